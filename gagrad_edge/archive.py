@@ -1,0 +1,127 @@
+"""The bundle's container: a zip with stored members that has exactly one byte form for its content.
+
+Any zip program can open it. We write and read the headers ourselves because the canonical form must be
+a property of the format and not of the Python version whose ``zipfile`` wrote it, and because a reader
+that accepts one form only has nothing to be tricked with: no second central directory, no hidden or
+duplicate member, no link, no compression bomb. See docs/adr/0005-canonical-archive.md.
+
+Layout: for each member, sorted by name with ``manifest.json`` first, a local header and the bytes; then
+the central directory; then its end record. All times are 1980-01-01, all modes 0644.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from gagrad_edge.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MANIFEST = "manifest.json"
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_VERSION, _UTF8, _STORED, _TIME, _DATE = 20, 0x800, 0, 0, 0x21
+_MADE_BY, _MODE = (3 << 8) | _VERSION, 0o100644 << 16
+_LIMIT = 0xFFFFFFFF
+_MEMBERS = 1000
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
+
+Buffer = bytes | memoryview
+
+
+def check_member_name(name: str, *, where: str) -> None:
+    """Raise BundleError unless ``name`` is a plain relative path that stays in its folder."""
+    if len(name) > 200 or not _NAME.fullmatch(name):
+        raise BundleError(f"member name {name!r} is not allowed", where=where, hint=_EXPORT_AGAIN)
+
+
+def member_order(names: Mapping[str, object] | set[str]) -> list[str]:
+    """Return ``names`` in the order that the archive holds them."""
+    return sorted(names, key=lambda name: (name != MANIFEST, name))
+
+
+def pack(members: Mapping[str, Buffer]) -> Iterator[Buffer]:
+    """Yield the archive of ``members`` (name → bytes) piece by piece, without copying them."""
+    directory, offset = [], 0
+    for name in member_order(set(members)):
+        check_member_name(name, where="archive")
+        data = members[name]
+        size, crc = len(data), zlib.crc32(data)
+        header = _local_header(name, size, crc)
+        directory.append(_central_header(name, size, crc, offset))
+        offset += len(header) + size
+        if offset > _LIMIT:
+            raise BundleError("a bundle cannot be larger than 4 GiB", where=name)
+        yield header
+        yield data
+    yield from directory
+    yield _end_record(len(directory), sum(map(len, directory)), offset)
+
+
+def unpack(archive: Buffer, *, where: str) -> dict[str, memoryview]:
+    """Return the members of ``archive`` as views into it. Raises BundleError unless it is canonical."""
+    view = memoryview(archive)
+    members: dict[str, memoryview] = {}
+    directory: list[bytes] = []
+    offset = 0
+    while bytes(view[offset : offset + 4]) == b"PK\x03\x04":
+        if len(view) - offset < _LOCAL.size or len(members) >= _MEMBERS:
+            raise _damaged(where, offset)
+        fields = _LOCAL.unpack_from(view, offset)
+        crc, size, name_length = fields[6], fields[7], fields[9]
+        start = offset + _LOCAL.size + name_length
+        name = bytes(view[offset + _LOCAL.size : start]).decode("ascii", "replace")
+        check_member_name(name, where=where)
+        if name in members or start + size > len(view):
+            raise _damaged(where, offset)
+        data = view[start : start + size]
+        if bytes(view[offset:start]) != _local_header(name, size, crc) or zlib.crc32(data) != crc:
+            raise _damaged(where, offset)
+        members[name] = data
+        directory.append(_central_header(name, size, crc, offset))
+        offset = start + size
+    tail = b"".join(directory)
+    tail += _end_record(len(directory), len(tail), offset)
+    if not members or view[offset:] != tail or list(members) != member_order(set(members)):
+        raise _damaged(where, offset)
+    return members
+
+
+def _local_header(name: str, size: int, crc: int) -> bytes:
+    encoded = name.encode("ascii", "replace")
+    return (
+        _LOCAL.pack(b"PK\x03\x04", _VERSION, _UTF8, _STORED, _TIME, _DATE, crc, size, size, len(encoded), 0)
+        + encoded
+    )
+
+
+def _central_header(name: str, size: int, crc: int, offset: int) -> bytes:
+    encoded = name.encode("ascii", "replace")
+    return (
+        _CENTRAL.pack(
+            b"PK\x01\x02", _MADE_BY, _VERSION, _UTF8, _STORED, _TIME, _DATE, crc, size, size,
+            len(encoded), 0, 0, 0, 0, _MODE, offset,
+        )
+        + encoded
+    )  # fmt: skip
+
+
+def _end_record(count: int, size: int, offset: int) -> bytes:
+    return _END.pack(b"PK\x05\x06", 0, 0, count, count, size, offset, 0)
+
+
+def _damaged(where: str, offset: int) -> BundleError:
+    return BundleError(
+        f"the bundle is damaged or was re-packed by another program (at byte {offset})",
+        where=where,
+        hint=_EXPORT_AGAIN,
+    )
+
+
+_EXPORT_AGAIN = "copy the bundle again from where it was exported, or export it again"

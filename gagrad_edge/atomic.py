@@ -1,0 +1,86 @@
+"""Files that are either the old one or the whole new one, also after Ctrl-C or a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gagrad_edge.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write ``chunks`` to ``path``: temporary file beside it, fsync, rename, fsync of the folder.
+
+    The temporary file is removed on any failure, ``KeyboardInterrupt`` included. Raises OutputError.
+    """
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes a private file; a result is as readable as the user's umask says.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """Create ``path`` and its parents if missing. Raises OutputError when something is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Return ``error`` in the user's words, with the mend for the cases that people meet."""
+    hints = {
+        errno.ENOSPC: "the disk is full: free some space, or give another folder with -o",
+        errno.EDQUOT: "the disk quota is used up: free some space, or give another folder with -o",
+        errno.EACCES: "this user may not write there: give another folder with -o",
+        errno.EPERM: "this user may not write there: give another folder with -o",
+        errno.EROFS: "that file system is read-only: give another folder with -o",
+        errno.ENOENT: "the folder does not exist: create it, or give another with -o",
+        errno.ENOTDIR: "a file stands where a folder is needed: give another folder with -o",
+        errno.EEXIST: "a file stands where a folder is needed: give another folder with -o",
+        errno.EISDIR: "a folder stands where the file should go: give a file name",
+    }
+    return OutputError(
+        f"cannot be written ({os.strerror(error.errno) if error.errno else error})",
+        where=str(path),
+        hint=hints.get(error.errno or 0, "give another folder with -o"),
+    )
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without it the rename itself can be lost in a power cut. Not every file system allows it.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,115 @@
+"""Every error that a user of gagrad-edge can meet, in one tree.
+
+A message has three parts: what happened, where (file, node, field), and how to mend it; where there
+is a set of valid choices it lists them. The class decides the exit code of the command line:
+
+====  =======================================================================
+code  meaning
+====  =======================================================================
+0     done
+2     wrong usage: an option or argument (click uses the same code)
+3     bad input: a frame or a target
+4     bad bundle or model
+5     device or backend: a missing backend, or results that cannot be written
+130   interrupted (Ctrl-C); nothing half-written stays behind
+====  =======================================================================
+
+This module imports nothing, so that any module can raise from it at no cost.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+
+class GagradError(Exception):
+    """Base of all errors: ``what`` happened, ``where``, a ``hint`` that mends it, valid ``choices``."""
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None, choices: Sequence[str] = ()
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        self.choices = tuple(choices)
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.hint:
+            parts.append(f"  How to mend it: {self.hint}")
+        if self.choices:
+            parts.append(f"  Valid choices: {', '.join(self.choices)}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders by pickling; the keyword-only fields would be lost.
+        return (_rebuild, (type(self), self.what, self.where, self.hint, self.choices))
+
+
+def _rebuild(
+    kind: type[GagradError], what: str, where: str | None, hint: str | None, choices: tuple[str, ...]
+) -> GagradError:
+    return kind(what, where=where, hint=hint, choices=choices)
+
+
+class SettingError(GagradError):
+    """A setting is out of its range or contradicts another."""
+
+    exit_code = 2
+
+
+class InputError(GagradError):
+    """What the user asked about cannot be used: a frame or a target."""
+
+    exit_code = 3
+
+
+class FrameError(InputError):
+    """A frame is missing, unreadable, too large or of a kind the bundle cannot take."""
+
+
+class TargetError(InputError):
+    """The target does not exist in this model's output."""
+
+
+class BundleError(GagradError):
+    """A bundle is damaged, not in canonical form, or of a format this version cannot read."""
+
+    exit_code = 4
+
+
+class ModelError(GagradError):
+    """The model cannot be loaded, differentiated, run or trusted."""
+
+    exit_code = 4
+
+
+class UnsupportedOperatorError(ModelError):
+    """An operator on the path from input to score has no differentiation rule."""
+
+
+class VerificationError(ModelError):
+    """A graph was built but its numbers are wrong, so it is not packaged."""
+
+
+class DeviceError(GagradError):
+    """The machine cannot do it: no such backend or device, or a failure inside one."""
+
+    exit_code = 5
+
+
+class MissingPackageError(DeviceError):
+    """An optional package is not installed; the hint is the line that installs it."""
+
+
+class OutputError(GagradError):
+    """Results cannot be written: no permission, no space, a folder in the way."""
+
+    exit_code = 5

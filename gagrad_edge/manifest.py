@@ -1,0 +1,228 @@
+"""The manifest of a bundle: what it explains, how, and the hash of every file in it.
+
+The structures below are the schema: msgspec validates types, and ``__post_init__`` what types cannot say.
+``docs/manifest.schema.json`` is generated from them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import msgspec
+
+from gagrad_edge.errors import BundleError
+
+FORMAT = 1
+"""Version of the bundle format that this package writes and the newest that it reads."""
+
+ABI = 1
+"""Version of the graphs' inputs and outputs."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+GraphRole = Literal["predict", "accumulate", "finalize", "recover"]
+Activation = Literal["softmax", "sigmoid", "none"]
+Resize = Literal["stretch", "letterbox", "crop"]
+Colour = Literal["rgb", "bgr", "mono"]
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Strict and immutable: an unknown field is an error, not a silent default."""
+
+
+class InputSpec(_Struct, frozen=True):
+    """How a frame becomes the image ``[1, C, H, W]`` and the image the model input."""
+
+    height: Positive
+    width: Positive
+    colour: Colour
+    """Order of the image's channels; ``mono`` has one."""
+    mean: list[float]
+    """Per channel, in pixel values 0..1; model input = (image − mean) / std."""
+    std: list[float]
+    resize: Resize = "stretch"
+    """``stretch`` to the size; ``letterbox``: fit inside, pad with black; ``crop``: cover, cut the centre."""
+    bit_depth: Annotated[int, msgspec.Meta(ge=9, le=16)] = 16
+    """Significant bits of a uint16 frame; its pixel values are divided by ``2^bit_depth − 1``."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels C."""
+        return 1 if self.colour == "mono" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.channels, self.height, self.width)
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels or not all(math.isfinite(value) for value in values):
+                raise ValueError(f"{name} must hold {self.channels} finite numbers, one per channel")
+        if min(self.std) <= 0:
+            raise ValueError("std must be greater than 0")
+
+
+class OutputSpec(_Struct, frozen=True):
+    """The model's output that is explained: ``scores [N, K…]`` before the activation."""
+
+    name: str
+    shape: list[Positive]
+    """K…: the output's shape without the batch."""
+    activation: Activation
+    """What turns scores into probabilities; ``none`` for a plain score (regression, anomaly)."""
+    classes: list[str]
+    """One name per class along the first axis of ``shape``; empty when the classes have no names."""
+
+    def __post_init__(self) -> None:
+        if self.classes and (not self.shape or len(self.classes) != self.shape[0]):
+            raise ValueError(f"{len(self.classes)} class names for an output of shape {self.shape}")
+
+
+class MethodSpec(_Struct, frozen=True):
+    """Defaults of the method; each can be overridden when explaining, except RCAP's two."""
+
+    samples: Annotated[int, msgspec.Meta(ge=2)] = 20
+    noise_std: Annotated[float, msgspec.Meta(gt=0)] = 0.15
+    """Noise level relative to the range of the model input."""
+    percentile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.85
+    chunk: Positive = 10
+    """Samples that one run of ``accumulate`` takes."""
+    rcap_lower_bound: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    rcap_interval: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+
+
+class ModelInfo(_Struct, frozen=True):
+    """Where the graphs come from."""
+
+    name: str
+    sha256: Sha256
+    """Of the model file, or of the ONNX bytes that torch exported."""
+    source: Literal["onnx", "torch"]
+    opset: Positive
+    operators: dict[str, int]
+    """How many nodes of each operator the canonical model has."""
+
+
+class GraphEntry(_Struct, frozen=True):
+    """One ONNX graph. A role may come in several variants, for other targets or precisions."""
+
+    role: GraphRole
+    file: str
+    target: str = "portable"
+    """``portable`` runs in ONNX Runtime and compiles in TensorRT."""
+    precision: Literal["float32", "float16"] = "float32"
+
+
+class FileEntry(_Struct, frozen=True):
+    """Size in bytes and hash of one member of the bundle."""
+
+    size: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Sha256
+
+
+class Verification(_Struct, frozen=True):
+    """What the exporter measured before it packaged the graphs."""
+
+    reference: Literal["autograd", "finite-differences"]
+    gradient_error: float
+    """‖g − g_ref‖₂ / ‖g_ref‖₂, the worst over the verification inputs."""
+    gradient_tolerance: float
+    forward_error: float
+    """Largest difference of the scores to the source model's, relative to their range."""
+    batch_error: float
+    """Largest relative difference between a batch and the same rows run alone."""
+
+
+class SelfTest(_Struct, frozen=True):
+    """A frame whose map is known; ``verify`` explains it again on the device."""
+
+    frame: str
+    """Member: PNG at the model's size, RGB or grey, 8 bits."""
+    saliency: str
+    """Member: the expected map, ``.npy`` float32 [H, W]."""
+    target: list[int]
+    """Index into ``scores`` without the batch axis."""
+    samples: Positive
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    tolerance: float
+    """A pixel agrees when it is within this of the expected value."""
+    agreement: float
+    """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
+
+
+class Exporter(_Struct, frozen=True):
+    """The program that wrote the bundle."""
+
+    name: str
+    version: str
+
+
+class Manifest(_Struct, frozen=True):
+    """``manifest.json``: every other member of the bundle is named in ``files`` with its hash."""
+
+    format: Positive
+    abi: Positive
+    name: str
+    created: str
+    """UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
+    exporter: Exporter
+    model: ModelInfo
+    input: InputSpec
+    output: OutputSpec
+    method: MethodSpec
+    graphs: list[GraphEntry]
+    selftest: SelfTest
+    verification: Verification
+    files: dict[str, FileEntry]
+
+    def __post_init__(self) -> None:
+        named = [graph.file for graph in self.graphs] + [self.selftest.frame, self.selftest.saliency]
+        missing = sorted(set(named) - set(self.files))
+        if missing:
+            raise ValueError(f"files named but not hashed: {', '.join(missing)}")
+        roles = {graph.role for graph in self.graphs}
+        absent = [role for role in ("predict", "accumulate", "finalize", "recover") if role not in roles]
+        if absent:
+            raise ValueError(f"no graph for: {', '.join(absent)}")
+
+    def graph(self, role: GraphRole, target: str = "portable") -> GraphEntry:
+        """Return the graph of ``role`` for ``target``, else the portable one."""
+        variants = {graph.target: graph for graph in self.graphs if graph.role == role}
+        return variants.get(target) or variants["portable"]
+
+
+class _Head(msgspec.Struct):
+    format: int
+    abi: int
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the canonical bytes of ``manifest``: sorted keys, two-space indent, one final newline."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def decode_manifest(data: bytes, *, where: str) -> Manifest:
+    """Return the validated manifest in ``data``. Raises BundleError, also for a newer format."""
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"the manifest is not readable ({error})", where=where, hint=_COPY_AGAIN) from error
+    for name, found, known in (("format", head.format, FORMAT), ("graph ABI", head.abi, ABI)):
+        if found > known:
+            raise BundleError(
+                f"bundle {name} {found} is newer than this gagrad-edge reads ({known})",
+                where=where,
+                hint="upgrade gagrad-edge on this machine, or export with the version installed here",
+            )
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"the manifest is not valid ({error})", where=where, hint=_COPY_AGAIN) from error
+    if encode_manifest(manifest) != data:
+        raise BundleError("the manifest is not in canonical form", where=where, hint=_COPY_AGAIN)
+    return manifest
+
+
+_COPY_AGAIN = "copy the bundle again from where it was exported, or export it again"
