@@ -90,7 +90,8 @@ def quantile(values: Array, percentile: float) -> Array:
     weight = np.float32(rank - below)
     low, high = ordered[:, below], ordered[:, above]
     span: Array = high - low
-    return low + weight * span if weight < 0.5 else high - span * (1 - weight)
+    result: Array = low + weight * span if weight < 0.5 else high - span * (1 - weight)
+    return result
 
 
 def normalise(total: Array) -> Array:

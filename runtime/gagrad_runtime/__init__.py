@@ -1,0 +1,40 @@
+"""The device side: a bundle and a frame in, an explanation out. Needs no onnx, no torch, no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gagrad_runtime.explainer import Explainer
+    from gagrad_runtime.explanation import Explanation, Rcap, Target
+
+__all__ = ["Explainer", "Explanation", "Rcap", "Target", "load"]
+
+_HOME = {
+    "Explainer": "explainer",
+    "Explanation": "explanation",
+    "Rcap": "explanation",
+    "Target": "explanation",
+}
+
+
+def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None) -> Explainer:
+    """Check the bundle at ``bundle``, compile its graphs on ``device`` and return the explainer.
+
+    ``device`` is ``auto`` or a name that ``gagrad-edge doctor`` lists; ``threads`` limits a CPU backend
+    (default: one per physical core). Raises BundleError, ModelError, DeviceError or MissingPackageError.
+    """
+    from gagrad_runtime.explainer import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
+
+    return load_explainer(bundle, device=device, threads=threads)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public class when it is first asked for, so that ``import gagrad_runtime`` stays fast."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"gagrad_runtime.{_HOME[name]}"), name)

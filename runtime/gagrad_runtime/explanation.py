@@ -1,0 +1,130 @@
+"""What an explanation is: the map, what it explains, how far to trust it, and how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import Activation
+    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.placement import Placement
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained: one output element, or the difference of two ("why this and not that").
+
+    ``index`` points into ``scores`` without the batch axis; ``name`` is the class name, or the index as
+    text when the classes have no names.
+    """
+
+    index: tuple[int, ...]
+    name: str
+    against_index: tuple[int, ...] | None = None
+    against_name: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
+
+
+@dataclass(frozen=True)
+class Rcap:
+    """ReCover And Predict: localisation and noise of a map in one number, with the curve behind it.
+
+    ``score`` is the mean over the levels of ``ratio · confidence``, 0..1. At ``levels[i]`` (high to low)
+    ``ratio[i]`` is the share of the map's mass that is kept and ``confidence[i]`` the model's probability
+    of the target when it sees the kept pixels only. All three have the same length.
+    """
+
+    score: float
+    levels: tuple[float, ...]
+    ratio: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing to know before trusting the map: a stable ``code`` and a sentence for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made an explanation, so that it can be made again."""
+
+    bundle: str
+    """Name of the bundle."""
+    bundle_sha256: str
+    backend: str
+    """Engine and version, e.g. ``onnxruntime 1.32.0 (CPUExecutionProvider)``."""
+    samples: int
+    seed: int
+    percentile: float
+    noise_std: float
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The answer to "what did the model look at?" for one frame and one target."""
+
+    saliency: NDArray[np.float32]
+    """[H, W] in 0..1 at the model's resolution."""
+    scores: NDArray[np.float32]
+    """[K…] of the unperturbed image, before the activation."""
+    probabilities: NDArray[np.float32] | None
+    """``scores`` after the activation; None when the output is a plain score."""
+    activation: Activation
+    target: Target
+    predicted: Target
+    """What the model says by itself; the default target."""
+    rcap: Rcap
+    cautions: tuple[Caution, ...]
+    provenance: Provenance
+    frame: Frame
+    placement: Placement
+    classes: tuple[str, ...] = ()
+    """Names along the first axis of ``scores``; empty when they have none."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time per stage: ``decode``, ``predict``, ``explain``, ``rcap``."""
+
+    @property
+    def samples(self) -> int:
+        """Number of perturbed copies the map was made from."""
+        return self.provenance.samples
+
+    @property
+    def seed(self) -> int:
+        """Seed of the noise bank."""
+        return self.provenance.seed
+
+    @property
+    def probability(self) -> float | None:
+        """Probability of the target; None when the output is a plain score."""
+        return None if self.probabilities is None else float(self.probabilities[self.target.index])
+
+    def saliency_on_frame(self) -> NDArray[np.float32]:
+        """Return the map resampled to the frame's height and width, 0 where the model saw nothing."""
+        return self.placement.to_frame(self.saliency)
+
+    def save(
+        self, directory: str | Path, *, stem: str | None = None, raw: tuple[str, ...] = ("png",)
+    ) -> dict[str, Path]:
+        """Write the result files to ``directory`` and return their paths by kind.
+
+        ``picture`` is the overlay PNG, ``record`` the JSON record, and for each of ``raw`` (``png``: 16-bit,
+        ``npy``: float32) the bare map. ``stem`` names the files and defaults to the frame's file name. Each
+        file is written atomically. Raises OutputError.
+        """
+        from gagrad_runtime.results import save_results  # noqa: PLC0415 - pictures need OpenCV and Pillow
+
+        return save_results(self, directory, stem=stem, raw=raw)
