@@ -1,0 +1,73 @@
+"""``accumulate``: one chunk of perturbed copies → their input gradients → the running statistics.
+
+The state is three maps and a count, so memory does not grow with the number of samples; the outputs of one
+run are the inputs of the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+from gagrad_export.assemble.predict import normalised
+from gagrad_export.differentiate import gradients
+from gagrad_export.lower import lower
+from gagrad_edge.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_edge.manifest import InputSpec
+    from gagrad_export.canonicalise import Canonical
+    from gagrad_export.emit import Op
+
+
+def accumulate_graph(model: Canonical, spec: InputSpec) -> bytes:
+    """Return the ONNX bytes of ``accumulate``. Raises UnsupportedOperatorError and ModelError."""
+    op = new_graph("accumulate", model.opset)
+    shape = model.input_shape
+    image = add_input(op, "image", [1, *shape])
+    noise = add_input(op, "noise", ["B", *shape])
+    noise_std = add_input(op, "noise_std", [])
+    cotangent = add_input(op, "cotangent", [1, *model.score_shape])
+    count = add_input(op, "count", [])
+    abs_sum, mean, m2 = (add_input(op, name, shape) for name in ("abs_sum", "mean", "m2"))
+
+    x = normalised(op, image, spec)
+    spread = op.Sub(op.ReduceMax(x, keepdims=0), op.ReduceMin(x, keepdims=0))
+    samples = op.Add(x, op.Mul(noise, op.Mul(noise_std, spread)))
+    scores = insert_model(op, model, samples)
+    op.graph.sort()
+    (gradient,) = gradients(op, {scores: op.expand_like(cotangent, scores)}, [samples])
+    if gradient is None:
+        raise ModelError(
+            "the score does not depend on the image, so there is nothing to explain",
+            hint="choose another output with --output",
+        )
+    state = merge(op, gradient, count, abs_sum, mean, m2)
+    lower(op)
+    return finish(op, {**state, "scores": scores})
+
+
+def merge(
+    op: Op, gradient: ir.Value, count: ir.Value, abs_sum: ir.Value, mean: ir.Value, m2: ir.Value
+) -> dict[str, ir.Value]:
+    """Return the state after a chunk of gradients ``[B, C, H, W]``, by Chan's pairwise update.
+
+    δ = mean_B − mean;  mean′ = mean + δ·B/n′;  M₂′ = M₂ + M₂_B + δ²·n·B/n′, with n′ = n + B. A plain sum of
+    squares would cancel badly in float32.
+    """
+    rows = op.Cast(op.Squeeze(op.Shape(gradient, start=0, end=1), [0]), to=1)
+    total = op.Add(count, rows)
+    share = op.Div(rows, total)
+    chunk_mean = op.ReduceMean(gradient, [0], keepdims=0)
+    deviation = op.Sub(gradient, chunk_mean)
+    chunk_m2 = op.ReduceSum(op.Mul(deviation, deviation), [0], keepdims=0)
+    delta = op.Sub(chunk_mean, mean)
+    between = op.Mul(op.Mul(delta, delta), op.Mul(count, share))
+    return {
+        "count_out": total,
+        "abs_sum_out": op.Add(abs_sum, op.ReduceSum(op.Abs(gradient), [0], keepdims=0)),
+        "mean_out": op.Add(mean, op.Mul(delta, share)),
+        "m2_out": op.Add(m2, op.Add(chunk_m2, between)),
+    }

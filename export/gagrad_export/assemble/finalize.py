@@ -1,0 +1,65 @@
+"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_export.assemble.graph import add_input, finish, new_graph
+from gagrad_export.assemble.order_statistic import interpolated
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_export.emit import Op
+
+
+def finalize_graph(shape: tuple[int, int, int]) -> bytes:
+    """Return the ONNX bytes of ``finalize`` for images of ``shape = (C, H, W)``.
+
+    As ``gagrad_edge.reference.finalize``, the two special percentiles included.
+    """
+    op = new_graph("finalize")
+    channels, height, width = shape
+    count = add_input(op, "count", [])
+    abs_sum, mean, m2 = (add_input(op, name, shape) for name in ("abs_sum", "mean", "m2"))
+    percentile = add_input(op, "percentile", [])
+    # The ABI hands over the whole state, though this method's map does not need the mean.
+    abs_sum = op.Add(abs_sum, op.Mul(op.ReduceSum(mean, keepdims=0), 0.0))
+    variance = op.Div(m2, op.Max(op.Sub(count, 1.0), 1.0))
+    rows = op.Reshape(variance, [channels, height * width])
+    rank, weight = quantile_rank(op, percentile, height * width)
+    threshold = interpolated(op, rows, rank, weight)
+    threshold = op.Where(op.Equal(percentile, 0.0), -1.0, threshold)
+    threshold = op.Where(op.Less(percentile, 0.0), op.constant(np.float32(np.inf)), threshold)
+    guide = op.Where(op.Greater(variance, op.Reshape(threshold, [channels, 1, 1])), 1.0, variance)
+    total = op.ReduceSum(op.Mul(abs_sum, guide), [0], keepdims=0)
+    return finish(op, {"saliency": normalised_map(op, total)})
+
+
+def normalised_map(op: Op, total: ir.Value) -> ir.Value:
+    """Scale a map to 0..1; a constant one becomes ones, as the authors' program makes of 0/0."""
+    shifted = op.Sub(total, op.ReduceMin(total, keepdims=0))
+    span = op.ReduceMax(shifted, keepdims=0)
+    constant = op.Equal(span, 0.0)
+    return op.Where(constant, 1.0, op.Div(shifted, op.Where(constant, 1.0, span)))
+
+
+def quantile_rank(op: Op, percentile: ir.Value, values: int) -> tuple[ir.Value, ir.Value]:
+    """Return the whole part and the fraction of ``p·(n − 1)`` as if computed in float64, in float32 only.
+
+    Compilers have no float64, and a rank that lands on a whole number must not be rounded onto it from
+    below: one pixel would leave the guide. p = a/4096 + ε and n − 1 = 4096·h + l split into 12-bit parts
+    whose products float32 holds exactly; only ε·(n − 1) is rounded. Exact up to n = 2^24.
+    """
+    p = op.Min(op.Max(percentile, 0.0), 1.0)
+    high, low = divmod(values - 1, 4096)
+    a = op.Floor(op.Mul(p, 4096.0))
+    rest = op.Sub(p, op.Mul(a, 1 / 4096))
+    coarse = op.Mul(a, float(low) / 4096)
+    whole = op.Floor(coarse)
+    fraction = op.Add(op.Sub(coarse, whole), op.Mul(rest, float(values - 1)))
+    carry = op.Floor(fraction)
+    rank = op.Add(op.Add(op.Mul(a, float(high)), whole), carry)
+    return rank, op.Sub(fraction, carry)

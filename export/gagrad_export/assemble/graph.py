@@ -1,0 +1,91 @@
+"""Start a graph of the ABI, put a model into it, and finish it as self-contained ONNX bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from gagrad_edge import __version__
+from gagrad_export.emit import Op
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gagrad_export.canonicalise import Canonical
+
+OPSET = 18
+"""Opset of the graphs that hold no model."""
+
+
+def new_graph(name: str, opset: int = OPSET) -> Op:
+    """Return an emitter into an empty graph."""
+    return Op(ir.Graph([], [], nodes=[], opset_imports={"": opset}, name=name))
+
+
+def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
+    """Add a float32 input; a name in ``shape`` is a free dimension."""
+    value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
+    op.graph.inputs.append(value)
+    return value
+
+
+def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
+    """Copy the canonical model into the graph, fed by ``image``; return its scores.
+
+    Names are prefixed with ``model/``, so that none collides with the ABI's and a profile of the finished
+    graph can be read against the original.
+    """
+    copy = model.graph.clone()
+    scores, placeholder = copy.outputs[0], copy.inputs[0]
+    initializers = list(copy.initializers.values())
+    nodes = list(copy)
+    copy.outputs.clear()
+    copy.inputs.clear()
+    copy.initializers.clear()
+    copy.remove(nodes)
+    for node in nodes:
+        node.name = f"model/{node.name}"
+        for value in node.outputs:
+            value.name = f"model/{value.name}"
+    for value in initializers:
+        value.name = f"model/{value.name}"
+        op.graph.register_initializer(value)
+    op.graph.extend(nodes)
+    ir.convenience.replace_all_uses_with(placeholder, image)
+    return scores
+
+
+def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
+    """Name the outputs, drop what they do not need, sort, check, and return the ONNX bytes.
+
+    Raises onnx's checker errors: a graph that fails here is a mistake in this package.
+    """
+    for name, value in outputs.items():
+        # An identity keeps ABI names apart from values that are also read inside the graph.
+        output = op.Identity(value)
+        output.name = name
+        op.graph.outputs.append(output)
+    op.graph.sort()
+    model = ir.Model(
+        op.graph,
+        ir_version=onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", op.opset)]),
+        producer_name="gagrad-edge",
+        producer_version=__version__,
+    )
+    passes.RemoveUnusedNodesPass()(model)
+    passes.CommonSubexpressionEliminationPass()(model)
+    passes.DeduplicateInitializersPass()(model)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    for node in op.graph:
+        for value in node.outputs:
+            if value not in op.graph.outputs:
+                value.shape = None  # engines infer shapes themselves; ours would only add bytes
+    proto = ir.serde.serialize_model(model)
+    del proto.graph.value_info[:]
+    data: bytes = proto.SerializeToString(deterministic=True)
+    onnx.checker.check_model(data, full_check=True)
+    return data

@@ -1,0 +1,35 @@
+"""``predict``: image ``[N, C, H, W]`` in 0..1 → scores ``[N, K…]``, normalisation inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_edge.manifest import InputSpec
+    from gagrad_export.canonicalise import Canonical
+    from gagrad_export.emit import Op
+
+
+def predict_graph(model: Canonical, spec: InputSpec) -> bytes:
+    """Return the ONNX bytes of ``predict``."""
+    op = new_graph("predict", model.opset)
+    image = add_input(op, "image", ["N", *model.input_shape])
+    scores = insert_model(op, model, normalised(op, image, spec))
+    return finish(op, {"scores": scores})
+
+
+def normalised(op: Op, image: ir.Value, spec: InputSpec) -> ir.Value:
+    """Return the model input (image − mean) / std.
+
+    Divided, not multiplied by 1/std: so the numbers are bit for bit those of the training pipeline.
+    """
+    shape = (1, spec.channels, 1, 1)
+    mean = np.asarray(spec.mean, np.float32).reshape(shape)
+    std = np.asarray(spec.std, np.float32).reshape(shape)
+    return op.Div(op.Sub(image, mean), std)

@@ -1,0 +1,148 @@
+"""Activation functions. Where the output tells the derivative it is read instead of recomputing from x."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gagrad_export.differentiate.registry import vjp
+from gagrad_export.emit import attribute, constant_array
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_export.emit import Op
+
+
+@vjp("Relu", since=(6, 13, 14), elementwise=True)
+def relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = max(x, 0)  ⟹  dx = dy·[y > 0]; 0 at the kink, as in PyTorch."""
+    return op.Mul(dy, positive(op, node.outputs[0]))
+
+
+@vjp("LeakyRelu", since=(6, 16), elementwise=True)
+def leaky_relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x if x > 0 else αx  ⟹  dx = dy·(α + (1 − α)·[x > 0])."""
+    alpha = attribute(node, "alpha", 0.01)
+    slope = op.Add(op.Mul(positive(op, node.inputs[0]), 1 - alpha), alpha)
+    return op.Mul(dy, slope)
+
+
+@vjp("PRelu", since=(7, 9, 16))
+def prelu(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = x if x > 0 else s·x  ⟹  dx = dy·(s + (1 − s)·[x > 0]), for a constant slope s."""
+    x, slope = node.inputs
+    mask = positive(op, x)
+    return [op.Mul(dy, op.Add(op.Mul(mask, op.Sub(1.0, slope)), slope))]
+
+
+@vjp("Clip", since=(6, 11, 12, 13), elementwise=True)
+def clip(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = min(max(x, lo), hi)  ⟹  dx = dy·[lo < y < hi].
+
+    Read off the output: strictly between the bounds y equals x. A bound given as an input is a constant
+    with respect to the image. At the bounds themselves this is 0, as PyTorch's hardtanh and ReLU6 are.
+    """
+    y = node.outputs[0]
+    bounds = [attribute(node, "min"), attribute(node, "max")]
+    for index, value in enumerate(node.inputs[1:]):
+        bounds[index] = value
+    lower, upper = bounds
+    inside = [op.Greater(y, lower)] if _limits(lower) else []
+    inside += [op.Less(y, upper)] if _limits(upper) else []
+    if not inside:
+        return [dy]
+    mask = inside[0] if len(inside) == 1 else op.And(*inside)
+    return [op.Mul(dy, as_float(op, mask, y))]
+
+
+@vjp("Sigmoid", since=(6, 13), elementwise=True)
+def sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = 1/(1 + e⁻ˣ)  ⟹  dx = dy·y·(1 − y)."""
+    y = node.outputs[0]
+    return op.Mul(dy, op.Mul(y, op.Sub(1.0, y)))
+
+
+@vjp("Tanh", since=(6, 13), elementwise=True)
+def tanh(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = tanh x  ⟹  dx = dy·(1 − y²)."""
+    y = node.outputs[0]
+    return op.Mul(dy, op.Sub(1.0, op.Mul(y, y)))
+
+
+@vjp("HardSigmoid", since=(6, 22), elementwise=True)
+def hard_sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = clip(αx + β, 0, 1)  ⟹  dx = dy·α·[0 < y < 1]."""
+    y = node.outputs[0]
+    inside = as_float(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)
+    return op.Mul(dy, op.Mul(inside, attribute(node, "alpha", 0.2)))
+
+
+@vjp("HardSwish", since=(14, 22), elementwise=True)
+def hard_swish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x·clip(x/6 + ½, 0, 1)  ⟹  dx = dy·(0 for x ≤ −3, 1 for x ≥ 3, x/3 + ½ between).
+
+    As ``clip(x/3 + ½, …)`` the middle overshoots to −½ and 3/2 and jumps to 0 and 1 at ±3: so the ramp is
+    selected by two masks, ramp·[|x| < 3] + [x ≥ 3].
+    """
+    x = node.inputs[0]
+    middle = as_float(op, op.Less(op.Abs(x), 3.0), x)
+    above = as_float(op, op.GreaterOrEqual(x, 3.0), x)
+    ramp = op.Add(op.Mul(x, 1 / 3), 0.5)
+    return op.Mul(dy, op.Add(op.Mul(ramp, middle), above))
+
+
+@vjp("Elu", since=(6, 22), elementwise=True)
+def elu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x if x > 0 else α(eˣ − 1)  ⟹  dx = dy·(1 if y > 0 else y + α) = dy·(min(y, 0) + slope)."""
+    y, alpha = node.outputs[0], attribute(node, "alpha", 1.0)
+    mask = positive(op, y)
+    return op.Mul(dy, op.Add(op.Mul(op.Sub(1.0, mask), op.Add(y, alpha)), mask))
+
+
+@vjp("Softplus", since=(1, 22), elementwise=True)
+def softplus(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = ln(1 + eˣ)  ⟹  dx = dy·sigmoid(x)."""
+    return op.Mul(dy, op.Sigmoid(node.inputs[0]))
+
+
+@vjp("Erf", since=(9, 13), elementwise=True)
+def erf(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = erf x  ⟹  dx = dy·(2/√π)·exp(−x²)."""
+    x = node.inputs[0]
+    return op.Mul(dy, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2 / math.sqrt(math.pi)))
+
+
+@vjp("Softmax", since=13)
+def softmax(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = softmax x  ⟹  dx = y·(dy − Σ dy·y), the sum along the softmax axis."""
+    y, axis = node.outputs[0], attribute(node, "axis", -1)
+    weighted = op.Mul(dy, y)
+    return op.Sub(weighted, op.Mul(y, op.ReduceSum(weighted, [axis], keepdims=1)))
+
+
+@vjp("LogSoftmax", since=13)
+def log_softmax(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = log softmax x  ⟹  dx = dy − eʸ·Σ dy, the sum along the softmax axis."""
+    axis = attribute(node, "axis", -1)
+    total = op.ReduceSum(dy, [axis], keepdims=1)
+    return op.Sub(dy, op.Mul(op.Exp(node.outputs[0]), total))
+
+
+def positive(op: Op, x: ir.Value) -> ir.Value:
+    """Return the mask [x > 0] as 0 and 1 in the type of ``x``."""
+    return as_float(op, op.Greater(x, 0.0), x)
+
+
+def as_float(op: Op, mask: ir.Value, like: ir.Value) -> ir.Value:
+    """Return a Boolean mask as 0 and 1: multiplying by it is several times faster than ``Where``."""
+    assert like.dtype is not None  # noqa: S101 - emitted values are typed
+    return op.Cast(mask, to=int(like.dtype))
+
+
+def _limits(bound: ir.Value | float | None) -> bool:
+    """Tell whether ``bound`` limits anything: not when absent, nor at or beyond float32's largest."""
+    if bound is None or isinstance(bound, (int, float)):
+        return bound is not None and abs(bound) < 3.4e38
+    known = constant_array(bound)
+    return known is None or abs(float(known)) < 3.4e38

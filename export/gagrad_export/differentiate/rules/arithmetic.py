@@ -1,0 +1,113 @@
+"""Arithmetic and elementary functions, element by element with broadcasting.
+
+The walk sums a contribution down to its input's shape, so these are the scalar formulas.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_export.differentiate.registry import vjp
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_export.emit import Op
+
+Pair = tuple["ir.Value", "ir.Value"]
+
+
+@vjp("Add", since=(7, 13, 14))
+def add(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = a + b  ⟹  da = dy, db = dy."""
+    return dy, dy
+
+
+@vjp("Sub", since=(7, 13, 14))
+def sub(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = a − b  ⟹  da = dy, db = −dy."""
+    return dy, op.Neg(dy)
+
+
+@vjp("Mul", since=(7, 13, 14))
+def mul(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = a·b  ⟹  da = dy·b, db = dy·a."""
+    a, b = node.inputs
+    return op.Mul(dy, b), op.Mul(dy, a)
+
+
+@vjp("Div", since=(7, 13, 14))
+def div(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = a/b  ⟹  da = dy/b, db = −da·y."""
+    da = op.Div(dy, node.inputs[1])
+    return da, op.Neg(op.Mul(da, node.outputs[0]))
+
+
+@vjp("Pow", since=(7, 12, 13, 15))
+def power(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = xᵖ  ⟹  dx = dy·p·xᵖ⁻¹, for a p that does not depend on the image."""
+    x, p = node.inputs
+    return [op.Mul(dy, op.Mul(p, op.Pow(x, op.Sub(p, 1.0))))]
+
+
+@vjp("Sum", since=(8, 13))
+def sum_of(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = Σ xᵢ  ⟹  dxᵢ = dy."""
+    return [dy] * len(node.inputs)
+
+
+@vjp("Identity", since=(1, 13, 14, 16, 19, 21, 23, 24, 25), elementwise=True)
+def identity(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x  ⟹  dx = dy."""
+    return dy
+
+
+@vjp("Dropout", since=(7, 10, 12, 13, 22), elementwise=True)
+def dropout(op: Op, node: ir.Node, dy: ir.Value, dmask: ir.Value | None = None) -> ir.Value:
+    """y = x, at inference  ⟹  dx = dy."""
+    return dy
+
+
+@vjp("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25), elementwise=True)
+def cast(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x in another floating-point type  ⟹  dx = dy in the type of x."""
+    x = node.inputs[0]
+    assert x is not None and x.dtype is not None  # noqa: S101, PT018 - active inputs are typed
+    return op.Cast(dy, to=int(x.dtype))
+
+
+@vjp("Neg", since=(6, 13), elementwise=True)
+def neg(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = −x  ⟹  dx = −dy."""
+    return op.Neg(dy)
+
+
+@vjp("Abs", since=(6, 13), elementwise=True)
+def absolute(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = |x|  ⟹  dx = dy·sign(x); 0 at 0."""
+    return op.Mul(dy, op.Sign(node.inputs[0]))
+
+
+@vjp("Reciprocal", since=(6, 13), elementwise=True)
+def reciprocal(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = 1/x  ⟹  dx = −dy·y²."""
+    y = node.outputs[0]
+    return op.Neg(op.Mul(dy, op.Mul(y, y)))
+
+
+@vjp("Sqrt", since=(6, 13), elementwise=True)
+def sqrt(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = √x  ⟹  dx = dy / (2y)."""
+    return op.Div(dy, op.Mul(node.outputs[0], 2.0))
+
+
+@vjp("Exp", since=(6, 13), elementwise=True)
+def exp(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = eˣ  ⟹  dx = dy·y."""
+    return op.Mul(dy, node.outputs[0])
+
+
+@vjp("Log", since=(6, 13), elementwise=True)
+def log(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = ln x  ⟹  dx = dy/x."""
+    return op.Div(dy, node.inputs[0])

@@ -1,0 +1,12 @@
+"""Operators whose derivative is zero wherever it exists: steps, comparisons, logic, shapes, indices."""
+
+from __future__ import annotations
+
+from gagrad_export.differentiate.registry import zero_derivative
+
+zero_derivative("Ceil", "Floor", "Round", "Sign")
+zero_derivative("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "IsInf", "IsNaN")
+zero_derivative("And", "Not", "Or", "Xor")
+zero_derivative("ArgMax", "ArgMin", "NonZero", "OneHot")
+zero_derivative("ConstantOfShape", "EyeLike", "Range", "Shape", "Size")
+zero_derivative("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial")

@@ -1,0 +1,196 @@
+"""Write ONNX nodes the way one writes formulas: ``op.Mul(dy, op.Sub(1.0, y))``.
+
+Each node is shape-inferred as it is emitted, by onnx's own inference for that operator, so that whoever
+writes the next node can ask the last one for its shape and a mistake surfaces where it was made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+INTERNAL = "gagrad"
+"""Domain of operators that exist between differentiation and lowering only; ``lower`` removes them all."""
+
+Operand = ir.Value | float | int | list[int] | np.ndarray | None
+
+
+class Op:
+    """Appends nodes to ``graph``; ``op.NAME(inputs…, attribute=…)`` returns the output value.
+
+    Operands may be Python numbers (a scalar of the dtype of the first value among the inputs), lists of
+    int (a 1-D int64 tensor: axes, shapes) or arrays. ``None`` is an omitted optional input.
+    """
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.opset = graph.opset_imports[""]
+        self._constants: dict[tuple[object, ...], ir.Value] = {}
+        self._serial = 0
+
+    def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
+        if op_type.startswith("_"):
+            raise AttributeError(op_type)
+
+        def emit(*inputs: Operand, **attributes: Any) -> ir.Value:
+            return self.emit(op_type, inputs, attributes)[0]
+
+        return emit
+
+    def emit(
+        self, op_type: str, inputs: Sequence[Operand], attributes: dict[str, Any], outputs: int = 1
+    ) -> Sequence[ir.Value]:
+        """Append one node of the standard domain and return its outputs, typed and shaped."""
+        like = next((value for value in inputs if isinstance(value, ir.Value) and _is_float(value)), None)
+        operands = [None if value is None else self.constant(value, like=like) for value in inputs]
+        node = self._append("", op_type, operands, attributes, outputs)
+        _infer(node, self.opset)
+        return node.outputs
+
+    def internal(
+        self, op_type: str, inputs: Sequence[ir.Value], *, like: ir.Value, **attributes: Any
+    ) -> ir.Value:
+        """Append a node of the internal domain, whose output has the type and shape of ``like``."""
+        node = self._append(INTERNAL, op_type, inputs, attributes, 1)
+        node.outputs[0].shape = like.shape
+        node.outputs[0].type = like.type
+        return node.outputs[0]
+
+    def constant(self, value: Operand, *, like: ir.Value | None = None) -> ir.Value:
+        """Return ``value`` as an initializer, one for equal contents; a value is returned as it is."""
+        if isinstance(value, ir.Value):
+            return value
+        array = _as_array(value, like)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            initializer = ir.Value(
+                name=self._name("constant"),
+                shape=ir.Shape(array.shape),
+                type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+                const_value=ir.tensor(array),
+            )
+            self.graph.register_initializer(initializer)
+            self._constants[key] = initializer
+        return self._constants[key]
+
+    def reshape_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
+        """Return ``value`` with the shape of ``like``, which may have one unknown dimension or more."""
+        dims = static_shape(like)
+        unknown = dims.count(None)
+        if unknown <= 1:
+            shape: Operand = [-1 if dim is None else dim for dim in dims]
+        else:
+            shape = self.Shape(like)
+        result = self.Reshape(value, shape)
+        result.shape = like.shape
+        return result
+
+    def expand_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
+        """Return ``value`` broadcast to the full shape of ``like``."""
+        dims = static_shape(like)
+        shape: Operand = self.Shape(like) if None in dims else [dim or 0 for dim in dims]
+        result = self.Expand(value, shape)
+        result.shape = like.shape
+        return result
+
+    def _append(
+        self,
+        domain: str,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: dict[str, Any],
+        outputs: int,
+    ) -> ir.Node:
+        node = ir.Node(
+            domain,
+            op_type,
+            inputs,
+            ir.convenience.convert_attributes(attributes),
+            num_outputs=outputs,
+            name=self._name(op_type),
+        )
+        for index, output in enumerate(node.outputs):
+            output.name = f"{node.name}:{index}" if index else node.name
+        self.graph.append(node)
+        return node
+
+    def _name(self, kind: str) -> str:
+        self._serial += 1
+        return f"{INTERNAL}/{kind}_{self._serial}"
+
+
+def static_shape(value: ir.Value) -> list[int | None]:
+    """Return the dimensions of ``value``, None for each that is not a fixed number."""
+    assert value.shape is not None, f"{value.name} has no shape"  # noqa: S101 - canonicalise made sure
+    return [dim if isinstance(dim, int) else None for dim in value.shape]
+
+
+def fixed_shape(value: ir.Value) -> list[int]:
+    """Return the dimensions of ``value`` behind the first, all of which must be fixed numbers."""
+    dims = static_shape(value)[1:]
+    assert None not in dims, f"{value.name} has an unknown dimension: {dims}"  # noqa: S101
+    return [dim for dim in dims if dim is not None]
+
+
+def constant_array(value: ir.Value | None) -> NDArray[Any] | None:
+    """Return the contents of ``value`` when it is a constant, else None."""
+    return None if value is None or value.const_value is None else value.const_value.numpy()
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """Return an attribute's Python value, or ``default`` when the node does not carry it."""
+    found = node.attributes.get(name)
+    if found is None:
+        return default
+    return list(found.value) if isinstance(found.value, (tuple, list)) else found.value
+
+
+def _as_array(value: Operand, like: ir.Value | None) -> NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return np.ascontiguousarray(value).reshape(value.shape)
+    if isinstance(value, list):
+        return np.asarray(value, np.int64)
+    dtype = np.dtype(np.float32) if like is None or like.dtype is None else like.dtype.numpy()
+    return np.asarray(value, dtype)
+
+
+def _is_float(value: ir.Value) -> bool:
+    return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def _infer(node: ir.Node, opset: int) -> None:
+    """Set type and shape of the outputs of ``node`` by onnx's inference for its operator."""
+    proto = ir.serde.serialize_node(node)
+    types, data = {}, {}
+    for value in node.inputs:
+        if value is None or value.name is None:
+            continue
+        types[value.name] = _type_proto(value)
+        if value.const_value is not None and value.const_value.size <= 1024:
+            data[value.name] = ir.serde.serialize_tensor(value.const_value)
+    schema = onnx.defs.get_schema(node.op_type, opset, "")
+    inferred = onnx.shape_inference.infer_node_outputs(
+        schema, proto, types, data, opset_imports=[onnx.helper.make_opsetid("", opset)]
+    )
+    for output in node.outputs:
+        if output.name in inferred:
+            both = ir.serde.deserialize_type_proto_for_type(inferred[output.name])
+            output.type = both
+            output.shape = ir.serde.deserialize_type_proto_for_shape(inferred[output.name])
+
+
+def _type_proto(value: ir.Value) -> onnx.TypeProto:
+    proto = onnx.TypeProto()
+    assert value.type is not None, f"{value.name} has no type"  # noqa: S101
+    ir.serde.serialize_type_into(proto, from_=value.type)
+    if value.shape is not None:
+        ir.serde.serialize_shape_into(proto, from_=value.shape)
+    return proto

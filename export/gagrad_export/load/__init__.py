@@ -1,0 +1,7 @@
+"""Loading: an ONNX file, or a torch module that is exported to ONNX, as one ModelProto."""
+
+from __future__ import annotations
+
+from gagrad_export.load.onnx_file import Source, load_onnx_file
+
+__all__ = ["Source", "load_onnx_file"]

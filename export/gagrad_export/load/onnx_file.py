@@ -1,0 +1,115 @@
+"""Load an ``.onnx`` file from any framework, with its external data only from its own folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Literal
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+from gagrad_edge.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import Sha256
+
+LIMIT = 2**31 - 1
+"""An ONNX model is one protobuf message, which cannot be larger than 2 GiB."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as it was given.
+
+    ``gradient`` is autograd, where the source has one: ``(model input [N,C,H,W], cotangent [N,K…]) →
+    gradient [N,C,H,W]``, all float32.
+    """
+
+    model: onnx.ModelProto
+    name: str
+    sha256: Sha256
+    kind: Literal["onnx", "torch"]
+    gradient: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]] | None = None
+
+
+def load_onnx_file(path: str | Path) -> Source:
+    """Load the model at ``path``. Raises ModelError."""
+    path = Path(path)
+    where = str(path)
+    try:
+        if path.stat().st_size > LIMIT:
+            raise _too_large(where)
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot be read ({error.strerror or error})", where=where, hint="give the path of an .onnx file"
+        ) from error
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError as error:
+        raise ModelError(
+            "this is not an ONNX model",
+            where=where,
+            hint="give a file that `torch.onnx.export`, tf2onnx, paddle2onnx or the like wrote; for a torch "
+            "module give package.module:factory",
+        ) from error
+    if not model.graph.node or not model.graph.output:
+        raise ModelError("the ONNX model is empty", where=where, hint="export it again")
+    digest = hashlib.sha256(data)
+    for location in sorted(_external_locations(model, path)):
+        digest.update((path.parent / location).read_bytes())
+    load_external_data_for_model(model, str(path.parent))
+    if model.ByteSize() > LIMIT:
+        raise _too_large(where)
+    return Source(model, path.stem, digest.hexdigest(), "onnx")
+
+
+def _external_locations(model: onnx.ModelProto, path: Path) -> set[str]:
+    """Return the files that hold weights, after checking that each lies in the model's own folder."""
+    folder = path.parent.resolve()
+    locations = set()
+    for tensor in _tensors(model.graph):
+        if not uses_external_data(tensor):
+            continue
+        location = next(entry.value for entry in tensor.external_data if entry.key == "location")
+        pure = PurePosixPath(location)
+        outside = pure.is_absolute() or PureWindowsPath(location).is_absolute() or ".." in pure.parts
+        if outside or not (folder / location).resolve().is_relative_to(folder):
+            raise ModelError(
+                f"the weights of {tensor.name!r} point outside the model's folder ({location})",
+                where=str(path),
+                hint="put the weight file beside the model and export it with a plain file name",
+            )
+        if not (folder / location).is_file():
+            raise ModelError(
+                f"the weight file {location!r} is missing",
+                where=str(path),
+                hint="copy it into the folder of the model",
+            )
+        locations.add(location)
+    return locations
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from [attribute.t, *attribute.tensors]
+            for subgraph in [attribute.g, *attribute.graphs]:
+                yield from _tensors(subgraph)
+
+
+def _too_large(where: str) -> ModelError:
+    return ModelError(
+        "the model is larger than 2 GiB, which one ONNX file cannot hold",
+        where=where,
+        hint="explain a smaller model, or one with float16 weights",
+    )

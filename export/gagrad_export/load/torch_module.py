@@ -1,0 +1,156 @@
+"""Load a torch module and let torch export it to ONNX. Autograd stays at hand to verify the gradient."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import logging
+import os
+import pickle
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gagrad_edge.errors import MissingPackageError, ModelError
+from gagrad_export.load.onnx_file import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import onnx
+    import torch
+    from numpy.typing import NDArray
+
+OPSET = 18
+
+
+def load_torch_factory(
+    reference: str, *, weights: str | Path | None, input_shape: tuple[int, int, int]
+) -> Source:
+    """Import ``package.module:factory``, call it, load ``weights`` into the module, and export it.
+
+    The factory takes no argument and returns a ``torch.nn.Module``. ``weights`` is a file of tensors
+    (``torch.load(..., weights_only=True)``: nothing in it is executed). Raises ModelError.
+    """
+    _require_torch()
+    module_name, _, attribute = reference.partition(":")
+    # As `python -m` does: the user's own package lies in the current folder.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        factory: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            factory = getattr(factory, part)
+        module = factory()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ModelError(
+            f"the factory could not be called ({error})",
+            where=reference,
+            hint="give package.module:factory, where factory() returns the torch.nn.Module; run from the "
+            "folder that holds the package",
+        ) from error
+    if weights is not None:
+        _load_weights(module, Path(weights))
+    return load_torch_module(module, name=attribute.split(".")[-1], input_shape=input_shape)
+
+
+def load_torch_module(
+    module: torch.nn.Module, *, name: str, input_shape: tuple[int, int, int], dynamic_batch: bool = True
+) -> Source:
+    """Export ``module``, which takes ``[N, C, H, W]``, to ONNX in evaluation mode. Raises ModelError."""
+    _require_torch()
+    import torch  # noqa: PLC0415 - torch is needed for torch models only
+
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(f"this is a {type(module).__name__}, not a torch.nn.Module", where=name)
+    module = module.eval()
+    module.requires_grad_(requires_grad=False)
+
+    def gradient(x: NDArray[np.float32], cotangent: NDArray[np.float32]) -> NDArray[np.float32]:
+        leaf = torch.from_numpy(x).requires_grad_()
+        (module(leaf) * torch.from_numpy(cotangent)).sum().backward()
+        assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
+        return leaf.grad.numpy()
+
+    proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
+    data = proto.SerializeToString(deterministic=True)
+    return Source(proto, name, hashlib.sha256(data).hexdigest(), "torch", gradient)
+
+
+def _export(
+    module: torch.nn.Module, name: str, input_shape: tuple[int, int, int], *, dynamic_batch: bool
+) -> onnx.ModelProto:
+    import torch  # noqa: PLC0415
+
+    example = torch.zeros(2 if dynamic_batch else 1, *input_shape)
+    shapes = ({0: torch.export.Dim("N", min=1, max=4096)},) if dynamic_batch else None
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module, (example,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
+            )
+    except Exception as error:  # noqa: BLE001 - torch's exporter raises whatever the model raises
+        if dynamic_batch:
+            # Some models compute with the batch size in a way that torch cannot keep free; the
+            # canonicaliser frees a fixed batch, and the exporter proves the result.
+            return _export(module, name, input_shape, dynamic_batch=False)
+        raise ModelError(
+            f"torch could not export the model ({type(error).__name__}: {str(error).splitlines()[0]})",
+            where=name,
+            hint="export it with torch.onnx.export yourself and give the .onnx file",
+        ) from error
+    assert program is not None  # noqa: S101 - with dynamo=True a program is returned
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+def _load_weights(module: torch.nn.Module, path: Path) -> None:
+    import torch  # noqa: PLC0415
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ModelError(
+            f"the weights cannot be read ({str(error).splitlines()[0]})",
+            where=str(path),
+            hint="give a file that torch.save(model.state_dict(), path) wrote",
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"the weights do not fit the model ({' '.join(str(error).split())[:300]})",
+            where=str(path),
+            hint="use the weights of exactly this architecture",
+        ) from error
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise MissingPackageError(
+            "PyTorch is not installed, and this model is a torch module",
+            hint='pip install "gagrad-edge[torch]", or export the model to .onnx elsewhere',
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch.onnx's progress prints, warnings and logs off the user's terminal."""
+    levels = {name: logging.getLogger(name).level for name in ("torch", "torch.onnx", "onnxscript")}
+    with Path(os.devnull).open("w") as sink, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+                yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
