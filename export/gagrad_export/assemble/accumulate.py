@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_edge.errors import ModelError
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
 from gagrad_export.lower import lower
-from gagrad_edge.errors import ModelError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-def accumulate_graph(model: Canonical, spec: InputSpec) -> bytes:
-    """Return the ONNX bytes of ``accumulate``. Raises UnsupportedOperatorError and ModelError."""
+def accumulate_graph(model: Canonical, spec: InputSpec) -> tuple[bytes, dict[str, int]]:
+    """Return the ONNX bytes of ``accumulate``, and how many internal operators were lowered by name.
+
+    Raises UnsupportedOperatorError and ModelError.
+    """
     op = new_graph("accumulate", model.opset)
     shape = model.input_shape
     image = add_input(op, "image", [1, *shape])
@@ -42,11 +45,11 @@ def accumulate_graph(model: Canonical, spec: InputSpec) -> bytes:
     if gradient is None:
         raise ModelError(
             "the score does not depend on the image, so there is nothing to explain",
-            hint="choose another output with --output",
+            hint="choose another output with --output-name",
         )
     state = merge(op, gradient, count, abs_sum, mean, m2)
-    lower(op)
-    return finish(op, {**state, "scores": scores})
+    lowered = lower(op)
+    return finish(op, {**state, "scores": scores}), lowered
 
 
 def merge(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXPONENTS = range(-149, 128)
 _BITS = 2
-"""Mantissa bits per pass: 2 compares 3 candidates a pass, the best of 1, 2, 4 on a CPU and close to it on a GPU."""
+"""Mantissa bits per pass: with 2, a pass compares each value with 3 candidates."""
 
 
 def kth_smallest(op: Op, values: ir.Value, rank: ir.Value) -> ir.Value:

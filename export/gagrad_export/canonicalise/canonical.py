@@ -74,7 +74,9 @@ def canonicalise(
     graph.outputs[0] = scores
     passes.RemoveUnusedNodesPass()(model)
     if not list(graph):
-        raise ModelError("nothing lies between the image and the output", hint="choose another --output")
+        raise ModelError(
+            "nothing lies between the image and the output", hint="choose another with --output-name"
+        )
     operators = Counter(node.op_type for node in graph)
     return Canonical(
         graph=graph,
@@ -157,6 +159,6 @@ def _score_shape(scores: ir.Value) -> tuple[int, ...]:
         raise ModelError(
             f"the output has shape {scores.shape}, not [{BATCH}, K…] with a free batch",
             where=f"output {scores.name!r}",
-            hint="choose another output with --output, or export the model with a dynamic batch",
+            hint="choose another output with --output-name, or export the model with a dynamic batch",
         )
     return tuple(dim for dim in rest if dim is not None)

@@ -43,7 +43,7 @@ def fix_input(value: ir.Value, size: tuple[int, int] | None) -> tuple[int, int, 
         raise ModelError(
             f"the model takes an input of shape {value.shape}, not an image [N, C, H, W]",
             where=where,
-            hint="choose the image input with --input, or export the model with an NCHW input",
+            hint="choose the image input with --input-name, or export the model with an NCHW input",
         )
     dims = [dim if isinstance(dim, int) and dim > 0 else None for dim in value.shape]
     channels = dims[1]
@@ -76,4 +76,4 @@ def _choose(values: Sequence[ir.Value], name: str | None, kind: str) -> ir.Value
     if name in names:
         return values[names.index(name)]
     what = f"the model has {len(values)} {kind}s" if name is None else f"the model has no {kind} {name!r}"
-    raise ModelError(what, hint=f"choose one with --{kind} NAME", choices=names)
+    raise ModelError(what, hint=f"choose one with --{kind}-name NAME", choices=names)

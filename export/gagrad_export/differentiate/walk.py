@@ -121,7 +121,6 @@ def _no_rule(node: ir.Node, opset: int, detail: str = "") -> UnsupportedOperator
         f"operator {name} (version {version or 'unknown'}) has no differentiation rule{detail}"
         + (f"; there are rules for its versions {sorted(others)}" if others else ""),
         where=f"node {node.name!r}",
-        hint="if the operator sits after the score, choose an earlier output with --output; if it only "
-        "prepares the input, start behind it with --input; otherwise export the model with an opset "
-        "from 13 to 21, or add a rule (CONTRIBUTING.md shows how, it is one short function)",
+        hint="explain an output in front of it with --output-name NAME; or export the model with an opset "
+        "from 13 to 21; or add a rule, one short function (CONTRIBUTING.md shows how)",
     )

@@ -61,7 +61,9 @@ class Window:
         auto = attribute(node, "auto_pad", "NOTSET")
         shape = attribute(node, "output_shape")
         if shape is not None or auto in ("SAME_UPPER", "SAME_LOWER"):
-            wanted = list(shape)[-rank:] if shape else [n * s for n, s in zip(size, plain.strides, strict=True)]
+            wanted = (
+                list(shape)[-rank:] if shape else [n * s for n, s in zip(size, plain.strides, strict=True)]
+            )
             for i in range(rank):
                 reach = plain.dilations[i] * (plain.kernel[i] - 1) + 1
                 total = max(plain.strides[i] * (size[i] - 1) + extra[i] + reach - wanted[i], 0)

@@ -92,7 +92,7 @@ def _export(
             program = torch.onnx.export(
                 module, (example,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
             )
-    except Exception as error:  # noqa: BLE001 - torch's exporter raises whatever the model raises
+    except Exception as error:
         if dynamic_batch:
             # Some models compute with the batch size in a way that torch cannot keep free; the
             # canonicaliser frees a fixed batch, and the exporter proves the result.

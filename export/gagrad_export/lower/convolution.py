@@ -3,9 +3,10 @@
 Before: ``ConvInputGradient(dy, w)``, with the attributes of the forward convolution.
 
 After, stride 1 and constant weights: ``Conv(dy, w′)`` where w′ has input and output channels swapped within
-each group and its window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows dx[j] = Σₖ w[k]·dy[j − d·k + p];
-with k′ = K − 1 − k this is a convolution of dy with the reversed w and padding p′ = d·(K − 1) − p. Engines
-run it as fast as the forward convolution, where their ConvTranspose is up to 40 times slower.
+each group and its window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows
+dx[j] = Σₖ w[k]·dy[j − d·k + p]; with k′ = K − 1 − k this is a convolution of dy with the reversed w and
+padding p′ = d·(K − 1) − p. Engines run it as fast as the forward convolution, where their ConvTranspose is
+up to 40 times slower.
 
 After, otherwise: ``ConvTranspose(dy, w)``, which is the adjoint by definition; its output padding makes up
 for what the forward's rounding dropped: H − ((H′ − 1)·s + d·(K − 1) + 1 − p₀ − p₁).
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.emit import attribute, constant_array, fixed_shape
+from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 def lower_convolution(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered input gradient of a convolution."""
-    dy, w = node.inputs
-    assert dy is not None and w is not None  # noqa: S101, PT018 - required inputs
+    dy, w = operand(node, 0), operand(node, 1)
     kernel = fixed_shape(w)[1:]
     strides, dilations = attribute(node, "strides"), attribute(node, "dilations")
     pads, group = attribute(node, "pads"), attribute(node, "group")

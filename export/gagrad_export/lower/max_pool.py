@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.emit import attribute, fixed_shape
+from gagrad_export.emit import attribute, fixed_shape, operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,17 +29,14 @@ LOWEST = float(np.finfo(np.float32).min)
 
 def lower_max_pool(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered input gradient of a max pooling."""
-    x, y, dy = node.inputs
-    assert x is not None and y is not None and dy is not None  # noqa: S101, PT018 - required inputs
+    x, y, dy = (operand(node, i) for i in range(3))
     kernel, strides = attribute(node, "kernel_shape"), attribute(node, "strides")
     dilations, pads = attribute(node, "dilations"), attribute(node, "pads")
     rank = len(kernel)
     axes = list(range(2, 2 + rank))
     size, pooled = fixed_shape(x)[1:], fixed_shape(y)[1:]
     # Every phase holds as many elements as the longest shift needs; cropped at the end.
-    length = [
-        pooled[i] + (dilations[i] * (kernel[i] - 1)) // strides[i] + 1 for i in range(rank)
-    ]
+    length = [pooled[i] + (dilations[i] * (kernel[i] - 1)) // strides[i] + 1 for i in range(rank)]
     length = [max(length[i], -(-(pads[i] + size[i]) // strides[i])) for i in range(rank)]
     after = [max(length[i] * strides[i] - pads[i] - size[i], 0) for i in range(rank)]
     padded = op.Pad(x, [0, 0, *pads[:rank], 0, 0, *after], op.constant(LOWEST, like=x))

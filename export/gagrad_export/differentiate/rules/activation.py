@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import attribute, constant_array
+from gagrad_export.emit import attribute, constant_array, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -24,14 +24,14 @@ def relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 def leaky_relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = x if x > 0 else αx  ⟹  dx = dy·(α + (1 − α)·[x > 0])."""
     alpha = attribute(node, "alpha", 0.01)
-    slope = op.Add(op.Mul(positive(op, node.inputs[0]), 1 - alpha), alpha)
+    slope = op.Add(op.Mul(positive(op, operand(node, 0)), 1 - alpha), alpha)
     return op.Mul(dy, slope)
 
 
 @vjp("PRelu", since=(7, 9, 16))
 def prelu(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = x if x > 0 else s·x  ⟹  dx = dy·(s + (1 − s)·[x > 0]), for a constant slope s."""
-    x, slope = node.inputs
+    x, slope = operand(node, 0), operand(node, 1)
     mask = positive(op, x)
     return [op.Mul(dy, op.Add(op.Mul(mask, op.Sub(1.0, slope)), slope))]
 
@@ -85,7 +85,7 @@ def hard_swish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     As ``clip(x/3 + ½, …)`` the middle overshoots to −½ and 3/2 and jumps to 0 and 1 at ±3: so the ramp is
     selected by two masks, ramp·[|x| < 3] + [x ≥ 3].
     """
-    x = node.inputs[0]
+    x = operand(node, 0)
     middle = as_float(op, op.Less(op.Abs(x), 3.0), x)
     above = as_float(op, op.GreaterOrEqual(x, 3.0), x)
     ramp = op.Add(op.Mul(x, 1 / 3), 0.5)
@@ -103,13 +103,13 @@ def elu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 @vjp("Softplus", since=(1, 22), elementwise=True)
 def softplus(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = ln(1 + eˣ)  ⟹  dx = dy·sigmoid(x)."""
-    return op.Mul(dy, op.Sigmoid(node.inputs[0]))
+    return op.Mul(dy, op.Sigmoid(operand(node, 0)))
 
 
 @vjp("Erf", since=(9, 13), elementwise=True)
 def erf(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = erf x  ⟹  dx = dy·(2/√π)·exp(−x²)."""
-    x = node.inputs[0]
+    x = operand(node, 0)
     return op.Mul(dy, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2 / math.sqrt(math.pi)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_export.differentiate.registry import vjp
+from gagrad_export.emit import operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -71,8 +72,8 @@ def dropout(op: Op, node: ir.Node, dy: ir.Value, dmask: ir.Value | None = None) 
 @vjp("Cast", since=(6, 9, 13, 19, 21, 23, 24, 25), elementwise=True)
 def cast(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = x in another floating-point type  ⟹  dx = dy in the type of x."""
-    x = node.inputs[0]
-    assert x is not None and x.dtype is not None  # noqa: S101, PT018 - active inputs are typed
+    x = operand(node, 0)
+    assert x.dtype is not None  # noqa: S101 - canonical values are typed
     return op.Cast(dy, to=int(x.dtype))
 
 
@@ -85,7 +86,7 @@ def neg(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 @vjp("Abs", since=(6, 13), elementwise=True)
 def absolute(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = |x|  ⟹  dx = dy·sign(x); 0 at 0."""
-    return op.Mul(dy, op.Sign(node.inputs[0]))
+    return op.Mul(dy, op.Sign(operand(node, 0)))
 
 
 @vjp("Reciprocal", since=(6, 13), elementwise=True)
@@ -110,4 +111,4 @@ def exp(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 @vjp("Log", since=(6, 13), elementwise=True)
 def log(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = ln x  ⟹  dx = dy/x."""
-    return op.Div(dy, node.inputs[0])
+    return op.Div(dy, operand(node, 0))

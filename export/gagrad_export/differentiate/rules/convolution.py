@@ -8,7 +8,7 @@ import numpy as np
 
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.differentiate.window import Window
-from gagrad_export.emit import attribute, constant_array, fixed_shape
+from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @vjp("Conv", since=(1, 11, 22))
 def conv(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = w ∗ x + b  ⟹  dx = wᵀ ∗ dy, the adjoint of the convolution; see ``lower/convolution.py``."""
-    x, w = node.inputs[:2]
-    assert x is not None and w is not None  # noqa: S101, PT018 - required inputs
+    x, w = operand(node, 0), operand(node, 1)
     window = Window.of(node, fixed_shape(x)[1:], fixed_shape(w)[1:])
     return [
         op.internal(
@@ -38,8 +37,7 @@ def conv(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 @vjp("ConvTranspose", since=(1, 11, 22))
 def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = wᵀ ∗ x + b  ⟹  dx = w ∗ dy: the convolution whose adjoint the operator is."""
-    x, w = node.inputs[:2]
-    assert x is not None and w is not None  # noqa: S101, PT018 - required inputs
+    x, w = operand(node, 0), operand(node, 1)
     window = Window.of_transpose(node, fixed_shape(x)[1:], fixed_shape(w)[1:])
     return [
         op.Conv(
@@ -56,10 +54,10 @@ def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 @vjp("BatchNormalization", since=(9, 14, 15), elementwise=True)
 def batch_normalization(op: Op, node: ir.Node, dy: ir.Value, *running: ir.Value | None) -> list[ir.Value]:
     """y = γ·(x − μ)/√(σ² + ε) + β with fixed μ, σ²  ⟹  dx = dy·γ/√(σ² + ε)."""
-    x, gamma, _, _, variance = node.inputs
+    x, gamma, variance = operand(node, 0), operand(node, 1), operand(node, 4)
     epsilon = attribute(node, "epsilon", 1e-5)
     known = [constant_array(gamma), constant_array(variance)]
-    assert x is not None and x.shape is not None  # noqa: S101, PT018 - required inputs
+    assert x.shape is not None  # noqa: S101 - canonical values are shaped
     broadcast = [1, -1] + [1] * (x.shape.rank() - 2)
     if known[0] is not None and known[1] is not None:
         scale = op.constant((known[0] / np.sqrt(known[1] + np.float32(epsilon))).reshape(broadcast))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import attribute, constant_array
+from gagrad_export.emit import attribute, constant_array, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,8 +22,8 @@ def matmul(op: Op, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, ir.Value]:
     A 1-D operand is a row (A) or a column (B) whose axis of size 1 the product drops; it is put back for
     the products and the walk sums away what broadcasting added.
     """
-    a, b = node.inputs
-    assert a is not None and b is not None and a.shape is not None and b.shape is not None  # noqa: S101, PT018
+    a, b = operand(node, 0), operand(node, 1)
+    assert a.shape is not None and b.shape is not None  # noqa: S101, PT018 - canonical values are shaped
     left, right = a.shape.rank() == 1, b.shape.rank() == 1
     if left:
         a, dy = op.Unsqueeze(a, [0]), op.Unsqueeze(dy, [-1] if right else [-2])

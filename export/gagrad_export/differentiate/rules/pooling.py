@@ -9,7 +9,7 @@ import numpy as np
 
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.differentiate.window import Window
-from gagrad_export.emit import attribute, fixed_shape
+from gagrad_export.emit import attribute, fixed_shape, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 @vjp("GlobalAveragePool", since=(1, 22))
 def global_average_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = mean of x over the spatial axes  ⟹  dx = dy / (H·W), the same at every pixel."""
-    x = node.inputs[0]
-    assert x is not None  # noqa: S101 - required input
+    x = operand(node, 0)
     return op.Mul(dy, 1 / math.prod(fixed_shape(x)[1:]))
 
 
@@ -32,8 +31,7 @@ def average_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
     ``count_include_pad`` and ``ceil_mode`` only change n, which is known now.
     """
-    x = node.inputs[0]
-    assert x is not None  # noqa: S101 - required input
+    x = operand(node, 0)
     channels, *size = fixed_shape(x)
     window = Window.of(node, size)
     counts = [_counts(window, axis, size[axis], node) for axis in range(len(size))]
@@ -57,7 +55,7 @@ def max_pool(op: Op, node: ir.Node, dy: ir.Value, *dindices: ir.Value) -> ir.Val
 
     The index output of MaxPool would tell which, but compilers refuse it: see ``lower/max_pool.py``.
     """
-    x, y = node.inputs[0], node.outputs[0]
+    x, y = operand(node, 0), node.outputs[0]
     assert x is not None  # noqa: S101 - required input
     size = fixed_shape(x)[1:]
     window = Window.of(node, size)
@@ -88,4 +86,5 @@ def _counts(window: Window, axis: int, size: int, node: ir.Node) -> NDArray[np.f
         first, last = -window.begin[axis], size + window.end[axis]
     positions = np.arange(fixed_shape(node.outputs[0])[1:][axis]) * window.strides[axis] - window.begin[axis]
     taps = positions[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
-    return ((taps >= first) & (taps < last)).sum(axis=1).astype(np.float32)
+    counts: NDArray[np.float32] = ((taps >= first) & (taps < last)).sum(axis=1).astype(np.float32)
+    return counts

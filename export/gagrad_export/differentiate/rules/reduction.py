@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import attribute, constant_array, static_shape
+from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,8 +23,7 @@ def reduce_sum(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 @vjp("ReduceMean", since=(1, 11, 13, 18))
 def reduce_mean(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = mean of x over the axes  ⟹  dx = dy / n at every averaged element."""
-    x = node.inputs[0]
-    assert x is not None  # noqa: S101 - required input
+    x = operand(node, 0)
     axes = reduced_axes(node)
     sizes = [static_shape(x)[axis] for axis in axes]
     dx = with_reduced_axes(op, node, dy)
@@ -37,15 +36,15 @@ def reduce_mean(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 @vjp("ReduceL2", since=(1, 11, 13, 18))
 def reduce_l2(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = √Σx²  ⟹  dx = dy·x / y."""
-    x = node.inputs[0]
+    x = operand(node, 0)
     ratio = op.Div(with_reduced_axes(op, node, dy), with_reduced_axes(op, node, node.outputs[0]))
     return [op.Mul(ratio, x)]
 
 
 def reduced_axes(node: ir.Node) -> list[int]:
     """Return the axes that a reduction removes, from its attribute or its constant input; all by default."""
-    x = node.inputs[0]
-    assert x is not None and x.shape is not None  # noqa: S101, PT018 - required input
+    x = operand(node, 0)
+    assert x.shape is not None  # noqa: S101 - canonical values are shaped
     rank = x.shape.rank()
     axes = attribute(node, "axes")
     if axes is None and len(node.inputs) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import attribute, constant_array, static_shape
+from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 def reshaped(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = the elements of x in another shape  ⟹  dx = dy in the shape of x."""
-    x = node.inputs[0]
-    assert x is not None  # noqa: S101 - required input
+    x = operand(node, 0)
     return [op.reshape_like(dy, x)]
 
 
@@ -49,7 +48,7 @@ def concat(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     axis = attribute(node, "axis")
     parts, start = [], 0
     for x in node.inputs:
-        assert x is not None  # noqa: S101 - required input
+        assert x is not None  # noqa: S101 - no input of Concat is optional
         size = static_shape(x)[axis]
         if size is None:
             raise _not_fixed(node, f"{x.name} has no fixed size along axis {axis}")
@@ -74,8 +73,7 @@ def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
     A step s keeps every s-th element: s − 1 zeros go behind each element first.
     """
-    x = node.inputs[0]
-    assert x is not None  # noqa: S101 - required input
+    x = operand(node, 0)
     shape = static_shape(x)
     starts, ends, axes, steps = _ranges(node, len(shape))
     before, after = [0] * len(shape), [0] * len(shape)
@@ -96,8 +94,7 @@ def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 @vjp("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25))
 def pad(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = x with a constant border  ⟹  dx = dy without it."""
-    x = node.inputs[0]
-    assert x is not None  # noqa: S101 - required input
+    x = operand(node, 0)
     mode = attribute(node, "mode", "constant")
     if mode != "constant":
         raise _not_fixed(node, f"padding mode {mode!r} has no rule yet")

@@ -1,0 +1,190 @@
+"""``gagrad-edge export``: options only; heavy imports happen when it runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gagrad_edge.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    from gagrad_edge.manifest import Activation, Colour, Resize
+    from gagrad_export.pipeline import ExportReport
+
+
+class SeveralValues(click.Command):
+    """Lets an option that may be repeated take its values in one go: ``--mean 0.5 0.5 0.5``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option's name before each number that follows it."""
+        spread: list[str] = []
+        current: str | None = None
+        for arg in args:
+            if arg in ("--mean", "--std"):
+                current = arg
+            elif current is not None and _is_number(arg):
+                spread += [current, arg]
+            else:
+                current = None
+                spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=SeveralValues, short_help="Compile a model and its explanation into a bundle.")
+@click.argument("model")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Bundle to write, NAME.gagrad."
+)
+@click.option(
+    "--size",
+    nargs=2,
+    type=click.IntRange(1),
+    metavar="HEIGHT WIDTH",
+    help="Image size; needed when the model does not fix it.",
+)
+@click.option(
+    "--mean",
+    multiple=True,
+    type=float,
+    metavar="M…",
+    help="Mean, per channel or one for all, in pixel values 0..1.",
+)
+@click.option("--std", multiple=True, type=float, metavar="S…", help="Standard deviation, likewise.")
+@click.option(
+    "--colour",
+    type=click.Choice(["rgb", "bgr", "mono"]),
+    help="Order of the model's channels.  [default: rgb; mono for one channel]",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "letterbox", "crop"]),
+    default="stretch",
+    show_default=True,
+    help="How a frame of another size is fitted.",
+)
+@click.option(
+    "--bit-depth",
+    type=click.IntRange(9, 16),
+    default=16,
+    show_default=True,
+    help="Significant bits of 16-bit frames.",
+)
+@click.option(
+    "--classes", type=click.Path(path_type=Path), help="Text file with one class name on each line."
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["softmax", "sigmoid", "none"]),
+    help="What turns scores into probabilities.  [default: as found in the model]",
+)
+@click.option("--weights", type=click.Path(path_type=Path), help="State dict for package.module:factory.")
+@click.option("--input-name", help="Which input is the image, when there are several.")
+@click.option(
+    "--output-name", help="Which output to explain, when there are several; any value in the graph."
+)
+@click.option("--name", help="Name of the bundle.  [default: the file's]")
+@click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
+@click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
+@click.option("--percentile", type=float, help="Percentile of the guide.  [default: 0.85]")
+@click.option("--chunk", type=int, help="Copies per run of the graph.  [default: 10]")
+def export(
+    model: str,
+    output: Path,
+    size: tuple[int, int] | None,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    colour: Colour | None,
+    resize: Resize,
+    bit_depth: int,
+    classes: Path | None,
+    activation: Activation | None,
+    weights: Path | None,
+    input_name: str | None,
+    output_name: str | None,
+    name: str | None,
+    samples: int | None,
+    noise_std: float | None,
+    percentile: float | None,
+    chunk: int | None,
+) -> None:
+    """Compile MODEL and its input gradients into a bundle.
+
+    MODEL is an .onnx file, or package.module:factory for a torch model. The graphs are verified before they
+    are written; a model that fails is not written.
+
+    Example: gagrad-edge export model.onnx -o part.gagrad --size 224 224 --mean 0.485 0.456 0.406
+    --std 0.229 0.224 0.225 --classes labels.txt
+    """
+    try:
+        from gagrad_export.pipeline import export as run  # noqa: PLC0415 - --help stays fast
+        from gagrad_export.pipeline import method_spec  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingPackageError(
+            f"the exporter needs a package that is not installed ({error.name})",
+            hint='pip install "gagrad-edge[cpu,export]"',
+        ) from error
+    began = time.perf_counter()
+    report = run(
+        model,
+        output,
+        size=size or None,
+        mean=mean or None,
+        std=std or None,
+        colour=colour,
+        resize=resize,
+        bit_depth=bit_depth,
+        classes=classes,
+        activation=activation,
+        weights=weights,
+        input_name=input_name,
+        output_name=output_name,
+        name=name,
+        method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
+        progress=lambda stage: click.echo(f"  {stage} …", err=True),
+    )
+    click.echo(summary(report, time.perf_counter() - began), err=True)
+
+
+def summary(report: ExportReport, seconds: float) -> str:
+    """Return what an export did, for people."""
+    manifest, evidence = report.manifest, report.manifest.verification
+    operators = ", ".join(f"{name} ×{count}" for name, count in manifest.model.operators.items())
+    lowered = ", ".join(f"{name} ×{count}" for name, count in report.lowered.items()) or "none"
+    spec, output = manifest.input, manifest.output
+    shape, names = "×".join(map(str, output.shape)), len(output.classes) or "no"
+    lines = [
+        f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",
+        f"  operators    {sum(manifest.model.operators.values())}: {operators}",
+        f"  gradient     {len(manifest.model.operators)} rules; lowered: {lowered}",
+        (
+            f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
+            f"std {_list(spec.std)}, {spec.resize}"
+        ),
+        f"  output       {output.name}: {shape}, {output.activation}, {names} class names",
+        (
+            f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
+            f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
+            f"batch rows {evidence.batch_error:.1e}"
+        ),
+        f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
+    ]
+    if report.rebatched:
+        lines.insert(4, "  batch        was fixed at 1 and is free now (checked row by row)")
+    if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
+        lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
+    return "\n".join(lines)
+
+
+def _list(values: list[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

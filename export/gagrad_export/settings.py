@@ -1,0 +1,114 @@
+"""What the user says about a model, checked: input, normalisation, classes, output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gagrad_edge.errors import SettingError
+from gagrad_edge.manifest import Activation, Colour, InputSpec, OutputSpec, Resize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gagrad_export.canonicalise import Canonical
+
+
+def input_spec(
+    shape: tuple[int, int, int],
+    *,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    colour: Colour | None,
+    resize: Resize,
+    bit_depth: int,
+) -> InputSpec:
+    """Return the input specification for images of ``shape = (C, H, W)``. Raises SettingError."""
+    channels, height, width = shape
+    colour = colour or ("mono" if channels == 1 else "rgb")
+    if (colour == "mono") != (channels == 1):
+        raise SettingError(
+            f"the model takes {channels} channel(s), which is not {colour}",
+            where="--colour",
+            choices=["mono"] if channels == 1 else ["rgb", "bgr"],
+        )
+    means = _per_channel("--mean", mean, 0.0, channels)
+    stds = _per_channel("--std", std, 1.0, channels)
+    if max(map(abs, means)) > 2 or max(stds) > 2:
+        raise SettingError(
+            "mean and std are in pixel values from 0 to 1, and these look like 0 to 255",
+            where="--mean/--std",
+            hint=f"divide them by 255: --mean {_by_255(means)} --std {_by_255(stds)}",
+        )
+    try:
+        return InputSpec(
+            height=height,
+            width=width,
+            colour=colour,
+            mean=means,
+            std=stds,
+            resize=resize,
+            bit_depth=bit_depth,
+        )
+    except ValueError as error:
+        raise SettingError(str(error), where="--mean/--std") from error
+
+
+def output_spec(
+    model: Canonical, *, activation: Activation | None, classes: Sequence[str] | str | Path | None
+) -> OutputSpec:
+    """Return the output specification. Raises SettingError.
+
+    Without ``activation``: the one found behind the scores; else softmax for several scores, none for one.
+    """
+    several = model.score_shape[0] > 1
+    found = activation or model.tail or ("softmax" if several else "none")
+    names = class_names(classes)
+    if names and len(names) != model.score_shape[0]:
+        raise SettingError(
+            f"{len(names)} class names for a model with {model.score_shape[0]} outputs",
+            where="--classes",
+            hint="give one name per output, in the model's order, one on a line",
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SettingError(
+            f"class names occur twice: {', '.join(repeated)}",
+            where="--classes",
+            hint="make each name unique, so that a target can be chosen by it",
+        )
+    return OutputSpec(name=model.output_name, shape=list(model.score_shape), activation=found, classes=names)
+
+
+def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
+    """Return the names given as a list, or in a text file with one name on each line."""
+    if classes is None:
+        return []
+    if not isinstance(classes, (str, Path)):
+        return [str(name) for name in classes]
+    try:
+        text = Path(classes).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"the class names cannot be read ({error})",
+            where=str(classes),
+            hint="give a UTF-8 text file with one class name on each line",
+        ) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _per_channel(option: str, values: Sequence[float] | None, default: float, channels: int) -> list[float]:
+    given = [default] if values is None else [float(value) for value in values]
+    if len(given) == 1:
+        return given * channels
+    if len(given) != channels:
+        raise SettingError(
+            f"{len(given)} values for {channels} channels",
+            where=option,
+            hint="give one per channel, or one for all",
+        )
+    return given
+
+
+def _by_255(values: Sequence[float]) -> str:
+    return " ".join(f"{value / 255:.4g}" for value in values)

@@ -1,0 +1,196 @@
+"""Prove a bundle's graphs before they are packaged; a graph that fails is not written.
+
+Checked on the very bytes that ship: scores against the source model, the gradient against autograd or
+along segments, rows of a batch against the same rows alone, finalize and recover against numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from gagrad_edge import reference
+from gagrad_edge.errors import VerificationError
+from gagrad_edge.manifest import InputSpec, MethodSpec, Verification
+from gagrad_edge.noise import noise_chunks
+from gagrad_edge.reference import State
+from gagrad_export.verify.frame import frame_image, reference_frame
+from gagrad_export.verify.gradient import (
+    NOISE_STD,
+    GradientErrors,
+    Point,
+    against_autograd,
+    against_segments,
+    model_input,
+)
+from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_export.canonicalise import Canonical
+    from gagrad_export.load import Source
+
+    Array = NDArray[np.float32]
+
+AUTOGRAD_TOLERANCE, SEGMENT_TOLERANCE = 1e-4, 2e-2
+"""On the median error. A missing term or a wrong factor in one rule shows as several per cent or more."""
+
+KINK_TOLERANCE = 5e-2
+"""On the worst error against autograd, where one flipped activation can show."""
+
+FORWARD_TOLERANCE, BATCH_TOLERANCE, MAP_TOLERANCE = 1e-3, 1e-4, 1e-5
+_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was measured, and the case that the bundle's self-test repeats."""
+
+    numbers: Verification
+    frame: NDArray[np.uint8]
+    target: tuple[int, ...]
+    saliency: Array
+
+
+def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, method: MethodSpec) -> Verified:
+    """Check ``graphs`` and return the evidence. Raises VerificationError."""
+    sessions = Sessions(graphs)
+    frame = reference_frame(spec.height, spec.width, spec.channels)
+    image = frame_image(frame, colour=spec.colour)
+    scores = sessions.predict(image)[0]
+    if not np.isfinite(scores).all():
+        raise VerificationError(
+            "the model's scores are not finite numbers (NaN or infinity) on an ordinary image",
+            hint="check the weights, and that --mean and --std are the ones the model was trained with",
+        )
+    target = tuple(int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
+    cotangent = np.zeros((1, *scores.shape), np.float32)
+    cotangent[0][target] = 1
+    point = Point(image, model_input(image, spec), cotangent)
+
+    forward = _forward_error(source, model, point.x, scores)
+    _require(forward <= FORWARD_TOLERANCE, f"predict differs from the model by {forward:.1e} relative")
+    if source.gradient is not None:
+        gradient, tolerance = against_autograd(sessions, point, source.gradient), AUTOGRAD_TOLERANCE
+        _require(
+            gradient.worst <= KINK_TOLERANCE, f"the gradient is off by {gradient.worst:.1e} from autograd"
+        )
+    else:
+        gradient, tolerance = against_segments(sessions, point, spec), SEGMENT_TOLERANCE
+    _require(
+        bool(gradient.median <= tolerance),
+        f"the gradient is off by {gradient.median:.1e} (allowed {tolerance})",
+    )
+    batch = _batch_error(sessions, point)
+    _require(batch <= BATCH_TOLERANCE, f"rows of a batch differ from the same rows alone by {batch:.1e}")
+    state = _run_samples(sessions, point, method)
+    saliency = _map(sessions, state, method)
+    _check_recover(sessions, image, saliency, method)
+    return Verified(
+        numbers=_numbers(source, gradient, tolerance, forward, batch),
+        frame=frame,
+        target=target,
+        saliency=saliency,
+    )
+
+
+def _numbers(
+    source: Source, gradient: GradientErrors, tolerance: float, forward: float, batch: float
+) -> Verification:
+    return Verification(
+        reference="finite-differences" if source.gradient is None else "autograd",
+        gradient_error=_digits(gradient.median),
+        gradient_error_worst=_digits(gradient.worst),
+        gradient_tolerance=tolerance,
+        forward_error=_digits(forward),
+        batch_error=_digits(batch),
+    )
+
+
+def _forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> float:
+    """Return the largest difference between the source model's output and ours, relative to its range."""
+    proto = source.model
+    if [output.name for output in proto.graph.output] != [model.output_name]:
+        proto = onnx.ModelProto()
+        proto.CopyFrom(source.model)
+        del proto.graph.output[:]
+        proto.graph.output.append(onnx.ValueInfoProto(name=model.output_name))
+    session = open_session(proto.SerializeToString(), "the source model")
+    (name,) = [value.name for value in session.get_inputs()][:1]
+    expected: Array = session.run(None, {name: x})[0][0]
+    ours = _activated(scores, expected, model)
+    span = max(float(np.ptp(expected)), float(np.abs(expected).max()), 1e-12)
+    return float(np.abs(ours - expected).max()) / span
+
+
+def _activated(scores: Array, expected: Array, model: Canonical) -> Array:
+    """Return our scores behind the activation that the canonical form took off the source's output."""
+    if model.tail is None:
+        return scores.reshape(expected.shape)
+    if model.tail == "sigmoid":
+        sigmoid: Array = np.float32(1) / (np.float32(1) + np.exp(-scores))
+        return sigmoid
+    shifted = np.exp(scores - scores.max(axis=0))
+    softmax: Array = shifted / shifted.sum(axis=0)
+    log_softmax: Array = np.log(softmax)
+    return log_softmax if float(expected.max()) <= 0 else softmax
+
+
+def _batch_error(sessions: Sessions, point: Point) -> float:
+    """Return the largest relative difference between a batch and its rows run alone: scores and state."""
+    (noise,) = noise_chunks(2, _ROWS, _ROWS, point.image.shape[1:])
+    together, scores = sessions.accumulate(point.image, noise, NOISE_STD, point.cotangent)
+    alone, state = [], State.empty(point.image.shape[1:])
+    for row in range(_ROWS):
+        state, row_scores = sessions.accumulate(
+            point.image, noise[row : row + 1], NOISE_STD, point.cotangent, state
+        )
+        alone.append(row_scores)
+    pairs = [(scores, np.concatenate(alone))]
+    pairs += [(getattr(together, name), getattr(state, name)) for name in ("abs_sum", "mean")]
+    return max(float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-30) for a, b in pairs)
+
+
+def _run_samples(sessions: Sessions, point: Point, method: MethodSpec) -> State:
+    state = State.empty(point.image.shape[1:])
+    for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
+        state, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, state)
+    _require(
+        bool(np.isfinite(state.abs_sum).all()),
+        "the gradient is not finite (NaN or infinity) on an ordinary image",
+    )
+    sessions.close("accumulate")
+    return state
+
+
+def _map(sessions: Sessions, state: State, method: MethodSpec) -> Array:
+    saliency = sessions.finalize(state, method.percentile)
+    error = float(np.abs(saliency - reference.finalize(state, method.percentile)).max())
+    _require(error <= MAP_TOLERANCE, f"finalize differs from the reference by {error:.1e}")
+    return saliency
+
+
+def _check_recover(sessions: Sessions, image: Array, saliency: Array, method: MethodSpec) -> None:
+    levels = reference.rcap_levels(method.rcap_lower_bound, method.rcap_interval)
+    expected, ratio = reference.recover(image[0], saliency, levels)
+    recovered, measured = sessions.recover(image, saliency)
+    error = max(float(np.abs(recovered - expected).max()), float(np.abs(measured - ratio).max()))
+    _require(error <= MAP_TOLERANCE, f"recover differs from the reference by {error:.1e}")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise VerificationError(
+            f"{what}, so nothing was written",
+            hint="this is a defect of gagrad-edge or an unusual model: please report the model's operators, "
+            "as `gagrad-edge export` lists them",
+        )
+
+
+def _digits(value: float) -> float:
+    """Round to two significant digits: more would be noise of the machine, not a property of the bundle."""
+    return float(f"{value:.1e}")
