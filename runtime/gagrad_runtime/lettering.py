@@ -1,0 +1,214 @@
+"""Text on a picture, on machines of which we do not know what fonts they have.
+
+OpenCV 5 carries its own fonts, with Latin, Vietnamese, Cyrillic, Chinese, Japanese and Korean letters: the
+same text on every machine. With an older OpenCV, Pillow draws: in the system's fonts where it has some, in
+the ASCII letters that Pillow carries where it has none.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Canvas = NDArray[np.uint8]
+    Rgb = tuple[int, int, int]
+
+_SYSTEM_FONTS = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf",
+    "NotoSansCJK-Regular.ttc", "NotoSansCJKjp-Regular.otf", "DroidSansFallbackFull.ttf", "wqy-microhei.ttc",
+    "msgothic.ttc", "msyh.ttc", "malgun.ttf",
+)  # fmt: skip
+"""Tried in this order; most machines have at most two of them."""
+
+_SPELLINGS = str.maketrans({
+    "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L",
+    "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "Þ": "Th", "×": "x", "−": "-", "–": "-", "—": "-", "≥": ">=",
+    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "…": "...", "·": "-", "µ": "u", "→": "->",
+})  # fmt: skip
+"""Letters and signs that no decomposition turns into ASCII."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a text looks: size in pixels, RGB colour, weight, and after how many lines it ends with ``...``."""
+
+    size: int
+    colour: Rgb
+    bold: bool = False
+    lines: int = 6
+
+
+class Lettering(Protocol):
+    """Draws one line of text."""
+
+    def width(self, text: str, style: Style) -> int:
+        """Return how far ``text`` reaches to the right, in pixels."""
+
+    def draw(self, canvas: Canvas, x: int, baseline: int, text: str, style: Style) -> None:
+        """Draw ``text`` onto ``canvas [h, w, 3]`` from ``x``, on ``baseline``."""
+
+    def covers(self, character: str) -> bool:
+        """Whether there is a glyph for ``character``."""
+
+
+@functools.cache
+def lettering() -> Lettering:
+    """Return the best lettering that this machine has."""
+    return OpenCvLettering() if hasattr(cv2, "FontFace") else PillowLettering()
+
+
+def printable(text: str, pen: Lettering) -> tuple[str, bool]:
+    """Return ``text`` on one line in letters that ``pen`` has, and whether it can still be read.
+
+    A letter without a glyph is spelt in ASCII where that is usual (``ß`` as ``ss``, ``ế`` as ``e``);
+    where it is not, ``?`` stands for it and the answer is False.
+    """
+    # Lone surrogates (bytes of a file name that are no UTF-8) crash OpenCV's text drawing.
+    text = text.encode("utf-8", "replace").decode()
+    letters, complete = [], True
+    for letter in unicodedata.normalize("NFC", text):
+        category = unicodedata.category(letter)
+        if category in ("Cc", "Zl", "Zp", "Zs"):
+            letters.append(" ")
+        elif category != "Cf" and pen.covers(letter):
+            letters.append(letter)
+        elif category not in ("Cf", "Mn"):
+            spelt = unicodedata.normalize("NFKD", letter.translate(_SPELLINGS)).encode("ascii", "ignore")
+            letters.append(spelt.decode() or "?")
+            complete = complete and bool(spelt)
+    return " ".join("".join(letters).split()), complete
+
+
+class OpenCvLettering:
+    """Fonts inside OpenCV 5: WenQuanYi Micro Hei for all letters, Rubik for bold text.
+
+    The former has no bold weight, and the latter slashes its zeros and lacks letters, for which OpenCV takes
+    the former in the middle of a word. So bold text that Rubik cannot write is regular text struck twice.
+    """
+
+    def __init__(self) -> None:
+        self._regular: Any = cv2.FontFace("uni")
+        self._bold: Any = cv2.FontFace("sans")
+        self._known: dict[str, bool] = {}
+        self._in_bold: dict[str, bool] = {}
+
+    def width(self, text: str, style: Style) -> int:
+        """Return how far ``text`` reaches to the right, in pixels."""
+        face, weight = self._face(text, style)
+        # The empty image size switches off the wrapping at the image's edge.
+        box = cv2.getTextSize((0, 0), text, (0, 0), face, style.size, weight)
+        return int(box[0] + box[2]) + (style.bold and face is self._regular)
+
+    def draw(self, canvas: Canvas, x: int, baseline: int, text: str, style: Style) -> None:
+        """Draw ``text`` onto ``canvas [h, w, 3]`` from ``x``, on ``baseline``."""
+        face, weight = self._face(text, style)
+        for shift in (0, 1) if style.bold and face is self._regular else (0,):
+            cv2.putText(canvas, text, (x + shift, baseline), style.colour, face, style.size, weight)
+
+    def covers(self, character: str) -> bool:
+        """Whether there is a glyph: OpenCV draws a question mark where there is none."""
+        if character not in self._known:
+            glyph, unknown = (_glyph(self._regular, letter) for letter in (character, "?"))
+            self._known[character] = character == "?" or not np.array_equal(glyph, unknown)
+        return self._known[character]
+
+    def _face(self, text: str, style: Style) -> tuple[Any, int]:
+        if style.bold and all(map(self._bold_covers, text)):
+            return self._bold, 600
+        return self._regular, 400
+
+    def _bold_covers(self, character: str) -> bool:
+        if character not in self._in_bold:
+            bold, regular = _glyph(self._bold, character), _glyph(self._regular, character)
+            # The same pixels mean that Rubik had to borrow the glyph; nobody draws a blank differently.
+            self._in_bold[character] = not bold.any() or not np.array_equal(bold, regular)
+        return self._in_bold[character]
+
+
+def _glyph(face: Any, character: str) -> Canvas:
+    canvas = np.zeros((48, 64, 3), np.uint8)
+    cv2.putText(canvas, character, (12, 32), (255, 255, 255), face, 24, 400)
+    return canvas
+
+
+class PillowLettering:
+    """Pillow's own font, and for each word that it cannot write the first system font that can."""
+
+    def width(self, text: str, style: Style) -> int:
+        """Return how far ``text`` reaches to the right, in pixels."""
+        length = sum(float(_font(font, style.size).getlength(part)) for font, part in self._parts(text))
+        return math.ceil(length) + style.bold
+
+    def draw(self, canvas: Canvas, x: int, baseline: int, text: str, style: Style) -> None:
+        """Draw ``text`` onto ``canvas [h, w, 3]`` from ``x``, on ``baseline``."""
+        top, bottom = max(baseline - 2 * style.size, 0), min(baseline + style.size, len(canvas))
+        mask = Image.new("L", (canvas.shape[1], bottom - top))
+        pencil, position = ImageDraw.Draw(mask), float(x)
+        for name, part in self._parts(text):
+            font = _font(name, style.size)
+            # Only the regular weight is sure to exist; a second stroke beside the first makes it bolder.
+            for shift in (0, 1) if style.bold else (0,):
+                pencil.text((position + shift, baseline - top), part, fill=255, font=font, anchor="ls")
+            position += font.getlength(part)
+        share = np.asarray(mask, np.float32)[..., None] / 255
+        band = canvas[top:bottom]
+        band[:] = np.rint(band * (1 - share) + np.array(style.colour, np.float32) * share)
+
+    def covers(self, character: str) -> bool:
+        """Whether any of the fonts has a glyph for ``character``."""
+        return any(_has_glyph(font, character) for font in _fonts())
+
+    def _parts(self, text: str) -> list[tuple[str, str]]:
+        """Split ``text`` into (font, words); a word in two fonts would look like two words."""
+        parts: list[tuple[str, str]] = []
+        for word in text.replace(" ", " \0").split("\0"):
+            letters = word.strip()
+            whole = [font for font in _fonts() if all(_has_glyph(font, letter) for letter in letters)]
+            pieces = [(whole[0], word)] if whole else [(_font_of(letter), letter) for letter in word]
+            for font, piece in pieces:
+                if parts and parts[-1][0] == font:
+                    parts[-1] = (font, parts[-1][1] + piece)
+                else:
+                    parts.append((font, piece))
+        return parts
+
+
+def _font_of(letter: str) -> str:
+    return next((font for font in _fonts() if _has_glyph(font, letter)), "")
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    """Return the names of the fonts there are; the empty name is Pillow's own."""
+    found = [""]
+    for name in _SYSTEM_FONTS:
+        try:
+            ImageFont.truetype(name, 10)
+        except OSError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
+@functools.cache
+def _font(name: str, size: int) -> Any:
+    # Pillow's size is the em square; OpenCV's is about the same for its Rubik.
+    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+
+
+@functools.cache
+def _has_glyph(font: str, character: str) -> bool:
+    """Whether ``character`` looks different from a character that no font has."""
+    face = _font(font, 24)
+    mask, missing = face.getmask(character), face.getmask("\uffff")
+    return character == " " or mask.size != missing.size or bytes(mask) != bytes(missing)

@@ -1,0 +1,270 @@
+"""The JSON record of an explanation: everything about it that is not a picture.
+
+The structures below are the schema; ``docs/record.schema.json`` is generated from them and ``docs/record.md``
+tells them in words. Two runs of the same bundle, frame, seed and device give the same record, except for
+what is under ``run``. No number is NaN or infinite: JSON has no such values, so they are ``null``.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gagrad_runtime.explanation import Explanation
+
+_TOP = 5
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Immutable; a reader ignores fields that it does not know, so that fields can be added."""
+
+
+class FrameRecord(_Struct, frozen=True):
+    """The frame as it came."""
+
+    file: str
+    """The path as it was given, or ``array``."""
+    height: Count
+    width: Count
+    channels: Literal[1, 3]
+    bits: Literal[8, 16]
+    """Bits of the pixels' type."""
+    notes: list[str]
+    """What was done to the stored pixels, e.g. ``EXIF orientation 6 applied``."""
+
+
+class PlacementRecord(_Struct, frozen=True):
+    """Where the frame is in the image: ``image[offset + r] = resample(frame[window], resized)[r]``."""
+
+    rule: Resize
+    model_size: tuple[Count, Count]
+    """(height, width)."""
+    window: tuple[int, int, int, int]
+    """(top, left, height, width) of the part of the frame that is resampled."""
+    resized: tuple[Count, Count]
+    offset: tuple[int, int]
+    """(top, left); above 0 for black padding, below 0 where the image cuts."""
+    share_on_frame: float
+    """Share of the map's sum that lies on the frame and not on the padding, 0..1."""
+
+
+class ClassRecord(_Struct, frozen=True):
+    """One element of the model's output."""
+
+    index: list[int]
+    """Into the scores, without the batch axis."""
+    name: str
+    score: float | None
+    """Before the activation."""
+    probability: float | None
+    """After it; null for a plain score."""
+
+
+class ScoresRecord(_Struct, frozen=True):
+    """The model's scores for the frame as it is, before the activation."""
+
+    shape: list[int]
+    minimum: float | None
+    maximum: float | None
+    finite: bool
+    """Whether every score is a number."""
+
+
+class RcapRecord(_Struct, frozen=True):
+    """ReCover And Predict, 0..1, and the curve behind it; the lists have one element per level."""
+
+    score: float | None
+    levels: list[float]
+    """From high to low."""
+    ratio: list[float | None]
+    """Share of the map's mass that is kept."""
+    confidence: list[float | None]
+    """Probability of the target on the kept pixels alone."""
+
+
+class MethodRecord(_Struct, frozen=True):
+    """What the map was made with."""
+
+    samples: Count
+    seed: int
+    percentile: float
+    noise_std: float
+    chunk: Count
+
+
+class BundleRecord(_Struct, frozen=True):
+    """The bundle that was used."""
+
+    name: str
+    sha256: Sha256
+
+
+class CautionRecord(_Struct, frozen=True):
+    """One thing to know before trusting the map."""
+
+    code: str
+    """Stable; made for programs."""
+    text: str
+
+
+class RunRecord(_Struct, frozen=True):
+    """What differs from run to run."""
+
+    created: str
+    """UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
+    seconds: dict[str, float]
+    """Wall time per stage."""
+
+
+class Record(_Struct, frozen=True):
+    """One explanation: one frame and one target."""
+
+    schema: Literal[1]
+    """Version of the record; a new field does not raise it, a changed or removed one does."""
+    bundle: BundleRecord
+    backend: str
+    """Engine, version and device."""
+    frame: FrameRecord
+    placement: PlacementRecord
+    activation: Activation
+    """What turns scores into probabilities; ``none`` for a plain score."""
+    target: ClassRecord
+    """What is explained."""
+    against: ClassRecord | None
+    """The other class of a difference, "why this and not that"."""
+    predicted: ClassRecord
+    """What the model says by itself."""
+    top: list[ClassRecord]
+    """The five classes with the highest scores; empty when the output is no list of classes."""
+    scores: ScoresRecord
+    rcap: RcapRecord
+    method: MethodRecord
+    cautions: list[CautionRecord]
+    files: dict[str, str]
+    """Names of the files written beside this one, by kind."""
+    run: RunRecord
+
+
+def record(explanation: Explanation, files: Mapping[str, Path] | None = None) -> Record:
+    """Return the record of ``explanation``; ``files`` are the written files by kind, kept as names only."""
+    made, rcap, scores = explanation.provenance, explanation.rcap, explanation.scores
+    finite = scores[np.isfinite(scores)]
+    target, against = explanation.target, None
+    if target.against_index is not None:
+        against = _class(explanation, target.against_index, target.against_name)
+    return Record(
+        schema=1,
+        bundle=BundleRecord(name=_text(made.bundle), sha256=made.bundle_sha256),
+        backend=_text(made.backend),
+        frame=_frame(explanation),
+        placement=_placement(explanation),
+        activation=explanation.activation,
+        target=_class(explanation, target.index, target.name),
+        against=against,
+        predicted=_class(explanation, explanation.predicted.index, explanation.predicted.name),
+        top=_top(explanation),
+        scores=ScoresRecord(
+            shape=list(scores.shape),
+            minimum=_number(finite.min()) if finite.size else None,
+            maximum=_number(finite.max()) if finite.size else None,
+            finite=finite.size == scores.size,
+        ),
+        rcap=RcapRecord(
+            score=_number(rcap.score),
+            levels=list(rcap.levels),
+            ratio=[_number(ratio) for ratio in rcap.ratio],
+            confidence=[_number(confidence) for confidence in rcap.confidence],
+        ),
+        method=MethodRecord(
+            samples=made.samples,
+            seed=made.seed,
+            percentile=made.percentile,
+            noise_std=made.noise_std,
+            chunk=made.chunk,
+        ),
+        cautions=[CautionRecord(code=one.code, text=_text(one.text)) for one in explanation.cautions],
+        files={kind: _text(path.name) for kind, path in (files or {}).items()},
+        run=RunRecord(
+            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds={stage: round(seconds, 6) for stage, seconds in explanation.seconds.items()},
+        ),
+    )
+
+
+def encode(value: Record, *, pretty: bool = True) -> bytes:
+    """Return ``value`` as JSON in UTF-8 with a final newline: indented, or on one line."""
+    data = msgspec.json.encode(value)
+    return (msgspec.json.format(data, indent=2) if pretty else data) + b"\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the record."""
+    return msgspec.json.schema(Record)
+
+
+def _frame(explanation: Explanation) -> FrameRecord:
+    frame = explanation.frame
+    return FrameRecord(
+        file=_text(frame.source),
+        height=frame.height,
+        width=frame.width,
+        channels=1 if frame.mono else 3,
+        bits=8 if frame.pixels.dtype == np.uint8 else 16,
+        notes=[_text(note) for note in frame.notes],
+    )
+
+
+def _placement(explanation: Explanation) -> PlacementRecord:
+    placement = explanation.placement
+    clean = np.nan_to_num(explanation.saliency, nan=0.0, posinf=0.0, neginf=0.0)
+    return PlacementRecord(
+        rule=placement.rule,
+        model_size=placement.model_size,
+        window=placement.window,
+        resized=placement.resized,
+        offset=placement.offset,
+        share_on_frame=round(placement.share_on_frame(clean), 6),
+    )
+
+
+def _top(explanation: Explanation) -> list[ClassRecord]:
+    if explanation.scores.ndim != 1:
+        return []
+    # NaN sorts last; ties go to the lower index, as argmax has it.
+    order = np.argsort(-explanation.scores, kind="stable")[:_TOP]
+    return [_class(explanation, (int(index),), None) for index in order]
+
+
+def _class(explanation: Explanation, index: tuple[int, ...], name: str | None) -> ClassRecord:
+    if name is None:
+        name = explanation.classes[index[0]] if explanation.classes else str(index[0])
+    probabilities = explanation.probabilities
+    return ClassRecord(
+        index=list(index),
+        name=_text(name),
+        score=_number(explanation.scores[index]),
+        probability=None if probabilities is None else _number(probabilities[index]),
+    )
+
+
+def _number(value: float | np.floating[Any]) -> float | None:
+    """Return ``value`` with no more digits than a float32 has, or None for NaN and infinity."""
+    if not math.isfinite(value):
+        return None
+    return float(str(value)) if isinstance(value, np.float32) else float(value)
+
+
+def _text(text: str) -> str:
+    """Return ``text`` as valid UTF-8: Linux file names may hold any bytes, JSON may not."""
+    return text.encode("utf-8", "replace").decode()
