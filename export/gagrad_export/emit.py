@@ -26,8 +26,9 @@ Operand = ir.Value | float | int | list[int] | np.ndarray | None
 class Op:
     """Appends nodes to ``graph``; ``op.NAME(inputs…, attribute=…)`` returns the output value.
 
-    Operands may be Python numbers (a scalar of the dtype of the first value among the inputs), lists of
-    int (a 1-D int64 tensor: axes, shapes) or arrays. ``None`` is an omitted optional input.
+    Operands may be Python numbers, lists of int (a 1-D int64 tensor: axes, shapes) or arrays; numbers and
+    floating-point arrays take the dtype of the first floating-point value among the inputs. ``None`` is an
+    omitted optional input.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -161,12 +162,11 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
 
 
 def _as_array(value: Operand, like: ir.Value | None) -> NDArray[Any]:
-    if isinstance(value, np.ndarray):
-        return np.ascontiguousarray(value).reshape(value.shape)
-    if isinstance(value, list):
-        return np.asarray(value, np.int64)
     dtype = np.dtype(np.float32) if like is None or like.dtype is None else like.dtype.numpy()
-    return np.asarray(value, dtype)
+    if isinstance(value, np.ndarray):
+        target = dtype if value.dtype.kind == "f" and like is not None else value.dtype
+        return np.ascontiguousarray(value, target).reshape(value.shape)
+    return np.asarray(value, np.int64 if isinstance(value, list) else dtype)
 
 
 def _is_float(value: ir.Value) -> bool:

@@ -1,0 +1,43 @@
+"""Every differentiation rule, in float64, against finite differences."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import pytest
+from gagrad_export.differentiate import registry
+from gagrad_export.emit import Op
+
+from tests.export.gradient_check import Row, worst_error
+from tests.export.rule_table import TABLE
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_rule_matches_finite_differences(row: Row) -> None:
+    """The rule's product with any direction is the operator's change along it."""
+    assert worst_error(row) < row.tolerance
+
+
+def test_every_rule_is_tested() -> None:
+    """A rule without a row in the table cannot be registered unnoticed."""
+    operators = {op_type for _, op_type, _ in registry.registered_rules()}
+    assert operators == {row.op_type for row in TABLE}
+
+
+@pytest.mark.parametrize("factor", [-1.0, 1.01])
+def test_the_check_catches_a_wrong_rule(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """A sign or one per cent too much is found: the checker itself can fail."""
+
+    def wrong(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+        y = node.outputs[0]
+        return op.Mul(op.Mul(dy, factor), op.Mul(y, op.Sub(1.0, y)))
+
+    monkeypatch.setitem(registry._rules, ("", "Sigmoid", 13), registry.Entry(wrong, elementwise=True))
+    assert worst_error(Row("Sigmoid", ((2, 3),))) > 1e-3
+
+
+def test_a_second_rule_for_one_operator_is_refused() -> None:
+    """Two rules for one operator version would make the order of imports decide."""
+    with pytest.raises(registry.DuplicateRuleError):
+        registry.vjp("Relu", since=14)(lambda op, node, dy: dy)
+    with pytest.raises(registry.DuplicateRuleError):
+        registry.zero_derivative("Relu")
