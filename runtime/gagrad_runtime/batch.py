@@ -1,0 +1,157 @@
+"""Explain many images in one go: report a bad one, go on with the rest, and say how it went."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from gagrad_edge.atomic import check_writable, make_folder
+from gagrad_edge.errors import GagradError, InputError, ModelError
+from gagrad_runtime.explainer import Explainer, load
+from gagrad_runtime.record import encode, record
+from gagrad_runtime.results import safe_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gagrad_runtime.explanation import Explanation
+
+
+def explain_images(
+    bundle: Path,
+    images: Sequence[str],
+    output: Path,
+    *,
+    raw: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> int:
+    """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
+
+    Errors that concern one image are reported and the next image follows; errors that concern the bundle,
+    the settings, the device or the folder stop the run.
+    """
+    paths = expand(images)
+    make_folder(output)
+    check_writable(output)
+    with load(bundle, device=device, threads=threads) as explainer:
+        run = _Run(explainer, output, raw, settings, as_json, total=len(paths))
+        for path in paths:
+            run.one(path)
+    return run.finish()
+
+
+def expand(images: Iterable[str]) -> list[str]:
+    """Return the paths that ``images`` name, patterns expanded and sorted, each path once, in order.
+
+    A name that exists is taken literally, also when it holds ``*`` or ``[``. A pattern without a match
+    stays, so that it is reported like a missing file.
+    """
+    found: dict[str, None] = {}
+    for image in images:
+        matches = [image]
+        if glob.has_magic(image) and not Path(image).exists():
+            # Path.glob refuses absolute patterns.
+            matches = sorted(glob.glob(image, recursive=True)) or [image]  # noqa: PTH207
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+@dataclass
+class _Run:
+    """The state of one run over many images."""
+
+    explainer: Explainer
+    output: Path
+    raw: tuple[str, ...]
+    settings: dict[str, Any]
+    as_json: bool
+    total: int
+    _stems: set[str] = field(default_factory=set)
+    _exit_code: int = 0
+    _seen: int = 0
+    _good: int = 0
+
+    def one(self, path: str) -> None:
+        """Explain one image, or report why not."""
+        self._seen += 1
+        try:
+            with _Progress(path, self._seen, self.total) as progress:
+                explanation = self.explainer.explain(path, progress=progress, **self.settings)
+            files = explanation.save(self.output, stem=self._stem(path), raw=self.raw)
+        except (InputError, ModelError) as error:
+            self._report(path, error)
+            return
+        self._good += 1
+        if self.as_json:
+            click.echo(encode(record(explanation, files), pretty=False), nl=False)
+        click.echo(_line(path, explanation, files["picture"]), err=True)
+        for caution in explanation.cautions:
+            click.echo(f"  ! {caution.text}", err=True)
+
+    def finish(self) -> int:
+        """Say how it went, and return the exit code."""
+        if self.total > 1 or self._good < self.total:
+            click.echo(f"{self._good} of {self.total} explained, in {self.output}/", err=True)
+        return self._exit_code
+
+    def _report(self, path: str, error: GagradError) -> None:
+        # A model at fault (4) outweighs a bad image (3).
+        self._exit_code = max(self._exit_code, error.exit_code)
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error) if path in str(error) else f"{path}: {error}", err=True)
+        if self.as_json:
+            details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
+            failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
+            click.echo(msgspec.json.encode(failure))
+
+    def _stem(self, path: str) -> str:
+        """Return a name for the results that no other image of this run has: part, part-2, part-3."""
+        stem = safe_stem(Path(path).name, ending=True)
+        candidate, number = stem, 1
+        while candidate in self._stems:
+            number += 1
+            candidate = f"{stem}-{number}"
+        self._stems.add(candidate)
+        return candidate
+
+
+class _Progress:
+    """A bar on a terminal, nothing elsewhere; leaves the line empty."""
+
+    def __init__(self, path: str, number: int, total: int) -> None:
+        self._label = f"[{number}/{total}] {Path(path).name}" if total > 1 else Path(path).name
+        self._shown = sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+
+    def __call__(self, done: int, samples: int) -> None:
+        """Draw the bar for ``done`` of ``samples``."""
+        if self._shown:
+            filled = round(20 * done / samples)
+            bar = "█" * filled + "░" * (20 - filled)
+            click.echo(f"\r\x1b[2K{self._label}  {bar} {done}/{samples}", nl=False, err=True)
+
+
+def _line(path: str, explanation: Explanation, picture: Path) -> str:
+    """Return the line for people about one explained image."""
+    chance = explanation.probability
+    named = "" if explanation.classes else "class "
+    said = f"{named}{explanation.target}" + ("" if chance is None else f" {chance:.1%}")
+    return (
+        f"{path}: {said}, RCAP {explanation.rcap.score:.2f}, {explanation.samples} samples, "
+        f"{sum(explanation.seconds.values()):.2f} s → {picture}"
+    )

@@ -1,0 +1,29 @@
+"""``gagrad-edge demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gagrad_runtime.commands.options import device_options
+
+
+@click.command(short_help="Export and explain the built-in defect classifier.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("demo-out"),
+    show_default=True,
+    help="Folder for the bundle and the results.",
+)
+@device_options
+def demo(output: Path, device: str, threads: int | None) -> int:
+    """Compile the built-in defect classifier, explain six parts, and compare with the known defects.
+
+    Example: gagrad-edge demo -o demo-out/
+    """
+    from gagrad_runtime.demonstration import run_demo  # noqa: PLC0415 - --help stays fast
+
+    return run_demo(output, device=device, threads=threads)

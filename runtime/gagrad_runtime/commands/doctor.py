@@ -1,0 +1,37 @@
+"""``gagrad-edge doctor``."""
+
+from __future__ import annotations
+
+import click
+
+from gagrad_runtime.commands.options import json_option
+
+
+@click.command(short_help="Show what this machine has, what is missing, and the line that installs it.")
+@json_option
+def doctor(as_json: bool) -> None:
+    """Show which backends this machine has, their versions and devices, and how to install what is missing.
+
+    Example: gagrad-edge doctor
+    """
+    import msgspec  # noqa: PLC0415 - --help stays fast
+
+    from gagrad_runtime.diagnosis import diagnose  # noqa: PLC0415
+
+    diagnosis = diagnose()
+    if as_json:
+        click.echo(msgspec.json.encode(diagnosis).decode())
+        return
+    click.echo(f"gagrad-edge {diagnosis.version}, Python {diagnosis.python}, {diagnosis.platform}")
+    memory = "unknown" if diagnosis.memory_gib is None else f"{diagnosis.memory_gib:.1f} GiB"
+    click.echo(f"{diagnosis.cores} cores, {memory} of memory")
+    for part in diagnosis.parts:
+        mark, state = ("✓", part.version) if part.usable else ("–", "not usable")
+        devices = f" ({', '.join(part.devices)})" if part.devices else ""
+        click.echo(f"  {mark} {part.name:<12} {state}{devices}: {part.purpose}")
+        if part.problem:
+            click.echo(f"      {part.problem}")
+        if part.install:
+            click.echo(f"      to install: {part.install}")
+    for warning in diagnosis.warnings:
+        click.echo(f"  ! {warning}")

@@ -1,0 +1,62 @@
+"""``gagrad-edge inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gagrad_runtime.commands.options import json_option
+
+
+@click.command(short_help="Show what is in a bundle.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@json_option
+def inspect(bundle: Path, as_json: bool) -> None:
+    """Show what is in BUNDLE, after checking every hash. Nothing in it is run.
+
+    Example: gagrad-edge inspect part.gagrad
+    """
+    from gagrad_edge.bundle import read_bundle  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.manifest import encode_manifest  # noqa: PLC0415
+
+    checked = read_bundle(bundle)
+    manifest = checked.manifest
+    if as_json:
+        click.echo(encode_manifest(manifest).decode(), nl=False)
+        return
+    spec, output, method, evidence = manifest.input, manifest.output, manifest.method, manifest.verification
+    shape = "×".join(map(str, output.shape))
+    lines = [
+        f"{manifest.name}: made {manifest.created} by {manifest.exporter.name} {manifest.exporter.version}",
+        f"  content      sha256 {checked.sha256}",
+        (
+            f"  model        {manifest.model.name} ({manifest.model.source}, opset {manifest.model.opset}, "
+            f"{sum(manifest.model.operators.values())} operators), sha256 {manifest.model.sha256}"
+        ),
+        (
+            f"  input        {spec.width}×{spec.height} {spec.colour}, {spec.resize}, "
+            f"mean {_list(spec.mean)}, std {_list(spec.std)}, 16-bit frames use {spec.bit_depth} bits"
+        ),
+        f"  output       {output.name}: {shape}, {output.activation}",
+        (
+            f"  method       {method.samples} samples, noise {method.noise_std:g}, percentile "
+            f"{method.percentile:g}, chunk {method.chunk}"
+        ),
+        (
+            f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} (worst "
+            f"{evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, batch rows "
+            f"{evidence.batch_error:.1e}"
+        ),
+    ]
+    lines += [
+        f"  graph        {graph.role}: {manifest.files[graph.file].size / 1e6:.1f} MB, {graph.precision}, "
+        f"{graph.target}"
+        for graph in manifest.graphs
+    ]
+    lines += [f"  class {index:<6d} {name}" for index, name in enumerate(output.classes)]
+    click.echo("\n".join(lines))
+
+
+def _list(values: list[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
