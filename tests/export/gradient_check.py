@@ -13,11 +13,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
 from gagrad_export.assemble.graph import finish
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import Op
 from gagrad_export.lower import lower
-from onnx.reference import ReferenceEvaluator
 
 
 @dataclass(frozen=True)

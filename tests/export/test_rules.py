@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 import pytest
+
 from gagrad_export.differentiate import registry
 from gagrad_export.emit import Op
-
 from tests.export.gradient_check import Row, worst_error
 from tests.export.rule_table import TABLE
 

@@ -1,0 +1,45 @@
+"""Fixtures for more than one folder of tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.models import CLASSES, SIZE, tiny_model
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder of the vectors that the authors' implementation made."""
+    return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle of ``tests.models.tiny_model``, made by the real exporter; do not write to it."""
+    import onnx
+
+    from gagrad_export.pipeline import export, method_spec
+
+    folder = tmp_path_factory.mktemp("tiny")
+    onnx.save(tiny_model(), folder / "tiny.onnx")
+    path = folder / "tiny.gagrad"
+    export(
+        folder / "tiny.onnx",
+        path,
+        size=SIZE,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        classes=CLASSES,
+        method=method_spec(samples=6, chunk=4),
+    )
+    return path
