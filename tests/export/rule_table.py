@@ -144,6 +144,10 @@ REDUCTION = [
     Row("ReduceMean", (IMAGE,), {"axes": [2, 3], "keepdims": 0}, opset=13),
     Row("ReduceSum", (IMAGE, ints(1, 3)), {"keepdims": 0}),
     Row("ReduceSum", (IMAGE, ints(1)), {"keepdims": 1}),
+    Row("ReduceMax", (IMAGE, ints(2, 3)), {"keepdims": 0}),
+    Row("ReduceMax", (IMAGE, ints(-1)), {"keepdims": 1}),
+    Row("ReduceMax", (IMAGE,), {"axes": [2, 3], "keepdims": 0}, opset=13),
+    Row("ReduceMin", (IMAGE, ints(1, 3)), {"keepdims": 0}),
     Row("ReduceL2", (IMAGE, ints(1)), {"keepdims": 1}, domain=AWAY),
     Row("ReduceL2", (IMAGE, ints(2, 3)), {"keepdims": 0}, domain=AWAY),
 ]

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gagrad_export.differentiate.registry import vjp
+from gagrad_export.differentiate.rules.activation import as_float
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ def reduce_l2(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     x = operand(node, 0)
     ratio = op.Div(with_reduced_axes(op, node, dy), with_reduced_axes(op, node, node.outputs[0]))
     return [op.Mul(ratio, x)]
+
+
+@vjp("ReduceMax", since=(1, 11, 12, 13, 18, 20))
+@vjp("ReduceMin", since=(1, 11, 12, 13, 18, 20))
+def reduce_extreme(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = max x  ⟹  dx = dy where x = y, shared evenly among ties (torch's ``amax``)."""
+    x = operand(node, 0)
+    axes = reduced_axes(node)
+    winners = as_float(op, op.Equal(x, with_reduced_axes(op, node, node.outputs[0])), x)
+    share = op.Div(with_reduced_axes(op, node, dy), op.ReduceSum(winners, axes, keepdims=1))
+    return [op.Mul(winners, share)]
 
 
 def reduced_axes(node: ir.Node) -> list[int]:

@@ -1,0 +1,52 @@
+"""Files are the old one or the whole new one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gagrad_edge.atomic import make_folder, write_atomic
+from gagrad_edge.errors import OutputError
+
+
+def test_writes_the_chunks(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a", [b"one ", memoryview(b"two")])
+    assert (tmp_path / "a").read_bytes() == b"one two"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_failure_leaves_the_old_file(tmp_path: Path, failure: BaseException) -> None:
+    """Ctrl-C or a full disk in the middle: the old file stands, nothing lies beside it."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"new"
+        raise failure
+
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        write_atomic(path, chunks())
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="space") as caught:
+        write_atomic(tmp_path / "a", [b"x"])
+    assert caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(OutputError, match="out"):
+        make_folder(tmp_path / "out")

@@ -1,0 +1,49 @@
+"""Errors: three parts, one code each."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from gagrad_edge import errors
+from gagrad_edge.errors import GagradError, TargetError
+
+CODES = {
+    "SettingError": 2,
+    "InputError": 3,
+    "FrameError": 3,
+    "TargetError": 3,
+    "BundleError": 4,
+    "ModelError": 4,
+    "UnsupportedOperatorError": 4,
+    "VerificationError": 4,
+    "DeviceError": 5,
+    "MissingPackageError": 5,
+    "OutputError": 5,
+}
+
+
+def test_the_documented_exit_codes() -> None:
+    found = {
+        name: kind.exit_code
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, GagradError) and kind is not GagradError
+    }
+    assert found == CODES
+
+
+def test_a_message_says_what_where_and_how_to_mend() -> None:
+    error = TargetError("there is no class 'x'", where="--target", hint="choose", choices=["a", "b"])
+    assert str(error) == ("--target: there is no class 'x'\n  How to mend it: choose\n  Valid choices: a, b")
+
+
+def test_an_error_crosses_a_process_border() -> None:
+    error = TargetError("what", where="where", hint="hint", choices=["a"])
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert (type(again), str(again), again.choices) == (TargetError, str(error), ("a",))
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_every_error_is_documented(name: str) -> None:
+    assert getattr(errors, name).__doc__

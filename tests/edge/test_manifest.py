@@ -1,0 +1,62 @@
+"""The manifest's schema says no to what cannot be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gagrad_edge.errors import BundleError
+from gagrad_edge.manifest import InputSpec, Manifest, OutputSpec, decode_manifest, encode_manifest
+from tests.models import plain_manifest
+
+
+def test_round_trip() -> None:
+    manifest = plain_manifest()
+    assert decode_manifest(encode_manifest(manifest), where="x") == manifest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 3},
+        {"unknown": 1},
+        {"created": None},
+        {"graphs": []},
+        {"files": {}},
+        {"format": 0},
+        {"method": {"samples": 1}},
+        {"model": {"name": "m"}},
+    ],
+    ids=str,
+)
+def test_wrong_fields_are_refused(change: dict[str, Any]) -> None:
+    fields = msgspec.json.decode(encode_manifest(plain_manifest())) | change
+    with pytest.raises(BundleError, match="not valid"):
+        decode_manifest(msgspec.json.encode(fields), where="x")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "1"}'])
+def test_unreadable_manifest(data: bytes) -> None:
+    with pytest.raises(BundleError, match="not readable"):
+        decode_manifest(data, where="x")
+
+
+def test_input_needs_one_number_per_channel() -> None:
+    with pytest.raises(ValueError, match="mean"):
+        InputSpec(height=1, width=1, colour="rgb", mean=[0.0], std=[1.0] * 3)
+    with pytest.raises(ValueError, match="std"):
+        InputSpec(height=1, width=1, colour="mono", mean=[0.0], std=[0.0])
+
+
+def test_as_many_names_as_classes() -> None:
+    with pytest.raises(ValueError, match="class names"):
+        OutputSpec(name="y", shape=[3], activation="softmax", classes=["a", "b"])
+
+
+def test_the_published_schema_is_this_one(root: Path) -> None:
+    """docs/manifest.schema.json cannot drift from the code."""
+    published = msgspec.json.decode((root / "docs/manifest.schema.json").read_bytes())
+    assert published == msgspec.json.schema(Manifest)
