@@ -18,9 +18,12 @@ LOW_RCAP_CONFIDENCE = 0.05
 """Probability of the target, on the half of the image that counts most, below which the map is doubtful."""
 
 
-def constant_image(image: Array) -> list[Caution]:
-    """Caution for a frame of one grey level: the noise scales with the image's range, which is 0."""
-    if image.max() > image.min():
+def constant_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> list[Caution]:
+    """Caution for a frame of one grey level: the noise scales with the image's range, which is 0.
+
+    Asked of the frame's ``pixels``: behind the resampling, equal values differ in their last bits.
+    """
+    if (pixels != pixels[:1, :1]).any():
         return []
     return [
         Caution(

@@ -153,7 +153,7 @@ class Explainer:
             predicted=predicted_target(scores, self.manifest.output),
             rcap=score,
             cautions=(
-                *caution.constant_image(image),
+                *caution.constant_image(loaded.pixels),
                 *caution.constant_map(saliency, dead=dead),
                 *caution.low_rcap(score, probability),
             ),

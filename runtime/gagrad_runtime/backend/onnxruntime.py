@@ -52,8 +52,9 @@ class OnnxRuntimeBackend(Backend):
 
     def upload(self, array: Array) -> Tensor:
         """Copy ``array`` into an OrtValue."""
-        contiguous = np.asarray(array, np.float32, order="C")
-        return Tensor(self._ort.OrtValue.ortvalue_from_numpy(contiguous), contiguous.shape)
+        # On a CPU the OrtValue is a view of the array it is given, so it gets one of its own.
+        own = np.array(array, np.float32, order="C")
+        return Tensor(self._ort.OrtValue.ortvalue_from_numpy(own), own.shape)
 
     def zeros(self, shape: tuple[int, ...]) -> Tensor:
         """Return an OrtValue of zeros."""

@@ -1,0 +1,299 @@
+"""``gagrad-edge explain`` as its user meets it: results, messages, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gagrad_edge.cli import run
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "part.png")
+    return tmp_path / "part.png"
+
+
+def explain(bundle: Path, *images: Path | str, out: Path, options: tuple[str, ...] = ()) -> int:
+    return run(["explain", str(bundle), *map(str, images), "-o", str(out), *options])
+
+
+def test_one_image(tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Picture, map and record; the line for people names class, RCAP and the picture."""
+    out = tmp_path / "out"
+    assert explain(tiny_bundle, image, out=out, options=("--npy",)) == 0
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [
+        "part.explained.png",
+        "part.json",
+        "part.saliency.npy",
+        "part.saliency.png",
+    ]
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "RCAP" in captured.err
+    assert "part.explained.png" in captured.err
+
+
+def test_json_is_one_object_per_image(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """And nothing else on stdout; a bad image has its object too."""
+    code = explain(tiny_bundle, image, tmp_path / "gone.png", out=tmp_path / "out", options=("--json",))
+    assert code == 3
+    good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+    assert good["target"]["name"] in {"ok", "scratch", "dent"}
+    assert bad["file"].endswith("gone.png")
+    assert bad["error"]["exit_code"] == 3
+
+
+def test_same_command_same_bytes(tiny_bundle: Path, image: Path, tmp_path: Path) -> None:
+    """Pictures and maps are equal, records too apart from what is under ``run``."""
+    for name in ("one", "two"):
+        assert explain(tiny_bundle, image, out=tmp_path / name, options=("--npy",)) == 0
+    for path in (tmp_path / "one").iterdir():
+        other = tmp_path / "two" / path.name
+        if path.suffix == ".json":
+            records = [json.loads(file.read_text()) for file in (path, other)]
+            for record in records:
+                assert record.pop("run")
+            assert records[0] == records[1]
+        else:
+            assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_globs_and_equal_names(tiny_bundle: Path, image: Path, tmp_path: Path) -> None:
+    """A pattern is expanded by the command itself; two files of one name keep both results."""
+    (tmp_path / "b").mkdir()
+    shutil.copy(image, tmp_path / "b" / "part.png")
+    assert explain(tiny_bundle, tmp_path / "**" / "*.png", out=tmp_path / "out") == 0
+    pictures = sorted(path.name for path in (tmp_path / "out").glob("*.explained.png"))
+    assert pictures == ["part-2.explained.png", "part.explained.png"]
+
+
+def _jpeg() -> bytes:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+BAD_FILES = {
+    "missing": (None, "part.gone"),
+    "empty": (b"", "empty"),
+    "truncated": (_jpeg()[:900], "damaged"),
+    "text": (b"I am no picture\n", "no image"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_bad_image_is_reported_and_the_rest_goes_on(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, kind: str
+) -> None:
+    data, word = BAD_FILES[kind]
+    bad = tmp_path / "part.gone"
+    if data is not None:
+        bad = tmp_path / "bad.png"
+        bad.write_bytes(data)
+    out = tmp_path / "out"
+    assert explain(tiny_bundle, bad, image, out=out) == 3
+    error = capsys.readouterr().err
+    assert word in error
+    assert "How to mend it" in error
+    assert "1 of 2 explained" in error
+    assert {path.name for path in out.iterdir()} == {
+        "part.explained.png",
+        "part.json",
+        "part.saliency.png",
+    }
+
+
+def test_a_directory_is_no_image(tiny_bundle: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert explain(tiny_bundle, tmp_path, out=tmp_path / "out") == 3
+    assert "director" in capsys.readouterr().err
+
+
+def test_a_huge_image_is_refused_from_its_header(
+    tiny_bundle: Path, tmp_path: Path, capsys: Capture, png_header: bytes
+) -> None:
+    """30000×30000 pixels would be 2.7 GB: nothing is decoded."""
+    (tmp_path / "huge.png").write_bytes(png_header)
+    began = time.monotonic()
+    assert explain(tiny_bundle, tmp_path / "huge.png", out=tmp_path / "out") == 3
+    assert "30000×30000" in capsys.readouterr().err
+    assert time.monotonic() - began < 30
+
+
+@pytest.fixture
+def png_header() -> bytes:
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    body = zlib.compress(b"\0" * 10_000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name"),
+    [
+        (np.full((1, 1, 3), 9, np.uint8), "one.png"),
+        (np.arange(40 * 60, dtype=np.uint16).reshape(40, 60) * 27, "mono16.tiff"),
+        (np.random.default_rng(1).integers(0, 256, (40, 60, 4), dtype=np.uint8), "alpha.png"),
+        (np.random.default_rng(2).integers(0, 256, (40, 60), dtype=np.uint8), "grey.png"),
+        (np.full((40, 60, 3), 128, np.uint8), "constant.png"),
+    ],
+    ids=["1x1", "16-bit", "rgba", "grey", "constant"],
+)
+def test_strange_but_good_images(
+    tiny_bundle: Path, tmp_path: Path, capsys: Capture, pixels: np.ndarray, name: str
+) -> None:
+    """They are explained, and what is odd about them is said."""
+    Image.fromarray(pixels).save(tmp_path / name)
+    assert explain(tiny_bundle, tmp_path / name, out=tmp_path / "out", options=("--json",)) == 0
+    record = json.loads(capsys.readouterr().out)
+    codes = {caution["code"] for caution in record["cautions"]}
+    assert ("constant-image" in codes) == (name in {"one.png", "constant.png"})
+    assert ("transparency dropped" in record["frame"]["notes"]) == (name == "alpha.png")
+    assert record["frame"]["bits"] == (16 if name == "mono16.tiff" else 8)
+
+
+def test_unknown_target_shows_the_nearest(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=("--target", "scrach")) == 3
+    assert "scratch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--samples", "1"), 2),
+        (("--percentile", "2"), 2),
+        (("--seed", "-4"), 2),
+        (("--samples", "many"), 2),
+        (("--no-such-option",), 2),
+        (("--device", "npu"), 5),
+    ],
+)
+def test_wrong_options(
+    tiny_bundle: Path, image: Path, tmp_path: Path, options: tuple[str, ...], code: int
+) -> None:
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=options) == code
+
+
+def test_output_that_cannot_be_written(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """A file in the way is an error of the output, before any work."""
+    (tmp_path / "out").write_text("in the way")
+    assert explain(tiny_bundle, image, out=tmp_path / "out") == 5
+    assert "out" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "in the way"
+
+
+def test_a_full_disk(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says so, the code is 5, no half file stays."""
+    import errno
+
+    out, real = tmp_path / "out", os.fsync
+
+    def full(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 1000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert explain(tiny_bundle, image, out=out) == 5
+    assert "space" in capsys.readouterr().err
+    assert not list(out.glob("*"))
+
+
+def test_ctrl_c_leaves_nothing_half_written(tiny_bundle: Path, image: Path, tmp_path: Path) -> None:
+    """130, a line that says so, and only whole results in the folder."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from gagrad_edge.cli import main; main()", "explain", str(tiny_bundle)]
+    with subprocess.Popen(
+        [*command, str(image), "-o", str(out), "--samples", "1000000"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 130, error
+    assert "Interrupted" in error
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "directory"])
+def test_a_damaged_bundle_is_not_used(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, damage: str
+) -> None:
+    bundle = tmp_path / "bad.gagrad"
+    data = tiny_bundle.read_bytes()
+    if damage == "flipped":
+        middle = len(data) // 2
+        bundle.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    elif damage == "truncated":
+        bundle.write_bytes(data[:-100])
+    elif damage == "directory":
+        bundle.mkdir()
+    assert explain(bundle, image, out=tmp_path / "out") == 4
+    assert "How to mend it" in capsys.readouterr().err
+
+
+def test_a_model_that_gives_nan_draws_nothing(
+    nan_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """On this image the scores are NaN: exit code 4, and no picture."""
+    black = tmp_path / "black.png"
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(black)
+    out = tmp_path / "out"
+    assert explain(nan_bundle, black, out=out) == 4
+    assert "NaN" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
+@pytest.fixture(scope="module")
+def nan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle of a model that divides by the image's mean: good on most images, NaN on black."""
+    import onnx
+    from onnx import parser
+
+    from gagrad_export import export
+
+    model = parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        divides (float[N, 3, 24, 32] x) => (float[N, 3] scores) {
+            total = ReduceSum <keepdims = 1> (x, axes)
+            share = Div (x, total)
+            pooled = GlobalAveragePool (share)
+            scores = Flatten (pooled)
+        }
+    """)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 2, 3]), "axes"))
+    folder = tmp_path_factory.mktemp("nan")
+    onnx.save(model, folder / "m.onnx")
+    export(folder / "m.onnx", folder / "m.gagrad")
+    return folder / "m.gagrad"
