@@ -1,0 +1,88 @@
+"""The structure that makes the code easy to find and the device light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path for folder in ("gagrad_edge", "export", "runtime") for path in (ROOT / folder).rglob("*.py")
+)
+HEAVY = {"onnx", "onnx_ir", "onnxscript", "torch", "onnxruntime", "cv2", "PIL", "numpy", "msgspec"}
+
+
+def run_python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+def test_arrows_point_one_way() -> None:
+    """export → gagrad_edge ← runtime, and no onnx or torch on the device side."""
+    lint = Path(sys.executable).parent / "lint-imports"
+    result = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_arrows_check_can_fail(tmp_path: Path) -> None:
+    """A module that imports across the border is found: the contract is not empty."""
+    import tomllib
+
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    assert set(contracts["root_packages"]) == {"gagrad_edge", "gagrad_export", "gagrad_runtime"}
+    for name in ("gagrad_edge", "gagrad_export", "gagrad_runtime"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / "gagrad_runtime" / "bad.py").write_text("import gagrad_export\n")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.importlinter]\nroot_packages = ["gagrad_edge", "gagrad_export", "gagrad_runtime"]\n'
+        "[[tool.importlinter.contracts]]\n"
+        f'name = "x"\ntype = "layers"\nlayers = {contracts["contracts"][0]["layers"]!r}\n'
+    )
+    lint = Path(sys.executable).parent / "lint-imports"
+    result = subprocess.run([lint], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_idea_per_file(path: Path) -> None:
+    """At most 320 lines, and a module docstring that says what the idea is."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 320
+    assert ast.get_docstring(ast.parse(text)), "no module docstring"
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@pytest.mark.parametrize(
+    "module", ["gagrad_edge", "gagrad_edge.errors", "gagrad_edge.cli", "gagrad_export", "gagrad_runtime"]
+)
+def test_a_bare_import_loads_nothing_heavy(module: str) -> None:
+    """Which is what keeps ``--help`` fast."""
+    loaded = run_python(f"import sys, {module}; print(' '.join(sys.modules))").split()
+    assert not HEAVY & set(loaded)
+
+
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom gagrad_edge.cli import run\n"
+        "for name in ('export', 'explain', 'inspect', 'verify', 'doctor', 'demo'): run([name, '--help'])\n"
+        "print('loaded:', *sys.modules)"
+    )
+    assert not HEAVY & set(run_python(code).split("loaded:")[1].split())
+
+
+def test_explaining_loads_neither_onnx_nor_torch(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Though both are installed here."""
+    code = (
+        "import sys, numpy, gagrad_runtime\n"
+        f"with gagrad_runtime.load({str(tiny_bundle)!r}) as explainer:\n"
+        "    frame = numpy.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype='uint8')\n"
+        f"    explainer.explain(frame).save({str(tmp_path)!r})\n"
+        "print(*sys.modules)"
+    )
+    loaded = set(run_python(code).split())
+    assert not {"onnx", "onnx_ir", "onnxscript", "torch", "gagrad_export"} & loaded

@@ -1,0 +1,72 @@
+"""``inspect``, ``verify`` and ``doctor``."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from gagrad_edge.cli import run
+from gagrad_runtime import diagnosis
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_inspect_shows_the_manifest(tiny_bundle: Path, capsys: Capture) -> None:
+    assert run(["inspect", str(tiny_bundle)]) == 0
+    people = capsys.readouterr().out
+    assert "scratch" in people
+    assert "sha256" in people
+    assert run(["inspect", str(tiny_bundle), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["output"]["classes"] == ["ok", "scratch", "dent"]
+
+
+def test_verify_runs_the_selftest(tiny_bundle: Path, capsys: Capture) -> None:
+    assert run(["verify", str(tiny_bundle), "--json"]) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report["passed"]
+    assert report["agreement"] >= report["required"] == 0.995
+    assert "self-test passed" in captured.err
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_a_bad_bundle_is_4(command: str, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "x.gagrad").write_bytes(b"PK\x03\x04 and so on")
+    assert run([command, str(tmp_path / "x.gagrad")]) == 4
+    assert run([command, str(tmp_path / "gone.gagrad")]) == 4
+    assert "How to mend it" in capsys.readouterr().err
+
+
+def test_doctor_names_engines_and_install_lines(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there, and for what is missing the line that installs it."""
+    assert run(["doctor", "--json"]) == 0
+    parts = {part["name"]: part for part in json.loads(capsys.readouterr().out)["parts"]}
+    assert parts["cpu"]["usable"]
+    assert parts["export"]["usable"]
+    real = metadata.version
+
+    def without(name: str) -> str:
+        if name in {"onnx", "torch"}:
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    missing = {part.name: part for part in diagnosis.diagnose().parts}
+    assert 'pip install "gagrad-edge[cpu,export]"' in missing["export"].install
+    assert 'pip install "gagrad-edge[torch]"' in missing["torch"].install
+    assert run(["doctor"]) == 0
+
+
+def test_doctor_survives_a_broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is installed but does not load is a finding, not a crash."""
+
+    def broken(name: str) -> None:
+        raise OSError("libonnxruntime.so: wrong ELF class")
+
+    monkeypatch.setattr(diagnosis.importlib, "import_module", broken)
+    cpu = diagnosis.diagnose().parts[0]
+    assert not cpu.usable
+    assert "wrong ELF class" in cpu.problem
