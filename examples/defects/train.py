@@ -157,8 +157,10 @@ def train() -> nn.Module:
     for epoch in range(EPOCHS):
         model.train()
         losses = []
+        # None at first, all of it from three quarters on.
+        noise = 0.6 * min(1.0, max(0.0, 2 * epoch / EPOCHS - 0.5))
         for index in torch.randperm(TRAINING_PARTS).split(BATCH):
-            x, where = augmented(images[index], cells[index], noise=0.6 * min(1.0, max(0.0, 2 * epoch / EPOCHS - 0.5)))
+            x, where = augmented(images[index], cells[index], noise)
             loss = model.losses(x, labels[index], where)
             optimizer.zero_grad()
             loss.backward()
