@@ -54,6 +54,12 @@ def mass_inside(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> float
     return float(saliency[mask].sum() / saliency.sum())
 
 
+def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return ``mask [H, W]`` grown by MARGIN on all sides."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+
+
 def _export(model: Path, labels: Path, bundle: Path) -> None:
     """Run the ``export`` command by its name: this side does not import the exporter."""
     context = click.Context(group)
@@ -71,7 +77,7 @@ def _export(model: Path, labels: Path, bundle: Path) -> None:
 
 
 def _line(explanation: Explanation, mask_path: Path | None, picture: Path) -> str:
-    said = f"   {Path(explanation.frame.source).name}: {explanation.target} {explanation.probability:.1%}"
+    said = f"   {Path(explanation.frame.source).name}: {explanation.target.name} {explanation.probability:.1%}"
     said += f", RCAP {explanation.rcap.score:.2f}"
     if mask_path is not None:
         mask = _mask_at(mask_path, explanation.saliency.shape)
@@ -85,6 +91,4 @@ def _line(explanation: Explanation, mask_path: Path | None, picture: Path) -> st
 def _mask_at(path: Path, size: tuple[Any, ...]) -> NDArray[np.bool_]:
     """Return a defect's mask at the map's size, widened by the margin."""
     pixels = load_frame(path).pixels.astype(np.float32)
-    resized = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA) > 127
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
-    return cv2.dilate(resized.astype(np.uint8), kernel).astype(bool)
+    return widened(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA) > 127)
