@@ -1,8 +1,8 @@
 """Say how well the demo model's maps point at the defects, on held-out parts whose masks are known.
 
-    gagrad-edge export gagrad_edge/demo/defects.onnx -o defects.gagrad --classes gagrad_edge/demo/labels.txt \
+gagrad-edge export gagrad_edge/demo/defects.onnx -o defects.gagrad --classes gagrad_edge/demo/labels.txt \
         --size 224 224 --mean 0.5 0.5 0.5 --std 0.25 0.25 0.25
-    python -m examples.defects.evaluate defects.gagrad
+python -m examples.defects.evaluate defects.gagrad
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ def _export(model: Path, labels: Path, bundle: Path) -> None:
 
 
 def _line(explanation: Explanation, mask_path: Path | None, picture: Path) -> str:
-    said = f"   {Path(explanation.frame.source).name}: {explanation.target.name} {explanation.probability:.1%}"
-    said += f", RCAP {explanation.rcap.score:.2f}"
+    said = f"   {Path(explanation.frame.source).name}: {explanation.target.name}"
+    said += f" {explanation.probability:.1%}, RCAP {explanation.rcap.score:.2f}"
     if mask_path is not None:
         mask = _mask_at(mask_path, explanation.saliency.shape)
         share, area = mass_inside(explanation.saliency, mask), float(mask.mean())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -14,7 +14,7 @@ from onnx.external_data_helper import load_external_data_for_model, uses_externa
 from gagrad_edge.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,19 +25,31 @@ LIMIT = 2**31 - 1
 """An ONNX model is one protobuf message, which cannot be larger than 2 GiB."""
 
 
+class Autograd(Protocol):
+    """The gradient by the framework that made the model."""
+
+    def __call__(
+        self, x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
+    ) -> NDArray[np.float32]:
+        """Return the gradient ``[N,C,H,W]`` at the model input x for a cotangent ``[N,K…]``.
+
+        Computed in float64 when ``double``; raises RuntimeError when the model cannot run in float64.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """A model as it was given.
 
-    ``gradient`` is autograd, where the source has one: ``(model input [N,C,H,W], cotangent [N,K…]) →
-    gradient [N,C,H,W]``, all float32.
+    ``gradient`` is autograd, where the source has one.
     """
 
     model: onnx.ModelProto
     name: str
     sha256: Sha256
     kind: Literal["onnx", "torch"]
-    gradient: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]] | None = None
+    gradient: Autograd | None = None
 
 
 def load_onnx_file(path: str | Path) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import importlib
 import logging
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import onnx
     import torch
     from numpy.typing import NDArray
+
+    from gagrad_export.load.onnx_file import Autograd
 
 OPSET = 18
 
@@ -69,15 +72,30 @@ def load_torch_module(
     module = module.eval()
     module.requires_grad_(requires_grad=False)
 
-    def gradient(x: NDArray[np.float32], cotangent: NDArray[np.float32]) -> NDArray[np.float32]:
-        leaf = torch.from_numpy(x).requires_grad_()
-        (module(leaf) * torch.from_numpy(cotangent)).sum().backward()
-        assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
-        return leaf.grad.numpy()
-
     proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
     data = proto.SerializeToString(deterministic=True)
-    return Source(proto, name, hashlib.sha256(data).hexdigest(), "torch", gradient)
+    return Source(proto, name, hashlib.sha256(data).hexdigest(), "torch", _autograd(module))
+
+
+def _autograd(module: torch.nn.Module) -> Autograd:
+    """Return autograd through ``module``; the copy in float64 is made when it is first asked for."""
+    import torch  # noqa: PLC0415
+
+    in_double: list[torch.nn.Module] = []
+
+    def gradient(
+        x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
+    ) -> NDArray[np.float32]:
+        if double and not in_double:
+            in_double.append(copy.deepcopy(module).double())
+        dtype = torch.float64 if double else torch.float32
+        leaf = torch.from_numpy(x).to(dtype).requires_grad_()
+        scores = (in_double[0] if double else module)(leaf)
+        (scores * torch.from_numpy(cotangent).to(dtype)).sum().backward()
+        assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
+        return leaf.grad.float().numpy()
+
+    return gradient
 
 
 def _export(

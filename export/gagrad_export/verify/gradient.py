@@ -11,11 +11,10 @@ from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import InputSpec
+    from gagrad_export.load.onnx_file import Autograd
     from gagrad_export.verify.sessions import Sessions
 
     Array = NDArray[np.float32]
@@ -25,9 +24,19 @@ NOISE_STD = 0.15
 _SEGMENTS, _POINTS, _REACH = 4, 32, 5e-4
 
 
+AUTOGRAD_TOLERANCE, SEGMENT_TOLERANCE = 1e-4, 2e-2
+"""On the median error. A missing term or a wrong factor in one rule shows as several per cent or more."""
+
+KINK_TOLERANCE = 5e-2
+"""On the worst error against autograd, where one flipped activation can show."""
+
+_OWN_ERROR_LIMIT = 1e-2
+"""What autograd's own float32 error may widen the tolerance to, at most."""
+
+
 @dataclass(frozen=True)
 class GradientErrors:
-    """Relative errors ‖g − g_ref‖₂ / ‖g_ref‖₂ over the verification inputs.
+    """Relative errors ‖g − g_ref‖₂ / ‖g_ref‖₂ over the verification inputs, and what they must meet.
 
     The median is what the rules and lowerings are judged by. The worst may be larger where an activation
     lies within rounding of a kink: there float32 implementations legitimately take different sides.
@@ -35,6 +44,16 @@ class GradientErrors:
 
     median: float
     worst: float
+    tolerance: float
+    """Upper bound for ``median``."""
+    worst_tolerance: float | None = None
+    """Upper bound for ``worst``, where the reference is sharp enough for one."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether both bounds hold; NaN fails."""
+        bound = float("inf") if self.worst_tolerance is None else self.worst_tolerance
+        return self.median <= self.tolerance and self.worst <= bound
 
 
 @dataclass(frozen=True)
@@ -59,16 +78,28 @@ def model_input(image: Array, spec: InputSpec) -> Array:
     return (image - mean) / std
 
 
-def against_autograd(
-    sessions: Sessions, point: Point, gradient: Callable[[Array, Array], Array]
-) -> GradientErrors:
-    """Compare ``accumulate`` with autograd, one perturbed copy at a time."""
-    errors = []
+def against_autograd(sessions: Sessions, point: Point, autograd: Autograd) -> GradientErrors:
+    """Compare ``accumulate`` with autograd in float64, one perturbed copy at a time.
+
+    A network whose kinks lie so densely that autograd in float32 misses its own float64 answer by 1e-3
+    cannot be met to 1e-4 by anyone: the tolerance follows that own error, up to _OWN_ERROR_LIMIT.
+    """
+    errors, own = [], [0.0]
+    double = True
     for noise in noise_chunks(0, SAMPLES, 1, point.image.shape[1:]):
         state, _ = sessions.accumulate(point.image, noise, NOISE_STD, point.cotangent)
-        expected = gradient(point.x + noise * (np.float32(NOISE_STD) * point.spread), point.cotangent)[0]
-        errors.append(_relative(state.mean, expected))
-    return GradientErrors(float(np.median(errors)), max(errors))
+        x = point.x + noise * (np.float32(NOISE_STD) * point.spread)
+        single = autograd(x, point.cotangent, double=False)
+        expected = single
+        if double:
+            try:
+                expected = autograd(x, point.cotangent, double=True)
+            except RuntimeError:  # the model holds float32 constants of its own: float32 it is
+                double = False
+        own.append(_relative(single[0], expected[0]))
+        errors.append(_relative(state.mean, expected[0]))
+    tolerance = max(AUTOGRAD_TOLERANCE, min(max(own), _OWN_ERROR_LIMIT))
+    return GradientErrors(float(np.median(errors)), max(errors), tolerance, KINK_TOLERANCE)
 
 
 def against_segments(sessions: Sessions, point: Point, spec: InputSpec) -> GradientErrors:
@@ -95,7 +126,7 @@ def against_segments(sessions: Sessions, point: Point, spec: InputSpec) -> Gradi
         predicted = float(np.vdot(state.mean.astype(np.float64), step[0].astype(np.float64)))
         scale = _REACH * float(point.spread) * float(np.linalg.norm(state.mean))
         mismatches.append(abs(difference - predicted) / max(scale, 1e-30))
-    return GradientErrors(float(np.median(mismatches)), max(mismatches))
+    return GradientErrors(float(np.median(mismatches)), max(mismatches), SEGMENT_TOLERANCE)
 
 
 def _score(sessions: Sessions, x: Array, cotangent: Array, spec: InputSpec) -> float:
