@@ -36,7 +36,8 @@ def main(bundle: Path, per_class: int = 20) -> None:
                 shares.append(mass_inside(explanation.saliency, mask))
                 lifts.append(shares[-1] / float(mask.mean()))
             print(
-                f"{name:14} {right:3}/{per_class:<2} {np.median(shares):7.1%} {np.median(lifts):5.1f}× {min(lifts):5.1f}×",
+                f"{name:14} {right:3}/{per_class:<2} {np.median(shares):7.1%}"
+                f" {np.median(lifts):5.1f}× {min(lifts):5.1f}×",
                 flush=True,
             )
 
