@@ -90,9 +90,7 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
     )
 
 
-def _numbers(
-    source: Source, gradient: GradientErrors, forward: float, batch: float
-) -> Verification:
+def _numbers(source: Source, gradient: GradientErrors, forward: float, batch: float) -> Verification:
     return Verification(
         reference="finite-differences" if source.gradient is None else "autograd",
         gradient_error=_digits(gradient.median),
