@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests format clean help
+.PHONY: demo test lint types check-tests bench format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
 	@echo "make test     lint, types and tests (what CI runs)"
 	@echo "make lint     ruff, import-linter"
 	@echo "make types    mypy --strict"
+	@echo "make bench    measure, and write the tables in docs/ (about ten minutes; nothing else should run)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 
@@ -30,6 +31,10 @@ types: $(VENV)/.dev
 
 check-tests: $(VENV)/.dev
 	$(BIN)/pytest -q
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.gradients
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

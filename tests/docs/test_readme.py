@@ -1,0 +1,72 @@
+"""The README tells the truth: its commands and its code run as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gagrad_edge.cli import run
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [body for found, body in BLOCK.findall(path.read_text(encoding="utf-8")) if found == language]
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter a folder in which the README's relative paths exist, and where it may write."""
+    shutil.copytree(root / "gagrad_edge" / "demo", tmp_path / "gagrad_edge" / "demo")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_commands_and_code_run(root: Path, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order in which a reader would type them, and they leave what they promise."""
+    lines = [line for block in blocks(root / "README.md", "console") for line in block.splitlines()]
+    commands = [shlex.split(line.removeprefix("$ gagrad-edge ")) for line in lines]
+    assert len(commands) >= 6
+    for command in commands:
+        assert run(command) == 0, (command, capsys.readouterr().err)
+    (code,) = blocks(root / "README.md", "python")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own README
+    assert vars(names["explanation"])["target"].name == "stain"
+    assert len(list((checkout / "explanations").glob("*.explained.png"))) == 6
+
+
+def test_make_targets_exist(root: Path) -> None:
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    pages = [root / "README.md", root / "CONTRIBUTING.md"]
+    for target in {
+        name
+        for page in pages
+        for name in re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{n}.md" for n in ("cli", "record"))]
+)
+def test_links_lead_somewhere(root: Path, page: str) -> None:
+    for target in LINK.findall((root / page).read_text(encoding="utf-8")):
+        assert (root / page).parent.joinpath(target).exists(), target
+
+
+def test_every_decision_is_one_page(root: Path) -> None:
+    """Context, decision and consequence, on at most 60 lines."""
+    pages = sorted((root / "docs" / "adr").glob("*.md"))
+    for number, page in enumerate(pages, start=1):
+        text = page.read_text(encoding="utf-8")
+        assert page.name.startswith(f"{number:04d}-")
+        assert text.startswith(f"# {number}. ")
+        assert len(text.splitlines()) <= 60
+        for heading in ("Context", "Decision", "Consequence"):
+            assert f"## {heading}\n" in text, page.name
