@@ -83,21 +83,35 @@ class Op:
         return self._constants[key]
 
     def reshape_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
-        """Return ``value`` with the shape of ``like``, which may have one unknown dimension or more."""
-        dims = static_shape(like)
+        """Return ``value`` with the shape of ``like``, which may have one unknown dimension or more.
+
+        A batch that leads both is written as 0, "as in the input", and not as −1: engines then know it to be
+        the same batch, and keep the layout of the convolutions on both sides.
+        """
+        dims, have = static_shape(like), static_shape(value)
         unknown = dims.count(None)
-        if unknown <= 1:
-            shape: Operand = [-1 if dim is None else dim for dim in dims]
+        if unknown > 1:
+            shape: Operand = self.Shape(like)
+        elif dims[:1] == [None] and have[:1] == [None] and None not in have[1:] and 0 not in dims:
+            shape = [0, *(dim or 0 for dim in dims[1:])]
         else:
-            shape = self.Shape(like)
+            shape = [-1 if dim is None else dim for dim in dims]
         result = self.Reshape(value, shape)
         result.shape = like.shape
         return result
 
     def expand_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
-        """Return ``value`` broadcast to the full shape of ``like``."""
-        dims = static_shape(like)
-        shape: Operand = self.Shape(like) if None in dims else [dim or 0 for dim in dims]
+        """Return ``value`` broadcast to the full shape of ``like``.
+
+        A dimension that is unknown in both is the batch, and Expand leaves it as it is against 1.
+        """
+        dims, have = static_shape(like), static_shape(value)
+        padded = [*[1] * (len(dims) - len(have)), *have]
+        same = [want is None and size is None for want, size in zip(dims, padded, strict=True)]
+        if any(want is None and not kept for want, kept in zip(dims, same, strict=True)):
+            shape: Operand = self.Shape(like)
+        else:
+            shape = [1 if kept else want or 0 for want, kept in zip(dims, same, strict=True)]
         result = self.Expand(value, shape)
         result.shape = like.shape
         return result

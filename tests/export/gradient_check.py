@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from onnx.reference import ReferenceEvaluator
 
 from gagrad_export.assemble.graph import finish
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import Op
 from gagrad_export.lower import lower
+from tests.export.reference_operators import evaluator
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
 def _open(data: bytes, engine: str) -> Any:
     if engine == "onnxruntime":
         return onnxruntime.InferenceSession(data)
-    return ReferenceEvaluator(onnx.load_model_from_string(data))
+    return evaluator(onnx.load_model_from_string(data))
 
 
 def _input(op: Op, name: str, shape: tuple[int, ...]) -> ir.Value:

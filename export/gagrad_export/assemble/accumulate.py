@@ -12,6 +12,7 @@ from gagrad_edge.errors import ModelError
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
+from gagrad_export.emit import static_shape
 from gagrad_export.lower import lower
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def accumulate_graph(model: Canonical, spec: InputSpec) -> tuple[bytes, dict[str
     samples = op.Add(x, op.Mul(noise, op.Mul(noise_std, spread)))
     scores = insert_model(op, model, samples)
     op.graph.sort()
-    (gradient,) = gradients(op, {scores: op.expand_like(cotangent, scores)}, [samples])
+    (gradient,) = gradients(op, {scores: per_sample(op, cotangent, noise)}, [samples])
     if gradient is None:
         raise ModelError(
             "the score does not depend on the image, so there is nothing to explain",
@@ -50,6 +51,18 @@ def accumulate_graph(model: Canonical, spec: InputSpec) -> tuple[bytes, dict[str
     state = merge(op, gradient, count, abs_sum, mean, m2)
     lowered = lower(op)
     return finish(op, {**state, "scores": scores}), lowered
+
+
+def per_sample(op: Op, cotangent: ir.Value, noise: ir.Value) -> ir.Value:
+    """Return ``cotangent [1, K…]`` once for each sample: ``[B, K…]``.
+
+    By adding one zero per sample, taken from the noise, and not by Expand to a computed shape: so an engine
+    can tell at load time that the batch of the backward pass is that of the forward pass. ONNX Runtime keeps
+    its blocked layout between the two only then.
+    """
+    rank = len(static_shape(cotangent))
+    zero = op.Mul(op.Slice(noise, [0, 0, 0], [1, 1, 1], [1, 2, 3]), 0.0)
+    return op.Add(cotangent, op.Reshape(zero, [0] + [1] * (rank - 1)))
 
 
 def merge(

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
     from gagrad_export.emit import Op
 
+_UNLIMITED = 3.4e38
+"""A bound at float32's largest value limits nothing."""
+
 
 @vjp("Relu", since=(6, 13, 14), elementwise=True)
 def relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = max(x, 0)  ⟹  dx = dy·[y > 0]; 0 at the kink, as in PyTorch."""
-    return op.Mul(dy, positive(op, node.outputs[0]))
+    return gate(op, dy, node.outputs[0], lower=0.0)
 
 
 @vjp("LeakyRelu", since=(6, 16), elementwise=True)
@@ -47,13 +50,14 @@ def clip(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     bounds = [attribute(node, "min"), attribute(node, "max")]
     for index, value in enumerate(node.inputs[1:]):
         bounds[index] = value
-    lower, upper = bounds
-    inside = [op.Greater(y, lower)] if _limits(lower) else []
-    inside += [op.Less(y, upper)] if _limits(upper) else []
-    if not inside:
-        return [dy]
-    mask = inside[0] if len(inside) == 1 else op.And(*inside)
-    return [op.Mul(dy, as_float(op, mask, y))]
+    for name, bound in zip(("lower", "upper"), bounds, strict=True):
+        number = _number(bound)
+        if number is not None and abs(number) < _UNLIMITED:
+            dy = gate(op, dy, y, **{name: number})
+        elif number is None and bound is not None:
+            inside = op.Greater(y, bound) if name == "lower" else op.Less(y, bound)
+            dy = op.Mul(dy, as_float(op, inside, y))
+    return [dy]
 
 
 @vjp("Sigmoid", since=(6, 13), elementwise=True)
@@ -73,9 +77,7 @@ def tanh(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 @vjp("HardSigmoid", since=(6, 22), elementwise=True)
 def hard_sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = clip(αx + β, 0, 1)  ⟹  dx = dy·α·[0 < y < 1]."""
-    y = node.outputs[0]
-    inside = as_float(op, op.And(op.Greater(y, 0.0), op.Less(y, 1.0)), y)
-    return op.Mul(dy, op.Mul(inside, attribute(node, "alpha", 0.2)))
+    return op.Mul(gate(op, dy, node.outputs[0], lower=0.0, upper=1.0), attribute(node, "alpha", 0.2))
 
 
 @vjp("HardSwish", since=(14, 22), elementwise=True)
@@ -140,9 +142,14 @@ def as_float(op: Op, mask: ir.Value, like: ir.Value) -> ir.Value:
     return op.Cast(mask, to=int(like.dtype))
 
 
-def _limits(bound: ir.Value | float | None) -> bool:
-    """Tell whether ``bound`` limits anything: not when absent, nor at or beyond float32's largest."""
+def gate(op: Op, dy: ir.Value, y: ir.Value, **bounds: float) -> ir.Value:
+    """Return ``dy`` where lower < y < upper and 0 elsewhere; see ``lower/gate.py``."""
+    return op.internal("Gate", [dy, y], like=y, **bounds)
+
+
+def _number(bound: ir.Value | float | None) -> float | None:
+    """Return a bound that is known now."""
     if bound is None or isinstance(bound, (int, float)):
-        return bound is not None and abs(bound) < 3.4e38
+        return bound
     known = constant_array(bound)
-    return known is None or abs(float(known)) < 3.4e38
+    return None if known is None else float(known)

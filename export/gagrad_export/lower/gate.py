@@ -1,0 +1,42 @@
+"""The gradient through a clipped identity (ReLU, Clip): the cotangent where y is strictly between its bounds.
+
+Before: ``Gate(dy, y; lower, upper)``, a bound that is absent does not limit.
+
+After: ``dy · HardSigmoid(y; 2¹⁰⁰, −2¹⁰⁰·lower) · HardSigmoid(y; −2¹⁰⁰, 2¹⁰⁰·upper)``.
+
+HardSigmoid is clip(αy + β, 0, 1). Scaling by a power of two is exact, so αy + β is exactly 0 at the bound,
+and at the next float32 inside it is at least 1 as long as the step there is 2⁻¹⁰⁰ or more: a step function
+from 0 to 1. ONNX Runtime keeps HardSigmoid and Mul in the blocked layout of the convolutions around them,
+where a comparison and a Cast make it reorder the tensor twice. TensorRT fuses either. A bound of 2²⁷ or
+more would overflow, and float16 cannot hold 2¹⁰⁰: there the mask is a comparison.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from gagrad_export.emit import attribute, operand
+
+if TYPE_CHECKING:
+    from gagrad_export.emit import Op
+
+STEEP = 2.0**100
+_LARGEST = 2.0**27
+
+
+def lower_gate(op: Op, node: ir.Node) -> ir.Value:
+    """Return the lowered gate."""
+    gated, y = operand(node, 0), operand(node, 1)
+    for name, sign in (("lower", 1.0), ("upper", -1.0)):
+        bound = attribute(node, name)
+        if bound is None:
+            continue
+        if y.dtype == ir.DataType.FLOAT16 or abs(bound) >= _LARGEST:
+            inside = op.Greater(y, bound) if sign > 0 else op.Less(y, bound)
+            mask = op.CastLike(inside, y)
+        else:
+            mask = op.HardSigmoid(y, alpha=sign * STEEP, beta=-sign * STEEP * bound)
+        gated = op.Mul(gated, mask)
+    return gated
