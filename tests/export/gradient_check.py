@@ -88,6 +88,15 @@ def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
     return float(max(errors))
 
 
+def gradient_at(row: Row, values: list[Any], dy: Any) -> list[Any]:
+    """Return the gradients of ⟨dy, y⟩ at chosen inputs, for kinks and zeros that no random number hits."""
+    active = [i for i, item in enumerate(row.inputs) if isinstance(item, tuple)]
+    _, backward, _ = _build(row, values, active)
+    feeds = {f"x{i}": values[i] for i in active}
+    found: list[Any] = backward.run([f"dx{i}" for i in active], {**feeds, "dy0": dy})
+    return found
+
+
 def _draw(item: Any, row: Row, generator: np.random.Generator) -> Any:
     if item is None or isinstance(item, np.ndarray):
         return item

@@ -46,7 +46,8 @@ ROWS = [
         )
     ),
     Row("LpNormalization", (IMAGE,)),
-    # As many images as channels: the reference evaluator normalises only so many channels.
+    # As many images as channels: the reference evaluator normalises only so many channels. TensorRT takes
+    # no window of even size.
     Row("LRN", ((5, 5, 3, 3),), {"size": 3}),
     Row("LRN", ((5, 5, 3, 3),), {"size": 4, "alpha": 0.7, "beta": 0.5, "bias": 2.0}),
     Row("LRN", ((5, 5, 2, 2),), {"size": 7, "alpha": 2.0}),

@@ -7,13 +7,13 @@ import numpy as np
 from tests.export.gradient_check import Row
 from tests.export.rule_table.operands import IMAGE
 
-_MASK = np.random.default_rng(3).random((2, 3, 6, 7)) < 0.5
+_MASK = np.random.default_rng(3).random((3, 6, 7)) < 0.5
 
 ROWS = [
     Row("Where", (_MASK, IMAGE, IMAGE)),
     Row("Where", (_MASK, IMAGE, np.array(-1.5))),
     Row("Where", (_MASK, np.array(-1.5), IMAGE)),
-    Row("Where", (_MASK[0, :, :1], (2, 1, 6, 7), (1, 3, 1, 1))),
+    Row("Where", (_MASK[:, :1], (2, 1, 6, 7), (1, 3, 1, 1))),
     *(
         row
         for name in ("Max", "Min")
