@@ -238,10 +238,10 @@ def test_an_operator_without_a_rule_off_the_path_does_no_harm() -> None:
 
 
 def test_an_input_that_the_rule_does_not_cover_is_refused() -> None:
-    """Pow has a rule for a constant exponent; an exponent that depends on the image is named by index."""
-    model = model_of("(double[3] x) => (double[3] y)", "[power] y = Pow (x, x)")
-    with pytest.raises(UnsupportedOperatorError, match=r"power.*input 1 \(x\)"):
-        walked(model, ["x"])
+    """Clip has a rule for its first input; a bound that depends on the image is named by index."""
+    model = model_of("(double[3] x, double b) => (double[3] y)", "c = Exp (b) [limit] y = Clip (x, c)")
+    with pytest.raises(UnsupportedOperatorError, match=r"Clip.*input 1 \(c\)"):
+        walked(model, ["b"])
 
 
 def test_a_version_without_a_rule_names_those_that_have_one(monkeypatch: pytest.MonkeyPatch) -> None:

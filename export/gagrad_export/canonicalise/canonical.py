@@ -13,6 +13,7 @@ import onnx_ir.passes.common as passes
 from onnxscript import optimizer, version_converter
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
 from gagrad_export.canonicalise.rebatch import free_batch
 from gagrad_export.canonicalise.tail import split_tail
@@ -65,6 +66,7 @@ def canonicalise(
         graph.outputs.append(output)
     fixed_batch = isinstance(image.shape[0], int) if image.shape is not None else False
     shape = fix_input(image, size)
+    replace_group_normalisation(graph)
     _forget_shapes(graph)
     optimizer.fold_constants(model)
     rebatched = bool(fixed_batch and free_batch(graph))

@@ -8,7 +8,10 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     constant,
     convolution,
     linear,
+    normalisation,
     pooling,
     reduction,
     reshaping,
+    selection,
+    trigonometry,
 )

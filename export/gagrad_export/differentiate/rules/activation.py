@@ -32,11 +32,25 @@ def leaky_relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 
 @vjp("PRelu", since=(7, 9, 16))
-def prelu(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x if x > 0 else s·x  ⟹  dx = dy·(s + (1 − s)·[x > 0]), for a constant slope s."""
+def prelu(op: Op, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """y = x if x > 0 else s·x  ⟹  dx = dy·(s + (1 − s)·[x > 0]), ds = dy·min(x, 0)."""
     x, slope = operand(node, 0), operand(node, 1)
-    mask = positive(op, x)
-    return [op.Mul(dy, op.Add(op.Mul(mask, op.Sub(1.0, slope)), slope))]
+    dx = op.Mul(dy, op.Add(op.Mul(positive(op, x), op.Sub(1.0, slope)), slope))
+    return dx, op.Mul(dy, op.Min(x, 0.0))
+
+
+@vjp("ThresholdedRelu", since=(10, 22), elementwise=True)
+def thresholded_relu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x if x > α else 0  ⟹  dx = dy·[x > α]."""
+    x = operand(node, 0)
+    return op.Mul(dy, as_float(op, op.Greater(x, attribute(node, "alpha", 1.0)), x))
+
+
+@vjp("Shrink", since=9, elementwise=True)
+def shrink(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x + b for x < −λ, x − b for x > λ, 0 between  ⟹  dx = dy·[|x| > λ]."""
+    x = operand(node, 0)
+    return op.Mul(dy, as_float(op, op.Greater(op.Abs(x), attribute(node, "lambd", 0.5)), x))
 
 
 @vjp("Clip", since=(6, 11, 12, 13), elementwise=True)
@@ -96,10 +110,67 @@ def hard_swish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 @vjp("Elu", since=(6, 22), elementwise=True)
 def elu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
-    """y = x if x > 0 else α(eˣ − 1)  ⟹  dx = dy·(1 if y > 0 else y + α) = dy·(min(y, 0) + slope)."""
-    y, alpha = node.outputs[0], attribute(node, "alpha", 1.0)
-    mask = positive(op, y)
-    return op.Mul(dy, op.Add(op.Mul(op.Sub(1.0, mask), op.Add(y, alpha)), mask))
+    """y = x if x > 0 else α(eˣ − 1)  ⟹  dx = dy·(1 if x > 0 else y + α)."""
+    alpha = attribute(node, "alpha", 1.0)
+    return op.Mul(dy, _exponential_slope(op, node.outputs[0], alpha, 1.0))
+
+
+@vjp("Selu", since=(6, 22), elementwise=True)
+def selu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = γx if x > 0 else γα(eˣ − 1)  ⟹  dx = dy·(γ if x > 0 else y + γα)."""
+    alpha = attribute(node, "alpha", 1.67326319217681884765625)
+    gamma = attribute(node, "gamma", 1.05070102214813232421875)
+    return op.Mul(dy, _exponential_slope(op, node.outputs[0], gamma * alpha, gamma))
+
+
+@vjp("Celu", since=12, elementwise=True)
+def celu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x if x > 0 else α(exp(x/α) − 1)  ⟹  dx = dy·(1 if x > 0 else y/α + 1) = dy·(min(y, 0)/α + 1)."""
+    below = op.Min(node.outputs[0], 0.0)
+    return op.Mul(dy, op.Add(op.Mul(below, 1 / attribute(node, "alpha", 1.0)), 1.0))
+
+
+@vjp("Gelu", since=20, elementwise=True)
+def gelu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x·Φ(x)  ⟹  dx = dy·(Φ(x) + x·φ(x)), φ the density of the normal distribution Φ.
+
+    Approximated, ``tanh``: Φ(x) = s = ½(1 + tanh u) = sigmoid(2u) with 2u = √(8/π)·(x + 0.044715x³), so that
+    x·ds/dx = x·s·(1 − s)·(2u)′ = y·(1 − s)·(2u)′.
+    """
+    x, y = operand(node, 0), node.outputs[0]
+    square = op.Mul(x, x)
+    if attribute(node, "approximate", "none") == "tanh":
+        scale, cubic = math.sqrt(8 / math.pi), 0.044715
+        s = op.Sigmoid(op.Mul(x, op.Add(op.Mul(square, scale * cubic), scale)))
+        slope = op.Add(op.Mul(square, 3 * scale * cubic), scale)
+        return op.Mul(dy, op.Add(s, op.Mul(op.Mul(y, op.Sub(1.0, s)), slope)))
+    cumulative = op.Add(op.Mul(op.Erf(op.Mul(x, math.sqrt(0.5))), 0.5), 0.5)
+    density = op.Mul(op.Exp(op.Mul(square, -0.5)), 1 / math.sqrt(2 * math.pi))
+    return op.Mul(dy, op.Add(cumulative, op.Mul(x, density)))
+
+
+@vjp("Swish", since=24, elementwise=True)
+def swish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x·s, s = sigmoid(αx)  ⟹  dx = dy·(s + α·y·(1 − s))."""
+    x, alpha = operand(node, 0), attribute(node, "alpha", 1.0)
+    s = op.Sigmoid(x if alpha == 1.0 else op.Mul(x, alpha))
+    scaled = node.outputs[0] if alpha == 1.0 else op.Mul(node.outputs[0], alpha)
+    return op.Mul(dy, op.Add(s, op.Mul(scaled, op.Sub(1.0, s))))
+
+
+@vjp("Mish", since=(18, 22), elementwise=True)
+def mish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x·t, t = tanh(softplus x)  ⟹  dx = dy·(t + (x − y·t)·sigmoid x), as x·(1 − t²) = x − y·t."""
+    x, y = operand(node, 0), node.outputs[0]
+    t = op.Tanh(op.Softplus(x))
+    return op.Mul(dy, op.Add(t, op.Mul(op.Sub(x, op.Mul(y, t)), op.Sigmoid(x))))
+
+
+@vjp("Softsign", since=(1, 22), elementwise=True)
+def softsign(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = x/(1 + |x|)  ⟹  dx = dy/(1 + |x|)²."""
+    root = op.Add(op.Abs(operand(node, 0)), 1.0)
+    return op.Div(dy, op.Mul(root, root))
 
 
 @vjp("Softplus", since=(1, 22), elementwise=True)
@@ -145,6 +216,12 @@ def as_float(op: Op, mask: ir.Value, like: ir.Value) -> ir.Value:
 def gate(op: Op, dy: ir.Value, y: ir.Value, **bounds: float) -> ir.Value:
     """Return ``dy`` where lower < y < upper and 0 elsewhere; see ``lower/gate.py``."""
     return op.internal("Gate", [dy, y], like=y, **bounds)
+
+
+def _exponential_slope(op: Op, y: ir.Value, left: float, right: float) -> ir.Value:
+    """Return y + ``left`` where y ≤ 0 and ``right`` elsewhere: min(y, 0) + left + (right − left)·[y > 0]."""
+    slope = op.Add(op.Min(y, 0.0), left)
+    return slope if left == right else op.Add(slope, op.Mul(positive(op, y), right - left))
 
 
 def _number(bound: ir.Value | float | None) -> float | None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx_ir as ir
+
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import operand
+from gagrad_export.differentiate.rules.activation import as_float
+from gagrad_export.emit import constant_array, operand, static_shape
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from gagrad_export.emit import Op
 
-Pair = tuple["ir.Value", "ir.Value"]
+Pair = tuple[ir.Value, ir.Value]
 
 
 @vjp("Add", since=(7, 13, 14))
@@ -45,16 +47,44 @@ def div(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
 
 
 @vjp("Pow", since=(7, 12, 13, 15))
-def power(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = xᵖ  ⟹  dx = dy·p·xᵖ⁻¹, for a p that does not depend on the image."""
-    x, p = node.inputs
-    return [op.Mul(dy, op.Mul(p, op.Pow(x, op.Sub(p, 1.0))))]
+def power(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = xᵖ  ⟹  dx = dy·p·xᵖ⁻¹, dp = dy·y·ln x; as in PyTorch dx = 0 where p = 0, dp = 0 where x = 0.
+
+    Both are 0·∞ as they stand: so x is raised to p − [p ≠ 0], and the logarithm is of x + [x = 0].
+    """
+    x, p = operand(node, 0), operand(node, 1)
+    assert x.dtype is not None  # noqa: S101 - canonical values are typed
+    known = constant_array(p)
+    if known is None:
+        exponent = op.Cast(p, to=int(x.dtype))
+        lower = op.Sub(exponent, as_float(op, op.Cast(exponent, to=int(ir.DataType.BOOL)), x))
+    else:
+        exponent = op.constant(known.astype(np.float64), like=x)
+        lower = op.constant((known - (known != 0)).astype(np.float64), like=x)
+    # Squares are by far the most frequent powers, and x¹ is not free.
+    root = x if known is not None and np.all(known == 2) else op.Pow(x, lower)
+    logarithm = op.Log(op.Add(x, as_float(op, op.Equal(x, 0.0), x)))
+    dp = op.Mul(dy, op.Mul(node.outputs[0], logarithm))
+    return op.Mul(dy, op.Mul(root, exponent)), op.CastLike(dp, p)
+
+
+@vjp("Mod", since=(10, 13))
+def mod(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = a − b·n, n the quotient rounded to an integer  ⟹  da = dy, db = −dy·n = dy·(y − a)/b."""
+    a, b = node.inputs
+    return dy, op.Mul(dy, op.Div(op.Sub(node.outputs[0], a), b))
 
 
 @vjp("Sum", since=(8, 13))
 def sum_of(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = Σ xᵢ  ⟹  dxᵢ = dy."""
     return [dy] * len(node.inputs)
+
+
+@vjp("Mean", since=(8, 13))
+def mean_of(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = Σ xᵢ / n  ⟹  dxᵢ = dy / n."""
+    return [op.Mul(dy, 1 / len(node.inputs))] * len(node.inputs)
 
 
 @vjp("Identity", since=(1, 13, 14, 16, 19, 21, 23, 24, 25), elementwise=True)
@@ -75,6 +105,13 @@ def cast(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     x = operand(node, 0)
     assert x.dtype is not None  # noqa: S101 - canonical values are typed
     return op.Cast(dy, to=int(x.dtype))
+
+
+@vjp("CastLike", since=(15, 19, 21, 23, 24, 25))
+def cast_like(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
+    """y = x in the type of t  ⟹  dx = dy in the type of x, dt = 0."""
+    x, t = operand(node, 0), operand(node, 1)
+    return op.CastLike(dy, x), op.constant(np.zeros([1] * len(static_shape(t))), like=t)
 
 
 @vjp("Neg", since=(6, 13), elementwise=True)

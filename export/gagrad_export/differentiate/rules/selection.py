@@ -1,0 +1,37 @@
+"""Operators that take each element from one of their operands.
+
+Masks multiply, as everywhere in these rules: several times faster than ``Where`` with a scalar branch. The
+two differ only where the cotangent itself is infinite at an element that was not taken: ``Where`` gives 0
+there, 0·∞ is NaN. That needs an operator behind this one with an infinite slope (√, ln, 1/x at 0) exactly
+at the value of the other branch; and it shows, as NaN in the map, instead of passing for a gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_export.differentiate.registry import vjp
+from gagrad_export.differentiate.rules.activation import as_float
+from gagrad_export.emit import operand
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_export.emit import Op
+
+
+@vjp("Where", since=(9, 16))
+def where(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
+    """y = a where c, b elsewhere  ⟹  da = dy·[c], db = dy − da."""
+    da = op.Mul(dy, as_float(op, operand(node, 0), dy))
+    return [None, da, op.Sub(dy, da)]
+
+
+@vjp("Max", since=(8, 12, 13))
+@vjp("Min", since=(8, 12, 13))
+def extreme(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = max xᵢ  ⟹  dxᵢ = dy·[xᵢ = y] / #{j : xⱼ = y}: ties share evenly, as in ``torch.maximum``."""
+    y = node.outputs[0]
+    winners = [as_float(op, op.Equal(x, y), y) for x in node.inputs]
+    share = op.Div(dy, op.Sum(*winners))
+    return [op.Mul(winner, share) for winner in winners]
