@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from gagrad_export.load.onnx_file import Autograd
 
-OPSET = 18
+OPSET = 20
+"""Of torch exports: Gelu is one operator from 20 on, and TensorRT 10.3 reads no later one."""
 
 
 def load_torch_factory(

@@ -2,7 +2,7 @@
 
 Before: ``Gate(dy, y; lower, upper)``, a bound that is absent does not limit.
 
-After: ``dy · HardSigmoid(y; 2¹⁰⁰, −2¹⁰⁰·lower) · HardSigmoid(y; −2¹⁰⁰, 2¹⁰⁰·upper)``.
+After: ``HardSigmoid(y; 2¹⁰⁰, −2¹⁰⁰·lower) · HardSigmoid(y; −2¹⁰⁰, 2¹⁰⁰·upper) · dy``.
 
 HardSigmoid is clip(αy + β, 0, 1). Scaling by a power of two is exact, so αy + β is exactly 0 at the bound,
 and at the next float32 inside it is at least 1 as long as the step there is 2⁻¹⁰⁰ or more: a step function
@@ -13,6 +13,7 @@ more would overflow, and float16 cannot hold 2¹⁰⁰: there the mask is a comp
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -28,15 +29,16 @@ _LARGEST = 2.0**27
 
 def lower_gate(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered gate."""
-    gated, y = operand(node, 0), operand(node, 1)
+    dy, y = operand(node, 0), operand(node, 1)
+    masks = []
     for name, sign in (("lower", 1.0), ("upper", -1.0)):
         bound = attribute(node, name)
         if bound is None:
             continue
         if y.dtype == ir.DataType.FLOAT16 or abs(bound) >= _LARGEST:
             inside = op.Greater(y, bound) if sign > 0 else op.Less(y, bound)
-            mask = op.CastLike(inside, y)
+            masks.append(op.CastLike(inside, y))
         else:
-            mask = op.HardSigmoid(y, alpha=sign * STEEP, beta=-sign * STEEP * bound)
-        gated = op.Mul(gated, mask)
-    return gated
+            masks.append(op.HardSigmoid(y, alpha=sign * STEEP, beta=-sign * STEEP * bound))
+    # The masks meet first: where dy is in another layout, one tensor is reordered and not two.
+    return reduce(op.Mul, [*masks, dy])
