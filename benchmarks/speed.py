@@ -77,7 +77,11 @@ def main() -> None:
     if not options.no_peers:
         distributions += ["captum", "onnx-ad", "openvino"]
     text = INTRODUCTION.format(repeats=options.repeats, machine=machine(*distributions))
-    publish("speed", text + markdown(("network", "B", "forward", *columns), rows))
+    # A part is printed only: the page in docs/ is of the whole.
+    if options.models != list(NAMES):
+        print(text + markdown(("network", "B", "forward", *columns), rows))
+    else:
+        publish("speed", text + markdown(("network", "B", "forward", *columns), rows))
 
 
 _PEERS = ("PyTorch batch", "PyTorch authors", "captum", "onnx-ad", "OpenVINO")

@@ -1,0 +1,112 @@
+"""Coverage: one architecture per family, exported, compared with autograd, and built by TensorRT.
+
+    python -m benchmarks.zoo [--list zoo.json | --models NAME …] [--fresh]
+
+Each network runs in a process of its own, with a time limit; results are kept in ``.zoo/`` and a run that was
+interrupted goes on where it stopped. Writes docs/coverage.md. About forty minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import machine, markdown, publish
+
+ROOT = Path(__file__).parent.parent
+KEPT = ROOT / ".zoo"
+LIMIT_S = 900
+SMOOTH, KINKED = 1e-4, 2e-3
+INTRODUCTION = """# Coverage
+
+{count} architectures of timm, one per family, random weights of seed 0, exported by torch.onnx (opset 20) and by
+gagrad-edge at their own input size. `gradient` is the relative error of the exported graph in ONNX Runtime against
+PyTorch's autograd in float64, ‖g − g₆₄‖₂ / ‖g₆₄‖₂, the median over three draws of noisy copies, for batches of 1 and 5;
+`PyTorch` is autograd's own error in float32 on the batches of 5. A pass is ≤ 1e-4, or ≤ 2e-3 (marked k) where the network has kinks and
+an activation within rounding of one took the other side. `size` is the graph's over the model's. `TensorRT` says which graphs
+TensorRT-RTX built.
+
+**{passed} of {count} pass{also}.**
+
+Reproduce: `make zoo`. {machine}
+
+"""
+
+
+def main() -> None:
+    """Run what is missing, and publish."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--list", type=Path, default=ROOT / "benchmarks" / "zoo.json")
+    parser.add_argument("--models", nargs="+")
+    parser.add_argument("--fresh", action="store_true", help="forget the kept results")
+    parser.add_argument("--no-tensorrt", action="store_true")
+    options = parser.parse_args()
+    names = options.models or json.loads(options.list.read_text())
+    KEPT.mkdir(exist_ok=True)
+    results = {}
+    for name in names:
+        kept = KEPT / f"{name}.json"
+        if options.fresh or not kept.is_file():
+            _run(name, kept, tensorrt=not options.no_tensorrt)
+        results[name] = json.loads(kept.read_text())
+        print(f"{name}: {_row(name, results[name])[1:]}", flush=True)
+    passed = sum(_passes(result) for result in results.values())
+    built = sum(result.get("tensorrt") == "all" for result in results.values())
+    text = INTRODUCTION.format(
+        count=len(names),
+        passed=passed,
+        also=f"; TensorRT-RTX builds every graph of {built}",
+        machine=machine("torch", "timm", "onnxruntime", "tensorrt-rtx-cu13"),
+    )
+    header = ("network", "gradient, B = 1", "B = 5", "PyTorch", "pass", "size", "export", "TensorRT")
+    # A part is printed only: the page in docs/ is of the whole.
+    if options.models:
+        print(text + markdown(header, [_row(*item) for item in results.items()]))
+    else:
+        publish("coverage", text + markdown(header, [_row(*item) for item in results.items()]))
+
+
+def _run(name: str, kept: Path, *, tensorrt: bool) -> None:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "benchmarks.zoo_entry", name, str(kept)]
+    try:
+        result = subprocess.run(
+            [*command, *([] if tensorrt else ["--no-tensorrt"])],
+            capture_output=True, text=True, timeout=LIMIT_S, cwd=ROOT, check=False,
+        )  # fmt: skip
+        trouble = "" if result.returncode == 0 else (result.stderr.strip().splitlines() or ["?"])[-1]
+    except subprocess.TimeoutExpired:
+        trouble = f"not done in {LIMIT_S} s"
+    if trouble:
+        kept.write_text(json.dumps({"error": trouble, "seconds": time.monotonic() - began}))
+
+
+def _passes(result: dict[str, Any]) -> bool:
+    return "error" not in result and max(result["gradient"].values()) <= KINKED
+
+
+def _row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in result:
+        return (name, "–", "–", "–", f"no: {result['error']}"[:160].replace("|", "/"), "–", "–", "–")
+    one, five = result["gradient"]["1"], result["gradient"]["5"]
+    verdict = "yes" if max(one, five) <= SMOOTH else "yes, k" if max(one, five) <= KINKED else "no"
+    size, seconds = f"{result['size']:.2f}×", f"{result['seconds']:.0f} s"
+    return (
+        name,
+        f"{one:.1e}",
+        f"{five:.1e}",
+        f"{result['own']:.1e}",
+        verdict,
+        size,
+        seconds,
+        result["tensorrt"],
+    )
+
+
+if __name__ == "__main__":
+    main()

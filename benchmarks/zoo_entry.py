@@ -1,0 +1,86 @@
+"""One network of the coverage table, in a process of its own: ``python -m benchmarks.zoo_entry NAME RESULT``."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gagrad_edge.noise import noise_chunks
+from gagrad_export.assemble import accumulate_graph, finalize_graph, predict_graph, recover_graph
+from gagrad_export.canonicalise import canonicalise
+from gagrad_export.load.torch_module import load_torch_module
+from gagrad_export.settings import input_spec
+from gagrad_export.verify.frame import frame_image, reference_frame
+from gagrad_export.verify.sessions import Graphs, Sessions
+from tests.export.networks import tensorrt_refuses
+from tests.export.test_networks import autograd, relative
+
+MEAN, STD, NOISE_STD, DRAWS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.15, 3
+ROLES = ("predict", "accumulate", "finalize", "recover")
+
+
+def main() -> None:
+    """Measure one network and write the result as JSON."""
+    name, path = sys.argv[1], Path(sys.argv[2])
+    import timm
+
+    torch.manual_seed(0)
+    module = timm.create_model(name, pretrained=False).eval()
+    module.requires_grad_(requires_grad=False)
+    shape = tuple(timm.data.resolve_model_data_config(module)["input_size"])
+    source = load_torch_module(module, name=name, input_shape=shape)
+    began = time.perf_counter()
+    canonical = canonicalise(source.model, size=shape[1:])
+    spec = input_spec(shape, mean=MEAN, std=STD, colour=None, resize="stretch", bit_depth=16)
+    accumulate, _ = accumulate_graph(canonical, spec)
+    seconds = time.perf_counter() - began
+    graphs = Graphs(
+        predict_graph(canonical, spec), accumulate, finalize_graph(shape), recover_graph(shape, 0.5, 0.1)
+    )
+    result: dict[str, Any] = {"seconds": seconds, "size": len(accumulate) / source.model.ByteSize()}
+    result |= _errors(module, Sessions(graphs), shape, canonical.score_shape)
+    result["tensorrt"] = "–" if "--no-tensorrt" in sys.argv else _tensorrt(graphs)
+    path.write_text(json.dumps(result))
+
+
+def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any) -> dict[str, Any]:
+    image = frame_image(reference_frame(shape[1], shape[2], shape[0]), colour="rgb")
+    mean, std = (np.reshape(np.float32(values), (1, 3, 1, 1)) for values in (MEAN, STD))
+    x = (image - mean) / std
+    cotangent = np.zeros((1, *scores), np.float32)
+    cotangent.flat[7] = 1
+    double = copy.deepcopy(module).double()
+    found: dict[str, float] = {}
+    own: list[float] = []
+    for batch in (1, 5):
+        errors = []
+        for noise in noise_chunks(0, batch * DRAWS, batch, shape):
+            copies = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
+            single = autograd(module, copies, cotangent).mean(0)
+            try:
+                expected = autograd(double, copies.astype(np.float64), cotangent).mean(0)
+            except RuntimeError:  # some models make float32 constants of their own
+                expected = single
+            if batch == 5:
+                own.append(relative(single, expected))
+            state, _ = sessions.accumulate(image, noise, NOISE_STD, cotangent)
+            errors.append(relative(state.mean, expected))
+        found[str(batch)] = float(np.median(errors))
+    return {"gradient": found, "own": float(np.median(own))}
+
+
+def _tensorrt(graphs: Graphs) -> str:
+    refused = {role: tensorrt_refuses(getattr(graphs, role), batch=5) for role in ROLES}
+    refused = {role: why for role, why in refused.items() if why}
+    return "all" if not refused else "; ".join(f"not {role}: {why[:120]}" for role, why in refused.items())
+
+
+if __name__ == "__main__":
+    main()
