@@ -7,8 +7,13 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     arithmetic,
     constant,
     convolution,
+    einsum,
+    indexing,
     linear,
+    padding,
     pooling,
+    rearrangement,
     reduction,
     reshaping,
+    scatter,
 )
