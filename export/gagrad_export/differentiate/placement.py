@@ -39,7 +39,7 @@ def put_back(op: Op, dy: ir.Value, axis: int, indices: NDArray[np.int64], size: 
     occurrences = np.bincount(indices, minlength=size)
     width = int(occurrences.max())
     if width > 1 and count <= 16 * width:
-        # The inverse table would be mostly holes.
+        # At most 16 multiplications for each element that the table would copy, and it may be mostly holes.
         one_hot = np.zeros((size, count), np.float32)
         one_hot[indices, np.arange(count)] = 1
         return multiply_along(op, op.constant(one_hot, like=dy), dy, axis)
@@ -118,6 +118,8 @@ def reshape(op: Op, value: ir.Value, shape: Sequence[int | None], kept: int = 0)
 
     One more may be unknown.
     """
+    if list(shape) == static_shape(value):
+        return value
     target = [(0 if i < kept else -1) if dim is None else dim for i, dim in enumerate(shape)]
     assert target.count(-1) <= 1, f"{value.name} has more than one unknown dimension"  # noqa: S101
     return op.Reshape(value, target)

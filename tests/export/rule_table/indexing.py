@@ -12,8 +12,8 @@ from tests.export.rule_table.operands import IMAGE, ints
 _RNG = np.random.default_rng(3)
 _UNEVEN = np.array([1] * 9 + [0, 4, 2])
 """One element taken nine times: put back by a product with zeros and ones."""
-_EVEN = np.tile([3, 0, 5, 1], 9)
-"""Each taken nine times among many: put back through the inverse table."""
+_PATCHES = np.arange(18)[:, None] + np.arange(3)
+"""Overlapping windows, as Unfold is exported: put back through the inverse table."""
 _LINES = _RNG.integers(-6, 6, (2, 3, 4, 7))
 _POINTS = _RNG.integers(-3, 3, (4, 2, 2))
 _GRID = np.stack(np.meshgrid([0, 2], [1, -1], indexing="ij"), axis=-1)
@@ -30,7 +30,7 @@ def _narrower(inputs: tuple[object, ...], axis: int, fed: tuple[int, ...]) -> Ro
 
 ROWS = [
     Row("Slice", (IMAGE, ints(1, 2), ints(5, 6), ints(2, 3))),
-    Row("Slice", (IMAGE, ints(1, 2), ints(2, 3))),
+    Row("Slice", (IMAGE, ints(1, 0, 2, 3), ints(2, 3, 4, 7))),
     Row("Slice", (IMAGE, ints(-4), ints(2**31), ints(-1), ints(2))),
     Row("Slice", (IMAGE, ints(0, 1), ints(6, 7), ints(2, 3), ints(3, 2))),
     Row("Slice", (IMAGE, ints(1), ints(6), ints(2), ints(2))),
@@ -47,7 +47,7 @@ ROWS = [
     _gather([[0, 1, 2], [1, 2, 3]], 3),
     _gather([[-1, 5], [0, 0]], 2),
     _gather(_UNEVEN, 3),
-    _gather(_EVEN, 2),
+    *(Row("Gather", ((2, 21, 3), indices), {"axis": 1}) for indices in (_PATCHES, np.tile(_PATCHES[-1::-1, 0], 4))),
     _gather([[-1, 5], [0, 0]], 2, fed=(1,)),
     _gather(-2, 1, fed=(1,)),
     _gather([1, 1, 0], 3, fed=(1,)),

@@ -23,8 +23,8 @@ def depth_to_space(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     if attribute(node, "mode", "DCR") == "DCR":
         return op.SpaceToDepth(dy, blocksize=b)
     channels, height, width = fixed_shape(operand(node, 0))
-    blocks = op.Reshape(dy, [-1, channels // (b * b), height, b, width, b])
-    return op.Reshape(op.Transpose(blocks, perm=[0, 1, 3, 5, 2, 4]), [-1, channels, height, width])
+    blocks = op.Reshape(dy, [0, channels // (b * b), height, b, width, b])
+    return op.Reshape(op.Transpose(blocks, perm=[0, 1, 3, 5, 2, 4]), [0, channels, height, width])
 
 
 @vjp("SpaceToDepth", since=(1, 13))

@@ -64,7 +64,7 @@ def tile(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
         return [dy]
     if apart.count(None) > 1:
         raise not_fixed(node, "several axes have no fixed size")
-    return [op.ReduceSum(reshape(op, dy, apart), summed, keepdims=0)]
+    return [op.ReduceSum(reshape(op, dy, apart, kept=1), summed, keepdims=0)]
 
 
 @vjp("Concat", since=(4, 11, 13))
