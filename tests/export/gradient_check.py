@@ -26,7 +26,8 @@ class Row:
     """One line of the table: an operator, what it gets, and where its derivative is smooth.
 
     ``inputs`` are shapes (drawn uniformly from ``domain``), arrays (constants) or None. ``active`` are the
-    indices that are differentiated; all float shapes by default.
+    indices that are differentiated; all float shapes by default. Arrays named in ``fed`` are given at run
+    time, so that to the rule they are computed.
     """
 
     op_type: str
@@ -41,13 +42,15 @@ class Row:
     """``onnxruntime`` where onnx's reference evaluator cannot run the operator."""
     dtype: str = "float64"
     """``float32`` for an operator that is not defined for more; then with a larger step and tolerance."""
+    fed: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         shapes = "-".join(
             "c" if isinstance(i, np.ndarray) else "x".join(map(str, i or ())) for i in self.inputs
         )
         extra = "-".join(f"{k}={v}" for k, v in self.attributes.items())
-        return f"{self.op_type}@{self.opset}-{shapes}-{extra}".replace(" ", "")
+        fed = "".join(f"-fed{i}" for i in self.fed)
+        return f"{self.op_type}@{self.opset}-{shapes}-{extra}{fed}".replace(" ", "")
 
 
 def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
@@ -57,16 +60,20 @@ def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
     active = [i for i, item in enumerate(row.inputs) if isinstance(item, tuple)]
     forward, backward, cotangent_shapes = _build(row, values, active)
     feeds = {f"x{i}": values[i] for i in active}
+    fed = {f"x{i}": values[i] for i in row.fed}
     cotangents = {
         f"dy{k}": generator.standard_normal(s).astype(row.dtype) for k, s in enumerate(cotangent_shapes)
     }
     names = [f"dx{i}" for i in active]
-    found = dict(zip(names, backward.run(names, {**feeds, **cotangents}), strict=True))
+    found = dict(zip(names, backward.run(names, {**feeds, **fed, **cotangents}), strict=True))
     errors = []
     for _ in range(directions):
         step = {f"x{i}": generator.standard_normal(values[i].shape) * row.step for i in active}
         ends = [
-            forward.run(None, {name: (feeds[name] + sign * step[name]).astype(row.dtype) for name in feeds})
+            forward.run(
+                None,
+                {**fed, **{name: (feeds[name] + sign * step[name]).astype(row.dtype) for name in feeds}},
+            )
             for sign in (1, -1)
         ]
         measured = sum(
@@ -102,7 +109,8 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
         op = Op(ir.Graph([], [], nodes=[], opset_imports={"": row.opset}, name="check"))
         operands: list[Any] = []
         for i, value in enumerate(values):
-            operands.append(_input(op, f"x{i}", value.shape, row.dtype) if i in active else value)
+            is_input = i in active or i in row.fed
+            operands.append(_input(op, f"x{i}", value.shape, value.dtype) if is_input else value)
         ys = list(op.emit(row.op_type, operands, row.attributes, row.outputs))
         ys = [y for y in ys if y.dtype is not None and y.dtype.is_floating_point()]
         for y in ys:
@@ -110,7 +118,8 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
             y.shape = operands[0].shape if y.shape is None else y.shape
         outputs = {f"y{k}": y for k, y in enumerate(ys)}
         if with_gradient:
-            shapes = [tuple(int(d) for d in y.shape) for y in ys]
+            given = {f"x{i}": values[i] for i in (*active, *row.fed)}
+            shapes = [y.shape for y in evaluators[0].run(None, given)]
             dys = {y: _input(op, f"dy{k}", shapes[k], row.dtype) for k, y in enumerate(ys)}
             dxs = gradients(op, dys, [operands[i] for i in active])
             outputs = {f"dx{i}": op.Identity(dx) for i, dx in zip(active, dxs, strict=True)}
@@ -125,7 +134,7 @@ def _open(data: bytes, engine: str) -> Any:
     return evaluator(onnx.load_model_from_string(data))
 
 
-def _input(op: Op, name: str, shape: tuple[int, ...], dtype: str) -> ir.Value:
+def _input(op: Op, name: str, shape: tuple[int, ...], dtype: Any) -> ir.Value:
     tensor_type = ir.TensorType(ir.DataType.from_numpy(np.dtype(dtype)))
     value = ir.Value(name=name, shape=ir.Shape(shape), type=tensor_type)
     op.graph.inputs.append(value)

@@ -13,6 +13,7 @@ import onnx_ir.passes.common as passes
 from onnxscript import optimizer, version_converter
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.col2im import replace_col2im
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
 from gagrad_export.canonicalise.rebatch import free_batch
@@ -145,6 +146,7 @@ def _simplify(model: ir.Model) -> ir.Model:
     # Paddle writes weights as Constant nodes, which the BatchNorm folding would not recognise.
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     optimizer.optimize(model, num_iterations=4, output_size_limit=16 << 20)
+    replace_col2im(model.graph)
     passes.IdentityEliminationPass()(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)

@@ -1,4 +1,4 @@
-"""Operators that move, repeat or drop elements without computing: their adjoints move them back."""
+"""Operators that give elements another shape, join or repeat them: the adjoints undo that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.errors import UnsupportedOperatorError
+from gagrad_export.differentiate.placement import TO_THE_END, not_fixed, reshape
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
@@ -42,18 +42,47 @@ def expand(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [dy]
 
 
+@vjp("Tile", since=(6, 13))
+def tile(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
+    """y = x repeated along each axis  ⟹  dx = Σ of dy over the repetitions.
+
+    Along an axis of size 1 the walk sums, as for Expand: the repetitions are needed for the others only.
+    """
+    shape, repeats = static_shape(operand(node, 0)), constant_array(node.inputs[1])
+    if repeats is None:
+        if any(size not in (1, tiled) for size, tiled in zip(shape, static_shape(dy), strict=True)):
+            raise not_fixed(node, "the repetitions are computed")
+        return [dy]
+    apart: list[int | None] = []
+    summed = []
+    for size, count in zip(shape, repeats.tolist(), strict=True):
+        if size != 1 and count != 1:
+            summed.append(len(apart))
+            apart.append(count)
+        apart.append(count if size == 1 else size)
+    if not summed:
+        return [dy]
+    if apart.count(None) > 1:
+        raise not_fixed(node, "several axes have no fixed size")
+    return [op.ReduceSum(reshape(op, dy, apart, kept=1), summed, keepdims=0)]
+
+
 @vjp("Concat", since=(4, 11, 13))
 def concat(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x₁ … xₙ one behind the other  ⟹  dxᵢ = its part of dy."""
+    """y = x₁ … xₙ one behind the other  ⟹  dxᵢ = its part of dy.
+
+    Parts behind one of unknown size are counted from the end.
+    """
     axis = attribute(node, "axis")
-    parts, start = [], 0
-    for x in node.inputs:
-        assert x is not None  # noqa: S101 - no input of Concat is optional
-        size = static_shape(x)[axis]
-        if size is None:
-            raise _not_fixed(node, f"{x.name} has no fixed size along axis {axis}")
-        parts.append(op.Slice(dy, [start], [start + size], [axis]))
-        start += size
+    sizes = [static_shape(operand(node, i))[axis] for i in range(len(node.inputs))]
+    if sizes.count(None) > 1:
+        raise not_fixed(node, f"more than one input has no fixed size along axis {axis}")
+    parts = []
+    for i, size in enumerate(sizes):
+        before, behind = (sum(other or 0 for other in others) for others in (sizes[:i], sizes[i + 1 :]))
+        start = before if None not in sizes[:i] else -behind - (size or 0)
+        end = before + (size or 0) if None not in sizes[: i + 1] else -behind or TO_THE_END
+        parts.append(op.Slice(dy, [start], [end], [axis]))
     return parts
 
 
@@ -65,93 +94,3 @@ def split(op: Op, node: ir.Node, *dys: ir.Value | None) -> list[ir.Value]:
         for dy, y in zip(dys, node.outputs, strict=True)
     ]
     return [op.Concat(*parts, axis=attribute(node, "axis", 0))]
-
-
-@vjp("Slice", since=(10, 11, 13))
-def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = a range of x along some axes  ⟹  dx = dy with zeros put back where x was left out.
-
-    A step s keeps every s-th element: s − 1 zeros go behind each element first.
-    """
-    x = operand(node, 0)
-    shape = static_shape(x)
-    starts, ends, axes, steps = _ranges(node, len(shape))
-    before, after = [0] * len(shape), [0] * len(shape)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        size = shape[axis]
-        if size is None:
-            raise _not_fixed(node, f"axis {axis} has no fixed size")
-        taken = range(size)[slice(start, None if step < 0 and end < -size else end, step)]
-        if step < 0:
-            dy = op.Slice(dy, [-1], [-(2**31)], [axis], [-1])
-            taken = taken[::-1]
-        dy = _spread(op, dy, axis, taken.step)
-        before[axis] = taken.start
-        after[axis] = size - taken.start - len(taken) * taken.step
-    return [_padded(op, dy, before, after)]
-
-
-@vjp("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25))
-def pad(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x with a constant border  ⟹  dx = dy without it."""
-    x = operand(node, 0)
-    mode = attribute(node, "mode", "constant")
-    if mode != "constant":
-        raise _not_fixed(node, f"padding mode {mode!r} has no rule yet")
-    rank = len(static_shape(x))
-    pads = constant_array(node.inputs[1]) if len(node.inputs) > 1 else np.asarray(attribute(node, "pads"))
-    axes = constant_array(node.inputs[3]) if len(node.inputs) > 3 else None
-    if pads is None:
-        raise _not_fixed(node, "the padding is computed")
-    named = list(range(rank)) if axes is None else [int(axis) % rank for axis in axes]
-    before, after = [0] * rank, [0] * rank
-    for index, axis in enumerate(named):
-        before[axis], after[axis] = -int(pads[index]), -int(pads[index + len(named)])
-    return [_padded(op, dy, before, after)]
-
-
-def _spread(op: Op, dy: ir.Value, axis: int, step: int) -> ir.Value:
-    """Put ``step − 1`` zeros behind each element along ``axis``."""
-    if step == 1:
-        return dy
-    size = static_shape(dy)[axis]
-    assert size is not None  # noqa: S101 - a slice of a fixed size
-    spread = op.Unsqueeze(dy, [axis + 1])
-    rank = len(static_shape(spread))
-    after = [0] * rank
-    after[axis + 1] = step - 1
-    spread = _padded(op, spread, [0] * rank, after)
-    shape = [0] * (rank - 1)
-    shape[axis] = size * step
-    return op.Reshape(spread, shape)
-
-
-def _padded(op: Op, value: ir.Value, before: list[int], after: list[int]) -> ir.Value:
-    """Pad (positive) with zeros and crop (negative): compilers want the two as separate operators."""
-    axes = [axis for axis, (low, high) in enumerate(zip(before, after, strict=True)) if min(low, high) < 0]
-    if axes:
-        starts = [max(-before[axis], 0) for axis in axes]
-        ends = [min(after[axis], 0) or 2**31 for axis in axes]
-        value = op.Slice(value, starts, ends, axes)
-    pads = [max(size, 0) for size in [*before, *after]]
-    return op.Pad(value, pads) if any(pads) else value
-
-
-def _ranges(node: ir.Node, rank: int) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Return starts, ends, axes and steps of a Slice whose bounds are constants."""
-    known = [constant_array(value) for value in node.inputs[1:]]
-    if any(array is None and value is not None for array, value in zip(known, node.inputs[1:], strict=True)):
-        raise _not_fixed(node, "the bounds are computed")
-    lists = [None if array is None else [int(item) for item in array] for array in known]
-    lists += [None] * (4 - len(lists))
-    starts, ends = lists[0] or [], lists[1] or []
-    axes = lists[2] or list(range(len(starts)))
-    return starts, ends, [axis % rank for axis in axes], lists[3] or [1] * len(starts)
-
-
-def _not_fixed(node: ir.Node, why: str) -> UnsupportedOperatorError:
-    return UnsupportedOperatorError(
-        f"operator {node.op_type} cannot be differentiated here: {why}",
-        where=f"node {node.name!r}",
-        hint="fix the model's input size with --size, and export the model with constant shapes",
-    )
