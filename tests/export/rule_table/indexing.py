@@ -47,7 +47,10 @@ ROWS = [
     _gather([[0, 1, 2], [1, 2, 3]], 3),
     _gather([[-1, 5], [0, 0]], 2),
     _gather(_UNEVEN, 3),
-    *(Row("Gather", ((2, 21, 3), taken), {"axis": 1}) for taken in (_PATCHES, np.tile(_PATCHES[::-1, 0], 4))),
+    *(
+        Row("Gather", ((2, 21, 3), indices), {"axis": 1})
+        for indices in (_PATCHES, np.tile(_PATCHES[-1::-1, 0], 4))
+    ),
     _gather([[-1, 5], [0, 0]], 2, fed=(1,)),
     _gather(-2, 1, fed=(1,)),
     _gather([1, 1, 0], 3, fed=(1,)),
