@@ -21,5 +21,6 @@ ROWS = [
     ),
     Row("Pad", (IMAGE, _BORDERS), {"mode": "wrap"}, opset=19),
     Row("Pad", (IMAGE, ints(6, 7, 6, 0), None, ints(2, 3)), {"mode": "wrap"}, opset=21),
+    Row("Pad", (IMAGE, _BORDERS), {"mode": "reflect"}, opset=25),
     Row("Pad", ((2, 3), ints(9, 8), None, ints(1)), {"mode": "edge"}),
 ]

@@ -34,4 +34,6 @@ ROWS = [
     ),
     Row("ScatterElements", ((2, 4), _LINES, (2, 3)), {"axis": 1}, fed=(1,)),
     Row("ScatterND", ((3, 4), _POINTS, (2,)), fed=(1,)),
+    *(Row("ScatterND", ((3, 4), _POINTS, (2,)), opset=opset) for opset in (13, 16)),
+    *(Row("ScatterElements", ((2, 4), _LINES, (2, 3)), {"axis": 1}, opset=opset) for opset in (13, 16)),
 ]
