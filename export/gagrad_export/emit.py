@@ -6,6 +6,7 @@ writes the next node can ask the last one for its shape and a mistake surfaces w
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class Op:
         unknown = dims.count(None)
         if unknown > 1:
             shape: Operand = self.Shape(like)
-        elif dims[:1] == [None] and have[:1] == [None] and None not in have[1:] and 0 not in dims:
+        elif _same_batch(dims, have):
             shape = [0, *(dim or 0 for dim in dims[1:])]
         else:
             shape = [-1 if dim is None else dim for dim in dims]
@@ -146,6 +147,14 @@ def static_shape(value: ir.Value) -> list[int | None]:
     """Return the dimensions of ``value``, None for each that is not a fixed number."""
     assert value.shape is not None, f"{value.name} has no shape"  # noqa: S101 - canonicalise made sure
     return [dim if isinstance(dim, int) else None for dim in value.shape]
+
+
+def _same_batch(one: list[int | None], two: list[int | None]) -> bool:
+    """Tell whether two shapes of as many elements lead with the same unknown dimension and share no other."""
+    known = [[dim for dim in dims[1:] if dim] for dims in (one, two)]
+    if one[:1] != [None] or two[:1] != [None] or [len(sizes) + 1 for sizes in known] != [len(one), len(two)]:
+        return False
+    return math.prod(known[0]) == math.prod(known[1])
 
 
 def fixed_shape(value: ir.Value) -> list[int]:
