@@ -17,6 +17,7 @@ from gagrad_export.canonicalise.col2im import replace_col2im
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
 from gagrad_export.canonicalise.rebatch import free_batch
+from gagrad_export.canonicalise.row_gather import gather_within_rows
 from gagrad_export.canonicalise.tail import split_tail
 from gagrad_export.emit import static_shape
 
@@ -71,7 +72,9 @@ def canonicalise(
     _forget_shapes(graph)
     optimizer.fold_constants(model)
     rebatched = bool(fixed_batch and free_batch(graph))
-    model = _simplify(_infer_shapes(model))
+    model = _infer_shapes(model)
+    gather_within_rows(model.graph)
+    model = _simplify(model)
     graph = model.graph
     scores, tail = split_tail(graph.outputs[0])
     graph.outputs[0] = scores
