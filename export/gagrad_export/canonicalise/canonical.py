@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from onnxscript import optimizer, version_converter
+from onnxscript import optimizer
 
 from gagrad_edge.errors import ModelError
-from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
-from gagrad_export.canonicalise.rebatch import free_batch
-from gagrad_export.canonicalise.tail import split_tail
-from gagrad_export.emit import static_shape
+from gagrad_export.canonicalise.batch import BATCH, free_batch
+from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
+from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
+from gagrad_export.canonicalise.opset import to_opset
+from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
+from gagrad_export.canonicalise.precision import to_float32
+from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
+from gagrad_export.canonicalise.softmax import fuse_softmax
+from gagrad_export.canonicalise.tail import activation_of, split_tail
+from gagrad_export.emit import constant_array, static_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+    from numpy.typing import ArrayLike
+
     from gagrad_edge.manifest import Activation
 
-OPSET = 18
-"""The lowest opset of a canonical graph: older models are converted up, newer ones stay as they are."""
+
+_ROUNDS = 8
+"""Of folding; two or three are usual."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +40,30 @@ class Canonical:
     """A model in canonical form. ``graph`` is a template: copy it before changing it."""
 
     graph: ir.Graph
-    input_shape: tuple[int, int, int]
-    """(C, H, W)."""
-    output_name: str
     score_shape: tuple[int, ...]
     """K…"""
-    tail: Activation | None
-    """The activation that was found behind the scores; None when the model ends in scores."""
+    source_input: SourceInput
+    source_output: SourceOutput
+    half: bool
+    """Whether the model computes in float16, so that its own scores are that much less exact."""
     operators: dict[str, int]
-    rebatched: bool
+    notes: tuple[str, ...]
+    """What was changed or assumed, in sentences for the user."""
 
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
         return self.graph.opset_imports[""]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.source_input.shape
+
+    @property
+    def tail(self) -> Activation | None:
+        """The activation that was found behind the scores; None when the model ends in scores."""
+        return activation_of(self.source_output.activation)
 
 
 def canonicalise(
@@ -52,90 +72,74 @@ def canonicalise(
     size: tuple[int, int] | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
 ) -> Canonical:
-    """Bring a model to canonical form with images of ``size = (H, W)``. Raises ModelError."""
-    model = _to_opset(ir.serde.deserialize_model(proto))
+    """Bring a model to canonical form with images of ``size = (H, W)``.
+
+    ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    """
+    notes: list[str] = []
+    model = to_opset(ir.serde.deserialize_model(proto))
     graph = model.graph
-    image = choose_input(graph, input_name)
-    _only_input(graph, image)
-    output = choose_output(graph, output_name)
+    names = {value.name or "" for node in graph for value in node.outputs}
+    image = choose_input(graph, input_name, notes)
+    output = choose_output(graph, output_name, notes)
     name = output.name or "scores"
-    if output not in graph.outputs or len(graph.outputs) > 1:
-        graph.outputs.clear()
-        graph.outputs.append(output)
-    fixed_batch = isinstance(image.shape[0], int) if image.shape is not None else False
-    shape = fix_input(image, size)
-    _forget_shapes(graph)
-    optimizer.fold_constants(model)
-    rebatched = bool(fixed_batch and free_batch(graph))
-    model = _simplify(_infer_shapes(model))
-    graph = model.graph
-    scores, tail = split_tail(graph.outputs[0])
-    graph.outputs[0] = scores
     passes.RemoveUnusedNodesPass()(model)
+    constants = fix_inputs(graph, image, fixed or {}, notes)
+    source = source_input(image, size, constants)
+    forget(graph)
+    enter_image(graph, image, source, notes)
+
+    model = _fold_shapes(model)
+    half = ir.DataType.FLOAT16 in to_float32(model.graph)
+    forget(model.graph)
+    model = _simplify(infer(model))
+    graph = model.graph
+    require_fixed_shapes(graph)
+    require_float(graph.outputs[0], names)
+    fuse_softmax(graph)
+    activation, axis = split_tail(graph)
+
+    batch = free_batch(graph, source.batch)
+    written = leave_scores(batch, name, activation, axis, source.channels_last, notes)
+    graph.inputs[0].shape = ir.Shape([BATCH, *source.shape])
+    graph.sort()
+    forget(graph)
+    model = _simplify(infer(model))
+    graph = model.graph
     if not list(graph):
         raise ModelError(
             "nothing lies between the image and the output", hint="choose another with --output-name"
         )
+    if source.fixed_batch:
+        notes.append(f"the batch was fixed at {source.batch} and is free now (checked row by row)")
+    if half:
+        notes.append("float16 weights became float32: the explanation is computed in float32")
     operators = Counter(node.op_type for node in graph)
     return Canonical(
         graph=graph,
-        input_shape=shape,
-        output_name=name,
-        score_shape=_score_shape(scores),
-        tail=tail,
+        score_shape=_score_shape(graph.outputs[0]),
+        source_input=source,
+        source_output=written,
+        half=half,
         operators=dict(sorted(operators.items())),
-        rebatched=rebatched,
+        notes=tuple(notes),
     )
 
 
-def _to_opset(model: ir.Model) -> ir.Model:
-    foreign = sorted({node.domain for node in model.graph if node.domain not in ("", "ai.onnx")})
-    passes.InlinePass()(model)
-    # The converter says on its logger that it falls back to onnx's; that is expected, not news.
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    if model.opset_imports.get("", 0) < OPSET:
-        before = model.opset_imports.get("", 0)
-        version_converter.convert_version(model, OPSET, fallback=True)
-        if model.opset_imports.get("", 0) < OPSET:
-            raise ModelError(
-                f"the model's opset {before} could not be converted to {OPSET}",
-                hint="export it with opset 13 or later",
-                where=f"operators of {', '.join(foreign)}" if foreign else None,
-            )
+def _fold_shapes(model: ir.Model) -> ir.Model:
+    """Fold whatever is computed from shapes: with a number for every dimension of the image, all of it.
+
+    A constant gives a shape that gives a constant, so this goes on until nothing changes.
+    """
+    for _ in range(_ROUNDS):
+        folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
+        forget(model.graph)
+        model = infer(model)
+        if not folded.modified:
+            break
     return model
-
-
-def _only_input(graph: ir.Graph, image: ir.Value) -> None:
-    """Drop initializers from the inputs (old files list them); refuse a second real input."""
-    others = [value for value in graph.inputs if value is not image and value.name not in graph.initializers]
-    used = [value.name or "" for value in others if value.uses()]
-    if used:
-        raise ModelError(
-            f"the model also needs the inputs {', '.join(used)}; one image input is supported",
-            hint="export the model with those inputs fixed",
-        )
-    graph.inputs.clear()
-    graph.inputs.append(image)
-
-
-def _forget_shapes(graph: ir.Graph) -> None:
-    """Drop the recorded shapes of intermediate values: they hold the old batch and size."""
-    for node in graph:
-        for value in node.outputs:
-            value.shape = None
-
-
-def _infer_shapes(model: ir.Model) -> ir.Model:
-    proto = ir.serde.serialize_model(model)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise ModelError(
-            f"the model's shapes do not fit together ({error})",
-            hint="if it was exported for one batch or size only, export it with a dynamic batch",
-        ) from error
-    return ir.serde.deserialize_model(inferred)
 
 
 def _simplify(model: ir.Model) -> ir.Model:
@@ -146,11 +150,15 @@ def _simplify(model: ir.Model) -> ir.Model:
     passes.IdentityEliminationPass()(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
-    model = _infer_shapes(model)
-    unknown = [value.name for node in model.graph for value in node.outputs if value.shape is None]
-    if unknown:
-        raise ModelError(f"the shape of {unknown[0]} could not be inferred", hint="export with fixed shapes")
-    return model
+    return infer(model)
+
+
+def _fills_a_small_tensor(node: ir.Node) -> bool | None:
+    """Fold ConstantOfShape, too, which onnxscript keeps as it is: shapes are computed with it."""
+    if node.op_type != "ConstantOfShape":
+        return None
+    shape = constant_array(node.inputs[0])
+    return shape is not None and int(shape.prod()) <= 1 << 16
 
 
 def _score_shape(scores: ir.Value) -> tuple[int, ...]:
