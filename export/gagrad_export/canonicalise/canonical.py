@@ -44,8 +44,8 @@ class Canonical:
     """K…"""
     source_input: SourceInput
     source_output: SourceOutput
-    half: bool
-    """Whether the model computes in float16, so that its own scores are that much less exact."""
+    precision: ir.DataType
+    """What the model computed in: its own scores are as exact as that."""
     operators: dict[str, int]
     notes: tuple[str, ...]
     """What was changed or assumed, in sentences for the user."""
@@ -92,7 +92,7 @@ def canonicalise(
     enter_image(graph, image, source, notes)
 
     model = _fold_shapes(model)
-    half = ir.DataType.FLOAT16 in to_float32(model.graph)
+    precision = to_float32(model.graph)
     forget(model.graph)
     model = _simplify(infer(model))
     graph = model.graph
@@ -100,6 +100,7 @@ def canonicalise(
     require_float(graph.outputs[0], names)
     fuse_softmax(graph)
     activation, axis = split_tail(graph)
+    passes.RemoveUnusedNodesPass()(model)
 
     batch = free_batch(graph, source.batch)
     written = leave_scores(batch, name, activation, axis, source.channels_last, notes)
@@ -114,15 +115,15 @@ def canonicalise(
         )
     if source.fixed_batch:
         notes.append(f"the batch was fixed at {source.batch} and is free now (checked row by row)")
-    if half:
-        notes.append("float16 weights became float32: the explanation is computed in float32")
+    if precision != ir.DataType.FLOAT:
+        notes.append(f"the model computes in {precision.name.lower()}, its explanation in float32")
     operators = Counter(node.op_type for node in graph)
     return Canonical(
         graph=graph,
         score_shape=_score_shape(graph.outputs[0]),
         source_input=source,
         source_output=written,
-        half=half,
+        precision=precision,
         operators=dict(sorted(operators.items())),
         notes=tuple(notes),
     )

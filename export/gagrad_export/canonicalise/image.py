@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def source_input(
     where = f"input {image.name!r}"
     if image.dtype not in (*FLOATS, ir.DataType.UINT8):
         raise ModelError(
-            f"the model takes {image.dtype} images; float32, float16, float64 and uint8 are supported",
+            f"the model takes {image.dtype} images; float and uint8 are supported",
             where=where,
             hint="export the model with a float32 input",
         )

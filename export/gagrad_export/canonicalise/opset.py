@@ -35,4 +35,16 @@ def to_opset(model: ir.Model) -> ir.Model:
                 hint="export it with opset 13 or later",
                 where=f"operators of {', '.join(foreign)}" if foreign else None,
             )
+    if before < 11:
+        _keep_old_resize(model.graph)
     return model
+
+
+def _keep_old_resize(graph: ir.Graph) -> None:
+    """Say what Upsample and Resize meant before opset 11; the converter leaves it at the new defaults."""
+    for node in graph:
+        if node.op_type == "Resize":
+            node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+                "coordinate_transformation_mode", "asymmetric"
+            )
+            node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")

@@ -1,8 +1,8 @@
-"""Compute in float32 what a model computes in float16 (or float64).
+"""Compute in float32 what a model computes in float16, bfloat16 or float64.
 
-Weights are cast up, which is exact for float16, and casts between the two become empty. A gradient in half
-precision loses small values to underflow, so the explanation is computed in float32 even where the
-model is not.
+Weights are cast, which is exact for the two halves, and casts between them and float32 become empty. A
+gradient in half precision loses small values to underflow, so the explanation is computed in float32 even
+where the model is not.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import onnx_ir as ir
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OTHER = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+OTHER = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
+"""From the least exact to the most."""
 _TYPE_ATTRIBUTES = {"to", "dtype", "output_dtype", "stash_type", "softmax_precision"}
 
 
-def to_float32(graph: ir.Graph) -> set[ir.DataType]:
-    """Make every other floating-point type in ``graph`` float32; return which there were.
+def to_float32(graph: ir.Graph) -> ir.DataType:
+    """Make every other floating-point type in ``graph`` float32; return the least exact that there was.
 
     Types of intermediate values are stale afterwards.
     """
@@ -39,7 +40,7 @@ def to_float32(graph: ir.Graph) -> set[ir.DataType]:
             elif name in _TYPE_ATTRIBUTES and attribute.value in OTHER:
                 found.add(ir.DataType(attribute.value))
                 node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT)
-    return found
+    return next((other for other in OTHER if other in found), ir.DataType.FLOAT)
 
 
 def _float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:

@@ -85,6 +85,8 @@ class Batch:
         """Return ``value`` as ``[N, row…]``."""
         shape = shape_of(value)
         row = place.row(shape)
+        if place.outer(shape) == 1:
+            return self.reshaped(value, [-1, *row], [self.size, *row])
         parts = self.op.Reshape(value, place.split(shape, -1))
         rest = [axis for axis in range(len(shape) + 2) if axis != place.axis + 1]
         parts = self.op.Transpose(parts, perm=[place.axis + 1, *rest])
