@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +11,21 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper, parser
 
+from gagrad_edge.bundle import Bundle, read_bundle
+from gagrad_export import export
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load import Source
 from gagrad_export.settings import input_spec
 from gagrad_export.verify.source import forward_error
+from tests.export.networks import tensorrt_refuses
 
 if TYPE_CHECKING:
     import torch
 
 ROWS = 3
+FREE = {"image": {0: "n"}, "scores": {0: "n"}}
+"""``axes`` of an export with a free batch."""
 
 
 def model_of(text: str, *, opset: int = 18, ir_version: int = 8, **weights: np.ndarray) -> onnx.ModelProto:
@@ -30,9 +36,14 @@ def model_of(text: str, *, opset: int = 18, ir_version: int = 8, **weights: np.n
 
 
 def legacy_export(
-    module: torch.nn.Module, size: int, *, batch: int = 1, dynamic: bool = False, opset: int = 17
+    module: torch.nn.Module,
+    size: int,
+    *,
+    batch: int = 1,
+    axes: dict[str, dict[int, str]] | None = None,
+    opset: int = 17,
 ) -> onnx.ModelProto:
-    """Export with torch's older exporter, as most files that people have were."""
+    """Export with torch's older exporter, as most files that people have were; ``axes`` are free."""
     import torch
 
     stream = io.BytesIO()
@@ -45,9 +56,19 @@ def legacy_export(
         opset_version=opset,
         input_names=["image"],
         output_names=["scores"],
-        dynamic_axes={"image": {0: "n"}, "scores": {0: "n"}} if dynamic else None,
+        dynamic_axes=axes,
     )
     return onnx.load_from_string(stream.getvalue())
+
+
+def exported(proto: onnx.ModelProto, folder: Path, **options: Any) -> Bundle:
+    """Export ``proto`` the whole way, with all its proofs; assert that TensorRT builds both big graphs."""
+    onnx.save(proto, folder / "m.onnx")
+    export(folder / "m.onnx", folder / "m.gagrad", **options)
+    bundle = read_bundle(folder / "m.gagrad")
+    for role in ("predict", "accumulate"):
+        assert tensorrt_refuses(bundle.graph(role)) == ""
+    return bundle
 
 
 def check_rows(proto: onnx.ModelProto, *, tolerance: float = 1e-5, **options: Any) -> Canonical:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gagrad_edge.bundle import read_bundle
 from gagrad_edge.errors import ModelError
-from gagrad_export import export
 from gagrad_export.canonicalise.batch.place import Place, places
-from tests.export.networks import tensorrt_refuses
-from tests.export.source_check import check_rows, legacy_export, model_of
+from tests.export.source_check import FREE, check_rows, exported, legacy_export, model_of
 
 HEAD = "s = ReduceMean <keepdims = 0> (r, axes) scores = MatMul (s, head)"
 
@@ -38,27 +36,22 @@ def timm_model(name: str) -> tuple[Any, int]:
     return timm.create_model(name), 48
 
 
-@pytest.mark.parametrize("how", [{}, {"dynamic": True}, {"batch": 4}], ids=["one", "dynamic", "four"])
+@pytest.mark.parametrize("how", [{}, {"axes": FREE}, {"batch": 4}], ids=["one", "free", "four"])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit", "deit", "swin", "sequencer"])
 def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) -> None:
     module, size = timm_model(name)
     canonical = check_rows(legacy_export(module, size, **how))
-    assert any("batch" in note for note in canonical.notes) == ("dynamic" not in how)
+    assert any("batch" in note for note in canonical.notes) == ("axes" not in how)
     # Nothing is left of the shape arithmetic but the number of rows, where a constant is repeated.
     assert canonical.operators.get("Shape", 0) <= 1
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"])
-def test_a_network_of_batch_one_is_explained(tmp_path: Any, name: str) -> None:
+def test_a_network_of_batch_one_is_explained(tmp_path: Path, name: str) -> None:
     """The whole way; the gradient is proven by differences and its rows by running them alone."""
-    import onnx
-
     module, size = timm_model(name)
-    onnx.save(legacy_export(module, size, opset=14), tmp_path / "m.onnx")
-    export(tmp_path / "m.onnx", tmp_path / "m.gagrad")
-    bundle = read_bundle(tmp_path / "m.gagrad")
+    bundle = exported(legacy_export(module, size, opset=14), tmp_path)
     assert bundle.manifest.verification.batch_error <= 1e-4
-    assert tensorrt_refuses(bundle.graph("accumulate")) == ""
 
 
 def test_attention_with_the_sequence_first() -> None:
@@ -78,7 +71,7 @@ def test_attention_with_the_sequence_first() -> None:
             scores: torch.Tensor = self.head(self.layer(tokens).mean(0))
             return scores
 
-    for how in ({}, {"dynamic": True}, {"batch": 2}):
+    for how in ({}, {"axes": FREE}, {"batch": 2}):
         check_rows(legacy_export(Sequence(), 32, **how))  # type: ignore[arg-type]
 
 

@@ -118,8 +118,8 @@ class Batch:
 
     def _move_inputs(self, node: ir.Node, choice: Sequence[Place | None]) -> None:
         for index, place in enumerate(choice):
-            value = node.inputs[index]
-            if place is None or value is None or self.places.get(value) in (None, place):
+            value = None if place is None else node.inputs[index]
+            if place is None or value is None or self.places[value] == place:
                 continue
             shape = shape_of(value)
             if place.outer(shape) != self.places[value].outer(shape):

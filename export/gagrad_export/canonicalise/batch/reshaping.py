@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from gagrad_export.canonicalise.batch.place import places
@@ -101,12 +102,26 @@ def gather_elements(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Pla
 
 @carries("Resize")
 def resize(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Sizes are given for the axes that change only."""
+    """Turn sizes, which hold the batch, into scales.
+
+    The scale is size / extent, as the operator itself computes it, or the next float where their product
+    would round below the size. Nearest-neighbour sampling can tell those apart: there, sizes are given for
+    the axes that change only, which is the same but not known to TensorRT.
+    """
     place, shape, target = placed[0], shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if place is None or shape[place.axis] != target[place.axis]:
         return None
     sizes = node.inputs[3] if len(node.inputs) > 3 else None
     if sizes is not None and "axes" not in node.attributes:
+        extents = np.array(shape, np.float32)
+        scales = np.array(target, np.float32) / extents
+        below = np.floor(scales * extents) < target
+        stretched = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
+        if stretched and (attribute(node, "mode", "nearest") != "nearest" or not below.any()):
+            scales[below] = np.nextafter(scales[below], np.float32(np.inf))
+            node.resize_inputs(3)
+            node.replace_input_with(2, batch.op.constant(scales))
+            return [place]
         axes = [axis for axis in range(len(shape)) if shape[axis] != target[axis]] or [len(shape) - 1]
         node.attributes["axes"] = ir.AttrInt64s("axes", axes)
         node.replace_input_with(3, batch.op.constant([target[axis] for axis in axes]))
