@@ -82,7 +82,7 @@ def canonicalise(
     model = to_opset(ir.serde.deserialize_model(proto))
     graph = model.graph
     names = {value.name or "" for node in graph for value in node.outputs}
-    image = choose_input(graph, input_name, notes)
+    image = choose_input(graph, input_name, fixed or {}, notes)
     output = choose_output(graph, output_name, notes)
     name = output.name or "scores"
     passes.RemoveUnusedNodesPass()(model)

@@ -10,23 +10,23 @@ import onnx_ir as ir
 from gagrad_edge.errors import ModelError, SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
 CHANNELS = (1, 3)
 
 
-def choose_input(graph: ir.Graph, name: str | None, notes: list[str]) -> ir.Value:
+def choose_input(graph: ir.Graph, name: str | None, fixed: Collection[str], notes: list[str]) -> ir.Value:
     """Return the image: the input named, the only one, or the only one that has the shape of images.
 
-    Raises ModelError with the choices.
+    Inputs that are ``fixed`` to a constant are not considered. Raises ModelError with the choices.
     """
-    inputs = list(graph.inputs)
+    inputs = [value for value in graph.inputs if value.name not in fixed]
     images = [value for value in inputs if _is_image(value)]
     if name is None and len(inputs) > 1 and len(images) == 1:
         notes.append(
-            f"input {images[0].name!r} is the image: the only one of {len(inputs)} with such a shape"
+            f"input {images[0].name} is the image: the only one of {len(inputs)} inputs with such a shape"
         )
         return images[0]
     return _choose(inputs, name, "input")
@@ -37,8 +37,7 @@ def choose_output(graph: ir.Graph, name: str | None, notes: list[str]) -> ir.Val
     inner = [value for node in graph for value in node.outputs if name is not None and value.name == name]
     output = inner[0] if inner else _choose(list(graph.outputs), name, "output")
     ignored = [value.name or "" for value in graph.outputs if value is not output]
-    if ignored:
-        notes.append(f"output{_s(ignored)} {', '.join(ignored)} ignored")
+    notes += [f"output {name} is ignored" for name in ignored]
     graph.outputs.clear()
     graph.outputs.append(output)
     return output
@@ -75,7 +74,7 @@ def fix_inputs(
             continue
         array = _constant(value, fixed[name])
         constants[name] = array
-        notes.append(f"input {name} is fixed: {_said(array)}")
+        notes.append(f"input {name} is fixed at {_said(array)}")
         value.const_value = ir.tensor(array, name=name)
         value.shape = ir.Shape(array.shape)
     graph.inputs.clear()
@@ -147,7 +146,3 @@ def _choose(values: Sequence[ir.Value], name: str | None, kind: str) -> ir.Value
         return values[names.index(name)]
     what = f"the model has {len(values)} {kind}s" if name is None else f"the model has no {kind} {name!r}"
     raise ModelError(what, hint=f"choose one with --{kind}-name NAME", choices=names)
-
-
-def _s(names: Sequence[str]) -> str:
-    return "s" if len(names) > 1 else ""
