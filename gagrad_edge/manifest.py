@@ -103,6 +103,8 @@ class ModelInfo(_Struct, frozen=True):
     opset: Positive
     operators: dict[str, int]
     """How many nodes of each operator the canonical model has."""
+    notes: list[str] = []
+    """What the exporter changed or assumed to take the model, in sentences."""
 
 
 class GraphEntry(_Struct, frozen=True):
@@ -134,6 +136,8 @@ class Verification(_Struct, frozen=True):
     """What the median had to meet."""
     forward_error: float
     """Largest difference of the scores to the source model's, relative to their range."""
+    forward_tolerance: float
+    """What it had to meet; wider for a model that computes in float16 itself."""
     batch_error: float
     """Largest relative difference between a batch and the same rows run alone."""
 

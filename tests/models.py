@@ -100,6 +100,7 @@ def plain_manifest(**fields: Any) -> Manifest:
             gradient_error_worst=1e-5,
             gradient_tolerance=1e-4,
             forward_error=0.0,
+            forward_tolerance=1e-3,
             batch_error=0.0,
         ),
         "files": {name: FileEntry(size=len(data), sha256="0" * 64) for name, data in MEMBERS.items()},

@@ -85,6 +85,12 @@ class SeveralValues(click.Command):
 @click.option(
     "--output-name", help="Which output to explain, when there are several; any value in the graph."
 )
+@click.option(
+    "--fix",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Constant for an input that is not the image: a number, numbers with commas, or an .npy file.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -104,6 +110,7 @@ def export(
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
+    fix: tuple[str, ...],
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -121,6 +128,7 @@ def export(
     try:
         from gagrad_export.pipeline import export as run  # noqa: PLC0415 - --help stays fast
         from gagrad_export.pipeline import method_spec  # noqa: PLC0415
+        from gagrad_export.settings import fixed_inputs  # noqa: PLC0415
     except ImportError as error:
         raise MissingPackageError(
             f"the exporter needs a package that is not installed ({error.name})",
@@ -141,6 +149,7 @@ def export(
         weights=weights,
         input_name=input_name,
         output_name=output_name,
+        fixed=fixed_inputs(fix),
         name=name,
         method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
@@ -171,8 +180,7 @@ def summary(report: ExportReport, seconds: float) -> str:
         ),
         f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
     ]
-    if report.rebatched:
-        lines.insert(4, "  batch        was fixed at 1 and is free now (checked row by row)")
+    lines[4:4] = [f"  model        {note}" for note in manifest.model.notes]
     if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
         lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
     return "\n".join(lines)

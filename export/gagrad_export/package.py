@@ -73,6 +73,7 @@ def package(
             source=source.kind,
             opset=model.opset,
             operators=model.operators,
+            notes=list(model.notes),
         ),
         input=spec,
         output=output,

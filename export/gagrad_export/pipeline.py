@@ -22,7 +22,9 @@ from gagrad_export.settings import input_spec, output_spec
 from gagrad_export.verify import Graphs, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
 
 STAGES = ("load", "canonicalise", "differentiate", "verify", "package")
 
@@ -39,8 +41,6 @@ class ExportReport:
     """Bytes of the model as ONNX."""
     lowered: dict[str, int]
     """Gradient operators that were lowered, by name."""
-    rebatched: bool
-    """Whether a fixed batch was freed."""
     seconds: dict[str, float]
     """Wall time per stage."""
 
@@ -60,6 +60,7 @@ def export(
     weights: str | Path | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
     name: str | None = None,
     method: MethodSpec | None = None,
     progress: Callable[[str], None] | None = None,
@@ -70,6 +71,7 @@ def export(
     dict), a ``torch.nn.Module`` or a ``torch.export.ExportedProgram``. ``size`` is (height, width) and may
     be left out when the ONNX model fixes it. ``mean`` and ``std`` are per channel in pixel values 0..1; by
     default the model gets pixel values as they are. ``classes`` is a list or a text file, one name a line.
+    ``fixed`` gives a constant for each input that is not the image, by its name.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.
 
@@ -91,10 +93,10 @@ def export(
     clock.start("load")
     source = _load(model, weights=weights, size=size, channels=1 if colour == "mono" else 3)
     clock.start("canonicalise")
-    canonical = canonicalise(source.model, size=size, input_name=input_name, output_name=output_name)
-    spec = input_spec(
-        canonical.input_shape, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth
+    canonical = canonicalise(
+        source.model, size=size, input_name=input_name, output_name=output_name, fixed=fixed
     )
+    spec = input_spec(canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth)
     output = output_spec(canonical, activation=activation, classes=classes)
     clock.start("differentiate")
     accumulate, lowered = accumulate_graph(canonical, spec)
@@ -125,7 +127,6 @@ def export(
         size=path.stat().st_size,
         model_size=source.model.ByteSize(),
         lowered=lowered,
-        rebatched=canonical.rebatched,
         seconds=clock.seconds,
     )
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import Activation, Colour, InputSpec, OutputSpec, Resize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from gagrad_export.canonicalise import Canonical
 
 
 def input_spec(
-    shape: tuple[int, int, int],
+    model: Canonical,
     *,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
@@ -23,8 +27,14 @@ def input_spec(
     resize: Resize,
     bit_depth: int,
 ) -> InputSpec:
-    """Return the input specification for images of ``shape = (C, H, W)``. Raises SettingError."""
-    channels, height, width = shape
+    """Return the input specification for the model's images. Raises SettingError."""
+    channels, height, width = model.input_shape
+    if model.source_input.pixels and (mean is not None or std is not None):
+        raise SettingError(
+            "the model takes uint8 pixels and normalises them itself",
+            where="--mean/--std",
+            hint="leave --mean and --std out",
+        )
     colour = colour or ("mono" if channels == 1 else "rgb")
     if (colour == "mono") != (channels == 1):
         raise SettingError(
@@ -77,7 +87,34 @@ def output_spec(
             where="--classes",
             hint="make each name unique, so that a target can be chosen by it",
         )
-    return OutputSpec(name=model.output_name, shape=list(model.score_shape), activation=found, classes=names)
+    return OutputSpec(
+        name=model.source_output.name, shape=list(model.score_shape), activation=found, classes=names
+    )
+
+
+def fixed_inputs(settings: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    """Return the constants that ``NAME=VALUE`` settings give: a number, several with commas, or an .npy file.
+
+    Raises SettingError.
+    """
+    values: dict[str, NDArray[np.generic]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        try:
+            if not equals or not name:
+                raise ValueError("there is no NAME= in front")
+            if text.endswith(".npy"):
+                values[name] = np.load(text, allow_pickle=False)
+            else:
+                numbers = np.array([float(item) for item in text.split(",")])
+                values[name] = numbers if "," in text else numbers.reshape(())
+        except (OSError, ValueError) as error:
+            raise SettingError(
+                f"{setting!r} cannot be used ({error})",
+                where="--fix",
+                hint="give NAME=VALUE: a number, numbers with commas, or the path of an .npy file",
+            ) from error
+    return values
 
 
 def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:

@@ -35,15 +35,18 @@ def strided_view(offsets: str, stride: int = 48, shape: str = "4, 3") -> onnx.Mo
     return model
 
 
+@pytest.mark.parametrize("stride", [48, 12])
 @pytest.mark.parametrize("offsets", [range(12), range(47, 35, -1), [0, 0, 5, 7, 7, 47, 1, 2, 3, 4, 5, 6]])
-def test_it_computes_the_same(offsets: list[int]) -> None:
-    model = strided_view(", ".join(map(str, offsets)))
+def test_each_row_is_what_the_model_makes_of_it_alone(offsets: list[int], stride: int) -> None:
+    """Also where rows of a batch would overlap, which a model that is right for one image cannot mean."""
+    model = strided_view(", ".join(map(str, offsets)), stride)
     canonical = canonicalise(model)
     assert "Range" not in canonical.operators
     op = new_graph("check", canonical.opset)
     scores = insert_model(op, canonical, add_input(op, "x", ["N", 3, 4, 4]))
     x = np.random.default_rng(0).standard_normal((3, 3, 4, 4)).astype(np.float32)
-    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    expected = np.concatenate([session.run(None, {"x": row[None]})[0] for row in x])
     found = onnxruntime.InferenceSession(finish(op, {"y": scores})).run(None, {"x": x})[0]
     np.testing.assert_array_equal(found, expected)
 
@@ -57,10 +60,3 @@ def test_a_view_of_everything_is_a_reshape() -> None:
         if size is not None:
             dim.dim_value = size
     assert "Gather" not in canonicalise(model).operators
-
-
-@pytest.mark.parametrize("stride", [12, 24])
-def test_rows_that_overlap_are_left(stride: int) -> None:
-    """Row n would read the image of another row: not a gather within rows."""
-    canonical = canonicalise(strided_view(", ".join(map(str, range(12))), stride=stride))
-    assert "Range" in canonical.operators

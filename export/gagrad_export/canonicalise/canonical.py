@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
-from onnxscript import optimizer, version_converter
+from onnxscript import optimizer
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.col2im import replace_col2im
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
-from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
-from gagrad_export.canonicalise.rebatch import free_batch
+from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
+from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
+from gagrad_export.canonicalise.opset import to_opset
+from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
+from gagrad_export.canonicalise.precision import to_float32
 from gagrad_export.canonicalise.row_gather import gather_within_rows
-from gagrad_export.canonicalise.tail import split_tail
-from gagrad_export.emit import static_shape
+from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
+from gagrad_export.canonicalise.softmax import fuse_softmax
+from gagrad_export.canonicalise.tail import activation_of, split_tail
+from gagrad_export.emit import constant_array, static_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+    from numpy.typing import ArrayLike
+
     from gagrad_edge.manifest import Activation
 
-OPSET = 18
-"""The lowest opset of a canonical graph: older models are converted up, newer ones stay as they are."""
+
+_ROUNDS = 8
+"""Of folding; two or three are usual."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +43,30 @@ class Canonical:
     """A model in canonical form. ``graph`` is a template: copy it before changing it."""
 
     graph: ir.Graph
-    input_shape: tuple[int, int, int]
-    """(C, H, W)."""
-    output_name: str
     score_shape: tuple[int, ...]
     """K…"""
-    tail: Activation | None
-    """The activation that was found behind the scores; None when the model ends in scores."""
+    source_input: SourceInput
+    source_output: SourceOutput
+    precision: ir.DataType
+    """What the model computed in: its own scores are as exact as that."""
     operators: dict[str, int]
-    rebatched: bool
+    notes: tuple[str, ...]
+    """What was changed or assumed, in sentences for the user."""
 
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
         return self.graph.opset_imports[""]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.source_input.shape
+
+    @property
+    def tail(self) -> Activation | None:
+        """The activation that was found behind the scores; None when the model ends in scores."""
+        return activation_of(self.source_output.activation)
 
 
 def canonicalise(
@@ -55,93 +75,81 @@ def canonicalise(
     size: tuple[int, int] | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
 ) -> Canonical:
-    """Bring a model to canonical form with images of ``size = (H, W)``. Raises ModelError."""
-    model = _to_opset(ir.serde.deserialize_model(proto))
+    """Bring a model to canonical form with images of ``size = (H, W)``.
+
+    ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    """
+    notes: list[str] = []
+    model = to_opset(ir.serde.deserialize_model(proto))
     graph = model.graph
-    image = choose_input(graph, input_name)
-    _only_input(graph, image)
-    output = choose_output(graph, output_name)
+    names = {value.name or "" for node in graph for value in node.outputs}
+    image = choose_input(graph, input_name, fixed or {}, notes)
+    output = choose_output(graph, output_name, notes)
     name = output.name or "scores"
-    if output not in graph.outputs or len(graph.outputs) > 1:
-        graph.outputs.clear()
-        graph.outputs.append(output)
-    fixed_batch = isinstance(image.shape[0], int) if image.shape is not None else False
-    shape = fix_input(image, size)
-    replace_group_normalisation(graph)
-    _forget_shapes(graph)
-    optimizer.fold_constants(model)
-    rebatched = bool(fixed_batch and free_batch(graph))
-    model = _infer_shapes(model)
-    gather_within_rows(model.graph)
-    model = _simplify(model)
-    graph = model.graph
-    scores, tail = split_tail(graph.outputs[0])
-    graph.outputs[0] = scores
     passes.RemoveUnusedNodesPass()(model)
+    constants = fix_inputs(graph, image, fixed or {}, notes)
+    source = source_input(image, size, constants)
+    replace_group_normalisation(graph)
+    forget(graph)
+    enter_image(graph, image, source, notes)
+
+    model = _fold_shapes(model)
+    precision = to_float32(model.graph)
+    forget(model.graph)
+    model = _simplify(infer(model))
+    graph = model.graph
+    require_fixed_shapes(graph)
+    require_float(graph.outputs[0], names)
+    replace_col2im(graph)
+    gather_within_rows(graph, source.batch)
+    fuse_softmax(graph)
+    forget(graph)
+    model = infer(model)
+    graph = model.graph
+    activation, axis = split_tail(graph)
+    passes.RemoveUnusedNodesPass()(model)
+
+    batch = free_batch(graph, source.batch)
+    written = leave_scores(batch, name, activation, axis, source.channels_last, notes)
+    graph.inputs[0].shape = ir.Shape([BATCH, *source.shape])
+    graph.sort()
+    forget(graph)
+    model = _simplify(infer(model))
+    graph = model.graph
     if not list(graph):
         raise ModelError(
             "nothing lies between the image and the output", hint="choose another with --output-name"
         )
+    if source.fixed_batch:
+        notes.append(f"the batch was fixed at {source.batch} and is free now (checked row by row)")
+    if precision != ir.DataType.FLOAT:
+        notes.append(f"the model computes in {precision.name.lower()}, its explanation in float32")
     operators = Counter(node.op_type for node in graph)
     return Canonical(
         graph=graph,
-        input_shape=shape,
-        output_name=name,
-        score_shape=_score_shape(scores),
-        tail=tail,
+        score_shape=_score_shape(graph.outputs[0]),
+        source_input=source,
+        source_output=written,
+        precision=precision,
         operators=dict(sorted(operators.items())),
-        rebatched=rebatched,
+        notes=tuple(notes),
     )
 
 
-def _to_opset(model: ir.Model) -> ir.Model:
-    foreign = sorted({node.domain for node in model.graph if node.domain not in ("", "ai.onnx")})
-    passes.InlinePass()(model)
-    # The converter says on its logger that it falls back to onnx's; that is expected, not news.
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    if model.opset_imports.get("", 0) < OPSET:
-        before = model.opset_imports.get("", 0)
-        version_converter.convert_version(model, OPSET, fallback=True)
-        if model.opset_imports.get("", 0) < OPSET:
-            raise ModelError(
-                f"the model's opset {before} could not be converted to {OPSET}",
-                hint="export it with opset 13 or later",
-                where=f"operators of {', '.join(foreign)}" if foreign else None,
-            )
+def _fold_shapes(model: ir.Model) -> ir.Model:
+    """Fold whatever is computed from shapes: with a number for every dimension of the image, all of it.
+
+    A constant gives a shape that gives a constant, so this goes on until nothing changes.
+    """
+    for _ in range(_ROUNDS):
+        folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
+        forget(model.graph)
+        model = infer(model)
+        if not folded.modified:
+            break
     return model
-
-
-def _only_input(graph: ir.Graph, image: ir.Value) -> None:
-    """Drop initializers from the inputs (old files list them); refuse a second real input."""
-    others = [value for value in graph.inputs if value is not image and value.name not in graph.initializers]
-    used = [value.name or "" for value in others if value.uses()]
-    if used:
-        raise ModelError(
-            f"the model also needs the inputs {', '.join(used)}; one image input is supported",
-            hint="export the model with those inputs fixed",
-        )
-    graph.inputs.clear()
-    graph.inputs.append(image)
-
-
-def _forget_shapes(graph: ir.Graph) -> None:
-    """Drop the recorded shapes of intermediate values: they hold the old batch and size."""
-    for node in graph:
-        for value in node.outputs:
-            value.shape = None
-
-
-def _infer_shapes(model: ir.Model) -> ir.Model:
-    proto = ir.serde.serialize_model(model)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise ModelError(
-            f"the model's shapes do not fit together ({error})",
-            hint="if it was exported for one batch or size only, export it with a dynamic batch",
-        ) from error
-    return ir.serde.deserialize_model(inferred)
 
 
 def _simplify(model: ir.Model) -> ir.Model:
@@ -149,15 +157,18 @@ def _simplify(model: ir.Model) -> ir.Model:
     # Paddle writes weights as Constant nodes, which the BatchNorm folding would not recognise.
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     optimizer.optimize(model, num_iterations=4, output_size_limit=16 << 20)
-    replace_col2im(model.graph)
     passes.IdentityEliminationPass()(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
-    model = _infer_shapes(model)
-    unknown = [value.name for node in model.graph for value in node.outputs if value.shape is None]
-    if unknown:
-        raise ModelError(f"the shape of {unknown[0]} could not be inferred", hint="export with fixed shapes")
-    return model
+    return infer(model)
+
+
+def _fills_a_small_tensor(node: ir.Node) -> bool | None:
+    """Fold ConstantOfShape, too, which onnxscript keeps as it is: shapes are computed with it."""
+    if node.op_type != "ConstantOfShape":
+        return None
+    shape = constant_array(node.inputs[0])
+    return shape is not None and int(shape.prod()) <= 1 << 16
 
 
 def _score_shape(scores: ir.Value) -> tuple[int, ...]:

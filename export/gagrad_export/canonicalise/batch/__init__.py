@@ -1,0 +1,9 @@
+"""Free the batch: a graph that was inferred for a fixed number of rows becomes one for any number."""
+
+from __future__ import annotations
+
+from gagrad_export.canonicalise.batch import along, arithmetic, reshaping  # noqa: F401 - they register rules
+from gagrad_export.canonicalise.batch.free import BATCH, Batch, free_batch
+from gagrad_export.canonicalise.batch.place import Place
+
+__all__ = ["BATCH", "Batch", "Place", "free_batch"]

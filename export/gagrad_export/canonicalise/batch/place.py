@@ -1,0 +1,65 @@
+"""Where the batch lies in a value's shape.
+
+It starts as axis 0 of the image. Transposes carry it to other axes, and reshapes may fold it into one:
+``[1·12, 197, 64]`` holds rows of 12 heads, so its axis 0 has the digits (N, 12). In row-major order a
+reshape leaves everything where it is, so what it keeps is the number of positions *outside* a row's
+elements; any axis at which that product is met can carry the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Place:
+    """The batch is the middle digit of ``axis``, whose extent is ``before · N · after``."""
+
+    axis: int
+    before: int = 1
+    after: int = 1
+
+    @property
+    def pure(self) -> bool:
+        """Whether the axis holds the batch and nothing else."""
+        return self.before == self.after == 1
+
+    def at(self, axis: int) -> Place:
+        """Return the same digits at another axis."""
+        return Place(axis, self.before, self.after)
+
+    def free(self, shape: Sequence[int]) -> list[int]:
+        """Return ``shape`` with −1 on the axis that the batch is in: the target of a Reshape."""
+        return [*shape[: self.axis], -1, *shape[self.axis + 1 :]]
+
+    def split(self, shape: Sequence[int], batch: int) -> list[int]:
+        """Return ``shape`` with the axis split into its three digits, the batch's being ``batch``."""
+        return [*shape[: self.axis], self.before, batch, self.after, *shape[self.axis + 1 :]]
+
+    def row(self, shape: Sequence[int]) -> list[int]:
+        """Return the shape of one row: ``shape`` without the batch."""
+        rest = [] if self.pure else [self.before * self.after]
+        return [*shape[: self.axis], *rest, *shape[self.axis + 1 :]]
+
+    def outer(self, shape: Sequence[int]) -> int:
+        """Return how many positions lie outside the batch in row-major order."""
+        return prod(shape[: self.axis]) * self.before
+
+
+def places(shape: Sequence[int], outer: int, size: int) -> list[Place]:
+    """Return where a batch of ``size`` rows with ``outer`` positions outside it can lie in ``shape``.
+
+    Axes that hold nothing else come first, then those where it is the outermost digit.
+    """
+    found = []
+    for axis, extent in enumerate(shape):
+        before, rest = divmod(outer, prod(shape[:axis]) or 1)
+        if rest or before == 0 or extent % (before * size):
+            continue
+        found.append(Place(axis, before, extent // (before * size)))
+    return sorted(found, key=lambda place: (not place.pure, place.before > 1))

@@ -1,0 +1,49 @@
+"""Shapes and types of all values, inferred anew whenever the graph's inputs have changed."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from gagrad_edge.errors import ModelError
+from gagrad_export.emit import static_shape
+
+
+def forget(graph: ir.Graph) -> None:
+    """Drop what is recorded of intermediate values: it holds the old batch, size or precision."""
+    for node in graph:
+        for value in node.outputs:
+            value.shape = None
+            value.type = None
+    for value in graph.initializers.values():
+        if value.const_value is not None:
+            value.shape = ir.Shape(list(value.const_value.numpy().shape))
+
+
+def infer(model: ir.Model) -> ir.Model:
+    """Return the model with every value typed and shaped. Raises ModelError."""
+    proto = ir.serde.serialize_model(model)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(
+            f"the model's shapes do not fit together ({error})",
+            hint="if it was exported for one batch or size only, export it with a dynamic batch",
+        ) from error
+    model = ir.serde.deserialize_model(inferred)
+    unknown = [value.name for node in model.graph for value in node.outputs if value.shape is None]
+    if unknown:
+        raise ModelError(f"the shape of {unknown[0]} could not be inferred", hint="export with fixed shapes")
+    return model
+
+
+def require_fixed_shapes(graph: ir.Graph) -> None:
+    """Refuse a dimension that is still unknown though the image has its size. Raises ModelError."""
+    for node in graph:
+        for value in node.outputs:
+            if value.name and None in static_shape(value):
+                raise ModelError(
+                    f"the shape {value.shape} of {value.name} depends on what the image shows",
+                    where=f"node {node.name!r}, operator {node.op_type}",
+                    hint="choose an output in front of it with --output-name NAME",
+                )

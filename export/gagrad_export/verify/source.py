@@ -1,0 +1,89 @@
+"""The model as it was given, run in ONNX Runtime: what the canonical form's scores are compared with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from onnx.reference import ReferenceEvaluator
+
+from gagrad_edge.errors import ModelError
+from gagrad_export.verify.sessions import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from gagrad_export.canonicalise import Canonical
+    from gagrad_export.load import Source
+
+    Array = NDArray[np.float32]
+
+FORWARD_TOLERANCE = 1e-3
+"""On the scores' difference, relative to their range."""
+
+_LESS_EXACT = {ir.DataType.FLOAT16: 2e-2, ir.DataType.BFLOAT16: 1e-1}
+"""A float16 has 11 significant bits, a bfloat16 8: each operation of the source is off by up to 5e-4 or
+4e-3, and what is compared is the sum of many."""
+
+
+def forward_tolerance(model: Canonical) -> float:
+    """Return what ``forward_error`` must meet."""
+    return _LESS_EXACT.get(model.precision, FORWARD_TOLERANCE)
+
+
+def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> float:
+    """Return the largest difference of ``scores`` at model input x to the source's, relative to its range."""
+    proto = _only_output(source, model)
+    needed = {value.name for value in proto.graph.input}
+    feed = {name: value for name, value in model.source_input.feed(x).items() if name in needed}
+    expected = model.source_output.row(_run(proto, feed, model.precision))
+    ours = _activated(scores, model.source_output.activation).reshape(expected.shape)
+    span = max(float(np.ptp(expected)), float(np.abs(expected).max()), 1e-12)
+    return float(np.abs(ours - expected).max()) / span
+
+
+def _run(proto: onnx.ModelProto, feed: Mapping[str, NDArray[Any]], precision: ir.DataType) -> NDArray[Any]:
+    try:
+        session = open_session(proto.SerializeToString(), "the source model")
+    except ModelError:
+        if precision not in (ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
+            raise
+        # On a CPU, ONNX Runtime has no convolution in these; onnx's own evaluator is slow but has all.
+        session = ReferenceEvaluator(proto)
+    output: NDArray[Any] = session.run(None, dict(feed))[0]
+    return output
+
+
+def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:
+    """Return the source with the explained value as its one output, without what it ignores."""
+    name = model.source_output.name
+    if [output.name for output in source.model.graph.output] == [name]:
+        return source.model
+    copy = ir.serde.deserialize_model(source.model)
+    graph = copy.graph
+    values = {value.name: value for node in graph for value in node.outputs}
+    graph.outputs.clear()
+    graph.outputs.append(values[name])
+    passes.RemoveUnusedNodesPass()(copy)
+    used = [value for value in graph.inputs if value.uses() or value.name == model.source_input.name]
+    graph.inputs.clear()
+    graph.inputs.extend(used)
+    return ir.serde.serialize_model(copy)
+
+
+def _activated(scores: Array, activation: str | None) -> Array:
+    """Return our scores behind the activation that the canonical form took off the source's output."""
+    if activation is None:
+        return scores
+    if activation == "Sigmoid":
+        sigmoid: Array = np.float32(1) / (np.float32(1) + np.exp(-scores))
+        return sigmoid
+    shifted = scores - scores.max(axis=0)
+    log_softmax: Array = shifted - np.log(np.exp(shifted).sum(axis=0))
+    softmax: Array = np.exp(log_softmax)
+    return log_softmax if activation == "LogSoftmax" else softmax
