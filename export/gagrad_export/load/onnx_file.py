@@ -76,22 +76,36 @@ def load_onnx_file(path: str | Path) -> Source:
     if not model.graph.node or not model.graph.output:
         raise ModelError("the ONNX model is empty", where=where, hint="export it again")
     digest = hashlib.sha256(data)
-    for location in sorted(_external_locations(model, path)):
-        digest.update((path.parent / location).read_bytes())
-    load_external_data_for_model(model, str(path.parent))
-    if model.ByteSize() > LIMIT:
+    locations, size = _external_locations(model, path)
+    if model.ByteSize() + size > LIMIT:
         raise _too_large(where)
+    for location in sorted(locations):
+        with (path.parent / location).open("rb") as file:
+            while block := file.read(1 << 24):
+                digest.update(block)
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(
+            f"the weights cannot be read ({str(error).splitlines()[0]})",
+            where=where,
+            hint="copy the model's whole folder again",
+        ) from error
     return Source(model, path.stem, digest.hexdigest(), "onnx")
 
 
-def _external_locations(model: onnx.ModelProto, path: Path) -> set[str]:
-    """Return the files that hold weights, after checking that each lies in the model's own folder."""
+def _external_locations(model: onnx.ModelProto, path: Path) -> tuple[set[str], int]:
+    """Return the files that hold weights, and the weights' bytes.
+
+    Raises ModelError unless each file lies in the model's own folder.
+    """
     folder = path.parent.resolve()
-    locations = set()
+    locations, size = set(), 0
     for tensor in _tensors(model.graph):
         if not uses_external_data(tensor):
             continue
-        location = next(entry.value for entry in tensor.external_data if entry.key == "location")
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        location = fields.get("location", "")
         pure = PurePosixPath(location)
         outside = pure.is_absolute() or PureWindowsPath(location).is_absolute() or ".." in pure.parts
         if outside or not (folder / location).resolve().is_relative_to(folder):
@@ -106,8 +120,10 @@ def _external_locations(model: onnx.ModelProto, path: Path) -> set[str]:
                 where=str(path),
                 hint="copy it into the folder of the model",
             )
+        length = fields.get("length", "")
+        size += int(length) if length.isdecimal() else (folder / location).stat().st_size
         locations.add(location)
-    return locations
+    return locations, size
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

@@ -1,0 +1,114 @@
+"""Weights in files of their own are read from the model's folder, and from nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from gagrad_edge.errors import ModelError
+from gagrad_export.load import load_onnx_file
+from gagrad_export.load.onnx_file import LIMIT
+from tests.models import tiny_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a model with its weights in ``weights.bin`` beside it."""
+    folder = tmp_path / "folder"
+    (folder / "parts").mkdir(parents=True)
+    onnx.save(
+        tiny_model(),
+        folder / "m.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    return folder / "m.onnx"
+
+
+def relocate(model: Path, location: str | None, **fields: str) -> Path:
+    """Write the model again with its weights at ``location``."""
+    proto = onnx.load(model, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        entries = {entry.key: entry.value for entry in tensor.external_data} | fields
+        entries.pop("location")
+        if location is not None:
+            entries["location"] = location
+        del tensor.external_data[:]
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=value)
+    model.with_name("moved.onnx").write_bytes(proto.SerializeToString())
+    return model.with_name("moved.onnx")
+
+
+def test_the_weights_are_loaded_and_hashed(model: Path) -> None:
+    """The hash that names a model covers them: other weights, another hash."""
+    first = load_onnx_file(model)
+    assert not first.model.graph.initializer[0].external_data
+    data = bytearray((model.parent / "weights.bin").read_bytes())
+    data[0] ^= 1
+    (model.parent / "weights.bin").write_bytes(data)
+    assert load_onnx_file(model).sha256 != first.sha256
+
+
+def test_a_folder_below_is_fine(model: Path) -> None:
+    (model.parent / "weights.bin").rename(model.parent / "parts" / "weights.bin")
+    assert load_onnx_file(relocate(model, "parts/weights.bin")).name == "moved"
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["{outside}", "../secret.bin", "parts/../../secret.bin", "C:\\secret.bin", "link.bin", "out/secret.bin"],
+)
+def test_outside_is_refused(model: Path, location: str) -> None:
+    """Absolute, upwards, a link to a file and a link to a folder: nothing of it is read."""
+    secret = model.parent.parent / "secret.bin"
+    (model.parent / "weights.bin").rename(secret)
+    (model.parent / "link.bin").symlink_to(secret)
+    (model.parent / "out").symlink_to(secret.parent)
+    moved = relocate(model, location.format(outside=secret))
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        load_onnx_file(moved)
+
+
+@pytest.mark.parametrize("location", ["gone.bin", "parts", None])
+def test_a_missing_file_is_named(model: Path, location: str | None) -> None:
+    with pytest.raises(ModelError, match="is missing"):
+        load_onnx_file(relocate(model, location))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"length": "999999"}, {"offset": "999999"}, {"offset": "-8"}, {"offset": "x"}]
+)
+def test_a_cut_file_is_refused(model: Path, fields: dict[str, str]) -> None:
+    with pytest.raises(ModelError, match=r"weights cannot be read|copy the model"):
+        load_onnx_file(relocate(model, "weights.bin", **fields))
+
+
+def test_more_than_one_file_can_hold(tmp_path: Path) -> None:
+    """3 GB of weights are refused with the reason, before any of it is read: the files here are sparse."""
+    weight = TensorProto(
+        name="w", data_type=TensorProto.FLOAT, dims=[3 << 28], data_location=TensorProto.EXTERNAL
+    )
+    weight.external_data.add(key="location", value="w.bin")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [x], [weight])
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    for name in ("w.bin", "whole.onnx"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(3 << 30)
+    assert (tmp_path / "w.bin").stat().st_size > LIMIT
+    for name in ("m.onnx", "whole.onnx"):
+        with pytest.raises(ModelError, match=r"larger than 2 GiB(?s:.*)float16"):
+            load_onnx_file(tmp_path / name)
+
+
+def test_weights_of_several_models_in_one_file(model: Path) -> None:
+    """What counts is what this model reads of it."""
+    with (model.parent / "weights.bin").open("ab") as file:
+        file.write(np.zeros(100, np.float32).tobytes())
+    assert load_onnx_file(model).model.graph.initializer[0].raw_data
