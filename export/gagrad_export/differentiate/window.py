@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gagrad_export.emit import attribute
+import numpy as np
+
+from gagrad_export.emit import attribute, fixed_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx_ir as ir
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,19 @@ class Window:
     def reach(self, axis: int) -> int:
         """Return how many elements the window spans along ``axis``."""
         return self.dilations[axis] * (self.kernel[axis] - 1) + 1
+
+
+def averaged_counts(node: ir.Node, window: Window, size: Sequence[int]) -> NDArray[np.float64]:
+    """Return, per output position, how many elements the AveragePool ``node`` divides by.
+
+    Padding counts with ``count_include_pad``, but not what ``ceil_mode`` reads beyond it.
+    """
+    include = attribute(node, "count_include_pad", 0)
+    counts = np.ones(())
+    for axis, outputs in enumerate(fixed_shape(node.outputs[0])[1:]):
+        first = -window.begin[axis] if include else 0
+        last = size[axis] + (window.end[axis] if include else 0)
+        positions = np.arange(outputs) * window.strides[axis] - window.begin[axis]
+        taps = positions[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
+        counts = counts[..., None] * ((taps >= first) & (taps < last)).sum(axis=1)
+    return counts

@@ -11,4 +11,6 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     pooling,
     reduction,
     reshaping,
+    resizing,
+    sampling,
 )
