@@ -57,7 +57,14 @@ def linear(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], op
     what is left is the rounding of a few hundred float32 additions.
     """
     return Row(
-        op_type, inputs, attributes, opset=opset, step=1.0, tolerance=1e-5, engine="onnxruntime", dtype=np.float32
+        op_type,
+        inputs,
+        attributes,
+        opset=opset,
+        step=1.0,
+        tolerance=1e-5,
+        engine="onnxruntime",
+        dtype=np.float32,
     )
 
 
@@ -89,7 +96,7 @@ def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
 
 def _draw(item: Any, row: Row, generator: np.random.Generator) -> Any:
     if item is None or isinstance(item, np.ndarray):
-        return item
+        return item.astype(row.dtype) if item is not None and item.dtype == np.float64 else item
     return generator.uniform(*row.domain, size=item).astype(row.dtype)
 
 
@@ -105,7 +112,8 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
         op = Op(ir.Graph([], [], nodes=[], opset_imports={"": row.opset}, name="check"))
         operands: list[Any] = []
         for i, value in enumerate(values):
-            operands.append(_input(op, f"x{i}", value) if i in active else value)
+            # A constant keeps its dtype: the scales of Resize are float32 whatever is resized.
+            operands.append(_input(op, f"x{i}", value) if i in active else _constant(op, value))
         ys = list(op.emit(row.op_type, operands, row.attributes, row.outputs))
         ys = [y for y in ys if y.dtype is not None and y.dtype.is_floating_point()]
         outputs = {f"y{k}": y for k, y in enumerate(ys)}
@@ -117,6 +125,10 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
             lower(op)
         evaluators.append(_open(finish(op, outputs), row.engine))
     return evaluators[0], evaluators[1], shapes
+
+
+def _constant(op: Op, value: Any) -> Any:
+    return None if value is None else op.constant(value)
 
 
 def _open(data: bytes, engine: str) -> Any:

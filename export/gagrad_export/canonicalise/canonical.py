@@ -15,6 +15,7 @@ from onnxscript import optimizer, version_converter
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
 from gagrad_export.canonicalise.rebatch import free_batch
+from gagrad_export.canonicalise.rounding import settle_rounding
 from gagrad_export.canonicalise.tail import split_tail
 from gagrad_export.emit import static_shape
 
@@ -68,6 +69,7 @@ def canonicalise(
     _forget_shapes(graph)
     optimizer.fold_constants(model)
     rebatched = bool(fixed_batch and free_batch(graph))
+    settle_rounding(model)
     model = _simplify(_infer_shapes(model))
     graph = model.graph
     scores, tail = split_tail(graph.outputs[0])

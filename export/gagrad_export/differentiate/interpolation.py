@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.errors import UnsupportedOperatorError
-from gagrad_export.emit import attribute, constant_array, fixed_shape, operand, static_shape
+from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,9 +53,14 @@ def apply_matrices(op: Op, x: ir.Value, matrices: Mapping[int, Array]) -> ir.Val
 
 
 def affine_points(node: ir.Node) -> Array:
-    """Return the points of the AffineGrid ``node`` in homogeneous coordinates: (x, y, 1) for each pixel."""
+    """Return the points of the AffineGrid ``node`` in homogeneous coordinates: (x, y, 1) for each pixel.
+
+    Raises UnsupportedOperatorError where their number is not fixed.
+    """
     lines = []
-    for size in fixed_shape(node.outputs[0])[:-1]:
+    for size in static_shape(node.outputs[0])[1:-1]:
+        if size is None:
+            raise _refused(node, "its size is computed", "export the model with fixed sizes")
         if attribute(node, "align_corners", 0):
             lines.append(np.linspace(-1, 1, size) if size > 1 else np.zeros(1))
         else:
@@ -122,18 +127,16 @@ def _coordinates(node: ir.Node, size: int, resized: int, scale: float) -> Array:
     mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
     if mode == "align_corners":
         return np.arange(resized) * ((size - 1) / max(resized - 1, 1))
-    # In float32 as engines compute it: at a tie of "nearest" the last bit decides which pixel is read.
-    i, ratio = np.arange(resized, dtype=np.float32), np.float32(scale)
-    half = np.float32(0.5)
+    # Engines compute in float32: at a tie of "nearest" its last bit decides which pixel is read.
+    precision = np.float32 if attribute(node, "mode", "nearest") == "nearest" else np.float64
+    i, ratio, half = np.arange(resized, dtype=precision), precision(scale), precision(0.5)
     if mode == "asymmetric":
         return i / ratio
-    if mode == "tf_half_pixel_for_nn":
-        return (i + half) / ratio
     if mode == "pytorch_half_pixel" and resized == 1:
-        return np.zeros(1)
+        return np.zeros(1, precision)
     symmetric = mode == "half_pixel_symmetric"
     offset = size / 2 * (1 - resized / (scale * size)) if symmetric else 0
-    return np.float32(offset) + (i + half) / ratio - half
+    return precision(offset) + (i + half) / ratio - half
 
 
 def _nearest(node: ir.Node, x: Array) -> NDArray[np.int64]:
@@ -158,5 +161,7 @@ def _keys(distance: Array, a: float) -> Array:
 
 def _refused(node: ir.Node, why: str, hint: str) -> UnsupportedOperatorError:
     return UnsupportedOperatorError(
-        f"operator Resize cannot be differentiated here: {why}", where=f"node {node.name!r}", hint=hint
+        f"operator {node.op_type} cannot be differentiated here: {why}",
+        where=f"node {node.name!r}",
+        hint=hint,
     )

@@ -61,9 +61,7 @@ def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]
     ]
 
 
-def _weight_gradient(
-    op: Op, node: ir.Node, x: ir.Value, dy: ir.Value, window: Window
-) -> ir.Value | None:
+def _weight_gradient(op: Op, node: ir.Node, x: ir.Value, dy: ir.Value, window: Window) -> ir.Value | None:
     """y[n, m] = Σ_c w[m, c] ∗ x[n, c]  ⟹  dw[m, c] = Σₙ x[n, c] ∗ dy[n, m]; None for constant weights.
 
     A convolution with the roles swapped: the batch is summed over as channels are, dy is the window, and
