@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from onnx.reference import ReferenceEvaluator
 
 from gagrad_export.assemble.graph import finish
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import Op
 from gagrad_export.lower import lower
+from tests.export.reference_operators import evaluator
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Row:
     """One line of the table: an operator, what it gets, and where its derivative is smooth.
 
     ``inputs`` are shapes (drawn uniformly from ``domain``), arrays (constants) or None. ``active`` are the
-    indices that are differentiated; all float shapes by default.
+    indices that are differentiated; all float shapes by default. Arrays named in ``fed`` are given at run
+    time, so that to the rule they are computed.
     """
 
     op_type: str
@@ -39,15 +40,17 @@ class Row:
     step: float = 1e-6
     engine: str = "reference"
     """``onnxruntime`` where onnx's reference evaluator cannot run the operator."""
-    dtype: type[np.floating] = np.float64
-    """float32 where ONNX Runtime has no float64 kernel; see ``linear``."""
+    dtype: str = "float64"
+    """``float32`` for an operator that is not defined for more; then with a larger step and tolerance."""
+    fed: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         shapes = "-".join(
             "c" if isinstance(i, np.ndarray) else "x".join(map(str, i or ())) for i in self.inputs
         )
         extra = "-".join(f"{k}={v}" for k, v in self.attributes.items())
-        return f"{self.op_type}@{self.opset}-{shapes}-{extra}".replace(" ", "")
+        fed = "".join(f"-fed{i}" for i in self.fed)
+        return f"{self.op_type}@{self.opset}-{shapes}-{extra}{fed}".replace(" ", "")
 
 
 def linear(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], opset: int = 18) -> Row:
@@ -64,7 +67,7 @@ def linear(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], op
         step=1.0,
         tolerance=1e-5,
         engine="onnxruntime",
-        dtype=np.float32,
+        dtype="float32",
     )
 
 
@@ -75,14 +78,21 @@ def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
     active = [i for i, item in enumerate(row.inputs) if isinstance(item, tuple)]
     forward, backward, cotangent_shapes = _build(row, values, active)
     feeds = {f"x{i}": values[i] for i in active}
-    cotangents = {f"dy{k}": _normal(row, generator, s) for k, s in enumerate(cotangent_shapes)}
+    fed = {f"x{i}": values[i] for i in row.fed}
+    cotangents = {
+        f"dy{k}": generator.standard_normal(s).astype(row.dtype) for k, s in enumerate(cotangent_shapes)
+    }
     names = [f"dx{i}" for i in active]
-    found = dict(zip(names, backward.run(names, {**feeds, **cotangents}), strict=True))
+    found = dict(zip(names, backward.run(names, {**feeds, **fed, **cotangents}), strict=True))
     errors = []
     for _ in range(directions):
-        step = {f"x{i}": _normal(row, generator, values[i].shape) * row.step for i in active}
+        step = {f"x{i}": generator.standard_normal(values[i].shape) * row.step for i in active}
         ends = [
-            forward.run(None, {name: feeds[name] + sign * step[name] for name in feeds}) for sign in (1, -1)
+            forward.run(
+                None,
+                {**fed, **{name: (feeds[name] + sign * step[name]).astype(row.dtype) for name in feeds}},
+            )
+            for sign in (1, -1)
         ]
         measured = sum(
             np.vdot(cotangents[f"dy{k}"], plus - minus) / 2
@@ -94,14 +104,19 @@ def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
     return float(max(errors))
 
 
+def gradient_at(row: Row, values: list[Any], dy: Any) -> list[Any]:
+    """Return the gradients of ⟨dy, y⟩ at chosen inputs, for kinks and zeros that no random number hits."""
+    active = [i for i, item in enumerate(row.inputs) if isinstance(item, tuple)]
+    _, backward, _ = _build(row, values, active)
+    feeds = {f"x{i}": values[i] for i in active}
+    found: list[Any] = backward.run([f"dx{i}" for i in active], {**feeds, "dy0": dy})
+    return found
+
+
 def _draw(item: Any, row: Row, generator: np.random.Generator) -> Any:
     if item is None or isinstance(item, np.ndarray):
-        return item.astype(row.dtype) if item is not None and item.dtype == np.float64 else item
+        return item
     return generator.uniform(*row.domain, size=item).astype(row.dtype)
-
-
-def _normal(row: Row, generator: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return generator.standard_normal(shape).astype(row.dtype)
 
 
 def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, list[tuple[int, ...]]]:
@@ -112,14 +127,21 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
         op = Op(ir.Graph([], [], nodes=[], opset_imports={"": row.opset}, name="check"))
         operands: list[Any] = []
         for i, value in enumerate(values):
-            # A constant keeps its dtype: the scales of Resize are float32 whatever is resized.
-            operands.append(_input(op, f"x{i}", value) if i in active else _constant(op, value))
+            is_input = i in active or i in row.fed
+            # A float32 constant stays one: the scales of Resize are float32 whatever is resized.
+            kept = isinstance(value, np.ndarray) and value.dtype == np.float32
+            constant = op.constant(value) if kept else value
+            operands.append(_input(op, f"x{i}", value.shape, value.dtype) if is_input else constant)
         ys = list(op.emit(row.op_type, operands, row.attributes, row.outputs))
         ys = [y for y in ys if y.dtype is not None and y.dtype.is_floating_point()]
+        for y in ys:
+            # onnx infers no shape for a single operator that it defines as a function; those keep the shape.
+            y.shape = operands[0].shape if y.shape is None else y.shape
         outputs = {f"y{k}": y for k, y in enumerate(ys)}
         if with_gradient:
-            shapes = [tuple(int(d) for d in y.shape) for y in ys]
-            dys = {y: _input(op, f"dy{k}", np.empty(shapes[k], row.dtype)) for k, y in enumerate(ys)}
+            given = {f"x{i}": values[i] for i in (*active, *row.fed)}
+            shapes = [y.shape for y in evaluators[0].run(None, given)]
+            dys = {y: _input(op, f"dy{k}", shapes[k], row.dtype) for k, y in enumerate(ys)}
             dxs = gradients(op, dys, [operands[i] for i in active])
             outputs = {f"dx{i}": op.Identity(dx) for i, dx in zip(active, dxs, strict=True)}
             lower(op)
@@ -127,18 +149,14 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
     return evaluators[0], evaluators[1], shapes
 
 
-def _constant(op: Op, value: Any) -> Any:
-    return None if value is None else op.constant(value)
-
-
 def _open(data: bytes, engine: str) -> Any:
     if engine == "onnxruntime":
         return onnxruntime.InferenceSession(data)
-    return ReferenceEvaluator(onnx.load_model_from_string(data))
+    return evaluator(onnx.load_model_from_string(data))
 
 
-def _input(op: Op, name: str, like: np.ndarray) -> ir.Value:
-    kind = ir.TensorType(ir.DataType.from_numpy(like.dtype))
-    value = ir.Value(name=name, shape=ir.Shape(like.shape), type=kind)
+def _input(op: Op, name: str, shape: tuple[int, ...], dtype: Any) -> ir.Value:
+    tensor_type = ir.TensorType(ir.DataType.from_numpy(np.dtype(dtype)))
+    value = ir.Value(name=name, shape=ir.Shape(shape), type=tensor_type)
     op.graph.inputs.append(value)
     return value

@@ -1,4 +1,4 @@
-"""Spatial operators: TensorRT builds them with their gradients, and lowering does not change what they compute."""
+"""Spatial operators: TensorRT builds them with their gradients, and lowering keeps what they compute."""
 
 from __future__ import annotations
 

@@ -45,20 +45,19 @@ def _settle_first(model: ir.Model) -> bool:
 
 def _settle(node: ir.Node, size: Sequence[int]) -> bool:
     window = Window.of(node, size)
-    ends, disputed = [], False
-    for i, length in enumerate(size):
-        stride = window.strides[i]
-        room = window.begin[i] + length + window.end[i] - window.reach(i)
-        windows = -(-room // stride) + 1
-        inside = -(-(window.begin[i] + length) // stride)
-        disputed |= windows > inside
-        last = (min(windows, inside) - 1) * stride
-        ends.append(max(last + window.reach(i) - window.begin[i] - length, 0))
-    if disputed:
-        node.attributes.pop("auto_pad", None)
-        node.attributes.pop("ceil_mode")
-        node.attributes.add(ir.AttrInt64s("pads", [*window.begin, *ends]))
-    return disputed
+    rooms = [size[i] + window.begin[i] + window.end[i] - window.reach(i) for i in range(len(size))]
+    windows = [-(-room // stride) + 1 for room, stride in zip(rooms, window.strides, strict=True)]
+    inside = [-(-(size[i] + window.begin[i]) // window.strides[i]) for i in range(len(size))]
+    counted = [min(pair) for pair in zip(windows, inside, strict=True)]
+    explicit = window.covering(size, counted)
+    # An average counts its padding, but not what rounding up reads beyond: so that cannot become padding.
+    beyond = any(new > old for new, old in zip(explicit.end, window.end, strict=True))
+    if counted == windows or (beyond and attribute(node, "count_include_pad", 0)):
+        return False
+    node.attributes.pop("auto_pad", None)
+    node.attributes.pop("ceil_mode")
+    node.attributes.add(ir.AttrInt64s("pads", [*explicit.begin, *explicit.end]))
+    return True
 
 
 def _rounds_up(node: ir.Node) -> bool:

@@ -34,7 +34,7 @@ def resize_matrices(node: ir.Node) -> dict[int, Array]:
         raise _refused(node, "it crops (tf_crop_and_resize)", "crop with Slice in front of it instead")
     sizes, resized = static_shape(operand(node, 0)), static_shape(node.outputs[0])
     matrices = {}
-    for axis, scale in _scales(node, sizes, resized).items():
+    for axis, scale in _scales(node, sizes).items():
         size, length = sizes[axis], resized[axis]
         if size == length and (scale is None or math.isclose(scale, 1.0)):
             continue
@@ -79,7 +79,7 @@ def _apply_along(op: Op, x: ir.Value, axis: int, matrix: Array) -> ir.Value:
     return op.Reshape(columns, [0] * (axis + 1) + [dim or 0 for dim in dims[axis + 1 :]])
 
 
-def _scales(node: ir.Node, sizes: list[int | None], resized: list[int | None]) -> dict[int, float | None]:
+def _scales(node: ir.Node, sizes: list[int | None]) -> dict[int, float | None]:
     """Return the scale of each axis that may change; None where it is the ratio of the lengths."""
     rank = len(sizes)
     axes = [axis % rank for axis in attribute(node, "axes", list(range(rank)))]
@@ -128,26 +128,28 @@ def _coordinates(node: ir.Node, size: int, resized: int, scale: float) -> Array:
     if mode == "align_corners":
         return np.arange(resized) * ((size - 1) / max(resized - 1, 1))
     # Engines compute in float32: at a tie of "nearest" its last bit decides which pixel is read.
-    precision = np.float32 if attribute(node, "mode", "nearest") == "nearest" else np.float64
-    i, ratio, half = np.arange(resized, dtype=precision), precision(scale), precision(0.5)
-    if mode == "asymmetric":
-        return i / ratio
+    precision = np.dtype(np.float32 if attribute(node, "mode", "nearest") == "nearest" else np.float64)
+    i, ratio = np.arange(resized).astype(precision), precision.type(scale)
+    half = precision.type(0 if mode == "asymmetric" else 0.5)
     if mode == "pytorch_half_pixel" and resized == 1:
         return np.zeros(1, precision)
     symmetric = mode == "half_pixel_symmetric"
-    offset = size / 2 * (1 - resized / (scale * size)) if symmetric else 0
-    return precision(offset) + (i + half) / ratio - half
+    offset = precision.type(size / 2 * (1 - resized / (scale * size)) if symmetric else 0)
+    x: Array = offset + (i + half) / ratio - half
+    return x
 
 
 def _nearest(node: ir.Node, x: Array) -> NDArray[np.int64]:
     """Return the index of the pixel that ``nearest_mode`` reads for coordinate ``x``."""
+    half = x.dtype.type(0.5)
     rounded = {
-        "round_prefer_floor": lambda: np.ceil(x - x.dtype.type(0.5)),
-        "round_prefer_ceil": lambda: np.floor(x + x.dtype.type(0.5)),
-        "floor": lambda: np.floor(x),
-        "ceil": lambda: np.ceil(x),
-    }[attribute(node, "nearest_mode", "round_prefer_floor")]()
-    return rounded.astype(np.int64)
+        "round_prefer_floor": np.ceil(x - half),
+        "round_prefer_ceil": np.floor(x + half),
+        "floor": np.floor(x),
+        "ceil": np.ceil(x),
+    }
+    index: NDArray[np.int64] = rounded[attribute(node, "nearest_mode", "round_prefer_floor")].astype(np.int64)
+    return index
 
 
 def _keys(distance: Array, a: float) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +74,12 @@ class Window:
                 begin[i], end[i] = (small, large) if auto == "SAME_UPPER" else (large, small)
         # Output padding only lengthens the output: the convolution back does not read that far.
         return Window(plain.kernel, plain.strides, plain.dilations, begin, end)
+
+    def covering(self, size: Sequence[int], outputs: Sequence[int]) -> Window:
+        """Return the window padded to the end of its last position: as far as ``ceil_mode`` reads."""
+        last = [(n - 1) * s for n, s in zip(outputs, self.strides, strict=True)]
+        end = [max(last[i] + self.reach(i) - self.begin[i] - size[i], 0) for i in range(len(size))]
+        return replace(self, end=end)
 
     def reach(self, axis: int) -> int:
         """Return how many elements the window spans along ``axis``."""

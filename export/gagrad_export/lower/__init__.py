@@ -38,11 +38,13 @@ _LOWERINGS: dict[tuple[str, str], Callable[[Op, ir.Node], ir.Value | None]] = {
 def lower(op: Op) -> dict[str, int]:
     """Replace the operators of the table in the graph; return how many there were of each.
 
+    A lowering may emit operators of the table itself; they come later in the graph and are lowered in turn.
     Replacements are appended at the end, so the graph has to be sorted afterwards.
     """
     counts: dict[str, int] = {}
-    for node in [node for node in op.graph if (node.domain, node.op_type) in _LOWERINGS]:
-        replacement = _LOWERINGS[node.domain, node.op_type](op, node)
+    for node in op.graph:
+        lowering = _LOWERINGS.get((node.domain, node.op_type))
+        replacement = None if lowering is None else lowering(op, node)
         if replacement is None:
             continue
         ir.convenience.replace_all_uses_with(node.outputs[0], replacement, replace_graph_outputs=True)

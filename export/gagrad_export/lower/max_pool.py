@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.differentiate.window import Window
-from gagrad_export.emit import fixed_shape, operand
+from gagrad_export.emit import attribute, fixed_shape, operand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import onnx_ir as ir
 
@@ -31,16 +30,22 @@ LOWEST = float(np.finfo(np.float32).min)
 def lower_max_pool(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered input gradient of a max pooling."""
     x, y, dy = (operand(node, i) for i in range(3))
-    channels, *size = fixed_shape(x)
-    window, pooled, rank = Window.of(node, size), fixed_shape(y)[1:], len(size)
-    strides, begin = window.strides, window.begin
+    kernel, strides = attribute(node, "kernel_shape"), attribute(node, "strides")
+    dilations, pads = attribute(node, "dilations"), attribute(node, "pads")
+    rank = len(kernel)
+    axes = list(range(2, 2 + rank))
+    size, pooled = fixed_shape(x)[1:], fixed_shape(y)[1:]
     # Every phase holds as many elements as the longest shift needs; cropped at the end.
-    length = [pooled[i] + (window.reach(i) - 1) // strides[i] + 1 for i in range(rank)]
-    length = [max(length[i], -(-(begin[i] + size[i]) // strides[i])) for i in range(rank)]
+    length = [pooled[i] + (dilations[i] * (kernel[i] - 1)) // strides[i] + 1 for i in range(rank)]
+    length = [max(length[i], -(-(pads[i] + size[i]) // strides[i])) for i in range(rank)]
+    after = [max(length[i] * strides[i] - pads[i] - size[i], 0) for i in range(rank)]
+    padded = op.Pad(x, [0, 0, *pads[:rank], 0, 0, *after], op.constant(LOWEST, like=x))
     phases: dict[tuple[int, ...], ir.Value] = {}
     free: ir.Value | None = None
-    for first, pixels in window_slices(op, x, window, pooled):
-        matches = op.Equal(pixels, y)
+    for offset in product(*(range(k) for k in kernel)):
+        first = [dilations[i] * offset[i] for i in range(rank)]
+        last = [first[i] + (pooled[i] - 1) * strides[i] + 1 for i in range(rank)]
+        matches = op.Equal(op.Slice(padded, first, last, axes, list(strides)), y)
         taken = matches if free is None else op.And(matches, free)
         free = op.Not(matches) if free is None else op.And(free, op.Not(matches))
         part = op.Mul(dy, op.CastLike(taken, dy))
@@ -49,27 +54,9 @@ def lower_max_pool(op: Op, node: ir.Node) -> ir.Value:
         placed = op.Pad(part, [0, 0, *shift, 0, 0, *room])
         phase = tuple(first[i] % strides[i] for i in range(rank))
         phases[phase] = op.Add(phases[phase], placed) if phase in phases else placed
-    whole = _interleaved(op, phases, strides, length, channels)
-    return op.Slice(whole, begin, [begin[i] + size[i] for i in range(rank)], list(range(2, 2 + rank)))
-
-
-def window_slices(
-    op: Op, x: ir.Value, window: Window, pooled: Sequence[int]
-) -> Iterator[tuple[list[int], ir.Value]]:
-    """Yield, for each element of the window in row order, where it lies and the slice of ``x`` it reads.
-
-    The slices have the ``pooled`` size; padding reads as the lowest number.
-    """
-    rank = len(pooled)
-    size = fixed_shape(x)[1:]
-    span = [(pooled[i] - 1) * window.strides[i] + window.reach(i) for i in range(rank)]
-    after = [max(span[i] - window.begin[i] - size[i], 0) for i in range(rank)]
-    pads = [0, 0, *window.begin, 0, 0, *after]
-    padded = op.Pad(x, pads, op.constant(LOWEST, like=x)) if any(pads) else x
-    for offset in product(*(range(k) for k in window.kernel)):
-        first = [window.dilations[i] * offset[i] for i in range(rank)]
-        last = [first[i] + (pooled[i] - 1) * window.strides[i] + 1 for i in range(rank)]
-        yield first, op.Slice(padded, first, last, list(range(2, 2 + rank)), list(window.strides))
+    whole = _interleaved(op, phases, strides, length, fixed_shape(y)[0])
+    begin = pads[:rank]
+    return op.Slice(whole, begin, [begin[i] + size[i] for i in range(rank)], axes)
 
 
 def _interleaved(

@@ -19,7 +19,7 @@ def _transposed(size: tuple[int, ...], weight: tuple[int, ...], **attributes: ob
 
 
 def _grouped(size: tuple[int, ...], weight: tuple[int, ...], **attributes: object) -> Row:
-    """The reference evaluator mixes up the groups of a ConvTranspose."""
+    """Run in ONNX Runtime: the reference evaluator mixes up the groups of a ConvTranspose."""
     return linear("ConvTranspose", ((2, *size), _W(weight)), dict(attributes))
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tests.export.gradient_check import Row, linear
 from tests.export.rule_table.operands import AWAY, IMAGE
 
@@ -36,7 +34,7 @@ def _global_norm(p: int, domain: tuple[float, float]) -> Row:
         step=1e-2,
         tolerance=1e-3,
         engine="onnxruntime",
-        dtype=np.float32,
+        dtype="float32",
     )
 
 

@@ -1,7 +1,7 @@
 """Resize in all its modes, and sampling at computed points.
 
-The tolerance of Resize is what the reference evaluator leaves: it computes the weights of the cubic mode and of
-aligned corners in float32.
+The tolerance of Resize is what the reference evaluator leaves: it computes the weights of the cubic mode
+and of aligned corners in float32.
 """
 
 from __future__ import annotations

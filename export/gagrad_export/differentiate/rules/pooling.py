@@ -69,7 +69,8 @@ def max_pool(op: Op, node: ir.Node, dy: ir.Value, *dindices: ir.Value) -> ir.Val
     The index output of MaxPool would tell which, but compilers refuse it: see ``lower/max_pool.py``.
     """
     x, y = operand(node, 0), node.outputs[0]
-    window = Window.of(node, fixed_shape(x)[1:])
+    size = fixed_shape(x)[1:]
+    window = Window.of(node, size).covering(size, fixed_shape(y)[1:])
     return op.internal(
         "MaxPoolInputGradient",
         [x, y, dy],
@@ -85,7 +86,7 @@ def _spread_over_windows(op: Op, node: ir.Node, dy: ir.Value, weight: float) -> 
     """Return the adjoint of summing every window of the pooling ``node`` and scaling by ``weight``."""
     x = operand(node, 0)
     channels, *size = fixed_shape(x)
-    window = Window.of(node, size)
+    window = Window.of(node, size).covering(size, fixed_shape(node.outputs[0])[1:])
     return op.internal(
         "ConvInputGradient",
         [dy, op.constant(np.full((channels, 1, *window.kernel), weight), like=x)],
