@@ -23,8 +23,8 @@ def test_disputed_rounding(name: str, padding: str, opset: int) -> None:
     """Two in a row, so that the second sees the size that the first really has; shapes as they come out."""
     pooling = f"{name} <kernel_shape = [2, 2], strides = [3, 2], {padding}, ceil_mode = 1>"
     source = parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : {opset}]> m (float[N, 3, 15, 13] image) => (float[N, K] scores) '
-        f"{{ a = {pooling} (image)  b = {pooling} (a)  scores = Flatten (b) }}"
+        f'<ir_version: 8, opset_import: ["" : {opset}]> m (float[N, 3, 15, 13] image) => (float[N, K] y) '
+        f"{{ a = {pooling} (image)  b = {pooling} (a)  y = Flatten (b) }}"
     )
     model = canonicalise(source)
     image = np.random.default_rng(0).uniform(size=(2, *model.input_shape)).astype(np.float32)
