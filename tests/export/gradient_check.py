@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,8 @@ class Row:
     dtype: str = "float64"
     """``float32`` for an operator that is not defined for more; then with a larger step and tolerance."""
     fed: tuple[int, ...] = ()
+    distinct: bool = False
+    """Whether to draw whole numbers around 0, all different, in place of ``domain``."""
 
     def __str__(self) -> str:
         shapes = "-".join(
@@ -68,6 +71,25 @@ def linear(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], op
         tolerance=1e-5,
         engine="onnxruntime",
         dtype="float32",
+    )
+
+
+def selecting(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], opset: int = 18) -> Row:
+    """Return the row of an operator that selects elements, by comparing, and only ONNX Runtime runs rightly.
+
+    Of whole numbers, all different, a step of about 0.1 changes no comparison, so that the operator is linear
+    along it. What is left is the rounding of numbers below 1000 in float32, 3e-5, in relation to 0.1.
+    """
+    return Row(
+        op_type,
+        inputs,
+        attributes,
+        opset=opset,
+        step=0.1,
+        tolerance=1e-3,
+        engine="onnxruntime",
+        dtype="float32",
+        distinct=True,
     )
 
 
@@ -116,6 +138,9 @@ def gradient_at(row: Row, values: list[Any], dy: Any) -> list[Any]:
 def _draw(item: Any, row: Row, generator: np.random.Generator) -> Any:
     if item is None or isinstance(item, np.ndarray):
         return item
+    if row.distinct:
+        count = math.prod(item)
+        return (generator.permutation(count) - count // 2).reshape(item).astype(row.dtype)
     return generator.uniform(*row.domain, size=item).astype(row.dtype)
 
 

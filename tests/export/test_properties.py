@@ -1,8 +1,7 @@
 """Random shapes and attributes: the rules of the spatial operators agree with finite differences.
 
-What an operator cannot have (a window larger than the padded image, say) is not drawn. The convolutions,
-poolings of averages and Resize are linear and run in ONNX Runtime in float32 (``linear`` says why that
-loses nothing), the others in float64.
+What an operator cannot have (a window larger than the padded image, say) is not drawn. Slice and Pad are
+computed in float64; the others run in ONNX Runtime in float32, where they are linear in what is changed.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.export.gradient_check import Row, linear, worst_error
+from tests.export.gradient_check import Row, linear, selecting, worst_error
 
 Draw = st.DrawFn
 drawn = settings(derandomize=True, deadline=None, max_examples=40)
@@ -86,7 +85,7 @@ def test_conv_transpose(data: st.DataObject) -> None:
 def test_max_pool(window: tuple[list[int], dict[str, Any]], ceil: int) -> None:
     size, attributes = window
     attributes["ceil_mode"] = ceil
-    assert holds(Row("MaxPool", ((2, 2, *size),), attributes, opset=22, engine="onnxruntime"))
+    assert holds(selecting("MaxPool", ((1, 2, *size),), attributes, opset=22))
 
 
 @drawn

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.export.gradient_check import Row, linear
+from tests.export.gradient_check import Row, linear, selecting
 from tests.export.rule_table.operands import AWAY, IMAGE
 
 
@@ -17,7 +17,7 @@ def _average(size: tuple[int, ...], kernel: list[int], opset: int = 18, **attrib
 
 
 def _max(size: tuple[int, ...], kernel: list[int], opset: int = 18, **attributes: Any) -> Row:
-    return Row("MaxPool", (size,), {"kernel_shape": kernel, **attributes}, opset=opset, engine="onnxruntime")
+    return selecting("MaxPool", (size,), {"kernel_shape": kernel, **attributes}, opset=opset)
 
 
 def _norm(size: tuple[int, ...], kernel: list[int], p: int, domain: tuple[float, float], **more: Any) -> Row:
