@@ -54,6 +54,11 @@ def _affine(op: Op, x: Any) -> Any:
     return op.AffineGrid(op.Expand(op.Reshape(mean, [1, 2, 3]), [2, 2, 3]), ints(2, 3, 4, 5))
 
 
+def _computed_weights(op: Op, image: Any, group: int = 1) -> Any:
+    rows = op.Slice(op.ReduceMean(image, [0, 1], keepdims=0), [0, 0], [3, 9 // group], [0, 1])
+    return op.Conv(image, op.Reshape(rows, [3, 3 // group, 3, 1]), strides=[2, 1], group=group)
+
+
 def _cropped(op: Op, x: Any) -> Any:
     region = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32)
     mode = "tf_crop_and_resize"
@@ -92,6 +97,8 @@ LOWERED = {
 KEPT = {
     "conv": _of("Conv", _weights(4, 3, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1]),
     "conv-strided-dilated": _of("Conv", _weights(6, 1, 3, 2), strides=[2, 1], dilations=[2, 3], group=3),
+    "conv-computed-weights": lambda op, x: _computed_weights(op, op.ReduceMean(x, [0])),
+    "conv-computed-groups": lambda op, x: _computed_weights(op, op.ReduceMean(x, [0]), group=3),
     "conv-padded-far": _of("Conv", _weights(4, 3, 2, 2), pads=[3, 0, 2, 3]),
     "conv-same": _of("Conv", _weights(4, 3, 4, 3), strides=[2, 2], auto_pad="SAME_LOWER"),
     "transposed": _of("ConvTranspose", _weights(3, 4, 3, 3), strides=[2, 2], output_padding=[1, 0]),
@@ -167,6 +174,7 @@ def test_output_padding_of_a_stride() -> None:
     ("build", "why"),
     [
         (_cropped, "it crops"),
+        (_computed_weights, "with respect to its input 1"),
         (lambda op, x: op.Resize(x, None, op.Cast(op.Shape(x), to=1)), "its scales are computed"),
         (_sampled_finely, "a tensor of"),
     ],

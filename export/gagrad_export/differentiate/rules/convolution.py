@@ -62,13 +62,15 @@ def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]
 
 
 def _weight_gradient(op: Op, node: ir.Node, x: ir.Value, dy: ir.Value, window: Window) -> ir.Value | None:
-    """y[n, m] = Σ_c w[m, c] ∗ x[n, c]  ⟹  dw[m, c] = Σₙ x[n, c] ∗ dy[n, m]; None for constant weights.
+    """y[n, m] = Σ_c w[m, c] ∗ x[n, c]  ⟹  dw[m, c] = Σₙ x[n, c] ∗ dy[n, m].
+
+    None for constant weights, and with a free batch, whose images such weights would mix.
 
     A convolution with the roles swapped: the batch is summed over as channels are, dy is the window, and
     stride and dilation change places since the offset d·k moves where s·i did.
     """
     w, group = operand(node, 1), attribute(node, "group", 1)
-    if constant_array(w) is not None:
+    if constant_array(w) is not None or static_shape(x)[0] is None:
         return None
     channels, *size = fixed_shape(x)
     axes = list(range(2, 2 + len(size)))
