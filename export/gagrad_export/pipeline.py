@@ -40,7 +40,7 @@ class ExportReport:
     model_size: int
     """Bytes of the model as ONNX."""
     lowered: dict[str, int]
-    """Gradient operators that were lowered, by name."""
+    """Operators of the gradient, and those that compilers refuse, that were lowered, by name."""
     seconds: dict[str, float]
     """Wall time per stage."""
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,8 @@ class Row:
     dtype: str = "float64"
     """``float32`` for an operator that is not defined for more; then with a larger step and tolerance."""
     fed: tuple[int, ...] = ()
+    distinct: bool = False
+    """Whether to draw whole numbers around 0, all different, in place of ``domain``."""
 
     def __str__(self) -> str:
         shapes = "-".join(
@@ -51,6 +54,43 @@ class Row:
         extra = "-".join(f"{k}={v}" for k, v in self.attributes.items())
         fed = "".join(f"-fed{i}" for i in self.fed)
         return f"{self.op_type}@{self.opset}-{shapes}-{extra}{fed}".replace(" ", "")
+
+
+def linear(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], opset: int = 18) -> Row:
+    """Return the row of a linear operator that only ONNX Runtime runs rightly, in float32.
+
+    Differences of a linear map are exact at any step, so a step of 1 loses nothing to cancellation and
+    what is left is the rounding of a few hundred float32 additions.
+    """
+    return Row(
+        op_type,
+        inputs,
+        attributes,
+        opset=opset,
+        step=1.0,
+        tolerance=1e-5,
+        engine="onnxruntime",
+        dtype="float32",
+    )
+
+
+def selecting(op_type: str, inputs: tuple[Any, ...], attributes: dict[str, Any], opset: int = 18) -> Row:
+    """Return the row of an operator that selects elements, by comparing, and only ONNX Runtime runs rightly.
+
+    Of whole numbers, all different, a step of about 0.1 changes no comparison, so that the operator is linear
+    along it. What is left is the rounding of numbers below 1000 in float32, 3e-5, in relation to 0.1.
+    """
+    return Row(
+        op_type,
+        inputs,
+        attributes,
+        opset=opset,
+        step=0.1,
+        tolerance=1e-3,
+        engine="onnxruntime",
+        dtype="float32",
+        distinct=True,
+    )
 
 
 def worst_error(row: Row, *, seed: int = 0, directions: int = 4) -> float:
@@ -98,6 +138,9 @@ def gradient_at(row: Row, values: list[Any], dy: Any) -> list[Any]:
 def _draw(item: Any, row: Row, generator: np.random.Generator) -> Any:
     if item is None or isinstance(item, np.ndarray):
         return item
+    if row.distinct:
+        count = math.prod(item)
+        return (generator.permutation(count) - count // 2).reshape(item).astype(row.dtype)
     return generator.uniform(*row.domain, size=item).astype(row.dtype)
 
 
@@ -110,7 +153,10 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
         operands: list[Any] = []
         for i, value in enumerate(values):
             is_input = i in active or i in row.fed
-            operands.append(_input(op, f"x{i}", value.shape, value.dtype) if is_input else value)
+            # A float32 constant stays one: the scales of Resize are float32 whatever is resized.
+            kept = isinstance(value, np.ndarray) and value.dtype == np.float32
+            constant = op.constant(value) if kept else value
+            operands.append(_input(op, f"x{i}", value.shape, value.dtype) if is_input else constant)
         ys = list(op.emit(row.op_type, operands, row.attributes, row.outputs))
         ys = [y for y in ys if y.dtype is not None and y.dtype.is_floating_point()]
         for y in ys:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def accumulate_graph(model: Canonical, spec: InputSpec) -> tuple[bytes, dict[str, int]]:
-    """Return the ONNX bytes of ``accumulate``, and how many internal operators were lowered by name.
+    """Return the ONNX bytes of ``accumulate``, and how many operators were lowered by name.
 
     Raises UnsupportedOperatorError and ModelError.
     """

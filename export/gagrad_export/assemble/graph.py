@@ -55,7 +55,8 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
         op.graph.register_initializer(value)
     op.graph.extend(nodes)
     ir.convenience.replace_all_uses_with(placeholder, image)
-    return scores
+    # Lowering may replace the model's last node; the caller's hold on the scores outlives that.
+    return op.Identity(scores)
 
 
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:

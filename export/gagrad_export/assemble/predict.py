@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+from gagrad_export.lower import lower
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,6 +22,7 @@ def predict_graph(model: Canonical, spec: InputSpec) -> bytes:
     op = new_graph("predict", model.opset)
     image = add_input(op, "image", ["N", *model.input_shape])
     scores = insert_model(op, model, normalised(op, image, spec))
+    lower(op)
     return finish(op, {"scores": scores})
 
 

@@ -19,6 +19,7 @@ from gagrad_export.canonicalise.inference import forget, infer, require_fixed_sh
 from gagrad_export.canonicalise.opset import to_opset
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32
+from gagrad_export.canonicalise.rounding import settle_rounding
 from gagrad_export.canonicalise.row_gather import gather_within_rows
 from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
 from gagrad_export.canonicalise.softmax import fuse_softmax
@@ -95,6 +96,7 @@ def canonicalise(
     forget(graph)
     enter_image(graph, image, source, notes)
 
+    settle_rounding(model)
     model = _fold_shapes(model)
     precision = to_float32(model.graph)
     forget(model.graph)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gagrad_export.emit import attribute
+import numpy as np
+
+from gagrad_export.emit import attribute, fixed_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx_ir as ir
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,28 @@ class Window:
         # Output padding only lengthens the output: the convolution back does not read that far.
         return Window(plain.kernel, plain.strides, plain.dilations, begin, end)
 
+    def covering(self, size: Sequence[int], outputs: Sequence[int]) -> Window:
+        """Return the window padded to the end of its last position: as far as ``ceil_mode`` reads."""
+        last = [(n - 1) * s for n, s in zip(outputs, self.strides, strict=True)]
+        end = [max(last[i] + self.reach(i) - self.begin[i] - size[i], 0) for i in range(len(size))]
+        return replace(self, end=end)
+
     def reach(self, axis: int) -> int:
         """Return how many elements the window spans along ``axis``."""
         return self.dilations[axis] * (self.kernel[axis] - 1) + 1
+
+
+def averaged_counts(node: ir.Node, window: Window, size: Sequence[int]) -> NDArray[np.float64]:
+    """Return, per output position, how many elements the AveragePool ``node`` divides by.
+
+    Padding counts with ``count_include_pad``, but not what ``ceil_mode`` reads beyond it.
+    """
+    include = attribute(node, "count_include_pad", 0)
+    counts = np.ones(())
+    for axis, outputs in enumerate(fixed_shape(node.outputs[0])[1:]):
+        first = -window.begin[axis] if include else 0
+        last = size[axis] + (window.end[axis] if include else 0)
+        positions = np.arange(outputs) * window.strides[axis] - window.begin[axis]
+        taps = positions[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
+        counts = counts[..., None] * ((taps >= first) & (taps < last)).sum(axis=1)
+    return counts

@@ -1,6 +1,7 @@
-"""Lowering: internal operators become standard ones, in the form that inference engines run fast.
+"""Lowering: operators become others that inference engines accept and run fast.
 
-One operator a file, with before → after and the algebra in the docstring.
+Internal operators, which differentiation leaves behind, and the standard operators that compilers refuse.
+One operator family a file, with before → after and the algebra in the docstring.
 """
 
 from __future__ import annotations
@@ -10,33 +11,44 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from gagrad_export.emit import INTERNAL
-from gagrad_export.lower.convolution import lower_convolution
+from gagrad_export.lower.affine_grid import lower_affine_grid
+from gagrad_export.lower.convolution import lower_conv_transpose, lower_convolution
 from gagrad_export.lower.gate import lower_gate
 from gagrad_export.lower.max_pool import lower_max_pool
+from gagrad_export.lower.pooling import lower_dilated_average_pool, lower_dilated_max_pool, lower_lp_pool
+from gagrad_export.lower.resize import lower_resize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gagrad_export.emit import Op
 
-_LOWERINGS: dict[str, Callable[[Op, ir.Node], ir.Value]] = {
-    "ConvInputGradient": lower_convolution,
-    "Gate": lower_gate,
-    "MaxPoolInputGradient": lower_max_pool,
+_LOWERINGS: dict[tuple[str, str], Callable[[Op, ir.Node], ir.Value | None]] = {
+    (INTERNAL, "ConvInputGradient"): lower_convolution,
+    (INTERNAL, "Gate"): lower_gate,
+    (INTERNAL, "MaxPoolInputGradient"): lower_max_pool,
+    ("", "AffineGrid"): lower_affine_grid,
+    ("", "AveragePool"): lower_dilated_average_pool,
+    ("", "ConvTranspose"): lower_conv_transpose,
+    ("", "LpPool"): lower_lp_pool,
+    ("", "MaxPool"): lower_dilated_max_pool,
+    ("", "Resize"): lower_resize,
 }
+"""Those of standard operators return None for a node that every compiler takes as it is."""
 
 
 def lower(op: Op) -> dict[str, int]:
-    """Replace every internal operator in the graph; return how many there were of each.
+    """Replace the operators of the table in the graph; return how many there were of each.
 
-    A lowering may emit internal operators itself; they come later in the graph and are lowered in turn.
+    A lowering may emit operators of the table itself; they come later in the graph and are lowered in turn.
     Replacements are appended at the end, so the graph has to be sorted afterwards.
     """
     counts: dict[str, int] = {}
     for node in op.graph:
-        if node.domain != INTERNAL:
+        lowering = _LOWERINGS.get((node.domain, node.op_type))
+        replacement = None if lowering is None else lowering(op, node)
+        if replacement is None:
             continue
-        replacement = _LOWERINGS[node.op_type](op, node)
         ir.convenience.replace_all_uses_with(node.outputs[0], replacement, replace_graph_outputs=True)
         op.graph.remove(node, safe=True)
         counts[node.op_type] = counts.get(node.op_type, 0) + 1

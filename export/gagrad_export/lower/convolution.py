@@ -1,23 +1,27 @@
-"""The gradient of a convolution with respect to its input.
+"""The adjoint of a convolution: the gradient with respect to its input, and ConvTranspose itself.
 
-Before: ``ConvInputGradient(dy, w)``, with the attributes of the forward convolution.
+Before: ``ConvInputGradient(dy, w)``, with the attributes of the forward convolution; or
+``ConvTranspose(x, w, b)`` with stride and dilation, which compilers refuse.
 
-After, stride 1 and constant weights: ``Conv(dy, w′)`` where w′ has input and output channels swapped within
-each group and its window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows
-dx[j] = Σₖ w[k]·dy[j − d·k + p]; with k′ = K − 1 − k this is a convolution of dy with the reversed w and
-padding p′ = d·(K − 1) − p. Engines run it as fast as the forward convolution, where their ConvTranspose is
-up to 40 times slower.
+After, stride 1: ``Conv(dy, w′)`` where w′ has input and output channels swapped within each group and its
+window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows dx[j] = Σₖ w[k]·dy[j − d·k + p]; with
+k′ = K − 1 − k this is a convolution of dy with the reversed w and padding p′ = d·(K − 1) − p. Engines run it
+as fast as the forward convolution, where their ConvTranspose is up to 40 times slower.
+
+After, stride s with dilation: the same, of dy with s − 1 zeros put behind each element.
 
 After, otherwise: ``ConvTranspose(dy, w)``, which is the adjoint by definition; its output padding makes up
-for what the forward's rounding dropped: H − ((H′ − 1)·s + d·(K − 1) + 1 − p₀ − p₁).
+for what the forward's rounding dropped.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_export.differentiate.window import Window
 from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
 
 if TYPE_CHECKING:
@@ -27,26 +31,102 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
+@dataclass(frozen=True)
+class Adjoint:
+    """The adjoint of the convolution with ``window``: a map back onto the spatial ``size``."""
+
+    window: Window
+    size: list[int]
+    group: int
+
+
 def lower_convolution(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered input gradient of a convolution."""
     dy, w = operand(node, 0), operand(node, 1)
-    kernel = fixed_shape(w)[1:]
-    strides, dilations = attribute(node, "strides"), attribute(node, "dilations")
-    pads, group = attribute(node, "pads"), attribute(node, "group")
-    rank = len(kernel)
-    begin, end = pads[:rank], pads[rank:]
-    reach = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
-    mirrored = [r - p for r, p in zip([*reach, *reach], [*begin, *end], strict=True)]
-    weights = constant_array(w)
-    if weights is not None and all(s == 1 for s in strides) and min(mirrored) >= 0:
-        return op.Conv(dy, reversed_weights(weights, group), dilations=dilations, pads=mirrored, group=group)
-    wanted, have = fixed_shape(node.outputs[0])[1:], fixed_shape(dy)[1:]
-    missing = [
-        wanted[i] - ((have[i] - 1) * strides[i] + reach[i] + 1 - begin[i] - end[i]) for i in range(rank)
+    size = fixed_shape(node.outputs[0])[1:]
+    adjoint = Adjoint(Window.of(node, size, fixed_shape(w)[1:]), size, attribute(node, "group"))
+    if all(stride == 1 for stride in adjoint.window.strides) or _strided_and_dilated(adjoint.window):
+        return _convolved(op, [dy, w], adjoint)
+    return _transposed(op, [dy, w], adjoint)
+
+
+def lower_conv_transpose(op: Op, node: ir.Node) -> ir.Value | None:
+    """Return a ConvTranspose with stride and dilation as a Conv; None for any other, which may stay."""
+    x, w = operand(node, 0), operand(node, 1)
+    window = Window.of_transpose(node, fixed_shape(x)[1:], fixed_shape(w)[1:])
+    if not _strided_and_dilated(window):
+        return None
+    adjoint = Adjoint(window, fixed_shape(node.outputs[0])[1:], attribute(node, "group", 1))
+    return _convolved(op, list(node.inputs), adjoint)
+
+
+def _strided_and_dilated(window: Window) -> bool:
+    return max(window.strides) > 1 and max(window.dilations) > 1
+
+
+def _transposed(op: Op, operands: list[ir.Value], adjoint: Adjoint) -> ir.Value:
+    """Return the adjoint as a ConvTranspose."""
+    window, have = adjoint.window, fixed_shape(operands[0])[1:]
+    surplus = [
+        (have[i] - 1) * window.strides[i] + window.reach(i) - window.begin[i] - adjoint.size[i]
+        for i in range(len(have))
     ]
     return op.ConvTranspose(
-        dy, w, strides=strides, dilations=dilations, pads=pads, group=group, output_padding=missing
+        *operands,
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=[*window.begin, *(max(length, 0) for length in surplus)],
+        output_padding=[max(-length, 0) for length in surplus],
+        group=adjoint.group,
     )
+
+
+def _convolved(op: Op, operands: list[ir.Value | None], adjoint: Adjoint) -> ir.Value:
+    """Return the adjoint as a Conv with the reversed window, at stride 1."""
+    dy, w, *bias = operands
+    assert dy is not None and w is not None  # noqa: S101, PT018 - required inputs
+    window = adjoint.window
+    spread = _zeros_inserted(op, dy, window.strides)
+    have, axes = fixed_shape(spread)[1:], range(len(adjoint.size))
+    before = [window.reach(i) - 1 - window.begin[i] for i in axes]
+    after = [adjoint.size[i] + window.begin[i] - have[i] for i in axes]
+    # What only fell on the forward's padding is cropped: compilers have no negative padding.
+    crop = [i for i in axes if min(before[i], after[i]) < 0]
+    if crop:
+        starts, ends = [max(-before[i], 0) for i in crop], [have[i] + min(after[i], 0) for i in crop]
+        spread = op.Slice(spread, starts, ends, [2 + i for i in crop])
+    return op.Conv(
+        spread,
+        _reversed(op, w, adjoint.group),
+        *bias,
+        dilations=window.dilations,
+        pads=[max(length, 0) for length in [*before, *after]],
+        group=adjoint.group,
+    )
+
+
+def _zeros_inserted(op: Op, value: ir.Value, strides: list[int]) -> ir.Value:
+    """Put ``stride − 1`` zeros behind each element along each spatial axis."""
+    if all(stride == 1 for stride in strides):
+        return value
+    channels, *size = fixed_shape(value)
+    apart = op.Unsqueeze(value, [3 + 2 * i for i in range(len(size))])
+    after = [extra for stride in strides for extra in (0, stride - 1)]
+    padded = op.Pad(apart, [0] * (4 + 2 * len(size)) + after)
+    return op.Reshape(padded, [0, channels, *(n * s for n, s in zip(size, strides, strict=True))])
+
+
+def _reversed(op: Op, w: ir.Value, group: int) -> ir.Value:
+    """Return weights ``[M, C/g, K…]`` as ``[C, M/g, K…]``, with the window reversed."""
+    weights = constant_array(w)
+    if weights is not None:
+        return op.constant(reversed_weights(weights, group))
+    inputs, *kernel = fixed_shape(w)
+    axes = list(range(2, 2 + len(kernel)))
+    turned = op.Slice(w, [-1] * len(axes), [-(2**31)] * len(axes), axes, [-1] * len(axes))
+    grouped = op.Reshape(turned, [group, -1, inputs, *kernel])
+    swapped = op.Transpose(grouped, perm=[0, 2, 1, *(axis + 1 for axis in axes)])
+    return op.Reshape(swapped, [group * inputs, -1, *kernel])
 
 
 def reversed_weights(weights: NDArray[np.float32], group: int) -> NDArray[np.float32]:

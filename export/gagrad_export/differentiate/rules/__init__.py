@@ -16,6 +16,8 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     rearrangement,
     reduction,
     reshaping,
+    resizing,
+    sampling,
     scatter,
     selection,
     trigonometry,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.window import Window
-from gagrad_export.emit import attribute, fixed_shape, operand
+from gagrad_export.differentiate.rules.activation import as_float
+from gagrad_export.differentiate.window import Window, averaged_counts
+from gagrad_export.emit import attribute, fixed_shape, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from numpy.typing import NDArray
 
     from gagrad_export.emit import Op
 
@@ -25,28 +25,41 @@ def global_average_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     return op.Mul(dy, 1 / math.prod(fixed_shape(x)[1:]))
 
 
+@vjp("GlobalMaxPool", since=(1, 22))
+def global_max_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = max of x over the spatial axes  ⟹  dx = dy where x = y, shared evenly among ties (as ReduceMax)."""
+    x, y = operand(node, 0), node.outputs[0]
+    winners = as_float(op, op.Equal(x, y), x)
+    axes = list(range(2, len(static_shape(x))))
+    return op.Mul(winners, op.Div(dy, op.ReduceSum(winners, axes, keepdims=1)))
+
+
+@vjp("GlobalLpPool", since=(2, 22))
+def global_lp_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = (Σ|x|ᵖ)^(1/p) over the spatial axes  ⟹  dx = dy·y^(1−p)·|x|^(p−1)·sign x."""
+    x, p = operand(node, 0), attribute(node, "p", 2)
+    return op.Mul(_norm_slope(op, x, p), _per_norm(op, node.outputs[0], dy, p))
+
+
 @vjp("AveragePool", since=(7, 10, 11, 19, 22))
 def average_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = w ∗ x with equal weights, per channel  ⟹  dx = wᵀ ∗ (dy / n), n the elements that were averaged.
 
     ``count_include_pad`` and ``ceil_mode`` only change n, which is known now.
     """
-    x = operand(node, 0)
-    channels, *size = fixed_shape(x)
-    window = Window.of(node, size)
-    counts = [_counts(window, axis, size[axis], node) for axis in range(len(size))]
-    divisor = counts[0]
-    for count in counts[1:]:
-        divisor = divisor[..., None] * count
-    return op.internal(
-        "ConvInputGradient",
-        [op.Mul(dy, 1 / divisor), op.constant(np.ones((channels, 1, *window.kernel), np.float32), like=x)],
-        like=x,
-        strides=window.strides,
-        pads=[*window.begin, *_reached(window, size, node)],
-        dilations=window.dilations,
-        group=channels,
-    )
+    size = fixed_shape(operand(node, 0))[1:]
+    counts = averaged_counts(node, Window.of(node, size), size)
+    if counts.min() == counts.max():
+        return _spread_over_windows(op, node, dy, 1 / float(counts.min()))
+    return _spread_over_windows(op, node, op.Mul(dy, 1 / counts), 1.0)
+
+
+@vjp("LpPool", since=(2, 11, 18, 22))
+def lp_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = (w ∗ |x|ᵖ)^(1/p), w all ones, per channel  ⟹  dx = |x|^(p−1)·sign x·(wᵀ ∗ (dy·y^(1−p)))."""
+    x, p = operand(node, 0), attribute(node, "p", 2)
+    shares = _spread_over_windows(op, node, _per_norm(op, node.outputs[0], dy, p), 1.0)
+    return op.Mul(_norm_slope(op, x, p), shares)
 
 
 @vjp("MaxPool", since=(8, 10, 11, 12, 22))
@@ -56,35 +69,41 @@ def max_pool(op: Op, node: ir.Node, dy: ir.Value, *dindices: ir.Value) -> ir.Val
     The index output of MaxPool would tell which, but compilers refuse it: see ``lower/max_pool.py``.
     """
     x, y = operand(node, 0), node.outputs[0]
-    assert x is not None  # noqa: S101 - required input
     size = fixed_shape(x)[1:]
-    window = Window.of(node, size)
+    window = Window.of(node, size).covering(size, fixed_shape(y)[1:])
     return op.internal(
         "MaxPoolInputGradient",
         [x, y, dy],
         like=x,
         kernel_shape=window.kernel,
         strides=window.strides,
-        pads=[*window.begin, *_reached(window, size, node)],
+        pads=[*window.begin, *window.end],
         dilations=window.dilations,
     )
 
 
-def _reached(window: Window, size: list[int], node: ir.Node) -> list[int]:
-    """Return the end padding that the windows really reach: ``ceil_mode`` may read further."""
-    outputs = fixed_shape(node.outputs[0])[1:]
-    return [
-        max(window.end[i], (outputs[i] - 1) * window.strides[i] + window.reach(i) - size[i] - window.begin[i])
-        for i in range(len(size))
-    ]
+def _spread_over_windows(op: Op, node: ir.Node, dy: ir.Value, weight: float) -> ir.Value:
+    """Return the adjoint of summing every window of the pooling ``node`` and scaling by ``weight``."""
+    x = operand(node, 0)
+    channels, *size = fixed_shape(x)
+    window = Window.of(node, size).covering(size, fixed_shape(node.outputs[0])[1:])
+    return op.internal(
+        "ConvInputGradient",
+        [dy, op.constant(np.full((channels, 1, *window.kernel), weight), like=x)],
+        like=x,
+        strides=window.strides,
+        pads=[*window.begin, *window.end],
+        dilations=window.dilations,
+        group=channels,
+    )
 
 
-def _counts(window: Window, axis: int, size: int, node: ir.Node) -> NDArray[np.float32]:
-    """Return, per output position along ``axis``, how many elements the average divides by."""
-    first, last = 0, size
-    if attribute(node, "count_include_pad", 0):
-        first, last = -window.begin[axis], size + window.end[axis]
-    positions = np.arange(fixed_shape(node.outputs[0])[1:][axis]) * window.strides[axis] - window.begin[axis]
-    taps = positions[:, None] + np.arange(window.kernel[axis]) * window.dilations[axis]
-    counts: NDArray[np.float32] = ((taps >= first) & (taps < last)).sum(axis=1).astype(np.float32)
-    return counts
+def _norm_slope(op: Op, x: ir.Value, p: int) -> ir.Value:
+    """Return |x|^(p−1)·sign x, the derivative of |x|ᵖ/p."""
+    return x if p == 2 else op.Mul(op.Sign(x), op.Pow(op.Abs(x), float(p - 1)))
+
+
+def _per_norm(op: Op, y: ir.Value, dy: ir.Value, p: int) -> ir.Value:
+    """Return dy·y^(1−p). Where the norm y is 0 so is every x: any finite value will do, not 0/0."""
+    power = op.Pow(y, float(p - 1))
+    return op.Div(dy, op.Add(power, as_float(op, op.Equal(power, 0.0), y)))
