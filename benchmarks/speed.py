@@ -90,9 +90,7 @@ _PEERS = ("PyTorch batch", "PyTorch authors", "captum", "onnx-ad", "OpenVINO")
 def contest_of(made: Subject, batch: int, *, peers_too: bool) -> Contest:
     """Return what runs on ``made`` at ``batch``."""
     canonical = canonicalise(made.model, size=SIZE)
-    spec = input_spec(
-        canonical.input_shape, mean=[0.5], std=[0.25], colour=None, resize="stretch", bit_depth=16
-    )
+    spec = input_spec(canonical, mean=[0.5], std=[0.25], colour=None, resize="stretch", bit_depth=16)
     accumulate, _ = accumulate_graph(canonical, spec)
     predict = open_session(predict_graph(canonical, spec), "predict")
     session = open_session(accumulate, "accumulate")

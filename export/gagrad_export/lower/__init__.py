@@ -14,6 +14,7 @@ from gagrad_export.emit import INTERNAL
 from gagrad_export.lower.affine_grid import lower_affine_grid
 from gagrad_export.lower.convolution import lower_conv_transpose, lower_convolution
 from gagrad_export.lower.gate import lower_gate
+from gagrad_export.lower.hard_swish import lower_hard_swish
 from gagrad_export.lower.max_pool import lower_max_pool
 from gagrad_export.lower.pooling import lower_dilated_average_pool, lower_dilated_max_pool, lower_lp_pool
 from gagrad_export.lower.resize import lower_resize
@@ -30,6 +31,7 @@ _LOWERINGS: dict[tuple[str, str], Callable[[Op, ir.Node], ir.Value | None]] = {
     ("", "AffineGrid"): lower_affine_grid,
     ("", "AveragePool"): lower_dilated_average_pool,
     ("", "ConvTranspose"): lower_conv_transpose,
+    ("", "HardSwish"): lower_hard_swish,
     ("", "LpPool"): lower_lp_pool,
     ("", "MaxPool"): lower_dilated_max_pool,
     ("", "Resize"): lower_resize,

@@ -8,6 +8,8 @@ window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows dx[j] = Σₖ
 k′ = K − 1 − k this is a convolution of dy with the reversed w and padding p′ = d·(K − 1) − p. Engines run it
 as fast as the forward convolution, where their ConvTranspose is up to 40 times slower.
 
+After, stride 2: see ``strided_convolution.py``.
+
 After, stride s with dilation: the same, of dy with s − 1 zeros put behind each element.
 
 After, otherwise: ``ConvTranspose(dy, w)``, which is the adjoint by definition; its output padding makes up
@@ -23,6 +25,7 @@ import numpy as np
 
 from gagrad_export.differentiate.window import Window
 from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
+from gagrad_export.lower.strided_convolution import lower_by_phases, phases_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -47,6 +50,9 @@ def lower_convolution(op: Op, node: ir.Node) -> ir.Value:
     adjoint = Adjoint(Window.of(node, size, fixed_shape(w)[1:]), size, attribute(node, "group"))
     if all(stride == 1 for stride in adjoint.window.strides) or _strided_and_dilated(adjoint.window):
         return _convolved(op, [dy, w], adjoint)
+    phases, weights = phases_of(node), constant_array(w)
+    if phases is not None and weights is not None:
+        return lower_by_phases(op, node, phases, swapped_weights(weights, adjoint.group))
     return _transposed(op, [dy, w], adjoint)
 
 
@@ -131,7 +137,13 @@ def _reversed(op: Op, w: ir.Value, group: int) -> ir.Value:
 
 def reversed_weights(weights: NDArray[np.float32], group: int) -> NDArray[np.float32]:
     """Return ``weights [M, C/g, K…]`` as ``[C, M/g, K…]`` per group, with the window reversed."""
+    swapped = swapped_weights(weights, group)
+    return np.ascontiguousarray(np.flip(swapped, axis=tuple(range(2, swapped.ndim))))
+
+
+def swapped_weights(weights: NDArray[np.float32], group: int) -> NDArray[np.float32]:
+    """Return ``weights [M, C/g, K…]`` as ``[C, M/g, K…]`` per group: outputs become inputs."""
     outputs, inputs, *kernel = weights.shape
     grouped = weights.reshape(group, outputs // group, inputs, *kernel).swapaxes(1, 2)
-    swapped = grouped.reshape(group * inputs, outputs // group, *kernel)
-    return np.ascontiguousarray(np.flip(swapped, axis=tuple(range(2, swapped.ndim))))
+    swapped: NDArray[np.float32] = grouped.reshape(group * inputs, outputs // group, *kernel)
+    return swapped

@@ -1,0 +1,123 @@
+"""The input gradient of a convolution of stride 2, as stride-1 convolutions for the even and the odd pixels.
+
+Before: ``ConvInputGradient(dy, w)`` with stride s = 2 and constant weights.
+
+After, per axis: y[i] = Σₖ w[k]·x[s·i + k − p] gives dx[j] = Σₖ w[k]·dy[(j + p − k)/s] over the k that divide.
+For the pixels j = s·m + f of phase f these are k = k₀ + s·t with k₀ = (f + p) mod s, and with
+c = (f + p − k₀)/s
+
+    dx[s·m + f] = Σₜ w[k₀ + s·t]·dy[m + c − t],
+
+a stride-1 convolution of dy with every s-th weight, reversed. No multiplication is wasted: the phases share
+out the window's weights. They are interleaved axis by axis, the last one first: as Concat along a new last
+axis, which engines copy fast, where DepthToSpace and a transposition over six axes are slow.
+
+In ONNX Runtime the convolutions run in the blocked layout; ConvTranspose has no such kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from gagrad_export.emit import Op
+
+STRIDE = 2
+_MANY_CHANNELS = 16
+"""A first layer gives its gradient to 3 channels, for which the blocked layout has no kernel."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of one axis: its weights and the padding of dy, in elements; no weights, no gradient."""
+
+    taps: slice
+    count: int
+    before: int
+    after: int
+
+
+def phases_of(node: ir.Node) -> list[list[Phase]] | None:
+    """Return the phases of each axis; None where this lowering does not apply.
+
+    It needs stride 2 without dilation on every axis, constant weights, and no phase that would read dy with
+    negative padding.
+    """
+    strides, dilations = attribute(node, "strides"), attribute(node, "dilations")
+    if {*strides} != {STRIDE} or {*dilations} != {1}:
+        return None
+    weights = constant_array(operand(node, 1))
+    if weights is None or not _worthwhile(weights, attribute(node, "group")):
+        return None
+    kernel = weights.shape[2:]
+    have, wanted = fixed_shape(operand(node, 0))[1:], fixed_shape(node.outputs[0])[1:]
+    axes = []
+    for k, p, h, n in zip(kernel, attribute(node, "pads"), have, wanted, strict=False):
+        axes.append([_phase(f, k, p, h, -(-n // STRIDE)) for f in range(STRIDE)])
+    used = [phase for axis in axes for phase in axis if phase.count]
+    return axes if all(min(phase.before, phase.after) >= 0 for phase in used) else None
+
+
+def _worthwhile(weights: NDArray[np.float32], group: int) -> bool:
+    """Tell whether engines have a fast kernel for the phases: depthwise, or dense to many channels."""
+    outputs, inputs = weights.shape[:2]
+    depthwise = inputs == 1 and outputs == group
+    return depthwise or (group == 1 and inputs >= _MANY_CHANNELS)
+
+
+def _phase(f: int, kernel: int, pad: int, have: int, length: int) -> Phase:
+    first = (f + pad) % STRIDE
+    count = len(range(first, kernel, STRIDE))
+    shift = (f + pad - first) // STRIDE
+    return Phase(slice(first, None, STRIDE), count, count - 1 - shift, length + shift - have)
+
+
+def lower_by_phases(op: Op, node: ir.Node, axes: list[list[Phase]], swapped: NDArray[np.float32]) -> ir.Value:
+    """Return the lowered gradient; ``swapped [C, M/g, K…]`` are the weights for dy, not yet reversed."""
+    dy, size = operand(node, 0), fixed_shape(node.outputs[0])
+    spatial = range(2, 2 + len(axes))
+    parts: dict[tuple[int, ...], ir.Value | None] = {}
+    for key in product(range(STRIDE), repeat=len(axes)):
+        phases = [axis[f] for axis, f in zip(axes, key, strict=True)]
+        parts[key] = None
+        if all(phase.count for phase in phases):
+            index = (slice(None), slice(None), *(phase.taps for phase in phases))
+            taps = np.ascontiguousarray(np.flip(swapped[index], axis=tuple(spatial)))
+            pads = [*(phase.before for phase in phases), *(phase.after for phase in phases)]
+            parts[key] = op.Conv(dy, taps, pads=pads, group=attribute(node, "group"))
+    whole = _interleaved(op, parts, len(axes))
+    ends, have = size[1:], fixed_shape(whole)[1:]
+    odd = [i for i in range(len(axes)) if ends[i] != have[i]]
+    if not odd:
+        return whole
+    return op.Slice(whole, [0] * len(odd), [ends[i] for i in odd], [spatial[i] for i in odd])
+
+
+def _interleaved(op: Op, parts: dict[tuple[int, ...], ir.Value | None], rank: int) -> ir.Value:
+    """Return the value whose element 2·m + f along each axis is element m of part f."""
+    for axis in reversed(range(rank)):
+        pairs = {key: ((*key, 0), (*key, 1)) for key in product(range(STRIDE), repeat=axis)}
+        parts = {key: _along(op, parts[even], parts[odd], 2 + axis) for key, (even, odd) in pairs.items()}
+    (whole,) = parts.values()
+    assert whole is not None  # noqa: S101 - some weight reaches some pixel
+    return whole
+
+
+def _along(op: Op, even: ir.Value | None, odd: ir.Value | None, axis: int) -> ir.Value | None:
+    known = even if even is not None else odd
+    if known is None:
+        return None
+    zero = op.Mul(known, 0.0) if even is None or odd is None else None
+    both = [op.Unsqueeze(zero if part is None else part, [axis + 1]) for part in (even, odd)]
+    shape = fixed_shape(known)
+    shape[axis - 1] *= STRIDE
+    return op.Reshape(op.Concat(*both, axis=axis + 1), [0, *shape])
