@@ -47,8 +47,9 @@ def gradient_graph(row: Row) -> bytes:
     dy = add_input(op, "dy", [dim if isinstance(dim, int) else str(dim) for dim in y.shape])
     dxs = gradients(op, {y: dy}, active)
     outputs = {f"dx{i}": op.Identity(dx) for i, dx in enumerate(dxs) if dx is not None}
+    outputs["y"] = op.Identity(y)
     lower(op)
-    return finish(op, {"y": y, **outputs})
+    return finish(op, outputs)
 
 
 def _is_float(item: Any) -> bool:
