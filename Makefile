@@ -33,9 +33,10 @@ types: $(VENV)/.dev
 check-tests: $(VENV)/.dev
 	$(BIN)/pytest -q
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.gradients
+	$(BIN)/python -m benchmarks.speed
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo
@@ -58,6 +59,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --group dev-no-deps
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --no-deps --group bench-no-deps
 	touch $@
 
 clean:
