@@ -16,6 +16,7 @@ from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
 from gagrad_export.canonicalise.rebatch import free_batch
 from gagrad_export.canonicalise.tail import split_tail
+from gagrad_export.canonicalise.unroll_recurrent import unroll_recurrent
 from gagrad_export.emit import static_shape
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def canonicalise(
     _forget_shapes(graph)
     optimizer.fold_constants(model)
     rebatched = bool(fixed_batch and free_batch(graph))
-    model = _simplify(_infer_shapes(model))
+    passes.RemoveUnusedNodesPass()(model)
+    model = _infer_shapes(model)
+    unroll_recurrent(model.graph)
+    model = _simplify(model)
     graph = model.graph
     scores, tail = split_tail(graph.outputs[0])
     graph.outputs[0] = scores
