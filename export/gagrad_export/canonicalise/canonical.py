@@ -16,6 +16,7 @@ from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.ports import BATCH, choose_input, choose_output, fix_input
 from gagrad_export.canonicalise.rebatch import free_batch
 from gagrad_export.canonicalise.tail import split_tail
+from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
 from gagrad_export.canonicalise.unroll_recurrent import unroll_recurrent
 from gagrad_export.emit import static_shape
 
@@ -67,9 +68,9 @@ def canonicalise(
     fixed_batch = isinstance(image.shape[0], int) if image.shape is not None else False
     shape = fix_input(image, size)
     _forget_shapes(graph)
-    optimizer.fold_constants(model)
+    model = _fold(model)
+    graph = model.graph
     rebatched = bool(fixed_batch and free_batch(graph))
-    passes.RemoveUnusedNodesPass()(model)
     model = _infer_shapes(model)
     unroll_recurrent(model.graph)
     model = _simplify(model)
@@ -128,6 +129,17 @@ def _forget_shapes(graph: ir.Graph) -> None:
     for node in graph:
         for value in node.outputs:
             value.shape = None
+
+
+def _fold(model: ir.Model) -> ir.Model:
+    """Fold constants, and the control flow that they decide, which may make more of them."""
+    while True:
+        optimizer.fold_constants(model)
+        passes.RemoveUnusedNodesPass()(model)
+        if not has_control_flow(model.graph):
+            return model
+        model = _infer_shapes(model)
+        unroll_control_flow(model)
 
 
 def _infer_shapes(model: ir.Model) -> ir.Model:
