@@ -24,6 +24,8 @@ from gagrad_export.canonicalise.row_gather import gather_within_rows
 from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
 from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
+from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
+from gagrad_export.canonicalise.unroll_recurrent import unroll_recurrent
 from gagrad_export.emit import constant_array, static_shape
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ def canonicalise(
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
     replace_col2im(graph)
+    unroll_recurrent(graph)
     gather_within_rows(graph, source.batch)
     fuse_softmax(graph)
     forget(graph)
@@ -141,17 +144,25 @@ def canonicalise(
 
 
 def _fold_shapes(model: ir.Model) -> ir.Model:
-    """Fold whatever is computed from shapes: with a number for every dimension of the image, all of it.
+    """Fold whatever is computed from shapes, and the control flow that constants decide.
 
-    A constant gives a shape that gives a constant, so this goes on until nothing changes.
+    With a number for every dimension of the image that is all of it. A constant gives a shape that gives a
+    constant, so this goes on until nothing changes.
     """
-    for _ in range(_ROUNDS):
-        folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
+    while True:
+        for _ in range(_ROUNDS):
+            folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
+            forget(model.graph)
+            # What control flow gives has a shape only once it is unrolled.
+            model = infer(model, partly=has_control_flow(model.graph))
+            if not folded.modified:
+                break
+        passes.RemoveUnusedNodesPass()(model)
+        if not has_control_flow(model.graph):
+            return infer(model)
+        unroll_control_flow(model)
         forget(model.graph)
-        model = infer(model)
-        if not folded.modified:
-            break
-    return model
+        model = infer(model, partly=True)
 
 
 def _simplify(model: ir.Model) -> ir.Model:

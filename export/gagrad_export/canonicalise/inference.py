@@ -20,11 +20,11 @@ def forget(graph: ir.Graph) -> None:
             value.shape = ir.Shape(list(value.const_value.numpy().shape))
 
 
-def infer(model: ir.Model) -> ir.Model:
-    """Return the model with every value typed and shaped. Raises ModelError."""
+def infer(model: ir.Model, *, partly: bool = False) -> ir.Model:
+    """Return the model with every value typed and shaped; ``partly``: as far as can be. Raises ModelError."""
     proto = ir.serde.serialize_model(model)
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=not partly, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(
             f"the model's shapes do not fit together ({error})",
@@ -32,7 +32,7 @@ def infer(model: ir.Model) -> ir.Model:
         ) from error
     model = ir.serde.deserialize_model(inferred)
     unknown = [value.name for node in model.graph for value in node.outputs if value.shape is None]
-    if unknown:
+    if unknown and not partly:
         raise ModelError(f"the shape of {unknown[0]} could not be inferred", hint="export with fixed shapes")
     return model
 
