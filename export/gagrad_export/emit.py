@@ -28,11 +28,12 @@ class Op:
 
     Operands may be Python numbers, lists of int (a 1-D int64 tensor: axes, shapes) or arrays; numbers and
     floating-point arrays take the dtype of the first floating-point value among the inputs. ``None`` is an
-    omitted optional input.
+    omitted optional input. New names begin with ``prefix``, one for each emitter into a graph.
     """
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, prefix: str = INTERNAL) -> None:
         self.graph = graph
+        self._prefix = prefix
         self.opset = graph.opset_imports[""]
         self._constants: dict[tuple[object, ...], ir.Value] = {}
         self._serial = 0
@@ -125,7 +126,7 @@ class Op:
 
     def _name(self, kind: str) -> str:
         self._serial += 1
-        return f"{INTERNAL}/{kind}_{self._serial}"
+        return f"{self._prefix}/{kind}_{self._serial}"
 
 
 def static_shape(value: ir.Value) -> list[int | None]:

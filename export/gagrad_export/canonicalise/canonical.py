@@ -17,6 +17,7 @@ from gagrad_export.canonicalise.inference import forget, infer, require_fixed_sh
 from gagrad_export.canonicalise.opset import to_opset
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32
+from gagrad_export.canonicalise.row_index import leave_rows_out
 from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
 from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
@@ -98,6 +99,7 @@ def canonicalise(
     graph = model.graph
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
+    leave_rows_out(graph, source.batch)
     fuse_softmax(graph)
     activation, axis = split_tail(graph)
     passes.RemoveUnusedNodesPass()(model)
