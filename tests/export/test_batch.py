@@ -99,6 +99,14 @@ BODIES = {
     "c = Softmax <axis = 1> (b) r = Reshape (c, back)",
     "indices from the image": "a = ArgMax <axis = 1, keepdims = 0> (image) b = Gather (table, a) "
     "c = Transpose <perm = [0, 3, 1, 2]> (b) r = Add (c, image)",
+    "elements written": "r = ScatterElements <axis = 3> (image, put, updates)",
+    "a region written": "r = ScatterND (image, region, patch)",
+    "read at a region": "a = GatherND (image, region) r = Relu (a)",
+    "written behind the batch": "a = Transpose <perm = [1, 2, 0, 3]> (image) b = ScatterND (a, lines, fill) "
+    "r = Transpose <perm = [2, 0, 1, 3]> (b)",
+    "sampled at a constant grid": "r = GridSample (image, grid)",
+    "an affine grid": "a = GlobalAveragePool (image) b = Reshape (a, theta) c = Mul (b, skew) "
+    "d = AffineGrid (c, target) r = GridSample (image, d)",
     "gathered elements": "i, j = TopK <axis = 3> (image, four) r = GatherElements <axis = 3> (image, j)",
 }
 
@@ -139,9 +147,19 @@ def test_constants_that_hold_the_batch(what: str, rows: int) -> None:
         "sizes": np.array([rows, 3, 5, 6]),
         "table": floats(3, 3),
         "four": np.array([4]),
+        "put": np.tile(np.array([[[[2, 5]]]]), (rows, 3, 8, 1)),
+        "updates": np.tile(floats(1, 3, 8, 2), (rows, 1, 1, 1)),
+        "region": np.stack(np.meshgrid(range(rows), range(3), range(2, 5), indexing="ij"), -1),
+        "patch": np.tile(floats(1, 3, 3, 8), (rows, 1, 1, 1)),
+        "lines": np.array([[0, 1], [2, 3]]),
+        "fill": np.tile(floats(2, 1, 8), (1, rows, 1)),
+        "grid": np.tile(rng.uniform(-1, 1, (1, 5, 5, 2)).astype(np.float32), (rows, 1, 1, 1)),
+        "theta": np.array([rows, 1, 3]),
+        "skew": floats(2, 1),
+        "target": np.array([rows, 3, 5, 5]),
     }
     text = f"(float[{rows}, 3, 8, 8] image) => (float[{rows}, 2] scores) {{ {BODIES[what]} {HEAD} }}"
-    check_rows(model_of(text, **weights))
+    check_rows(model_of(text, opset=20, ir_version=9, **weights))
 
 
 def test_scores_without_their_batch() -> None:

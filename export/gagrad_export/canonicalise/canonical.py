@@ -21,6 +21,7 @@ from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_in
 from gagrad_export.canonicalise.precision import to_float32
 from gagrad_export.canonicalise.rounding import settle_rounding
 from gagrad_export.canonicalise.row_gather import gather_within_rows
+from gagrad_export.canonicalise.row_index import leave_rows_out
 from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
 from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
@@ -109,6 +110,7 @@ def canonicalise(
     replace_col2im(graph)
     unroll_recurrent(graph)
     gather_within_rows(graph, source.batch)
+    leave_rows_out(graph, source.batch)
     fuse_softmax(graph)
     forget(graph)
     model = infer(model)

@@ -106,7 +106,7 @@ def enter_image(graph: ir.Graph, image: ir.Value, source: SourceInput, notes: li
     """Let the graph take ``[batch, C, H, W]`` in float32."""
     image.shape = ir.Shape([source.batch, *source.shape])
     image.type = ir.TensorType(ir.DataType.FLOAT)
-    op = Op(graph)
+    op = Op(graph, "image")
     value, users = image, list(image.uses())
     if source.pixels:
         notes.append("the model takes uint8 pixels: it gets image · 255, not rounded")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gagrad_export.canonicalise.batch import along, arithmetic, reshaping  # noqa: F401 - they register rules
+from gagrad_export.canonicalise.batch import along, arithmetic, indexing, reshaping  # noqa: F401 - they register rules
 from gagrad_export.canonicalise.batch.free import BATCH, Batch, free_batch
 from gagrad_export.canonicalise.batch.place import Place
 

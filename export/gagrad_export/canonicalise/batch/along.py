@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of
+from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of, spread_others
 from gagrad_export.emit import attribute, constant_array
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     *("ReduceProd", "ReduceSum", "ReduceSumSquare", "RMSNormalization", "Softmax", "Split", "Tile", "TopK"),
 )
 def other_axes(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Works along axes that are not the batch's; a reduced axis may vanish in front of it."""
+    """Work along axes that are not the batch's; a reduced axis may vanish in front of it."""
     place = placed[0]
     if place is None or any(placed[1:]):
         return None
@@ -69,10 +69,7 @@ def recurrent(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | 
     wanted = {4: lengths, 5: state, 6: state}
     if any(part is not None and part != wanted.get(index, place) for index, part in enumerate(placed)):
         return None
-    for index, part in wanted.items():
-        value = node.inputs[index] if index < len(node.inputs) else None
-        if value is not None and placed[index] is None:
-            node.replace_input_with(index, batch.spread(value, part))
+    spread_others(batch, node, placed, wanted)
     return [place.at(0 if layout else 2), state, state]
 
 

@@ -40,7 +40,7 @@ class Batch:
     """The values that depend on the image, and where each has the batch (``places``)."""
 
     def __init__(self, graph: ir.Graph, size: int) -> None:
-        self.op = Op(graph)
+        self.op = Op(graph, "batch")
         self.size = size
         self.places: dict[ir.Value, Place] = {graph.inputs[0]: Place(0)}
         self._count: ir.Value | None = None
@@ -77,7 +77,7 @@ class Batch:
                     hint="export the model with a batch of 1 or with a dynamic batch",
                 )
         one = self.op.Slice(self.op.Reshape(value, parts), [0], [1], [axis])
-        shape_parts = [self.op.constant(parts[:axis]), self._rows(), self.op.constant(parts[axis + 1 :])]
+        shape_parts = [self.op.constant(parts[:axis]), self.rows(), self.op.constant(parts[axis + 1 :])]
         repeated = self.op.Expand(one, self.op.Concat(*shape_parts, axis=0))
         return self.reshaped(repeated, place.free(shape), shape)
 
@@ -126,7 +126,7 @@ class Batch:
                 value = self.front(value, self.places[value])
             node.replace_input_with(index, self.reshaped(value, place.free(shape), shape))
 
-    def _rows(self) -> ir.Value:
+    def rows(self) -> ir.Value:
         """Return the number of rows, as a shape ``[1]``."""
         if self._count is None:
             self._count = self.op.Shape(self.op.graph.inputs[0], start=0, end=1)

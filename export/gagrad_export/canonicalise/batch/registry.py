@@ -7,7 +7,7 @@ is not listed is taken to work row by row along axis 0, which the exporter prove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from gagrad_export.emit import operand, static_shape
@@ -53,6 +53,14 @@ def shape_of(value: ir.Value | None) -> list[int]:
     """Return the shape for the fixed batch: all numbers, as the pipeline made sure."""
     assert value is not None  # noqa: S101 - asked of required inputs
     return [dim for dim in static_shape(value) if dim is not None]
+
+
+def spread_others(batch: Batch, node: ir.Node, placed: Placed, wanted: Mapping[int, Place]) -> None:
+    """Repeat the inputs that do not depend on the image at the places that they are ``wanted`` at."""
+    for index, place in wanted.items():
+        value = node.inputs[index] if index < len(node.inputs) else None
+        if value is not None and placed[index] is None:
+            node.replace_input_with(index, batch.spread(value, place))
 
 
 def common_place(batch: Batch, node: ir.Node, placed: Placed) -> Place | None:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from gagrad_export.canonicalise.batch.place import places
 from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of
-from gagrad_export.emit import attribute, constant_array
+from gagrad_export.emit import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,37 +59,6 @@ def expand(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
 def concat(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
     """Parts that do not depend on the image (a class token) are repeated for each row."""
     axis = int(attribute(node, "axis")) % len(shape_of(node.outputs[0]))
-    found = {place for place in placed if place is not None}
-    (place, *others) = found
-    if others or place.axis == axis:
-        return None
-    for index, (value, part) in enumerate(zip(node.inputs, placed, strict=True)):
-        if part is None and value is not None:
-            node.replace_input_with(index, batch.spread(value, place))
-    return [place]
-
-
-@carries("Gather")
-def gather(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Other axes stay; taking row 0 of a batch of one (``x[0]``) is a reshape."""
-    data, indices = placed[0], placed[1]
-    axis = int(attribute(node, "axis", 0)) % len(shape_of(node.inputs[0]))
-    rank = len(shape_of(node.inputs[1]))
-    if data is None:
-        return None if indices is None else [indices.at(axis + indices.axis)]
-    if indices is not None:
-        return None
-    if data.axis != axis:
-        return [data.at(data.axis + (rank - 1 if data.axis > axis else 0))]
-    taken = constant_array(node.inputs[1])
-    only_row = data.pure and batch.size == 1 and taken is not None and taken.size == 1
-    return view(batch, node, placed) if only_row else None
-
-
-@carries("GatherElements")
-def gather_elements(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Let data and indices have the batch on one axis, which is not the gathered one."""
-    axis = int(attribute(node, "axis", 0)) % len(shape_of(node.inputs[0]))
     found = {place for place in placed if place is not None}
     (place, *others) = found
     if others or place.axis == axis:
