@@ -34,6 +34,7 @@ def main() -> None:
     torch.manual_seed(0)
     module = timm.create_model(name, pretrained=False).eval()
     module.requires_grad_(requires_grad=False)
+    _waken(module)
     shape = tuple(timm.data.resolve_model_data_config(module)["input_size"])
     source = load_torch_module(module, name=name, input_shape=shape)
     began = time.perf_counter()
@@ -48,6 +49,16 @@ def main() -> None:
     result |= _errors(module, Sessions(graphs), shape, canonical.score_shape)
     result["tensorrt"] = "–" if "--no-tensorrt" in sys.argv else _tensorrt(graphs)
     path.write_text(json.dumps(result))
+
+
+def _waken(module: torch.nn.Module) -> None:
+    """Redraw parameters that start at or near zero: heads, residual branches, layer scales, position biases.
+
+    With them as initialised whole branches have no gradient to compare, and some networks have none at all.
+    """
+    for parameter in module.parameters():
+        if parameter.abs().max() < 1e-3:
+            parameter.normal_(std=0.05)
 
 
 def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any) -> dict[str, Any]:
