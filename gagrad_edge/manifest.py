@@ -105,6 +105,8 @@ class ModelInfo(_Struct, frozen=True):
     """How many nodes of each operator the canonical model has."""
     notes: list[str] = []
     """What the exporter changed or assumed to take the model, in sentences."""
+    straight_through: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many quantisers of activations the gradient passes straight through; 0 for a float model."""
 
 
 class GraphEntry(_Struct, frozen=True):

@@ -180,6 +180,12 @@ def summary(report: ExportReport, seconds: float) -> str:
         ),
         f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
     ]
+    if manifest.model.straight_through:
+        lines.insert(
+            3,
+            f"  quantised    {manifest.model.straight_through} quantisers; the gradient passes straight "
+            "through their rounding",
+        )
     lines[4:4] = [f"  model        {note}" for note in manifest.model.notes]
     if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
         lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")

@@ -74,6 +74,7 @@ def package(
             opset=model.opset,
             operators=model.operators,
             notes=list(model.notes),
+            straight_through=model.straight_through,
         ),
         input=spec,
         output=output,

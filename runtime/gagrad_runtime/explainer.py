@@ -166,6 +166,7 @@ class Explainer:
                 percentile=settings.percentile,
                 noise_std=settings.noise_std,
                 chunk=settings.chunk,
+                straight_through=self.manifest.model.straight_through,
             ),
             frame=loaded,
             placement=placement,

@@ -71,6 +71,8 @@ class Provenance:
     percentile: float
     noise_std: float
     chunk: int
+    straight_through: int = 0
+    """How many quantisers the gradient passes straight through."""
 
 
 @dataclass(frozen=True)

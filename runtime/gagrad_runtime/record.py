@@ -101,6 +101,8 @@ class MethodRecord(_Struct, frozen=True):
     percentile: float
     noise_std: float
     chunk: Count
+    straight_through: Annotated[int, msgspec.Meta(ge=0)]
+    """How many quantisers the gradient passes straight through; 0 for a float model."""
 
 
 class BundleRecord(_Struct, frozen=True):
@@ -192,6 +194,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
             percentile=made.percentile,
             noise_std=made.noise_std,
             chunk=made.chunk,
+            straight_through=made.straight_through,
         ),
         cautions=[CautionRecord(code=one.code, text=_text(one.text)) for one in explanation.cautions],
         files={kind: _text(path.name) for kind, path in (files or {}).items()},

@@ -10,6 +10,9 @@ from gagrad_export.emit import Op
 from tests.export.gradient_check import Row, worst_error
 from tests.export.rule_table import TABLE
 
+STRAIGHT_THROUGH = {"QuantizeLinear", "DequantizeLinear"}
+"""Differences see their steps and not the slope that the rules take: tests/export/test_quantisation.py."""
+
 
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_rule_matches_finite_differences(row: Row) -> None:
@@ -20,7 +23,7 @@ def test_rule_matches_finite_differences(row: Row) -> None:
 def test_every_rule_is_tested() -> None:
     """A rule without a row in the table cannot be registered unnoticed."""
     operators = {op_type for _, op_type, _ in registry.registered_rules()}
-    assert operators == {row.op_type for row in TABLE}
+    assert operators - STRAIGHT_THROUGH == {row.op_type for row in TABLE}
 
 
 @pytest.mark.parametrize("factor", [-1.0, 1.01])

@@ -52,7 +52,8 @@ def test_the_record_holds_what_was_explained_and_how(make_explanation: Builder) 
         "ratio": [0.5, 0.9],
         "confidence": [0.7, 0.95],
     }
-    assert data["method"] == {"samples": 20, "seed": 0, "percentile": 0.85, "noise_std": 0.15, "chunk": 10}
+    settings = {"samples": 20, "seed": 0, "percentile": 0.85, "noise_std": 0.15, "chunk": 10}
+    assert data["method"] == {**settings, "straight_through": 0}
     assert data["bundle"] == {"name": "part", "sha256": "0" * 64}
     assert data["cautions"] == [{"code": "test", "text": "Careful."}]
     assert (data["frame"]["height"], data["frame"]["width"], data["frame"]["bits"]) == (120, 160, 8)

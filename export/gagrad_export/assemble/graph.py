@@ -10,6 +10,7 @@ import onnx_ir.passes.common as passes
 
 from gagrad_edge import __version__
 from gagrad_export.emit import Op
+from gagrad_export.lower.quantisation import lower_quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,15 +61,16 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
 
 
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
-    """Name the outputs, drop what they do not need, sort, check, and return the ONNX bytes.
+    """Name the outputs, write quantisers as arithmetic, drop what is not needed, sort, and check.
 
-    Raises onnx's checker errors: a graph that fails here is a mistake in this package.
+    Return the ONNX bytes. Raises onnx's checker errors: a graph that fails here is a mistake in this package.
     """
     for name, value in outputs.items():
         # An identity keeps ABI names apart from values that are also read inside the graph.
         output = op.Identity(value)
         output.name = name
         op.graph.outputs.append(output)
+    lower_quantisation(op)
     op.graph.sort()
     model = ir.Model(
         op.graph,

@@ -19,6 +19,7 @@ from gagrad_export.canonicalise.inference import forget, infer, require_fixed_sh
 from gagrad_export.canonicalise.opset import to_opset
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32
+from gagrad_export.canonicalise.quantisation import count_quantisers, refuse_other_integers
 from gagrad_export.canonicalise.rounding import settle_rounding
 from gagrad_export.canonicalise.row_gather import gather_within_rows
 from gagrad_export.canonicalise.row_index import leave_rows_out
@@ -54,6 +55,8 @@ class Canonical:
     precision: ir.DataType
     """What the model computed in: its own scores are as exact as that."""
     operators: dict[str, int]
+    straight_through: int
+    """How many quantisers the gradient passes straight through; 0 for a model in float."""
     notes: tuple[str, ...]
     """What was changed or assumed, in sentences for the user."""
 
@@ -93,6 +96,7 @@ def canonicalise(
     output = choose_output(graph, output_name, notes)
     name = output.name or "scores"
     passes.RemoveUnusedNodesPass()(model)
+    refuse_other_integers(graph)
     constants = fix_inputs(graph, image, fixed or {}, notes)
     source = source_input(image, size, constants)
     replace_group_normalisation(graph)
@@ -107,6 +111,7 @@ def canonicalise(
     graph = model.graph
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
+    straight_through = count_quantisers(graph)
     replace_col2im(graph)
     unroll_recurrent(graph)
     gather_within_rows(graph, source.batch)
@@ -141,6 +146,7 @@ def canonicalise(
         source_output=written,
         precision=precision,
         operators=dict(sorted(operators.items())),
+        straight_through=straight_through,
         notes=tuple(notes),
     )
 

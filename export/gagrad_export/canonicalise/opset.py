@@ -9,6 +9,7 @@ import onnx_ir.passes.common as passes
 from onnxscript import version_converter
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.quantisation import unfold_quantisation
 
 OPSET = 18
 """The lowest opset of a canonical graph: older models are converted up, newer ones stay as they are."""
@@ -23,6 +24,8 @@ def to_opset(model: ir.Model) -> ir.Model:
     graph.inputs.extend(inputs)
     foreign = sorted({node.domain for node in graph if node.domain not in ("", "ai.onnx")})
     passes.InlinePass()(model)
+    # Before the conversion: it knows nothing of ONNX Runtime's operators on integers.
+    unfold_quantisation(graph)
     # The converter says on its logger that it falls back to onnx's; that is expected, not news.
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     before = model.opset_imports.get("", 0)

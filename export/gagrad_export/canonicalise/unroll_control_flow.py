@@ -16,12 +16,11 @@ import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.canonicalise.constants import evaluated
+from gagrad_export.canonicalise.site import Site
 from gagrad_export.emit import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 MOST_NODES = 20_000
 """Engines need minutes to open a larger graph."""
@@ -43,63 +42,25 @@ def unroll_control_flow(model: ir.Model) -> None:
     # Copies of the body share what is constant in it.
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.LiftSubgraphInitializersToMainGraphPass()(model)
-    site = _Site(graph, node)
-    # Each of its own, so that one value may stand for two outputs.
-    results = [site.emit("Identity", [value]) for value in _UNROLLED[node.op_type](site)]
-    for old, new in zip(node.outputs, results, strict=True):
-        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-        new.name = old.name or new.name
-    graph.remove(node, safe=True)
+    site = _Site(graph, node, "unrolled")
+    site.replace(_UNROLLED[node.op_type](site))
 
 
-class _Site:
-    """The place of a control-flow node, in front of which its replacement is written."""
-
-    def __init__(self, graph: ir.Graph, node: ir.Node) -> None:
-        self.graph = graph
-        self.node = node
-        self.prefix = next(f"{value.name}/unrolled" for value in node.outputs if value.name)
-        self._serial = 0
+class _Site(Site):
+    """The place of a control-flow node."""
 
     def known(self, value: ir.Value | None, what: str) -> Any:
         """Return the number or truth in ``value``. Raises when it is not constant."""
-        array = evaluated(value, self.graph.opset_imports[""])
+        array = evaluated(value, self.opset)
         if array is None:
             raise self.refusal(f"{what} depends on the image")
         return array.item()
-
-    def emit(self, op_type: str, inputs: Sequence[ir.Value], **attributes: Any) -> ir.Value:
-        """Write one node and return its output."""
-        return self.emit_many(op_type, inputs, 1, **attributes)[0]
-
-    def emit_many(
-        self, op_type: str, inputs: Sequence[ir.Value], outputs: int, **attributes: Any
-    ) -> Sequence[ir.Value]:
-        """Write one node and return its outputs."""
-        name = self._name(op_type)
-        node = ir.node(op_type, inputs, attributes, num_outputs=outputs, name=name)
-        for index, value in enumerate(node.outputs):
-            value.name = f"{name}:{index}"
-        self.graph.insert_before(self.node, node)
-        return node.outputs
-
-    def constant(self, array: NDArray[Any]) -> ir.Value:
-        """Return ``array`` as an initializer."""
-        tensor = ir.tensor(array)
-        value = ir.Value(
-            name=self._name("constant"),
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self.graph.register_initializer(value)
-        return value
 
     def inline(self, body: ir.Graph, inputs: Sequence[ir.Value]) -> list[ir.Value]:
         """Write a copy of ``body``, fed by ``inputs``; return its outputs."""
         if len(self.graph) + len(body) > MOST_NODES:
             raise self.refusal(f"its iterations make a graph of more than {MOST_NODES} nodes")
-        prefix = self._name("body")
+        prefix = self.name("body")
         copy = body.clone(allow_outer_scope_values=True)
         nodes, initializers = list(copy), list(copy.initializers.values())
         ir.convenience.replace_all_uses_with(copy.inputs, inputs, replace_graph_outputs=True)
@@ -125,7 +86,8 @@ class _Site:
         if not elements:
             raise self.refusal("it runs zero times, so its scan outputs are empty")
         axes = self.constant(np.array([axis]))
-        return self.emit("Concat", [self.emit("Unsqueeze", [value, axes]) for value in elements], axis=axis)
+        parts = [self.emit("Unsqueeze", [value, axes]) for value in elements]
+        return self.emit("Concat", parts, {"axis": axis})
 
     def refusal(self, why: str) -> UnsupportedOperatorError:
         """Return the error that names the node."""
@@ -135,10 +97,6 @@ class _Site:
             hint="fix the model's input size with --size, export the model with constant shapes (in PyTorch "
             "with dynamo=True), or explain an output in front of it with --output-name NAME",
         )
-
-    def _name(self, kind: str) -> str:
-        self._serial += 1
-        return f"{self.prefix}/{kind}_{self._serial}"
 
 
 def _if(site: _Site) -> list[ir.Value]:
@@ -203,7 +161,7 @@ def _elements(site: _Site, sequence: ir.Value, axis: int) -> list[ir.Value]:
     if not isinstance(size, int):
         raise site.refusal("the number of its steps is not fixed")
     sizes, axes = site.constant(np.ones(size, np.int64)), site.constant(np.array([axis]))
-    parts = site.emit_many("Split", [sequence, sizes], size, axis=axis)
+    parts = site.emit_many("Split", [sequence, sizes], {"axis": axis}, size)
     return [site.emit("Squeeze", [part, axes]) for part in parts]
 
 

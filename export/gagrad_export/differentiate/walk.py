@@ -77,7 +77,10 @@ def _active_values(nodes: Iterable[ir.Node], wrt: Sequence[ir.Value]) -> set[ir.
 
 
 def _is_differentiable(value: ir.Value) -> bool:
-    return value.dtype is None or value.dtype.is_floating_point()
+    """Tell whether a value is a real number or, as an integer made by QuantizeLinear, stands for one."""
+    producer = value.producer()
+    quantised = producer is not None and producer.op_type == "QuantizeLinear"
+    return quantised or value.dtype is None or value.dtype.is_floating_point()
 
 
 def _contributions(

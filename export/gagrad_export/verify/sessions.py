@@ -79,8 +79,11 @@ class Sessions:
         return outputs
 
 
-def open_session(data: bytes, what: str) -> Any:
-    """Open ONNX bytes in ONNX Runtime on the CPU. Raises MissingPackageError and ModelError."""
+def open_session(data: bytes, what: str, *, as_written: bool = False) -> Any:
+    """Open ONNX bytes in ONNX Runtime on the CPU; ``as_written`` without merging operators.
+
+    Raises MissingPackageError and ModelError.
+    """
     try:
         import onnxruntime  # noqa: PLC0415 - named below when it is missing
     except ImportError as error:
@@ -90,6 +93,8 @@ def open_session(data: bytes, what: str) -> Any:
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:

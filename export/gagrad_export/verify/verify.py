@@ -7,7 +7,7 @@ along segments, rows of a batch against the same rows alone, finalize and recove
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import InputSpec, MethodSpec, Verification
 from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State
+from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.gradient import (
     NOISE_STD,
@@ -25,8 +26,8 @@ from gagrad_export.verify.gradient import (
     against_segments,
     model_input,
 )
-from gagrad_export.verify.sessions import Graphs, Sessions
-from gagrad_export.verify.source import forward_error, forward_tolerance
+from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,13 +67,16 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
     cotangent[0][target] = 1
     point = Point(image, model_input(image, spec), cotangent)
 
-    forward = forward_error(source, model, point.x, scores)
+    quantised = model.straight_through > 0
+    forward = forward_error(source, model, point.x, _as_written(graphs, image) if quantised else scores)
     allowed = forward_tolerance(model)
     _require(
         forward <= allowed,
         f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
     )
-    if source.gradient is not None:
+    if quantised:
+        gradient = against_segments(twin_sessions(graphs, model, spec), point, spec)
+    elif source.gradient is not None:
         gradient = against_autograd(sessions, point, source.gradient)
     else:
         gradient = against_segments(sessions, point, spec)
@@ -82,23 +86,44 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
         f"at worst {gradient.worst:.1e}",
     )
     batch = _batch_error(sessions, point)
-    _require(batch <= BATCH_TOLERANCE, f"rows of a batch differ from the same rows alone by {batch:.1e}")
+    _require(
+        batch <= (QUANTISED_TOLERANCE if quantised else BATCH_TOLERANCE),
+        f"rows of a batch differ from the same rows alone by {batch:.1e}",
+    )
     state = _run_samples(sessions, point, method)
     saliency = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     return Verified(
-        numbers=_numbers(source, gradient, (forward, allowed), batch),
+        numbers=_numbers(
+            "finite-differences" if quantised or source.gradient is None else "autograd",
+            gradient,
+            (forward, allowed),
+            batch,
+        ),
         frame=frame,
         target=target,
         saliency=saliency,
     )
 
 
+def _as_written(graphs: Graphs, image: Array) -> Array:
+    """Return the scores of ``predict`` without ONNX Runtime's optimisations.
+
+    Quantised models are compared so: integer kernels, and sums in another order, round to other steps.
+    """
+    session = open_session(graphs.predict, "predict", as_written=True)
+    scores: Array = session.run(None, {"image": image})[0][0]
+    return scores
+
+
 def _numbers(
-    source: Source, gradient: GradientErrors, forward: tuple[float, float], batch: float
+    reference: Literal["autograd", "finite-differences"],
+    gradient: GradientErrors,
+    forward: tuple[float, float],
+    batch: float,
 ) -> Verification:
     return Verification(
-        reference="finite-differences" if source.gradient is None else "autograd",
+        reference=reference,
         gradient_error=_digits(gradient.median),
         gradient_error_worst=_digits(gradient.worst),
         gradient_tolerance=_digits(gradient.tolerance),

@@ -49,6 +49,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
             f"{evidence.batch_error:.1e}"
         ),
     ]
+    if manifest.model.straight_through:
+        lines.append(f"  quantised    {manifest.model.straight_through} quantisers passed straight through")
     lines += [
         f"  graph        {graph.role}: {manifest.files[graph.file].size / 1e6:.1f} MB, {graph.precision}, "
         f"{graph.target}"

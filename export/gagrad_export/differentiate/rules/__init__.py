@@ -13,6 +13,7 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     normalisation,
     padding,
     pooling,
+    quantisation,
     rearrangement,
     reduction,
     reshaping,

@@ -1,0 +1,42 @@
+"""Quantisation: the gradient passes straight through, as if values were limited but not rounded.
+
+A quantised model is a staircase, whose derivative is zero wherever it exists and explains nothing. The
+straight-through estimator (Bengio et al. 2013, arXiv 1308.3432) is what such models are trained with.
+
+The cotangent of a quantised tensor is here that of the number it stands for, (q − z)·s: between the two
+rules, s and 1/s would cancel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_export.differentiate.registry import vjp
+from gagrad_export.differentiate.rules.activation import as_float
+from gagrad_export.emit import operand
+from gagrad_export.quantiser import quantiser
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from gagrad_export.emit import Op
+
+_VERSIONS = (10, 13, 19, 21, 23, 24, 25)
+
+
+@vjp("QuantizeLinear", since=_VERSIONS, elementwise=True)
+def quantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """q = clip(round(x/s) + z, min, max)  ⟹  dx = dq·[(min − z)·s ≤ x ≤ (max − z)·s], as if not rounded.
+
+    With the ends: a second quantiser, which finds the largest values at its end, takes nothing away.
+    """
+    x, known = operand(node, 0), quantiser(node)
+    above = op.GreaterOrEqual(x, known.scale * known.lowest)
+    below = op.LessOrEqual(x, known.scale * known.highest)
+    return op.Mul(dy, as_float(op, op.And(above, below), x))
+
+
+@vjp("DequantizeLinear", since=_VERSIONS, elementwise=True)
+def dequantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
+    """y = (q − z)·s  ⟹  dq = dy: the cotangent of the number that q stands for."""
+    return dy
