@@ -60,7 +60,7 @@ class Op:
         return node.outputs
 
     def internal(
-        self, op_type: str, inputs: Sequence[ir.Value], *, like: ir.Value, **attributes: Any
+        self, op_type: str, inputs: Sequence[ir.Value | None], *, like: ir.Value, **attributes: Any
     ) -> ir.Value:
         """Append a node of the internal domain, whose output has the type and shape of ``like``."""
         node = self._append(INTERNAL, op_type, inputs, attributes, 1)

@@ -15,7 +15,9 @@ from gagrad_export.lower.affine_grid import lower_affine_grid
 from gagrad_export.lower.convolution import lower_conv_transpose, lower_convolution
 from gagrad_export.lower.gate import lower_gate
 from gagrad_export.lower.hard_swish import lower_hard_swish
+from gagrad_export.lower.interleave import lower_interleave, lower_phase
 from gagrad_export.lower.max_pool import lower_max_pool
+from gagrad_export.lower.phases_apart import keep_phases_apart
 from gagrad_export.lower.pooling import lower_dilated_average_pool, lower_dilated_max_pool, lower_lp_pool
 from gagrad_export.lower.resize import lower_resize
 
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 
     from gagrad_export.emit import Op
 
-_LOWERINGS: dict[tuple[str, str], Callable[[Op, ir.Node], ir.Value | None]] = {
+    Lowerings = dict[tuple[str, str], Callable[[Op, ir.Node], ir.Value | None]]
+
+_LOWERINGS: Lowerings = {
     (INTERNAL, "ConvInputGradient"): lower_convolution,
-    (INTERNAL, "Gate"): lower_gate,
     (INTERNAL, "MaxPoolInputGradient"): lower_max_pool,
     ("", "AffineGrid"): lower_affine_grid,
     ("", "AveragePool"): lower_dilated_average_pool,
@@ -38,16 +41,29 @@ _LOWERINGS: dict[tuple[str, str], Callable[[Op, ir.Node], ir.Value | None]] = {
 }
 """Those of standard operators return None for a node that every compiler takes as it is."""
 
+_LATE: Lowerings = {
+    (INTERNAL, "Gate"): lower_gate,
+    (INTERNAL, "Interleave"): lower_interleave,
+    (INTERNAL, "Phase"): lower_phase,
+}
+"""What ``keep_phases_apart`` has to see first."""
+
 
 def lower(op: Op) -> dict[str, int]:
-    """Replace the operators of the table in the graph; return how many there were of each.
+    """Replace the operators of the tables in the graph; return how many there were of each.
 
-    A lowering may emit operators of the table itself; they come later in the graph and are lowered in turn.
+    A lowering may emit operators of its table itself; they come later in the graph and are lowered in turn.
     Replacements are appended at the end, so the graph has to be sorted afterwards.
     """
+    counts = _replace(op, _LOWERINGS)
+    keep_phases_apart(op)
+    return counts | _replace(op, _LATE)
+
+
+def _replace(op: Op, lowerings: Lowerings) -> dict[str, int]:
     counts: dict[str, int] = {}
     for node in op.graph:
-        lowering = _LOWERINGS.get((node.domain, node.op_type))
+        lowering = lowerings.get((node.domain, node.op_type))
         replacement = None if lowering is None else lowering(op, node)
         if replacement is None:
             continue

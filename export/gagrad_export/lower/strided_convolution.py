@@ -9,8 +9,7 @@ c = (f + p − k₀)/s
     dx[s·m + f] = Σₜ w[k₀ + s·t]·dy[m + c − t],
 
 a stride-1 convolution of dy with every s-th weight, reversed. No multiplication is wasted: the phases share
-out the window's weights. They are interleaved axis by axis, the last one first: as Concat along a new last
-axis, which engines copy fast, where DepthToSpace and a transposition over six axes are slow.
+out the window's weights. ``Interleave`` puts them together, see ``interleave.py``.
 
 In ONNX Runtime the convolutions run in the blocked layout; ConvTranspose has no such kernel.
 """
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
+from gagrad_export.lower.interleave import STRIDE
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from gagrad_export.emit import Op
 
-STRIDE = 2
 _MANY_CHANNELS = 16
 """A first layer gives its gradient to 3 channels, for which the blocked layout has no kernel."""
 
@@ -83,41 +82,15 @@ def _phase(f: int, kernel: int, pad: int, have: int, length: int) -> Phase:
 
 def lower_by_phases(op: Op, node: ir.Node, axes: list[list[Phase]], swapped: NDArray[np.float32]) -> ir.Value:
     """Return the lowered gradient; ``swapped [C, M/g, K…]`` are the weights for dy, not yet reversed."""
-    dy, size = operand(node, 0), fixed_shape(node.outputs[0])
-    spatial = range(2, 2 + len(axes))
-    parts: dict[tuple[int, ...], ir.Value | None] = {}
-    for key in product(range(STRIDE), repeat=len(axes)):
-        phases = [axis[f] for axis, f in zip(axes, key, strict=True)]
-        parts[key] = None
-        if all(phase.count for phase in phases):
-            index = (slice(None), slice(None), *(phase.taps for phase in phases))
-            taps = np.ascontiguousarray(np.flip(swapped[index], axis=tuple(spatial)))
-            pads = [*(phase.before for phase in phases), *(phase.after for phase in phases)]
-            parts[key] = op.Conv(dy, taps, pads=pads, group=attribute(node, "group"))
-    whole = _interleaved(op, parts, len(axes))
-    ends, have = size[1:], fixed_shape(whole)[1:]
-    odd = [i for i in range(len(axes)) if ends[i] != have[i]]
-    if not odd:
-        return whole
-    return op.Slice(whole, [0] * len(odd), [ends[i] for i in odd], [spatial[i] for i in odd])
-
-
-def _interleaved(op: Op, parts: dict[tuple[int, ...], ir.Value | None], rank: int) -> ir.Value:
-    """Return the value whose element 2·m + f along each axis is element m of part f."""
-    for axis in reversed(range(rank)):
-        pairs = {key: ((*key, 0), (*key, 1)) for key in product(range(STRIDE), repeat=axis)}
-        parts = {key: _along(op, parts[even], parts[odd], 2 + axis) for key, (even, odd) in pairs.items()}
-    (whole,) = parts.values()
-    assert whole is not None  # noqa: S101 - some weight reaches some pixel
-    return whole
-
-
-def _along(op: Op, even: ir.Value | None, odd: ir.Value | None, axis: int) -> ir.Value | None:
-    known = even if even is not None else odd
-    if known is None:
-        return None
-    zero = op.Mul(known, 0.0) if even is None or odd is None else None
-    both = [op.Unsqueeze(zero if part is None else part, [axis + 1]) for part in (even, odd)]
-    shape = fixed_shape(known)
-    shape[axis - 1] *= STRIDE
-    return op.Reshape(op.Concat(*both, axis=axis + 1), [0, *shape])
+    dy = operand(node, 0)
+    spatial = tuple(range(2, 2 + len(axes)))
+    parts: list[ir.Value | None] = []
+    for phases in product(*axes):
+        if not all(phase.count for phase in phases):
+            parts.append(None)
+            continue
+        index = (slice(None), slice(None), *(phase.taps for phase in phases))
+        taps = np.ascontiguousarray(np.flip(swapped[index], axis=spatial))
+        pads = [*(phase.before for phase in phases), *(phase.after for phase in phases)]
+        parts.append(op.Conv(dy, taps, pads=pads, group=attribute(node, "group")))
+    return op.internal("Interleave", parts, like=node.outputs[0])
