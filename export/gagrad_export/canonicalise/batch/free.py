@@ -98,13 +98,20 @@ class Batch:
         result.shape = ir.Shape(shape)
         return result
 
-    def become_reshape(self, node: ir.Node, place: Place) -> None:
-        """Turn ``node``, which keeps its elements in order, into a Reshape with the batch at ``place``."""
-        target = self.op.constant(place.free(shape_of(node.outputs[0])))
+    def become_reshape(self, node: ir.Node, before: Place, after: Place) -> None:
+        """Turn ``node``, which keeps its elements in order and the batch at these places, into a Reshape.
+
+        Where the batch stays in its axis, the target is 0, "as in the input", and not −1: engines then know
+        that it is the same batch, and keep the layout of convolutions.
+        """
+        shape = shape_of(node.outputs[0])
+        target = after.free(shape)
+        if before == after and shape_of(node.inputs[0])[before.axis] == shape[after.axis]:
+            target[after.axis] = 0
         node.op_type = "Reshape"
         node.attributes.clear()
         node.resize_inputs(2)
-        node.replace_input_with(1, target)
+        node.replace_input_with(1, self.op.constant(target))
 
     def _choices(self, value: ir.Value | None) -> list[Place | None]:
         if value is None or value not in self.places:

@@ -27,7 +27,7 @@ def view(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
     found = places(shape_of(node.outputs[0]), outer, batch.size)
     if not found:
         return None
-    batch.become_reshape(node, found[0])
+    batch.become_reshape(node, placed[0], found[0])
     return [found[0]]
 
 
