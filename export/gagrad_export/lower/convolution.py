@@ -8,7 +8,7 @@ window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows dx[j] = Σₖ
 k′ = K − 1 − k this is a convolution of dy with the reversed w and padding p′ = d·(K − 1) − p. Engines run it
 as fast as the forward convolution, where their ConvTranspose is up to 40 times slower.
 
-After, stride 2: see ``strided_convolution.py``.
+After, to few channels: see ``first_convolution.py``; otherwise, stride 2: see ``strided_convolution.py``.
 
 After, stride s with dilation: the same, of dy with s − 1 zeros put behind each element.
 
@@ -25,7 +25,8 @@ import numpy as np
 
 from gagrad_export.differentiate.window import Window
 from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
-from gagrad_export.lower.strided_convolution import lower_by_phases, phases_of
+from gagrad_export.lower.first_convolution import lower_first_convolution
+from gagrad_export.lower.strided_convolution import lower_by_phases
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -50,10 +51,11 @@ def lower_convolution(op: Op, node: ir.Node) -> ir.Value:
     adjoint = Adjoint(Window.of(node, size, fixed_shape(w)[1:]), size, attribute(node, "group"))
     if all(stride == 1 for stride in adjoint.window.strides) or _strided_and_dilated(adjoint.window):
         return _convolved(op, [dy, w], adjoint)
-    phases, weights = phases_of(node), constant_array(w)
-    if phases is not None and weights is not None:
-        return lower_by_phases(op, node, phases, swapped_weights(weights, adjoint.group))
-    return _transposed(op, [dy, w], adjoint)
+    weights, lowered = constant_array(w), None
+    if weights is not None:
+        swapped = swapped_weights(weights, adjoint.group)
+        lowered = lower_first_convolution(op, node, swapped) or lower_by_phases(op, node, swapped)
+    return lowered or _transposed(op, [dy, w], adjoint)
 
 
 def lower_conv_transpose(op: Op, node: ir.Node) -> ir.Value | None:

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.emit import attribute, constant_array, fixed_shape, operand
+from gagrad_export.emit import attribute, fixed_shape, operand
+from gagrad_export.lower.first_convolution import FEW_CHANNELS
 from gagrad_export.lower.interleave import STRIDE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_ir as ir
     from numpy.typing import NDArray
 
     from gagrad_export.emit import Op
-
-_MANY_CHANNELS = 16
-"""A first layer gives its gradient to 3 channels, for which the blocked layout has no kernel."""
 
 
 @dataclass(frozen=True)
@@ -45,44 +45,20 @@ class Phase:
     after: int
 
 
-def phases_of(node: ir.Node) -> list[list[Phase]] | None:
-    """Return the phases of each axis; None where this lowering does not apply.
+def lower_by_phases(op: Op, node: ir.Node, swapped: NDArray[np.float32]) -> ir.Value | None:
+    """Return the lowered gradient; None where this lowering does not apply.
 
-    It needs stride 2 without dilation on every axis, constant weights, and no phase that would read dy with
-    negative padding.
+    ``swapped [C, M/g, K…]`` are the weights for dy, not yet reversed. It needs stride 2 without dilation on
+    every axis, and no phase that would read dy with negative padding.
     """
-    strides, dilations = attribute(node, "strides"), attribute(node, "dilations")
-    if {*strides} != {STRIDE} or {*dilations} != {1}:
+    dy, group = operand(node, 0), attribute(node, "group")
+    plain = {*attribute(node, "strides")} == {STRIDE} and {*attribute(node, "dilations")} == {1}
+    if not plain or not _worthwhile(swapped, group):
         return None
-    weights = constant_array(operand(node, 1))
-    if weights is None or not _worthwhile(weights, attribute(node, "group")):
-        return None
-    kernel = weights.shape[2:]
-    have, wanted = fixed_shape(operand(node, 0))[1:], fixed_shape(node.outputs[0])[1:]
-    axes = []
-    for k, p, h, n in zip(kernel, attribute(node, "pads"), have, wanted, strict=False):
-        axes.append([_phase(f, k, p, h, -(-n // STRIDE)) for f in range(STRIDE)])
+    axes = _phases(node, swapped.shape[2:])
     used = [phase for axis in axes for phase in axis if phase.count]
-    return axes if all(min(phase.before, phase.after) >= 0 for phase in used) else None
-
-
-def _worthwhile(weights: NDArray[np.float32], group: int) -> bool:
-    """Tell whether engines have a fast kernel for the phases: depthwise, or dense to many channels."""
-    outputs, inputs = weights.shape[:2]
-    depthwise = inputs == 1 and outputs == group
-    return depthwise or (group == 1 and inputs >= _MANY_CHANNELS)
-
-
-def _phase(f: int, kernel: int, pad: int, have: int, length: int) -> Phase:
-    first = (f + pad) % STRIDE
-    count = len(range(first, kernel, STRIDE))
-    shift = (f + pad - first) // STRIDE
-    return Phase(slice(first, None, STRIDE), count, count - 1 - shift, length + shift - have)
-
-
-def lower_by_phases(op: Op, node: ir.Node, axes: list[list[Phase]], swapped: NDArray[np.float32]) -> ir.Value:
-    """Return the lowered gradient; ``swapped [C, M/g, K…]`` are the weights for dy, not yet reversed."""
-    dy = operand(node, 0)
+    if any(min(phase.before, phase.after) < 0 for phase in used):
+        return None
     spatial = tuple(range(2, 2 + len(axes)))
     parts: list[ir.Value | None] = []
     for phases in product(*axes):
@@ -92,5 +68,26 @@ def lower_by_phases(op: Op, node: ir.Node, axes: list[list[Phase]], swapped: NDA
         index = (slice(None), slice(None), *(phase.taps for phase in phases))
         taps = np.ascontiguousarray(np.flip(swapped[index], axis=spatial))
         pads = [*(phase.before for phase in phases), *(phase.after for phase in phases)]
-        parts.append(op.Conv(dy, taps, pads=pads, group=attribute(node, "group")))
+        parts.append(op.Conv(dy, taps, pads=pads, group=group))
     return op.internal("Interleave", parts, like=node.outputs[0])
+
+
+def _worthwhile(swapped: NDArray[np.float32], group: int) -> bool:
+    """Tell whether engines have a fast kernel for the phases: depthwise, or dense to many channels."""
+    inputs, outputs = swapped.shape[:2]
+    depthwise = outputs == 1 and inputs == group
+    return depthwise or (group == 1 and inputs >= FEW_CHANNELS)
+
+
+def _phases(node: ir.Node, kernel: Sequence[int]) -> list[list[Phase]]:
+    """Return the phases of each axis."""
+    have, wanted = fixed_shape(operand(node, 0))[1:], fixed_shape(node.outputs[0])[1:]
+    each = zip(kernel, attribute(node, "pads"), have, wanted, strict=False)
+    return [[_phase(f, k, p, h, -(-n // STRIDE)) for f in range(STRIDE)] for k, p, h, n in each]
+
+
+def _phase(f: int, kernel: int, pad: int, have: int, length: int) -> Phase:
+    first = (f + pad) % STRIDE
+    count = len(range(first, kernel, STRIDE))
+    shift = (f + pad - first) // STRIDE
+    return Phase(slice(first, None, STRIDE), count, count - 1 - shift, length + shift - have)
