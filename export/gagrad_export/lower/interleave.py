@@ -1,12 +1,12 @@
-"""Tensors taken apart into the pixels of even and odd index along each spatial axis, and put together again.
+"""Tensors taken apart into the pixels of phase 0 … s − 1 along each spatial axis, and put together again.
 
-``Interleave(p₀, p₁, …)`` has element (2·m + f) of each axis from element m of part f; with two axes the parts
-are those of f = (0, 0), (0, 1), (1, 0), (1, 1). A part that is absent is zero. What exceeds the output is
-dropped. After: Concat along a new last axis, axis by axis, the last one first. Engines copy that fast, where
-DepthToSpace and a transposition over six axes are slow.
+``Interleave(p₀, p₁, …; strides)`` has element (s·m + f) of each axis from element m of part f; with strides
+(2, 2) the parts are those of f = (0, 0), (0, 1), (1, 0), (1, 1). A part that is absent is zero. What exceeds
+the output is dropped. After: Concat along a new last axis, axis by axis, the last one first. Engines copy
+that fast, where DepthToSpace and a transposition over six axes are slow.
 
-``Phase(x; f)`` is the part f of x. After: a depthwise Conv of stride 2 with one tap, which stays in the
-blocked layout of the convolutions around, where Slice with steps does not.
+``Phase(x; strides, phase)`` is the part f of x. After: a depthwise Conv of these strides with one tap, which
+stays in the blocked layout of the convolutions around, where Slice with steps does not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from gagrad_export.emit import attribute, fixed_shape, operand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     import onnx_ir as ir
 
@@ -27,26 +27,23 @@ if TYPE_CHECKING:
 
     Key = tuple[int, ...]
 
-STRIDE = 2
 
-
-def keys(rank: int) -> list[Key]:
-    """Return the phases over ``rank`` axes, in the order of Interleave's inputs."""
-    return list(product(range(STRIDE), repeat=rank))
+def keys(strides: Sequence[int]) -> list[Key]:
+    """Return the phases, in the order of Interleave's inputs."""
+    return list(product(*map(range, strides)))
 
 
 def lower_interleave(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered Interleave."""
-    size = fixed_shape(node.outputs[0])[1:]
-    rank = len(size)
-    parts: Mapping[Key, ir.Value | None] = dict(zip(keys(rank), node.inputs, strict=True))
-    for axis in reversed(range(rank)):
-        halves = {key: ((*key, 0), (*key, 1)) for key in keys(axis)}
-        parts = {key: _joined(op, parts[even], parts[odd], 2 + axis) for key, (even, odd) in halves.items()}
+    strides, size = attribute(node, "strides"), fixed_shape(node.outputs[0])[1:]
+    parts: dict[Key, ir.Value | None] = dict(zip(keys(strides), node.inputs, strict=True))
+    for axis in reversed(range(len(strides))):
+        finer = {key: [(*key, f) for f in range(strides[axis])] for key in keys(strides[:axis])}
+        parts = {key: _joined(op, [parts[one] for one in ones], 2 + axis) for key, ones in finer.items()}
     whole = parts[()]
     assert whole is not None  # noqa: S101 - some part is there
     have = fixed_shape(whole)[1:]
-    odd = [i for i in range(rank) if size[i] != have[i]]
+    odd = [i for i in range(len(size)) if size[i] != have[i]]
     if not odd:
         return whole
     return op.Slice(whole, [0] * len(odd), [size[i] for i in odd], [2 + i for i in odd])
@@ -54,21 +51,22 @@ def lower_interleave(op: Op, node: ir.Node) -> ir.Value:
 
 def lower_phase(op: Op, node: ir.Node) -> ir.Value:
     """Return the lowered Phase."""
-    x, key = operand(node, 0), attribute(node, "phase")
+    x, strides = operand(node, 0), attribute(node, "strides")
     channels, *size = fixed_shape(x)
-    tap = np.zeros([channels, 1, *[STRIDE] * len(size)], np.float32)
-    index = (slice(None), slice(None), *key)
+    tap = np.zeros([channels, 1, *strides], np.float32)
+    index = (slice(None), slice(None), *attribute(node, "phase"))
     tap[index] = 1
-    pads = [0] * len(size) + [length % STRIDE for length in size]
-    return op.Conv(x, op.constant(tap, like=x), pads=pads, strides=[STRIDE] * len(size), group=channels)
+    pads = [0] * len(size) + [-length % stride for length, stride in zip(size, strides, strict=True)]
+    return op.Conv(x, op.constant(tap, like=x), pads=pads, strides=strides, group=channels)
 
 
-def _joined(op: Op, even: ir.Value | None, odd: ir.Value | None, axis: int) -> ir.Value | None:
-    known = even if even is not None else odd
-    if known is None:
-        return None
-    zero = op.Mul(known, 0.0) if even is None or odd is None else None
-    both = [op.Unsqueeze(zero if part is None else part, [axis + 1]) for part in (even, odd)]
+def _joined(op: Op, phases: list[ir.Value | None], axis: int) -> ir.Value | None:
+    """Return the value whose element s·m + f along ``axis`` is element m of phase f."""
+    known = next((phase for phase in phases if phase is not None), None)
+    if known is None or len(phases) == 1:
+        return known
+    zero = op.Mul(known, 0.0) if None in phases else None
+    apart = [op.Unsqueeze(zero if phase is None else phase, [axis + 1]) for phase in phases]
     shape = fixed_shape(known)
-    shape[axis - 1] *= STRIDE
-    return op.Reshape(op.Concat(*both, axis=axis + 1), [0, *shape])
+    shape[axis - 1] *= len(phases)
+    return op.Reshape(op.Concat(*apart, axis=axis + 1), [0, *shape])

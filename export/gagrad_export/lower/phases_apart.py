@@ -20,13 +20,14 @@ from gagrad_export.emit import INTERNAL, attribute, operand, static_shape
 from gagrad_export.lower.interleave import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import onnx_ir as ir
 
     from gagrad_export.emit import Op
+    from gagrad_export.lower.interleave import Key
 
-    Parts = Sequence[ir.Value | None]
+    Parts = Mapping[Key, ir.Value | None]
 
 
 def keep_phases_apart(op: Op) -> None:
@@ -38,22 +39,24 @@ def keep_phases_apart(op: Op) -> None:
 
 
 def _move(op: Op, node: ir.Node) -> None:
-    steps = _worthwhile_steps(node.outputs[0])
+    steps = _worthwhile_steps(node)
     if not steps:
         return
-    parts, at = list(node.inputs), node.outputs[0]
+    strides, at = attribute(node, "strides"), node.outputs[0]
+    parts: Parts = dict(zip(keys(strides), node.inputs, strict=True))
     for step in steps:
-        parts = [_step(op, step, step.inputs.index(at), index, parts) for index in range(len(parts))]
+        parts = _behind(op, step, step.inputs.index(at), parts, strides)
         at = step.outputs[0]
-    moved = op.internal("Interleave", parts, like=at)
+    moved = op.internal("Interleave", list(parts.values()), like=at, strides=strides)
     at.replace_all_uses_with(moved)
     for left in [*reversed(steps), node]:
         op.graph.remove(left, safe=True)
 
 
-def _worthwhile_steps(value: ir.Value) -> list[ir.Node]:
-    """Return the operators behind ``value`` to do before Interleave; each alone reads the one before."""
+def _worthwhile_steps(node: ir.Node) -> list[ir.Node]:
+    """Return the operators to do before Interleave ``node``; each alone reads the one before."""
     steps: list[ir.Node] = []
+    strides, value = attribute(node, "strides"), node.outputs[0]
     worthwhile, fewest = 0, static_shape(value)[1] or 0
     while len(value.uses()) == 1 and not value.is_graph_output():
         (use,) = value.uses()
@@ -63,45 +66,48 @@ def _worthwhile_steps(value: ir.Value) -> list[ir.Node]:
         steps.append(step)
         (value,) = step.outputs
         channels = static_shape(value)[1] or 0
-        if (
-            step.op_type == "Add" and _is_interleave(operand(step, 1 - use.idx).producer())
-        ) or 2 * channels <= fewest:
+        merges = step.op_type == "Add" and _is_interleave(operand(step, 1 - use.idx).producer(), strides)
+        if merges or 2 * channels <= fewest:
             worthwhile, fewest = len(steps), channels
     return steps[:worthwhile]
 
 
-def _step(op: Op, step: ir.Node, at: int, index: int, parts: Parts) -> ir.Value | None:
-    """Return part ``index`` of the output of ``step``, whose input ``at`` has these parts."""
-    part = parts[index]
-    like = next(known for known in parts if known is not None)
+def _behind(op: Op, step: ir.Node, at: int, parts: Parts, strides: Sequence[int]) -> Parts:
+    """Return the parts of the output of ``step``, whose input ``at`` has ``parts``."""
     if step.op_type == "Conv":
-        return None if part is None else op.Conv(part, operand(step, 1))
-    other = _part(op, operand(step, 1 - at), index, like)
+        w = operand(step, 1)
+        return {key: None if part is None else op.Conv(part, w) for key, part in parts.items()}
+    like = next(part for part in parts.values() if part is not None)
+    others = _parts(op, operand(step, 1 - at), strides, like)
+    return {key: _both(op, step, part, others[key]) for key, part in parts.items()}
+
+
+def _both(op: Op, step: ir.Node, part: ir.Value | None, other: ir.Value | None) -> ir.Value | None:
+    """Do ``step`` with one part of each operand: zeros add nothing, and leave nothing of a product."""
     if part is None or other is None:
-        # A zero adds nothing, and leaves nothing of a product.
-        return (part if other is None else other) if step.op_type == "Add" else None
+        return (part or other) if step.op_type == "Add" else None
     if step.op_type == "Gate":
-        return op.internal("Gate", [part, other], like=part, **_attributes(step))
+        bounds = {name: attribute(step, name) for name in step.attributes}
+        return op.internal("Gate", [part, other], like=part, **bounds)
     return op.emit(step.op_type, [part, other], {})[0]
 
 
-def _part(op: Op, value: ir.Value, index: int, like: ir.Value) -> ir.Value | None:
-    """Return part ``index`` of ``value``; the value itself where it is the same for all pixels."""
-    rank = len(static_shape(like)) - 2
-    if _is_same_everywhere(value, rank):
-        return value
+def _parts(op: Op, value: ir.Value, strides: Sequence[int], like: ir.Value) -> Parts:
+    """Return the parts of ``value``; the value itself for each where it is the same for all pixels."""
     producer = value.producer()
-    if producer is not None and _is_interleave(producer):
-        return producer.inputs[index]
-    return op.internal("Phase", [value], like=like, phase=keys(rank)[index])
+    if _is_same_everywhere(value, len(strides)):
+        return dict.fromkeys(keys(strides), value)
+    if producer is not None and _is_interleave(producer, strides):
+        return dict(zip(keys(strides), producer.inputs, strict=True))
+    return {
+        key: op.internal("Phase", [value], like=like, strides=strides, phase=key) for key in keys(strides)
+    }
 
 
-def _attributes(node: ir.Node) -> dict[str, object]:
-    return {name: attribute(node, name) for name in node.attributes}
-
-
-def _is_interleave(node: ir.Node | None) -> bool:
-    return node is not None and node.domain == INTERNAL and node.op_type == "Interleave"
+def _is_interleave(node: ir.Node | None, strides: Sequence[int] | None = None) -> bool:
+    if node is None or node.domain != INTERNAL or node.op_type != "Interleave":
+        return False
+    return strides is None or attribute(node, "strides") == [*strides]
 
 
 def _is_pointwise_convolution(node: ir.Node, at: int) -> bool:
@@ -119,7 +125,9 @@ def _is_elementwise(node: ir.Node, at: int) -> bool:
     shape, rank = static_shape(value), len(static_shape(value)) - 2
     if other is value or static_shape(node.outputs[0])[1:] != shape[1:]:
         return False
-    return static_shape(other)[1:] == shape[1:] or _is_same_everywhere(other, rank)
+    if static_shape(other)[1:] == shape[1:]:
+        return True
+    return node.op_type == "Mul" and _is_same_everywhere(other, rank)
 
 
 def _is_same_everywhere(value: ir.Value, rank: int) -> bool:

@@ -1,6 +1,6 @@
 """The input gradient of a convolution of stride 2, as stride-1 convolutions for the even and the odd pixels.
 
-Before: ``ConvInputGradient(dy, w)`` with stride s = 2 and constant weights.
+Before: ``ConvInputGradient(dy, w)`` with strides s of 1 or 2 and constant weights.
 
 After, per axis: y[i] = Σₖ w[k]·x[s·i + k − p] gives dx[j] = Σₖ w[k]·dy[(j + p − k)/s] over the k that divide.
 For the pixels j = s·m + f of phase f these are k = k₀ + s·t with k₀ = (f + p) mod s, and with
@@ -24,7 +24,6 @@ import numpy as np
 
 from gagrad_export.emit import attribute, fixed_shape, operand
 from gagrad_export.lower.first_convolution import FEW_CHANNELS
-from gagrad_export.lower.interleave import STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +50,8 @@ def lower_by_phases(op: Op, node: ir.Node, swapped: NDArray[np.float32]) -> ir.V
     ``swapped [C, M/g, K…]`` are the weights for dy, not yet reversed. It needs stride 2 without dilation on
     every axis, and no phase that would read dy with negative padding.
     """
-    dy, group = operand(node, 0), attribute(node, "group")
-    plain = {*attribute(node, "strides")} == {STRIDE} and {*attribute(node, "dilations")} == {1}
+    dy, group, strides = operand(node, 0), attribute(node, "group"), attribute(node, "strides")
+    plain = {*strides} <= {1, 2} and {*attribute(node, "dilations")} == {1}
     if not plain or not _worthwhile(swapped, group):
         return None
     axes = _phases(node, swapped.shape[2:])
@@ -62,14 +61,14 @@ def lower_by_phases(op: Op, node: ir.Node, swapped: NDArray[np.float32]) -> ir.V
     spatial = tuple(range(2, 2 + len(axes)))
     parts: list[ir.Value | None] = []
     for phases in product(*axes):
-        if not all(phase.count for phase in phases):
-            parts.append(None)
-            continue
         index = (slice(None), slice(None), *(phase.taps for phase in phases))
         taps = np.ascontiguousarray(np.flip(swapped[index], axis=spatial))
+        if not taps.any():  # no weight reaches these pixels, or only zeros do
+            parts.append(None)
+            continue
         pads = [*(phase.before for phase in phases), *(phase.after for phase in phases)]
         parts.append(op.Conv(dy, taps, pads=pads, group=group))
-    return op.internal("Interleave", parts, like=node.outputs[0])
+    return op.internal("Interleave", parts, like=node.outputs[0], strides=strides)
 
 
 def _worthwhile(swapped: NDArray[np.float32], group: int) -> bool:
@@ -82,12 +81,12 @@ def _worthwhile(swapped: NDArray[np.float32], group: int) -> bool:
 def _phases(node: ir.Node, kernel: Sequence[int]) -> list[list[Phase]]:
     """Return the phases of each axis."""
     have, wanted = fixed_shape(operand(node, 0))[1:], fixed_shape(node.outputs[0])[1:]
-    each = zip(kernel, attribute(node, "pads"), have, wanted, strict=False)
-    return [[_phase(f, k, p, h, -(-n // STRIDE)) for f in range(STRIDE)] for k, p, h, n in each]
+    each = zip(kernel, attribute(node, "strides"), attribute(node, "pads"), have, wanted, strict=False)
+    return [[_phase(f, s, k, p, h, -(-n // s)) for f in range(s)] for k, s, p, h, n in each]
 
 
-def _phase(f: int, kernel: int, pad: int, have: int, length: int) -> Phase:
-    first = (f + pad) % STRIDE
-    count = len(range(first, kernel, STRIDE))
-    shift = (f + pad - first) // STRIDE
-    return Phase(slice(first, None, STRIDE), count, count - 1 - shift, length + shift - have)
+def _phase(f: int, stride: int, kernel: int, pad: int, have: int, length: int) -> Phase:
+    first = (f + pad) % stride
+    count = len(range(first, kernel, stride))
+    shift = (f + pad - first) // stride
+    return Phase(slice(first, None, stride), count, count - 1 - shift, length + shift - have)
