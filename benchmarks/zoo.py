@@ -24,7 +24,7 @@ LIMIT_S = 900
 SMOOTH, KINKED = 1e-4, 2e-3
 INTRODUCTION = """# Coverage
 
-{count} architectures of timm, one per family, random weights of seed 0, exported by torch.onnx (opset 20) and by
+{count} architectures of timm, one per family, random weights of seed 0 (those that start at zero redrawn), exported by torch.onnx (opset 20) and by
 gagrad-edge at their own input size. `gradient` is the relative error of the exported graph in ONNX Runtime against
 PyTorch's autograd in float64, ‖g − g₆₄‖₂ / ‖g₆₄‖₂, the median over three draws of noisy copies, for batches of 1 and 5;
 `PyTorch` is autograd's own error in float32 on the batches of 5. A pass is ≤ 1e-4, or ≤ 2e-3 (marked k) where the network has kinks and

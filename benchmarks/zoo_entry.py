@@ -52,12 +52,13 @@ def main() -> None:
 
 
 def _waken(module: torch.nn.Module) -> None:
-    """Redraw parameters that start at or near zero: heads, residual branches, layer scales, position biases.
+    """Redraw weights that start at or near zero: heads, residual branches, layer scales, position biases.
 
     With them as initialised whole branches have no gradient to compare, and some networks have none at all.
+    Biases stay: drawn at random they would outweigh what little these networks see of an image.
     """
-    for parameter in module.parameters():
-        if parameter.abs().max() < 1e-3:
+    for name, parameter in module.named_parameters():
+        if not name.endswith("bias") and parameter.abs().max() < 1e-3:
             parameter.normal_(std=0.05)
 
 
@@ -74,9 +75,11 @@ def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any
         errors = []
         for noise in noise_chunks(0, batch * DRAWS, batch, shape):
             copies = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
-            single = autograd(module, copies, cotangent).mean(0)
+            # Alone in a batch, an image can get a wrong gradient from torch itself (2.13; LeViT is one).
+            rows = copies if batch > 1 else np.concatenate([copies, copies])
+            single = autograd(module, rows, cotangent).mean(0)
             try:
-                expected = autograd(double, copies.astype(np.float64), cotangent).mean(0)
+                expected = autograd(double, rows.astype(np.float64), cotangent).mean(0)
             except RuntimeError:  # some models make float32 constants of their own
                 expected = single
             if batch == 5:
