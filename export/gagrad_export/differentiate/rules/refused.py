@@ -1,0 +1,14 @@
+"""Operators without a derivative that an exported graph could compute, each with the reason."""
+
+from __future__ import annotations
+
+from gagrad_export.differentiate.registry import refuse
+
+refuse("NonMaxSuppression", "Range", "Unique", why="how much it returns depends on the image")
+refuse("DFT", "STFT", why="engines have no kernel for it")
+refuse("Det", why="its gradient needs the inverse of a matrix, and engines have no kernel for that")
+refuse("MaxRoiPool", why="engines tell the maximum and not where it was; RoiAlign can be differentiated")
+refuse("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", why="the rounding depends on the image")
+refuse("ImageDecoder", why="it reads an encoded file; explain a model of decoded images")
+refuse("Optional", "OptionalGetElement", why="whether there is a value may depend on the image")
+refuse("TensorScatter", why="it updates the cache of a text generator")
