@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-@vjp("Einsum", since=12)
+@vjp("Einsum", since=12, limits="no label twice in a term")
 def einsum(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = Σ a·b·… over the labels that y lacks  ⟹  da = Σ dy·b·… over the labels that a lacks.
 
