@@ -82,6 +82,27 @@ MODELS = {
         s=weights(9, 4),
         places=[[3, 1, 0, 2, 5, 4, 7, 6]],
     ),
+    # Twice, along rows and columns, as an FFT of the plane.
+    "DFT": model(
+        """r = Unsqueeze (image, end) f = DFT (r, , rows) g = DFT (f, , columns)
+        h = Mul (g, filter) i = DFT <inverse = 1> (h, , columns) a = DFT <inverse = 1> (i, , rows)""",
+        size=(6, 5),
+        opset=20,
+        end=[4],
+        rows=-3,
+        columns=3,
+        filter=weights(6, 5, 1),
+    ),
+    "DFT-onesided": model(
+        "f = Tanh (image) r = Unsqueeze (f, end) a = DFT <onesided = 1, axis = 3> (r)", end=[4], size=(6, 5)
+    ),
+    "DFT-lengths": model(
+        "t = Tanh (image) r = Unsqueeze (t, end) f = DFT <axis = 2> (r, four) a = DFT <axis = 3> (f, nine)",
+        size=(6, 5),
+        end=[4],
+        four=4,
+        nine=9,
+    ),
     "CenterCropPad": model("f = Tanh (image) a = CenterCropPad <axes = [2, 3]> (f, to)", to=[11, 5]),
     "MeanVarianceNormalization": model("n = MeanVarianceNormalization (image) a = Tanh (n)"),
     "SplitToSequence": model(

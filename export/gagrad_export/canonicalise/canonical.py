@@ -14,6 +14,7 @@ from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.col2im import replace_col2im
 from gagrad_export.canonicalise.deform_conv import replace_deform_conv
+from gagrad_export.canonicalise.dft import replace_dft
 from gagrad_export.canonicalise.functions import expand_functions, has_functions
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
@@ -189,6 +190,7 @@ def _rewrite_operators(graph: ir.Graph) -> None:
     drop_neutral(graph)
     replace_col2im(graph)
     replace_deform_conv(graph)
+    replace_dft(graph)
     replace_max_unpool(graph)
     replace_roi_align(graph)
     unroll_recurrent(graph)

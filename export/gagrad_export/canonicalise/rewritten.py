@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gagrad_export.canonicalise import (
     col2im,
     deform_conv,
+    dft,
     functions,
     group_normalisation,
     max_unpool,
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _PASSES = (
-    *(col2im, deform_conv, functions, group_normalisation, max_unpool, quantisation, roi_align, sequences),
-    *(unroll_control_flow, unroll_recurrent),
+    *(col2im, deform_conv, dft, functions, group_normalisation, max_unpool, quantisation, roi_align),
+    *(sequences, unroll_control_flow, unroll_recurrent),
 )
 
 

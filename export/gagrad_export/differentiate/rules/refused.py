@@ -5,7 +5,7 @@ from __future__ import annotations
 from gagrad_export.differentiate.registry import refuse
 
 refuse("NonMaxSuppression", "Range", "Unique", why="how much it returns depends on the image")
-refuse("DFT", "STFT", why="TensorRT has no kernel for it")
+refuse("STFT", why="it is of sounds, and TensorRT has no kernel for it")
 refuse("Det", why="its gradient needs the inverse of a matrix, and engines have no kernel for that")
 refuse("MaxRoiPool", why="engines tell the maximum and not where it was; RoiAlign can be differentiated")
 refuse("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", why="the rounding depends on the image")
