@@ -20,7 +20,7 @@ from gagrad_export.canonicalise.group_normalisation import replace_group_normali
 from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
 from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
 from gagrad_export.canonicalise.max_unpool import replace_max_unpool
-from gagrad_export.canonicalise.neutral import drop_neutral
+from gagrad_export.canonicalise.neutral_element import drop_neutral
 from gagrad_export.canonicalise.opset import to_opset
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.canonicalise.emitted import not_rewritten, replace_each
+from gagrad_export.canonicalise.replacement import not_rewritten, replace_each
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:

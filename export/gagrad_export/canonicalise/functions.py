@@ -12,6 +12,8 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from gagrad_export.emit import type_proto
+
 OPERATORS = ("Attention", "CenterCropPad", "RotaryEmbedding")
 
 
@@ -35,11 +37,8 @@ def expand_functions(model: ir.Model) -> None:
 def _definition(node: ir.Node, opset: int, name: str) -> ir.Function:
     """Return ONNX's definition of ``node`` as a function of the graph's opset."""
     schema: Any = onnx.defs.get_schema(node.op_type, opset)  # onnx's stub lacks a method
-    if schema.has_function:
-        body = schema.get_function_with_opset_version(schema.since_version)
-    else:
-        types = [b"" if value is None else _type(value) for value in node.inputs]
-        body = schema.get_context_dependent_function(ir.serde.serialize_node(node).SerializeToString(), types)
+    types = [b"" if value is None else type_proto(value).SerializeToString() for value in node.inputs]
+    body = schema.get_context_dependent_function(ir.serde.serialize_node(node).SerializeToString(), types)
     proto = onnx.FunctionProto.FromString(body)
     proto.domain, proto.name = "gagrad.defined", name
     # The definition holds for later opsets, too, until the operator gets a new version.
@@ -50,12 +49,3 @@ def _definition(node: ir.Node, opset: int, name: str) -> ir.Function:
     del proto.output[:]
     proto.output.extend(outputs)
     return ir.serde.deserialize_function(proto)
-
-
-def _type(value: ir.Value) -> bytes:
-    proto = onnx.TypeProto()
-    assert value.type is not None  # noqa: S101 - asked for before
-    ir.serde.serialize_type_into(proto, from_=value.type)
-    if value.shape is not None:
-        ir.serde.serialize_shape_into(proto, from_=value.shape)
-    return bytes(proto.SerializeToString())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.canonicalise.batch.registry import shape_of
-from gagrad_export.canonicalise.emitted import not_rewritten, replace_each
+from gagrad_export.canonicalise.replacement import not_rewritten, replace_each
 from gagrad_export.differentiate.rules.activation import as_float
 from gagrad_export.emit import attribute, operand
 

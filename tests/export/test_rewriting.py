@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.canonicalise.rewritten import rewritten_operators
+from gagrad_export.canonicalise.rewriting import rewritten_operators
 from tests.export.source_check import check_rows, exported, model_of
 
 RNG = np.random.default_rng(0)
@@ -167,6 +168,31 @@ def test_an_attention_without_a_mask_has_no_trace_of_one() -> None:
     """ONNX defines it with a mask of zeros and a selection by what that mask hides."""
     operators = canonicalise(MODELS["Attention"]).operators
     assert operators == {"MatMul": 2, "Mul": 2, "Reshape": 6, "Softmax": 1, "Tanh": 1, "Transpose": 4}
+
+
+class Attention(torch.nn.Module):
+    """Patches that attend to each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 16, 4, 4)
+        self.projection = torch.nn.Linear(16, 48)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return ``[N, 16]`` scores."""
+        tokens = self.patches(image).flatten(2).transpose(1, 2)
+        q, k, v = self.projection(tokens).reshape(len(image), -1, 3, 4, 4).permute(2, 0, 3, 1, 4)
+        attended = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        return attended.mean(dim=2).flatten(1)
+
+
+def test_attention_as_torch_writes_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    images = (torch.zeros(1, 3, 16, 16),)
+    program = torch.onnx.export(Attention().eval(), images, dynamo=True, opset_version=23)
+    assert program is not None
+    assert "Attention" in {node.op_type for node in program.model_proto.graph.node}
+    exported(program.model_proto, tmp_path)
 
 
 def test_arithmetic_that_changes_nothing_is_dropped() -> None:
