@@ -205,7 +205,7 @@ def _infer(node: ir.Node, opset: int) -> None:
     for value in node.inputs:
         if value is None or value.name is None:
             continue
-        types[value.name] = _type_proto(value)
+        types[value.name] = type_proto(value)
         if value.const_value is not None and value.const_value.size <= 1024:
             data[value.name] = ir.serde.serialize_tensor(value.const_value)
     schema = onnx.defs.get_schema(node.op_type, opset, "")
@@ -219,7 +219,8 @@ def _infer(node: ir.Node, opset: int) -> None:
             output.shape = ir.serde.deserialize_type_proto_for_shape(inferred[output.name])
 
 
-def _type_proto(value: ir.Value) -> onnx.TypeProto:
+def type_proto(value: ir.Value) -> onnx.TypeProto:
+    """Return the type of ``value``, and its shape where it is known, as onnx's functions take them."""
     proto = onnx.TypeProto()
     assert value.type is not None, f"{value.name} has no type"  # noqa: S101
     ir.serde.serialize_type_into(proto, from_=value.type)

@@ -163,7 +163,6 @@ REFUSED = [
     (Free(_row("Slice", (2, 3), ints(0), ints(1), ints(0))), "axis 0 has no fixed size"),
     (Free(_row("Slice", (2, 3), ints(0), ints(1), ints(1), fed=(1,)), {}), "the bounds are computed"),
     (Free(_row("Concat", (2, 3), (2, 3), axis=0), BOTH), "more than one input has no fixed size"),
-    (Free(_row("Einsum", (3, 3), equation="ii->i"), {}), "a diagonal"),
     (Free(_row("Pad", (2, 3), ints(0, -1, 0, 0), mode="edge"), {}), "by \\(-1, 0\\) in mode 'edge'"),
     (Free(_row("Pad", (2, 3), ints(0, 1, 0, 0), fed=(1,)), {}), "the padding is computed"),
     (Free(_row("Unique", (6,)), {}), "has no differentiation rule"),

@@ -13,17 +13,24 @@ from onnxscript import optimizer
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.col2im import replace_col2im
+from gagrad_export.canonicalise.deform_conv import replace_deform_conv
+from gagrad_export.canonicalise.dft import replace_dft
+from gagrad_export.canonicalise.functions import expand_functions, has_functions
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
 from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
+from gagrad_export.canonicalise.max_unpool import replace_max_unpool
+from gagrad_export.canonicalise.neutral_element import drop_neutral
 from gagrad_export.canonicalise.opset import to_opset
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32
 from gagrad_export.canonicalise.quantisation import count_quantisers, refuse_other_integers
+from gagrad_export.canonicalise.roi_align import replace_roi_align
 from gagrad_export.canonicalise.rounding import settle_rounding
 from gagrad_export.canonicalise.row_gather import gather_within_rows
 from gagrad_export.canonicalise.row_index import leave_rows_out
 from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
+from gagrad_export.canonicalise.sequences import refuse_sequences, replace_sequences
 from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
 from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
@@ -112,8 +119,7 @@ def canonicalise(
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
     straight_through = count_quantisers(graph)
-    replace_col2im(graph)
-    unroll_recurrent(graph)
+    _rewrite_operators(graph)
     gather_within_rows(graph, source.batch)
     leave_rows_out(graph, source.batch)
     fuse_softmax(graph)
@@ -152,25 +158,42 @@ def canonicalise(
 
 
 def _fold_shapes(model: ir.Model) -> ir.Model:
-    """Fold whatever is computed from shapes, and the control flow that constants decide.
+    """Fold whatever is computed from shapes; write out functions, sequences and control flow.
 
     With a number for every dimension of the image that is all of it. A constant gives a shape that gives a
     constant, so this goes on until nothing changes.
     """
     while True:
+        if has_functions(model.graph):
+            model = infer(model, partly=True)
+            expand_functions(model)
+            forget(model.graph)
         for _ in range(_ROUNDS):
             folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
             forget(model.graph)
-            # What control flow gives has a shape only once it is unrolled.
-            model = infer(model, partly=has_control_flow(model.graph))
+            # What control flow and functions give has a shape only once enough is folded.
+            model = infer(model, partly=True)
             if not folded.modified:
                 break
         passes.RemoveUnusedNodesPass()(model)
-        if not has_control_flow(model.graph):
-            return infer(model)
-        unroll_control_flow(model)
+        if not replace_sequences(model.graph):
+            if not has_control_flow(model.graph):
+                refuse_sequences(model.graph)
+                return infer(model)
+            unroll_control_flow(model)
         forget(model.graph)
         model = infer(model, partly=True)
+
+
+def _rewrite_operators(graph: ir.Graph) -> None:
+    """Write operators that have no rule in terms of those that have one; shapes are known."""
+    drop_neutral(graph)
+    replace_col2im(graph)
+    replace_deform_conv(graph)
+    replace_dft(graph)
+    replace_max_unpool(graph)
+    replace_roi_align(graph)
+    unroll_recurrent(graph)
 
 
 def _simplify(model: ir.Model) -> ir.Model:

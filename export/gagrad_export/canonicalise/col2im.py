@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+OPERATORS = ("Col2Im",)
+
+
 def replace_col2im(graph: ir.Graph) -> None:
     """Rewrite every Col2Im whose shapes are known; the graph's values have shapes."""
-    for node in [node for node in graph if node.domain == "" and node.op_type == "Col2Im"]:
+    for node in [node for node in graph if node.domain == "" and node.op_type in OPERATORS]:
         image, block = constant_array(node.inputs[1]), constant_array(node.inputs[2])
         columns = static_shape(operand(node, 0))[1]
         if image is None or block is None or columns is None:

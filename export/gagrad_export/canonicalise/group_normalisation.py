@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+OPERATORS = ("GroupNormalization",)
+
+
 def replace_group_normalisation(graph: ir.Graph) -> None:
     """Rewrite every GroupNormalization in the graph."""
     per_channel = graph.opset_imports[""] >= 21
-    for node in [node for node in graph if node.domain == "" and node.op_type == "GroupNormalization"]:
+    for node in [node for node in graph if node.domain == "" and node.op_type in OPERATORS]:
         tape = ir.tape.Tape(graph)
         result = _instance_normalisation(tape, node, per_channel=per_channel)
         ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [node.outputs[0]], [result])

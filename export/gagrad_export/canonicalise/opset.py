@@ -40,6 +40,7 @@ def to_opset(model: ir.Model) -> ir.Model:
             )
     if before < 11:
         _keep_old_resize(model.graph)
+    _say_axes(model.graph)
     return model
 
 
@@ -51,3 +52,10 @@ def _keep_old_resize(graph: ir.Graph) -> None:
                 "coordinate_transformation_mode", "asymmetric"
             )
             node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "floor")
+
+
+def _say_axes(graph: ir.Graph) -> None:
+    """Write out a default that onnx's shape inference forgets: it goes by the operator's definition."""
+    for node in graph:
+        if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
+            node.attributes["axes"] = ir.AttrInt64s("axes", [0, 2, 3])

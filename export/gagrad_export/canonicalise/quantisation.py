@@ -51,7 +51,7 @@ class _Layout:
         return self.operands or range(2, len(node.inputs), 3)
 
 
-_ON_INTEGERS = {
+OPERATORS = {
     "QLinearConv": _Layout("Conv", (0, 3), 6, bias=8),
     "QLinearMatMul": _Layout("MatMul", (0, 3), 6),
     "QLinearAdd": _Layout("Add", (0, 3), 6),
@@ -83,8 +83,8 @@ def unfold_quantisation(graph: ir.Graph) -> None:
             scales[node.outputs[0]] = _scale(node, 1)
         elif node.op_type == "DequantizeLinear":
             _fold_weight(Site(graph, node, "float"))
-        elif node.op_type in _ON_INTEGERS:
-            layout = _ON_INTEGERS[node.op_type]
+        elif node.op_type in OPERATORS:
+            layout = OPERATORS[node.op_type]
             scales |= _on_floats(Site(graph, node, "float"), layout)
         elif node.op_type in _MOVING and node.inputs and node.inputs[0] in scales:
             scales |= _moved(Site(graph, node, "float"), scales[node.inputs[0]])

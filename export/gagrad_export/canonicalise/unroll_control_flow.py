@@ -28,7 +28,7 @@ MOST_NODES = 20_000
 
 def has_control_flow(graph: ir.Graph) -> bool:
     """Tell whether the graph has an If, a Loop or a Scan."""
-    return any(node.domain == "" and node.op_type in _UNROLLED for node in graph)
+    return any(node.domain == "" and node.op_type in OPERATORS for node in graph)
 
 
 def unroll_control_flow(model: ir.Model) -> None:
@@ -38,12 +38,12 @@ def unroll_control_flow(model: ir.Model) -> None:
     depend on constants that it makes. Raises UnsupportedOperatorError.
     """
     graph = model.graph
-    node = next(node for node in graph if node.domain == "" and node.op_type in _UNROLLED)
+    node = next(node for node in graph if node.domain == "" and node.op_type in OPERATORS)
     # Copies of the body share what is constant in it.
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.LiftSubgraphInitializersToMainGraphPass()(model)
     site = _Site(graph, node, "unrolled")
-    site.replace(_UNROLLED[node.op_type](site))
+    site.replace(OPERATORS[node.op_type](site))
 
 
 class _Site(Site):
@@ -165,4 +165,5 @@ def _elements(site: _Site, sequence: ir.Value, axis: int) -> list[ir.Value]:
     return [site.emit("Squeeze", [part, axes]) for part in parts]
 
 
-_UNROLLED = {"If": _if, "Loop": _loop, "Scan": _scan}
+LIMITS = "conditions and trip counts that constants decide"
+OPERATORS = {"If": _if, "Loop": _loop, "Scan": _scan}

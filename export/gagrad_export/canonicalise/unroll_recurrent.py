@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Step = Callable[[Op, Cell, ir.Value, State], State]
 
-_KINDS: dict[str, tuple[Step, int, list[str]]] = {
+OPERATORS: dict[str, tuple[Step, int, list[str]]] = {
     "LSTM": (lstm, 4, ["Sigmoid", "Tanh", "Tanh"]),
     "GRU": (gru, 3, ["Sigmoid", "Tanh"]),
     "RNN": (rnn, 1, ["Tanh"]),
 }
 """The step, the number of gates and the default activations."""
+
+LIMITS = "a fixed number of steps, up to 1000; constant weights"
 
 _MOST_STEPS = 1000
 """More would make a graph that no engine opens in reasonable time."""
@@ -54,7 +56,7 @@ def unroll_recurrent(graph: ir.Graph) -> bool:
     Types and shapes have to be known. New nodes lie in order, but their values' shapes are not yet passed
     on. Raises UnsupportedOperatorError.
     """
-    nodes = [node for node in graph if node.domain == "" and node.op_type in _KINDS]
+    nodes = [node for node in graph if node.domain == "" and node.op_type in OPERATORS]
     for node in nodes:
         _Unrolling(graph, node).replace()
     graph.sort()
@@ -68,7 +70,7 @@ class _Unrolling:
         # Names of outputs are unique, those of nodes need not be.
         self.op = Op(graph, next(f"{value.name}/unrolled" for value in node.outputs if value.name))
         self.node = node
-        self.step, self.gates, self.default_activations = _KINDS[node.op_type]
+        self.step, self.gates, self.default_activations = OPERATORS[node.op_type]
         if node.op_type == "GRU" and attribute(node, "linear_before_reset", 0):
             self.step = gru_linear_before_reset
         self.w, self.r = self._constant(1, "W"), self._constant(2, "R")

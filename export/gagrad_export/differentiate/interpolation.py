@@ -30,17 +30,23 @@ def resize_matrices(node: ir.Node) -> dict[int, Array]:
 
     Raises UnsupportedOperatorError where the sizes or the scales are not fixed.
     """
-    if attribute(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        raise _refused(node, "it crops (tf_crop_and_resize)", "crop with Slice in front of it instead")
     sizes, resized = static_shape(operand(node, 0)), static_shape(node.outputs[0])
+    scales, regions = _scales(node, sizes), _regions(node, len(sizes))
     matrices = {}
-    for axis, scale in _scales(node, sizes).items():
-        size, length = sizes[axis], resized[axis]
-        if size == length and (scale is None or math.isclose(scale, 1.0)):
+    for axis, scale in scales.items():
+        size, length, region = sizes[axis], resized[axis], regions.get(axis, (0.0, 1.0))
+        if size == length and (scale is None or math.isclose(scale, 1.0)) and region == (0.0, 1.0):
             continue
         if size is None or length is None:
             raise _refused(node, f"axis {axis} has no fixed size", "fix the model's input size with --size")
-        matrices[axis] = _matrix(node, size, length, length / size if scale is None else scale)
+        ratio = length / size if scale is None else scale
+        if not regions:
+            matrices[axis] = _matrix(node, size, _coordinates(node, size, length, ratio), ratio)
+            continue
+        x = _cropped_coordinates(node, size, length, *region)
+        matrices[axis] = _matrix(node, size, np.clip(x, 0, size - 1), ratio)
+        # There, the result is a constant, ``extrapolation_value``.
+        matrices[axis][(x < 0) | (x > size - 1)] = 0
     return matrices
 
 
@@ -99,10 +105,9 @@ def _scales(node: ir.Node, sizes: list[int | None]) -> dict[int, float | None]:
     return dict.fromkeys(axes, min(ratios) if policy == "not_larger" else max(ratios))
 
 
-def _matrix(node: ir.Node, size: int, resized: int, scale: float) -> Array:
-    """Return the matrix ``[resized, size]`` of one axis."""
+def _matrix(node: ir.Node, size: int, x: Array, scale: float) -> Array:
+    """Return the matrix ``[resized, size]`` of one axis, whose output elements lie at ``x``."""
     mode = attribute(node, "mode", "nearest")
-    x = _coordinates(node, size, resized, scale)
     if mode == "nearest":
         return np.eye(size)[np.clip(_nearest(node, x), 0, size - 1)]
     stretch = max(1.0, 1 / scale) if attribute(node, "antialias", 0) else 1.0
@@ -127,8 +132,7 @@ def _coordinates(node: ir.Node, size: int, resized: int, scale: float) -> Array:
     mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
     if mode == "align_corners":
         return np.arange(resized) * ((size - 1) / max(resized - 1, 1))
-    # Engines compute in float32: at a tie of "nearest" its last bit decides which pixel is read.
-    precision = np.dtype(np.float32 if attribute(node, "mode", "nearest") == "nearest" else np.float64)
+    precision = _precision(node)
     i, ratio = np.arange(resized).astype(precision), precision.type(scale)
     half = precision.type(0 if mode == "asymmetric" else 0.5)
     if mode == "pytorch_half_pixel" and resized == 1:
@@ -136,6 +140,33 @@ def _coordinates(node: ir.Node, size: int, resized: int, scale: float) -> Array:
     symmetric = mode == "half_pixel_symmetric"
     offset = precision.type(size / 2 * (1 - resized / (scale * size)) if symmetric else 0)
     x: Array = offset + (i + half) / ratio - half
+    return x
+
+
+def _precision(node: ir.Node) -> np.dtype[np.floating]:
+    """Return float32 where engines compute in it and its last bit decides which pixel "nearest" reads."""
+    return np.dtype(np.float32 if attribute(node, "mode", "nearest") == "nearest" else np.float64)
+
+
+def _regions(node: ir.Node, rank: int) -> dict[int, tuple[float, float]]:
+    """Return which part of each axis is taken, 0..1, where the operator crops; empty where it does not."""
+    if attribute(node, "coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
+        return {}
+    bounds = constant_array(node.inputs[1])
+    if bounds is None:
+        raise _refused(node, "its region is computed", "crop with GridSample or Slice instead")
+    axes = attribute(node, "axes", list(range(rank)))
+    starts, ends = bounds.reshape(2, -1).tolist()
+    return {axis % rank: (start, end) for axis, start, end in zip(axes, starts, ends, strict=True)}
+
+
+def _cropped_coordinates(node: ir.Node, size: int, resized: int, start: float, end: float) -> Array:
+    """Return where each output element lies in the input, from one end of the region to the other."""
+    precision = _precision(node)
+    first, last, i = precision.type(start), precision.type(end), np.arange(resized).astype(precision)
+    if resized == 1:
+        return np.array([(first + last) / 2 * (size - 1)], precision)
+    x: Array = first * (size - 1) + i * (last - first) * (size - 1) / (resized - 1)
     return x
 
 

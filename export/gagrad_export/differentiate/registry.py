@@ -31,10 +31,11 @@ RuleT = TypeVar("RuleT", bound=Rule)
 
 @dataclass(frozen=True)
 class Entry:
-    """A rule, and whether it takes a cotangent that still has to be broadcast to the output's shape."""
+    """A rule, whether it takes a cotangent not yet broadcast to the shape of the output, and its limits."""
 
     rule: Rule
     elementwise: bool
+    limits: str = ""
 
 
 class DuplicateRuleError(Exception):
@@ -43,24 +44,31 @@ class DuplicateRuleError(Exception):
 
 _rules: dict[tuple[str, str, int], Entry] = {}
 _zero: set[tuple[str, str]] = set()
+_refused: dict[tuple[str, str], str] = {}
 
 
 def vjp(
-    op_type: str, *, since: int | tuple[int, ...], domain: str = "", elementwise: bool = False
+    op_type: str,
+    *,
+    since: int | tuple[int, ...],
+    domain: str = "",
+    elementwise: bool = False,
+    limits: str = "",
 ) -> Callable[[RuleT], RuleT]:
     """Register the decorated rule for the operator's versions ``since``.
 
     ``elementwise`` rules multiply the cotangent with something of the output's shape, so that a cotangent
-    that is constant along an axis (size 1 there) needs no expansion before them.
+    that is constant along an axis (size 1 there) needs no expansion before them. ``limits`` says, for
+    docs/operators.md, what the rule refuses.
     """
     versions = (since,) if isinstance(since, int) else since
 
     def register(rule: RuleT) -> RuleT:
         for version in versions:
             key = (domain, op_type, version)
-            if key in _rules or key[:2] in _zero:
+            if key in _rules or key[:2] in _zero or key[:2] in _refused:
                 raise DuplicateRuleError(f"there is a rule for {key} already")
-            _rules[key] = Entry(rule, elementwise)
+            _rules[key] = Entry(rule, elementwise, limits)
         return rule
 
     return register
@@ -69,9 +77,15 @@ def vjp(
 def zero_derivative(*op_types: str, domain: str = "") -> None:
     """Declare operators whose derivative is zero wherever it exists (steps, comparisons, shapes)."""
     for op_type in op_types:
-        if (domain, op_type) in _zero or any(key[:2] == (domain, op_type) for key in _rules):
-            raise DuplicateRuleError(f"there is a rule for {op_type} already")
+        _require_unclaimed(domain, op_type)
         _zero.add((domain, op_type))
+
+
+def refuse(*op_types: str, why: str, domain: str = "") -> None:
+    """Say why there is no rule for operators: to the user whose model has one, and in docs/operators.md."""
+    for op_type in op_types:
+        _require_unclaimed(domain, op_type)
+        _refused[domain, op_type] = why
 
 
 def since_version(node: ir.Node, opset: int) -> int:
@@ -100,3 +114,14 @@ def registered_rules() -> dict[tuple[str, str, int], Entry]:
 def zero_operators() -> set[tuple[str, str]]:
     """Return the operators declared to have a zero derivative."""
     return set(_zero)
+
+
+def refused_operators() -> dict[tuple[str, str], str]:
+    """Return the operators that are refused, each with the reason."""
+    return dict(_refused)
+
+
+def _require_unclaimed(domain: str, op_type: str) -> None:
+    key = (domain, op_type)
+    if key in _zero or key in _refused or any(rule[:2] == key for rule in _rules):
+        raise DuplicateRuleError(f"there is a rule for {op_type} already")

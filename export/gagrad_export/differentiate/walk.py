@@ -14,6 +14,7 @@ from gagrad_export.differentiate import rules  # noqa: F401 - importing register
 from gagrad_export.differentiate.registry import (
     find_rule,
     has_zero_derivative,
+    refused_operators,
     registered_rules,
     since_version,
 )
@@ -120,10 +121,13 @@ def _no_rule(node: ir.Node, opset: int, detail: str = "") -> UnsupportedOperator
     version = since_version(node, opset)
     others = [key[2] for key in registered_rules() if key[:2] == (node.domain, node.op_type)]
     name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+    why = refused_operators().get((node.domain, node.op_type))
     return UnsupportedOperatorError(
         f"operator {name} (version {version or 'unknown'}) has no differentiation rule{detail}"
-        + (f"; there are rules for its versions {sorted(others)}" if others else ""),
+        + (f"; there are rules for its versions {sorted(others)}" if others else "")
+        + (f": {why}" if why else ""),
         where=f"node {node.name!r}",
-        hint="explain an output in front of it with --output-name NAME; or export the model with an opset "
-        "from 13 to 21; or add a rule, one short function (CONTRIBUTING.md shows how)",
+        hint="explain an output in front of it with --output-name NAME"
+        + ("; or export the model with an older opset" if others and version > max(others) else "")
+        + ("" if why else "; or add a rule, one short function (CONTRIBUTING.md shows how)"),
     )

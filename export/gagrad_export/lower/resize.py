@@ -1,17 +1,20 @@
-"""Resizing that compilers refuse: filtered against aliasing, or to sizes that keep the aspect ratio.
+"""Resizing that compilers refuse: filtered against aliasing, with the aspect ratio kept, or of a part.
 
 Before: ``Resize(x)`` with ``antialias``, ``keep_aspect_ratio_policy`` other than ``stretch`` or the
-coordinates ``half_pixel_symmetric``.
+coordinates ``half_pixel_symmetric`` or ``tf_crop_and_resize``.
 
-After: ``x`` multiplied along each axis with the constant matrix of its weights, W_h·x·W_wᵀ for an image.
+After: ``x`` multiplied along each axis with the constant matrix of its weights, W_h·x·W_wᵀ for an image. Rows
+of zeros stand for what a crop reads outside the image, where ``extrapolation_value`` is added.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
-from gagrad_export.emit import attribute, operand
+from gagrad_export.emit import attribute, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,13 +22,22 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
+_REFUSED = ("half_pixel_symmetric", "tf_crop_and_resize")
+
+
 def lower_resize(op: Op, node: ir.Node) -> ir.Value | None:
     """Return the resized value as matrix products; None where compilers accept the Resize."""
     accepted = (
         not attribute(node, "antialias", 0)
         and attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
-        and attribute(node, "coordinate_transformation_mode", "half_pixel") != "half_pixel_symmetric"
+        and attribute(node, "coordinate_transformation_mode", "half_pixel") not in _REFUSED
     )
     if accepted:
         return None
-    return apply_matrices(op, operand(node, 0), resize_matrices(node))
+    matrices = resize_matrices(node)
+    y = apply_matrices(op, operand(node, 0), matrices)
+    value = attribute(node, "extrapolation_value", 0.0)
+    inside = np.ones([1] * len(static_shape(y)))
+    for axis, matrix in matrices.items():
+        inside = inside * matrix.any(axis=1).reshape([-1 if i == axis else 1 for i in range(inside.ndim)])
+    return op.Add(y, value * (1 - inside)) if value and not inside.all() else y

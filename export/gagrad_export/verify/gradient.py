@@ -30,6 +30,9 @@ AUTOGRAD_TOLERANCE, SEGMENT_TOLERANCE = 1e-4, 2e-2
 KINK_TOLERANCE = 5e-2
 """On the worst error against autograd, where one flipped activation can show."""
 
+VANISHED = 1e-30
+"""A gradient smaller than this explains nothing, and its relative error says nothing."""
+
 _OWN_ERROR_LIMIT = 1e-2
 """What autograd's own float32 error may widen the tolerance to, at most."""
 
@@ -125,7 +128,7 @@ def against_segments(sessions: Sessions, point: Point, spec: InputSpec) -> Gradi
         difference = (ends[0] - ends[1]) / 2
         predicted = float(np.vdot(state.mean.astype(np.float64), step[0].astype(np.float64)))
         scale = _REACH * float(point.spread) * float(np.linalg.norm(state.mean))
-        mismatches.append(abs(difference - predicted) / max(scale, 1e-30))
+        mismatches.append(abs(difference - predicted) / max(scale, VANISHED))
     return GradientErrors(float(np.median(mismatches)), max(mismatches), SEGMENT_TOLERANCE)
 
 
@@ -138,4 +141,4 @@ def _score(sessions: Sessions, x: Array, cotangent: Array, spec: InputSpec) -> f
 
 def _relative(value: Array, expected: Array) -> float:
     norm = float(np.linalg.norm(expected))
-    return float(np.linalg.norm(value - expected)) / max(norm, 1e-30)
+    return float(np.linalg.norm(value - expected)) / max(norm, VANISHED)

@@ -20,6 +20,7 @@ from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.gradient import (
     NOISE_STD,
+    VANISHED,
     GradientErrors,
     Point,
     against_autograd,
@@ -74,6 +75,8 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
         forward <= allowed,
         f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
     )
+    state = _run_samples(sessions, point, method)
+    _require_gradient(state, target)
     if quantised:
         gradient = against_segments(twin_sessions(graphs, model, spec), point, spec)
     elif source.gradient is not None:
@@ -90,7 +93,7 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
         batch <= (QUANTISED_TOLERANCE if quantised else BATCH_TOLERANCE),
         f"rows of a batch differ from the same rows alone by {batch:.1e}",
     )
-    state = _run_samples(sessions, point, method)
+    sessions.close("accumulate")
     saliency = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     return Verified(
@@ -152,12 +155,23 @@ def _run_samples(sessions: Sessions, point: Point, method: MethodSpec) -> State:
     state = State.empty(point.image.shape[1:])
     for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
         state, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, state)
+    return state
+
+
+def _require_gradient(state: State, target: tuple[int, ...]) -> None:
+    """Refuse a gradient that is no number, or zero for every copy, which would agree with one of zeros."""
     _require(
         bool(np.isfinite(state.abs_sum).all()),
         "the gradient is not finite (NaN or infinity) on an ordinary image",
     )
-    sessions.close("accumulate")
-    return state
+    if float(state.abs_sum.max()) <= VANISHED:
+        raise VerificationError(
+            f"score {list(target)}, the highest on an ordinary image, has a gradient of zero on each of its "
+            f"{state.count} noisy copies: as far as gradients tell, it does not depend on the image",
+            hint="check that the weights were loaded (a last layer of zeros?), that --mean and --std are "
+            "those of the training (else all activations may be off), and that the output is a score: behind "
+            "ArgMax, a threshold or a limit, choose one in front of it with --output-name NAME",
+        )
 
 
 def _map(sessions: Sessions, state: State, method: MethodSpec) -> Array:

@@ -30,4 +30,8 @@ ROWS = [
     _einsum("...i,...i->...", (2, 1, 4), (2, 3, 4)),
     _einsum("ba...,...a->b...", (2, 3, 4), (1, 3)),
     _einsum("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)),
+    *(_einsum(equation, (3, 3)) for equation in ("ii->i", "ii", "ii->")),
+    _einsum("bii->bi", (2, 3, 3)),
+    _einsum("...iji,bj->...bi", (2, 3, 4, 3), (5, 4)),
+    _einsum("iii,i->i", (3, 3, 3), (3,)),
 ]

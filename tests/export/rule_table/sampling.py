@@ -35,6 +35,7 @@ def _sampled(mode: str, padding: str, align: int) -> Row:
 
 _NO_REGION = np.array([], np.float32)
 """The region of interest, which opset 11 demands even where it has no meaning."""
+_CROP = {"coordinate_transformation_mode": "tf_crop_and_resize", "axes": [2, 3], "extrapolation_value": 3.0}
 _POINTS = np.random.default_rng(3).uniform(-1.2, 1.2, (2, 4, 3, 2))
 _COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
@@ -71,6 +72,13 @@ ROWS = [
         _sized("linear", (7, 9), axes=[2, 3], keep_aspect_ratio_policy=p)
         for p in ("not_larger", "not_smaller")
     ),
+    # No axis keeps its length: ONNX Runtime would then not crop it.
+    *(
+        linear("Resize", (_SMALL, np.array(region, np.float32), None, ints(7, 3)), {"mode": mode, **_CROP})
+        for mode in ("nearest", "linear", "cubic")
+        for region in ((0.2, 0.1, 0.9, 1.2), (0.9, 0.0, 0.3, 0.8))
+    ),
+    linear("Resize", (_SMALL, np.array([0, 1], np.float32), None, ints(1)), {**_CROP, "axes": [2]}),
     Row("Resize", ((2, 3, 6), None, np.array([1, 1, 2], np.float32)), {"mode": "nearest"}),
     Row("Resize", ((1, 2, 3, 4, 3), None, np.array([1, 1, 2, 1.5, 2], np.float32)), {"mode": "linear"}),
     *(

@@ -14,6 +14,9 @@ ROWS = [
     Row("Where", (_MASK, IMAGE, np.array(-1.5))),
     Row("Where", (_MASK, np.array(-1.5), IMAGE)),
     Row("Where", (_MASK[:, :1], (2, 1, 6, 7), (1, 3, 1, 1))),
+    Row("OneHot", (np.array([[1, 2]]), np.array(3), (2,))),
+    # An index outside the depth, 7, is hot nowhere.
+    *(Row("OneHot", (np.array([2, 0, -1, 7]), np.array(4), (2,)), {"axis": axis}) for axis in (-1, 0)),
     *(
         row
         for name in ("Max", "Min")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 
 from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of, spread_others
 from gagrad_export.emit import attribute, constant_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import onnx_ir as ir
 
     from gagrad_export.canonicalise.batch.free import Batch
     from gagrad_export.canonicalise.batch.place import Place
@@ -55,6 +54,16 @@ def slice_(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
     starts[index], ends[index] = 0, np.iinfo(np.int64).max
     node.replace_input_with(1, batch.op.constant(starts.tolist()))
     node.replace_input_with(2, batch.op.constant(ends.tolist()))
+    return [place]
+
+
+@carries("MeanVarianceNormalization")
+def standardised(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
+    """Take the mean of each row alone where the batch is among its axes (the default) and is one row."""
+    place, axes = placed[0], list(attribute(node, "axes"))
+    if place is None or (place.axis in axes and shape_of(node.inputs[0])[place.axis] > 1):
+        return None
+    node.attributes["axes"] = ir.AttrInt64s("axes", [axis for axis in axes if axis != place.axis])
     return [place]
 
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from gagrad_export.canonicalise.batch.place import places
 from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of
-from gagrad_export.emit import attribute
+from gagrad_export.emit import attribute, constant_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,8 @@ def resize(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
         extents = np.array(shape, np.float32)
         scales = np.array(target, np.float32) / extents
         below = np.floor(scales * extents) < target
+        if attribute(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+            return [place] if _crop_other_axes(batch, node, place, target) else None
         stretched = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
         if stretched and (attribute(node, "mode", "nearest") != "nearest" or not below.any()):
             scales[below] = np.nextafter(scales[below], np.float32(np.inf))
@@ -95,3 +97,15 @@ def resize(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
         node.attributes["axes"] = ir.AttrInt64s("axes", axes)
         node.replace_input_with(3, batch.op.constant([target[axis] for axis in axes]))
     return [place]
+
+
+def _crop_other_axes(batch: Batch, node: ir.Node, place: Place, target: list[int]) -> bool:
+    """Let a Resize that crops name its axes, without the batch's; tell whether its region is a constant."""
+    region = constant_array(node.inputs[1])
+    if region is None:
+        return False
+    axes = [axis for axis in range(len(target)) if axis != place.axis]
+    node.attributes["axes"] = ir.AttrInt64s("axes", axes)
+    node.replace_input_with(1, batch.op.constant(region.reshape(2, -1)[:, axes].ravel()))
+    node.replace_input_with(3, batch.op.constant([target[axis] for axis in axes]))
+    return True

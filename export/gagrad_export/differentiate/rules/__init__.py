@@ -16,6 +16,7 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     quantisation,
     rearrangement,
     reduction,
+    refused,
     reshaping,
     resizing,
     sampling,

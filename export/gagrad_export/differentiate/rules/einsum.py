@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
-from gagrad_edge.errors import UnsupportedOperatorError
+import numpy as np
+
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import attribute, operand, static_shape
+from gagrad_export.emit import attribute, fixed_shape, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 def einsum(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = Σ a·b·… over the labels that y lacks  ⟹  da = Σ dy·b·… over the labels that a lacks.
 
-    A label that only a has was summed away: da is constant along it.
+    A label that only a has was summed away: da is constant along it. Where a has one twice, the second gets a
+    name of its own, and an identity matrix as another operand equates the two.
     """
-    result, *terms = _terms(node, [dy, *(operand(node, i) for i in range(len(node.inputs)))])
+    result, *terms = _terms(op, node, [dy, *(operand(node, i) for i in range(len(node.inputs)))])
     parts = []
-    for term in terms:
+    for term in terms[: len(node.inputs)]:
         factors = [result, *(other for other in terms if other is not term)]
         have = {label for factor in factors for label in factor.labels}
         kept = "".join(label for label in term.labels if label in have)
@@ -53,10 +55,10 @@ class _Term:
         return op.Squeeze(self.operand, broadcast) if broadcast else self.operand
 
 
-def _terms(node: ir.Node, values: list[ir.Value]) -> list[_Term]:
+def _terms(op: Op, node: ir.Node, values: list[ir.Value]) -> list[_Term]:
     """Return the output and the operands of an Einsum, with the ellipsis and the implied output spelled out.
 
-    ``values`` are the cotangent and the operands.
+    ``values`` are the cotangent and the operands. Behind them come the identities of diagonals.
     """
     left, arrow, right = attribute(node, "equation").replace(" ", "").partition("->")
     counts = Counter(left.replace(",", "").replace(".", ""))
@@ -68,18 +70,29 @@ def _terms(node: ir.Node, values: list[ir.Value]) -> list[_Term]:
         len(static_shape(value)) - len(text.replace("...", ""))
         for value, text in zip(values, texts, strict=True)
     )
-    letters = "".join(label for label in ascii_letters if label not in counts)[:hidden]
-    spelled = [text.replace("...", letters) for text in texts]
-    if any(len(set(labels)) < len(labels) for labels in spelled):
-        raise UnsupportedOperatorError(
-            f"operator Einsum has no differentiation rule for a diagonal: {attribute(node, 'equation')!r}",
-            where=f"node {node.name!r}",
-            hint="write the diagonal as a product with an identity matrix",
-        )
+    free = [label for label in ascii_letters if label not in counts]
+    spelled = [text.replace("...", "".join(free[:hidden])) for text in texts]
+    values, spelled = _without_diagonals(op, values, spelled, free[hidden:])
     return [
         _Term(value, _without_broadcast(value, labels, values, spelled))
         for value, labels in zip(values, spelled, strict=True)
     ]
+
+
+def _without_diagonals(
+    op: Op, values: list[ir.Value], spelled: list[str], free: list[str]
+) -> tuple[list[ir.Value], list[str]]:
+    """Give a label that a term has twice another name there, and add the identity that equates the two."""
+    values, spelled, free = list(values), list(spelled), list(free)
+    for index, labels in enumerate(spelled):
+        for axis, label in enumerate(labels):
+            if label in labels[:axis]:
+                other = free.pop(0)
+                spelled[index] = f"{spelled[index][:axis]}{other}{spelled[index][axis + 1 :]}"
+                (size,) = fixed_shape(values[index])[axis - 1 : axis]
+                values.append(op.constant(np.eye(size), like=values[index]))
+                spelled.append(label + other)
+    return values, spelled
 
 
 def _without_broadcast(value: ir.Value, labels: str, values: list[ir.Value], spelled: list[str]) -> str:

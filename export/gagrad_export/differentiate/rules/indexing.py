@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-@vjp("Slice", since=(10, 11, 13))
+@vjp("Slice", since=(10, 11, 13), limits="constant bounds")
 def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = a range of x along some axes  ⟹  dx = dy with zeros put back where x was left out."""
     shape = static_shape(operand(node, 0))
@@ -43,7 +43,7 @@ def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [put_back_range(op, dy, taken)]
 
 
-@vjp("Gather", since=(1, 11, 13))
+@vjp("Gather", since=(1, 11, 13), limits="computed indices: up to 2²⁴ pairs of index and element")
 def gather(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = x[…, indices, …] along an axis  ⟹  dx = dy put back, summed where an element was taken twice."""
     x, indices = operand(node, 0), operand(node, 1)
@@ -59,7 +59,7 @@ def gather(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [multiply_along(op, one_hot(op, node, op.Reshape(indices, [-1]), size, dy), dy, axis)]
 
 
-@vjp("GatherElements", since=(11, 13))
+@vjp("GatherElements", since=(11, 13), limits="computed indices: up to 2²⁴ pairs of index and element")
 def gather_elements(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y[…, k, …] = x[…, indices[…, k, …], …]  ⟹  dx = dy put back within each line along the axis."""
     x, indices = operand(node, 0), operand(node, 1)
@@ -73,7 +73,7 @@ def gather_elements(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [put_back_in_lines(op, node, dy, indices, axis)]
 
 
-@vjp("GatherND", since=(11, 12, 13))
+@vjp("GatherND", since=(11, 12, 13), limits="computed indices: up to 2²⁴ pairs of index and element")
 def gather_nd(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y[b, k] = x[b, indices[b, k]], an index being one number per axis  ⟹  dx = dy put back.
 
@@ -99,14 +99,14 @@ def gather_nd(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [op.reshape_like(op.MatMul(hot, reshape(op, dy, [*lines, rest], kept=batch)), x)]
 
 
-@vjp("TopK", since=(10, 11, 24))
+@vjp("TopK", since=(10, 11, 24), limits="computed indices: up to 2²⁴ pairs of index and element")
 def top_k(op: Op, node: ir.Node, dy: ir.Value, dindices: ir.Value | None = None) -> list[ir.Value]:
     """y, indices = the k largest of x along an axis  ⟹  dx = dy put back at the indices."""
     axis = attribute(node, "axis", -1) % len(static_shape(dy))
     return [put_back_in_lines(op, node, dy, node.outputs[1], axis)]
 
 
-@vjp("Compress", since=(9, 11))
+@vjp("Compress", since=(9, 11), limits="a constant condition")
 def compress(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = the elements of x where a condition holds  ⟹  dx = dy there and 0 elsewhere."""
     x, condition = operand(node, 0), constant_array(node.inputs[1])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-@vjp("BatchNormalization", since=(9, 14, 15), elementwise=True)
+@vjp("BatchNormalization", since=(9, 14, 15), elementwise=True, limits="not in training mode")
 def batch_normalization(op: Op, node: ir.Node, dy: ir.Value, *running: ir.Value | None) -> list[ir.Value]:
     """y = γ·(x − μ)/√(σ² + ε) + β with fixed μ, σ²  ⟹  dx = dy·γ/√(σ² + ε)."""
     if attribute(node, "training_mode", 0):
@@ -42,7 +42,7 @@ def batch_normalization(op: Op, node: ir.Node, dy: ir.Value, *running: ir.Value 
     return [op.Mul(dy, _per_channel(op, scale, node))]
 
 
-@vjp("LayerNormalization", since=17)
+@vjp("LayerNormalization", since=17, limits="its mean and inverse deviation must not be used")
 def layer_normalization(op: Op, node: ir.Node, dy: ir.Value, *statistics: ir.Value | None) -> list[ir.Value]:
     """y = γ·(x − μ)/√(σ² + ε) + β, μ and σ² over the last axes  ⟹  see ``_standardisation`` with γ·dy."""
     if any(statistics):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-@vjp("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25))
+@vjp("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), limits="constant pads")
 def pad(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = x with a border  ⟹  dx = dy without it, and the border's dy added where its elements came from."""
     mode, shape = attribute(node, "mode", "constant"), static_shape(operand(node, 0))

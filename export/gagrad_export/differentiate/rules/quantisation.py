@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _VERSIONS = (10, 13, 19, 21, 23, 24, 25)
 
 
-@vjp("QuantizeLinear", since=_VERSIONS, elementwise=True)
+@vjp("QuantizeLinear", since=_VERSIONS, elementwise=True, limits="in pairs of one constant scale")
 def quantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """q = clip(round(x/s) + z, min, max)  ⟹  dx = dq·[(min − z)·s ≤ x ≤ (max − z)·s], as if not rounded.
 
@@ -36,7 +36,7 @@ def quantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     return op.Mul(dy, as_float(op, op.And(above, below), x))
 
 
-@vjp("DequantizeLinear", since=_VERSIONS, elementwise=True)
+@vjp("DequantizeLinear", since=_VERSIONS, elementwise=True, limits="in pairs of one constant scale")
 def dequantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = (q − z)·s  ⟹  dq = dy: the cotangent of the number that q stands for."""
     return dy

@@ -42,7 +42,7 @@ def expand(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [dy]
 
 
-@vjp("Tile", since=(6, 13))
+@vjp("Tile", since=(6, 13), limits="constant repetitions")
 def tile(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = x repeated along each axis  ⟹  dx = Σ of dy over the repetitions.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-@vjp("Resize", since=(11, 13, 18, 19))
+@vjp("Resize", since=(11, 13, 18, 19), limits="constant sizes")
 def resize(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = W₁ ⊗ W₂ ⊗ … x, a matrix per axis  ⟹  dx = W₁ᵀ ⊗ W₂ᵀ ⊗ … dy.
 

@@ -30,7 +30,7 @@ def affine_grid(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     return [op.MatMul(op.Transpose(rows, perm=[0, 2, 1]), points)]
 
 
-@vjp("GridSample", since=(16, 20, 22))
+@vjp("GridSample", since=(16, 20, 22), limits="two spatial axes, up to 2²⁶ elements between")
 def grid_sample(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y[c, o] = Σ_hw v[o, h]·u[o, w]·x[c, h, w]  ⟹  dx[c, h, w] = Σ_o dy[c, o]·v[o, h]·u[o, w].
 

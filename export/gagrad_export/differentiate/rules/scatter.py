@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-@vjp("ScatterElements", since=(11, 13, 16, 18))
+@vjp("ScatterElements", since=(11, 13, 16, 18), limits="reduction mul: constant indices, each once")
 def scatter_elements(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
     """y = data, in which y[…, indices[…, k, …], …] is updated by updates[…, k, …]  ⟹  see ``_scatter``."""
     indices, axis = operand(node, 1), attribute(node, "axis", 0)
@@ -38,7 +38,7 @@ def scatter_elements(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | Non
     return _scatter(op, node, dy, read, write)
 
 
-@vjp("ScatterND", since=(11, 13, 16, 18))
+@vjp("ScatterND", since=(11, 13, 16, 18), limits="reduction mul: constant indices, each once")
 def scatter_nd(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
     """y = data, in which y[indices[k]] is updated by updates[k]  ⟹  see ``_scatter``."""
     indices = operand(node, 1)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import operand
+from gagrad_export.emit import attribute, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -25,6 +27,16 @@ def where(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
     """y = a where c, b elsewhere  ⟹  da = dy·[c], db = dy − da."""
     da = op.Mul(dy, as_float(op, operand(node, 0), dy))
     return [None, da, op.Sub(dy, da)]
+
+
+@vjp("OneHot", since=11)
+def one_hot(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
+    """y = on where hot, off elsewhere, values = [off, on]  ⟹  dvalues = [Σ dy − Σ dy·[hot], Σ dy·[hot]]."""
+    mask = op.constant(np.array([0.0, 1.0]), like=dy)
+    hot = op.OneHot(node.inputs[0], node.inputs[1], mask, axis=attribute(node, "axis", -1))
+    on = op.ReduceSum(op.Mul(dy, hot), keepdims=0)
+    off = op.Sub(op.ReduceSum(dy, keepdims=0), on)
+    return [None, None, op.Concat(op.Unsqueeze(off, [0]), op.Unsqueeze(on, [0]), axis=0)]
 
 
 @vjp("Max", since=(8, 12, 13))

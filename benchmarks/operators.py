@@ -1,0 +1,167 @@
+"""Every ONNX operator and what becomes of it, from the tables that the exporter itself works with.
+
+python -m benchmarks.operators        (seconds; writes docs/operators.md)
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+import onnx
+
+from benchmarks.table import markdown, publish
+from gagrad_export import lower
+from gagrad_export.canonicalise.opset import OPSET
+from gagrad_export.canonicalise.rewriting import rewritten_operators
+from gagrad_export.differentiate import gradients  # noqa: F401 - registers the rules
+from gagrad_export.differentiate.registry import refused_operators, registered_rules, zero_operators
+from gagrad_export.differentiate.rules import quantisation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gagrad_export.differentiate.registry import Entry
+
+NEWEST = 25
+INTRODUCTION = """# Operators
+
+Every operator of ONNX's default domain up to opset {newest}, and ONNX Runtime's that we handle: {counts}.
+
+| status | the operator |
+|---|---|
+| rule | has a derivative, written as ordinary operators; the formula is that of the rule |
+| straight-through | rounds, and the gradient passes as if it did not |
+| zero | has a derivative of zero wherever it has one, so no gradient passes |
+| rewritten | does not reach differentiation: others are written in its place, and those are differentiated |
+| not differentiable | takes or gives no real numbers: integers, truth values, text |
+| refused | is in the way of a gradient; the export names it and says why |
+
+Versions are those of the operator's definition. Models below opset {opset} are converted to it first; versions that
+only they have are in parentheses. A rule holds for the versions that it lists and no others.
+
+Made by `python -m benchmarks.operators`.
+
+"""
+LOWERED = """
+## Lowered
+Before a graph is written, these become operators that compilers take and engines run fast, in the model as in its
+gradient. Those of the domain `gagrad` are our own, and are all gone then.
+
+"""
+
+
+def main() -> None:
+    """Publish the page."""
+    publish("operators", page())
+
+
+def page() -> str:
+    """Return docs/operators.md."""
+    rows = [
+        (f"`{name}`", _written(*versions), *_status(name, versions))
+        for name, versions in _operators().items()
+    ]
+    counts = ", ".join(f"{count} {status}" for status, count in Counter(row[2] for row in rows).most_common())
+    text = INTRODUCTION.format(newest=NEWEST, opset=OPSET, counts=counts)
+    text += markdown(("operator", "versions", "status", "how, or why not", "limits"), rows)
+    return text + LOWERED + markdown(("operator", "how"), _lowered())
+
+
+def _lowered() -> list[tuple[str, str]]:
+    """Return the operators that are lowered, each with the first sentence of the module that does it."""
+    return [
+        (
+            f"`{f'{domain}.' if domain else ''}{name}`",
+            _first_sentence(sys.modules[how.__module__].__doc__ or ""),
+        )
+        for (domain, name), how in lower._LOWERINGS.items()
+    ]
+
+
+def _operators() -> dict[str, tuple[list[int], list[int]]]:
+    """Return, by name, the versions in models from OPSET to NEWEST and those in older models alone."""
+    versions = defaultdict(set)
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain == "" and schema.since_version <= NEWEST:
+            versions[schema.name].add(schema.since_version)
+    current = {
+        name: {
+            onnx.defs.get_schema(name, opset).since_version
+            for opset in range(max(OPSET, min(found)), NEWEST + 1)
+            if not onnx.defs.get_schema(name, opset).deprecated
+        }
+        for name, found in versions.items()
+    }
+    foreign = {f"com.microsoft.{name}": ([1], []) for name in rewritten_operators() if name not in versions}
+    return {
+        **{
+            name: (sorted(current[name]), sorted(versions[name] - current[name])) for name in sorted(versions)
+        },
+        **foreign,
+    }
+
+
+def _status(name: str, versions: tuple[list[int], list[int]]) -> tuple[str, str, str]:
+    """Return the status of an operator, how or why, and where that ends."""
+    key = ("", name)
+    rules = {rule[2]: entry for rule, entry in registered_rules().items() if rule[:2] == key}
+    rewritten, refused = rewritten_operators(), refused_operators()
+    if rules:
+        status, how, limits = _rule(rules, versions[0])
+    elif (found := name.removeprefix("com.microsoft.")) in rewritten:
+        module = rewritten[found]
+        status, how, limits = (
+            "rewritten",
+            _first_sentence(module.__doc__ or ""),
+            getattr(module, "LIMITS", ""),
+        )
+    elif key in refused:
+        status, how, limits = "refused", refused[key], ""
+    elif not versions[0]:
+        status, how, limits = "rewritten", f"By the conversion to opset {OPSET}", ""
+    elif key in zero_operators() or not onnx.defs.get_schema(name, NEWEST).inputs:
+        status, how, limits = "zero", "", ""
+    else:
+        schema = onnx.defs.get_schema(name, NEWEST)
+        if _takes_reals(schema.inputs) and _takes_reals(schema.outputs):
+            raise KeyError(f"{name} has neither a rule, nor a reason why not in rules/refused.py")
+        status, how, limits = "not differentiable", "", ""
+    return status, _escaped(how), limits
+
+
+def _rule(rules: dict[int, Entry], versions: list[int]) -> tuple[str, str, str]:
+    entry = rules[max(rules)]
+    status = "straight-through" if entry.rule.__module__ == quantisation.__name__ else "rule"
+    missing = [version for version in versions if version not in rules]
+    limits = [entry.limits] if entry.limits else []
+    limits += [f"not version {_listed(missing)}"] if missing else []
+    return status, _first_sentence(entry.rule.__doc__ or ""), "; ".join(limits)
+
+
+def _takes_reals(parameters: Sequence[onnx.defs.OpSchema.FormalParameter]) -> bool:
+    return any("float" in kind or "double" in kind for parameter in parameters for kind in parameter.types)
+
+
+def _first_sentence(docstring: str) -> str:
+    """Return the first paragraph of a docstring up to the end of its first sentence."""
+    paragraph = " ".join(docstring.split("\n\n", maxsplit=1)[0].split())
+    return re.split(r"[.;] (?=[A-Z])", paragraph)[0].rstrip(".")
+
+
+def _written(current: Iterable[int], older: Iterable[int]) -> str:
+    return " ".join(filter(None, (_listed(current), f"({_listed(older)})" if older else "")))
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("``", "`").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    main()
