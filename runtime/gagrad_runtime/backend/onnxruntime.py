@@ -42,6 +42,9 @@ class OnnxRuntimeBackend(Backend):
         """Open a session over ``data``."""
         options = self._ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
+        # next while the arena keeps the first copy: twice the peak, and no faster (docs/performance.md).
+        options.enable_mem_pattern = False
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         try:
