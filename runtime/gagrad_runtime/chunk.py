@@ -89,7 +89,7 @@ class ChunkSize:
         return rungs
 
     def _measure(self, trial: Callable[[int], object]) -> list[Rung]:
-        """Climb the ladder while memory lasts and one of the last two sizes was the fastest."""
+        """Climb the ladder while memory lasts and it pays; from 1 to 2 it may not yet."""
         rungs: list[Rung] = []
         for chunk in LADDER:
             memory = self._backend.memory()
@@ -104,7 +104,7 @@ class ChunkSize:
                 break
             after = self._backend.memory() or memory
             rungs.append(Rung(chunk, seconds, max(0, after.used - self._start.used)))
-            if min(rungs, key=lambda rung: rung.seconds) not in rungs[-2:]:
+            if chunk > 2 and AS_FAST * seconds > min(rung.seconds for rung in rungs[:-1]):
                 break
         return rungs
 

@@ -77,10 +77,15 @@ def test_no_more_than_the_samples(choose: Callable[..., int]) -> None:
     assert choose(Machine(LARGE_IS_FAST), samples=9) == 5
 
 
-def test_the_ladder_ends_when_two_sizes_gained_nothing(choose: Callable[..., int]) -> None:
-    machine = Machine(SMALL_IS_FAST)
-    assert choose(machine) == 1
-    assert machine.runs == [1, 1, 2, 2, 5, 5]
+@pytest.mark.parametrize(
+    ("seconds", "best", "tried"), [(SMALL_IS_FAST, 1, (1, 2, 5)), (FLAT, 5, (1, 2, 5, 10))]
+)
+def test_the_ladder_ends_when_it_does_not_pay(
+    choose: Callable[..., int], seconds: dict[int, float], best: int, tried: tuple[int, ...]
+) -> None:
+    machine = Machine(seconds)
+    assert choose(machine) == best
+    assert machine.runs == [size for size in tried for _ in range(2)]
 
 
 def test_measured_once_for_a_bundle_and_a_setup(choose: Callable[..., int]) -> None:
