@@ -86,8 +86,8 @@ class Explainer:
 
         ``frame`` is a path, or an array [H, W] or [H, W, 3] (RGB), uint8 or uint16. ``target`` is a class
         name or an index, by default what the model predicts; with ``against``, "why this and not that".
-        ``chunk`` copies are computed at a time, by default as many as are fast on this device and fit in
-        memory (``gagrad_runtime.chunk``). The other settings default to the bundle's. ``progress`` is called
+        ``chunk`` copies are computed at a time, by default what is fast on this device and fits in memory
+        (``gagrad_runtime.chunk``). The other settings default to the bundle's. ``progress`` is called
         with (samples done, samples).
 
         The same bundle, frame, settings and device give the same map, bit for bit. Raises FrameError,
@@ -163,7 +163,7 @@ class Explainer:
         def trial(copies: int) -> None:
             self._accumulate(image, weights, replace(settings, samples=copies), copies, None)
 
-        return self._chunk.choose(settings.samples, trial)
+        return self._chunk.choose(trial)
 
     def _within_memory(
         self,

@@ -54,52 +54,58 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def choose(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """``choose(machine, samples)`` in a new session."""
+    """``choose(machine, bundle=…, default=…)`` in a new session."""
 
-    def run(machine: Machine, samples: int = 20, bundle: str = "b") -> int:
+    def run(machine: Machine, bundle: str = "b", default: int = 10) -> int:
         monkeypatch.setattr(module.time, "perf_counter", lambda: machine.now)
-        return ChunkSize(machine, bundle, default=7).choose(samples, machine.trial)  # type: ignore[arg-type]
+        return ChunkSize(machine, bundle, default).choose(machine.trial)  # type: ignore[arg-type]
 
     return run
 
 
-FLAT = {1: 3.0, 2: 2.0, 5: 1.0, 10: 1.0, 20: 1.0}
-LARGE_IS_FAST = {1: 3.0, 2: 2.5, 5: 2.0, 10: 1.5, 20: 1.0}
-SMALL_IS_FAST = {1: 1.0, 2: 1.2, 5: 1.4}
-
-
-def test_the_smallest_of_the_fast(choose: Callable[..., int]) -> None:
-    assert choose(Machine(FLAT)) == 5
-    assert choose(Machine(LARGE_IS_FAST), bundle="other") == 20
-
-
-def test_no_more_than_the_samples(choose: Callable[..., int]) -> None:
-    assert choose(Machine(LARGE_IS_FAST), samples=9) == 5
+FLAT = {1: 3.0, 2: 2.0, 5: 1.0, 10: 1.0}
+LARGE_IS_FAST = {1: 3.0, 2: 2.5, 5: 2.0, 7: 1.8, 10: 1.5, 20: 1.0}
+SMALL_IS_FAST = {1: 1.0, 2: 1.2, 5: 1.4, 7: 1.5, 10: 1.6}
+CHANCE = {1: 3.0, 2: 2.0, 5: 0.95, 10: 1.0}
 
 
 @pytest.mark.parametrize(
-    ("seconds", "best", "tried"), [(SMALL_IS_FAST, 1, (1, 2, 5)), (FLAT, 5, (1, 2, 5, 10))]
+    ("seconds", "chosen", "tried"),
+    [
+        (FLAT, 10, (1, 2, 5, 10, 20)),
+        (LARGE_IS_FAST, 20, (1, 2, 5, 10, 20)),
+        (SMALL_IS_FAST, 1, (1, 2, 5, 10)),
+        (CHANCE, 10, (1, 2, 5, 10)),
+    ],
+    ids=["flat", "large is fast", "small is fast", "chance"],
 )
-def test_the_ladder_ends_when_it_does_not_pay(
-    choose: Callable[..., int], seconds: dict[int, float], best: int, tried: tuple[int, ...]
+def test_the_bundles_size_unless_another_is_clearly_faster(
+    choose: Callable[..., int], seconds: dict[int, float], chosen: int, tried: tuple[int, ...]
 ) -> None:
-    machine = Machine(seconds)
-    assert choose(machine) == best
+    """Larger sizes are tried while they pay."""
+    machine = Machine({20: 1.0, **seconds})
+    assert choose(machine) == chosen
     assert machine.runs == [size for size in tried for _ in range(2)]
+
+
+def test_a_bundles_size_beside_the_ladder(choose: Callable[..., int]) -> None:
+    machine = Machine(LARGE_IS_FAST)
+    assert choose(machine, default=7) == 20
+    assert 7 in machine.runs
 
 
 def test_measured_once_for_a_bundle_and_a_setup(choose: Callable[..., int]) -> None:
     """Also when the machine is busy with something else the next time: a map must not change."""
-    first, again = Machine(FLAT), Machine(SMALL_IS_FAST)
-    assert choose(first) == choose(again) == 5
+    first, again = Machine(LARGE_IS_FAST), Machine(SMALL_IS_FAST)
+    assert choose(first) == choose(again) == 20
     assert not again.runs
     other_bundle, other_engine = Machine(SMALL_IS_FAST), Machine(SMALL_IS_FAST, setup="engine 2")
     assert choose(other_bundle, bundle="c") == choose(other_engine) == 1
 
 
-@pytest.mark.parametrize("left", [b"", b"[", b"[]", b'[{"chunk": 1000000, "seconds": 1, "memory": 0}]'])
+@pytest.mark.parametrize("left", [b"", b"[", b"[]", b'[{"chunk": 99, "seconds": 1, "memory": 0}]'])
 def test_a_damaged_file_is_measured_again(choose: Callable[..., int], cache: Path, left: bytes) -> None:
-    choose(Machine(FLAT))
+    choose(Machine(LARGE_IS_FAST))
     (file,) = cache.iterdir()
     file.write_bytes(left)
     assert choose(Machine(SMALL_IS_FAST)) == 1
@@ -109,8 +115,8 @@ def test_not_chosen_where_it_cannot_be_remembered(choose: Callable[..., int], ca
     """A file stands where the folder should be: the bundle's size, and no trial."""
     cache.parent.parent.mkdir(exist_ok=True)
     cache.parent.write_bytes(b"")
-    machine = Machine(FLAT)
-    assert choose(machine) == 7
+    machine = Machine(SMALL_IS_FAST)
+    assert choose(machine) == 10
     assert not machine.runs
 
 
@@ -119,7 +125,7 @@ def test_not_chosen_where_memory_is_not_known(choose: Callable[..., int]) -> Non
         def memory(self) -> Memory | None:
             return None
 
-    assert choose(Silent(FLAT)) == 7
+    assert choose(Silent(SMALL_IS_FAST)) == 10
 
 
 def test_no_larger_than_half_the_memory(choose: Callable[..., int]) -> None:
