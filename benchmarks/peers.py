@@ -90,7 +90,9 @@ def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Run:
     import openvino
 
     core = openvino.Core()
-    request = core.compile_model(core.read_model(accumulate), "CPU").create_infer_request()
+    request = core.compile_model(
+        core.read_model(accumulate), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    ).create_infer_request()
 
     def run(copies: Array) -> object:
         return request.infer({**feeds, "noise": copies})

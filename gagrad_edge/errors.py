@@ -105,6 +105,10 @@ class DeviceError(GagradError):
     exit_code = 5
 
 
+class OutOfMemoryError(DeviceError):
+    """An engine could not get the memory for a run; a smaller chunk may pass."""
+
+
 class MissingPackageError(DeviceError):
     """An optional package is not installed; the hint is the line that installs it."""
 

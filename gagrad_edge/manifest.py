@@ -88,7 +88,7 @@ class MethodSpec(_Struct, frozen=True):
     """Noise level relative to the range of the model input."""
     percentile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.85
     chunk: Positive = 10
-    """Samples that one run of ``accumulate`` takes."""
+    """Samples that one run of ``accumulate`` takes, unless the device chooses."""
     rcap_lower_bound: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     rcap_interval: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
 

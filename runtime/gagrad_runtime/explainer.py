@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gagrad_edge.bundle import Bundle, read_bundle
-from gagrad_edge.errors import ModelError, SettingError
+from gagrad_edge.errors import ModelError, OutOfMemoryError, SettingError
 from gagrad_edge.noise import noise_chunks
 from gagrad_runtime import caution
 from gagrad_runtime.backend import open_backend
+from gagrad_runtime.chunk import ChunkSize
 from gagrad_runtime.explanation import Explanation, Provenance, Rcap
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.placement import prepare
 from gagrad_runtime.rcap import confidence, probabilities, rcap
+from gagrad_runtime.settings import Settings
 from gagrad_runtime.target import cotangent, predicted_target, resolve_target
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Manifest, MethodSpec
+    from gagrad_edge.manifest import Manifest
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.explanation import Target
     from gagrad_runtime.target import Choice
@@ -36,39 +39,7 @@ if TYPE_CHECKING:
 
 _STATE = ("count", "abs_sum", "mean", "m2")
 _ROLES = ("predict", "accumulate", "finalize", "recover")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The method's settings for one explanation, checked."""
-
-    samples: int
-    seed: int
-    percentile: float
-    noise_std: float
-    chunk: int
-
-    @staticmethod
-    def of(defaults: MethodSpec, seed: int, **overrides: float | None) -> Settings:
-        """Return the bundle's defaults with ``overrides`` (None keeps one). Raises SettingError."""
-        values: dict[str, Any] = {key: getattr(defaults, key) for key in overrides}
-        values.update({key: value for key, value in overrides.items() if value is not None})
-        settings = Settings(seed=seed, **values)
-        for name, holds, rule in (
-            (
-                "samples",
-                2 <= settings.samples <= 1_000_000,
-                "2 or more: one copy has no variance",
-            ),
-            ("seed", settings.seed >= 0, "0 or more"),
-            ("percentile", 0 <= settings.percentile <= 1, "between 0 and 1"),
-            ("noise-std", 0 < settings.noise_std < 100, "greater than 0; 0.15 is usual"),
-            ("chunk", settings.chunk >= 1, "1 or more"),
-        ):
-            if not holds:
-                value = getattr(settings, name.replace("-", "_"))
-                raise SettingError(f"{value} is out of range", where=f"--{name}", hint=f"give {rule}")
-        return settings
+_log = logging.getLogger(__name__)
 
 
 class Explainer:
@@ -82,6 +53,8 @@ class Explainer:
         self.backend = backend
         self._sha256 = bundle.sha256
         self._runners = {role: backend.open(role, bundle.graph(role)) for role in _ROLES}  # type: ignore[arg-type]
+        self._chunk = ChunkSize(backend, bundle.sha256, self.manifest.method.chunk)
+        self._largest_chunk: int | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Explainer:
@@ -113,7 +86,9 @@ class Explainer:
 
         ``frame`` is a path, or an array [H, W] or [H, W, 3] (RGB), uint8 or uint16. ``target`` is a class
         name or an index, by default what the model predicts; with ``against``, "why this and not that".
-        The other settings default to the bundle's. ``progress`` is called with (samples done, samples).
+        ``chunk`` copies are computed at a time, by default what is fast on this device and fits in memory
+        (``gagrad_runtime.chunk``). The other settings default to the bundle's. ``progress`` is called
+        with (samples done, samples).
 
         The same bundle, frame, settings and device give the same map, bit for bit. Raises FrameError,
         TargetError, SettingError, ModelError (also when the model gives NaN) and DeviceError.
@@ -121,10 +96,10 @@ class Explainer:
         settings = Settings.of(
             self.manifest.method,
             seed,
+            chunk,
             samples=samples,
             percentile=percentile,
             noise_std=noise_std,
-            chunk=chunk,
         )
         if not self._runners:
             raise SettingError("this explainer has been closed", hint="load the bundle again")
@@ -137,7 +112,10 @@ class Explainer:
             chosen = resolve_target(target, against, scores, self.manifest.output)
             clock.lap("predict")
             device_image = self.backend.upload(image)
-            state = self._accumulate(device_image, cotangent(chosen, scores.shape), settings, progress)
+            weights = cotangent(chosen, scores.shape)
+            size = settings.chunk or self._choose(device_image, weights, settings)
+            clock.lap("trial")
+            state, chunk = self._within_memory(device_image, weights, settings, size, progress)
             saliency, dead = self._finalize(state, settings)
             clock.lap("explain")
             score = self._rcap(device_image, saliency, scores, chosen)
@@ -165,7 +143,7 @@ class Explainer:
                 seed=settings.seed,
                 percentile=settings.percentile,
                 noise_std=settings.noise_std,
-                chunk=settings.chunk,
+                chunk=chunk,
                 straight_through=self.manifest.model.straight_through,
             ),
             frame=loaded,
@@ -179,11 +157,42 @@ class Explainer:
         outputs = self._runners["predict"].run({"image": self.backend.upload(images)})
         return _finite(self.backend.download(outputs["scores"]), "scores")
 
+    def _choose(self, image: Tensor, weights: Array, settings: Settings) -> int:
+        """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
+
+        def trial(copies: int) -> None:
+            self._accumulate(image, weights, replace(settings, samples=copies), copies, None)
+
+        return self._chunk.choose(trial)
+
+    def _within_memory(
+        self,
+        image: Tensor,
+        weights: Array,
+        settings: Settings,
+        chunk: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[dict[str, Tensor], int]:
+        """Run all samples; start anew with half the chunk when memory runs out, and keep to that afterwards.
+
+        Anew, so that the map is the one that ``--chunk`` with the returned size gives.
+        """
+        chunk = min(chunk, self._largest_chunk or chunk)
+        try:
+            return self._accumulate(image, weights, settings, chunk, progress), chunk
+        except OutOfMemoryError as error:
+            if chunk == 1:
+                raise
+            self._largest_chunk = (min(chunk, settings.samples) + 1) // 2
+            _log.warning("%s; going on with %d copies at a time", error.what, self._largest_chunk)
+        return self._within_memory(image, weights, settings, self._largest_chunk, progress)
+
     def _accumulate(
         self,
         image: Tensor,
         weights: Array,
         settings: Settings,
+        chunk: int,
         progress: Callable[[int, int], None] | None,
     ) -> dict[str, Tensor]:
         """Run all samples, chunk by chunk; return the final state. Memory does not grow with samples."""
@@ -196,7 +205,7 @@ class Explainer:
         # Two sets of state tensors take turns: a run reads one and writes the other.
         state, spare = (self._empty_state(shape) for _ in range(2))
         done = 0
-        for noise in noise_chunks(settings.seed, settings.samples, settings.chunk, shape):
+        for noise in noise_chunks(settings.seed, settings.samples, chunk, shape):
             outputs = self._runners["accumulate"].run(
                 {**fixed, "noise": self.backend.upload(noise), **state},
                 {f"{name}_out": spare[name] for name in _STATE},

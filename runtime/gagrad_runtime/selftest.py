@@ -42,7 +42,14 @@ def run_selftest(bundle: Bundle, explainer: Explainer) -> SelfTestResult:
         expected = np.load(io.BytesIO(bytes(bundle.members[test.saliency])), allow_pickle=False)
     except ValueError as error:
         raise BundleError(f"the expected map is not readable ({error})", where=where) from error
-    found = explainer.explain(frame, tuple(test.target), samples=test.samples, seed=test.seed).saliency
+    # With the bundle's chunk: its map was made with it.
+    found = explainer.explain(
+        frame,
+        tuple(test.target),
+        samples=test.samples,
+        seed=test.seed,
+        chunk=bundle.manifest.method.chunk,
+    ).saliency
     if expected.shape != found.shape:
         raise BundleError(f"the expected map has shape {expected.shape}, not {found.shape}", where=where)
     difference = np.abs(found - expected)

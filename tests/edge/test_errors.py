@@ -19,6 +19,7 @@ CODES = {
     "UnsupportedOperatorError": 4,
     "VerificationError": 4,
     "DeviceError": 5,
+    "OutOfMemoryError": 5,
     "MissingPackageError": 5,
     "OutputError": 5,
 }

@@ -99,3 +99,13 @@ def test_a_gate_is_closed_at_its_bounds_and_open_beside_them(lower_bound: float,
     expected = np.where(np.arange(x.shape[1]) < len(inside), dy, 0)
     np.testing.assert_array_equal(run(graph, x=x, dy=dy), expected)
     assert tensorrt_refuses(graph) == ""
+
+
+def test_no_hard_sigmoid_has_an_attribute_of_0() -> None:
+    """OpenVINO takes 0 for absent, and so for the default: gates would let half of the cotangent pass."""
+    op = new_graph("attributes")
+    value = add_input(op, "x", ["N", 8])
+    gradient_graph(op, value, op.HardSwish(op.Clip(op.Relu(value), -1.0, 0.0)))
+    steps = [node for node in op.graph if node.op_type == "HardSigmoid"]
+    assert len(steps) > 4
+    assert all(node.attributes[name].as_float() != 0 for node in steps for name in node.attributes)

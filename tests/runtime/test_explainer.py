@@ -140,7 +140,7 @@ def test_selftest_passes_here_and_can_fail(tiny_bundle: Path) -> None:
     with gagrad_runtime.load(tiny_bundle) as explainer:
         assert run_selftest(bundle, explainer).passed
         original = explainer.explain
-        explainer.explain = lambda frame, target, samples, seed: original(  # type: ignore[method-assign]
-            frame, target, samples=samples, seed=seed + 1
+        explainer.explain = lambda frame, target, **settings: original(  # type: ignore[method-assign]
+            frame, target, **{**settings, "seed": settings["seed"] + 1}
         )
         assert not run_selftest(bundle, explainer).passed

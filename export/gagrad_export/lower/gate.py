@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 STEEP = 2.0**100
+ZERO = -(2.0**-126)
+"""What an attribute of 0 is written as: OpenVINO takes 0 for absent, hence for the default, ½ for β.
+
+So small and below 0 that it changes no step: αy is 0, or 2⁻⁴⁹ and more.
+"""
 _LARGEST = 2.0**27
 
 
@@ -39,6 +44,6 @@ def lower_gate(op: Op, node: ir.Node) -> ir.Value:
             inside = op.Greater(y, bound) if sign > 0 else op.Less(y, bound)
             masks.append(op.CastLike(inside, y))
         else:
-            masks.append(op.HardSigmoid(y, alpha=sign * STEEP, beta=-sign * STEEP * bound))
+            masks.append(op.HardSigmoid(y, alpha=sign * STEEP, beta=-sign * STEEP * bound or ZERO))
     # The masks meet first: where dy is in another layout, one tensor is reordered and not two.
     return reduce(op.Mul, [*masks, dy])

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_runtime.memory import Memory
+
     Array = NDArray[np.float32]
 
 
@@ -59,7 +61,7 @@ class Runner(ABC):
 
         Outputs named in ``into`` are written to those tensors, which must not be inputs of the same run;
         the others are allocated. Raises ModelError when names or shapes are not the graph's, and when the
-        engine fails.
+        engine fails, OutOfMemoryError when that is for want of memory.
         """
         into = into or {}
         self._check("input", self.inputs, inputs, complete=True)
@@ -91,6 +93,12 @@ class Backend(ABC):
 
     description: str
     """Engine, version and device, for people and for the record."""
+    setup: str
+    """``description`` and all else that the speed of a graph depends on: threads, kind of processor."""
+
+    @abstractmethod
+    def memory(self) -> Memory | None:
+        """Return the memory where the engine computes, or None where that is not known."""
 
     @abstractmethod
     def open(self, graph: str, data: bytes) -> Runner:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError
+from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
+from gagrad_runtime.memory import process_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from gagrad_runtime.memory import Memory
 
     Array = NDArray[np.float32]
 
@@ -37,11 +42,19 @@ class OnnxRuntimeBackend(Backend):
         self._provider = provider
         self._threads = threads
         self.description = f"onnxruntime {onnxruntime.__version__} ({provider})"
+        self.setup = f"{self.description}, {threads or os.cpu_count()} threads, {platform.machine()}"
+
+    def memory(self) -> Memory | None:
+        """Return the machine's memory: an execution provider for another device tells nothing."""
+        return process_memory() if self._provider == "CPUExecutionProvider" else None
 
     def open(self, graph: str, data: bytes) -> Runner:
         """Open a session over ``data``."""
         options = self._ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
+        # next while the arena keeps the first copy: twice the peak, and no faster (docs/performance.md).
+        options.enable_mem_pattern = False
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         try:
@@ -102,8 +115,9 @@ def _ports(values: Any) -> list[Port]:
 def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
     """Return ONNX Runtime's exception in our tree: its classes share no base below Exception."""
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    if "allocat" in first_line.lower() or isinstance(error, MemoryError):
-        return DeviceError(
+    # "Failed to allocate memory for requested buffer", "std::bad_alloc", "bad allocation".
+    if "alloc" in first_line.lower() or isinstance(error, MemoryError):
+        return OutOfMemoryError(
             f"out of memory ({first_line})",
             where=f"graph {graph!r}",
             hint="take fewer copies at a time with --chunk 1, or close other programs",

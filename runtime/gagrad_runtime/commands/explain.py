@@ -26,7 +26,7 @@ from gagrad_runtime.commands.options import device_options, json_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
 @click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
 @click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
-@click.option("--chunk", type=int, help="Copies at a time; fewer need less memory.  [default: the bundle's]")
+@click.option("--chunk", type=int, help="Copies at a time; fewer need less memory.  [default: chosen here]")
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
 @json_option

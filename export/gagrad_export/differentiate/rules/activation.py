@@ -102,10 +102,11 @@ def hard_sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 def hard_swish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = x·h(x), h = clip(x/6 + ½, 0, 1)  ⟹  dx = dy·(h(x) + x/6·[−3 < x < 3]).
 
-    The sixth is a HardSigmoid of slope 0, and not a number, for the same reason as in ``sigmoid``.
+    The sixth is a HardSigmoid without slope, and not a number, for the same reason as in ``sigmoid``.
     """
     x = operand(node, 0)
-    sixth = op.HardSigmoid(x, alpha=0.0, beta=1 / 6)
+    # OpenVINO takes a slope of 0 for absent, hence for the default.
+    sixth = op.HardSigmoid(x, alpha=2.0**-126, beta=1 / 6)
     ramp = gate(op, op.Mul(x, sixth), x, lower=-3.0, upper=3.0)
     return op.Mul(dy, op.Add(op.HardSigmoid(x, alpha=1 / 6, beta=0.5), ramp))
 

@@ -1,0 +1,64 @@
+"""Memory of this process and what the machine has left, as Linux and its control groups tell it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes where an engine computes."""
+
+    used: int
+    """Held by this process."""
+    available: int
+    """What it may still take without harm to others."""
+
+
+def process_memory(root: Path = Path("/")) -> Memory | None:
+    """Return the memory of this process, or None where the system does not tell (not Linux).
+
+    Available is the least of the kernel's ``MemAvailable`` and what each control group around the process
+    leaves; ``root`` is the file system that is asked.
+    """
+    try:
+        pages = int((root / "proc/self/statm").read_text().split()[1])
+        fields = _table(root / "proc/meminfo")
+        available = 1024 * fields["MemAvailable:"]
+    except (OSError, LookupError, ValueError):
+        return None
+    return Memory(pages * os.sysconf("SC_PAGE_SIZE"), min([available, *_left_by_groups(root)]))
+
+
+def _left_by_groups(root: Path) -> list[int]:
+    """Return what each control group with a limit leaves, its page cache counted as free."""
+    left = []
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                mount, limit, usage, cached = "", "memory.max", "memory.current", "inactive_file"
+            elif "memory" in controllers.split(","):
+                mount, limit, usage = "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+                cached = "total_inactive_file"
+            else:
+                continue
+            # A container may see its own group as the root while /proc tells the host's path: of the path
+            # and its parents those count that are there.
+            group = Path(path)
+            for name in (group, *group.parents):
+                folder = root / "sys/fs/cgroup" / mount / str(name).lstrip("/")
+                # The root has no limit file, and "max" is no number.
+                with contextlib.suppress(OSError, ValueError):
+                    free = int((folder / limit).read_text()) - int((folder / usage).read_text())
+                    left.append(max(0, free + _table(folder / "memory.stat").get(cached, 0)))
+    return left
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Return the lines ``name number …`` of a file."""
+    rows = (line.split() for line in path.read_text().splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1}
