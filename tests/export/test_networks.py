@@ -207,6 +207,27 @@ def spearman(one: np.ndarray, two: np.ndarray) -> float:
     return float(spearmanr(one.ravel(), two.ravel()).statistic)
 
 
+def test_a_network_that_torch_misreads_for_one_image(tmp_path: Path) -> None:
+    """BatchNorm and the mean of tokens: torch's autograd is wrong for a batch of one, and right for two."""
+    from torch import nn
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.GELU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8))
+            self.head = nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.head(self.stem(x).flatten(2).transpose(1, 2).mean(1))
+            return scores
+
+    torch.manual_seed(0)
+    module = Tokens().eval()
+    torch.nn.init.uniform_(module.stem[3].weight, 0.5, 2)
+    report = export(module, tmp_path / "tokens.gagrad", size=(24, 24))
+    assert report.manifest.verification.gradient_error <= 1e-5
+
+
 def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``package.module:factory`` with a state dict; a pickle that would run code is refused."""
     from gagrad_edge.errors import ModelError

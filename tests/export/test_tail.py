@@ -124,3 +124,10 @@ def network(tail: str, shape: str, *, batch: str = "N", **more: np.ndarray) -> o
     body = f"c = Conv (image, w) m = ReduceMean (c, axes) {tail}"
     text = f"(float[{batch}, 3, 12, 12] image) => (float[{shape}] scores) {{ {body} }}"
     return model_of(text, **WEIGHTS, **more)
+
+
+def test_a_saturated_sigmoid(tmp_path: Path) -> None:
+    """Probabilities below the steps of ONNX Runtime's Sigmoid, as of a text detector on an empty page."""
+    body = "p = Add (m, low) scores = Sigmoid (p)"
+    low = np.array(-18, np.float32)
+    assert exported(network(body, "N, 4, 1, 1", low=low), tmp_path).manifest.output.activation == "sigmoid"

@@ -96,7 +96,7 @@ def canonicalise(
     ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
     """
     notes: list[str] = []
-    model = to_opset(ir.serde.deserialize_model(proto))
+    model = to_opset(_with_own_tensors(proto))
     graph = model.graph
     names = {value.name or "" for node in graph for value in node.outputs}
     image = choose_input(graph, input_name, fixed or {}, notes)
@@ -155,6 +155,16 @@ def canonicalise(
         straight_through=straight_through,
         notes=tuple(notes),
     )
+
+
+def _with_own_tensors(proto: onnx.ModelProto) -> ir.Model:
+    """Return the model with the weights of ``proto``, which is not renamed with them: it is run later."""
+    model = ir.serde.deserialize_model(proto)
+    for value in [value for graph in model.graphs() for value in graph.initializers.values()]:
+        tensor = value.const_value
+        if tensor is not None and tensor.dtype != ir.DataType.STRING:
+            value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+    return model
 
 
 def _fold_shapes(model: ir.Model) -> ir.Model:

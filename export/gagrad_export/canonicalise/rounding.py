@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 
+from gagrad_export.canonicalise.inference import forget, infer
 from gagrad_export.differentiate.window import Window
 from gagrad_export.emit import attribute, static_shape
 
@@ -32,10 +32,9 @@ def settle_rounding(model: ir.Model) -> None:
 
 def _settle_first(model: ir.Model) -> bool:
     """Rewrite the first pooling whose rounding is disputed; tell whether there was one."""
-    proto = onnx.shape_inference.infer_shapes(ir.serde.serialize_model(model), data_prop=True)
-    shaped = ir.serde.deserialize_model(proto).graph
-    for node, copy in zip(model.graph, shaped, strict=True):
-        x = copy.inputs[0] if _rounds_up(node) else None
+    forget(model.graph)
+    for node in infer(model, partly=True).graph:
+        x = node.inputs[0] if _rounds_up(node) else None
         size = static_shape(x)[2:] if x is not None and x.shape is not None else [None]
         fixed = [length for length in size if length is not None]
         if len(fixed) == len(size) and _settle(node, fixed):

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FORWARD_TOLERANCE = 1e-3
 """On the scores' difference, relative to their range."""
 
+_PROBABILITY_SPAN = 1e-4
+"""The least span of probabilities: near 0 ONNX Runtime's Sigmoid has steps of 6e-8, the rounding of 1."""
+
 _LESS_EXACT = {ir.DataType.FLOAT16: 2e-2, ir.DataType.BFLOAT16: 1e-1}
 """A float16 has 11 significant bits, a bfloat16 8: each operation of the source is off by up to 5e-4 or
 4e-3, and what is compared is the sum of many."""
@@ -52,7 +55,8 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
     as_written = model.straight_through > 0
     expected = model.source_output.row(_run(proto, feed, model.precision, as_written=as_written))
     ours = _activated(scores, model.source_output.activation).reshape(expected.shape)
-    span = max(float(np.ptp(expected)), float(np.abs(expected).max()), 1e-12)
+    least = _PROBABILITY_SPAN if model.source_output.activation in ("Sigmoid", "Softmax") else 1e-12
+    span = max(float(np.ptp(expected)), float(np.abs(expected).max()), least)
     return float(np.abs(ours - expected).max()) / span
 
 
