@@ -77,7 +77,7 @@ def _lowered() -> list[tuple[str, str]]:
             f"`{f'{domain}.' if domain else ''}{name}`",
             _first_sentence(sys.modules[how.__module__].__doc__ or ""),
         )
-        for (domain, name), how in lower._LOWERINGS.items()
+        for (domain, name), how in lower.lowerings().items()
     ]
 
 

@@ -22,6 +22,7 @@ ABI = 1
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 GraphRole = Literal["predict", "accumulate", "finalize", "recover"]
+GraphTarget = Literal["portable", "tensorrt"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Resize = Literal["stretch", "letterbox", "crop"]
 Colour = Literal["rgb", "bgr", "mono"]
@@ -115,7 +116,7 @@ class GraphEntry(_Struct, frozen=True):
     role: GraphRole
     file: str
     target: str = "portable"
-    """``portable`` runs in ONNX Runtime and compiles in TensorRT."""
+    """In whose fast forms it is written: ``portable`` is ONNX Runtime's, and any engine takes it."""
     precision: Literal["float32", "float16"] = "float32"
 
 

@@ -11,7 +11,7 @@ import click
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Activation, Colour, Resize
+    from gagrad_edge.manifest import Activation, Colour, GraphTarget, Resize
     from gagrad_export.pipeline import ExportReport
 
 
@@ -91,6 +91,13 @@ class SeveralValues(click.Command):
     metavar="NAME=VALUE",
     help="Constant for an input that is not the image: a number, numbers with commas, or an .npy file.",
 )
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Choice(["tensorrt"]),
+    help="Also write the gradient in the forms of this engine; the bundle then carries both.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -111,6 +118,7 @@ def export(
     input_name: str | None,
     output_name: str | None,
     fix: tuple[str, ...],
+    engines: tuple[GraphTarget, ...],
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -150,6 +158,7 @@ def export(
         input_name=input_name,
         output_name=output_name,
         fixed=fixed_inputs(fix),
+        targets=engines,
         name=name,
         method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),

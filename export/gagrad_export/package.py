@@ -58,7 +58,11 @@ def package(
     method: MethodSpec,
 ) -> Manifest:
     """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError."""
-    members: dict[str, bytes | memoryview] = {f"graphs/{role}.onnx": getattr(graphs, role) for role in _ROLES}
+    entries = [GraphEntry(role=role, file=f"graphs/{role}.onnx") for role in _ROLES]
+    members: dict[str, bytes | memoryview] = {entry.file: getattr(graphs, entry.role) for entry in entries}
+    for target, data in graphs.accumulate_for.items():
+        entries.append(GraphEntry(role="accumulate", file=f"graphs/accumulate.{target}.onnx", target=target))
+        members[entries[-1].file] = data
     members[_FRAME] = _png(verified.frame)
     members[_SALIENCY] = _npy(verified.saliency)
     manifest = Manifest(
@@ -79,7 +83,7 @@ def package(
         input=spec,
         output=output,
         method=method,
-        graphs=[GraphEntry(role=role, file=f"graphs/{role}.onnx") for role in _ROLES],
+        graphs=entries,
         selftest=SelfTest(
             frame=_FRAME,
             saliency=_SALIENCY,

@@ -13,7 +13,7 @@ import msgspec
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle import SUFFIX
 from gagrad_edge.errors import ModelError, SettingError
-from gagrad_edge.manifest import Activation, Colour, Manifest, MethodSpec, Resize
+from gagrad_edge.manifest import Activation, Colour, GraphTarget, Manifest, MethodSpec, Resize
 from gagrad_export.assemble import accumulate_graph, finalize_graph, predict_graph, recover_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load import Source, load_onnx_file
@@ -63,6 +63,7 @@ def export(
     fixed: Mapping[str, ArrayLike] | None = None,
     name: str | None = None,
     method: MethodSpec | None = None,
+    targets: Sequence[GraphTarget] = (),
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Compile ``model`` and its input gradients into a bundle at ``path``.
@@ -72,6 +73,7 @@ def export(
     be left out when the ONNX model fixes it. ``mean`` and ``std`` are per channel in pixel values 0..1; by
     default the model gets pixel values as they are. ``classes`` is a list or a text file, one name a line.
     ``fixed`` gives a constant for each input that is not the image, by its name.
+    ``targets`` are engines whose forms of the gradient the bundle holds beside the portable ones.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.
 
@@ -105,6 +107,9 @@ def export(
         accumulate=accumulate,
         finalize=finalize_graph(canonical.input_shape),
         recover=recover_graph(canonical.input_shape, method.rcap_lower_bound, method.rcap_interval),
+        accumulate_for={
+            target: accumulate_graph(canonical, spec, target)[0] for target in targets if target != "portable"
+        },
     )
     clock.start("verify")
     verified = verify(graphs, source, canonical, spec, method)

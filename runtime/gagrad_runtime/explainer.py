@@ -52,7 +52,10 @@ class Explainer:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
         self._sha256 = bundle.sha256
-        self._runners = {role: backend.open(role, bundle.graph(role)) for role in _ROLES}  # type: ignore[arg-type]
+        self._runners = {
+            role: backend.open(role, bundle.graph(role, backend.target))  # type: ignore[arg-type]
+            for role in _ROLES
+        }
         self._chunk = ChunkSize(backend, bundle.sha256, self.manifest.method.chunk)
         self._largest_chunk: int | None = None
         self._lock = threading.Lock()

@@ -41,6 +41,22 @@ def test_it_says_what_it_did(model: Path, tmp_path: Path, capsys: Capture) -> No
     assert manifest.verification.gradient_error <= 2e-2
 
 
+def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.gagrad"
+    assert export(model, out, "--engine", "tensorrt") == 0
+    bundle = read_bundle(out)
+    masks = {
+        target: [
+            node.op_type for node in onnx.load_from_string(bundle.graph("accumulate", target)).graph.node
+        ]
+        for target in ("portable", "tensorrt", "an engine of tomorrow")
+    }
+    assert "HardSigmoid" in masks["portable"]
+    assert "HardSigmoid" not in masks["tensorrt"]
+    assert masks["an engine of tomorrow"] == masks["portable"]
+    assert bundle.graph("predict", "tensorrt") == bundle.graph("predict")
+
+
 def test_same_command_same_bytes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     for name in ("one", "two"):

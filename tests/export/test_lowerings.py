@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
+from gagrad_edge.manifest import GraphTarget
 from gagrad_export.assemble.graph import add_input, finish, new_graph
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import Op
@@ -15,13 +16,13 @@ from gagrad_export.lower import lower
 from tests.export.networks import tensorrt_refuses
 
 
-def gradient_graph(op: Op, x: ir.Value, y: ir.Value) -> bytes:
+def gradient_graph(op: Op, x: ir.Value, y: ir.Value, target: GraphTarget = "portable") -> bytes:
     """Return ``(x, dy) → dx`` as ONNX bytes, lowered."""
     dy = add_input(op, "dy", [dim if isinstance(dim, int) else str(dim) for dim in y.shape or []])
     (dx,) = gradients(op, {y: dy}, [x])
     assert dx is not None
     lowered = {"dx": op.Identity(dx)}
-    lower(op)
+    lower(op, target)
     return finish(op, lowered)
 
 
@@ -30,6 +31,7 @@ def run(graph: bytes, **feeds: np.ndarray) -> np.ndarray:
     return result
 
 
+TARGETS: tuple[GraphTarget, ...] = ("portable", "tensorrt")
 POOLS = [
     # kernel, stride, pad, dilation, size
     (2, 2, 0, 1, (8, 6)),
@@ -45,10 +47,17 @@ POOLS = [
 ]
 
 
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("behind_relu", [False, True])
 @pytest.mark.parametrize(("kernel", "stride", "pad", "dilation", "size"), POOLS)
 def test_max_pool_ties_go_to_the_first(
-    kernel: int, stride: int, pad: int, dilation: int, size: tuple[int, int], behind_relu: bool
+    kernel: int,
+    stride: int,
+    pad: int,
+    dilation: int,
+    size: tuple[int, int],
+    behind_relu: bool,
+    target: GraphTarget,
 ) -> None:
     """Small whole numbers, so that most windows have several maxima, zeros and negative ones among them."""
     rng = np.random.default_rng(0)
@@ -58,7 +67,7 @@ def test_max_pool_ties_go_to_the_first(
     inner = op.Relu(value) if behind_relu else value
     shape = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "dilations": [dilation] * 2}
     y = op.MaxPool(inner, pads=[pad] * 4, **shape)
-    graph = gradient_graph(op, value, y)
+    graph = gradient_graph(op, value, y, target)
     leaf = torch.from_numpy(x).requires_grad_()
     source = leaf.relu() if behind_relu else leaf
     expected = torch.nn.functional.max_pool2d(source, kernel, stride, pad, dilation)
@@ -83,8 +92,11 @@ def test_a_pixel_that_no_window_chose_gets_exactly_nothing() -> None:
     np.testing.assert_array_equal(run(graph, x=x, dy=dy) == 0, leaf.grad.numpy() == 0)
 
 
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("lower_bound", "upper_bound"), [(0.0, 6.0), (-1.0, 1.0), (0.1, 0.7), (-3e9, 3e9)])
-def test_a_gate_is_closed_at_its_bounds_and_open_beside_them(lower_bound: float, upper_bound: float) -> None:
+def test_a_gate_is_closed_at_its_bounds_and_open_beside_them(
+    lower_bound: float, upper_bound: float, target: GraphTarget
+) -> None:
     """At the bound itself 0; at the next float32 inside, all of the cotangent."""
     low, high = np.float32(lower_bound), np.float32(upper_bound)
     inside = [np.nextafter(low, high), np.float32(0.3), np.nextafter(high, low)]
@@ -94,7 +106,7 @@ def test_a_gate_is_closed_at_its_bounds_and_open_beside_them(lower_bound: float,
     x = np.array([[*inside, *outside]], np.float32)
     op = new_graph("gate")
     value = add_input(op, "x", ["N", x.shape[1]])
-    graph = gradient_graph(op, value, op.Clip(value, float(low), float(high)))
+    graph = gradient_graph(op, value, op.Clip(value, float(low), float(high)), target)
     dy = np.arange(1, x.shape[1] + 1, dtype=np.float32)[None]
     expected = np.where(np.arange(x.shape[1]) < len(inside), dy, 0)
     np.testing.assert_array_equal(run(graph, x=x, dy=dy), expected)

@@ -18,13 +18,15 @@ from gagrad_export.lower import lower
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.manifest import GraphTarget, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
 
-def accumulate_graph(model: Canonical, spec: InputSpec) -> tuple[bytes, dict[str, int]]:
-    """Return the ONNX bytes of ``accumulate``, and how many operators were lowered by name.
+def accumulate_graph(
+    model: Canonical, spec: InputSpec, target: GraphTarget = "portable"
+) -> tuple[bytes, dict[str, int]]:
+    """Return the ONNX bytes of ``accumulate`` in the forms of ``target``, and what was lowered, by name.
 
     Raises UnsupportedOperatorError and ModelError.
     """
@@ -49,7 +51,7 @@ def accumulate_graph(model: Canonical, spec: InputSpec) -> tuple[bytes, dict[str
             hint="choose another output with --output-name",
         )
     state = merge(op, gradient, count, abs_sum, mean, m2)
-    lowered = lower(op)
+    lowered = lower(op, target)
     return finish(op, {**state, "scores": scores}), lowered
 
 

@@ -6,7 +6,7 @@ the output is dropped. After: Concat along a new last axis, axis by axis, the la
 that fast, where DepthToSpace and a transposition over six axes are slow.
 
 ``Phase(x; strides, phase)`` is the part f of x. After: a depthwise Conv of these strides with one tap, which
-stays in the blocked layout of the convolutions around, where Slice with steps does not.
+stays in the blocked layout of the convolutions around, where Slice with steps does not. For TensorRT: Slice.
 """
 
 from __future__ import annotations
@@ -58,6 +58,18 @@ def lower_phase(op: Op, node: ir.Node) -> ir.Value:
     tap[index] = 1
     pads = [0] * len(size) + [-length % stride for length, stride in zip(size, strides, strict=True)]
     return op.Conv(x, op.constant(tap, like=x), pads=pads, strides=strides, group=channels)
+
+
+def lower_phase_by_slice(op: Op, node: ir.Node) -> ir.Value:
+    """Return the lowered Phase as Slice with steps; a last element that is not there is zero."""
+    x, strides = operand(node, 0), attribute(node, "strides")
+    size = fixed_shape(x)[1:]
+    over = [-length % stride for length, stride in zip(size, strides, strict=True)]
+    if any(over):
+        x = op.Pad(x, [0] * (4 + len(size)) + over)
+    axes = [2 + i for i in range(len(size))]
+    ends = [length + more for length, more in zip(size, over, strict=True)]
+    return op.Slice(x, list(attribute(node, "phase")), ends, axes, strides)
 
 
 def _joined(op: Op, phases: list[ir.Value | None], axis: int) -> ir.Value | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gagrad_export.differentiate.window import Window, averaged_counts
 from gagrad_export.emit import attribute, fixed_shape, operand
-from gagrad_export.lower.max_pool import LOWEST
+from gagrad_export.lower.offset_mask import LOWEST
 
 if TYPE_CHECKING:
     import onnx_ir as ir

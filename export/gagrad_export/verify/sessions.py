@@ -11,19 +11,25 @@ from gagrad_edge.errors import MissingPackageError, ModelError
 from gagrad_edge.reference import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import GraphTarget
 
     Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """The ONNX bytes of a bundle's four graphs."""
+    """The ONNX bytes of a bundle's graphs."""
 
     predict: bytes
     accumulate: bytes
     finalize: bytes
     recover: bytes
+    accumulate_for: Mapping[GraphTarget, bytes] = field(default_factory=dict)
+    """``accumulate`` in the forms of other targets than ``portable``."""
 
 
 @dataclass

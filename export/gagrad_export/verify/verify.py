@@ -6,7 +6,7 @@ along segments, rows of a batch against the same rows alone, finalize and recove
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from gagrad_edge.reference import State
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.gradient import (
+    KINK_TOLERANCE,
     NOISE_STD,
     VANISHED,
     GradientErrors,
@@ -96,6 +97,7 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
     sessions.close("accumulate")
     saliency = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
+    _check_other_targets(graphs, point, method, state)
     return Verified(
         numbers=_numbers(
             "finite-differences" if quantised or source.gradient is None else "autograd",
@@ -179,6 +181,17 @@ def _map(sessions: Sessions, state: State, method: MethodSpec) -> Array:
     error = float(np.abs(saliency - reference.finalize(state, method.percentile)).max())
     _require(error <= MAP_TOLERANCE, f"finalize differs from the reference by {error:.1e}")
     return saliency
+
+
+def _check_other_targets(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> None:
+    """Compare ``accumulate`` in other forms with the portable one, whose final ``state`` is given."""
+    for target, accumulate in graphs.accumulate_for.items():
+        other = _run_samples(Sessions(replace(graphs, accumulate=accumulate)), point, method)
+        error = float(np.linalg.norm(other.mean - state.mean) / np.linalg.norm(state.mean))
+        _require(
+            error <= KINK_TOLERANCE,
+            f"the gradient written for {target} differs by {error:.1e}",
+        )
 
 
 def _check_recover(sessions: Sessions, image: Array, saliency: Array, method: MethodSpec) -> None:

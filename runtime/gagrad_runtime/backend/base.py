@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_edge.manifest import GraphTarget
     from gagrad_runtime.memory import Memory
 
     Array = NDArray[np.float32]
@@ -93,6 +94,8 @@ class Backend(ABC):
 
     description: str
     """Engine, version and device, for people and for the record."""
+    target: GraphTarget = "portable"
+    """In whose forms it wants graphs."""
     setup: str
     """``description`` and all else that the speed of a graph depends on: threads, kind of processor."""
 
