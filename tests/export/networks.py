@@ -18,7 +18,8 @@ _OPERATORS = torch.library.Library("torchvision", "DEF")
 _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-TORCH_MODELS = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_lite0")
+TORCH_MODELS = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_lite0", "vit_tiny")
+"""Dense, with max pooling, depthwise, and a transformer."""
 
 
 def lite0() -> nn.Module:
@@ -33,12 +34,17 @@ def lite0() -> nn.Module:
 
 
 def network(name: str) -> nn.Module:
-    """Return one of TORCH_MODELS in evaluation mode; torchvision's have random weights of a fixed seed."""
+    """Return one of TORCH_MODELS in evaluation mode; all but Lite0 have random weights of a fixed seed."""
     if name == "efficientnet_lite0":
         return lite0()
     import torchvision
 
     torch.manual_seed(0)
+    if name == "vit_tiny":  # two blocks of its twelve, for images of 32²
+        import timm
+
+        vit: nn.Module = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2)
+        return vit.eval()
     model: nn.Module = getattr(torchvision.models, name)(weights=None)
     return model.eval()
 
