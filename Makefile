@@ -11,7 +11,7 @@ help:
 	@echo "make test     lint, types and tests (what CI runs)"
 	@echo "make lint     ruff, import-linter"
 	@echo "make types    mypy --strict"
-	@echo "make bench    measure, and write the tables in docs/ (about ten minutes; nothing else should run)"
+	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"

@@ -48,8 +48,10 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
     "resnet50": lambda: network("resnet50"),
     "convnext_atto": _timm("convnext_atto"),
     "vit_tiny": _timm("vit_tiny_patch16_224"),
+    "vit_base": _timm("vit_base_patch16_224"),
 }
-NAMES = (*MAKERS, "demo")
+NAMES = (*(name for name in MAKERS if name != "vit_base"), "demo")
+"""Of the table; the large ViT is exported only."""
 
 
 def subject(name: str) -> Subject:

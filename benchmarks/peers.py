@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     import onnx
     from numpy.typing import NDArray
@@ -17,16 +19,15 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Run = Callable[[Array], object]
 
-PERCENTILE = 0.85
+PERCENTILE, NOISE_STD = 0.85, 0.15
 
 
 def eager_batch(module: nn.Module, target: int) -> Run:
-    """Return PyTorch eager on one batch, the gradient only."""
+    """Return PyTorch eager on one batch, the gradient only; of the input only, as all PyTorch peers."""
 
     def run(copies: Array) -> object:
         leaf = torch.from_numpy(copies).requires_grad_()
-        module(leaf)[:, target].sum().backward()
-        return leaf.grad
+        return torch.autograd.grad(module(leaf)[:, target].sum(), leaf)[0]
 
     return run
 
@@ -35,21 +36,40 @@ def authors_algorithm(module: nn.Module, target: int) -> Run:
     """Run the paper's program in PyTorch eager: one copy at a time, all gradients kept, then the guide."""
 
     def run(copies: Array) -> object:
-        gradients = []
-        for copy in copies:
-            leaf = torch.from_numpy(copy[None]).requires_grad_()
-            module(leaf)[0, target].backward()
-            gradients.append(cast("torch.Tensor", leaf.grad)[0])
-        stacked = torch.stack(gradients)
-        if len(stacked) < 2:
-            return stacked.abs().sum((0, 1))
-        variance = stacked.var(0)
-        threshold = torch.quantile(variance.flatten(1), PERCENTILE, dim=1)[:, None, None]
-        guide = torch.where(variance > threshold, torch.ones_like(variance), variance)
-        total = (stacked.abs().sum(0) * guide).sum(0)
-        return (total - total.min()) / (total.max() - total.min())
+        return _guided([_gradient(module, torch.from_numpy(copy[None]), target) for copy in copies])
 
     return run
+
+
+def authors_program(module: nn.Module, samples: int) -> Run:
+    """Run the same from a model input ``[1, C, H, W]`` on: the target and the noise as well."""
+
+    def run(image: Array) -> object:
+        x = torch.from_numpy(image)
+        with torch.no_grad():
+            target = int(module(x)[0].argmax())
+        sigma = NOISE_STD * float(x.max() - x.min())
+        noisy = (x + sigma * torch.randn_like(x) for _ in range(samples))
+        return _guided([_gradient(module, copy, target) for copy in noisy])
+
+    return run
+
+
+def _gradient(module: nn.Module, copy: torch.Tensor, target: int) -> torch.Tensor:
+    leaf = copy.requires_grad_()
+    return torch.autograd.grad(module(leaf)[0, target], leaf)[0][0]
+
+
+def _guided(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the map of all ``gradients [C, H, W]``."""
+    stacked = torch.stack(list(gradients))
+    if len(stacked) < 2:
+        return stacked.abs().sum((0, 1))
+    variance = stacked.var(0)
+    threshold = torch.quantile(variance.flatten(1), PERCENTILE, dim=1)[:, None, None]
+    guide = torch.where(variance > threshold, torch.ones_like(variance), variance)
+    total = (stacked.abs().sum(0) * guide).sum(0)
+    return (total - total.min()) / (total.max() - total.min())
 
 
 def captum_noise_tunnel(module: nn.Module, target: int) -> Run:
@@ -60,49 +80,69 @@ def captum_noise_tunnel(module: nn.Module, target: int) -> Run:
 
     def run(copies: Array) -> object:
         image = torch.from_numpy(copies[:1])
-        return tunnel.attribute(image, nt_type="vargrad", nt_samples=len(copies), stdevs=0.15, target=target)
+        return tunnel.attribute(
+            image, nt_type="vargrad", nt_samples=len(copies), stdevs=NOISE_STD, target=target
+        )
 
     return run
 
 
-def onnx_ad_graph(model: onnx.ModelProto, target: int) -> Run:
-    """Return onnx-ad's reverse graph in ONNX Runtime."""
+def onnx_ad_graph(model: onnx.ModelProto, target: int, batch: int) -> Run:
+    """Return onnx-ad's reverse graph in ONNX Runtime; it asks for a fixed batch and for all shapes."""
     import onnx
     import onnx_ad
     import onnxruntime
 
-    graph = onnx_ad.reverse(onnx.shape_inference.infer_shapes(model), layout="onnx")
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), _quiet())
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    del fixed.graph.value_info[:]
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    fixed = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    graph = onnx_ad.reverse(fixed, layout="onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options)
     image, seed = (value.name for value in session.get_inputs())
     gradient = next(value.name for value in session.get_outputs() if value.name.endswith(image))
-    classes = next(v for v in model.graph.output).type.tensor_type.shape.dim[-1].dim_value
+    classes = fixed.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    weights = np.zeros((batch, classes, 1), np.float32)
+    weights[:, target] = 1
 
     def run(copies: Array) -> object:
-        weights = np.zeros((len(copies), classes, 1), np.float32)
-        weights[:, target] = 1
         return session.run([gradient], {image: copies, seed: weights})
 
     return run
 
 
-def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Run:
-    """Return our ``accumulate`` in OpenVINO, all inputs but the noise fixed."""
+def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Callable[[Array], dict[str, Array]]:
+    """Return our ``accumulate`` in OpenVINO: outputs by name, all inputs but the noise fixed."""
     import openvino
 
     core = openvino.Core()
-    request = core.compile_model(
-        core.read_model(accumulate), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    ).create_infer_request()
+    # By default it computes in bfloat16 where the processor can.
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(accumulate), "CPU", settings)
+    request = compiled.create_infer_request()
 
-    def run(copies: Array) -> object:
-        return request.infer({**feeds, "noise": copies})
+    def run(copies: Array) -> dict[str, Array]:
+        results = request.infer({**feeds, "noise": copies})
+        return {name: value for port, value in results.items() for name in port.get_names()}
 
     return run
 
 
-def _quiet() -> Any:
-    import onnxruntime
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in the body after ``seconds``; a call into C is waited for."""
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return options
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,54 @@
+"""A measurement in a process of its own: peak memory belongs to a process, and what ran before it counts too."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+MB = 2**20
+
+
+def in_child(module: str, *arguments: object, limit: float = 600) -> Any:
+    """Return what ``python -m module arguments…`` answers. Raises RuntimeError with its last words."""
+    command = [sys.executable, "-m", module, *(str(argument) for argument in arguments)]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"more than {limit:.0f} s") from None
+    if child.returncode:
+        raise RuntimeError((child.stderr.splitlines() or [f"exit code {child.returncode}"])[-1])
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def answer(value: object) -> None:
+    """Hand ``value`` to the parent: the last line of stdout."""
+    print(json.dumps(value))
+
+
+class Peak:
+    """Peak memory of this process from here on. Linux only."""
+
+    def __init__(self) -> None:
+        # What loading freed and the C library kept would else be filled first, and not count.
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is now the present size
+        self._start = _peak()
+
+    def growth(self) -> float:
+        """Return the megabytes between the start and the peak."""
+        return (_peak() - self._start) / MB
+
+
+def whole_peak() -> float:
+    """Return the megabytes that this process held at most."""
+    return _peak() / MB
+
+
+def _peak() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])

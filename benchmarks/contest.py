@@ -1,0 +1,113 @@
+"""What runs side by side on one network: the forward pass, ``accumulate``, and what users have today."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.networks import SIZE, Subject
+from benchmarks.timing import seconds
+from gagrad_export.assemble import accumulate_graph, predict_graph
+from gagrad_export.canonicalise import canonicalise
+from gagrad_export.settings import input_spec
+from gagrad_export.verify.sessions import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Runs = dict[str, Callable[[], object]]
+
+PEERS = ("PyTorch batch", "PyTorch authors", "captum", "onnx-ad", "OpenVINO")
+TARGET = 1
+SLOW = 15.0
+"""A peer that takes this many forward passes is run fewer times."""
+LIMIT = 90
+"""Seconds that a peer has to build its graph and run once."""
+AGREEMENT = 5e-2
+"""How far OpenVINO's mean gradient may be from ours: kinks, as when an export is verified."""
+
+
+class Contest:
+    """The graphs of one network, and its peers."""
+
+    def __init__(self, subject: Subject) -> None:
+        canonical = canonicalise(subject.model, size=SIZE)
+        spec = input_spec(canonical, mean=[0.5], std=[0.25], colour=None, resize="stretch", bit_depth=16)
+        self.subject = subject
+        self.accumulate, _ = accumulate_graph(canonical, spec)
+        self.notes: list[str] = []
+        """Why a peer is left out."""
+        self._predict = open_session(predict_graph(canonical, spec), "predict")
+        self._session = open_session(self.accumulate, "accumulate")
+        shape = canonical.input_shape
+        cotangent = np.zeros((1, *canonical.score_shape), np.float32)
+        cotangent[0, TARGET] = 1
+        state = np.zeros(shape, np.float32)
+        self._rng = np.random.default_rng(0)
+        self._feeds: dict[str, Array] = {
+            "image": self._rng.uniform(0, 1, (1, *shape)).astype(np.float32),
+            "noise_std": np.array(peers.NOISE_STD, np.float32),
+            "cotangent": cotangent,
+            "count": np.array(0, np.float32),
+            **dict.fromkeys(("abs_sum", "mean", "m2"), state),
+        }
+
+    def measure(
+        self, batch: int, repeats: int, *, peers_too: bool
+    ) -> tuple[list[float], dict[str, list[float]]]:
+        """Return the seconds of the forward pass, and each other's ratios to it, round by round."""
+        copies = self._rng.standard_normal((batch, *self._feeds["image"].shape[1:])).astype(np.float32)
+        images = np.repeat(self._feeds["image"], batch, 0)
+        runs: Runs = {"accumulate": lambda: self._session.run(None, {**self._feeds, "noise": copies})}
+        runs["accumulate"]()
+        self._predict.run(None, {"image": images})
+        if peers_too:
+            runs |= self._peers(copies)
+        forwards: list[float] = []
+        ratios: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(repeats):
+            forwards.append(seconds(lambda: self._predict.run(None, {"image": images})))
+            for name, run in runs.items():
+                if len(ratios[name]) < 3 or statistics.median(ratios[name]) <= SLOW:
+                    ratios[name].append(seconds(run) / forwards[-1])
+        return forwards, ratios
+
+    def _peers(self, copies: Array) -> Runs:
+        """Return the peers that can run, each run once; one that cannot is left out, with a note."""
+        batch, module = len(copies), self.subject.module
+        makers: dict[str, Callable[[], peers.Run]] = {
+            "onnx-ad": lambda: peers.onnx_ad_graph(self.subject.model, TARGET, batch),
+            "OpenVINO": lambda: self._openvino(copies),
+        }
+        if module is not None:
+            makers["PyTorch batch"] = lambda: peers.eager_batch(module, TARGET)
+            makers["PyTorch authors"] = lambda: peers.authors_algorithm(module, TARGET)
+            makers["captum"] = lambda: peers.captum_noise_tunnel(module, TARGET)
+        runs: Runs = {}
+        for name, make in makers.items():
+            try:
+                with peers.time_limit(LIMIT):
+                    run = make()
+                    run(copies)
+            except Exception as error:  # noqa: BLE001 - a peer fails in its own ways
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+                self.notes.append(f"{name} on {self.subject.name}, batch {batch}: {reason}")
+                print(self.notes[-1], flush=True)
+                continue
+            runs[name] = lambda run=run: run(copies)  # type: ignore[misc]
+        return runs
+
+    def _openvino(self, copies: Array) -> Any:
+        """Return OpenVINO's run, if it computes what ONNX Runtime does."""
+        run = peers.openvino_graph(self.accumulate, self._feeds)
+        (expected,) = self._session.run(["mean_out"], {**self._feeds, "noise": copies})
+        difference = np.linalg.norm(run(copies)["mean_out"] - expected) / np.linalg.norm(expected)
+        if not difference <= AGREEMENT:
+            raise ArithmeticError(f"its mean gradient differs by {difference:.1g} of ours")
+        return run

@@ -1,0 +1,24 @@
+"""Wall times, and how figures of several rounds are shown."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Return the wall time of ``run``."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def spread(figures: Sequence[float] | None) -> str:
+    """Return the median, with the smallest and the largest in brackets; a dash for none."""
+    if not figures:
+        return "–"
+    return f"{statistics.median(figures):.2f} ({min(figures):.2f}–{max(figures):.2f})"
