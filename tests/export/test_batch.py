@@ -162,6 +162,17 @@ def test_constants_that_hold_the_batch(what: str, rows: int) -> None:
     check_rows(model_of(text, opset=20, ir_version=9, **weights))
 
 
+def test_the_steps_of_a_recurrence_joined() -> None:
+    """The axis of one step could be the batch's, too: with twenty there are too many ways to try each."""
+    steps = " ".join(f"t{i} = Gather <axis = 2> (a, i{i}) u{i} = Unsqueeze (t{i}, first)" for i in range(20))
+    joined = ", ".join(f"u{i}" for i in range(20))
+    body = f"a = ReduceMean <keepdims = 0> (image, last) {steps} s = Concat <axis = 0> ({joined})"
+    tail = "t = Transpose <perm = [1, 0, 2]> (s) scores = Flatten (t)"
+    text = f"(float[1, 3, 20, 8] image) => (float[1, 60] scores) {{ {body} {tail} }}"
+    indices = {f"i{i}": np.array(i) for i in range(20)}
+    check_rows(model_of(text, first=np.array([0]), last=np.array([3]), **indices))
+
+
 def test_scores_without_their_batch() -> None:
     """A squeezed output ``[K]`` is one row; its batch comes back in front."""
     text = (

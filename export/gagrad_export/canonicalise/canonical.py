@@ -31,6 +31,7 @@ from gagrad_export.canonicalise.row_gather import gather_within_rows
 from gagrad_export.canonicalise.row_index import leave_rows_out
 from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
 from gagrad_export.canonicalise.sequences import refuse_sequences, replace_sequences
+from gagrad_export.canonicalise.simplification import LATE_RULES, RULES, simplify
 from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
 from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
@@ -114,7 +115,7 @@ def canonicalise(
     model = _fold_shapes(model)
     precision = to_float32(model.graph)
     forget(model.graph)
-    model = _simplify(infer(model))
+    model = simplify(infer(model), RULES)
     graph = model.graph
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
@@ -134,7 +135,7 @@ def canonicalise(
     graph.inputs[0].shape = ir.Shape([BATCH, *source.shape])
     graph.sort()
     forget(graph)
-    model = _simplify(infer(model))
+    model = simplify(infer(model), LATE_RULES)
     graph = model.graph
     if not list(graph):
         raise ModelError(
@@ -204,17 +205,6 @@ def _rewrite_operators(graph: ir.Graph) -> None:
     replace_max_unpool(graph)
     replace_roi_align(graph)
     unroll_recurrent(graph)
-
-
-def _simplify(model: ir.Model) -> ir.Model:
-    """Fold constants and BatchNorm, drop identities and duplicates."""
-    # Paddle writes weights as Constant nodes, which the BatchNorm folding would not recognise.
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    optimizer.optimize(model, num_iterations=4, output_size_limit=16 << 20)
-    passes.IdentityEliminationPass()(model)
-    passes.RemoveUnusedNodesPass()(model)
-    passes.ClearMetadataAndDocStringPass()(model)
-    return infer(model)
 
 
 def _fills_a_small_tensor(node: ir.Node) -> bool | None:

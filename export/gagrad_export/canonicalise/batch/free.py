@@ -9,7 +9,7 @@ for each row what the model computes for it alone; the exporter proves that afte
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BATCH = "N"
+
+_MOST_WAYS = 10_000
+"""To place the inputs of one node, each for itself."""
 
 
 def free_batch(graph: ir.Graph, size: int) -> Batch:
@@ -52,7 +55,7 @@ class Batch:
         if not any(value in self.places for value in node.inputs if value is not None):
             return
         rule = find_batch_rule(node)
-        for choice in product(*[self._choices(value) for value in node.inputs]):
+        for choice in self._ways(node):
             outputs = rule(self, node, choice)
             if outputs is not None:
                 self._move_inputs(node, choice)
@@ -112,6 +115,21 @@ class Batch:
         node.attributes.clear()
         node.resize_inputs(2)
         node.replace_input_with(1, self.op.constant(target))
+
+    def _ways(self, node: ir.Node) -> Iterator[Sequence[Place | None]]:
+        """Yield the places at which the inputs may be taken; inputs that lie alike are first taken alike.
+
+        A Concat of the steps of an unrolled recurrence has more combinations than can be tried.
+        """
+        alike = [
+            None if value is None or value not in self.places else (*shape_of(value), self.places[value])
+            for value in node.inputs
+        ]
+        choices = {key: self._choices(value) for key, value in zip(alike, node.inputs, strict=True)}
+        for choice in product(*choices.values()):
+            chosen = dict(zip(choices, choice, strict=True))
+            yield [chosen[key] for key in alike]
+        yield from islice(product(*[self._choices(value) for value in node.inputs]), _MOST_WAYS)
 
     def _choices(self, value: ir.Value | None) -> list[Place | None]:
         if value is None or value not in self.places:
