@@ -43,9 +43,9 @@ class Peak:
         return (_peak() - self._start) / MB
 
 
-def whole_peak() -> float:
-    """Return the megabytes that this process held at most."""
-    return _peak() / MB
+def whole_peak() -> int:
+    """Return the bytes that this process held at most."""
+    return _peak()
 
 
 def _peak() -> int:

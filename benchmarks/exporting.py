@@ -45,7 +45,7 @@ def _export(name: str) -> tuple[float, float, float]:
         path = Path(folder) / f"{name}.gagrad"
         export(module, path, size=SIZE, mean=[0.5], std=[0.25])
         seconds = time.perf_counter() - began
-        gigabytes = whole_peak() / 1e3
+        gigabytes = whole_peak() / 1e9
         manifest = read_bundle(path).manifest
     size = manifest.files[manifest.graph("accumulate").file].size
     return seconds, gigabytes, size / weights

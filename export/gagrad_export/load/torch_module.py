@@ -79,19 +79,15 @@ def load_torch_module(
 
 
 def _autograd(module: torch.nn.Module) -> Autograd:
-    """Return autograd through ``module``; the copy in float64 is made when it is first asked for."""
+    """Return autograd through ``module``, or through a copy in float64 that is not kept: it is large."""
     import torch  # noqa: PLC0415
-
-    in_double: list[torch.nn.Module] = []
 
     def gradient(
         x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
     ) -> NDArray[np.float32]:
-        if double and not in_double:
-            in_double.append(copy.deepcopy(module).double())
         dtype = torch.float64 if double else torch.float32
         leaf = torch.from_numpy(x).to(dtype).requires_grad_()
-        scores = (in_double[0] if double else module)(leaf)
+        scores = (copy.deepcopy(module).double() if double else module)(leaf)
         (scores * torch.from_numpy(cotangent).to(dtype)).sum().backward()
         assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
         return leaf.grad.float().numpy()

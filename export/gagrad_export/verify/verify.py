@@ -89,6 +89,7 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
         f"the gradient is off by {gradient.median:.1e} (allowed {gradient.tolerance:.1e}), "
         f"at worst {gradient.worst:.1e}",
     )
+    sessions.close("predict")
     batch = _batch_error(sessions, point)
     _require(
         batch <= (QUANTISED_TOLERANCE if quantised else BATCH_TOLERANCE),
