@@ -13,6 +13,7 @@ from onnxscript import optimizer
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.col2im import replace_col2im
+from gagrad_export.canonicalise.einsum_equation import spell_out_einsum
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
 from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
@@ -29,6 +30,7 @@ from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
 from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
 from gagrad_export.canonicalise.unroll_recurrent import unroll_recurrent
+from gagrad_export.canonicalise.whole_write import drop_whole_writes
 from gagrad_export.emit import constant_array, static_shape
 
 if TYPE_CHECKING:
@@ -115,6 +117,8 @@ def canonicalise(
     straight_through = count_quantisers(graph)
     replace_col2im(graph)
     unroll_recurrent(graph)
+    spell_out_einsum(graph)
+    drop_whole_writes(graph)
     gather_within_rows(graph, source.batch)
     leave_rows_out(graph, source.batch)
     fuse_softmax(graph)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from string import ascii_letters
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import UnsupportedOperatorError
+from gagrad_export.differentiate.equation import spelled_out
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.emit import attribute, operand, static_shape
 
@@ -54,22 +53,9 @@ class _Term:
 
 
 def _terms(node: ir.Node, values: list[ir.Value]) -> list[_Term]:
-    """Return the output and the operands of an Einsum, with the ellipsis and the implied output spelled out.
-
-    ``values`` are the cotangent and the operands.
-    """
-    left, arrow, right = attribute(node, "equation").replace(" ", "").partition("->")
-    counts = Counter(left.replace(",", "").replace(".", ""))
-    if not arrow:
-        right = "..." * ("..." in left) + "".join(sorted(label for label in counts if counts[label] == 1))
-    texts = [right, *left.split(",")]
-    # onnx wants an ellipsis to stand for as many axes everywhere.
-    hidden = max(
-        len(static_shape(value)) - len(text.replace("...", ""))
-        for value, text in zip(values, texts, strict=True)
-    )
-    letters = "".join(label for label in ascii_letters if label not in counts)[:hidden]
-    spelled = [text.replace("...", letters) for text in texts]
+    """Return the output and the operands of an Einsum; ``values`` are the cotangent and the operands."""
+    ranks = [len(static_shape(value)) for value in values[1:]]
+    spelled = spelled_out(str(attribute(node, "equation")), ranks)
     if any(len(set(labels)) < len(labels) for labels in spelled):
         raise UnsupportedOperatorError(
             f"operator Einsum has no differentiation rule for a diagonal: {attribute(node, 'equation')!r}",
