@@ -15,6 +15,7 @@ from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.col2im import replace_col2im
 from gagrad_export.canonicalise.deform_conv import replace_deform_conv
 from gagrad_export.canonicalise.dft import replace_dft
+from gagrad_export.canonicalise.einsum_equation import spell_out_einsum
 from gagrad_export.canonicalise.functions import expand_functions, has_functions
 from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
 from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
@@ -36,6 +37,7 @@ from gagrad_export.canonicalise.softmax import fuse_softmax
 from gagrad_export.canonicalise.tail import activation_of, split_tail
 from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
 from gagrad_export.canonicalise.unroll_recurrent import unroll_recurrent
+from gagrad_export.canonicalise.whole_write import drop_whole_writes
 from gagrad_export.emit import constant_array, static_shape
 
 if TYPE_CHECKING:
@@ -205,6 +207,8 @@ def _rewrite_operators(graph: ir.Graph) -> None:
     replace_max_unpool(graph)
     replace_roi_align(graph)
     unroll_recurrent(graph)
+    spell_out_einsum(graph)
+    drop_whole_writes(graph)
 
 
 def _fills_a_small_tensor(node: ir.Node) -> bool | None:

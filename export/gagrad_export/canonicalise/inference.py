@@ -20,7 +20,7 @@ def forget(graph: ir.Graph) -> None:
             value.type = None
     for value in graph.initializers.values():
         if value.const_value is not None:
-            value.shape = ir.Shape([dim for dim in value.const_value.shape if isinstance(dim, int)])
+            value.shape = ir.Shape(value.const_value.numpy().shape)
 
 
 def infer(model: ir.Model, *, partly: bool = False) -> ir.Model:

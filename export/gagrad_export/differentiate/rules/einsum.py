@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_export.differentiate.equation import spelled_out
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.emit import attribute, fixed_shape, operand, static_shape
 
@@ -56,23 +56,14 @@ class _Term:
 
 
 def _terms(op: Op, node: ir.Node, values: list[ir.Value]) -> list[_Term]:
-    """Return the output and the operands of an Einsum, with the ellipsis and the implied output spelled out.
+    """Return the output and the operands of an Einsum; ``values`` are the cotangent and the operands.
 
-    ``values`` are the cotangent and the operands. Behind them come the identities of diagonals.
+    Behind them come the identities of diagonals.
     """
-    left, arrow, right = attribute(node, "equation").replace(" ", "").partition("->")
-    counts = Counter(left.replace(",", "").replace(".", ""))
-    if not arrow:
-        right = "..." * ("..." in left) + "".join(sorted(label for label in counts if counts[label] == 1))
-    texts = [right, *left.split(",")]
-    # onnx wants an ellipsis to stand for as many axes everywhere.
-    hidden = max(
-        len(static_shape(value)) - len(text.replace("...", ""))
-        for value, text in zip(values, texts, strict=True)
-    )
-    free = [label for label in ascii_letters if label not in counts]
-    spelled = [text.replace("...", "".join(free[:hidden])) for text in texts]
-    values, spelled = _without_diagonals(op, values, spelled, free[hidden:])
+    ranks = [len(static_shape(value)) for value in values[1:]]
+    spelled = spelled_out(str(attribute(node, "equation")), ranks)
+    free = [label for label in ascii_letters if label not in "".join(spelled)]
+    values, spelled = _without_diagonals(op, values, spelled, free)
     return [
         _Term(value, _without_broadcast(value, labels, values, spelled))
         for value, labels in zip(values, spelled, strict=True)
