@@ -175,8 +175,8 @@ def _load(model: Any, *, weights: str | Path | None, size: tuple[int, int] | Non
 def _return_freed_memory() -> None:
     """Give back what canonicalising and differentiating left: verification needs the most memory.
 
-    Discarded graphs point to themselves, and glibc keeps freed blocks of up to 32 MB: six times the weights of
-    ResNet-50.
+    Discarded graphs point to themselves, and glibc keeps freed blocks of up to 32 MB: together six times the
+    weights of ResNet-50.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another C library
