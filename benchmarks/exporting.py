@@ -26,8 +26,11 @@ def section() -> str:
     """Return the section of the page."""
     rows = []
     for name, bars in BARS.items():
-        seconds, gigabytes, ratio = in_child("benchmarks.exporting", name)
-        cells = (f"{seconds:.0f} s", f"{gigabytes:.1f} GB", f"{ratio:.2f}")
+        try:
+            seconds, gigabytes, ratio = in_child("benchmarks.exporting", name)
+            cells = (f"{seconds:.0f} s", f"{gigabytes:.1f} GB", f"{ratio:.2f}")
+        except RuntimeError as error:  # a page without one row is better than no page
+            cells = (f"failed: {error}", "–", "–")
         rows.append((name, *(f"{cell} ({bar})" for cell, bar in zip(cells, bars, strict=True))))
         print(rows[-1], flush=True)
     return INTRODUCTION + markdown(("network", "time", "peak memory", "graph"), rows)

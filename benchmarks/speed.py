@@ -79,7 +79,11 @@ def _memory(contest: Contest, batch: int) -> str:
     name, in_torch = contest.subject.name, contest.subject.module is not None
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
         Path(file.name).write_bytes(contest.accumulate)
-        ours, theirs = memory.compare(name, Path(file.name), batch, in_torch=in_torch)
+        try:
+            ours, theirs = memory.compare(name, Path(file.name), batch, in_torch=in_torch)
+        except RuntimeError as error:
+            contest.notes.append(f"memory of {name}, batch {batch}: {error}")
+            return "–"
     return f"{ours:.0f}" if theirs is None else f"{ours / theirs:.2f} ({ours:.0f} / {theirs:.0f})"
 
 
