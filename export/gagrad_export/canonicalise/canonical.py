@@ -173,6 +173,7 @@ def _fold_shapes(model: ir.Model) -> ir.Model:
     constant, so this goes on until nothing changes.
     """
     while True:
+        model = infer(model, partly=True)
         for _ in range(_ROUNDS):
             folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
             forget(model.graph)
@@ -185,7 +186,6 @@ def _fold_shapes(model: ir.Model) -> ir.Model:
             return model
         unroll_control_flow(model)
         forget(model.graph)
-        model = infer(model, partly=True)
 
 
 def _fills_a_small_tensor(node: ir.Node) -> bool | None:
