@@ -158,6 +158,14 @@ def test_shape_arithmetic_folds_away(tmp_path: Path, opset: int) -> None:
         assert not {"Shape", "Gather", "Slice", "Cast"} & set(canonical.operators)
 
 
+def test_shapes_fold_where_nothing_else_does() -> None:
+    """Without an inferred shape the first fold would change nothing, and look like the last."""
+    body = "r = Relu (image) s = Shape (r) z = ConstantOfShape (s) y = Add (r, z) f = Flatten (y)"
+    text = f"(float[n, 3, 8, 8] image) => (float[n, 2] scores) {{ {body} scores = MatMul (f, head) }}"
+    head = np.random.default_rng(0).standard_normal((192, 2)).astype(np.float32)
+    assert "ConstantOfShape" not in check_rows(model_of(text, head=head)).operators
+
+
 def test_predict_takes_frames_of_the_chosen_size(tmp_path: Path) -> None:
     bundle = exported(model("float[N, H, W, 3]", TF), tmp_path, size=(16, 24))
     session = onnxruntime.InferenceSession(bundle.graph("predict"))

@@ -228,6 +228,27 @@ def test_a_network_that_torch_misreads_for_one_image(tmp_path: Path) -> None:
     assert report.manifest.verification.gradient_error <= 1e-5
 
 
+def test_attention_over_five_axes(tmp_path: Path) -> None:
+    """Windows and heads apart, as in Hiera and NesT: torch's newer exporter cannot write it."""
+    from torch import nn
+
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.head = nn.Conv2d(3, 12, 4, 4), nn.Linear(12, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            tokens = tokens.reshape(x.shape[0], 4, -1, 3, 4).transpose(2, 3)
+            mixed = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+            scores: torch.Tensor = self.head(mixed.transpose(2, 3).reshape(x.shape[0], -1, 12).mean(1))
+            return scores
+
+    torch.manual_seed(0)
+    report = export(Windows(), tmp_path / "windows.gagrad", size=(16, 16))
+    assert report.manifest.verification.gradient_error <= 1e-5
+
+
 def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``package.module:factory`` with a state dict; a pickle that would run code is refused."""
     from gagrad_edge.errors import ModelError

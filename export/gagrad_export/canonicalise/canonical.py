@@ -177,10 +177,11 @@ def _fold_shapes(model: ir.Model) -> ir.Model:
     constant, so this goes on until nothing changes.
     """
     while True:
+        model = infer(model, partly=True)
         if has_functions(model.graph):
-            model = infer(model, partly=True)
             expand_functions(model)
             forget(model.graph)
+            model = infer(model, partly=True)
         for _ in range(_ROUNDS):
             folded = optimizer.fold_constants(model, should_fold=_fills_a_small_tensor)
             forget(model.graph)
@@ -195,7 +196,6 @@ def _fold_shapes(model: ir.Model) -> ir.Model:
                 return infer(model)
             unroll_control_flow(model)
         forget(model.graph)
-        model = infer(model, partly=True)
 
 
 def _rewrite_operators(graph: ir.Graph) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import importlib
+import io
 import logging
 import os
 import pickle
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 OPSET = 20
 """Of torch exports: Gelu is one operator from 20 on, and TensorRT 10.3 reads no later one."""
+
+_OLDER_OPSET = 17
+"""The last whose operators torch's older exporter writes without gaps."""
 
 
 def load_torch_factory(
@@ -98,28 +102,59 @@ def _autograd(module: torch.nn.Module) -> Autograd:
 def _export(
     module: torch.nn.Module, name: str, input_shape: tuple[int, int, int], *, dynamic_batch: bool
 ) -> onnx.ModelProto:
+    """Export with a free batch where ``dynamic_batch`` and torch allow it, else for one row.
+
+    Some models compute with the batch size in a way that torch cannot keep free; the canonicaliser frees a
+    fixed batch, and the exporter proves the result. Others hold what only torch's older exporter writes:
+    scaled_dot_product_attention of five axes (Hiera, NesT).
+    """
+    ways = [*([_with_free_batch] if dynamic_batch else []), _with_one_row, _with_the_older_exporter]
+    failures: list[Exception] = []
+    for way in ways:
+        try:
+            with _quiet():
+                return way(module, input_shape)
+        except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything; the next way may do
+            failures.append(error)
+    *_, error, _ = failures  # of one row: the plainest
+    raise ModelError(
+        f"torch could not export the model ({type(error).__name__}: {str(error).splitlines()[0]})",
+        where=name,
+        hint="export it with torch.onnx.export yourself and give the .onnx file",
+    ) from error
+
+
+def _with_free_batch(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
     import torch  # noqa: PLC0415
 
-    example = torch.zeros(2 if dynamic_batch else 1, *input_shape)
-    shapes = ({0: torch.export.Dim("N", min=1, max=4096)},) if dynamic_batch else None
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                module, (example,), dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False
-            )
-    except Exception as error:
-        if dynamic_batch:
-            # Some models compute with the batch size in a way that torch cannot keep free; the
-            # canonicaliser frees a fixed batch, and the exporter proves the result.
-            return _export(module, name, input_shape, dynamic_batch=False)
-        raise ModelError(
-            f"torch could not export the model ({type(error).__name__}: {str(error).splitlines()[0]})",
-            where=name,
-            hint="export it with torch.onnx.export yourself and give the .onnx file",
-        ) from error
+    return _program(module, (2, *input_shape), ({0: torch.export.Dim("N", min=1, max=4096)},))
+
+
+def _with_one_row(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
+    return _program(module, (1, *input_shape), None)
+
+
+def _program(module: torch.nn.Module, shape: tuple[int, ...], free: Any) -> onnx.ModelProto:
+    import torch  # noqa: PLC0415
+
+    example = (torch.zeros(shape),)
+    program = torch.onnx.export(
+        module, example, dynamo=True, opset_version=OPSET, dynamic_shapes=free, verbose=False
+    )
     assert program is not None  # noqa: S101 - with dynamo=True a program is returned
     proto: onnx.ModelProto = program.model_proto
     return proto
+
+
+def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
+    import onnx  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    stream = io.BytesIO()
+    torch.onnx.export(
+        module, (torch.zeros(1, *input_shape),), stream, dynamo=False, opset_version=_OLDER_OPSET
+    )
+    return onnx.load_model_from_string(stream.getvalue())
 
 
 def _load_weights(module: torch.nn.Module, path: Path) -> None:
