@@ -116,12 +116,12 @@ def _export(
                 return way(module, input_shape)
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything; the next way may do
             failures.append(error)
-    *_, error, _ = failures  # of one row: the plainest
+    plainest = failures[-2]  # of one row, by the newer exporter
     raise ModelError(
-        f"torch could not export the model ({type(error).__name__}: {str(error).splitlines()[0]})",
+        f"torch could not export the model ({type(plainest).__name__}: {str(plainest).splitlines()[0]})",
         where=name,
         hint="export it with torch.onnx.export yourself and give the .onnx file",
-    ) from error
+    ) from plainest
 
 
 def _with_free_batch(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
@@ -151,8 +151,13 @@ def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, in
     import torch  # noqa: PLC0415
 
     stream = io.BytesIO()
+    example = (torch.zeros(1, *input_shape),)
     torch.onnx.export(
-        module, (torch.zeros(1, *input_shape),), stream, dynamo=False, opset_version=_OLDER_OPSET
+        module,
+        example,
+        stream,  # type: ignore[arg-type] # documented for this exporter
+        dynamo=False,
+        opset_version=_OLDER_OPSET,
     )
     return onnx.load_model_from_string(stream.getvalue())
 
