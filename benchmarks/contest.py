@@ -27,6 +27,8 @@ PEERS = ("PyTorch batch", "PyTorch authors", "captum", "onnx-ad", "OpenVINO")
 TARGET = 1
 SLOW = 15.0
 """A peer that takes this many forward passes is run fewer times."""
+OURS = ("in turns", "alone")
+"""How ``accumulate`` is measured."""
 LIMIT = 90
 """Seconds that a peer has to build its graph and run once."""
 AGREEMENT = 5e-2
@@ -61,18 +63,32 @@ class Contest:
     def measure(
         self, batch: int, repeats: int, *, peers_too: bool
     ) -> tuple[list[float], dict[str, list[float]]]:
-        """Return the seconds of the forward pass, and each other's ratios to it, round by round."""
+        """Return the seconds of the forward pass, and ratios to it, round by round.
+
+        ``alone``: each run behind one of its own. ``in turns``: forward, accumulate, forward, accumulate;
+        ONNX Runtime's threads go on spinning for tens of milliseconds, so that two sessions disturb each other.
+        """
         copies = self._rng.standard_normal((batch, *self._feeds["image"].shape[1:])).astype(np.float32)
         images = np.repeat(self._feeds["image"], batch, 0)
-        runs: Runs = {"accumulate": lambda: self._session.run(None, {**self._feeds, "noise": copies})}
-        runs["accumulate"]()
-        self._predict.run(None, {"image": images})
-        if peers_too:
-            runs |= self._peers(copies)
+
+        def forward() -> object:
+            return self._predict.run(None, {"image": images})
+
+        def accumulate() -> object:
+            return self._session.run(None, {**self._feeds, "noise": copies})
+
+        runs = self._peers(copies) if peers_too else {}
         forwards: list[float] = []
-        ratios: dict[str, list[float]] = {name: [] for name in runs}
+        ratios: dict[str, list[float]] = {name: [] for name in (*OURS, *runs)}
         for _ in range(repeats):
-            forwards.append(seconds(lambda: self._predict.run(None, {"image": images})))
+            forward()
+            forwards.append(seconds(forward))
+            accumulate()
+            ratios["alone"].append(seconds(accumulate) / forwards[-1])
+            forward()
+            accumulate()
+            in_turn = seconds(forward)
+            ratios["in turns"].append(seconds(accumulate) / in_turn)
             for name, run in runs.items():
                 if len(ratios[name]) < 3 or statistics.median(ratios[name]) <= SLOW:
                     ratios[name].append(seconds(run) / forwards[-1])

@@ -14,17 +14,20 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import end_to_end, exporting, memory
-from benchmarks.contest import PEERS, Contest
+from benchmarks.contest import OURS, PEERS, Contest
 from benchmarks.networks import NAMES, subject
 from benchmarks.table import machine, markdown, publish
 from benchmarks.timing import spread
 
 INTRODUCTION = """# Speed
 
-ONNX Runtime on the CPU. `forward` is the bundle's `predict` graph on B images, `accumulate` the model, the
-gradients of B noisy copies and the running statistics. Each figure is the median over {repeats} rounds of the
-ratio to the forward pass of the same round, smallest and largest in brackets; all columns of a row take turns in
-every round. 2.0 is the floor: the gradient needs the forward pass's multiplications once more.
+ONNX Runtime on the CPU. `forward` is the bundle's `predict` graph on B images. `in turns` and `alone` are
+`accumulate` (the model, the gradients of B noisy copies and the running statistics) over it, the median of
+{repeats} rounds, smallest and largest in brackets. **In turns**: forward, accumulate, forward, accumulate, the figure of
+docs/performance.md. ONNX Runtime's threads go on spinning behind a run and take a core from the other session, which
+weighs more on the shorter of the two. **Alone**: each behind a run of its own, as in an explanation. Everything
+else is over the forward pass alone. All columns of a row take turns in every round. 2.0 is the floor: the gradient
+needs the forward pass's multiplications once more.
 
 PyTorch columns: `batch` is one eager batch, the gradient only; `authors` is the paper's program, one copy at a
 time, with its guide; `captum` is NoiseTunnel(Saliency, vargrad). All take the gradient of the input only. `onnx-ad`
@@ -47,7 +50,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
-    columns = ("accumulate",) if options.no_peers else ("accumulate", *PEERS)
+    columns = OURS if options.no_peers else (*OURS, *PEERS)
     rows: list[tuple[object, ...]] = []
     notes: list[str] = []
     for name in options.models:

@@ -55,6 +55,8 @@ class OnnxRuntimeBackend(Backend):
         # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
         # next while the arena keeps the first copy: twice the peak, and no faster (docs/performance.md).
         options.enable_mem_pattern = False
+        # The four sessions take turns: threads that spin on behind a run would take cores from the next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         try:
