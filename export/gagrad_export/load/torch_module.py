@@ -118,14 +118,14 @@ def _export(
         try:
             with _quiet():
                 return way(module, input_shape)
-        except Exception as error:  # noqa: BLE001 - torch raises anything; the next way may do
+        except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything
             failures.append(error)
-    *_, error, _ = failures  # of one row: the plainest
+    *_, plainest, _ = failures  # of one row
     raise ModelError(
-        f"torch could not export the model ({type(error).__name__}: {str(error).splitlines()[0]})",
+        f"torch could not export the model ({type(plainest).__name__}: {str(plainest).splitlines()[0]})",
         where=name,
         hint="export it with torch.onnx.export yourself and give the .onnx file",
-    ) from error
+    ) from plainest
 
 
 def _with_free_batch(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
@@ -154,7 +154,7 @@ def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, in
     import onnx  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    stream = io.BytesIO()
+    stream: Any = io.BytesIO()  # as good as a path, which is all that torch declares
     torch.onnx.export(
         module, (torch.zeros(1, *input_shape),), stream, dynamo=False, opset_version=_OLDER_OPSET
     )
