@@ -18,6 +18,7 @@ from gagrad_export.canonicalise.group_normalisation import replace_group_normali
 from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
 from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
 from gagrad_export.canonicalise.opset import to_opset
+from gagrad_export.canonicalise.pool_padding import fuse_pool_padding
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32
 from gagrad_export.canonicalise.quantisation import count_quantisers, refuse_other_integers
@@ -115,13 +116,7 @@ def canonicalise(
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
     straight_through = count_quantisers(graph)
-    replace_col2im(graph)
-    unroll_recurrent(graph)
-    spell_out_einsum(graph)
-    drop_whole_writes(graph)
-    gather_within_rows(graph, source.batch)
-    leave_rows_out(graph, source.batch)
-    fuse_softmax(graph)
+    _write_in_simpler_operators(graph, source.batch)
     forget(graph)
     model = infer(model)
     graph = model.graph
@@ -154,6 +149,18 @@ def canonicalise(
         straight_through=straight_through,
         notes=tuple(notes),
     )
+
+
+def _write_in_simpler_operators(graph: ir.Graph, rows: int) -> None:
+    """Leave operators that have rules, and that a batch can be followed through."""
+    replace_col2im(graph)
+    unroll_recurrent(graph)
+    fuse_pool_padding(graph)
+    spell_out_einsum(graph)
+    drop_whole_writes(graph)
+    gather_within_rows(graph, rows)
+    leave_rows_out(graph, rows)
+    fuse_softmax(graph)
 
 
 def _with_own_tensors(proto: onnx.ModelProto) -> ir.Model:
