@@ -23,6 +23,7 @@ from gagrad_export.canonicalise.inference import forget, infer, require_fixed_sh
 from gagrad_export.canonicalise.max_unpool import replace_max_unpool
 from gagrad_export.canonicalise.neutral_element import drop_neutral
 from gagrad_export.canonicalise.opset import to_opset
+from gagrad_export.canonicalise.pool_padding import fuse_pool_padding
 from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
 from gagrad_export.canonicalise.precision import to_float32
 from gagrad_export.canonicalise.quantisation import count_quantisers, refuse_other_integers
@@ -122,10 +123,7 @@ def canonicalise(
     require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
     straight_through = count_quantisers(graph)
-    _rewrite_operators(graph)
-    gather_within_rows(graph, source.batch)
-    leave_rows_out(graph, source.batch)
-    fuse_softmax(graph)
+    _write_in_simpler_operators(graph, source.batch)
     forget(graph)
     model = infer(model)
     graph = model.graph
@@ -158,6 +156,23 @@ def canonicalise(
         straight_through=straight_through,
         notes=tuple(notes),
     )
+
+
+def _write_in_simpler_operators(graph: ir.Graph, rows: int) -> None:
+    """Leave operators that have rules, and that a batch can be followed through; shapes are known."""
+    drop_neutral(graph)
+    replace_col2im(graph)
+    replace_deform_conv(graph)
+    replace_dft(graph)
+    replace_max_unpool(graph)
+    replace_roi_align(graph)
+    unroll_recurrent(graph)
+    fuse_pool_padding(graph)
+    spell_out_einsum(graph)
+    drop_whole_writes(graph)
+    gather_within_rows(graph, rows)
+    leave_rows_out(graph, rows)
+    fuse_softmax(graph)
 
 
 def _with_own_tensors(proto: onnx.ModelProto) -> ir.Model:
@@ -196,19 +211,6 @@ def _fold_shapes(model: ir.Model) -> ir.Model:
                 return infer(model)
             unroll_control_flow(model)
         forget(model.graph)
-
-
-def _rewrite_operators(graph: ir.Graph) -> None:
-    """Write operators that have no rule in terms of those that have one; shapes are known."""
-    drop_neutral(graph)
-    replace_col2im(graph)
-    replace_deform_conv(graph)
-    replace_dft(graph)
-    replace_max_unpool(graph)
-    replace_roi_align(graph)
-    unroll_recurrent(graph)
-    spell_out_einsum(graph)
-    drop_whole_writes(graph)
 
 
 def _fills_a_small_tensor(node: ir.Node) -> bool | None:

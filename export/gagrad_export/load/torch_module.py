@@ -83,15 +83,19 @@ def load_torch_module(
 
 
 def _autograd(module: torch.nn.Module) -> Autograd:
-    """Return autograd through ``module``, or through a copy in float64 that is not kept: it is large."""
+    """Return autograd through ``module``; the copy in float64 is made when it is first asked for."""
     import torch  # noqa: PLC0415
+
+    in_double: list[torch.nn.Module] = []
 
     def gradient(
         x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
     ) -> NDArray[np.float32]:
+        if double and not in_double:
+            in_double.append(copy.deepcopy(module).double())
         dtype = torch.float64 if double else torch.float32
         leaf = torch.from_numpy(x).to(dtype).requires_grad_()
-        scores = (copy.deepcopy(module).double() if double else module)(leaf)
+        scores = (in_double[0] if double else module)(leaf)
         (scores * torch.from_numpy(cotangent).to(dtype)).sum().backward()
         assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
         return leaf.grad.float().numpy()
@@ -114,9 +118,9 @@ def _export(
         try:
             with _quiet():
                 return way(module, input_shape)
-        except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything; the next way may do
+        except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything
             failures.append(error)
-    plainest = failures[-2]  # of one row, by the newer exporter
+    *_, plainest, _ = failures  # of one row
     raise ModelError(
         f"torch could not export the model ({type(plainest).__name__}: {str(plainest).splitlines()[0]})",
         where=name,
@@ -150,14 +154,9 @@ def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, in
     import onnx  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    stream = io.BytesIO()
-    example = (torch.zeros(1, *input_shape),)
+    stream: Any = io.BytesIO()  # as good as a path, which is all that torch declares
     torch.onnx.export(
-        module,
-        example,
-        stream,  # type: ignore[arg-type] # documented for this exporter
-        dynamo=False,
-        opset_version=_OLDER_OPSET,
+        module, (torch.zeros(1, *input_shape),), stream, dynamo=False, opset_version=_OLDER_OPSET
     )
     return onnx.load_model_from_string(stream.getvalue())
 
