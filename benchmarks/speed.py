@@ -24,7 +24,7 @@ INTRODUCTION = """# Speed
 ONNX Runtime on the CPU. `forward` is the bundle's `predict` graph on B images. `in turns` and `alone` are
 `accumulate` (the model, the gradients of B noisy copies and the running statistics) over it, the median of
 {repeats} rounds, smallest and largest in brackets. **In turns**: forward, accumulate, forward, accumulate, the figure of
-docs/performance.md. ONNX Runtime's threads go on spinning behind a run and take a core from the other session, which
+[performance.md](performance.md). ONNX Runtime's threads go on spinning behind a run and take a core from the other session, which
 weighs more on the shorter of the two. **Alone**: each behind a run of its own, as in an explanation. Everything
 else is over the forward pass alone. All columns of a row take turns in every round. 2.0 is the floor: the gradient
 needs the forward pass's multiplications once more.
