@@ -29,7 +29,7 @@ gagrad-edge at their own input size. `gradient` is the relative error of the exp
 PyTorch's autograd in float64, ‖g − g₆₄‖₂ / ‖g₆₄‖₂, the median over three draws of noisy copies, for batches of 1 and 5;
 `PyTorch` is autograd's own error in float32 on the batches of 5. A pass is ≤ 1e-4, or ≤ 2e-3 (marked k) where the network has kinks and
 an activation within rounding of one took the other side. `size` is the graph's over the model's. `TensorRT` says which graphs
-TensorRT-RTX built.
+TensorRT-RTX built. `state` is the commit that the row was measured at: an interrupted run goes on with what it has.
 
 **{passed} of {count} pass{also}.**
 
@@ -63,7 +63,7 @@ def main() -> None:
         also=f"; TensorRT-RTX builds every graph of {built}",
         machine=machine("torch", "timm", "onnxruntime", "tensorrt-rtx-cu13"),
     )
-    header = ("network", "gradient, B = 1", "B = 5", "PyTorch", "pass", "size", "export", "TensorRT")
+    header = ("network", "gradient, B = 1", "B = 5", "PyTorch", "pass", "size", "export", "TensorRT", "state")
     # A part is printed only: the page in docs/ is of the whole.
     if options.models:
         print(text + markdown(header, [_row(*item) for item in results.items()]))
@@ -82,8 +82,19 @@ def _run(name: str, kept: Path, *, tensorrt: bool) -> None:
         trouble = "" if result.returncode == 0 else (result.stderr.strip().splitlines() or ["?"])[-1]
     except subprocess.TimeoutExpired:
         trouble = f"not done in {LIMIT_S} s"
-    if trouble:
-        kept.write_text(json.dumps({"error": trouble, "seconds": time.monotonic() - began}))
+    measured = (
+        {"error": trouble, "seconds": time.monotonic() - began} if trouble else json.loads(kept.read_text())
+    )
+    kept.write_text(json.dumps({**measured, "state": _state()}))
+
+
+def _state() -> str:
+    """Return the commit that is checked out, short; with a + when files differ from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty=+"],  # noqa: S607
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    return described.stdout.strip() or "unknown"
 
 
 def _passes(result: dict[str, Any]) -> bool:
@@ -92,7 +103,8 @@ def _passes(result: dict[str, Any]) -> bool:
 
 def _row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
     if "error" in result:
-        return (name, "–", "–", "–", f"no: {result['error']}"[:160].replace("|", "/"), "–", "–", "–")
+        reason = f"no: {result['error']}"[:160].replace("|", "/")
+        return (name, "–", "–", "–", reason, "–", "–", "–", result["state"])
     one, five = result["gradient"]["1"], result["gradient"]["5"]
     verdict = "yes" if max(one, five) <= SMOOTH else "yes, k" if max(one, five) <= KINKED else "no"
     size, seconds = f"{result['size']:.2f}×", f"{result['seconds']:.0f} s"
@@ -105,6 +117,7 @@ def _row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
         size,
         seconds,
         result["tensorrt"],
+        result["state"],
     )
 
 
