@@ -10,13 +10,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, parser
+from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from torch import nn
 from torch.nn import functional
 
 from gagrad_edge.bundle import read_bundle
-from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_edge.manifest import InputSpec
 from gagrad_export import export
 from gagrad_export.assemble import accumulate_graph, predict_graph
@@ -249,86 +248,3 @@ def test_arithmetic_is_the_pair_bit_for_bit(dtype: str, opset: int, channels: tu
     (expected,) = session.run(None, {"x": x})
     (scores,) = onnxruntime.InferenceSession(predict_graph(found, spec)).run(None, {"image": x})
     np.testing.assert_array_equal(scores, expected)
-
-
-def with_constants(body: str, opset: int, **constants: TensorProto) -> onnx.ModelProto:
-    """Return a model from x to y of the image's shape."""
-    model = parser.parse_model(f"""<ir_version: 10, opset_import: ["" : {opset}]>
-        m (float[N, 3, 24, 32] x) => (float[N, 3, 24, 32] y) {{ {body} }}""")
-    model.graph.initializer.extend(constants.values())
-    return model
-
-
-@pytest.mark.parametrize(
-    ("body", "total"),
-    [
-        ("d = DequantizeLinear <axis = 0, block_size = 2> (w4, blocks)", 0.5 * (1 - 2) + 2.0 * (3 + 4)),
-        ("d = DequantizeLinear <axis = 0> (w8, each)", 0.5 * 1 + 2.0 * -2 + 1.0 * 3),
-        ("q = QuantizeLinear (w, s, z) d = DequantizeLinear (q, s, z)", 1.5 - 1.0),
-        ("t = Transpose <perm = [0]> (w8) d = DequantizeLinear (t, s)", 0.5 * (1 - 2 + 3)),
-    ],
-    ids=["int4 in blocks", "per channel", "quantised as it runs", "moved before"],
-)
-def test_weights_of_any_form_become_float(body: str, total: float) -> None:
-    model = with_constants(
-        f"{body} m = ReduceSum (d) y = Mul (x, m)",
-        21,
-        w4=helper.make_tensor("w4", TensorProto.INT4, [4, 1], [1, -2, 3, 4]),
-        blocks=helper.make_tensor("blocks", TensorProto.FLOAT, [2, 1], [0.5, 2.0]),
-        w8=helper.make_tensor("w8", TensorProto.INT8, [3], [1, -2, 3]),
-        each=helper.make_tensor("each", TensorProto.FLOAT, [3], [0.5, 2.0, 1.0]),
-        w=helper.make_tensor("w", TensorProto.FLOAT, [2], [1.3, -0.8]),
-        s=helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]),
-        z=helper.make_tensor("z", TensorProto.UINT8, [], [10]),
-    )
-    found = canonicalise(model)
-    assert found.straight_through == 0
-    assert found.operators == {"Mul": 1}
-    (weight,) = found.graph.initializers.values()
-    assert weight.const_value is not None
-    assert weight.const_value.numpy().ravel().tolist() == [total]
-
-
-REFUSED = {
-    "other scale": (
-        "q = QuantizeLinear (x, s, z) y = DequantizeLinear (q, t, z)",
-        "DequantizeLinear.*not that of the QuantizeLinear before it",
-    ),
-    "computed scale": (
-        "m = ReduceMax <keepdims = 0> (x) q = QuantizeLinear (x, m, z) y = DequantizeLinear (q, m, z)",
-        "QuantizeLinear.*its scale or zero point is computed",
-    ),
-    "integers read": (
-        "q = QuantizeLinear (x, s, z) a = DequantizeLinear (q, s, z) b = Cast <to = 1> (q) y = Add (a, b)",
-        "QuantizeLinear.*its integers are read by Cast",
-    ),
-    "no quantiser": (
-        "q = Cast <to = 2> (x) y = DequantizeLinear (q, s, z)",
-        "DequantizeLinear.*what it reads is not made by QuantizeLinear",
-    ),
-    "float8": (
-        "q = QuantizeLinear <output_dtype = 17> (x, s) y = DequantizeLinear (q, s)",
-        "QuantizeLinear.*FLOAT8E4M3FN does not have steps of one size",
-    ),
-    "dynamic": (
-        "q, a, b = DynamicQuantizeLinear (x) y = DequantizeLinear (q, a, b)",
-        "DynamicQuantizeLinear.*no known derivative",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_straight_through_gradient_is_refused(name: str) -> None:
-    """By operator, reason and node, with a way out."""
-    body, why = REFUSED[name]
-    with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
-        canonicalise(
-            with_constants(
-                body,
-                21,
-                s=helper.make_tensor("s", TensorProto.FLOAT, [], [0.5]),
-                t=helper.make_tensor("t", TensorProto.FLOAT, [], [0.25]),
-                z=helper.make_tensor("z", TensorProto.UINT8, [], [10]),
-            )
-        )
-    assert "QDQ format" in (refusal.value.hint or "")
