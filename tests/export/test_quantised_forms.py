@@ -1,13 +1,19 @@
-"""Quantised models in the forms that exist: weights of any form become float, other integers are refused."""
+"""Quantised models in the forms that exist: exact arithmetic, float weights, other integers refused."""
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, parser
 
 from gagrad_edge.errors import UnsupportedOperatorError
+from gagrad_edge.manifest import InputSpec
+from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import canonicalise
+
+SIZE = (24, 32)
 
 
 def with_constants(body: str, opset: int, **constants: TensorProto) -> onnx.ModelProto:
@@ -16,6 +22,31 @@ def with_constants(body: str, opset: int, **constants: TensorProto) -> onnx.Mode
         m (float[N, 3, 24, 32] x) => (float[N, 3, 24, 32] y) {{ {body} }}""")
     model.graph.initializer.extend(constants.values())
     return model
+
+
+TYPES = {"uint8": 10, "int8": 10, "uint16": 21, "int16": 21, "uint4": 21, "int4": 21}
+
+
+@pytest.mark.parametrize(("dtype", "opset"), TYPES.items())
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["per tensor", "per channel"])
+def test_arithmetic_is_the_pair_bit_for_bit(dtype: str, opset: int, channels: tuple[int, ...]) -> None:
+    """Ties, and both ends, against ONNX Runtime's own pair."""
+    scales, zeros = ([0.25, 0.1, 3.0], [0, 3, 2]) if channels else ([0.25], [3])
+    model = with_constants(
+        "q = QuantizeLinear (x, s, z) y = DequantizeLinear (q, s, z)",
+        max(opset, 13) if channels else opset,
+        s=helper.make_tensor("s", TensorProto.FLOAT, channels, scales),
+        z=helper.make_tensor("z", getattr(TensorProto, dtype.upper()), channels, zeros),
+    )
+    found = canonicalise(model)
+    assert found.straight_through == 1
+    spec = InputSpec(height=24, width=32, colour="rgb", mean=[0.0] * 3, std=[1.0] * 3)
+    x = np.random.default_rng(0).normal(0, 50, (2, 3, *SIZE)).astype(np.float32)
+    x[0] = np.round(x[0]) / 8  # every second one lies halfway between two steps
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (expected,) = session.run(None, {"x": x})
+    (scores,) = onnxruntime.InferenceSession(predict_graph(found, spec)).run(None, {"image": x})
+    np.testing.assert_array_equal(scores, expected)
 
 
 @pytest.mark.parametrize(
