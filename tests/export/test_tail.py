@@ -131,3 +131,9 @@ def test_a_saturated_sigmoid(tmp_path: Path) -> None:
     body = "p = Add (m, low) scores = Sigmoid (p)"
     low = np.array(-18, np.float32)
     assert exported(network(body, "N, 4, 1, 1", low=low), tmp_path).manifest.output.activation == "sigmoid"
+
+
+def test_scores_that_drown_their_changes(tmp_path: Path) -> None:
+    """A constant of 300 takes the digits of what a short segment changes; a longer proves the gradient."""
+    proto = network(f"{LOGITS} scores = Add (s, offset)", "N, 4", offset=np.array(300, np.float32))
+    assert exported(proto, tmp_path).manifest.verification.gradient_error <= 1e-2
