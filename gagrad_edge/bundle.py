@@ -43,9 +43,9 @@ class Bundle:
     path: Path
     members: Mapping[str, Buffer]
 
-    def graph(self, role: GraphRole, target: str = "portable") -> bytes:
-        """Return the ONNX bytes of a graph."""
-        return bytes(self.members[self.manifest.graph(role, target).file])
+    def graph(self, role: GraphRole, target: str = "portable", variant: str = "") -> bytes:
+        """Return the ONNX bytes of a graph. KeyError when there is none."""
+        return bytes(self.members[self.manifest.graph(role, target, variant).file])
 
 
 def file_entry(data: Buffer) -> FileEntry:

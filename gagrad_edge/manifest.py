@@ -21,7 +21,8 @@ ABI = 1
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-GraphRole = Literal["predict", "accumulate", "finalize", "recover"]
+GraphRole = Literal["predict", "accumulate", "combine", "finalize", "maps", "recover", "cam"]
+REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "finalize", "maps", "recover")
 GraphTarget = Literal["portable", "tensorrt"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Resize = Literal["stretch", "letterbox", "crop"]
@@ -111,10 +112,13 @@ class ModelInfo(_Struct, frozen=True):
 
 
 class GraphEntry(_Struct, frozen=True):
-    """One ONNX graph. A role may come in several variants, for other targets or precisions."""
+    """One ONNX graph. A role may come in several variants, and for other targets or precisions."""
 
     role: GraphRole
     file: str
+    variant: str = ""
+    """Which of several graphs of a role: for ``finalize`` the guide (empty: the paper's), for ``accumulate``
+    ``perturbed`` (empty: noise only)."""
     target: str = "portable"
     """In whose fast forms it is written: ``portable`` is ONNX Runtime's, and any engine takes it."""
     precision: Literal["float32", "float16"] = "float32"
@@ -193,14 +197,20 @@ class Manifest(_Struct, frozen=True):
         if missing:
             raise ValueError(f"files named but not hashed: {', '.join(missing)}")
         roles = {graph.role for graph in self.graphs}
-        absent = [role for role in ("predict", "accumulate", "finalize", "recover") if role not in roles]
+        absent = [role for role in REQUIRED_ROLES if role not in roles]
         if absent:
             raise ValueError(f"no graph for: {', '.join(absent)}")
 
-    def graph(self, role: GraphRole, target: str = "portable") -> GraphEntry:
-        """Return the graph of ``role`` for ``target``, else the portable one."""
-        variants = {graph.target: graph for graph in self.graphs if graph.role == role}
-        return variants.get(target) or variants["portable"]
+    def graph(self, role: GraphRole, target: str = "portable", variant: str = "") -> GraphEntry:
+        """Return the graph of ``role`` for ``target``, else the portable one. KeyError when there is none."""
+        forms = {
+            graph.target: graph for graph in self.graphs if (graph.role, graph.variant) == (role, variant)
+        }
+        return forms.get(target) or forms["portable"]
+
+    def variants(self, role: GraphRole) -> list[str]:
+        """Return the names of the graphs of ``role``, the plain one as an empty name; sorted."""
+        return sorted({graph.variant for graph in self.graphs if graph.role == role})
 
 
 class _Head(msgspec.Struct):

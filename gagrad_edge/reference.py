@@ -56,6 +56,40 @@ def accumulate(state: State, gradients: Array) -> State:
     )
 
 
+def combine(first: State, second: State) -> State:
+    """Return the state of both halves of the samples; either may be empty."""
+    total = first.count + second.count
+    share = np.float32(second.count / max(total, 1))
+    delta = second.mean - first.mean
+    return State(
+        count=total,
+        abs_sum=first.abs_sum + second.abs_sum,
+        mean=first.mean + delta * share,
+        m2=first.m2 + second.m2 + np.square(delta) * (np.float32(first.count) * share),
+    )
+
+
+STATE_MAPS = ("absolute", "signed", "squared", "variance")
+"""Names of the maps that ``state_maps`` returns, in order."""
+
+
+def state_maps(state: State, times: Array) -> Array:
+    """Return the maps ``[4, H, W]`` of the methods without a guide, not scaled.
+
+    Σ_c of: E|g| (AbsoluteGrad), |E[g] · times| (the plain gradient and SmoothGrad with ``times`` of ones,
+    Input × Gradient with the input, Integrated Gradients with its distance from the baseline), E[g²]
+    (SmoothGrad-Squared) and Var[g] with divisor T − 1 (VarGrad).
+    """
+    count = np.float32(state.count)
+    per_channel = [
+        state.abs_sum / count,
+        np.abs(state.mean * times),
+        state.m2 / count + np.square(state.mean),
+        state.m2 / np.float32(max(state.count - 1, 1)),
+    ]
+    return np.stack([values.sum(axis=0) for values in per_channel])
+
+
 def finalize(state: State, percentile: float) -> Array:
     """Return the saliency map ``[H, W]`` in 0..1.
 

@@ -31,7 +31,9 @@ CLASSES = ("ok", "scratch", "dent")
 
 MEMBERS: dict[str, bytes] = {
     "graphs/accumulate.onnx": b"accumulate",
+    "graphs/combine.onnx": b"combine",
     "graphs/finalize.onnx": b"finalize",
+    "graphs/maps.onnx": b"maps",
     "graphs/predict.onnx": b"predict",
     "graphs/recover.onnx": b"recover",
     "selftest/frame.png": b"frame",
@@ -82,7 +84,9 @@ def plain_manifest(**fields: Any) -> Manifest:
         "graphs": [
             GraphEntry(role="predict", file="graphs/predict.onnx"),
             GraphEntry(role="accumulate", file="graphs/accumulate.onnx"),
+            GraphEntry(role="combine", file="graphs/combine.onnx"),
             GraphEntry(role="finalize", file="graphs/finalize.onnx"),
+            GraphEntry(role="maps", file="graphs/maps.onnx"),
             GraphEntry(role="recover", file="graphs/recover.onnx"),
         ],
         "selftest": SelfTest(

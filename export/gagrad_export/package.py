@@ -58,11 +58,10 @@ def package(
     method: MethodSpec,
 ) -> Manifest:
     """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError."""
-    entries = [GraphEntry(role=role, file=f"graphs/{role}.onnx") for role in _ROLES]
-    members: dict[str, bytes | memoryview] = {entry.file: getattr(graphs, entry.role) for entry in entries}
-    for target, data in graphs.accumulate_for.items():
-        entries.append(GraphEntry(role="accumulate", file=f"graphs/accumulate.{target}.onnx", target=target))
-        members[entries[-1].file] = data
+    contents = {_entry(role): getattr(graphs, role) for role in _ROLES}
+    contents |= {_entry("accumulate", target=target): data for target, data in graphs.accumulate_for.items()}
+    contents |= {_entry(role, variant): data for (role, variant), data in graphs.others.items()}
+    members: dict[str, bytes | memoryview] = {entry.file: data for entry, data in contents.items()}
     members[_FRAME] = _png(verified.frame)
     members[_SALIENCY] = _npy(verified.saliency)
     manifest = Manifest(
@@ -83,7 +82,7 @@ def package(
         input=spec,
         output=output,
         method=method,
-        graphs=entries,
+        graphs=list(contents),
         selftest=SelfTest(
             frame=_FRAME,
             saliency=_SALIENCY,
@@ -98,6 +97,13 @@ def package(
         files={member: FileEntry(size=0, sha256="0" * 64) for member in members},
     )
     return write_bundle(path, manifest, members)
+
+
+def _entry(role: GraphRole, variant: str = "", target: str = "portable") -> GraphEntry:
+    parts = [role, variant, "" if target == "portable" else target, "onnx"]
+    return GraphEntry(
+        role=role, variant=variant, target=target, file="graphs/" + ".".join(part for part in parts if part)
+    )
 
 
 def created_time() -> str:

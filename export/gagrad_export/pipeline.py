@@ -17,7 +17,14 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle import SUFFIX
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_edge.manifest import Activation, Colour, GraphTarget, Manifest, MethodSpec, Resize
-from gagrad_export.assemble import accumulate_graph, finalize_graph, predict_graph, recover_graph
+from gagrad_export.assemble import (
+    accumulate_graph,
+    combine_graph,
+    finalize_graph,
+    maps_graph,
+    predict_graph,
+    recover_graph,
+)
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.package import created_time, package
@@ -112,6 +119,10 @@ def export(
         recover=recover_graph(canonical.input_shape, method.rcap_lower_bound, method.rcap_interval),
         accumulate_for={
             target: accumulate_graph(canonical, spec, target)[0] for target in targets if target != "portable"
+        },
+        others={
+            ("combine", ""): combine_graph(canonical.input_shape),
+            ("maps", ""): maps_graph(canonical.input_shape),
         },
     )
     _return_freed_memory()

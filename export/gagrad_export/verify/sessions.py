@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import GraphTarget
+    from gagrad_edge.manifest import GraphRole, GraphTarget
 
     Array = NDArray[np.float32]
 
@@ -30,6 +30,8 @@ class Graphs:
     recover: bytes
     accumulate_for: Mapping[GraphTarget, bytes] = field(default_factory=dict)
     """``accumulate`` in the forms of other targets than ``portable``."""
+    others: Mapping[tuple[GraphRole, str], bytes] = field(default_factory=dict)
+    """All other graphs, by role and variant."""
 
 
 @dataclass
