@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def generator(seed: int) -> np.random.Generator:
+    """Return the generator of the bank of ``seed``, before its first sample."""
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def normal(source: np.random.Generator, rows: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return the next ``rows`` samples of a bank as ``[rows, C, H, W]``, ``shape = (C, H, W)``."""
+    return source.standard_normal((rows, *shape), dtype=np.float32)
+
+
 def noise_chunks(
     seed: int, samples: int, chunk: int, shape: tuple[int, int, int]
 ) -> Iterator[NDArray[np.float32]]:
@@ -24,7 +34,6 @@ def noise_chunks(
 
     Concatenated, the chunks are the bank itself whatever the chunk size is.
     """
-    generator = np.random.Generator(np.random.Philox(seed))
+    source = generator(seed)
     for start in range(0, samples, chunk):
-        rows = min(chunk, samples - start)
-        yield generator.standard_normal((rows, *shape), dtype=np.float32)
+        yield normal(source, min(chunk, samples - start), shape)

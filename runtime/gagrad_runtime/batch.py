@@ -14,6 +14,8 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import GagradError, InputError, ModelError
 from gagrad_runtime.explainer import Explainer, load
+from gagrad_runtime.frame import load_frame
+from gagrad_runtime.methods import METHODS
 from gagrad_runtime.record import encode, record
 from gagrad_runtime.results import safe_stem
 
@@ -32,9 +34,12 @@ def explain_images(
     device: str,
     threads: int | None,
     as_json: bool,
+    targets: Sequence[str] = (),
     settings: dict[str, Any],
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
+
+    Each of ``targets`` gets an explanation of its own; none means what the model says.
 
     Errors that concern one image are reported and the next image follows; errors that concern the bundle,
     the settings, the device or the folder stop the run.
@@ -43,7 +48,7 @@ def explain_images(
     make_folder(output)
     check_writable(output)
     with load(bundle, device=device, threads=threads) as explainer:
-        run = _Run(explainer, output, raw, settings, as_json, total=len(paths))
+        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, total=len(paths))
         for path in paths:
             run.one(path)
     return run.finish()
@@ -72,6 +77,7 @@ class _Run:
     explainer: Explainer
     output: Path
     raw: tuple[str, ...]
+    targets: tuple[str, ...]
     settings: dict[str, Any]
     as_json: bool
     total: int
@@ -84,13 +90,19 @@ class _Run:
         """Explain one image, or report why not."""
         self._seen += 1
         try:
-            with _Progress(path, self._seen, self.total) as progress:
-                explanation = self.explainer.explain(path, progress=progress, **self.settings)
-            files = explanation.save(self.output, stem=self._stem(path), raw=self.raw)
+            frame = load_frame(path)
+            stem = self._stem(path)
+            for target in self.targets or (None,):
+                with _Progress(path, self._seen, self.total) as progress:
+                    explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
+                named = stem if len(self.targets) < 2 else f"{stem}.{safe_stem(str(explanation.target))}"
+                self._say(path, explanation, explanation.save(self.output, stem=named, raw=self.raw))
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
         self._good += 1
+
+    def _say(self, path: str, explanation: Explanation, files: dict[str, Path]) -> None:
         if self.as_json:
             click.echo(encode(record(explanation, files), pretty=False), nl=False)
         click.echo(_line(path, explanation, files["picture"]), err=True)
@@ -151,7 +163,13 @@ def _line(path: str, explanation: Explanation, picture: Path) -> str:
     chance = explanation.probability
     named = "" if explanation.classes else "class "
     said = f"{named}{explanation.target}" + ("" if chance is None else f" {chance:.1%}")
-    return (
-        f"{path}: {said}, RCAP {explanation.rcap.score:.2f}, {explanation.samples} samples, "
-        f"{sum(explanation.seconds.values()):.2f} s → {picture}"
-    )
+    figures = [said, f"RCAP {explanation.rcap.score:.2f}"]
+    if explanation.stability is not None:
+        figures.append(f"stability {explanation.stability:.2f}")
+    if METHODS[explanation.provenance.method].copies == "noisy":
+        why = {"samples": "", "stable": " (stable)", "budget": " (time was up)"}[
+            explanation.provenance.stopped
+        ]
+        figures.append(f"{explanation.samples} samples{why}")
+    figures.append(f"{sum(explanation.seconds.values()):.2f} s")
+    return f"{path}: {', '.join(figures)} → {picture}"

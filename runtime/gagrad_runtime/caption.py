@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.lettering import printable
+from gagrad_runtime.methods import METHODS
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation import Explanation, Target
@@ -32,6 +33,7 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     if target.against_name is not None and target.against_index is not None:
         against = _label(target.against_name, target.against_index, pen)
     title = f"What the model looked at for {name}" + (f" and not {against}" if against else "")
+    title += "" if target.region is None else " in the chosen region"
     answer = f"{_measure(explanation, target.index)} for {_short(name)}"
     if against and target.against_index:
         answer += f", {_measure(explanation, target.against_index)} for {_short(against)}"
@@ -47,13 +49,26 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     facts = (
         f"RCAP {_number(explanation.rcap.score)} of 1: the higher, the more the bright places alone decide.",
         f"{file} · {frame.width} × {frame.height} pixels",
-        f"bundle {bundle} · {made.samples} samples, seed {made.seed} · {made.backend}",
+        f"bundle {bundle} · {_made(explanation)} · {made.backend}",
         *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),
     )
     if not _all_readable(explanation, pen):
         facts += ("A name has letters that this device cannot draw; the JSON record has it in full.",)
     cautions = tuple(printable(caution.text, pen)[0] for caution in explanation.cautions)
     return Caption(title, answer, cautions, tuple(printable(fact, pen)[0] for fact in facts))
+
+
+def _made(explanation: Explanation) -> str:
+    """Return the method, the samples, and how settled the map is."""
+    made = explanation.provenance
+    parts = [made.method + ("" if made.guide == "paper" else f", guide {made.guide}")]
+    if METHODS[made.method].copies == "noisy":
+        parts.append(f"{made.samples} samples, seed {made.seed}")
+    if made.perturbation:
+        parts.append(made.perturbation)
+    if explanation.stability is not None:
+        parts.append(f"stability {explanation.stability:.2f} of 1")
+    return " · ".join(parts)
 
 
 def _verdict(explanation: Explanation, predicted: Target, pen: Lettering) -> str:
@@ -68,8 +83,8 @@ def _verdict(explanation: Explanation, predicted: Target, pen: Lettering) -> str
 def _measure(explanation: Explanation, index: tuple[int, ...]) -> str:
     """Return the probability at ``index`` in words, or the score where there are no probabilities."""
     if explanation.probabilities is None:
-        return f"Score {_number(float(explanation.scores[index]))}"
-    return percent(float(explanation.probabilities[index]))
+        return f"Score {_number(explanation.target.reading(explanation.scores, index))}"
+    return percent(explanation.target.reading(explanation.probabilities, index))
 
 
 def percent(probability: float) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.budget import LEAST
 from gagrad_runtime.explanation import Caution
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation import Rcap
+    from gagrad_runtime.explanation import Rcap, Target
 
     Array = NDArray[np.float32]
+
+UNSTABLE = 0.5
+"""Stability below which a map is doubtful: what two runs have in common is less than what they have not."""
 
 LOW_RCAP_CONFIDENCE = 0.05
 """Probability of the target, on the half of the image that counts most, below which the map is doubtful."""
@@ -41,6 +45,40 @@ def constant_map(saliency: Array, *, dead: bool) -> list[Caution]:
         text = "The result does not react to any part of the image, so the map shows nothing."
         return [Caution("dead-gradient", text)]
     return [Caution("constant-map", "All parts of the image count the same, so the map shows nothing.")]
+
+
+def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Caution]:
+    """Caution when no noise moves the score: ``low`` and ``high [K…]`` are its extremes over the copies."""
+    moved = target.reading(high) != target.reading(low)
+    if moved or samples < LEAST:
+        return []
+    return [
+        Caution(
+            "saturated-score",
+            "The score does not move when the image changes a little: it is at its limit, and the map may "
+            "show nothing of the reason.",
+        )
+    ]
+
+
+def unstable(stability: float | None, wanted: float | None) -> list[Caution]:
+    """Caution for a map that another set of samples would draw differently, or that did not settle."""
+    if stability is not None and stability < UNSTABLE:
+        text = "The map has not settled: another run would look different. Take more samples."
+        return [Caution("unstable", text)]
+    if wanted is not None and (stability is None or stability < wanted):
+        reached = "" if stability is None else f" ({stability:.2f} of {wanted:g})"
+        return [Caution("not-settled", f"The samples ended before the map was as stable as asked{reached}.")]
+    return []
+
+
+def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]:
+    """Caution when the result came after its time."""
+    if budget_ms is None or seconds * 1000 <= budget_ms:
+        return []
+    text = f"This took {seconds * 1000:.0f} ms and not {budget_ms:g} ms as asked"
+    text += f": {LEAST} samples are the least." if samples <= LEAST else "."
+    return [Caution("late", text)]
 
 
 def low_rcap(rcap: Rcap, probability: float | None) -> list[Caution]:

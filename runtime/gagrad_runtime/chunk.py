@@ -56,6 +56,11 @@ class ChunkSize:
         self._start = backend.memory()
         self._chosen: int | None = None
 
+    @property
+    def chosen(self) -> int | None:
+        """The size in use; None before the first choice."""
+        return self._chosen
+
     def choose(self, trial: Callable[[int], object]) -> int:
         """Return the bundle's size, or one that is clearly faster, or the fastest that memory allows.
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gagrad_edge.bundle import Bundle, read_bundle
-from gagrad_edge.errors import ModelError, OutOfMemoryError, SettingError
-from gagrad_edge.noise import noise_chunks
 from gagrad_runtime import caution
 from gagrad_runtime.backend import open_backend
+from gagrad_runtime.budget import LEAST, Pace
 from gagrad_runtime.chunk import ChunkSize
-from gagrad_runtime.explanation import Explanation, Provenance, Rcap
-from gagrad_runtime.frame import load_frame
-from gagrad_runtime.placement import prepare
+from gagrad_runtime.copies import Copies
+from gagrad_runtime.estimation import Estimation, Limits, finite
+from gagrad_runtime.explanation import Caution, Explanation, Provenance, Rcap
+from gagrad_runtime.frame import Frame, load_frame
+from gagrad_runtime.graphs import Graphs
+from gagrad_runtime.noise_bank import NoiseBank
+from gagrad_runtime.placement import Placement, prepare
 from gagrad_runtime.rcap import confidence, probabilities, rcap
+from gagrad_runtime.saliency import Saliency, agreement, saliency_of
+from gagrad_runtime.sampling import Sampler
 from gagrad_runtime.settings import Settings
 from gagrad_runtime.target import cotangent, predicted_target, resolve_target
+from gagrad_runtime.target_region import region_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -36,29 +42,28 @@ if TYPE_CHECKING:
     from gagrad_runtime.target import Choice
 
     Array = NDArray[np.float32]
-
-_STATE = ("count", "abs_sum", "mean", "m2")
-_ROLES = ("predict", "accumulate", "finalize", "recover")
-_log = logging.getLogger(__name__)
+    FrameLike = str | Path | NDArray[Any] | Frame
 
 
 class Explainer:
     """Explains frames with one bundle on one device.
 
-    Use it as a context manager, for as many frames as you like; threads may share one, and take turns.
+    Use it as a context manager, for as many frames as you like: graphs, state and noise stay on the device.
+    Threads may share one, and take turns.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
         self._sha256 = bundle.sha256
-        self._runners = {
-            role: backend.open(role, bundle.graph(role, backend.target))  # type: ignore[arg-type]
-            for role in _ROLES
-        }
+        self._graphs = Graphs(bundle, backend)
         self._chunk = ChunkSize(backend, bundle.sha256, self.manifest.method.chunk)
         self._largest_chunk: int | None = None
-        self._lock = threading.Lock()
+        shape = self.manifest.input.shape
+        self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
+        self._sampler = self._new_sampler()
+        self._pace = Pace()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Explainer:
         return self
@@ -70,181 +75,209 @@ class Explainer:
 
     def close(self) -> None:
         """Free the engine's memory. Explaining afterwards is an error."""
-        self._runners = {}
+        self._graphs.close()
+
+    def predict(self, images: Array) -> Array:
+        """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1."""
+        with self._lock:
+            outputs = self._graphs.runner("predict").run({"image": self.backend.upload(images)})
+            return finite(self.backend.download(outputs["scores"]), "scores")
 
     def explain(
         self,
-        frame: str | Path | NDArray[Any],
+        frame: FrameLike,
         target: Choice | None = None,
         *,
         against: Choice | None = None,
-        samples: int | None = None,
-        seed: int = 0,
-        percentile: float | None = None,
-        noise_std: float | None = None,
-        chunk: int | None = None,
+        region: str | NDArray[np.bool_] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
     ) -> Explanation:
-        """Return the Guided AbsoluteGrad map of ``frame`` with its RCAP.
+        """Return the saliency map of ``frame`` with its RCAP and its stability.
 
-        ``frame`` is a path, or an array [H, W] or [H, W, 3] (RGB), uint8 or uint16. ``target`` is a class
-        name or an index, by default what the model predicts; with ``against``, "why this and not that".
-        ``chunk`` copies are computed at a time, by default what is fast on this device and fits in memory
-        (``gagrad_runtime.chunk``). The other settings default to the bundle's. ``progress`` is called
-        with (samples done, samples).
+        ``frame`` is a path, an array [H, W] or [H, W, 3] (RGB), uint8 or uint16, or a ``Frame``. ``target``
+        is a class name or an index, by default what the model predicts; with ``against``, "why this and not
+        that"; with ``region`` (a box ``left,top,right,bottom`` or a mask, in the frame) the class's score
+        there, of a model with a spatial output. ``progress`` is called with (samples done, samples).
 
-        The same bundle, frame, settings and device give the same map, bit for bit. Raises FrameError,
-        TargetError, SettingError, ModelError (also when the model gives NaN) and DeviceError.
+        ``settings`` over the bundle's: ``method`` (``gagrad_runtime.methods``), ``guide``, ``samples``,
+        ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``chunk`` (copies at
+        a time; by default what is fast here and fits in memory), ``budget_ms`` (be done by then with what
+        there is, from 4 samples on) and ``until_stable`` (stop at this stability), both with ``samples`` as
+        the cap.
+
+        Without a budget the same bundle, frame, settings and device give the same map, bit for bit. Raises
+        FrameError, TargetError, SettingError, ModelError (also when the model gives NaN) and DeviceError.
         """
-        settings = Settings.of(
-            self.manifest.method,
-            seed,
-            chunk,
-            samples=samples,
-            percentile=percentile,
-            noise_std=noise_std,
-        )
-        if not self._runners:
-            raise SettingError("this explainer has been closed", hint="load the bundle again")
+        with self._lock:
+            query = self._query(frame, target, against, region, Settings.of(self.manifest.method, **settings))
+            estimation = self._estimation(query, self._sampler, progress)
+            estimation.grow(query.copies.count)
+            self._largest_chunk = estimation.largest_chunk or self._largest_chunk
+            return self._finish(query, estimation)
+
+    def explain_targets(
+        self, frame: FrameLike, targets: Sequence[Choice], **settings: Any
+    ) -> list[Explanation]:
+        """Return one explanation for each of ``targets``, of one frame and with the same noise."""
+        loaded = _loaded(frame)
+        return [self.explain(loaded, target, **settings) for target in targets]
+
+    def refine(
+        self,
+        frame: FrameLike,
+        target: Choice | None = None,
+        *,
+        against: Choice | None = None,
+        region: str | NDArray[np.bool_] | None = None,
+        **settings: Any,
+    ) -> Iterator[Explanation]:
+        """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
+
+        The last one is what ``explain`` returns for the same settings, up to rounding. Stop when you like;
+        other calls may come in between.
+        """
+        chosen = Settings.of(self.manifest.method, **settings)
+        with self._lock:
+            query = self._query(frame, target, against, region, chosen)
+            estimation = self._estimation(query, self._new_sampler())
+        until = LEAST
+        while True:
+            with self._lock:
+                estimation.grow(until)
+                explanation = self._finish(query, estimation)
+            yield explanation
+            if estimation.ended:
+                return
+            until *= 2
+
+    def _query(
+        self,
+        frame: FrameLike,
+        target: Choice | None,
+        against: Choice | None,
+        region: str | NDArray[np.bool_] | None,
+        settings: Settings,
+    ) -> _Query:
         clock = _Clock()
-        loaded = load_frame(frame)
+        runner = self._graphs.runner("predict")
+        loaded = _loaded(frame)
         image, placement = prepare(loaded, self.manifest.input)
         clock.lap("decode")
-        with self._lock:
-            scores = self._predict(image)[0]
-            chosen = resolve_target(target, against, scores, self.manifest.output)
-            clock.lap("predict")
-            device_image = self.backend.upload(image)
-            weights = cotangent(chosen, scores.shape)
-            size = settings.chunk or self._choose(device_image, weights, settings)
-            clock.lap("trial")
-            state, chunk = self._within_memory(device_image, weights, settings, size, progress)
-            saliency, dead = self._finalize(state, settings)
-            clock.lap("explain")
-            score = self._rcap(device_image, saliency, scores, chosen)
-            clock.lap("rcap")
-        chances = probabilities(scores[None], self.manifest.output.activation)
-        probability = None if chances is None else float(chances[0][chosen.index])
-        return Explanation(
-            saliency=saliency,
-            scores=scores,
-            probabilities=None if chances is None else chances[0],
-            activation=self.manifest.output.activation,
-            target=chosen,
-            predicted=predicted_target(scores, self.manifest.output),
-            rcap=score,
-            cautions=(
-                *caution.constant_image(loaded.pixels),
-                *caution.constant_map(saliency, dead=dead),
-                *caution.low_rcap(score, probability),
+        device_image = self.backend.upload(image)
+        outputs = runner.run({"image": device_image})
+        scores = finite(self.backend.download(outputs["scores"]), "scores")[0]
+        spec = self.manifest.output
+        cells = None if region is None else region_of(region, placement, spec)
+        chosen = resolve_target(target, against, scores, spec, cells)
+        clock.lap("predict")
+        copies = Copies(self.backend, self._noise, self.manifest.input, settings, image)
+        return _Query(settings, loaded, placement, device_image, copies, scores, chosen, clock)
+
+    def _estimation(
+        self, query: _Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
+    ) -> Estimation:
+        settings, copies = query.settings, query.copies
+        sampler.begin(
+            accumulate=self._graphs.runner("accumulate"),
+            fixed={
+                "image": query.device_image,
+                "noise_std": self.backend.upload(np.array(copies.noise_std, np.float32)),
+                "cotangent": self.backend.upload(cotangent(query.target, query.scores.shape)),
+            },
+        )
+        chunk = settings.chunk or self._choose(sampler, copies, settings)
+        query.clock.lap("trial")
+        levels = 1 / self.manifest.method.rcap_interval
+        return Estimation(
+            sampler=sampler,
+            inputs=copies.inputs,
+            limits=Limits(
+                samples=copies.count,
+                deadline=None
+                if settings.budget_ms is None
+                else query.clock.began + settings.budget_ms / 1000,
+                tail=levels * query.clock.seconds["predict"],
+                stable=settings.until_stable,
             ),
+            chunk=min(chunk, self._largest_chunk or chunk),
+            pace=self._pace,
+            agreement=partial(agreement, sampler.halves, settings, copies.times)
+            if settings.method.splits
+            else None,
+            progress=progress,
+        )
+
+    def _choose(self, sampler: Sampler, copies: Copies, settings: Settings) -> int:
+        """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
+        if settings.budget_ms is not None or settings.method.copies == "single":
+            return self._chunk.chosen or self.manifest.method.chunk  # no time for trials, or nothing to chunk
+
+        def trial(rows: int) -> None:
+            sampler.restart()
+            sampler.run(rows, copies.inputs(0, rows))
+
+        return self._chunk.choose(trial)
+
+    def _finish(self, query: _Query, estimation: Estimation) -> Explanation:
+        settings, clock, spec = query.settings, query.clock, self.manifest.output
+        ended = time.perf_counter()
+        state = estimation.sampler.combined()
+        saliency = saliency_of(self.backend, self._graphs, settings, state, query.copies.times)
+        clock.lap("explain")
+        stability = estimation.measure()
+        clock.lap("stability")
+        score = self._rcap(query, saliency.values)
+        clock.lap("rcap")
+        self._pace.tail(time.perf_counter() - ended)
+        chances = probabilities(query.scores[None], spec.activation)
+        explanation = Explanation(
+            saliency=saliency.values,
+            scores=query.scores,
+            probabilities=None if chances is None else chances[0],
+            activation=spec.activation,
+            target=query.target,
+            predicted=predicted_target(query.scores, spec, query.target.region),
+            rcap=score,
+            cautions=(),
             provenance=Provenance(
                 bundle=self.manifest.name,
                 bundle_sha256=self._sha256,
                 backend=self.backend.description,
-                samples=settings.samples,
+                samples=estimation.sampler.count,
                 seed=settings.seed,
                 percentile=settings.percentile,
                 noise_std=settings.noise_std,
-                chunk=chunk,
+                chunk=estimation.chunk,
                 straight_through=self.manifest.model.straight_through,
+                method=settings.method.name,
+                guide=settings.guide,
+                stopped=estimation.stopped,
             ),
-            frame=loaded,
-            placement=placement,
-            classes=tuple(self.manifest.output.classes),
-            seconds=clock.seconds,
+            frame=query.frame,
+            placement=query.placement,
+            raw=saliency.raw,
+            stability=stability,
+            classes=tuple(spec.classes),
+            seconds=dict(clock.seconds),
         )
+        late = caution.late(time.perf_counter() - clock.began, settings.budget_ms, explanation.samples)
+        return replace(explanation, cautions=(*_cautions(explanation, saliency, estimation, settings), *late))
 
-    def _predict(self, images: Array) -> Array:
-        """Return ``scores [N, K…]`` of ``images [N, C, H, W]``."""
-        outputs = self._runners["predict"].run({"image": self.backend.upload(images)})
-        return _finite(self.backend.download(outputs["scores"]), "scores")
-
-    def _choose(self, image: Tensor, weights: Array, settings: Settings) -> int:
-        """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
-
-        def trial(copies: int) -> None:
-            self._accumulate(image, weights, replace(settings, samples=copies), copies, None)
-
-        return self._chunk.choose(trial)
-
-    def _within_memory(
-        self,
-        image: Tensor,
-        weights: Array,
-        settings: Settings,
-        chunk: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> tuple[dict[str, Tensor], int]:
-        """Run all samples; start anew with half the chunk when memory runs out, and keep to that afterwards.
-
-        Anew, so that the map is the one that ``--chunk`` with the returned size gives.
-        """
-        chunk = min(chunk, self._largest_chunk or chunk)
-        try:
-            return self._accumulate(image, weights, settings, chunk, progress), chunk
-        except OutOfMemoryError as error:
-            if chunk == 1:
-                raise
-            self._largest_chunk = (min(chunk, settings.samples) + 1) // 2
-            _log.warning("%s; going on with %d copies at a time", error.what, self._largest_chunk)
-        return self._within_memory(image, weights, settings, self._largest_chunk, progress)
-
-    def _accumulate(
-        self,
-        image: Tensor,
-        weights: Array,
-        settings: Settings,
-        chunk: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> dict[str, Tensor]:
-        """Run all samples, chunk by chunk; return the final state. Memory does not grow with samples."""
-        shape = self.manifest.input.shape
-        fixed = {
-            "image": image,
-            "noise_std": self._scalar(settings.noise_std),
-            "cotangent": self.backend.upload(weights),
-        }
-        # Two sets of state tensors take turns: a run reads one and writes the other.
-        state, spare = (self._empty_state(shape) for _ in range(2))
-        done = 0
-        for noise in noise_chunks(settings.seed, settings.samples, chunk, shape):
-            outputs = self._runners["accumulate"].run(
-                {**fixed, "noise": self.backend.upload(noise), **state},
-                {f"{name}_out": spare[name] for name in _STATE},
-            )
-            _finite(self.backend.download(outputs["scores"]), "scores of a perturbed copy")
-            state, spare = spare, state
-            done += len(noise)
-            if progress is not None:
-                progress(done, settings.samples)
-        return state
-
-    def _finalize(self, state: dict[str, Tensor], settings: Settings) -> tuple[Array, bool]:
-        """Return the map, and whether no gradient arrived at all."""
-        inputs = {**state, "percentile": self._scalar(settings.percentile)}
-        output = self._runners["finalize"].run(inputs)["saliency"]
-        saliency = _finite(self.backend.download(output), "gradients")
-        flat = bool(saliency.max() == saliency.min())
-        # The sum is looked at only in the rare case that needs it: it is as large as the image.
-        return saliency, flat and not self.backend.download(state["abs_sum"]).any()
-
-    def _rcap(self, image: Tensor, saliency: Array, scores: Array, target: Target) -> Rcap:
-        outputs = self._runners["recover"].run({"image": image, "saliency": self.backend.upload(saliency)})
-        recovered = self._runners["predict"].run({"image": outputs["recovered"]})["scores"]
+    def _rcap(self, query: _Query, saliency: Array) -> Rcap:
+        inputs = {"image": query.device_image, "saliency": self.backend.upload(saliency)}
+        outputs = self._graphs.runner("recover").run(inputs)
+        recovered = self._graphs.runner("predict").run({"image": outputs["recovered"]})["scores"]
         conf = confidence(
-            _finite(self.backend.download(recovered), "scores of a recovered image"),
-            scores,
-            target.index,
+            finite(self.backend.download(recovered), "scores of a recovered image"),
+            query.scores,
+            query.target,
             self.manifest.output.activation,
         )
         return rcap(self.backend.download(outputs["ratio"]), conf, self.manifest.method)
 
-    def _empty_state(self, shape: tuple[int, int, int]) -> dict[str, Tensor]:
-        return {name: self.backend.zeros(() if name == "count" else shape) for name in _STATE}
-
-    def _scalar(self, value: float) -> Tensor:
-        return self.backend.upload(np.array(value, np.float32))
+    def _new_sampler(self) -> Sampler:
+        return Sampler(self.backend, self._graphs.runner("combine"), self.manifest.input.shape)
 
 
 def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None) -> Explainer:
@@ -253,14 +286,35 @@ def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None
     return Explainer(checked, open_backend(device, threads=threads))
 
 
-def _finite(values: Array, what: str) -> Array:
-    """Return ``values`` if every number in them is finite: no map is drawn from NaN."""
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"the model's {what} are not finite numbers (NaN or infinity), so no map was drawn",
-            hint="look at the image; if it is ordinary, the model's weights or its export are at fault",
-        )
-    return values
+def _loaded(frame: FrameLike) -> Frame:
+    return frame if isinstance(frame, Frame) else load_frame(frame)
+
+
+def _cautions(
+    explanation: Explanation, saliency: Saliency, estimation: Estimation, settings: Settings
+) -> list[Caution]:
+    found = [
+        *caution.constant_image(explanation.frame.pixels),
+        *caution.constant_map(saliency.values, dead=saliency.dead),
+        *caution.low_rcap(explanation.rcap, explanation.probability),
+        *caution.unstable(explanation.stability, settings.until_stable),
+    ]
+    if estimation.scores is not None and settings.method.copies == "noisy" and not found:
+        found += caution.saturated(*estimation.scores, explanation.target, explanation.samples)
+    return found
+
+
+class _Query(NamedTuple):
+    """What is asked of one frame, and what the model says to it."""
+
+    settings: Settings
+    frame: Frame
+    placement: Placement
+    device_image: Tensor
+    copies: Copies
+    scores: Array
+    target: Target
+    clock: _Clock
 
 
 class _Clock:
@@ -268,10 +322,10 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self.began = self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """End a stage."""
+        """End a stage; one that comes again adds up."""
         now = time.perf_counter()
-        self.seconds[stage] = now - self._last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now

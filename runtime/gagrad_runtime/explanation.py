@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.methods import DEFAULT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Activation
+    from gagrad_runtime.estimation import Stop
     from gagrad_runtime.frame import Frame
     from gagrad_runtime.placement import Placement
+    from gagrad_runtime.target_region import Region
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,16 @@ class Target:
     name: str
     against_index: tuple[int, ...] | None = None
     against_name: str | None = None
+    region: Region | None = field(default=None, compare=False)
+    """Where a spatial output is explained; then the indices are classes. None for the whole output."""
 
     def __str__(self) -> str:
         return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
+
+    def reading(self, values: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
+        """Return what ``values [K…]`` say of the target (or ``index``): one element, or a region's mean."""
+        found = values[self.index if index is None else index]
+        return float(found) if self.region is None else self.region.mean(found)
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,12 @@ class Provenance:
     chunk: int
     straight_through: int = 0
     """How many quantisers the gradient passes straight through."""
+    method: str = DEFAULT
+    guide: str = "paper"
+    stopped: Stop = "samples"
+    """Why there are no more samples: all were made, the map was stable enough, or the time was up."""
+    perturbation: str = ""
+    """What the copies were changed by beside noise, as it was given."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +111,16 @@ class Explanation:
     provenance: Provenance
     frame: Frame
     placement: Placement
+    raw: tuple[float, float] = (0.0, 1.0)
+    """What 0 and 1 of the map were before it was scaled, for one sample: what to compare frames by."""
+    stability: float | None = None
+    """Expected rank correlation of this map with one of as many other samples, 0..1; None where the method
+    does not average, below 4 samples, and for a flat map. See docs/fidelity.md."""
     classes: tuple[str, ...] = ()
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``rcap``."""
+    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``stability``,
+    ``rcap``."""
 
     @property
     def samples(self) -> int:
@@ -112,7 +135,7 @@ class Explanation:
     @property
     def probability(self) -> float | None:
         """Probability of the target; None when the output is a plain score."""
-        return None if self.probabilities is None else float(self.probabilities[self.target.index])
+        return None if self.probabilities is None else self.target.reading(self.probabilities)
 
     def saliency_on_frame(self) -> NDArray[np.float32]:
         """Return the map resampled to the frame's height and width, 0 where the model saw nothing."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Activation, MethodSpec
+    from gagrad_runtime.explanation import Target
 
     Array = NDArray[np.float32]
 
@@ -32,7 +33,7 @@ def probabilities(scores: Array, activation: Activation) -> Array | None:
 
 
 def confidence(
-    recovered: Array, original: Array, index: tuple[int, ...], activation: Activation
+    recovered: Array, original: Array, target: Target, activation: Activation
 ) -> NDArray[np.float64]:
     """Return the model's confidence in the target on each recovered image, 0..1.
 
@@ -40,10 +41,11 @@ def confidence(
     clip(f(I_r) / f(I), 0, 1), as far as the score recovers.
     """
     known = probabilities(recovered, activation)
-    values = np.array([row[index] for row in (recovered if known is None else known)], np.float64)
+    rows = recovered if known is None else known
+    values = np.array([target.reading(row) for row in rows], np.float64)
     if known is not None:
         return values
-    whole = float(original[index])
+    whole = target.reading(original)
     return np.clip(values / whole, 0, 1) if whole else np.zeros(len(recovered))
 
 

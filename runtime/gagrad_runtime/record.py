@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_runtime.methods import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,13 +94,22 @@ class RcapRecord(_Struct, frozen=True):
     """Probability of the target on the kept pixels alone."""
 
 
-class MethodRecord(_Struct, frozen=True):
+class MethodRecord(_Struct, frozen=True, kw_only=True):
     """What the map was made with."""
 
+    name: str = DEFAULT
+    """The method; ``gagrad-edge explain --help`` lists them."""
+    guide: str = "paper"
+    """What weighs the gradients of ``guided-absolutegrad``."""
     samples: Count
+    """Copies that the map was made from."""
+    stopped: Literal["samples", "stable", "budget"] = "samples"
+    """Why there are no more: all were made, the map was stable enough, or the time was up."""
     seed: int
     percentile: float
     noise_std: float
+    perturbation: str = ""
+    """What the copies were changed by beside noise."""
     chunk: Count
     straight_through: Annotated[int, msgspec.Meta(ge=0)]
     """How many quantisers the gradient passes straight through; 0 for a float model."""
@@ -129,7 +139,7 @@ class RunRecord(_Struct, frozen=True):
     """Wall time per stage."""
 
 
-class Record(_Struct, frozen=True):
+class Record(_Struct, frozen=True, kw_only=True):
     """One explanation: one frame and one target."""
 
     schema: Literal[1]
@@ -143,6 +153,8 @@ class Record(_Struct, frozen=True):
     """What turns scores into probabilities; ``none`` for a plain score."""
     target: ClassRecord
     """What is explained."""
+    region: str | None = None
+    """Where a spatial output is explained; its figures are means over the region. Null for one element."""
     against: ClassRecord | None
     """The other class of a difference, "why this and not that"."""
     predicted: ClassRecord
@@ -151,6 +163,10 @@ class Record(_Struct, frozen=True):
     """The five classes with the highest scores; empty when the output is no list of classes."""
     scores: ScoresRecord
     rcap: RcapRecord
+    stability: float | None = None
+    """Expected rank correlation with a map of as many other samples, 0..1; null where there is none."""
+    raw: tuple[float | None, float | None] = (0.0, 1.0)
+    """What 0 and 1 of the map were before it was scaled, for one sample."""
     method: MethodRecord
     cautions: list[CautionRecord]
     files: dict[str, str]
@@ -173,6 +189,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
         placement=_placement(explanation),
         activation=explanation.activation,
         target=_class(explanation, target.index, target.name),
+        region=None if target.region is None else _text(target.region.name),
         against=against,
         predicted=_class(explanation, explanation.predicted.index, explanation.predicted.name),
         top=_top(explanation),
@@ -188,8 +205,14 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
             ratio=[_number(ratio) for ratio in rcap.ratio],
             confidence=[_number(confidence) for confidence in rcap.confidence],
         ),
+        stability=None if explanation.stability is None else round(explanation.stability, 6),
+        raw=(_number(np.float32(explanation.raw[0])), _number(np.float32(explanation.raw[1]))),
         method=MethodRecord(
+            name=made.method,
+            guide=made.guide,
             samples=made.samples,
+            stopped=made.stopped,
+            perturbation=_text(made.perturbation),
             seed=made.seed,
             percentile=made.percentile,
             noise_std=made.noise_std,
@@ -256,8 +279,10 @@ def _class(explanation: Explanation, index: tuple[int, ...], name: str | None) -
     return ClassRecord(
         index=list(index),
         name=_text(name),
-        score=_number(explanation.scores[index]),
-        probability=None if probabilities is None else _number(probabilities[index]),
+        score=_number(np.float32(explanation.target.reading(explanation.scores, index))),
+        probability=None
+        if probabilities is None
+        else _number(np.float32(explanation.target.reading(probabilities, index))),
     )
 
 

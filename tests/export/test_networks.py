@@ -167,7 +167,9 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
     ≥ 99.5 % of pixels within 1e-3 and Spearman ≥ 0.9998. RCAP on the authors' own map is theirs to 1e-4.
     From our own map it is within 1 % for coffee. Chelsea's target has a probability of about 1 % on the
     recovered images, where single pixels decide: torch's own autograd run again, ten copies at a time, is
-    17 % off there in float32 and in float64, so for it the absolute difference is held.
+    17 % off there in float32 and in float64, so for it the absolute difference is held. Chelsea's SmoothGrad
+    is scaled by one pixel that a flipped kink moves: torch again has 98.9 % of pixels within 1e-3 in float32,
+    98.4 % in float64.
     """
     import gagrad_runtime
     from gagrad_runtime.rcap import confidence, rcap
@@ -183,12 +185,20 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
         assert spearman(found.saliency, expected) >= 0.9998
         authors = float(vectors["rcap_p0.85"])
         assert found.rcap.score == pytest.approx(authors, rel=0.01, abs=0.0 if photo == "coffee" else 0.002)
+        for method in ("smoothgrad", "vargrad"):
+            seed = int(vectors["noise_seed"])
+            other = explainer.explain(vectors["image"], target, method=method, samples=20, seed=seed)
+            share = 0.98 if (method, photo) == ("smoothgrad", "chelsea") else 0.995
+            assert (np.abs(other.saliency - vectors[method]) <= 1e-3).mean() >= share, method
+            assert spearman(other.saliency, vectors[method]) >= 0.9998, method
+        plain = explainer.explain(vectors["image"], target, method="gradient").saliency
+        assert spearman(plain, vectors["vanilla"]) >= 0.9998
         bundle = read_bundle(lite0_bundle)
         sessions = Sessions(Graphs(**{role: bundle.graph(role) for role in ROLES}))
         image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
         recovered, ratio = sessions.recover(image, expected)
         scores = sessions.predict(recovered)
-        conf = confidence(scores, found.scores, (target,), "softmax")
+        conf = confidence(scores, found.scores, found.target, "softmax")
         assert rcap(ratio, conf, bundle.manifest.method).score == pytest.approx(authors, rel=1e-4)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gagrad_edge.manifest import MethodSpec
 from gagrad_edge.reference import rcap_levels, recover
+from gagrad_runtime.explanation import Target
 from gagrad_runtime.rcap import confidence, probabilities, rcap
 
 
@@ -23,7 +24,7 @@ def test_scores_equal_the_authors(golden: Path, name: str, lower: float, interva
         # The authors' program has no row for a level that it leaves out.
         rows = np.zeros((len(ratio), logits.shape[1]), np.float32)
         rows[ratio >= 0] = logits
-        conf = confidence(rows, rows[0], (target,), "softmax")
+        conf = confidence(rows, rows[0], Target((target,), ""), "softmax")
         score = rcap(ratio, conf, MethodSpec(rcap_lower_bound=lower, rcap_interval=interval))
         assert score.score == pytest.approx(float(vectors[f"{key}_rcap"]), abs=1e-6)
         assert len(score.levels) == len(score.ratio) == len(score.confidence) == len(logits)
@@ -42,5 +43,7 @@ def test_probabilities() -> None:
 def test_a_plain_score_recovers_in_part() -> None:
     """clip(f(I_r) / f(I), 0, 1), and nothing where there was no score."""
     recovered = np.array([[-1.0], [2.0], [9.0]], np.float32)
-    np.testing.assert_allclose(confidence(recovered, np.array([4.0], np.float32), (0,), "none"), [0, 0.5, 1])
-    assert (confidence(recovered, np.array([0.0], np.float32), (0,), "none") == 0).all()
+    target = Target((0,), "")
+    found = confidence(recovered, np.array([4.0], np.float32), target, "none")
+    np.testing.assert_allclose(found, [0, 0.5, 1])
+    assert (confidence(recovered, np.array([0.0], np.float32), target, "none") == 0).all()

@@ -1,4 +1,8 @@
-"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1."""
+"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1, and what 0 and 1 were.
+
+``range [2]`` is the map's smallest and largest value before scaling, divided by the number of samples: the
+sum of magnitudes grows with it.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +39,17 @@ def finalize_graph(shape: tuple[int, int, int]) -> bytes:
     threshold = op.Where(op.Less(percentile, 0.0), op.constant(np.float32(np.inf)), threshold)
     guide = op.Where(op.Greater(variance, op.Reshape(threshold, [channels, 1, 1])), 1.0, variance)
     total = op.ReduceSum(op.Mul(abs_sum, guide), [0], keepdims=0)
-    return finish(op, {"saliency": normalised_map(op, total)})
+    low, high = op.ReduceMin(total, keepdims=0), op.ReduceMax(total, keepdims=0)
+    extremes = op.Concat(op.Reshape(low, [1]), op.Reshape(high, [1]), axis=0)
+    return finish(
+        op,
+        {"saliency": normalised_map(op, total, low), "range": op.Div(extremes, op.Max(count, 1.0))},
+    )
 
 
-def normalised_map(op: Op, total: ir.Value) -> ir.Value:
+def normalised_map(op: Op, total: ir.Value, low: ir.Value) -> ir.Value:
     """Scale a map to 0..1; a constant one becomes ones, as the authors' program makes of 0/0."""
-    shifted = op.Sub(total, op.ReduceMin(total, keepdims=0))
+    shifted = op.Sub(total, low)
     span = op.ReduceMax(shifted, keepdims=0)
     constant = op.Equal(span, 0.0)
     return op.Where(constant, 1.0, op.Div(shifted, op.Where(constant, 1.0, span)))

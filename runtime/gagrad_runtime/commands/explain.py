@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_runtime.commands.options import device_options, json_option
+from gagrad_runtime.methods import DEFAULT, METHODS
 
 
 @click.command(short_help="Show what the model looked at in images.")
@@ -20,9 +21,29 @@ from gagrad_runtime.commands.options import device_options, json_option
     show_default=True,
     help="Folder for the results.",
 )
-@click.option("--target", help="Class to explain, by name or index.  [default: what the model says]")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="Class to explain, by name or index; may be given several times.  [default: what the model says]",
+)
 @click.option("--against", help="Explain why the target and not this class.")
+@click.option(
+    "--region",
+    metavar="BOX|MASK",
+    help="Explain the class's score in a part of a spatial output: left,top,right,bottom in the frame, or a mask.",
+)
+@click.option(
+    "--method",
+    default=DEFAULT,
+    show_default=True,
+    help=f"How the map is made: {', '.join(METHODS)}.",
+)
+@click.option("--guide", help="What weighs the gradients; `inspect` lists the bundle's.  [default: paper]")
 @click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
+@click.option("--budget-ms", type=float, help="Be done in this time, with fewer samples if need be, but 4.")
+@click.option("--until-stable", type=float, help="Stop when the map is this stable, 0 to 1.")
+@click.option("--baseline", type=float, help="Pixel value where integrated gradients begin.  [default: 0]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
 @click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
 @click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
@@ -34,9 +55,15 @@ def explain(
     bundle: Path,
     images: tuple[str, ...],
     output: Path,
-    target: str | None,
+    targets: tuple[str, ...],
     against: str | None,
+    region: str | None,
+    method: str,
+    guide: str | None,
     samples: int | None,
+    budget_ms: float | None,
+    until_stable: float | None,
+    baseline: float | None,
     seed: int,
     percentile: float | None,
     noise_std: float | None,
@@ -63,9 +90,15 @@ def explain(
         device=device,
         threads=threads,
         as_json=as_json,
+        targets=targets,
         settings={
-            "target": target,
             "against": against,
+            "region": region,
+            "method": method,
+            "guide": guide,
+            "budget_ms": budget_ms,
+            "until_stable": until_stable,
+            "baseline": baseline,
             "samples": samples,
             "seed": seed,
             "percentile": percentile,

@@ -1,0 +1,61 @@
+"""The methods that one bundle answers with: what each computes, and from which copies of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gagrad_edge.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way from gradients to a map."""
+
+    name: str
+    copies: Literal["noisy", "single", "path", "none"]
+    """Which copies the gradients are of: noisy ones, the image itself, points between a baseline and the
+    image, or none, where one run of a graph of its own is enough."""
+    map: Literal["guided", "absolute", "signed", "squared", "variance", "cam"]
+    """``guided`` comes from ``finalize``, ``cam`` from ``cam``, the others from ``maps``."""
+    times: Literal["one", "input", "path"] = "one"
+    """What the mean gradient is multiplied by: nothing, the model input, or its way from the baseline."""
+    words: str = ""
+    """What its map shows, for people, after "Bright:"."""
+
+    @property
+    def splits(self) -> bool:
+        """Whether half of the copies give a map of the same kind, so that the halves can be compared."""
+        return self.copies == "noisy"
+
+
+DEFAULT = "guided-absolutegrad"
+_ALL = (
+    # Huang & Liu 2024 (arXiv 2404.15564); AbsoluteGrad is its map with a guide of ones.
+    Method(DEFAULT, "noisy", "guided", words="the result reacts to small changes there, and reliably"),
+    Method("absolutegrad", "noisy", "absolute", words="the result reacts to small changes there"),
+    # Simonyan et al. 2013 (arXiv 1312.6034).
+    Method("gradient", "single", "signed", words="the result reacts to small changes there"),
+    # Shrikumar et al. 2016 (arXiv 1605.01713).
+    Method("input-x-gradient", "single", "signed", "input", words="the pixels' values add to the result"),
+    # Smilkov et al. 2017 (arXiv 1706.03825); squared: Hooker et al. 2019 (arXiv 1806.10758).
+    Method("smoothgrad", "noisy", "signed", words="the result reacts, the same way under noise"),
+    Method("smoothgrad-squared", "noisy", "squared", words="the result reacts to small changes there"),
+    # Adebayo et al. 2018 (arXiv 1810.03307).
+    Method("vargrad", "noisy", "variance", words="the result's reaction changes most under noise"),
+    # Sundararajan et al. 2017 (arXiv 1703.01365).
+    Method("integrated-gradients", "path", "signed", "path", words="the pixels set the result apart"),
+    # Selvaraju et al. 2017 (arXiv 1610.02391); Chattopadhay et al. 2018 (arXiv 1710.11063); Jiang et al. 2021
+    # (doi 10.1109/TIP.2021.3089943).
+    Method("grad-cam", "none", "cam", words="the last feature maps speak for the result"),
+    Method("grad-cam++", "none", "cam", words="the last feature maps speak for the result"),
+    Method("layer-cam", "none", "cam", words="the last feature maps speak for the result"),
+)
+METHODS = {method.name: method for method in _ALL}
+
+
+def method_of(name: str) -> Method:
+    """Return the method called ``name``. Raises SettingError."""
+    if name not in METHODS:
+        raise SettingError(f"there is no method {name!r}", where="--method", choices=list(METHODS))
+    return METHODS[name]

@@ -1,0 +1,75 @@
+"""From the running statistics to the saliency map, by method; and the maps of both halves, to be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.reference import STATE_MAPS, finalize, normalise, state_maps
+from gagrad_runtime.estimation import finite
+from gagrad_runtime.stability import at_pixels, pixel_subset, rank_correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from gagrad_edge.reference import State
+    from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.graphs import Graphs
+    from gagrad_runtime.settings import Settings
+
+    Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """A map as it came from the device."""
+
+    values: Array
+    """[H, W] in 0..1."""
+    raw: tuple[float, float]
+    """What 0 and 1 were before scaling; for one sample, so that it does not grow with their number."""
+    dead: bool
+    """Whether no gradient arrived at all."""
+
+
+def saliency_of(
+    backend: Backend, graphs: Graphs, settings: Settings, state: Mapping[str, Tensor], times: Array
+) -> Saliency:
+    """Return the map of ``state`` (on the device). ``times [C, H, W]`` as in ``reference.state_maps``."""
+    if settings.method.map == "guided":
+        variant = "" if settings.guide == "paper" else settings.guide
+        percentile = backend.upload(np.array(settings.percentile, np.float32))
+        outputs = graphs.runner("finalize", variant).run({**state, "percentile": percentile})
+        values = finite(backend.download(outputs["saliency"]), "gradients")
+        low, high = map(float, backend.download(outputs["range"]))
+    else:
+        outputs = graphs.runner("maps").run({**state, "times": backend.upload(times)})
+        maps = finite(backend.download(outputs["maps"]), "gradients")
+        total = maps[STATE_MAPS.index(settings.method.map)]
+        values, low, high = normalise(total), float(total.min()), float(total.max())
+    # The sum is looked at only in the rare case that needs it: it is as large as the image.
+    flat = bool(values.max() == values.min())
+    return Saliency(values, (low, high), flat and not backend.download(state["abs_sum"]).any())
+
+
+def agreement(halves: Callable[[], tuple[State, State]], settings: Settings, times: Array) -> float | None:
+    """Return the rank correlation of the maps of two halves, on a subset of the pixels; None when flat.
+
+    In numpy: at a few thousand pixels that is faster than two more runs on most devices.
+    """
+    pixels = pixel_subset(*times.shape[1:])
+    first, second = (_at(half, settings, times, pixels) for half in halves())
+    return rank_correlation(first, second)
+
+
+def _at(state: State, settings: Settings, times: Array, pixels: NDArray[np.intp]) -> Array:
+    if settings.method.map == "guided":
+        return finalize(at_pixels(state, pixels), settings.percentile)
+    few = times.reshape(len(times), 1, -1)[:, :, pixels]
+    maps = state_maps(at_pixels(state, pixels), few)
+    chosen: Array = maps[STATE_MAPS.index(settings.method.map)]
+    return chosen
