@@ -31,7 +31,7 @@ from gagrad_runtime.methods import DEFAULT, METHODS
 @click.option(
     "--region",
     metavar="BOX|MASK",
-    help="Explain the class's score in a part of a spatial output: left,top,right,bottom in the frame, or a mask.",
+    help="Explain the class's score in a part of a spatial output: a box left,top,right,bottom, or a mask.",
 )
 @click.option(
     "--method",
