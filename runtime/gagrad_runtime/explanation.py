@@ -119,8 +119,8 @@ class Explanation:
     classes: tuple[str, ...] = ()
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``stability``,
-    ``rcap``."""
+    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
+    ``stability``, ``rcap``."""
 
     @property
     def samples(self) -> int:
