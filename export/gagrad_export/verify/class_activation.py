@@ -30,8 +30,8 @@ MAPS_TOLERANCE = 1e-4
 
 _ROWS, _SEGMENTS, _REACHES = 2, 3, (1e-3, 1e-2, 1e-1)
 _POINTS, _AT_ONCE = 32, 9
-"""Points of a segment: with 8, a global maximum behind the layer, whose gradient jumps from cell to cell, looks
-wrong. And how many of them, the ends included, are run at once: each is a run of the whole model."""
+"""Points of a segment: with 8, a global maximum behind the layer, whose gradient jumps from cell to cell,
+looks wrong. And how many of them, the ends included, are run at once: each is a run of the whole model."""
 
 
 def verify_class_activation(
