@@ -10,6 +10,7 @@ import numpy as np
 from gagrad_runtime.caption import write_caption
 from gagrad_runtime.colour import colour_bar, overlay, scale_of, soften, to_eight_bits
 from gagrad_runtime.lettering import Style, lettering
+from gagrad_runtime.marks import mark_regions, mark_roi, regions_line, roi_key, roi_strip
 from gagrad_runtime.placement import resample
 from gagrad_runtime.sheet import Sheet
 
@@ -64,7 +65,10 @@ def render(explanation: Explanation) -> NDArray[np.uint8]:
     on_panel = _scaled(placement.to_frame(softened), size)
     scale = scale_of(softened if beside > _BESIDE else on_panel, sigma)
     over = overlay(picture, scale.shown(on_panel))
-    notes = [note, sixteen_bits, scale.note]
+    if explanation.roi is not None:
+        mark_roi(over, explanation.roi.zones)
+    mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
+    notes = [regions_line(explanation.regions), note, sixteen_bits, scale.note]
     if placement.seen_share < _ALL:
         _mark_seen(over, placement)
         notes.append("the model sees only what is inside the dashed line")
@@ -86,6 +90,10 @@ def render(explanation: Explanation) -> NDArray[np.uint8]:
     sheet.y += _HEADING
     bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], scale), second[1] + size[0])
     sheet.y += bottom + 20
+    if explanation.roi is not None:
+        roi_key(sheet, explanation.roi)
+        roi_strip(sheet, explanation.roi)
+        sheet.y += 8
     for text in caption.cautions:
         sheet.warning(text, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
         sheet.y += 8
