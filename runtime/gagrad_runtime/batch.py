@@ -15,6 +15,7 @@ from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_runtime.explainer import Explainer, load
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.good_scale import read_scale
 from gagrad_runtime.methods import METHODS
 from gagrad_runtime.record import encode, record
 from gagrad_runtime.results import safe_stem
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gagrad_runtime.explanation import Explanation
+    from gagrad_runtime.good_scale import GoodScale
     from gagrad_runtime.roi import Roi
 
 FAILED = 1
@@ -45,12 +47,14 @@ def explain_images(
     roi: Path | None = None,
     roi_limit: float | None = None,
     roi_fail_exit: bool = False,
+    scale: Path | None = None,
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
 
     Each of ``targets`` gets an explanation of its own; none means what the model says. Of each map it is told
     how much keeps to the region of interest in the file ``roi``, and whether that is ``roi_limit``; with
-    ``roi_fail_exit`` the exit code is 1 when one failed and nothing worse happened.
+    ``roi_fail_exit`` the exit code is 1 when one failed and nothing worse happened. The file ``scale`` fixes
+    the colours by good parts.
 
     Errors that concern one image are reported and the next image follows; errors that concern the bundle,
     the settings, the device or the folder stop the run.
@@ -68,7 +72,9 @@ def explain_images(
     make_folder(output)
     check_writable(output)
     with load(bundle, device=device, threads=threads) as explainer:
-        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, len(paths), region, roi_limit)
+        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, total=len(paths))
+        run.roi, run.roi_limit = region, roi_limit
+        run.scale = None if scale is None else read_scale(scale)
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
@@ -103,6 +109,7 @@ class _Run:
     total: int
     roi: Roi | None = None
     roi_limit: float | None = None
+    scale: GoodScale | None = None
     failed: int = 0
     """Maps that did not keep to the region."""
     _stems: set[str] = field(default_factory=set)
@@ -125,6 +132,9 @@ class _Run:
                     verdict = judge(explanation, self.roi, self.roi_limit)
                     explanation = replace(explanation, roi=verdict)
                     self.failed += verdict.passed is False
+                if self.scale is not None:
+                    self.scale.check(explanation, self.settings.get("baseline"))
+                    explanation = replace(explanation, good_scale=self.scale)
                 named = stem if len(self.targets) < 2 else f"{stem}.{safe_stem(str(explanation.target))}"
                 self._say(path, explanation, explanation.save(self.output, stem=named, raw=self.raw))
         except (InputError, ModelError) as error:
@@ -149,8 +159,7 @@ class _Run:
     def _report(self, path: str, error: GagradError) -> None:
         # A model at fault (4) outweighs a bad image (3).
         self._exit_code = max(self._exit_code, error.exit_code)
-        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error) if path in str(error) else f"{path}: {error}", err=True)
+        say_error(path, error)
         if self.as_json:
             details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
             failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
@@ -165,6 +174,12 @@ class _Run:
             candidate = f"{stem}-{number}"
         self._stems.add(candidate)
         return candidate
+
+
+def say_error(path: str, error: GagradError) -> None:
+    """Tell people what is wrong with one image of many."""
+    click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(str(error) if path in str(error) else f"{path}: {error}", err=True)
 
 
 class _Progress:

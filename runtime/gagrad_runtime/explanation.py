@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Activation
     from gagrad_runtime.estimation import Stop
     from gagrad_runtime.frame import Frame
+    from gagrad_runtime.good_scale import GoodScale
     from gagrad_runtime.placement import Placement
     from gagrad_runtime.regions import SalientRegion
     from gagrad_runtime.roi import RoiVerdict
@@ -126,6 +127,9 @@ class Explanation:
     ``rcap``."""
     roi: RoiVerdict | None = None
     """How much of the map keeps to a region of interest (``gagrad_runtime.roi``), when one was given."""
+
+    good_scale: GoodScale | None = None
+    """What good parts' maps reach, to colour by; None when the map scales itself."""
 
     @property
     def samples(self) -> int:

@@ -1,4 +1,4 @@
-"""The places of a map in the JSON record: salient regions, and the verdict on a region of interest."""
+"""A map in the JSON record: salient places, the verdict on a region of interest, the scale of good parts."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ class RoiRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Null without a limit. A map that is the same everywhere does not pass."""
 
 
+class ScaleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What good parts' maps reach; the picture's colours compare with it."""
+
+    value: float
+    """As ``raw``; half of the picture's scale."""
+    images: Annotated[int, msgspec.Meta(ge=1)]
+    """Number of good parts."""
+    highest: float
+    """The highest value of this map, softened as on the picture, in units of ``value``."""
+
+
 def salient_records(explanation: Explanation) -> list[SalientRecord]:
     """Return what the record says of the salient places of ``explanation``."""
     return [
@@ -65,3 +76,14 @@ def roi_record(explanation: Explanation) -> RoiRecord | None:
         limit=roi.limit,
         passed=roi.passed,
     )
+
+
+def scale_record(explanation: Explanation) -> ScaleRecord | None:
+    """Return what the record says of the scale of good parts; None when there was none."""
+    scale = explanation.good_scale
+    if scale is None:
+        return None
+    from gagrad_runtime.good_scale import raw_map  # noqa: PLC0415 - needs OpenCV
+
+    highest = float(raw_map(explanation)[0].max()) / scale.value
+    return ScaleRecord(value=scale.value, images=scale.images, highest=round(highest, 4))

@@ -60,6 +60,11 @@ from gagrad_runtime.methods import DEFAULT, METHODS
     help="Share of the map, 0 to 1, that must lie in the region: PASS or FAIL.",
 )
 @click.option("--roi-fail-exit", is_flag=True, help="End with exit code 1 when a map FAILs.")
+@click.option(
+    "--scale",
+    type=click.Path(path_type=Path),
+    help="Colour by what good parts reach: a file that `calibrate` wrote.",
+)
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
 @json_option
@@ -83,6 +88,7 @@ def explain(
     roi: Path | None,
     roi_limit: float | None,
     roi_fail_exit: bool,
+    scale: Path | None,
     npy: bool,
     device: str,
     threads: int | None,
@@ -109,6 +115,7 @@ def explain(
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
+        scale=scale,
         settings={
             "against": against,
             "region": region,
