@@ -74,8 +74,8 @@ def mark_roi(panel: Canvas, zones: Zones) -> None:
     inside, ignore = (_at(zone, panel) for zone in (zones.inside, zones.ignore))
     y, x = np.mgrid[: panel.shape[0], : panel.shape[1]]
     panel[ignore & ((x + y) % _HATCH < 2)] = _OUTLINE
-    _outline(panel, ignore, 1)
-    _outline(panel, inside, 2)
+    outline(panel, ignore, 1)
+    outline(panel, inside, 2)
 
 
 def roi_key(sheet: Sheet, roi: RoiVerdict) -> None:
@@ -116,7 +116,8 @@ def _at(zone: NDArray[np.bool_], panel: Canvas) -> NDArray[np.bool_]:
     return scaled
 
 
-def _outline(panel: Canvas, zone: NDArray[np.bool_], width: int) -> None:
+def outline(panel: Canvas, zone: NDArray[np.bool_], width: int) -> None:
+    """Draw the border of ``zone [h, w]`` onto ``panel [h, w, 3]``."""
     lines, _ = cv2.findContours(zone.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(panel, lines, -1, _HALO, width + 2)
     cv2.drawContours(panel, lines, -1, _OUTLINE, width)
