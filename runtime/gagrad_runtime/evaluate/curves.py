@@ -2,8 +2,8 @@
 
 Petsiuk, Das & Saenko 2018 (RISE, arXiv 1806.07421). As in the authors' program, a deleted pixel becomes the
 mean that the model's normalisation subtracts, and insertion starts from a Gaussian blur (there 11 pixels wide
-with σ = 5 at a side of 224; here in proportion to the shorter side). Differences: ``steps`` steps instead of one
-per image row, and a blur that mirrors the border where theirs pads it with zeros.
+with σ = 5 at a side of 224; here in proportion to the shorter side). Differences: ``steps`` steps instead of
+one per image row, and a blur that mirrors the border where theirs pads it with zeros.
 
 Quantus' Pixel Flipping is a deletion curve too: by default to black, one colour value at a time, without the
 intact image as its first point.

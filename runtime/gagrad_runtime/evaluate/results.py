@@ -39,9 +39,7 @@ def write_results(
     rows = [entry.row for entry in entries]
     results = Results(bundle=bundle, facts=facts, summary=summarise(rows), rows=rows)
     write_atomic(output / "results.csv", [_csv(rows)])
-    write_atomic(
-        output / "results.json", [msgspec.json.format(msgspec.json.encode(results), indent=1), b"\n"]
-    )
+    write_atomic(output / "results.json", [msgspec.json.encode(results), b"\n"])
     page = output / "report.html"
     write_atomic(page, [render_page(bundle, entries, frames, facts).encode()])
     return page

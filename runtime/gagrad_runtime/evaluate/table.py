@@ -51,19 +51,19 @@ METRICS = (
         "rcap",
         "RCAP",
         "higher",
-        "Shown only the brightest parts of the image, does the model still come to its answer, and are they few?",
+        "Does the model still come to its answer when it sees only the brightest places, and are they few?",
     ),
     Metric(
         "insertion",
         "insertion",
         "higher",
-        "How soon the model is sure again when a blurred image becomes sharp, brightest places of the map first.",
+        "How soon the model is sure again when a blurred image becomes sharp, brightest places first.",
     ),
     Metric(
         "deletion",
         "deletion",
         "lower",
-        "How long the model stays sure while the image is wiped out, brightest places of the map first.",
+        "How long the model stays sure while the image is wiped out, brightest places first.",
     ),
     Metric(
         "stability",
@@ -75,7 +75,7 @@ METRICS = (
         "randomisation",
         "same when random",
         "lower",
-        "How much the map resembles that of a model that has learned nothing; near 1, it only shows the image's edges.",
+        "How much the map resembles that of a model that has learned nothing; near 1, it only shows edges.",
     ),
     Metric("seconds", "seconds", "lower", "Time for one image on this machine (median).", "median"),
 )
