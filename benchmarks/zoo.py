@@ -73,6 +73,7 @@ def main() -> None:
 
 def _run(name: str, kept: Path, *, tensorrt: bool) -> None:
     began = time.monotonic()
+    kept.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.zoo_entry", name, str(kept)]
     try:
         result = subprocess.run(
@@ -82,9 +83,9 @@ def _run(name: str, kept: Path, *, tensorrt: bool) -> None:
         trouble = "" if result.returncode == 0 else (result.stderr.strip().splitlines() or ["?"])[-1]
     except subprocess.TimeoutExpired:
         trouble = f"not done in {LIMIT_S} s"
-    measured = (
-        {"error": trouble, "seconds": time.monotonic() - began} if trouble else json.loads(kept.read_text())
-    )
+    measured: dict[str, Any] = {"error": trouble, "seconds": time.monotonic() - began}
+    if kept.is_file():
+        measured = json.loads(kept.read_text()) | ({"tensorrt": trouble} if trouble else {})
     kept.write_text(json.dumps({**measured, "state": _state()}))
 
 

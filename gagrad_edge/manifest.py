@@ -27,6 +27,7 @@ GraphTarget = Literal["portable", "tensorrt"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Resize = Literal["stretch", "letterbox", "crop"]
 Colour = Literal["rgb", "bgr", "mono"]
+FeatureLayout = Literal["channels-first", "channels-last", "tokens"]
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -95,6 +96,20 @@ class MethodSpec(_Struct, frozen=True):
     rcap_interval: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
 
 
+class FeatureLayer(_Struct, frozen=True):
+    """The intermediate activation at which the class activation maps (role ``cam``) are taken."""
+
+    name: str
+    """Of the value in the canonical model."""
+    operator: str
+    """What makes it."""
+    layout: FeatureLayout
+    """``[N, F, h, w]``, ``[N, h, w, F]``, or tokens ``[N, L, F]``, the last h·w of which are the patches."""
+    features: Positive
+    height: Positive
+    width: Positive
+
+
 class ModelInfo(_Struct, frozen=True):
     """Where the graphs come from."""
 
@@ -109,6 +124,8 @@ class ModelInfo(_Struct, frozen=True):
     """What the exporter changed or assumed to take the model, in sentences."""
     straight_through: Annotated[int, msgspec.Meta(ge=0)] = 0
     """How many quantisers of activations the gradient passes straight through; 0 for a float model."""
+    feature_layer: FeatureLayer | None = None
+    """Where class activation maps are taken; null when the bundle has none, and then a note says why."""
 
 
 class GraphEntry(_Struct, frozen=True):

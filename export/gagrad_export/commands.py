@@ -98,6 +98,13 @@ class SeveralValues(click.Command):
     type=click.Choice(["tensorrt"]),
     help="Also write the gradient in the forms of this engine; the bundle then carries both.",
 )
+@click.option(
+    "--feature-layer",
+    default="auto",
+    show_default=True,
+    metavar="auto|NAME|none",
+    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -119,6 +126,7 @@ def export(
     output_name: str | None,
     fix: tuple[str, ...],
     engines: tuple[GraphTarget, ...],
+    feature_layer: str,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -159,6 +167,7 @@ def export(
         output_name=output_name,
         fixed=fixed_inputs(fix),
         targets=engines,
+        feature_layer=None if feature_layer == "none" else feature_layer,
         name=name,
         method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
@@ -196,6 +205,13 @@ def summary(report: ExportReport, seconds: float) -> str:
             "through their rounding",
         )
     lines[4:4] = [f"  model        {note}" for note in manifest.model.notes]
+    layer = manifest.model.feature_layer
+    if layer is not None:
+        lines.insert(
+            -2,
+            f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
+            f"{layer.height}×{layer.width}",
+        )
     if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
         lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
     return "\n".join(lines)

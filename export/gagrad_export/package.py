@@ -28,11 +28,12 @@ from gagrad_edge.manifest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import GraphRole
+    from gagrad_edge.manifest import FeatureLayer, GraphRole
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
     from gagrad_export.verify import Graphs
@@ -56,8 +57,13 @@ def package(
     spec: InputSpec,
     output: OutputSpec,
     method: MethodSpec,
+    feature_layer: FeatureLayer | None = None,
+    notes: Sequence[str] = (),
 ) -> Manifest:
-    """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError."""
+    """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError.
+
+    ``notes`` are put behind the model's own.
+    """
     contents = {_entry(role): getattr(graphs, role) for role in _ROLES}
     contents |= {_entry("accumulate", target=target): data for target, data in graphs.accumulate_for.items()}
     contents |= {_entry(role, variant): data for (role, variant), data in graphs.others.items()}
@@ -76,8 +82,9 @@ def package(
             source=source.kind,
             opset=model.opset,
             operators=model.operators,
-            notes=list(model.notes),
+            notes=[*model.notes, *notes],
             straight_through=model.straight_through,
+            feature_layer=feature_layer,
         ),
         input=spec,
         output=output,

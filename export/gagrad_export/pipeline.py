@@ -19,6 +19,7 @@ from gagrad_edge.errors import ModelError, SettingError
 from gagrad_edge.manifest import Activation, Colour, GraphTarget, Manifest, MethodSpec, Resize
 from gagrad_export.assemble import (
     accumulate_graph,
+    cam_graph,
     combine_graph,
     finalize_graph,
     maps_graph,
@@ -26,6 +27,7 @@ from gagrad_export.assemble import (
     recover_graph,
 )
 from gagrad_export.canonicalise import canonicalise
+from gagrad_export.feature_layer import choose_feature_layer
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.package import created_time, package
 from gagrad_export.settings import input_spec, output_spec
@@ -74,6 +76,7 @@ def export(
     name: str | None = None,
     method: MethodSpec | None = None,
     targets: Sequence[GraphTarget] = (),
+    feature_layer: str | None = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Compile ``model`` and its input gradients into a bundle at ``path``.
@@ -84,6 +87,8 @@ def export(
     default the model gets pixel values as they are. ``classes`` is a list or a text file, one name a line.
     ``fixed`` gives a constant for each input that is not the image, by its name.
     ``targets`` are engines whose forms of the gradient the bundle holds beside the portable ones.
+    ``feature_layer`` is where class activation maps (Grad-CAM) are taken: ``auto``, the name of a value or
+    node of the canonical model, or None for none.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.
 
@@ -110,6 +115,7 @@ def export(
     )
     spec = input_spec(canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth)
     output = output_spec(canonical, activation=activation, classes=classes)
+    layer, without_layer = choose_feature_layer(canonical, feature_layer)
     clock.start("differentiate")
     accumulate, lowered = accumulate_graph(canonical, spec)
     graphs = Graphs(
@@ -123,11 +129,12 @@ def export(
         others={
             ("combine", ""): combine_graph(canonical.input_shape),
             ("maps", ""): maps_graph(canonical.input_shape),
+            **({} if layer is None else {("cam", ""): cam_graph(canonical, spec, layer)}),
         },
     )
     _return_freed_memory()
     clock.start("verify")
-    verified = verify(graphs, source, canonical, spec, method)
+    verified = verify(graphs, source, canonical, spec, method, layer)
     clock.start("package")
     manifest = package(
         path,
@@ -139,6 +146,8 @@ def export(
         spec=spec,
         output=output,
         method=method,
+        feature_layer=layer,
+        notes=[without_layer] if without_layer else [],
     )
     clock.stop()
     return ExportReport(

@@ -13,9 +13,10 @@ import numpy as np
 
 from gagrad_edge import reference
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import InputSpec, MethodSpec, Verification
+from gagrad_edge.manifest import FeatureLayer, InputSpec, MethodSpec, Verification
 from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State
+from gagrad_export.verify.class_activation import verify_class_activation
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.gradient import (
@@ -53,7 +54,14 @@ class Verified:
     saliency: Array
 
 
-def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, method: MethodSpec) -> Verified:
+def verify(
+    graphs: Graphs,
+    source: Source,
+    model: Canonical,
+    spec: InputSpec,
+    method: MethodSpec,
+    feature_layer: FeatureLayer | None = None,
+) -> Verified:
     """Check ``graphs`` and return the evidence. Raises VerificationError."""
     sessions = Sessions(graphs)
     frame = reference_frame(spec.height, spec.width, spec.channels)
@@ -99,6 +107,8 @@ def verify(graphs: Graphs, source: Source, model: Canonical, spec: InputSpec, me
     saliency = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     _check_other_targets(graphs, point, method, state)
+    if feature_layer is not None:
+        verify_class_activation(graphs.others["cam", ""], model, spec, feature_layer, point)
     return Verified(
         numbers=_numbers(
             "finite-differences" if quantised or source.gradient is None else "autograd",

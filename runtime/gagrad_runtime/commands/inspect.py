@@ -51,6 +51,12 @@ def inspect(bundle: Path, as_json: bool) -> None:
     ]
     if manifest.model.straight_through:
         lines.append(f"  quantised    {manifest.model.straight_through} quantisers passed straight through")
+    layer = manifest.model.feature_layer
+    if layer is not None:
+        lines.append(
+            f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
+            f"{layer.height}×{layer.width}"
+        )
     lines += [
         f"  graph        {graph.role}: {manifest.files[graph.file].size / 1e6:.1f} MB, {graph.precision}, "
         f"{graph.target}"

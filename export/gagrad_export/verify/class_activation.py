@@ -1,0 +1,115 @@
+"""Is ``cam`` right: its gradient along segments at the layer, and its maps against numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.class_activation import CAMS, class_activation_maps
+from gagrad_edge.errors import VerificationError
+from gagrad_edge.noise import noise_chunks
+from gagrad_export.assemble.cam import cam_probe_graph
+from gagrad_export.verify.float_twin import float_twin
+from gagrad_export.verify.gradient import NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point
+from gagrad_export.verify.sessions import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import FeatureLayer, InputSpec
+    from gagrad_export.canonicalise import Canonical
+
+    Array = NDArray[np.float32]
+    Probe = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+MAPS_TOLERANCE = 1e-4
+"""On the maps' difference, relative to their largest value: sums of a few thousand float32 products."""
+
+_ROWS, _SEGMENTS, _POINTS, _REACHES = 2, 3, 8, (1e-2, 1e-1)
+
+
+def verify_class_activation(
+    graph: bytes, model: Canonical, spec: InputSpec, layer: FeatureLayer, point: Point
+) -> None:
+    """Check the bytes of ``cam`` on noisy copies of an image. Raises VerificationError.
+
+    The maps are compared with numpy's of the activation and gradient of a graph made by the same rules, and
+    that graph's gradient with what the scores change by when the activation is moved along segments.
+    """
+    (noise,) = noise_chunks(3, _ROWS, _ROWS, point.image.shape[1:])
+    deviation = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
+    image = point.image + noise * (np.float32(NOISE_STD) * point.spread) * deviation
+    _, cams = open_session(graph, "cam").run(None, {"image": image, "cotangent": point.cotangent})
+    _require(
+        cams.shape == (len(CAMS), _ROWS, layer.height, layer.width) and bool(np.isfinite(cams).all()),
+        f"the maps at {layer.name!r} have shape {cams.shape}, or are not finite",
+    )
+    probe = _probe(cam_probe_graph(model, spec, layer), point)
+    _, features, gradients = probe(image, np.zeros((_ROWS, *_shape(layer)), np.float32))
+    _require(
+        float(np.abs(gradients).max()) > VANISHED,
+        f"the score does not change with {layer.name!r} on an ordinary image",
+    )
+    error = _largest(cams, class_activation_maps(features, gradients))
+    _require(error <= MAPS_TOLERANCE, f"the maps at {layer.name!r} differ from the reference by {error:.1e}")
+    if model.straight_through:
+        probe = _probe(cam_probe_graph(float_twin(model), spec, layer), point)
+    for reach in _REACHES:  # a longer one where the short one drowns in the scores' rounding
+        error = _along_segments(probe, image[:1], features[:1], point, reach)
+        if error <= SEGMENT_TOLERANCE:
+            break
+    _require(error <= SEGMENT_TOLERANCE, f"the gradient at {layer.name!r} is off by {error:.1e}")
+
+
+def _probe(graph: bytes, point: Point) -> Probe:
+    session = open_session(graph, "cam_probe")
+
+    def run(image: Array, delta: Array) -> tuple[Array, Array, Array]:
+        scores, features, gradients = session.run(
+            None, {"image": image, "delta": delta, "cotangent": point.cotangent}
+        )
+        return scores, features, gradients
+
+    return run
+
+
+def _along_segments(probe: Probe, image: Array, features: Array, point: Point, reach: float) -> float:
+    """Return the median mismatch over segments, as ``verify.gradient.against_segments`` measures it."""
+    ticks = np.concatenate([(np.arange(_POINTS) + 0.5) / _POINTS * 2 - 1, [-1, 1]]).astype(np.float32)
+    rows = np.repeat(image, len(ticks), axis=0)
+    step = reach * float(np.ptp(features))
+    mismatches = []
+    for (direction,) in noise_chunks(4, _SEGMENTS, 1, features.shape[1:]):
+        deltas = ticks.reshape(-1, 1, 1, 1) * (direction * np.float32(step))
+        scores, _, gradients = probe(rows, deltas)
+        values = np.tensordot(
+            scores.astype(np.float64), point.cotangent[0].astype(np.float64), scores.ndim - 1
+        )
+        gradient = gradients[:_POINTS].astype(np.float64).mean(axis=0)
+        predicted = float(np.vdot(gradient, direction)) * step
+        scale = step * float(np.linalg.norm(gradient))
+        mismatches.append(abs((values[-1] - values[-2]) / 2 - predicted) / max(scale, VANISHED))
+    return float(np.median(mismatches))
+
+
+def _shape(layer: FeatureLayer) -> tuple[int, int, int]:
+    return layer.features, layer.height, layer.width
+
+
+def _largest(found: Array, expected: Array) -> float:
+    """Return the largest difference of a map, relative to that map's largest value."""
+    scales = np.maximum(np.abs(expected).max(axis=(1, 2, 3)), np.float32(VANISHED))
+    return float((np.abs(found - expected).max(axis=(1, 2, 3)) / scales).max())
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise VerificationError(
+            f"{what}, so nothing was written",
+            where="class activation maps",
+            hint="choose another layer with --feature-layer NAME, or leave these maps out with "
+            "--feature-layer none",
+        )
