@@ -11,7 +11,7 @@ from gagrad_edge import __version__
 from gagrad_edge.errors import INTERRUPTED, GagradError
 
 ENTRY_POINTS = "gagrad_edge.commands"
-_ORDER = ("demo", "export", "explain", "inspect", "verify", "doctor")
+_ORDER = ("demo", "export", "explain", "calibrate", "evaluate", "inspect", "verify", "doctor")
 
 
 class Commands(click.Group):
@@ -36,8 +36,8 @@ class Commands(click.Group):
 def group() -> None:
     """Explain what an inspection model looked at: on the device, without PyTorch, without a network.
 
-    Exit codes: 0 done, 2 wrong usage, 3 bad input (image or target), 4 bad bundle or model, 5 device,
-    backend or output, 130 interrupted.
+    Exit codes: 0 done, 1 a region of interest failed (if asked for), 2 wrong usage, 3 bad input (image or
+    target), 4 bad bundle or model, 5 device, backend or output, 130 interrupted.
 
     Example: gagrad-edge demo -o demo-out/
     """

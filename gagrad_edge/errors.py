@@ -7,6 +7,7 @@ is a set of valid choices it lists them. The class decides the exit code of the 
 code  meaning
 ====  =======================================================================
 0     done
+1     done, but a map failed its region of interest (``--roi-fail-exit`` only)
 2     wrong usage: an option or argument (click uses the same code)
 3     bad input: a frame or a target
 4     bad bundle or model
@@ -77,6 +78,10 @@ class FrameError(InputError):
 
 class TargetError(InputError):
     """The target does not exist in this model's output."""
+
+
+class RoiError(InputError):
+    """A region of interest or a mask is unreadable, empty or of another size than the frame."""
 
 
 class BundleError(GagradError):

@@ -34,6 +34,8 @@ class Scale:
     top: float
     softened: float
     """Standard deviation, in model pixels, of the blur that the shown map went through; 0 for none."""
+    good_parts: int | None = None
+    """Number of good parts whose highest values are half of ``top``; None when the map scales itself."""
 
     def shown(self, values: Array) -> Array:
         """Return map ``values`` as places on the scale, 0 at its foot to 1 at its top."""
@@ -44,6 +46,8 @@ class Scale:
     def note(self) -> str:
         """What the display did to the map, in words."""
         softened = f"softened over {self.softened:g} model pixels; " if self.softened else ""
+        if self.good_parts is not None:
+            return f"the map is {softened}its colours compare it with {self.good_parts} good parts"
         return f"the map is {softened}its highest {_TOP_SHARE * 100:g} % share the top colour"
 
 

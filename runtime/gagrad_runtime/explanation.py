@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.methods import DEFAULT
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Activation
     from gagrad_runtime.estimation import Stop
     from gagrad_runtime.frame import Frame
+    from gagrad_runtime.good_scale import GoodScale
     from gagrad_runtime.placement import Placement
+    from gagrad_runtime.regions import SalientRegion
+    from gagrad_runtime.roi import RoiVerdict
     from gagrad_runtime.target_region import Region
 
 
@@ -121,6 +125,10 @@ class Explanation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
     ``stability``, ``rcap``."""
+    roi: RoiVerdict | None = None
+    """How much of the map keeps to a region of interest (``gagrad_runtime.roi``), when one was given."""
+    good_scale: GoodScale | None = None
+    """What good parts' maps reach, to colour by; None when the map scales itself."""
 
     @property
     def samples(self) -> int:
@@ -136,6 +144,13 @@ class Explanation:
     def probability(self) -> float | None:
         """Probability of the target; None when the output is a plain score."""
         return None if self.probabilities is None else self.target.reading(self.probabilities)
+
+    @cached_property
+    def regions(self) -> tuple[SalientRegion, ...]:
+        """The salient places of the map, largest share first; see ``gagrad_runtime.regions``."""
+        from gagrad_runtime.regions import salient_regions  # noqa: PLC0415 - needs OpenCV
+
+        return salient_regions(self.saliency, self.placement)
 
     def saliency_on_frame(self) -> NDArray[np.float32]:
         """Return the map resampled to the frame's height and width, 0 where the model saw nothing."""

@@ -9,7 +9,9 @@ import numpy as np
 
 from gagrad_runtime.caption import write_caption
 from gagrad_runtime.colour import colour_bar, overlay, scale_of, soften, to_eight_bits
+from gagrad_runtime.good_scale import raw_map
 from gagrad_runtime.lettering import Style, lettering
+from gagrad_runtime.marks import mark_regions, mark_roi, regions_line, roi_key, roi_strip
 from gagrad_runtime.placement import resample
 from gagrad_runtime.sheet import Sheet
 
@@ -60,11 +62,18 @@ def render(explanation: Explanation) -> NDArray[np.uint8]:
     size, note = _panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
     picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.pixels, size))
     softened, sigma = soften(explanation.saliency)
+    if explanation.good_scale is not None:
+        softened, sigma = raw_map(explanation)
     beside = 1 - placement.share_on_frame(explanation.saliency)
     on_panel = _scaled(placement.to_frame(softened), size)
     scale = scale_of(softened if beside > _BESIDE else on_panel, sigma)
+    if explanation.good_scale is not None:
+        scale = explanation.good_scale.colours(sigma)
     over = overlay(picture, scale.shown(on_panel))
-    notes = [note, sixteen_bits, scale.note]
+    if explanation.roi is not None:
+        mark_roi(over, explanation.roi.zones)
+    mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
+    notes = [regions_line(explanation.regions), note, sixteen_bits, scale.note]
     if placement.seen_share < _ALL:
         _mark_seen(over, placement)
         notes.append("the model sees only what is inside the dashed line")
@@ -86,6 +95,10 @@ def render(explanation: Explanation) -> NDArray[np.uint8]:
     sheet.y += _HEADING
     bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], scale), second[1] + size[0])
     sheet.y += bottom + 20
+    if explanation.roi is not None:
+        roi_key(sheet, explanation.roi)
+        roi_strip(sheet, explanation.roi)
+        sheet.y += 8
     for text in caption.cautions:
         sheet.warning(text, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
         sheet.y += 8
@@ -134,8 +147,8 @@ def _legend(sheet: Sheet, x: int, height: int, scale: Scale) -> int:
     height = min(max(height, _BAR_HEIGHT[0]), _BAR_HEIGHT[1])
     sheet.paste(colour_bar(height, _BAR), x, sheet.y)
     words = (
-        (0.0, "most", f"{scale.top:.2g} and above"),
-        (0.5, "half as much", f"{scale.top / 2:.2g}"),
+        (0.0, "most" if scale.good_parts is None else "twice as much", f"{scale.top:.2g} and above"),
+        (0.5, "half as much" if scale.good_parts is None else "good parts", f"{scale.top / 2:.2g}"),
         (1.0, "not at all", "0"),
     )
     for share, word, value in words:

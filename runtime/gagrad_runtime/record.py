@@ -16,6 +16,14 @@ import numpy as np
 
 from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.methods import DEFAULT
+from gagrad_runtime.record_places import (
+    RoiRecord,
+    SalientRecord,
+    ScaleRecord,
+    roi_record,
+    salient_records,
+    scale_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,6 +177,12 @@ class Record(_Struct, frozen=True, kw_only=True):
     """What 0 and 1 of the map were before it was scaled, for one sample."""
     method: MethodRecord
     cautions: list[CautionRecord]
+    regions: list[SalientRecord] = []
+    """The salient places, largest share first, at most ten; empty for a flat map."""
+    roi: RoiRecord | None = None
+    """Null when no region of interest was given."""
+    scale: ScaleRecord | None = None
+    """The colour scale fixed by good parts; null when the map scales itself."""
     files: dict[str, str]
     """Names of the files written beside this one, by kind."""
     run: RunRecord
@@ -220,6 +234,9 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
             straight_through=made.straight_through,
         ),
         cautions=[CautionRecord(code=one.code, text=_text(one.text)) for one in explanation.cautions],
+        regions=salient_records(explanation),
+        roi=roi_record(explanation),
+        scale=scale_record(explanation),
         files={kind: _text(path.name) for kind, path in (files or {}).items()},
         run=RunRecord(
             created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -61,6 +61,18 @@ class Sheet:
             self.y += round(style.size * _LINE)
         self.y += padding
 
+    def strip(self, text: str, style: Style, paper: Rgb) -> None:
+        """Write ``text`` on a coloured strip as wide as the sheet; move below it."""
+        padding = 10
+        lines = wrap(text, self.width - 2 * padding, style, self._pen)
+        height = round(len(lines) * style.size * _LINE) + 2 * padding
+        self._grow(self.y + height)
+        self._pixels[self.y : self.y + height, self.margin : self.margin + self.width] = paper
+        for number, line in enumerate(lines):
+            below = self.y + padding + number * round(style.size * _LINE)
+            self.line(self.margin + padding, below, line, style)
+        self.y += height
+
     def _sign(self, x: int, y: int, colour: Rgb) -> None:
         # Drawn, because no font is sure to have the sign. Shift 4: sixteenths of a pixel, for smooth edges.
         corners = np.array([[x + 14, y], [x + 28, y + 26], [x, y + 26]], np.int32) * 16

@@ -297,3 +297,38 @@ def nan_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx.save(model, folder / "m.onnx")
     export(folder / "m.onnx", folder / "m.gagrad")
     return folder / "m.gagrad"
+
+
+@pytest.fixture
+def roi(tmp_path: Path) -> Path:
+    (tmp_path / "roi.json").write_text('{"inside": [[[0, 0], [60, 0], [60, 2], [0, 2]]]}')
+    return tmp_path / "roi.json"
+
+
+def test_a_region_of_interest(
+    tiny_bundle: Path, image: Path, roi: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """FAIL is on the line and in the record; the exit code says so only when it is asked to."""
+    options = ("--roi", str(roi), "--roi-limit", "0.9")
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=(*options, "--json")) == 0
+    captured = capsys.readouterr()
+    assert "FAIL" in captured.err
+    assert json.loads(captured.out)["roi"]["passed"] is False
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=(*options, "--roi-fail-exit")) == 1
+    roi.write_text('{"inside": [[[0, 0], [60, 0], [60, 40], [0, 40]]]}')
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=(*options, "--roi-fail-exit")) == 0
+    assert "PASS" in capsys.readouterr().err
+
+
+def test_a_region_that_cannot_be_used(
+    tiny_bundle: Path, image: Path, roi: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """A bad file stops the run; a frame of another size is a bad image; a limit needs a region."""
+    out = tmp_path / "out"
+    assert explain(tiny_bundle, image, out=out, options=("--roi", str(tmp_path / "gone.json"))) == 3
+    assert explain(tiny_bundle, image, out=out, options=("--roi-limit", "0.5")) == 2
+    assert explain(tiny_bundle, image, out=out, options=("--roi", str(roi), "--roi-fail-exit")) == 2
+    assert explain(tiny_bundle, image, out=out, options=("--roi", str(roi), "--roi-limit", "3")) == 2
+    Image.fromarray(np.full((7, 7), 255, np.uint8)).save(tmp_path / "mask.png")
+    assert explain(tiny_bundle, image, out=out, options=("--roi", str(tmp_path / "mask.png"))) == 3
+    assert "7 × 7 pixels and this one has 60 × 40" in capsys.readouterr().err

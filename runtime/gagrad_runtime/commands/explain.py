@@ -48,6 +48,23 @@ from gagrad_runtime.methods import DEFAULT, METHODS
 @click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
 @click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
 @click.option("--chunk", type=int, help="Copies at a time; fewer need less memory.  [default: chosen here]")
+@click.option(
+    "--roi",
+    type=click.Path(path_type=Path),
+    help="Where it should look: a mask image, polygon JSON or a labelme file.",
+)
+@click.option(
+    "--roi-limit",
+    type=float,
+    metavar="SHARE",
+    help="Share of the map, 0 to 1, that must lie in the region: PASS or FAIL.",
+)
+@click.option("--roi-fail-exit", is_flag=True, help="End with exit code 1 when a map FAILs.")
+@click.option(
+    "--scale",
+    type=click.Path(path_type=Path),
+    help="Colour by what good parts reach: a file that `calibrate` wrote.",
+)
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
 @json_option
@@ -68,6 +85,10 @@ def explain(
     percentile: float | None,
     noise_std: float | None,
     chunk: int | None,
+    roi: Path | None,
+    roi_limit: float | None,
+    roi_fail_exit: bool,
+    scale: Path | None,
     npy: bool,
     device: str,
     threads: int | None,
@@ -91,6 +112,10 @@ def explain(
         threads=threads,
         as_json=as_json,
         targets=targets,
+        roi=roi,
+        roi_limit=roi_limit,
+        roi_fail_exit=roi_fail_exit,
+        scale=scale,
         settings={
             "against": against,
             "region": region,

@@ -1,0 +1,87 @@
+"""``gagrad-edge evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gagrad_runtime.commands.options import device_options
+
+_METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
+
+
+@click.command(short_help="Measure how far maps can be trusted, method by method.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Folder for the report; an unfinished one goes on.",
+)
+@click.option(
+    "--methods",
+    default=_METHODS,
+    show_default=True,
+    help="Methods with commas; METHOD/GUIDE for a guide other than the paper's.",
+)
+@click.option(
+    "--masks",
+    type=click.Path(path_type=Path),
+    help="Folder with a mask of the known defect for each image, STEM.png.",
+)
+@click.option(
+    "--mask-margin",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    show_default=True,
+    help="Frame pixels beside the mask that count as on it.",
+)
+@click.option(
+    "--randomized",
+    type=click.Path(path_type=Path),
+    help="Bundle of the same model with random weights, for the randomisation check.",
+)
+@click.option("--target", help="Class to explain, by name or index.  [default: what the model says]")
+@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+@device_options
+def evaluate(
+    bundle: Path,
+    images: tuple[str, ...],
+    output: Path,
+    methods: str,
+    masks: Path | None,
+    mask_margin: float,
+    randomized: Path | None,
+    target: str | None,
+    samples: int | None,
+    seed: int,
+    device: str,
+    threads: int | None,
+) -> int:
+    """Explain each IMAGE with BUNDLE by several methods and compare the maps in one page, report.html.
+
+    IMAGE may be a folder or a pattern. Results are kept as they come: the same command continues a run that
+    was stopped. A bad image is reported and left out; the exit code is then 3.
+
+    Example: gagrad-edge evaluate part.gagrad test/images --masks test/masks -o report/
+    """
+    from gagrad_runtime.evaluate.study import evaluate_images  # noqa: PLC0415 - --help stays fast
+
+    return evaluate_images(
+        bundle,
+        images,
+        output,
+        methods=methods,
+        masks=masks,
+        mask_margin=mask_margin,
+        randomized=randomized,
+        target=target,
+        settings={"samples": samples, "seed": seed},
+        device=device,
+        threads=threads,
+    )

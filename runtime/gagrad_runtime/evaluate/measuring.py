@@ -1,0 +1,143 @@
+"""One image, one method: the explanation and every metric that it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gagrad_edge.errors import RoiError, SettingError
+from gagrad_runtime.evaluate import metrics
+from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
+from gagrad_runtime.evaluate.table import Row
+from gagrad_runtime.evaluate.thumbnail import map_thumbnail
+from gagrad_runtime.placement import prepare
+from gagrad_runtime.rcap import confidence
+from gagrad_runtime.roi_file import read_mask
+from gagrad_runtime.stability import rank_correlation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.explainer import Explainer
+    from gagrad_runtime.explanation import Explanation
+    from gagrad_runtime.frame import Frame
+
+    Array = NDArray[np.float32]
+    Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method, with a guide of its own where one is named: ``guided-absolutegrad/relative``."""
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What ``explain`` takes."""
+        method, _, guide = self.name.partition("/")
+        return {"method": method, "guide": guide or None}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What images are measured with."""
+
+    explainer: Explainer
+    randomized: Explainer | None
+    """The same model with random weights."""
+    target: str | None
+    settings: dict[str, Any]
+    """``samples`` and ``seed``."""
+
+    def measure(self, frame: Frame, name: str, mask: Mask | None, variant: Variant) -> tuple[Row, bytes]:
+        """Return the row of ``frame`` (called ``name``) and the small picture of its map.
+
+        ``mask [H, W]``, in frame pixels, is where the known defect is. Raises what ``explain`` raises.
+        """
+        settings = {**self.settings, **variant.settings}
+        made = self.explainer.explain(frame, self.target, **settings)
+        on_frame = made.saliency_on_frame()
+        insertion, deletion = self._curves(made)
+        row = Row(
+            image=name,
+            method=variant.name,
+            target=str(made.target),
+            probability=made.probability,
+            mass=None if mask is None else metrics.mass_on_mask(on_frame, mask),
+            concentration=None if mask is None else metrics.concentration(on_frame, mask),
+            pointing=None if mask is None else metrics.pointing_game(on_frame, mask),
+            rcap=_finite(made.rcap.score),
+            insertion=_finite(metrics.area_under_curve(insertion)),
+            deletion=_finite(metrics.area_under_curve(deletion)),
+            stability=made.stability,
+            randomisation=self._randomisation(made, settings),
+            seconds=sum(time for stage, time in made.seconds.items() if stage != "trial"),
+            insertion_curve=[round(float(value), 6) for value in insertion],
+            deletion_curve=[round(float(value), 6) for value in deletion],
+        )
+        return row, map_thumbnail(made)
+
+    def _curves(self, made: Explanation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        spec = self.explainer.manifest.input
+        image = prepare(made.frame, spec)[0][0]
+        order = metrics.pixel_order(made.saliency)
+        sure = partial(_confidence, self.explainer, made)
+        return insertion_curve(image, order, sure), deletion_curve(image, order, spec.mean, sure)
+
+    def _randomisation(self, made: Explanation, settings: dict[str, Any]) -> float | None:
+        """Return the rank correlation with the map of the random model, for the same output."""
+        if self.randomized is None:
+            return None
+        other = self.randomized.explain(made.frame, made.target.index, **settings)
+        return rank_correlation(made.saliency, other.saliency)
+
+
+def check_randomized(explainer: Explainer, randomized: Explainer) -> None:
+    """Raise SettingError unless both bundles take the same images and answer in the same form."""
+    ours, theirs = explainer.manifest, randomized.manifest
+    if ours.model.sha256 == theirs.model.sha256:
+        what = "is of the same model, and not of one with random weights"
+    elif ours.input != theirs.input:
+        what = "takes other images: its size, colours, normalisation or resizing differ"
+    elif ours.output.shape != theirs.output.shape:
+        what = f"has an output of shape {theirs.output.shape} and the model {ours.output.shape}"
+    else:
+        return
+    raise SettingError(
+        f"this bundle {what}",
+        where="--randomized",
+        hint="export the same model once more with --randomize and the same options",
+    )
+
+
+def mask_of(frame: Frame, path: Path, margin: float) -> Mask | None:
+    """Return the defect's mask in the file ``path``, widened by ``margin`` frame pixels.
+
+    None where there is no such file, or nothing in it. Raises RoiError for another size than the frame's.
+    """
+    if not path.is_file():
+        return None
+    mask = read_mask(path)
+    if mask.shape != (frame.height, frame.width):
+        raise RoiError(
+            f"the mask has {mask.shape[1]} × {mask.shape[0]} pixels, "
+            f"its image {frame.width} × {frame.height}",
+            where=str(path),
+            hint="masks are of their images' size",
+        )
+    return metrics.widened(mask, margin) if mask.any() else None
+
+
+def _confidence(explainer: Explainer, made: Explanation, images: Array) -> NDArray[np.float64]:
+    scores = explainer.predict(np.ascontiguousarray(images, np.float32))
+    return confidence(scores, made.scores, made.target, made.activation)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

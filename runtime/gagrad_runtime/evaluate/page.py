@@ -1,0 +1,100 @@
+"""The report as one page that needs nothing else: no network, no other files."""
+
+from __future__ import annotations
+
+import base64
+import html
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING
+
+from gagrad_runtime.evaluate.table import Row, shown, summarise, used_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gagrad_runtime.evaluate.journal import Entry
+    from gagrad_runtime.evaluate.table import Metric, Summary
+
+_UNDER_A_PICTURE = ("mass", "rcap", "insertion", "deletion", "stability")
+
+
+def render_page(
+    bundle: str, entries: Sequence[Entry], frames: Mapping[str, bytes], facts: Sequence[str]
+) -> str:
+    """Return the HTML of the report; ``frames`` are the images' small pictures by name, as JPEG."""
+    rows = [entry.row for entry in entries]
+    metrics, summaries = used_metrics(rows), summarise(rows)
+    template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=html.escape(f"Explanations of {bundle}, compared"),
+        facts=html.escape(" · ".join(facts)),
+        head="".join(_head(metric) for metric in metrics),
+        body="\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),
+        words="\n".join(_words(metric) for metric in metrics),
+        names="".join(f"<th>{html.escape(summary.method)}</th>" for summary in summaries),
+        images="\n".join(
+            _image_row(name, frame, [entry for entry in entries if entry.row.image == name], metrics)
+            for name, frame in frames.items()
+        ),
+    )
+
+
+def _head(metric: Metric) -> str:
+    arrow = "▲" if metric.better == "higher" else "▼"
+    says = html.escape(f"{metric.says} {metric.better.capitalize()} is better.")
+    return (
+        f'<th aria-sort="none"><button title="{says}">{html.escape(metric.title)} '
+        f'<span class="better">{arrow}</span></button></th>'
+    )
+
+
+def _words(metric: Metric) -> str:
+    return (
+        f"<dt>{html.escape(metric.title)}</dt><dd>{html.escape(metric.says)} "
+        f"<b>{metric.better.capitalize()} is better.</b></dd>"
+    )
+
+
+def _summary_row(summary: Summary, metrics: Sequence[Metric], summaries: Sequence[Summary]) -> str:
+    cells = [f"<th>{html.escape(summary.method)}</th>"]
+    for metric in metrics:
+        value, error = summary.values[metric.field], summary.errors[metric.field]
+        known = [s.values[metric.field] for s in summaries if s.values[metric.field] is not None]
+        pick = max if metric.better == "higher" else min
+        best = ' class="best"' if value is not None and value == pick(known) and len(known) > 1 else ""  # type: ignore[type-var]
+        spread = "" if error is None else f" <small>± {shown(metric, error)}</small>"
+        title = f"{summary.counts[metric.field]} images"
+        cells.append(
+            f'<td{best} data-value="{"" if value is None else repr(value)}" title="{title}">'
+            f"{shown(metric, value)}{spread}</td>"
+        )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _image_row(name: str, frame: bytes, entries: Sequence[Entry], metrics: Sequence[Metric]) -> str:
+    row = entries[0].row
+    cells = [f'<td>{_picture(frame, name)}<p class="name">{html.escape(name)}</p><p>{_answer(row)}</p></td>']
+    for entry in entries:
+        picture = _picture(entry.picture, f"{entry.row.method} of {name}")
+        cells.append(f"<td>{picture}{_figures(entry.row, metrics)}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _answer(row: Row) -> str:
+    chance = "" if row.probability is None else f" {row.probability * 100:.1f} %"
+    return html.escape(f"{row.target}{chance}")
+
+
+def _figures(row: Row, metrics: Sequence[Metric]) -> str:
+    parts = [
+        f"<dt>{html.escape(metric.title)}</dt><dd>{shown(metric, getattr(row, metric.field))}</dd>"
+        for metric in metrics
+        if metric.field in _UNDER_A_PICTURE and getattr(row, metric.field) is not None
+    ]
+    return f'<dl class="figures">{"".join(parts)}</dl>'
+
+
+def _picture(jpeg: bytes, words: str) -> str:
+    data = base64.b64encode(jpeg).decode()
+    return f'<img alt="{html.escape(words)}" src="data:image/jpeg;base64,{data}">'

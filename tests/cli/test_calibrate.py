@@ -1,0 +1,109 @@
+"""``gagrad-edge calibrate`` and ``explain --scale``: from good parts to a calm picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gagrad_edge.cli import run
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[str]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"good-{number}.png" for number in range(3)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(path)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def scale(tiny_bundle: Path, images: list[str], tmp_path: Path) -> Path:
+    path = tmp_path / "part.scale.json"
+    assert run(["calibrate", str(tiny_bundle), *images, "-o", str(path), "--target", "dent"]) == 0
+    return path
+
+
+def explain(bundle: Path, image: str, scale: Path, *options: str) -> int:
+    out = scale.parent / "out"
+    return run(["explain", str(bundle), image, "-o", str(out), "--scale", str(scale), *options])
+
+
+def test_the_scale_is_the_quantile_of_what_the_parts_show(
+    tiny_bundle: Path, images: list[str], scale: Path
+) -> None:
+    """Computed again from the Python interface; the file says what it was made of."""
+    import gagrad_runtime
+
+    raw = []
+    with gagrad_runtime.load(tiny_bundle) as explainer:
+        for image in images:
+            made = explainer.explain(image, "dent")
+            low, high = made.raw
+            raw.append(low + made.saliency * (high - low))  # 24 pixels are too few to be softened
+    found = json.loads(scale.read_text())
+    assert found["value"] == pytest.approx(float(np.quantile(np.concatenate(raw), 0.999)), rel=1e-5)
+    assert found["images"] == 3
+    assert found["quantile"] == 0.999
+    assert found["question"]["target"] == "dent"
+
+
+def test_the_record_says_how_the_map_compares(
+    tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture
+) -> None:
+    """One of the good parts is about 1; the raw range stays in the record."""
+    assert explain(tiny_bundle, images[0], scale, "--target", "dent", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert 0.3 < record["scale"]["highest"] < 3
+    assert record["scale"]["images"] == 3
+    assert record["raw"][1] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target", "ok"), "target dent"),
+        (("--target", "dent", "--against", "ok"), "against none"),
+        (("--target", "dent", "--method", "vargrad"), "method guided-absolutegrad"),
+        (("--target", "dent", "--percentile", "0.5"), "percentile 0.85"),
+        (("--target", "dent", "--noise-std", "0.3"), "noise_std"),
+    ],
+)
+def test_another_question_is_refused(
+    tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture, options: tuple[str, ...], words: str
+) -> None:
+    """Values of another class or method have another size."""
+    assert explain(tiny_bundle, images[0], scale, *options) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_another_bundle_is_refused(
+    tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture
+) -> None:
+    found = json.loads(scale.read_text()) | {"bundle_sha256": "1" * 64}
+    scale.write_text(json.dumps(found))
+    assert explain(tiny_bundle, images[0], scale, "--target", "dent") == 2
+    assert "another bundle" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_scale(tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture) -> None:
+    scale.write_text("{}")
+    assert explain(tiny_bundle, images[0], scale) == 2
+    assert explain(tiny_bundle, images[0], scale.parent / "gone.json") == 2
+    assert "calibrate" in capsys.readouterr().err
+
+
+def test_bad_images_are_left_out(tiny_bundle: Path, images: list[str], tmp_path: Path) -> None:
+    """Reported, exit code 3; without any good one nothing is written."""
+    path = tmp_path / "s.json"
+    assert run(["calibrate", str(tiny_bundle), images[0], "gone.png", "-o", str(path)]) == 3
+    assert json.loads(path.read_text())["images"] == 1
+    path.unlink()
+    assert run(["calibrate", str(tiny_bundle), "gone.png", "-o", str(path)]) == 3
+    assert not path.exists()
