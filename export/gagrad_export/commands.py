@@ -105,6 +105,12 @@ class SeveralValues(click.Command):
     metavar="auto|NAME|none",
     help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model.",
 )
+@click.option(
+    "--randomize",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Shuffle the weights first: a bundle for `evaluate --randomized` only.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -127,6 +133,7 @@ def export(
     fix: tuple[str, ...],
     engines: tuple[GraphTarget, ...],
     feature_layer: str,
+    randomize: int | None,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -168,6 +175,7 @@ def export(
         fixed=fixed_inputs(fix),
         targets=engines,
         feature_layer=None if feature_layer == "none" else feature_layer,
+        randomize=randomize,
         name=name,
         method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),

@@ -29,6 +29,7 @@ from gagrad_export.assemble import (
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.feature_layer import choose_feature_layer
 from gagrad_export.load import Source, load_onnx_file
+from gagrad_export.load.randomised import randomised
 from gagrad_export.package import created_time, package
 from gagrad_export.settings import input_spec, output_spec
 from gagrad_export.verify import Graphs, verify
@@ -73,6 +74,7 @@ def export(
     input_name: str | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    randomize: int | None = None,
     name: str | None = None,
     method: MethodSpec | None = None,
     targets: Sequence[GraphTarget] = (),
@@ -89,6 +91,7 @@ def export(
     ``targets`` are engines whose forms of the gradient the bundle holds beside the portable ones.
     ``feature_layer`` is where class activation maps (Grad-CAM) are taken: ``auto``, the name of a value or
     node of the canonical model, or None for none.
+    ``randomize`` is the seed for shuffled weights, for the parameter randomisation test of ``evaluate``.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.
 
@@ -109,10 +112,16 @@ def export(
 
     clock.start("load")
     source = _load(model, weights=weights, size=size, channels=1 if colour == "mono" else 3)
+    if randomize is not None:
+        source = randomised(source, randomize)
     clock.start("canonicalise")
     canonical = canonicalise(
         source.model, size=size, input_name=input_name, output_name=output_name, fixed=fixed
     )
+    if randomize is not None:
+        canonical.notes.append(
+            f"the weights are shuffled (seed {randomize}): a test of explanations, no model"
+        )
     spec = input_spec(canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth)
     output = output_spec(canonical, activation=activation, classes=classes)
     layer, without_layer = choose_feature_layer(canonical, feature_layer)
