@@ -7,7 +7,7 @@ import ctypes
 import gc
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,9 +119,8 @@ def export(
         source.model, size=size, input_name=input_name, output_name=output_name, fixed=fixed
     )
     if randomize is not None:
-        canonical.notes.append(
-            f"the weights are shuffled (seed {randomize}): a test of explanations, no model"
-        )
+        note = f"the weights are shuffled (seed {randomize}): a test of explanations, no model"
+        canonical = replace(canonical, notes=(*canonical.notes, note))
     spec = input_spec(canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth)
     output = output_spec(canonical, activation=activation, classes=classes)
     layer, without_layer = choose_feature_layer(canonical, feature_layer)
