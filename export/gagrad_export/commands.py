@@ -105,6 +105,11 @@ class SeveralValues(click.Command):
     metavar="auto|NAME|none",
     help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model.",
 )
+@click.option(
+    "--perturbations",
+    is_flag=True,
+    help="Also write the gradient for copies that are shifted, turned, flipped, defocused and so on.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -127,6 +132,7 @@ def export(
     fix: tuple[str, ...],
     engines: tuple[GraphTarget, ...],
     feature_layer: str,
+    perturbations: bool,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -167,6 +173,7 @@ def export(
         output_name=output_name,
         fixed=fixed_inputs(fix),
         targets=engines,
+        perturbations=perturbations,
         feature_layer=None if feature_layer == "none" else feature_layer,
         name=name,
         method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
