@@ -111,6 +111,11 @@ class SeveralValues(click.Command):
     metavar="SEED",
     help="Shuffle the weights first: a bundle for `evaluate --randomized` only.",
 )
+@click.option(
+    "--perturbations",
+    is_flag=True,
+    help="Also write the gradient for copies that are shifted, turned, flipped, defocused and so on.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -134,6 +139,7 @@ def export(
     engines: tuple[GraphTarget, ...],
     feature_layer: str,
     randomize: int | None,
+    perturbations: bool,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -174,6 +180,7 @@ def export(
         output_name=output_name,
         fixed=fixed_inputs(fix),
         targets=engines,
+        perturbations=perturbations,
         feature_layer=None if feature_layer == "none" else feature_layer,
         randomize=randomize,
         name=name,

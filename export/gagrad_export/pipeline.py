@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from gagrad_edge.manifest import GraphRole
+
 STAGES = ("load", "canonicalise", "differentiate", "verify", "package")
 
 
@@ -79,6 +81,7 @@ def export(
     method: MethodSpec | None = None,
     targets: Sequence[GraphTarget] = (),
     feature_layer: str | None = "auto",
+    perturbations: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Compile ``model`` and its input gradients into a bundle at ``path``.
@@ -90,8 +93,9 @@ def export(
     ``fixed`` gives a constant for each input that is not the image, by its name.
     ``targets`` are engines whose forms of the gradient the bundle holds beside the portable ones.
     ``feature_layer`` is where class activation maps (Grad-CAM) are taken: ``auto``, the name of a value or
-    node of the canonical model, or None for none.
-    ``randomize`` is the seed for shuffled weights, for the parameter randomisation test of ``evaluate``.
+    node of the canonical model, or None for none. ``perturbations`` adds the gradient for copies that are
+    also shifted, turned, defocused and so on (``gagrad_edge.perturbation``). ``randomize`` is the seed for
+    shuffled weights, for the parameter randomisation test of ``evaluate``.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.
 
@@ -126,6 +130,14 @@ def export(
     layer, without_layer = choose_feature_layer(canonical, feature_layer)
     clock.start("differentiate")
     accumulate, lowered = accumulate_graph(canonical, spec)
+    others: dict[tuple[GraphRole, str], bytes] = {
+        ("combine", ""): combine_graph(canonical.input_shape),
+        ("maps", ""): maps_graph(canonical.input_shape),
+    }
+    if layer is not None:
+        others["cam", ""] = cam_graph(canonical, spec, layer)
+    if perturbations:
+        others["accumulate", "perturbed"], _ = accumulate_graph(canonical, spec, perturbations=True)
     graphs = Graphs(
         predict=predict_graph(canonical, spec),
         accumulate=accumulate,
@@ -134,11 +146,7 @@ def export(
         accumulate_for={
             target: accumulate_graph(canonical, spec, target)[0] for target in targets if target != "portable"
         },
-        others={
-            ("combine", ""): combine_graph(canonical.input_shape),
-            ("maps", ""): maps_graph(canonical.input_shape),
-            **({} if layer is None else {("cam", ""): cam_graph(canonical, spec, layer)}),
-        },
+        others=others,
     )
     _return_freed_memory()
     clock.start("verify")

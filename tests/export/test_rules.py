@@ -6,7 +6,7 @@ import onnx_ir as ir
 import pytest
 
 from gagrad_export.differentiate import registry
-from gagrad_export.emit import Op
+from gagrad_export.emit import INTERNAL, Op
 from tests.export.gradient_check import Row, worst_error
 from tests.export.rule_table import TABLE
 
@@ -21,8 +21,11 @@ def test_rule_matches_finite_differences(row: Row) -> None:
 
 
 def test_every_rule_is_tested() -> None:
-    """A rule without a row in the table cannot be registered unnoticed."""
-    operators = {op_type for _, op_type, _ in registry.registered_rules()}
+    """A rule without a row in the table cannot be registered unnoticed.
+
+    That of an internal operator, which no evaluator knows, is tested with what it is used for.
+    """
+    operators = {op_type for domain, op_type, _ in registry.registered_rules() if domain != INTERNAL}
     assert operators - STRAIGHT_THROUGH == {row.op_type for row in TABLE}
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import ModelError
+from gagrad_edge.perturbation import COLUMNS
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+from gagrad_export.assemble.perturbation import perturbed
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import static_shape
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 
 
 def accumulate_graph(
-    model: Canonical, spec: InputSpec, target: GraphTarget = "portable"
+    model: Canonical, spec: InputSpec, target: GraphTarget = "portable", *, perturbations: bool = False
 ) -> tuple[bytes, dict[str, int]]:
     """Return the ONNX bytes of ``accumulate`` in the forms of ``target``, and what was lowered, by name.
+
+    With ``perturbations`` there is one more input, ``perturbation [B, P]``, whose columns are those of
+    ``gagrad_edge.perturbation``; the gradient is that at the model input before them.
 
     Raises UnsupportedOperatorError and ModelError.
     """
@@ -41,10 +46,15 @@ def accumulate_graph(
 
     x = normalised(op, image, spec)
     spread = op.Sub(op.ReduceMax(x, keepdims=0), op.ReduceMin(x, keepdims=0))
-    samples = op.Add(x, op.Mul(noise, op.Mul(noise_std, spread)))
+    deviation = op.Mul(noise_std, spread)
+    if perturbations:
+        perturbation = add_input(op, "perturbation", ["B", len(COLUMNS)])
+        origin, samples = perturbed(op, x, noise, deviation, perturbation, spec)
+    else:
+        origin = samples = op.Add(x, op.Mul(noise, deviation))
     scores = insert_model(op, model, samples)
     op.graph.sort()
-    (gradient,) = gradients(op, {scores: per_sample(op, cotangent, noise)}, [samples])
+    (gradient,) = gradients(op, {scores: per_sample(op, cotangent, noise)}, [origin])
     if gradient is None:
         raise ModelError(
             "the score does not depend on the image, so there is nothing to explain",

@@ -21,6 +21,7 @@ from gagrad_export.lower.offset_mask import lower_offset_mask, lower_offset_mask
 from gagrad_export.lower.phases_apart import keep_phases_apart
 from gagrad_export.lower.pooling import lower_dilated_average_pool, lower_dilated_max_pool, lower_lp_pool
 from gagrad_export.lower.resize import lower_resize
+from gagrad_export.lower.shift import lower_shift
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _EARLY: Lowerings = {
     (INTERNAL, "ConvInputGradient"): lower_convolution,
     (INTERNAL, "MaxPoolInputGradient"): lower_max_pool,
+    (INTERNAL, "Shift"): lower_shift,
     ("", "AffineGrid"): lower_affine_grid,
     ("", "AveragePool"): lower_dilated_average_pool,
     ("", "ConvTranspose"): lower_conv_transpose,

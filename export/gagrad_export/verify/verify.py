@@ -29,6 +29,7 @@ from gagrad_export.verify.gradient import (
     against_segments,
     model_input,
 )
+from gagrad_export.verify.perturbation import verify_perturbations
 from gagrad_export.verify.sessions import Graphs, Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
 
@@ -109,6 +110,8 @@ def verify(
     _check_other_targets(graphs, point, method, state)
     if feature_layer is not None:
         verify_class_activation(graphs.others["cam", ""], model, spec, feature_layer, point)
+    if ("accumulate", "perturbed") in graphs.others:
+        verify_perturbations(graphs.others["accumulate", "perturbed"], sessions, model, spec, point)
     return Verified(
         numbers=_numbers(
             "finite-differences" if quantised or source.gradient is None else "autograd",

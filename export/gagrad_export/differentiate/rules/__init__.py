@@ -22,5 +22,6 @@ from gagrad_export.differentiate.rules import (  # noqa: F401 - imported for the
     sampling,
     scatter,
     selection,
+    shift,
     trigonometry,
 )
