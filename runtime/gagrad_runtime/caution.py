@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation import Rcap, Target
+    from gagrad_runtime.explanation import Explanation, Rcap, Target
+    from gagrad_runtime.query import Answer, Query
 
     Array = NDArray[np.float32]
 
@@ -93,3 +94,17 @@ def low_rcap(rcap: Rcap, probability: float | None) -> list[Caution]:
             "take the map as a hint, not as proof.",
         )
     ]
+
+
+def cautions(explanation: Explanation, query: Query, answer: Answer) -> list[Caution]:
+    """Return all that there is to say about ``explanation``, the gravest first."""
+    settings, saliency = query.settings, answer.saliency
+    found = [
+        *constant_image(explanation.frame.pixels),
+        *constant_map(saliency.values, dead=saliency.dead),
+        *low_rcap(explanation.rcap, explanation.probability),
+        *unstable(answer.stability, settings.until_stable),
+    ]
+    if answer.extremes is not None and not found:
+        found += saturated(*answer.extremes, explanation.target, answer.samples)
+    return found + late(query.clock.total, settings.budget_ms, answer.samples)

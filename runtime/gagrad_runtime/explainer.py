@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gagrad_edge.bundle import Bundle, read_bundle
-from gagrad_runtime import caution
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.budget import LEAST, Pace
+from gagrad_runtime.caution import cautions
 from gagrad_runtime.chunk import ChunkSize
 from gagrad_runtime.copies import Copies
 from gagrad_runtime.estimation import Estimation, Limits, finite
-from gagrad_runtime.explanation import Caution, Explanation, Provenance, Rcap
+from gagrad_runtime.explanation import Explanation, Provenance, Rcap
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.graphs import Graphs
 from gagrad_runtime.noise_bank import NoiseBank
-from gagrad_runtime.placement import Placement, prepare
+from gagrad_runtime.placement import prepare
+from gagrad_runtime.query import Answer, Clock, Query
 from gagrad_runtime.rcap import confidence, probabilities, rcap
-from gagrad_runtime.saliency import Saliency, agreement, saliency_of
+from gagrad_runtime.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling import Sampler
 from gagrad_runtime.settings import Settings
 from gagrad_runtime.target import cotangent, predicted_target, resolve_target
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Manifest
-    from gagrad_runtime.backend import Backend, Tensor
-    from gagrad_runtime.explanation import Target
+    from gagrad_runtime.backend import Backend
     from gagrad_runtime.target import Choice
 
     Array = NDArray[np.float32]
@@ -111,10 +110,14 @@ class Explainer:
         """
         with self._lock:
             query = self._query(frame, target, against, region, Settings.of(self.manifest.method, **settings))
+            if query.settings.method.map == "cam":
+                return self._explanation(query, self._class_activation(query))
             estimation = self._estimation(query, self._sampler, progress)
             estimation.grow(query.copies.count)
             self._largest_chunk = estimation.largest_chunk or self._largest_chunk
-            return self._finish(query, estimation)
+            explanation = self._explanation(query, self._answer(query, estimation))
+            self._pace.tail(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+            return explanation
 
     def explain_targets(
         self, frame: FrameLike, targets: Sequence[Choice], **settings: Any
@@ -135,9 +138,12 @@ class Explainer:
         """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
 
         The last one is what ``explain`` returns for the same settings, up to rounding. Stop when you like;
-        other calls may come in between.
+        other calls may come in between. A method that does not average has one explanation only.
         """
         chosen = Settings.of(self.manifest.method, **settings)
+        if not chosen.method.splits:
+            yield self.explain(frame, target, against=against, region=region, **settings)
+            return
         with self._lock:
             query = self._query(frame, target, against, region, chosen)
             estimation = self._estimation(query, self._new_sampler())
@@ -145,7 +151,7 @@ class Explainer:
         while True:
             with self._lock:
                 estimation.grow(until)
-                explanation = self._finish(query, estimation)
+                explanation = self._explanation(query, self._answer(query, estimation))
             yield explanation
             if estimation.ended:
                 return
@@ -158,8 +164,8 @@ class Explainer:
         against: Choice | None,
         region: str | NDArray[np.bool_] | None,
         settings: Settings,
-    ) -> _Query:
-        clock = _Clock()
+    ) -> Query:
+        clock = Clock()
         runner = self._graphs.runner("predict")
         loaded = _loaded(frame)
         image, placement = prepare(loaded, self.manifest.input)
@@ -172,10 +178,10 @@ class Explainer:
         chosen = resolve_target(target, against, scores, spec, cells)
         clock.lap("predict")
         copies = Copies(self.backend, self._noise, self.manifest.input, settings, image)
-        return _Query(settings, loaded, placement, device_image, copies, scores, chosen, clock)
+        return Query(settings, loaded, placement, device_image, copies, scores, chosen, clock)
 
     def _estimation(
-        self, query: _Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
+        self, query: Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
     ) -> Estimation:
         settings, copies = query.settings, query.copies
         sampler.begin(
@@ -219,20 +225,37 @@ class Explainer:
 
         return self._chunk.choose(trial)
 
-    def _finish(self, query: _Query, estimation: Estimation) -> Explanation:
-        settings, clock, spec = query.settings, query.clock, self.manifest.output
-        ended = time.perf_counter()
+    def _answer(self, query: Query, estimation: Estimation) -> Answer:
+        """Return the map of the samples so far."""
+        query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(self.backend, self._graphs, settings, state, query.copies.times)
-        clock.lap("explain")
+        saliency = saliency_of(self.backend, self._graphs, query.settings, state, query.copies.times)
+        query.clock.lap("map")
         stability = estimation.measure()
-        clock.lap("stability")
-        score = self._rcap(query, saliency.values)
+        query.clock.lap("stability")
+        return Answer(
+            saliency,
+            estimation.sampler.count,
+            estimation.chunk,
+            estimation.stopped,
+            stability,
+            estimation.scores if query.settings.method.splits else None,
+        )
+
+    def _class_activation(self, query: Query) -> Answer:
+        weights = self.backend.upload(cotangent(query.target, query.scores.shape))
+        inputs = {"image": query.device_image, "cotangent": weights}
+        saliency = class_activation(self.backend, self._graphs, query.settings, inputs)
+        query.clock.lap("map")
+        return Answer(saliency)
+
+    def _explanation(self, query: Query, answer: Answer) -> Explanation:
+        settings, clock, spec = query.settings, query.clock, self.manifest.output
+        score = self._rcap(query, answer.saliency.values)
         clock.lap("rcap")
-        self._pace.tail(time.perf_counter() - ended)
         chances = probabilities(query.scores[None], spec.activation)
         explanation = Explanation(
-            saliency=saliency.values,
+            saliency=answer.saliency.values,
             scores=query.scores,
             probabilities=None if chances is None else chances[0],
             activation=spec.activation,
@@ -244,27 +267,26 @@ class Explainer:
                 bundle=self.manifest.name,
                 bundle_sha256=self._sha256,
                 backend=self.backend.description,
-                samples=estimation.sampler.count,
+                samples=answer.samples,
                 seed=settings.seed,
                 percentile=settings.percentile,
                 noise_std=settings.noise_std,
-                chunk=estimation.chunk,
+                chunk=answer.chunk,
                 straight_through=self.manifest.model.straight_through,
                 method=settings.method.name,
                 guide=settings.guide,
-                stopped=estimation.stopped,
+                stopped=answer.stopped,
             ),
             frame=query.frame,
             placement=query.placement,
-            raw=saliency.raw,
-            stability=stability,
+            raw=answer.saliency.raw,
+            stability=answer.stability,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
-        late = caution.late(time.perf_counter() - clock.began, settings.budget_ms, explanation.samples)
-        return replace(explanation, cautions=(*_cautions(explanation, saliency, estimation, settings), *late))
+        return replace(explanation, cautions=tuple(cautions(explanation, query, answer)))
 
-    def _rcap(self, query: _Query, saliency: Array) -> Rcap:
+    def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {"image": query.device_image, "saliency": self.backend.upload(saliency)}
         outputs = self._graphs.runner("recover").run(inputs)
         recovered = self._graphs.runner("predict").run({"image": outputs["recovered"]})["scores"]
@@ -288,44 +310,3 @@ def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None
 
 def _loaded(frame: FrameLike) -> Frame:
     return frame if isinstance(frame, Frame) else load_frame(frame)
-
-
-def _cautions(
-    explanation: Explanation, saliency: Saliency, estimation: Estimation, settings: Settings
-) -> list[Caution]:
-    found = [
-        *caution.constant_image(explanation.frame.pixels),
-        *caution.constant_map(saliency.values, dead=saliency.dead),
-        *caution.low_rcap(explanation.rcap, explanation.probability),
-        *caution.unstable(explanation.stability, settings.until_stable),
-    ]
-    if estimation.scores is not None and settings.method.copies == "noisy" and not found:
-        found += caution.saturated(*estimation.scores, explanation.target, explanation.samples)
-    return found
-
-
-class _Query(NamedTuple):
-    """What is asked of one frame, and what the model says to it."""
-
-    settings: Settings
-    frame: Frame
-    placement: Placement
-    device_image: Tensor
-    copies: Copies
-    scores: Array
-    target: Target
-    clock: _Clock
-
-
-class _Clock:
-    """Wall time per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.began = self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """End a stage; one that comes again adds up."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now

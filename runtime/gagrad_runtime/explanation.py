@@ -123,11 +123,10 @@ class Explanation:
     classes: tuple[str, ...] = ()
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``stability``,
-    ``rcap``."""
+    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
+    ``stability``, ``rcap``."""
     roi: RoiVerdict | None = None
     """How much of the map keeps to a region of interest (``gagrad_runtime.roi``), when one was given."""
-
     good_scale: GoodScale | None = None
     """What good parts' maps reach, to colour by; None when the map scales itself."""
 

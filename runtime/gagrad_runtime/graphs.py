@@ -23,9 +23,9 @@ class Graphs:
             self.runner(role)
 
     @property
-    def closed(self) -> bool:
-        """Whether ``close`` was called."""
-        return self._open is None
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the maps."""
+        return self._bundle.manifest.input.shape[1:]
 
     def close(self) -> None:
         """Free the runners; asking for one afterwards is an error."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.class_activation import CAMS
 from gagrad_edge.reference import STATE_MAPS, finalize, normalise, state_maps
+from gagrad_runtime.cam import class_activation_map
 from gagrad_runtime.estimation import finite
 from gagrad_runtime.stability import at_pixels, pixel_subset, rank_correlation
 
@@ -54,6 +56,17 @@ def saliency_of(
     # The sum is looked at only in the rare case that needs it: it is as large as the image.
     flat = bool(values.max() == values.min())
     return Saliency(values, (low, high), flat and not backend.download(state["abs_sum"]).any())
+
+
+def class_activation(
+    backend: Backend, graphs: Graphs, settings: Settings, inputs: Mapping[str, Tensor]
+) -> Saliency:
+    """Return the class activation map; ``inputs`` are ``image`` and ``cotangent``."""
+    runner = graphs.runner("cam")
+    cams = finite(backend.download(runner.run(inputs)["cams"]), "gradients")
+    cam = cams[CAMS.index(settings.method.name), 0]
+    size = graphs.size
+    return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
 
 
 def agreement(halves: Callable[[], tuple[State, State]], settings: Settings, times: Array) -> float | None:
