@@ -61,6 +61,7 @@ def explain_images(
     """
     check_limit(roi_limit)
     region = None if roi is None else read_roi(roi)
+    good_scale = None if scale is None else read_scale(scale)
     if region is None and (roi_limit is not None or roi_fail_exit):
         option = "--roi-fail-exit" if roi_limit is None else "--roi-limit"
         raise SettingError("there is no region to judge by", where=option, hint="give one with --roi FILE")
@@ -74,7 +75,7 @@ def explain_images(
     with load(bundle, device=device, threads=threads) as explainer:
         run = _Run(explainer, output, raw, tuple(targets), settings, as_json, total=len(paths))
         run.roi, run.roi_limit = region, roi_limit
-        run.scale = None if scale is None else read_scale(scale)
+        run.scale = good_scale
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)

@@ -53,7 +53,13 @@ def test_make_targets_exist(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{n}.md" for n in ("cli", "record"))]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        *(f"docs/{n}.md" for n in ("cli", "evaluate", "record")),
+    ],
 )
 def test_links_lead_somewhere(root: Path, page: str) -> None:
     for target in LINK.findall((root / page).read_text(encoding="utf-8")):

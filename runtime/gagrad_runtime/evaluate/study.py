@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,13 +68,13 @@ def evaluate_images(
     check_writable(output)
     checked = read_bundle(bundle)
     other = None if randomized is None else read_bundle(randomized)
-    with (
-        Explainer(checked, open_backend(device, threads=threads)) as explainer,
-        Journal(output / JOURNAL) as journal,
-    ):
-        second = None if other is None else Explainer(other, open_backend(device, threads=threads))
-        if second is not None:
+    with ExitStack() as stack:
+        explainer = stack.enter_context(Explainer(checked, open_backend(device, threads=threads)))
+        second = None
+        if other is not None:
+            second = stack.enter_context(Explainer(other, open_backend(device, threads=threads)))
             check_randomized(explainer, second)
+        journal = stack.enter_context(Journal(output / JOURNAL))
         study = _Study(
             bench=Bench(explainer, second, target, settings),
             journal=journal,
@@ -85,9 +86,7 @@ def evaluate_images(
         names = _names(paths)
         for path in paths:
             study.image(path, names[path], variants)
-        study.bar.close()
-        if second is not None:
-            second.close()
+        study.bar.clear()
     if not study.entries:
         raise FrameError(
             "none of the images could be explained, so there is nothing to report", where=str(output)
@@ -184,8 +183,6 @@ class _Bar:
         """Empty the line for a message."""
         if self._shown:
             click.echo("\r\x1b[2K", nl=False, err=True)
-
-    close = clear
 
 
 def _variants(methods: str) -> list[Variant]:

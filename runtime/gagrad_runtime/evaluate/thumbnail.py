@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.colour import overlay, scale_of, soften, to_eight_bits
+from gagrad_runtime.evaluate.metrics import widened
 from gagrad_runtime.marks import outline
 from gagrad_runtime.placement import resample
 
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 _SIDE = 224
 """Longer side in pixels; the page shows them somewhat smaller, so that they are sharp on fine screens."""
 _QUALITY = 80
+_BESIDE = 4
+"""Pixels between a defect and the line around it."""
 
 
 def frame_thumbnail(frame: Frame, mask: NDArray[np.bool_] | None) -> bytes:
     """Return ``frame`` as a small JPEG, the defect ``mask [H, W]`` outlined."""
     picture = _small(frame)
     if mask is not None:
-        outline(picture, resample(mask, picture.shape[:2]) > 0.25, 1)
+        # A little outside, so that the line does not cover a defect as thin as itself.
+        outline(picture, widened(resample(mask, picture.shape[:2]) > 0.25, _BESIDE), 2)
     return _jpeg(picture)
 
 
