@@ -34,25 +34,31 @@ def logarithm(x: Array, floor: float = 1e-2) -> Array:
     return np.log(np.maximum(x, np.float32(floor) * x.mean(axis=(1, 2), keepdims=True) + np.float32(1e-30)))
 
 
-def total(log_magnitude: Array, log_variance: Array | None = None) -> Array:
-    """Σ_c A·min(1, V/q) of logarithms; V ∝ A² by default."""
-    log_variance = 2 * log_magnitude if log_variance is None else log_variance
-    guide = np.minimum(np.float32(1), np.exp(log_variance - thresholds(log_variance)))
-    result: Array = (np.exp(log_magnitude) * guide).sum(axis=0)
+def total(log_magnitude: Array, log_variance: Array) -> Array:
+    """Σ_c A·w of logarithms, with the paper's guide: w = 1 where V > q, else V."""
+    above = log_variance > thresholds(log_variance)
+    result: Array = (np.exp(log_magnitude) * np.where(above, np.float32(1), np.exp(log_variance))).sum(axis=0)
     return result
+
+
+def excess(evidence: Evidence) -> Array:
+    """``[C, H, W]``: log V − 2·log A: what the variance says beyond the magnitude; constant for one shape of
+    distribution around 0."""
+    return logarithm(evidence.variance, 1e-4) - 2 * logarithm(evidence.magnitude)
 
 
 def apart(
     evidence: Evidence, pool: Callable[[Array], Array], period: int = PERIOD, own: float = 0.0
 ) -> Array:
-    """Log A pooled with the grid kept apart; V ∝ A², relative guide.
+    """Log A pooled with the grid kept apart; V = κ·A² with one κ per channel.
 
     m = grid mean of (log A − pool(log A)); log Â = (1 − own)·(pool(log A − m) + m) + own·log A.
     """
     log = logarithm(evidence.magnitude)
     factor = grid(log - pool(log), period)
     smooth = pool(log - factor) + factor
-    return total((1 - own) * smooth + own * log)
+    estimate = (1 - own) * smooth + own * log
+    return total(estimate, 2 * estimate + excess(evidence).mean(axis=(1, 2), keepdims=True))
 
 
 def image_apart(evidence: Evidence) -> Array:
@@ -69,21 +75,23 @@ def linear_apart(evidence: Evidence, sigma: float = 2) -> Array:
         return gaussian(x / factor, sigma) * factor
 
     variance = estimate(evidence.variance)
-    guide = np.minimum(np.float32(1), variance / np.maximum(thresholds(variance), np.float32(1e-30)))
+    guide = np.where(variance > thresholds(variance), np.float32(1), variance)
     result: Array = (estimate(evidence.magnitude) * guide).sum(axis=0)
     return result
 
 
-def banded(evidence: Evidence) -> Array:
-    """The candidate ``pooled``: two bands of detail that come in as samples do, variance at the end.
+def banded(evidence: Evidence, *, relative: bool = False) -> Array:
+    """The candidate ``pooled``: detail comes in as samples do, finest last; then the paper's own guide.
 
     With a = log A, m the grid's factor, b = a − m, and tents t₃, t₉ (``tent`` of 3 and 9):
-    log Â = m + t₉(b) + T/(T + 10)·(t₃(b) − t₉(b)) + T/(T + 40)·(b − t₃(b)),
-    log V̂ = 2·log Â + (T − 1)/(T + 99)·(log V − 2a);  S = Σ_c Â·min(1, V̂/q(V̂)).
+    log Â = m + t₉(b) + T/(T + 10)·(t₃(b) − t₉(b)) + T/(T + 40)·(b − t₃(b));
+    with e = log V − 2a and ē its mean per channel:
+    log V̂ = 2·log Â + ē + (T − 1)/(T + 99)·(e − ē);  S = Σ_c Â·(1 where V̂ > q(V̂), else V̂).
 
     T/(T + k) is the weight of T observations whose error has k times the variance of what is observed (the
-    James–Stein or Kalman gain); 10 and 40 are about what ``adaptive`` finds. As T grows the estimate goes to A
-    and V themselves: it has the relative guide's limit.
+    James–Stein or Kalman gain); 10 and 40 are about what ``adaptive`` finds, 100 is where V begins to know
+    more than A². As T grows the estimates go to A and V, so the map has the paper's own limit. ``relative``
+    takes min(1, V̂/q) for the guide.
     """
     count = evidence.count
     log = logarithm(evidence.magnitude)
@@ -93,8 +101,14 @@ def banded(evidence: Evidence) -> Array:
     bands = np.float32(count / (count + 10)) * (fine - coarse)
     bands += np.float32(count / (count + 40)) * (level - fine)
     estimate = factor + coarse + bands
-    spread = logarithm(evidence.variance, 1e-4) - 2 * log
-    return total(estimate, 2 * estimate + np.float32((count - 1) / (count + 99)) * spread)
+    more = excess(evidence)
+    mean = more.mean(axis=(1, 2), keepdims=True)
+    variance = 2 * estimate + mean + np.float32(max(count - 1, 0) / (count + 99)) * (more - mean)
+    if relative:
+        guide = np.minimum(np.float32(1), np.exp(variance - thresholds(variance)))
+        result: Array = (np.exp(estimate) * guide).sum(axis=0)
+        return result
+    return total(estimate, variance)
 
 
 def adaptive(evidence: Evidence) -> Array:
@@ -106,7 +120,8 @@ def adaptive(evidence: Evidence) -> Array:
     parts = [_bands(half.abs_sum / np.float32(max(half.count, 1))) for half in (evidence.even, evidence.odd)]
     *bands, coarse = _bands(evidence.magnitude)
     gains = [_gain(one, two, both) for one, two, both in zip(*parts, bands, strict=False)]
-    return total(coarse + sum(gain * band for gain, band in zip(gains, bands, strict=True)))
+    estimate = coarse + sum(gain * band for gain, band in zip(gains, bands, strict=True))
+    return total(estimate, 2 * estimate + excess(evidence).mean(axis=(1, 2), keepdims=True))
 
 
 def _bands(magnitude: Array) -> list[Array]:
@@ -131,6 +146,7 @@ GRID_ESTIMATORS: dict[str, Callable[[Evidence], Array]] = {
     "grid of 16": partial(apart, pool=partial(gaussian, sigma=2.5), period=16),
     "grid apart, a tenth of the pixel's own": partial(apart, pool=partial(gaussian, sigma=2.5), own=0.1),
     "grid apart, guided filter by image": image_apart,
+    "pooled, relative guide": partial(banded, relative=True),
     "pooled": banded,
     "adaptive": adaptive,
 }

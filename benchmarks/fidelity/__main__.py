@@ -1,0 +1,35 @@
+"""Samples needed for a map, by estimator: see ``docs/fidelity.md``.
+
+OMP_NUM_THREADS=1 python -m benchmarks.fidelity      (about 25 minutes on one core; writes docs/fidelity.md)
+
+Gradients and rows are kept in ``.fidelity/`` (6 GB): a run that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.fidelity import designs, report, stability, study, video
+from benchmarks.table import machine, publish
+
+
+def main() -> None:
+    """Gather what is missing, try all estimators, publish."""
+    rows = list(study.rows())
+    page = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
+    values = {
+        "summary": report.summary(rows),
+        "curves": report.curves(rows),
+        "everything": report.everything(rows),
+        "localisation": report.localisation(rows),
+        "stability": report.stability(stability.rows()),
+        "designs": report.designs(designs.rows()),
+        "control": ", ".join(f"{name} {share:.1%}" for name, share in designs.control_share().items()),
+        "video": report.video(video.rows()),
+        "machine": machine("onnxruntime", "numpy"),
+    }
+    publish("fidelity", page.format(**values))
+
+
+if __name__ == "__main__":
+    main()
