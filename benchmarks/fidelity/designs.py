@@ -1,8 +1,7 @@
-"""Other noise than independent draws: does a better spread set of T noises make a better map?"""
+"""Other noise than independent draws: whether a better spread set of T noises makes a better map."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from benchmarks.fidelity.estimators import ESTIMATORS
 from benchmarks.fidelity.evidence import Evidence, prefixes
 from benchmarks.fidelity.gathering import NOISE_STD, SAMPLES, SEEDS, gather
 from benchmarks.fidelity.measures import Ranked
-from benchmarks.fidelity.subjects import MODELS, STORE, Model, Subject, subjects
+from benchmarks.fidelity.subjects import MODELS, Model, Subject, subjects
 from gagrad_edge.noise import noise_chunks
 
 if TYPE_CHECKING:
@@ -75,13 +74,8 @@ DESIGNS = {
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return one row per subject, T, design, draw and estimator, from disk when they are there."""
-    path = STORE / "designs.json"
-    if not path.exists():
-        found = [row for name in MODELS for row in _model(Model(name), name)]
-        path.write_text(json.dumps(found), encoding="utf-8")
-    loaded: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return loaded
+    """Return one row per subject, T, design, draw and estimator."""
+    return [row for name in MODELS for row in _model(Model(name), name)]
 
 
 def control_share() -> dict[str, float]:
@@ -109,11 +103,13 @@ def control_share() -> dict[str, float]:
 def _model(model: Model, name: str) -> Iterator[dict[str, Any]]:
     for subject in list(subjects(name))[:IMAGES]:
         gathered = gather(model, subject)
-        limit = Ranked.of(ESTIMATORS["paper"](Evidence(*gathered.limit(), subject.image[0], subject.image[0])))
+        limit = Ranked.of(
+            ESTIMATORS["paper"](Evidence(*gathered.limit(), subject.image[0], subject.image[0]))
+        )
         for count in COUNTS:
-            for design in DESIGNS:
+            for design, make in DESIGNS.items():
                 for draw in range(DRAWS):
-                    seen = _evidence(model, subject, gathered.target, DESIGNS[design], count, draw)
+                    seen = _evidence(model, subject, gathered.target, make, count, draw)
                     for judged in JUDGED:
                         ranked = Ranked.of(ESTIMATORS[judged](seen))
                         row = {"model": name, "T": count, "design": design, "estimator": judged}

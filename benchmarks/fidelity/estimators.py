@@ -48,7 +48,7 @@ def same(x: Array) -> Array:
 
 
 def shared(x: Array) -> Array:
-    """The mean over channels, in each of them."""
+    """Give each channel the mean of all."""
     return np.broadcast_to(x.mean(axis=0), x.shape)
 
 
@@ -60,7 +60,7 @@ def pooled(evidence: Evidence, guide: Guide = step, magnitude: Pool = same, vari
 
 
 def by_image(evidence: Evidence, filtered: Callable[[Array, Array], Array]) -> Array:
-    """A and V smoothed by a filter that the image steers, with the relative guide."""
+    """Smooth A and V by a filter that the image steers; relative guide."""
     return pooled(
         evidence,
         relative,
@@ -124,7 +124,7 @@ def half_product(evidence: Evidence) -> Array:
 
 
 def half_crossed(evidence: Evidence) -> Array:
-    """The guide from one half, A from the other, both ways: no sample judges itself (cross-fitting)."""
+    """Take the guide from one half and A from the other, both ways: no sample judges itself."""
     even, odd = evidence.half(evidence.even), evidence.half(evidence.odd)
     total = even.magnitude * step(odd.variance) + odd.magnitude * step(even.variance)
     result: Array = total.sum(axis=0)
@@ -132,7 +132,7 @@ def half_crossed(evidence: Evidence) -> Array:
 
 
 def with_clean(evidence: Evidence) -> Array:
-    """The gradient at the image itself as one more sample of A (it costs one)."""
+    """Count the gradient at the image itself as one more sample of A (it costs one)."""
     magnitude = (evidence.state.abs_sum + np.abs(evidence.clean)) / np.float32(evidence.count + 1)
     return pooled(evidence, step, lambda _: magnitude)
 

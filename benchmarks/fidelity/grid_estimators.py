@@ -9,12 +9,14 @@ with it half of what the paper's map shows. Divided out, it leaves something smo
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.fidelity.evidence import thresholds
-from benchmarks.fidelity.pooling import gaussian, grid, guided, tent
+from benchmarks.fidelity.pooling import gaussian, grid, guided
+from gagrad_edge.pooled import pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +44,10 @@ def total(log_magnitude: Array, log_variance: Array) -> Array:
 
 
 def excess(evidence: Evidence) -> Array:
-    """``[C, H, W]``: log V − 2·log A: what the variance says beyond the magnitude; constant for one shape of
-    distribution around 0."""
+    """Return log V − 2·log A, what the variance says beyond the magnitude, as ``[C, H, W]``.
+
+    It is constant where the gradients have one shape of distribution around 0.
+    """
     return logarithm(evidence.variance, 1e-4) - 2 * logarithm(evidence.magnitude)
 
 
@@ -80,39 +84,23 @@ def linear_apart(evidence: Evidence, sigma: float = 2) -> Array:
     return result
 
 
-def banded(evidence: Evidence, *, relative: bool = False) -> Array:
-    """The candidate ``pooled``: detail comes in as samples do, finest last; then the paper's own guide.
+def candidate(evidence: Evidence, *, relative: bool = False) -> Array:
+    """Compute the map of ``--guide pooled``: ``gagrad_edge.pooled`` has its formula.
 
-    With a = log A, m the grid's factor, b = a − m, and tents t₃, t₉ (``tent`` of 3 and 9):
-    log Â = m + t₉(b) + T/(T + 10)·(t₃(b) − t₉(b)) + T/(T + 40)·(b − t₃(b));
-    with e = log V − 2a and ē its mean per channel:
-    log V̂ = 2·log Â + ē + (T − 1)/(T + 99)·(e − ē);  S = Σ_c Â·(1 where V̂ > q(V̂), else V̂).
-
-    T/(T + k) is the weight of T observations whose error has k times the variance of what is observed (the
-    James–Stein or Kalman gain); 10 and 40 are about what ``adaptive`` finds, 100 is where V begins to know
-    more than A². As T grows the estimates go to A and V, so the map has the paper's own limit. ``relative``
-    takes min(1, V̂/q) for the guide.
+    ``relative`` takes min(1, V/q) for its guide.
     """
-    count = evidence.count
-    log = logarithm(evidence.magnitude)
-    factor = grid(log - tent(log, 9), PERIOD)
-    level = log - factor
-    fine, coarse = tent(level, 3), tent(level, 9)
-    bands = np.float32(count / (count + 10)) * (fine - coarse)
-    bands += np.float32(count / (count + 40)) * (level - fine)
-    estimate = factor + coarse + bands
-    more = excess(evidence)
-    mean = more.mean(axis=(1, 2), keepdims=True)
-    variance = 2 * estimate + mean + np.float32(max(count - 1, 0) / (count + 99)) * (more - mean)
+    magnitude, variance = pooled(evidence.count, evidence.state.abs_sum, evidence.variance)
+    limits = thresholds(variance)
     if relative:
-        guide = np.minimum(np.float32(1), np.exp(variance - thresholds(variance)))
-        result: Array = (np.exp(estimate) * guide).sum(axis=0)
-        return result
-    return total(estimate, variance)
+        guide = np.minimum(np.float32(1), variance / np.maximum(limits, np.float32(1e-36)))
+    else:
+        guide = np.where(variance > limits, np.float32(1), variance)
+    result: Array = (magnitude * guide).sum(axis=0)
+    return result
 
 
 def adaptive(evidence: Evidence) -> Array:
-    """The candidate ``adaptive``: as ``banded``, each band's weight measured between the two halves.
+    """Weigh each band of detail by what the two halves agree on.
 
     What both halves share is signal: weight = cov(band of even, band of odd)/var(band of all), in 0..1, the
     Wiener gain (Wiener 1949). Bands between Gaussians of σ 0, 1, 2, 4 and 8; the grid's factor is one more.
@@ -129,7 +117,7 @@ def _bands(magnitude: Array) -> list[Array]:
     log = logarithm(magnitude)
     factor = grid(log - gaussian(log, 2.5), PERIOD)
     levels = [log - factor] + [gaussian(log - factor, sigma) for sigma in (1, 2, 4, 8)]
-    return [factor, *(one - two for one, two in zip(levels[:-1], levels[1:], strict=True)), levels[-1]]
+    return [factor, *(one - two for one, two in pairwise(levels)), levels[-1]]
 
 
 def _gain(one: Array, two: Array, both: Array) -> np.float32:
@@ -146,7 +134,7 @@ GRID_ESTIMATORS: dict[str, Callable[[Evidence], Array]] = {
     "grid of 16": partial(apart, pool=partial(gaussian, sigma=2.5), period=16),
     "grid apart, a tenth of the pixel's own": partial(apart, pool=partial(gaussian, sigma=2.5), own=0.1),
     "grid apart, guided filter by image": image_apart,
-    "pooled, relative guide": partial(banded, relative=True),
-    "pooled": banded,
+    "pooled, relative guide": partial(candidate, relative=True),
+    "pooled": candidate,
     "adaptive": adaptive,
 }

@@ -51,7 +51,7 @@ def mass(saliency: Array, mask: NDArray[np.bool_]) -> float:
 
 
 def points_at(saliency: Array, mask: NDArray[np.bool_]) -> bool:
-    """Pointing game (Zhang et al., ECCV 2016): is the map's highest pixel on the mask?"""
+    """Say whether the map's highest pixel lies on the mask: the pointing game (Zhang et al., ECCV 2016)."""
     return bool(mask.ravel()[saliency.argmax()])
 
 

@@ -20,11 +20,6 @@ def box(x: Array, k: int) -> Array:
     return np.stack([cv2.boxFilter(np.ascontiguousarray(c), -1, frame, **options) / count for c in x])
 
 
-def tent(x: Array, k: int) -> Array:
-    """``box`` twice: close to a Gaussian of σ = sqrt((k² − 1)/6)."""
-    return box(box(x, k), k)
-
-
 def gaussian(x: Array, sigma: float) -> Array:
     """Gaussian mean."""
     return np.stack([cv2.GaussianBlur(c, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101) for c in x])

@@ -160,7 +160,7 @@ def _pivot(rows: list[Row], key: str, column: str, title: Callable[[Any], str]) 
 
 
 def _five(rows: list[Row], name: str, model: str, image: str) -> bool:
-    """Is T = 4 of ``name`` as good as T = 20 of the paper's on this image, by both measures?"""
+    """Say whether T = 4 of ``name`` is as good here as T = 20 of the paper's, by both measures."""
     mine = [row for row in rows if row["model"] == model and row["image"] == image and row["seed"]]
     return all(
         mean(mine, measure, estimator=name, T=4) >= mean(mine, measure, estimator="paper", T=DEFAULT)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 
 from benchmarks.fidelity.estimators import ESTIMATORS
 from benchmarks.fidelity.evidence import Evidence, prefixes
 from benchmarks.fidelity.gathering import LIMIT_SAMPLES, NOISE_STD, SEEDS, Gathered, gather
 from benchmarks.fidelity.measures import Ranked, mass, points_at, rcap
-from benchmarks.fidelity.subjects import MODELS, STORE, Model, Subject, subjects
+from benchmarks.fidelity.subjects import MODELS, Model, Subject, subjects
+from gagrad_export.assemble import finalize_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +35,12 @@ Row = dict[str, Any]
 
 
 def rows() -> Iterator[Row]:
-    """Yield one row per subject, seed, T and estimator; those of a finished subject come from disk."""
+    """Yield one row per subject, seed, T and estimator."""
     for name in MODELS:
         model = Model(name)
         for subject in subjects(name):
-            path = STORE / name / subject.name / "rows.json"
-            if not path.exists():
-                path.write_text(json.dumps(list(_subject(model, subject))), encoding="utf-8")
             print(f"{name} {subject.name}", flush=True)
-            yield from json.loads(path.read_text(encoding="utf-8"))
+            yield from _subject(model, subject)
 
 
 def evidence(model: Model, subject: Subject, gathered: Gathered) -> Iterator[tuple[int, int, Evidence]]:
@@ -54,11 +52,26 @@ def evidence(model: Model, subject: Subject, gathered: Gathered) -> Iterator[tup
             yield seed, count, Evidence(*halves, subject.image[0], clean)
 
 
+def graph_milliseconds(guide: str, runs: int = 20) -> float:
+    """Return the median time of the ``finalize`` graph of a guide at 3 × 224² in ONNX Runtime, one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(finalize_graph((3, 224, 224), guide), options)
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.random((3, 224, 224), dtype=np.float32) for name in ("abs_sum", "mean", "m2")}
+    inputs |= {"count": np.array(4, np.float32), "percentile": np.array(0.85, np.float32)}
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        session.run(None, inputs)
+        times.append(1e3 * (time.perf_counter() - began))
+    return float(np.median(times))
+
+
 def _subject(model: Model, subject: Subject) -> Iterator[Row]:
     gathered = gather(model, subject)
     limits: dict[str, Ranked] = {}
     for seed, count, seen in evidence(model, subject, gathered):
-        assert seen.state.count == count
         for name, estimator in ESTIMATORS.items():
             began = time.perf_counter()
             saliency = estimator(seen)

@@ -107,16 +107,18 @@ def subjects(model: str) -> Iterator[Subject]:
 
 
 def _photographs() -> Iterator[Subject]:
-    """The middles of the pictures that scikit-image's wheel carries; its files are enough."""
+    """Yield the middles of pictures in scikit-image's wheel; its files are enough, it need not import."""
     package = find_spec("skimage")
-    assert package is not None
-    assert package.origin is not None
+    folder = Path(str(package.origin)).parent / "data" if package else Path("skimage is not installed")
     for name in PHOTOGRAPHS:
-        photo = cv2.imread(str(Path(package.origin).parent / "data" / name), cv2.IMREAD_COLOR_RGB)
-        assert photo is not None, name
+        photo = cv2.imread(str(folder / name), cv2.IMREAD_COLOR_RGB)
+        if photo is None:
+            raise FileNotFoundError(folder / name)
         side = min(photo.shape[:2])
         top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-        yield Subject("lite0", Path(name).stem, _planes(photo[top : top + side, left : left + side], (224, 224)))
+        yield Subject(
+            "lite0", Path(name).stem, _planes(photo[top : top + side, left : left + side], (224, 224))
+        )
 
 
 def _parts() -> Iterator[Subject]:

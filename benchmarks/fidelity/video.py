@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from benchmarks.fidelity.estimators import ESTIMATORS
 from benchmarks.fidelity.evidence import Evidence
 from benchmarks.fidelity.gathering import NOISE_STD, gather
 from benchmarks.fidelity.measures import Ranked
-from benchmarks.fidelity.subjects import MODELS, STORE, Model, subjects
+from benchmarks.fidelity.subjects import MODELS, Model, subjects
 from gagrad_edge.reference import State, accumulate
 
 if TYPE_CHECKING:
@@ -32,12 +31,8 @@ def fade(state: State, keep: float) -> State:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return one row per subject, plan, frame and estimator, from disk when they are there."""
-    path = STORE / "video.json"
-    if not path.exists():
-        path.write_text(json.dumps([row for name in MODELS for row in _model(Model(name), name)]), "utf-8")
-    loaded: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return loaded
+    """Return one row per subject, plan, frame and estimator."""
+    return [row for name in MODELS for row in _model(Model(name), name)]
 
 
 def _model(model: Model, name: str) -> Iterator[dict[str, Any]]:

@@ -122,6 +122,7 @@ def export(
         },
         others={
             ("combine", ""): combine_graph(canonical.input_shape),
+            ("finalize", "pooled"): finalize_graph(canonical.input_shape, "pooled"),
             ("maps", ""): maps_graph(canonical.input_shape),
         },
     )
