@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.errors import SettingError
+from gagrad_edge.pooled import pooled
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -90,14 +93,23 @@ def state_maps(state: State, times: Array) -> Array:
     return np.stack([values.sum(axis=0) for values in per_channel])
 
 
-def finalize(state: State, percentile: float) -> Array:
+GUIDES = ("paper", "pooled")
+"""What the guide is computed from: the statistics of each pixel alone, or ``gagrad_edge.pooled``."""
+
+
+def finalize(state: State, percentile: float, guide: str = "paper") -> Array:
     """Return the saliency map ``[H, W]`` in 0..1.
 
     ``percentile`` is p of the guide ``w = 1 where V > quantile_p(V), else V``, per channel. Two values
     outside (0, 1] select the authors' other guides: 0 is a guide of ones, negative is V itself. A constant
-    sum is 0/0 everywhere and becomes a map of ones, as in the authors' program.
+    sum is 0/0 everywhere and becomes a map of ones, as in the authors' program. ``guide`` is one of GUIDES;
+    raises SettingError.
     """
-    variance = state.m2 / np.float32(max(state.count - 1, 1))
+    if guide not in GUIDES:
+        raise SettingError(f"unknown guide {guide!r}", where="guide", hint=f"give one of {', '.join(GUIDES)}")
+    abs_sum, variance = state.abs_sum, state.m2 / np.float32(max(state.count - 1, 1))
+    if guide == "pooled":
+        abs_sum, variance = pooled(state.count, abs_sum, variance)
     channels = len(variance)
     if percentile < 0:
         threshold = np.full(channels, np.inf, np.float32)
@@ -105,9 +117,8 @@ def finalize(state: State, percentile: float) -> Array:
         threshold = np.full(channels, -1, np.float32)
     else:
         threshold = quantile(variance.reshape(channels, -1), percentile)
-    guide = np.where(variance > threshold[:, None, None], np.float32(1), variance)
-    total = (state.abs_sum * guide).sum(axis=0)
-    return normalise(total)
+    weight = np.where(variance > threshold[:, None, None], np.float32(1), variance)
+    return normalise((abs_sum * weight).sum(axis=0))
 
 
 def quantile(values: Array, percentile: float) -> Array:

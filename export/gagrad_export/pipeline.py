@@ -132,6 +132,7 @@ def export(
     accumulate, lowered = accumulate_graph(canonical, spec)
     others: dict[tuple[GraphRole, str], bytes] = {
         ("combine", ""): combine_graph(canonical.input_shape),
+        ("finalize", "pooled"): finalize_graph(canonical.input_shape, "pooled"),
         ("maps", ""): maps_graph(canonical.input_shape),
     }
     if layer is not None:

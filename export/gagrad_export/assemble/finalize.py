@@ -12,6 +12,7 @@ import numpy as np
 
 from gagrad_export.assemble.graph import add_input, finish, new_graph
 from gagrad_export.assemble.order_statistic import interpolated
+from gagrad_export.assemble.pooled import pooled
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 
-def finalize_graph(shape: tuple[int, int, int]) -> bytes:
+def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
     """Return the ONNX bytes of ``finalize`` for images of ``shape = (C, H, W)``.
 
-    As ``gagrad_edge.reference.finalize``, the two special percentiles included.
+    As ``gagrad_edge.reference.finalize``, the two special percentiles included. ``guide`` is one of
+    ``gagrad_edge.reference.GUIDES``.
     """
     op = new_graph("finalize")
     channels, height, width = shape
@@ -32,13 +34,15 @@ def finalize_graph(shape: tuple[int, int, int]) -> bytes:
     # The ABI hands over the whole state, though this method's map does not need the mean.
     abs_sum = op.Add(abs_sum, op.Mul(op.ReduceSum(mean, keepdims=0), 0.0))
     variance = op.Div(m2, op.Max(op.Sub(count, 1.0), 1.0))
+    if guide == "pooled":
+        abs_sum, variance = pooled(op, count, abs_sum, variance)
     rows = op.Reshape(variance, [channels, height * width])
     rank, weight = quantile_rank(op, percentile, height * width)
     threshold = interpolated(op, rows, rank, weight)
     threshold = op.Where(op.Equal(percentile, 0.0), -1.0, threshold)
     threshold = op.Where(op.Less(percentile, 0.0), op.constant(np.float32(np.inf)), threshold)
-    guide = op.Where(op.Greater(variance, op.Reshape(threshold, [channels, 1, 1])), 1.0, variance)
-    total = op.ReduceSum(op.Mul(abs_sum, guide), [0], keepdims=0)
+    weights = op.Where(op.Greater(variance, op.Reshape(threshold, [channels, 1, 1])), 1.0, variance)
+    total = op.ReduceSum(op.Mul(abs_sum, weights), [0], keepdims=0)
     low, high = op.ReduceMin(total, keepdims=0), op.ReduceMax(total, keepdims=0)
     extremes = op.Concat(op.Reshape(low, [1]), op.Reshape(high, [1]), axis=0)
     return finish(

@@ -1,0 +1,65 @@
+"""Gradients of noisy copies, run once and kept on disk, so that estimators are tried without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.fidelity.subjects import STORE, Model, Subject
+from gagrad_edge.noise import noise_chunks
+from gagrad_edge.reference import State, accumulate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+NOISE_STD = 0.15
+SEEDS, SAMPLES = (1, 2, 3), 100
+"""The noise of the maps under test, and how many samples of each are kept."""
+LIMIT_SEED, LIMIT_SAMPLES = 1000, 1000
+"""The noise of the limit: none of it is in a map under test."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What is on disk for one subject."""
+
+    folder: Path
+    target: int
+
+    def gradients(self, seed: int) -> Array:
+        """Return the gradients ``[SAMPLES, 3, H, W]`` of one noise seed."""
+        loaded: Array = np.load(self.folder / f"seed{seed}.npy", mmap_mode="r")
+        return loaded
+
+    def limit(self) -> tuple[State, State]:
+        """Return the states of the even and of the odd samples of the limit."""
+        with np.load(self.folder / "limit.npz") as kept:
+            even, odd = (State(LIMIT_SAMPLES // 2, *kept[half]) for half in ("even", "odd"))
+        return even, odd
+
+
+def gather(model: Model, subject: Subject) -> Gathered:
+    """Run what is not on disk yet."""
+    folder = STORE / subject.model / subject.name
+    folder.mkdir(parents=True, exist_ok=True)
+    target = int(model.probabilities(subject.image)[0].argmax())
+    shape = subject.image.shape[1:]
+    for seed in SEEDS:
+        path = folder / f"seed{seed}.npy"
+        if not path.exists():
+            noise = noise_chunks(seed, SAMPLES, 1, shape)
+            np.save(path, np.stack([model.gradient(subject.image, z[0], NOISE_STD, target) for z in noise]))
+    if not (folder / "limit.npz").exists():
+        halves = [State.empty(shape), State.empty(shape)]
+        for index, noise in enumerate(noise_chunks(LIMIT_SEED, LIMIT_SAMPLES, 1, shape)):
+            gradient = model.gradient(subject.image, noise[0], NOISE_STD, target)
+            halves[index % 2] = accumulate(halves[index % 2], gradient[None])
+        even, odd = (np.stack([half.abs_sum, half.mean, half.m2]) for half in halves)
+        np.savez(folder / "limit.npz", even=even, odd=odd)
+    return Gathered(folder, target)

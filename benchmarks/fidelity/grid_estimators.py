@@ -1,0 +1,140 @@
+"""Estimators that keep the grid of the network's strides apart while they pool.
+
+A convolution of stride 2 reads some pixels in more windows than others, so the gradient's magnitude has a
+checkerboard (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016): a factor of the pixel's
+place modulo the strides, as large as the picture's own structure. Pooling over neighbours blurs it away, and
+with it half of what the paper's map shows. Divided out, it leaves something smooth to pool.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.fidelity.evidence import thresholds
+from benchmarks.fidelity.pooling import gaussian, grid, guided
+from gagrad_edge.pooled import pooled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from benchmarks.fidelity.evidence import Evidence
+
+    Array = NDArray[np.float32]
+
+PERIOD = 8
+"""Three strides of 2; deeper ones leave no visible grid."""
+
+
+def logarithm(x: Array, floor: float = 1e-2) -> Array:
+    """Log x, no lower than ``floor`` times the channel's mean: padding and dead units have gradients of 0."""
+    return np.log(np.maximum(x, np.float32(floor) * x.mean(axis=(1, 2), keepdims=True) + np.float32(1e-30)))
+
+
+def total(log_magnitude: Array, log_variance: Array) -> Array:
+    """Σ_c A·w of logarithms, with the paper's guide: w = 1 where V > q, else V."""
+    above = log_variance > thresholds(log_variance)
+    result: Array = (np.exp(log_magnitude) * np.where(above, np.float32(1), np.exp(log_variance))).sum(axis=0)
+    return result
+
+
+def excess(evidence: Evidence) -> Array:
+    """Return log V − 2·log A, what the variance says beyond the magnitude, as ``[C, H, W]``.
+
+    It is constant where the gradients have one shape of distribution around 0.
+    """
+    return logarithm(evidence.variance, 1e-4) - 2 * logarithm(evidence.magnitude)
+
+
+def apart(
+    evidence: Evidence, pool: Callable[[Array], Array], period: int = PERIOD, own: float = 0.0
+) -> Array:
+    """Log A pooled with the grid kept apart; V = κ·A² with one κ per channel.
+
+    m = grid mean of (log A − pool(log A)); log Â = (1 − own)·(pool(log A − m) + m) + own·log A.
+    """
+    log = logarithm(evidence.magnitude)
+    factor = grid(log - pool(log), period)
+    smooth = pool(log - factor) + factor
+    estimate = (1 - own) * smooth + own * log
+    return total(estimate, 2 * estimate + excess(evidence).mean(axis=(1, 2), keepdims=True))
+
+
+def image_apart(evidence: Evidence) -> Array:
+    """As ``apart``, with the guided filter steered by the image."""
+    return apart(evidence, partial(guided, image=evidence.image))
+
+
+def linear_apart(evidence: Evidence, sigma: float = 2) -> Array:
+    """As ``apart``, of A and V themselves: m = grid(x)/grid(pool(x)); pool(x/m)·m."""
+
+    def estimate(x: Array) -> Array:
+        factor = grid(x, PERIOD) / np.maximum(grid(gaussian(x, sigma), PERIOD), np.float32(1e-30))
+        factor = np.maximum(factor, np.float32(1e-6))
+        return gaussian(x / factor, sigma) * factor
+
+    variance = estimate(evidence.variance)
+    guide = np.where(variance > thresholds(variance), np.float32(1), variance)
+    result: Array = (estimate(evidence.magnitude) * guide).sum(axis=0)
+    return result
+
+
+def candidate(evidence: Evidence, *, relative: bool = False) -> Array:
+    """Compute the map of ``--guide pooled``: ``gagrad_edge.pooled`` has its formula.
+
+    ``relative`` takes min(1, V/q) for its guide.
+    """
+    magnitude, variance = pooled(evidence.count, evidence.state.abs_sum, evidence.variance)
+    limits = thresholds(variance)
+    if relative:
+        guide = np.minimum(np.float32(1), variance / np.maximum(limits, np.float32(1e-36)))
+    else:
+        guide = np.where(variance > limits, np.float32(1), variance)
+    result: Array = (magnitude * guide).sum(axis=0)
+    return result
+
+
+def adaptive(evidence: Evidence) -> Array:
+    """Weigh each band of detail by what the two halves agree on.
+
+    What both halves share is signal: weight = cov(band of even, band of odd)/var(band of all), in 0..1, the
+    Wiener gain (Wiener 1949). Bands between Gaussians of σ 0, 1, 2, 4 and 8; the grid's factor is one more.
+    """
+    parts = [_bands(half.abs_sum / np.float32(max(half.count, 1))) for half in (evidence.even, evidence.odd)]
+    *bands, coarse = _bands(evidence.magnitude)
+    gains = [_gain(one, two, both) for one, two, both in zip(*parts, bands, strict=False)]
+    estimate = coarse + sum(gain * band for gain, band in zip(gains, bands, strict=True))
+    return total(estimate, 2 * estimate + excess(evidence).mean(axis=(1, 2), keepdims=True))
+
+
+def _bands(magnitude: Array) -> list[Array]:
+    """Return the grid's factor, the bands from fine to coarse, and what is left, of log A."""
+    log = logarithm(magnitude)
+    factor = grid(log - gaussian(log, 2.5), PERIOD)
+    levels = [log - factor] + [gaussian(log - factor, sigma) for sigma in (1, 2, 4, 8)]
+    return [factor, *(one - two for one, two in pairwise(levels)), levels[-1]]
+
+
+def _gain(one: Array, two: Array, both: Array) -> np.float32:
+    common = np.mean((one - one.mean()) * (two - two.mean()))
+    return np.float32(np.clip(common / max(float(both.var()), 1e-12), 0, 1))
+
+
+GRID_ESTIMATORS: dict[str, Callable[[Evidence], Array]] = {
+    "grid apart, A and V, Gaussian 2": linear_apart,
+    "grid apart, log A, Gaussian 1.5": partial(apart, pool=partial(gaussian, sigma=1.5)),
+    "grid apart, log A, Gaussian 2.5": partial(apart, pool=partial(gaussian, sigma=2.5)),
+    "grid apart, log A, Gaussian 4": partial(apart, pool=partial(gaussian, sigma=4)),
+    "grid of 4": partial(apart, pool=partial(gaussian, sigma=2.5), period=4),
+    "grid of 16": partial(apart, pool=partial(gaussian, sigma=2.5), period=16),
+    "grid apart, a tenth of the pixel's own": partial(apart, pool=partial(gaussian, sigma=2.5), own=0.1),
+    "grid apart, guided filter by image": image_apart,
+    "pooled, relative guide": partial(candidate, relative=True),
+    "pooled": candidate,
+    "adaptive": adaptive,
+}

@@ -1,0 +1,66 @@
+"""Neighbourhoods: every way of pooling statistics ``[C, H, W]`` over pixels that the study tries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+
+def box(x: Array, k: int) -> Array:
+    """Mean over k × k pixels; what lies outside the image does not count (AveragePool)."""
+    frame, options = (k, k), {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
+    count = cv2.boxFilter(np.ones_like(x[0]), -1, frame, **options)
+    return np.stack([cv2.boxFilter(np.ascontiguousarray(c), -1, frame, **options) / count for c in x])
+
+
+def gaussian(x: Array, sigma: float) -> Array:
+    """Gaussian mean."""
+    return np.stack([cv2.GaussianBlur(c, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101) for c in x])
+
+
+def guided(x: Array, image: Array, radius: int = 4, epsilon: float = 1e-3) -> Array:
+    """Guided filter with the image's luminance (He, Sun & Tang, ECCV 2010): locally x ≈ a·I + b.
+
+    a = cov(I, x)/(var I + ε), b = mean x − a·mean I, both then averaged; means over (2·radius + 1)².
+    """
+    k = 2 * radius + 1
+    light = image.mean(axis=0, keepdims=True)
+    middle = box(light, k)
+    spread = box(light * light, k) - middle * middle
+    mean = box(x, k)
+    a = (box(x * light, k) - middle * mean) / (spread + np.float32(epsilon))
+    return box(a, k) * light + box(mean - a * middle, k)
+
+
+def bilateral(x: Array, image: Array, radius: int = 3, sigma: float = 2, spread: float = 0.1) -> Array:
+    """Joint bilateral filter (Petschnigg et al., SIGGRAPH 2004): weights from distance and luminance."""
+    light = np.pad(image.mean(axis=0), radius, mode="reflect")
+    padded = np.pad(x, ((0, 0), (radius, radius), (radius, radius)), mode="reflect")
+    height, width = x.shape[1:]
+    centre = light[radius : radius + height, radius : radius + width]
+    total, weights = np.zeros_like(x), np.zeros_like(x[0])
+    for dy in range(2 * radius + 1):
+        for dx in range(2 * radius + 1):
+            near = ((dy - radius) ** 2 + (dx - radius) ** 2) / (2 * sigma**2)
+            alike = np.square(light[dy : dy + height, dx : dx + width] - centre) / (2 * spread**2)
+            weight = np.exp(-near - alike)
+            total += weight * padded[:, dy : dy + height, dx : dx + width]
+            weights += weight
+    return total / weights
+
+
+def grid(x: Array, period: int) -> Array:
+    """Mean over all pixels of the same (row mod period, column mod period), put back at each of them."""
+    out = np.empty_like(x)
+    for i in range(period):
+        for j in range(period):
+            phase = x[:, i::period, j::period]
+            out[:, i::period, j::period] = phase.mean(axis=(1, 2), keepdims=True)
+    return out
