@@ -88,4 +88,5 @@ def _running_sum(x: Array, k: int, axis: int) -> Array:
 
 def _logarithm(x: Array, floor: float) -> Array:
     lowest = np.maximum(np.float32(floor) * x.mean(axis=(1, 2), keepdims=True), np.float32(TINY))
-    return np.log(np.maximum(x, lowest))
+    log: Array = np.log(np.maximum(x, lowest))
+    return log

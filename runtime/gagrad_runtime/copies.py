@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_runtime.perturbation import parse_perturbations
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,6 +32,9 @@ class Copies:
         self._backend, self._bank, self._settings = backend, bank, settings
         mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
         x = (image[0] - mean) / std
+        self._rows: Array | None = None
+        if settings.perturb:
+            self._rows = parse_perturbations(settings.perturb).rows(settings.samples, settings.seed)
         self.count = 1 if settings.method.copies == "single" else settings.samples
         """How many there are."""
         self.noise_std = settings.noise_std if settings.method.copies == "noisy" else 1.0
@@ -44,7 +49,10 @@ class Copies:
     def inputs(self, start: int, rows: int) -> dict[str, Tensor]:
         """Return the inputs of ``accumulate`` for the copies ``start`` to ``start + rows``."""
         if self._settings.method.copies == "noisy":
-            return {"noise": self._bank.take(self._settings.seed, start, rows)}
+            inputs = {"noise": self._bank.take(self._settings.seed, start, rows)}
+            if self._rows is not None:
+                inputs["perturbation"] = self._backend.upload(self._rows[start : start + rows])
+            return inputs
         noise = np.zeros((rows, *self.times.shape), np.float32)
         if self._settings.method.copies == "path" and self._spread > 0:
             # The midpoint rule: its error falls with the square of the number of points.

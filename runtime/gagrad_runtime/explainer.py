@@ -100,8 +100,9 @@ class Explainer:
         there, of a model with a spatial output. ``progress`` is called with (samples done, samples).
 
         ``settings`` over the bundle's: ``method`` (``gagrad_runtime.methods``), ``guide``, ``samples``,
-        ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``chunk`` (copies at
-        a time; by default what is fast here and fits in memory), ``budget_ms`` (be done by then with what
+        ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``perturb`` (beside
+        noise, such as ``shift=2,angle=2``, of a bundle exported with perturbations), ``chunk`` (copies at a
+        time; by default what is fast here and fits in memory), ``budget_ms`` (be done by then with what
         there is, from 4 samples on) and ``until_stable`` (stop at this stability), both with ``samples`` as
         the cap.
 
@@ -185,7 +186,7 @@ class Explainer:
     ) -> Estimation:
         settings, copies = query.settings, query.copies
         sampler.begin(
-            accumulate=self._graphs.runner("accumulate"),
+            accumulate=self._graphs.runner("accumulate", "perturbed" if settings.perturb else ""),
             fixed={
                 "image": query.device_image,
                 "noise_std": self.backend.upload(np.array(copies.noise_std, np.float32)),
@@ -208,7 +209,7 @@ class Explainer:
             ),
             chunk=min(chunk, self._largest_chunk or chunk),
             pace=self._pace,
-            agreement=partial(agreement, sampler.halves, settings, copies.times)
+            agreement=partial(agreement, self.backend, self._graphs, settings, sampler, copies.times)
             if settings.method.splits
             else None,
             progress=progress,
@@ -276,6 +277,7 @@ class Explainer:
                 method=settings.method.name,
                 guide=settings.guide,
                 stopped=answer.stopped,
+                perturbation=settings.perturb,
             ),
             frame=query.frame,
             placement=query.placement,

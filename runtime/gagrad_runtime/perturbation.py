@@ -28,7 +28,7 @@ _LIMITS = {
 }
 """Largest value of each range."""
 
-_WHERE = "perturbations"
+_WHERE = "--perturb"
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from gagrad_runtime.estimation import finite
 from gagrad_runtime.stability import at_pixels, pixel_subset, rank_correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from gagrad_edge.reference import State
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.graphs import Graphs
+    from gagrad_runtime.sampling import Sampler
     from gagrad_runtime.settings import Settings
 
     Array = NDArray[np.float32]
@@ -69,13 +70,20 @@ def class_activation(
     return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
 
 
-def agreement(halves: Callable[[], tuple[State, State]], settings: Settings, times: Array) -> float | None:
+def agreement(
+    backend: Backend, graphs: Graphs, settings: Settings, sampler: Sampler, times: Array
+) -> float | None:
     """Return the rank correlation of the maps of two halves, on a subset of the pixels; None when flat.
 
-    In numpy: at a few thousand pixels that is faster than two more runs on most devices.
+    In numpy where a pixel's value needs no neighbour: at a few thousand pixels that is faster than two more
+    runs on most devices.
     """
     pixels = pixel_subset(*times.shape[1:])
-    first, second = (_at(half, settings, times, pixels) for half in halves())
+    if settings.method.map == "guided" and settings.guide != "paper":
+        maps = (saliency_of(backend, graphs, settings, half, times).values for half in sampler.half_tensors)
+        first, second = (values.ravel()[pixels] for values in maps)
+    else:
+        first, second = (_at(half, settings, times, pixels) for half in sampler.halves())
     return rank_correlation(first, second)
 
 

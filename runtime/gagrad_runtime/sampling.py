@@ -73,6 +73,11 @@ class Sampler:
         inputs = {prefix + name: state[name] for prefix, state in prefixes for name in _STATE}
         return self._combine.run(inputs)
 
+    @property
+    def half_tensors(self) -> list[dict[str, Tensor]]:
+        """The states of the halves, on the device."""
+        return list(self._now)
+
     def halves(self) -> tuple[State, State]:
         """Return the states of the halves, on the host."""
         first, second = (

@@ -27,6 +27,8 @@ class Settings:
     """None: chosen on the device."""
     budget_ms: float | None
     until_stable: float | None
+    perturb: str
+    """What the copies are changed by beside noise, as it was given; empty for nothing."""
     baseline: float
     """Pixel value, 0..1, of the image where the path of integrated gradients begins."""
 
@@ -43,6 +45,7 @@ class Settings:
         chunk: int | None = None,
         budget_ms: float | None = None,
         until_stable: float | None = None,
+        perturb: str | None = None,
         baseline: float | None = None,
     ) -> Settings:
         """Return the settings over the bundle's ``defaults`` (None keeps one). Raises SettingError."""
@@ -59,6 +62,7 @@ class Settings:
             chunk=chunk,
             budget_ms=budget_ms,
             until_stable=until_stable,
+            perturb=perturb or "",
             baseline=_or(baseline, 0.0),
         )
         settings._check()
@@ -78,6 +82,12 @@ class Settings:
             if not holds:
                 value = getattr(self, name.replace("-", "_"))
                 raise SettingError(f"{value} is out of range", where=f"--{name}", hint=f"give {rule}")
+        if self.perturb and not self.method.splits:
+            raise SettingError(
+                f"{self.method.name} is not an average over perturbed copies",
+                where="--perturb",
+                hint="leave --perturb out, or choose another method",
+            )
         if not self.method.splits and (self.budget_ms or self.until_stable):
             option = "--budget-ms" if self.budget_ms else "--until-stable"
             raise SettingError(

@@ -52,7 +52,8 @@ def cam_probe_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> b
     delta = add_input(op, "delta", ["N", layer.features, layer.height, layer.width])
     scores, feature, gradient = _at_layer(op, model, spec, layer, image, delta)
     outputs = {"features": feature, "gradients": gradient}
-    outputs = {name: _channels_first(op, value, layer) for name, value in outputs.items()}
+    # Lowering may replace the nodes that make them; an identity's input is exchanged with that.
+    outputs = {name: op.Identity(_channels_first(op, value, layer)) for name, value in outputs.items()}
     lower(op)
     return finish(op, {"scores": scores, **outputs})
 

@@ -43,6 +43,11 @@ from gagrad_runtime.methods import DEFAULT, METHODS
 @click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
 @click.option("--budget-ms", type=float, help="Be done in this time, with fewer samples if need be, but 4.")
 @click.option("--until-stable", type=float, help="Stop when the map is this stable, 0 to 1.")
+@click.option(
+    "--perturb",
+    metavar="NAME=RANGE,...",
+    help="Change the copies by more than noise, e.g. gain=0.1,shift=2,angle=2,blur=1.",
+)
 @click.option("--baseline", type=float, help="Pixel value where integrated gradients begin.  [default: 0]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
 @click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
@@ -80,6 +85,7 @@ def explain(
     samples: int | None,
     budget_ms: float | None,
     until_stable: float | None,
+    perturb: str | None,
     baseline: float | None,
     seed: int,
     percentile: float | None,
@@ -123,6 +129,7 @@ def explain(
             "guide": guide,
             "budget_ms": budget_ms,
             "until_stable": until_stable,
+            "perturb": perturb,
             "baseline": baseline,
             "samples": samples,
             "seed": seed,

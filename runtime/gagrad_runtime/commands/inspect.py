@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gagrad_runtime.commands.options import json_option
+
+if TYPE_CHECKING:
+    from gagrad_edge.manifest import GraphEntry
 
 
 @click.command(short_help="Show what is in a bundle.")
@@ -58,12 +62,16 @@ def inspect(bundle: Path, as_json: bool) -> None:
             f"{layer.height}×{layer.width}"
         )
     lines += [
-        f"  graph        {graph.role}: {manifest.files[graph.file].size / 1e6:.1f} MB, {graph.precision}, "
+        f"  graph        {_named(graph)}: {manifest.files[graph.file].size / 1e6:.1f} MB, {graph.precision}, "
         f"{graph.target}"
         for graph in manifest.graphs
     ]
     lines += [f"  class {index:<6d} {name}" for index, name in enumerate(output.classes)]
     click.echo("\n".join(lines))
+
+
+def _named(graph: GraphEntry) -> str:
+    return f"{graph.role} ({graph.variant})" if graph.variant else graph.role
 
 
 def _list(values: list[float]) -> str:
