@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests bench zoo format clean help
+.PHONY: demo test lint types check-tests bench fidelity zoo format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint     ruff, import-linter"
 	@echo "make types    mypy --strict"
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
+	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
@@ -36,7 +37,11 @@ check-tests: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.gradients
+	$(BIN)/python -m benchmarks.answering
 	$(BIN)/python -m benchmarks.speed
+
+fidelity: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fidelity
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo

@@ -60,9 +60,9 @@ def tent(x: Array, k: int) -> Array:
 
     What lies outside the image does not count, as in AveragePool without the padding.
     """
-    for _ in range(2):
-        for axis in (1, 2):
-            x = _running_sum(x, k, axis) / _running_sum(np.ones_like(x), k, axis)
+    inside = np.ones_like(x[:1])
+    for axis in (1, 2, 1, 2):
+        x = _running_sum(x, k, axis) / _running_sum(inside, k, axis)
     return x
 
 
@@ -75,18 +75,20 @@ def grid_mean(x: Array) -> Array:
     total = np.pad(x, padding).reshape(tiles).sum(axis=(1, 3))
     number = np.pad(np.ones_like(x), padding).reshape(tiles).sum(axis=(1, 3))
     mean: Array = total / np.maximum(number, 1)
-    wide: Array = np.tile(mean, (1, rows, columns))
-    return wide[:, :height, :width]
+    whole: Array = np.tile(mean, (1, rows, columns))[:, :height, :width]
+    return whole
 
 
 def _running_sum(x: Array, k: int, axis: int) -> Array:
     padding = [(k // 2, k // 2) if number == axis else (0, 0) for number in range(3)]
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, padding), k, axis=axis)
-    total: Array = windows.sum(axis=-1)
-    return total
+    lines, size = np.moveaxis(np.pad(x, padding), axis, 0), x.shape[axis]
+    total = lines[:size].copy()
+    for first in range(1, k):
+        total += lines[first : first + size]
+    return np.moveaxis(total, 0, axis)
 
 
 def _logarithm(x: Array, floor: float) -> Array:
     lowest = np.maximum(np.float32(floor) * x.mean(axis=(1, 2), keepdims=True), np.float32(TINY))
-    log: Array = np.log(np.maximum(x, lowest))
-    return log
+    result: Array = np.log(np.maximum(x, lowest))
+    return result

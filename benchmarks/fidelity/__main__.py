@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.fidelity import designs, report, stability, study, video
-from benchmarks.table import machine, publish
+from benchmarks.fidelity import designs, report, stability, structure, study, video
+from benchmarks.table import machine, markdown, publish
 
 
 def main() -> None:
@@ -26,6 +26,9 @@ def main() -> None:
         "designs": report.designs(designs.rows()),
         "control": ", ".join(f"{name} {share:.1%}" for name, share in designs.control_share().items()),
         "video": report.video(video.rows()),
+        "structure": markdown(
+            ["model", "grid's share of the detail", "limit's halves", *structure.BANDS], structure.rows()
+        ),
         "paper_ms": f"{study.graph_milliseconds('paper'):.0f}",
         "pooled_ms": f"{study.graph_milliseconds('pooled'):.0f}",
         "machine": machine("onnxruntime", "numpy"),

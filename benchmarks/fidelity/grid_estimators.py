@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.fidelity.evidence import thresholds
 from benchmarks.fidelity.pooling import gaussian, grid, guided
-from gagrad_edge.pooled import pooled
+from gagrad_edge.pooled import pooled, tent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,11 +105,24 @@ def adaptive(evidence: Evidence) -> Array:
     What both halves share is signal: weight = cov(band of even, band of odd)/var(band of all), in 0..1, the
     Wiener gain (Wiener 1949). Bands between Gaussians of σ 0, 1, 2, 4 and 8; the grid's factor is one more.
     """
-    parts = [_bands(half.abs_sum / np.float32(max(half.count, 1))) for half in (evidence.even, evidence.odd)]
     *bands, coarse = _bands(evidence.magnitude)
-    gains = [_gain(one, two, both) for one, two, both in zip(*parts, bands, strict=False)]
+    gains = band_gains(evidence)
     estimate = coarse + sum(gain * band for gain, band in zip(gains, bands, strict=True))
     return total(estimate, 2 * estimate + excess(evidence).mean(axis=(1, 2), keepdims=True))
+
+
+def band_gains(evidence: Evidence) -> list[np.float32]:
+    """Return the weights of ``adaptive``: of the grid, then of the bands from fine to coarse."""
+    parts = [_bands(half.abs_sum / np.float32(max(half.count, 1))) for half in (evidence.even, evidence.odd)]
+    bands = _bands(evidence.magnitude)[:-1]
+    return [_gain(one, two, both) for one, two, both in zip(*parts, bands, strict=False)]
+
+
+def grid_share(magnitude: Array) -> float:
+    """Return the share of the variance of log A − t₉(log A) that is the grid's."""
+    log = logarithm(magnitude)
+    detail = log - tent(log, 9)
+    return 1 - float((detail - grid(detail, PERIOD)).var() / detail.var())
 
 
 def _bands(magnitude: Array) -> list[Array]:

