@@ -78,8 +78,9 @@ class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
         for field in Question.__struct_fields__:
             of_scale, here = getattr(self.question, field), getattr(asked, field)
             if of_scale != here:
+                theirs, ours = ("none" if value in (None, "") else value for value in (of_scale, here))
                 raise SettingError(
-                    f"the scale was made for {field} {of_scale or 'none'}, and this map for {here or 'none'}",
+                    f"the scale was made for {field} {theirs}, and this map for {ours}",
                     where="--scale",
                     hint=f"calibrate again with the same {field}, or explain with the scale's",
                 )

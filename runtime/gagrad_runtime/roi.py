@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,12 +41,16 @@ class Roi:
     """The inside as a mask [H, W], instead of polygons."""
     frame_size: tuple[int, int] | None = None
     """(height, width) that the frame must have; None where it is not known."""
+    _filled: dict[tuple[int, int], Zones] = field(default_factory=dict, repr=False, compare=False)
+    """By frame size: a camera's frames are all of one."""
 
     def on(self, frame_size: tuple[int, int]) -> Zones:
         """Return the zones on a frame of ``frame_size`` (height, width).
 
         Raises RoiError when the frame has another size than the region was made for, or shows none of it.
         """
+        if frame_size in self._filled:
+            return self._filled[frame_size]
         if self.frame_size not in (None, frame_size):
             height, width = self.frame_size
             raise RoiError(
@@ -64,7 +68,8 @@ class Roi:
                 hint="coordinates are x, y in frame pixels from the upper left; "
                 "ignore zones take precedence over the inside",
             )
-        return Zones(inside, ignore)
+        self._filled.clear()
+        return self._filled.setdefault(frame_size, Zones(inside, ignore))
 
 
 @dataclass(frozen=True)

@@ -222,3 +222,14 @@ def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_wrong_options(tiny_bundle: Path, images: Path, options: tuple[str, ...], code: int) -> None:
     assert evaluate(tiny_bundle, images, *options)[0] == code
+
+
+def test_two_images_of_one_name_keep_apart(tiny_bundle: Path, images: Path, tmp_path: Path) -> None:
+    """The name is then the path; a pattern and a folder may be mixed."""
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8) + 99).save(other / "a.png")
+    out = tmp_path / "report"
+    assert run(["evaluate", str(tiny_bundle), str(images), str(other / "*.png"), "-o", str(out)]) == 0
+    names = dict.fromkeys(row["image"] for row in rows(out))
+    assert list(names) == [str(images / "a.png"), "b<i>.png", "c.png", str(other / "a.png")]
