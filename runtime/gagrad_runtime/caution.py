@@ -38,10 +38,16 @@ def constant_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> list[Cauti
     ]
 
 
-def constant_map(saliency: Array, *, dead: bool) -> list[Caution]:
-    """Caution for a map without differences; ``dead`` when the model did not react at all."""
+def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caution]:
+    """Caution for a map without differences; ``dead`` when the model did not react at all.
+
+    A class activation map (``cam``) is cut off at 0, so that it is empty where all speaks against the target.
+    """
     if saliency.max() > saliency.min():
         return []
+    if cam:
+        text = "At the layer of this method nothing speaks for the result, so the map is empty."
+        return [Caution("no-evidence", text)]
     if dead:
         text = "The result does not react to any part of the image, so the map shows nothing."
         return [Caution("dead-gradient", text)]
@@ -99,12 +105,11 @@ def low_rcap(rcap: Rcap, probability: float | None) -> list[Caution]:
 def cautions(explanation: Explanation, query: Query, answer: Answer) -> list[Caution]:
     """Return all that there is to say about ``explanation``, the gravest first."""
     settings, saliency = query.settings, answer.saliency
-    found = [
-        *constant_image(explanation.frame.pixels),
-        *constant_map(saliency.values, dead=saliency.dead),
-        *low_rcap(explanation.rcap, explanation.probability),
-        *unstable(answer.stability, settings.until_stable),
-    ]
+    found = constant_image(explanation.frame.pixels)
+    found += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
+    if not found:
+        found += low_rcap(explanation.rcap, explanation.probability)
+    found += unstable(answer.stability, settings.until_stable)
     if answer.extremes is not None and not found:
         found += saturated(*answer.extremes, explanation.target, answer.samples)
     return found + late(query.clock.total, settings.budget_ms, answer.samples)
