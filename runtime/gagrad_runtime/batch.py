@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from gagrad_runtime.explainer import Explainer, load
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.good_scale import read_scale
 from gagrad_runtime.methods import METHODS
+from gagrad_runtime.progress import Progress
 from gagrad_runtime.record import encode, record
 from gagrad_runtime.results import safe_stem
 from gagrad_runtime.roi import check_limit, judge
@@ -127,7 +127,7 @@ class _Run:
                 self.roi.on((frame.height, frame.width))  # before the work, not after it
             stem = self._stem(path)
             for target in self.targets or (None,):
-                with _Progress(path, self._seen, self.total) as progress:
+                with Progress(self._label(path)) as progress:
                     explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
                 if self.roi is not None:
                     verdict = judge(explanation, self.roi, self.roi_limit)
@@ -166,6 +166,10 @@ class _Run:
             failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
             click.echo(msgspec.json.encode(failure))
 
+    def _label(self, path: str) -> str:
+        name = Path(path).name
+        return f"[{self._seen}/{self.total}] {name}" if self.total > 1 else name
+
     def _stem(self, path: str) -> str:
         """Return a name for the results that no other image of this run has: part, part-2, part-3."""
         stem = safe_stem(Path(path).name, ending=True)
@@ -181,28 +185,6 @@ def say_error(path: str, error: GagradError) -> None:
     """Tell people what is wrong with one image of many."""
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(str(error) if path in str(error) else f"{path}: {error}", err=True)
-
-
-class _Progress:
-    """A bar on a terminal, nothing elsewhere; leaves the line empty."""
-
-    def __init__(self, path: str, number: int, total: int) -> None:
-        self._label = f"[{number}/{total}] {Path(path).name}" if total > 1 else Path(path).name
-        self._shown = sys.stderr.isatty()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._shown:
-            click.echo("\r\x1b[2K", nl=False, err=True)
-
-    def __call__(self, done: int, samples: int) -> None:
-        """Draw the bar for ``done`` of ``samples``."""
-        if self._shown:
-            filled = round(20 * done / samples)
-            bar = "█" * filled + "░" * (20 - filled)
-            click.echo(f"\r\x1b[2K{self._label}  {bar} {done}/{samples}", nl=False, err=True)
 
 
 def _line(path: str, explanation: Explanation, picture: Path) -> str:
