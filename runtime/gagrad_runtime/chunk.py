@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gagrad_edge.atomic import check_writable, make_folder, write_atomic
 from gagrad_edge.errors import OutOfMemoryError, OutputError
+from gagrad_runtime.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gagrad_runtime.backend import Backend
     from gagrad_runtime.memory import Memory
@@ -80,7 +80,7 @@ class ChunkSize:
 
     def _known(self, trial: Callable[[int], object], start: Memory) -> list[Rung]:
         """Return what is remembered, or measure and remember it; nothing where that cannot be done."""
-        folder = _folder()
+        folder = cache_folder("chunks")
         if folder is None:
             return []
         path = folder / f"{self._key}.json"
@@ -137,15 +137,6 @@ class ChunkSize:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return []
         return rungs if all(rung.chunk in self._sizes for rung in rungs) else []
-
-
-def _folder() -> Path | None:
-    """Return the folder of what is remembered; None for a user without a home."""
-    try:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return Path(cache) / "gagrad-edge" / "chunks"
 
 
 def _seconds(trial: Callable[[int], object], chunk: int) -> float:

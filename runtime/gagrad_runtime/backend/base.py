@@ -99,6 +99,9 @@ class Backend(ABC):
     setup: str
     """``description`` and all else that the speed of a graph depends on: threads, kind of processor."""
 
+    verified: bool = False
+    """Whether it is the engine with which the exporter verified the graphs: ONNX Runtime on a CPU."""
+
     @abstractmethod
     def memory(self) -> Memory | None:
         """Return the memory where the engine computes, or None where that is not known."""

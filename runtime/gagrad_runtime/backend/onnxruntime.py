@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import platform
 from typing import TYPE_CHECKING, Any
@@ -9,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
+from gagrad_runtime.backend import assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
+from gagrad_runtime.backend.nvidia import nvidia_device
+from gagrad_runtime.backend.plugin import plugin_devices
+from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
 from gagrad_runtime.memory import process_memory
 
 if TYPE_CHECKING:
@@ -22,34 +29,90 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _ERRORS_ONLY = 3
+_PROBE = (
+    b'\x08\t:6\n\x0b\n\x01x\x12\x01y"\x03Exp\x12\x05probeZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x02'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x02B\x04\n\x00\x10\x12"
+)
+"""An ONNX graph of opset 18, ``y [2] = Exp(x [2])``, as there is no onnx on a device to write one."""
+_log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeBackend(Backend):
-    """ONNX Runtime with one execution provider; ``threads`` None leaves the number to ONNX Runtime."""
+    """ONNX Runtime with one execution provider; ``threads`` None leaves the number to ONNX Runtime.
 
-    def __init__(self, provider: str = "CPUExecutionProvider", *, threads: int | None = None) -> None:
+    A provider other than the CPU's is tried on a graph of one node, as ONNX Runtime lists also those whose
+    libraries or device are not there. Raises MissingPackageError and DeviceError.
+    """
+
+    def __init__(self, provider: Provider = PROVIDERS["cpu"], *, threads: int | None = None) -> None:
         try:
             import onnxruntime  # noqa: PLC0415 - an optional package, named below when it is missing
         except ImportError as error:
             raise MissingPackageError(
                 f"onnxruntime is not installed or does not load ({error})",
-                hint='pip install "gagrad-edge[cpu]"; `gagrad-edge doctor` shows what this machine has',
+                hint=f"{provider.install}; `gagrad-edge doctor` shows what this machine has",
             ) from error
-        available = onnxruntime.get_available_providers()
-        if provider not in available:
-            raise DeviceError(f"this onnxruntime has no {provider}", choices=available)
         self._ort = onnxruntime
         self._provider = provider
         self._threads = threads
-        self.description = f"onnxruntime {onnxruntime.__version__} ({provider})"
-        self.setup = f"{self.description}, {threads or os.cpu_count()} threads, {platform.machine()}"
+        self._plugin: list[Any] = []
+        self.target = provider.target
+        self.verified = provider.memory == "cpu"
+        self.fallen: dict[str, list[str]] = {}
+        self.description = f"onnxruntime {onnxruntime.__version__} ({provider.name})"
+        place = f"{threads or os.cpu_count()} threads, {platform.machine()}"
+        if provider.memory == "cpu":
+            self.setup = f"{self.description}, {place}"
+            return
+        self.setup = f"{self.description}, {nvidia_device()}, {place}"
+        if provider.plugin:
+            self._plugin = plugin_devices(onnxruntime, provider)
+        elif provider.name not in onnxruntime.get_available_providers():
+            raise MissingPackageError(
+                f"this onnxruntime has no {provider.name}",
+                where=f"--device {provider.device}",
+                hint=f"pip uninstall onnxruntime, then {provider.install}",
+                choices=onnxruntime.get_available_providers(),
+            )
+        elif hasattr(onnxruntime, "preload_dlls"):
+            # Finds CUDA and cuDNN where pip put them; since 1.21. What it prints is no business of stdout.
+            with contextlib.redirect_stdout(io.StringIO()):
+                onnxruntime.preload_dlls()
+        self._try()
 
     def memory(self) -> Memory | None:
         """Return the machine's memory: an execution provider for another device tells nothing."""
-        return process_memory() if self._provider == "CPUExecutionProvider" else None
+        return process_memory() if self._provider.memory == "cpu" else None
 
     def open(self, graph: str, data: bytes) -> Runner:
-        """Open a session over ``data``."""
+        """Open a session over ``data``, and warn of the nodes that fell to the CPU.
+
+        ``fallen`` then names them by graph.
+        """
+        options = self._options()
+        tells = assignment.can_tell(self._ort.InferenceSession)
+        try:
+            if self._provider.memory == "cpu":
+                session = self._session(data, options)
+            elif tells:
+                options.add_session_config_entry(assignment.RECORD, "1")
+                session = self._session(data, options)
+                if assignment.all_on_cpu(session):
+                    raise DeviceError(
+                        f"{self._provider.name} takes no node of it, all would run on the CPU",
+                        where=f"graph {graph!r}",
+                        hint="use --device cpu, or another device of `gagrad-edge doctor`",
+                    )
+                self._fell(graph, assignment.on_cpu(session))
+            else:
+                session = self._strict_session(graph, data)
+        except DeviceError:
+            raise
+        except Exception as error:
+            raise _engine_error(graph, error) from error
+        return OnnxRuntimeRunner(graph, session, self._provider.memory)
+
+    def _options(self) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
@@ -59,17 +122,78 @@ class OnnxRuntimeBackend(Backend):
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
+        if self._provider.memory != "cpu":
+            # Bit for bit the same from run to run, where a GPU kernel offers the choice.
+            options.use_deterministic_compute = True
+        return options
+
+    def _session(self, data: bytes, options: Any) -> Any:
+        # Without enable_fallback=0 a provider that does not open is replaced by the CPU, on stdout.
+        if self._plugin:
+            options.add_provider_for_devices(self._plugin, provider_options(self._provider, data))
+            return self._ort.InferenceSession(data, options, enable_fallback=0)
+        providers: list[Any] = []
+        for device in filter(None, (self._provider.device, self._provider.backup)):
+            provider = PROVIDERS[device]
+            providers.append((provider.name, provider_options(provider, data)))
+        return self._ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
+
+    def _strict_session(self, graph: str, data: bytes) -> Any:
+        """Open a session where onnxruntime does not name nodes: without the CPU first, else with it."""
+        options = self._options()
+        options.add_session_config_entry(assignment.STRICT, "1")
         try:
-            session = self._ort.InferenceSession(data, options, providers=[self._provider])
+            return self._session(data, options)
         except Exception as error:
-            raise _engine_error(graph, error) from error
-        return OnnxRuntimeRunner(graph, session)
+            if "CPU EP" not in str(error):
+                raise
+        self._fell(graph, ["nodes that this onnxruntime is too old to name"])
+        return self._session(data, self._options())
+
+    def _fell(self, graph: str, nodes: list[str]) -> None:
+        if nodes:
+            self.fallen[graph] = nodes
+            _log.warning(
+                "graph %r: %s leaves these operators to the CPU, which is slow: %s",
+                graph,
+                self._provider.name,
+                ", ".join(nodes),
+            )
+
+    def _try(self) -> None:
+        """Run one node, to find out now whether libraries, driver and kernels for this device are there."""
+        where = f"--device {self._provider.device}"
+        hint = (
+            f"{self._provider.install}, and a driver for its CUDA; `gagrad-edge doctor` shows what is missing"
+        )
+        try:
+            session = self._session(_PROBE, self._options())
+            if self._provider_name() not in session.get_providers():
+                raise DeviceError(
+                    f"{self._provider.name} does not load: its libraries (CUDA, cuDNN, TensorRT) or the "
+                    "driver are missing, or of another version",
+                    where=where,
+                    hint=hint,
+                )
+            x = self.upload(np.zeros(2, np.float32))
+            y = self.download(OnnxRuntimeRunner("probe", session, self._provider.memory).run({"x": x})["y"])
+        except DeviceError:
+            raise
+        except Exception as error:
+            raise DeviceError(
+                f"{self._provider.name} does not run here ({_first_line(error)})", where=where, hint=hint
+            ) from error
+        if (y != 1).any():
+            raise DeviceError(f"{self._provider.name} computes wrong numbers here", where=where, hint=hint)
+
+    def _provider_name(self) -> str:
+        return str(self._plugin[0].ep_name) if self._plugin else self._provider.name
 
     def upload(self, array: Array) -> Tensor:
         """Copy ``array`` into an OrtValue."""
         # On a CPU the OrtValue is a view of the array it is given, so it gets one of its own.
         own = np.array(array, np.float32, order="C")
-        return Tensor(self._ort.OrtValue.ortvalue_from_numpy(own), own.shape)
+        return Tensor(self._ort.OrtValue.ortvalue_from_numpy(own, self._provider.memory, 0), own.shape)
 
     def zeros(self, shape: tuple[int, ...]) -> Tensor:
         """Return an OrtValue of zeros."""
@@ -83,9 +207,10 @@ class OnnxRuntimeBackend(Backend):
 class OnnxRuntimeRunner(Runner):
     """One session."""
 
-    def __init__(self, graph: str, session: Any) -> None:
+    def __init__(self, graph: str, session: Any, memory: str) -> None:
         super().__init__(graph, _ports(session.get_inputs()), _ports(session.get_outputs()))
         self._session = session
+        self._memory = memory
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
         binding = self._session.io_binding()
@@ -95,7 +220,7 @@ class OnnxRuntimeRunner(Runner):
             if name in into:
                 binding.bind_ortvalue_output(name, into[name].handle)
             else:
-                binding.bind_output(name)
+                binding.bind_output(name, self._memory, 0)
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:
@@ -114,9 +239,13 @@ def _ports(values: Any) -> list[Port]:
     ]
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
     """Return ONNX Runtime's exception in our tree: its classes share no base below Exception."""
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    first_line = _first_line(error)
     # "Failed to allocate memory for requested buffer", "std::bad_alloc", "bad allocation".
     if "alloc" in first_line.lower() or isinstance(error, MemoryError):
         return OutOfMemoryError(

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import DeviceError
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
+from gagrad_runtime.backend.openvino import OpenVinoBackend
+from gagrad_runtime.backend.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from gagrad_runtime.backend.base import Backend
 
-DEVICES = ("auto", "cpu")
-"""Names that this version accepts; ``auto`` takes the first that works."""
+DEVICES = ("auto", *PROVIDERS, "openvino", "openvino:GPU", "openvino:NPU")
+"""Names that this version accepts; ``auto`` takes the first of AUTO that opens."""
+AUTO = ("cuda", "cpu")
+
+_log = logging.getLogger(__name__)
 
 
 def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend:
     """Return the backend for ``device``. Raises DeviceError and MissingPackageError."""
-    if device not in DEVICES:
-        raise DeviceError(
-            f"no device {device!r} in this version", where="--device", choices=DEVICES, hint="use cpu"
-        )
-    return OnnxRuntimeBackend("CPUExecutionProvider", threads=threads)
+    if device == "auto":
+        return _first(threads)
+    if device in PROVIDERS:
+        return OnnxRuntimeBackend(PROVIDERS[device], threads=threads)
+    engine, _, part = device.partition(":")
+    if engine == "openvino":
+        return OpenVinoBackend(part or "CPU", threads=threads)
+    raise DeviceError(
+        f"no device {device!r} in this version",
+        where="--device",
+        choices=DEVICES,
+        hint="use cpu; `gagrad-edge doctor` shows which of them this machine has",
+    )
+
+
+def _first(threads: int | None) -> Backend:
+    first, last = AUTO
+    try:
+        return open_backend(first, threads=threads)
+    except DeviceError as error:
+        _log.debug("%s is not used: %s", first, error.what)
+    return open_backend(last, threads=threads)

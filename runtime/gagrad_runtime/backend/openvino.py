@@ -1,0 +1,181 @@
+"""OpenVINO: compiled models with tensors of our own, so that state goes round between runs without a copy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
+from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
+from gagrad_runtime.memory import process_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.memory import Memory
+
+    Array = NDArray[np.float32]
+
+INSTALL = 'pip install "gagrad-edge[openvino]"'
+_TELEMETRY = "openvino_telemetry"
+
+
+class OpenVinoBackend(Backend):
+    """OpenVINO on one of its devices: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``.
+
+    Computes in float32: a GPU would take float16 by itself. ``threads`` limits the CPU; None leaves the
+    number to OpenVINO. Raises MissingPackageError, and DeviceError for a device that this machine lacks.
+    """
+
+    def __init__(self, device: str = "CPU", *, threads: int | None = None) -> None:
+        openvino = _import()
+        try:
+            self._core = openvino.Core()
+            devices = list(self._core.available_devices)
+        except Exception as error:
+            raise DeviceError(f"OpenVINO does not start ({_reason(error)})", where="--device") from error
+        self._device = device.upper()
+        # With two GPUs the list has GPU.0 and GPU.1, and GPU means the first.
+        if self._device not in {*devices, *(name.split(".")[0] for name in devices)}:
+            raise DeviceError(
+                f"OpenVINO finds no device {device!r} on this machine",
+                where="--device",
+                hint="a GPU or an NPU needs its driver beside OpenVINO; see docs/devices.md",
+                choices=[f"openvino:{name}" for name in devices],
+            )
+        self._openvino = openvino
+        self._options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            # Also forbids what the precision does not: quantising activations on the fly.
+            "EXECUTION_MODE_HINT": "ACCURACY",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if self._device == "CPU" and threads is not None:
+            self._options["INFERENCE_NUM_THREADS"] = threads
+        version = openvino.get_version().split("-")[0]
+        self.description = f"openvino {version} ({self._device})"
+        name = self._core.get_property(self._device, "FULL_DEVICE_NAME")
+        count = f"{threads or os.cpu_count()} threads, " if self._device == "CPU" else ""
+        self.setup = f"{self.description}, {name}, {count}{platform.machine()}"
+
+    def memory(self) -> Memory | None:
+        """Return the machine's memory for the CPU; another device tells nothing."""
+        return process_memory() if self._device == "CPU" else None
+
+    def open(self, graph: str, data: bytes) -> Runner:
+        """Compile the graph in ``data``; free dimensions stay free."""
+        try:
+            model = self._core.read_model(data)
+            compiled = self._core.compile_model(model, self._device, self._options)
+            return OpenVinoRunner(graph, self._openvino, model, compiled)
+        except Exception as error:
+            raise _engine_error(graph, error) from error
+
+    def upload(self, array: Array) -> Tensor:
+        """Copy ``array`` into a tensor."""
+        # Shared with an array of its own: OpenVINO's copying constructor makes a scalar of one axis.
+        own = np.array(array, np.float32, order="C")
+        return Tensor(self._openvino.Tensor(own, shared_memory=True), own.shape)
+
+    def zeros(self, shape: tuple[int, ...]) -> Tensor:
+        """Return a tensor of zeros."""
+        return self.upload(np.zeros(shape, np.float32))
+
+    def download(self, tensor: Tensor) -> Array:
+        """Copy a tensor to the host."""
+        return np.array(tensor.handle.data)
+
+
+class OpenVinoRunner(Runner):
+    """One compiled model with one infer request."""
+
+    def __init__(self, graph: str, openvino: Any, model: Any, compiled: Any) -> None:
+        super().__init__(graph, _ports(model.inputs, ""), _ports(model.outputs, _SINK))
+        self._openvino = openvino
+        self._request = compiled.create_infer_request()
+
+    def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        results = {name: into[name].handle if name in into else self._new(name) for name in self.outputs}
+        try:
+            # By position: names of values that are the same tensor are joined when a graph is compiled.
+            for index, name in enumerate(self.inputs):
+                self._request.set_input_tensor(index, inputs[name].handle)
+            for index, tensor in enumerate(results.values()):
+                self._request.set_output_tensor(index, tensor)
+            self._request.infer()
+        except Exception as error:
+            raise _engine_error(self.graph, error) from error
+        return {
+            name: into[name] if name in into else Tensor(tensor, tuple(tensor.shape))
+            for name, tensor in results.items()
+        }
+
+    def _new(self, name: str) -> Any:
+        """Return a tensor for an output; where its shape is free, the run gives it its size."""
+        shape = self._openvino.Shape([dim or 0 for dim in self.outputs[name].shape])
+        return self._openvino.Tensor(self._openvino.Type.f32, shape)
+
+
+_SINK = "/sink_port_0"
+"""What OpenVINO appends to an output's name in the ONNX graph."""
+
+
+def _ports(values: Any, suffix: str) -> list[Port]:
+    return [
+        Port(
+            value.node.get_friendly_name().removesuffix(suffix),
+            tuple(dim.get_length() if dim.is_static else None for dim in value.partial_shape),
+        )
+        for value in values
+    ]
+
+
+def _import() -> Any:
+    """Import OpenVINO, without the package by which it reports each import to its makers' statistics.
+
+    A device on a line calls nobody. OpenVINO does without that package; where the program has imported
+    OpenVINO itself before, that was the program's choice.
+    """
+    hide = "openvino" not in sys.modules and _TELEMETRY not in sys.modules
+    if hide:
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    except Exception as error:
+        raise MissingPackageError(
+            f"openvino is not installed or does not load ({error})",
+            hint=f"{INSTALL}; `gagrad-edge doctor` shows what this machine has",
+        ) from error
+    finally:
+        if hide:
+            del sys.modules[_TELEMETRY]
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of OpenVINO's message that says something: the others name its source files."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (telling or lines or [type(error).__name__])[0]
+
+
+def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
+    reason = _reason(error)
+    # "std::bad_alloc", "Failed to allocate", "Cannot allocate memory", "could not allocate", "out of memory".
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in ("alloc", "of memory")):
+        return OutOfMemoryError(
+            f"out of memory ({reason})",
+            where=f"graph {graph!r}",
+            hint="take fewer copies at a time with --chunk 1, or close other programs",
+        )
+    return ModelError(
+        f"OpenVINO cannot run it ({reason})",
+        where=f"graph {graph!r}",
+        hint="try --device cpu; `gagrad-edge doctor` shows the versions on this machine",
+    )
