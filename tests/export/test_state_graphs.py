@@ -78,7 +78,7 @@ def test_tensorrt_builds_them(graph: object) -> None:
 
 
 def test_tensorrt_builds_every_graph_of_a_bundle(tmp_path: Path) -> None:
-    """With all that an export can add: class activation maps, perturbed copies, other guides, both targets."""
+    """With all that an export can add: class activation maps, perturbed copies, guides, both targets."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
     out = tmp_path / "m.gagrad"
     export(tmp_path / "m.onnx", out, targets=["tensorrt"], perturbations=True)
