@@ -116,6 +116,12 @@ class SeveralValues(click.Command):
     is_flag=True,
     help="Also write the gradient for copies that are shifted, turned, flipped, defocused and so on.",
 )
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write the models into this repository of a Triton server.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -140,6 +146,7 @@ def export(
     feature_layer: str,
     randomize: int | None,
     perturbations: bool,
+    triton: Path | None,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -188,6 +195,12 @@ def export(
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
     click.echo(summary(report, time.perf_counter() - began), err=True)
+    if triton is not None:
+        from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
+        from gagrad_export.triton import write_repository  # noqa: PLC0415
+
+        folders = write_repository(read_bundle(output), triton)
+        click.echo(f"  triton       {triton}: {', '.join(folder.name for folder in folders)}", err=True)
 
 
 def summary(report: ExportReport, seconds: float) -> str:
