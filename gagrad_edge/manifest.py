@@ -252,7 +252,7 @@ class Manifest(_Struct, frozen=True):
         }
         for wanted in ((precision, target), (precision, "portable"), ("float32", target)):
             if wanted in forms:
-                return forms[wanted]  # type: ignore[index]
+                return forms[wanted]
         return forms["float32", "portable"]
 
     def variants(self, role: GraphRole) -> list[str]:

@@ -132,6 +132,21 @@ def test_it_is_near_float32(name: str, tmp_path: Path) -> None:
         assert half == bundle.graph(role, "tensorrt", precision="float16") != bundle.graph(role)
         assert len(half) < 0.6 * len(bundle.graph(role))
     assert bundle.graph("finalize", precision="float16") == bundle.graph("finalize")
+    assert magnitude(emulated(bundle.graph("accumulate", precision="float16")), bundle) == pytest.approx(
+        magnitude(bundle.graph("accumulate"), bundle), rel=1e-2
+    )
+
+
+def magnitude(data: bytes, bundle: Bundle) -> float:
+    """Return the norm of Σ|g| of four copies: unscaled as it was scaled."""
+    channels, height, width = bundle.manifest.input.shape
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 1, (1, channels, height, width)).astype(np.float32)
+    noise = rng.standard_normal((4, channels, height, width)).astype(np.float32)
+    state, _ = sessions(data).accumulate(
+        image, noise, 0.15, np.eye(1, bundle.manifest.output.shape[0], dtype=np.float32)
+    )
+    return float(np.linalg.norm(state.abs_sum))
 
 
 def run(data: bytes, **feeds: np.ndarray) -> np.ndarray:
@@ -208,17 +223,34 @@ def test_what_half_cannot_hold_is_computed_in_float32(body: str, expected: str) 
     np.testing.assert_allclose(run(emulated(data), image=image), x.max(axis=(2, 3)), rtol=2e-3)
 
 
+def test_a_tiny_bias_leaves_a_convolution_in_half() -> None:
+    """A network whose means are about zero has such biases; a bias beyond half's range is another matter."""
+
+    def types(bias: float) -> set[int]:
+        model = tiny_model()
+        b1 = next(tensor for tensor in model.graph.initializer if tensor.name == "b1")
+        b1.CopyFrom(numpy_helper.from_array(np.full(4, bias, np.float32), "b1"))
+        canon = canonicalise(model, size=SIZE)
+        graph = onnx.load_from_string(predict_graph(canon, spec_of(canon), "float16")).graph
+        kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        conv = next(node for node in graph.node if node.op_type == "Conv")
+        return {kinds[name] for name in conv.input[1:]}
+
+    assert types(1e-9) == {10}
+    assert types(1e6) == {1}
+
+
 def sessions(data: bytes) -> Sessions:
     return Sessions(Graphs(predict=b"", accumulate=data, finalize=b"", recover=b""))
 
 
 def test_a_small_gradient_survives_by_scaling_the_cotangent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cotangent of 2⁻¹⁴ leaves more than 99.9 % of the direction; without the scale it does not."""
+    """A cotangent of 2⁻¹⁸ leaves the direction to 0.999; without the scale half flushes it to zero."""
     model, spec = canonical("tiny"), spec_of(canonical("tiny"))
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 1, (1, 3, *SIZE)).astype(np.float32)
     noise = rng.standard_normal((4, 3, *SIZE)).astype(np.float32)
-    cotangent = np.array([[1, 0, 0]], np.float32) * np.float32(2.0**-14)
+    cotangent = np.array([[1, 0, 0]], np.float32) * np.float32(2.0**-18)
 
     def mean(data: bytes) -> np.ndarray:
         state, _ = sessions(data).accumulate(image, noise, 0.15, cotangent)
@@ -233,7 +265,7 @@ def test_a_small_gradient_survives_by_scaling_the_cotangent(monkeypatch: pytest.
 
     assert cosine() > 0.999
     monkeypatch.setattr(accumulate, "HALF_SCALE", 1.0)
-    assert cosine() < 0.999
+    assert cosine() < 0.5
 
 
 METHODS = (

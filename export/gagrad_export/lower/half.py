@@ -17,7 +17,6 @@ Convolutions and matrix products are in half: engines accumulate them in float32
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +52,8 @@ _MOVES |= {"Squeeze", "Tile", "Transpose", "Unsqueeze"}
 _COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 _ORDERED = _COMPARISONS | {"Clip", "Max", "Min", "Pad", "Where"}
 """A constant beyond half's range is a bound here or stands for infinity: half's own bound does the same."""
+
+_WITH_BIAS, _BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"}), 2
 
 _LARGEST = float(np.finfo(np.float16).max)
 _ROUNDING = 2.0**-10
@@ -177,19 +178,13 @@ def _must(node: ir.Node) -> bool:
         return True
     if node.op_type == "Cast":  # to a place in a tensor, an index
         return ir.DataType(attribute(node, "to")) in (ir.DataType.INT32, ir.DataType.INT64)
-    given = [value for value in node.inputs if value is not None and value.dtype == SINGLE]
-    constants = [constant_array(value) for value in given]
-    ordered = node.op_type in _ORDERED
-    return any(
-        not holds(np.clip(array, -_LARGEST, _LARGEST) if ordered else array)
-        for array in constants
-        if array is not None
-    )
-
-
-def precisions(graph: ir.Graph) -> Counter[str]:
-    """Return how many nodes of ``graph`` make values of each floating-point type; for tests and reports."""
-    found: Counter[str] = Counter()
-    for node in graph:
-        found.update({str(output.dtype) for output in node.outputs if output.dtype in (HALF, SINGLE)})
-    return found
+    for index, value in enumerate(node.inputs):
+        array = constant_array(value) if value is not None and value.dtype == SINGLE else None
+        if array is None:
+            continue
+        if node.op_type in _WITH_BIAS and index == _BIAS:
+            # What is too small for half is small beside the products that it is added to.
+            array = np.where(np.abs(array) > _LARGEST, array, 0)
+        if not holds(np.clip(array, -_LARGEST, _LARGEST) if node.op_type in _ORDERED else array):
+            return True
+    return False

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-COSINE, CORRELATION = 0.98, 0.95
+COSINE, CORRELATION = 0.95, 0.98
 """The least that is packaged: of the mean gradients, and of the maps by rank.
 
-Below a cosine of 0.98 a fifth of the gradient is something else, which no flip of single masks explains. And
-half should change a map less than another draw of the noise does: docs/precision.md has both.
+Another draw of the noise leaves maps a rank correlation of 0.81 to 0.95, half 0.995 and more
+(docs/precision.md): what falls below 0.98 is not rounding. The mean gradient suffers more from masks that
+flip, since what the copies have in common is small beside what cancels: a third of it is wrong at 0.95.
 """
 
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -47,8 +48,8 @@ def verify_half(graphs: Graphs, point: Point, method: MethodSpec, state: State) 
 
     Raises VerificationError.
     """
-    half = {role: emulated(data) for role, data in graphs.half.items()}
-    sessions = Sessions(replace(graphs, **half))
+    predict, accumulate = (emulated(graphs.half[role]) for role in ("predict", "accumulate"))
+    sessions = Sessions(replace(graphs, predict=predict, accumulate=accumulate))
     scores = sessions.predict(point.image)
     expected = Sessions(graphs).predict(point.image)
     sessions.close("predict")
@@ -91,9 +92,9 @@ def emulated(data: bytes) -> bytes:
             if value.dtype == _HALF:
                 value.type = ir.TensorType(_SINGLE)
                 readers = list(value.uses())
-                result = op.Cast(op.Cast(value, to=int(_HALF)), to=int(_SINGLE))
+                rounded = op.Cast(op.Cast(value, to=int(_HALF)), to=int(_SINGLE))
                 for use in readers:
-                    use.node.replace_input_with(use.idx, result)
+                    use.node.replace_input_with(use.idx, rounded)
     graph.sort()
     passes.RemoveUnusedNodesPass()(model)
     proto = ir.serde.serialize_model(model)
