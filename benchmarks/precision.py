@@ -34,7 +34,7 @@ in float32, every result rounded to half, which is what a GPU does that accumula
 
 - **cosine** of the mean gradients, and **rank correlation** (Spearman) of the saliency maps, float16 to float32. At export they
   must be at least {cosine} and {correlation} on the reference frame, or nothing is written.
-- **other seed**: the rank correlation of two float32 maps from other draws of the noise, as a yardstick.
+- **other seed**: the same two figures for two float32 explanations from other draws of the noise, as a yardstick.
 - **top 1**: in how many of the noisy copies both name the same class.
 - **largest**: the largest magnitude of any value in half (the end is 65504), the cotangent scaled by 2⁸. **flushed**: the share of
   non-zero values that half made zero (below 3·10⁻⁸).
@@ -89,7 +89,7 @@ def _row(name: str) -> tuple[object, ...]:
         name,
         f"{cosine(found.mean, expected.mean):.4f}",
         f"{rank_correlation(maps[1], maps[0]):.4f}",
-        f"{rank_correlation(maps[2], maps[0]):.3f}",
+        f"{cosine(other.mean, expected.mean):.2f}, {rank_correlation(maps[2], maps[0]):.2f}",
         f"{same} of {SAMPLES}",
         f"{largest:.0f}",
         f"{flushed:.1%}",

@@ -38,7 +38,7 @@ _SUMS |= {"ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum", "ReduceSum
 _NORMALISATIONS = {"BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization"}
 _NORMALISATIONS |= {"LpNormalization", "MeanVarianceNormalization", "RMSNormalization"}
 """Sums of squares, and an epsilon that half may not have."""
-_EXPONENTIALS = {"Exp", "Hardmax", "Log", "LogSoftmax", "Pow", "Softmax"}
+_EXPONENTIALS = {"Exp", "Log", "LogSoftmax", "Pow", "Softmax"}
 """Half overflows from exp(11.1) on; an exponent's error becomes the result's relative error."""
 _PLACES = {"Ceil", "Cos", "Floor", "GridSample", "Mod", "Round", "Sin"}
 """Of pixels and angles: half has steps of 1/8 pixel at 224."""
@@ -53,6 +53,7 @@ _COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrE
 _ORDERED = _COMPARISONS | {"Clip", "Max", "Min", "Pad", "Where"}
 """A constant beyond half's range is a bound here or stands for infinity: half's own bound does the same."""
 
+_INTEGERS = frozenset({ir.DataType.INT32, ir.DataType.INT64})
 _WITH_BIAS, _BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"}), 2
 
 _LARGEST = float(np.finfo(np.float16).max)
@@ -176,8 +177,9 @@ def _in_float32(nodes: list[ir.Node]) -> set[ir.Node]:
 def _must(node: ir.Node) -> bool:
     if node.op_type in FLOAT32:
         return True
-    if node.op_type == "Cast":  # to a place in a tensor, an index
-        return ir.DataType(attribute(node, "to")) in (ir.DataType.INT32, ir.DataType.INT64)
+    if node.op_type == "Cast":  # to or from a place in a tensor or a count
+        source = node.inputs[0].dtype if node.inputs[0] is not None else None
+        return not {source, ir.DataType(attribute(node, "to"))}.isdisjoint(_INTEGERS)
     for index, value in enumerate(node.inputs):
         array = constant_array(value) if value is not None and value.dtype == SINGLE else None
         if array is None:
