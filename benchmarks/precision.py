@@ -40,7 +40,7 @@ in float32, every result rounded to half, which is what a GPU does that accumula
   non-zero values that half made zero (below 3·10⁻⁸).
 
 EfficientNet-Lite0 (ImageNet) and the demo model have trained weights. The others have random ones, with the statistics of
-their batch norms set on noise, for without that MobileNetV3's gradient is 10⁻¹⁰ and no half.
+their batch norms set on noise, for without that MobileNetV3's gradient is below 10⁻¹², which half cannot carry.
 
 Reproduce: `python -m benchmarks.precision`. {machine}
 

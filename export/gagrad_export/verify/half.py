@@ -36,7 +36,7 @@ COSINE, CORRELATION = 0.9, 0.98
 """The least that is packaged: of the mean gradients, and of the maps by rank.
 
 Another draw of the noise leaves the maps of docs/precision.md a rank correlation of 0.81 to 0.95, half 0.996
-and more: below 0.98 it is not rounding. The mean gradient suffers more where masks flip, since what the copies
+and more: below 0.98 it is not rounding. The mean gradient suffers more where masks flip: what the copies
 have in common is small beside what cancels: another draw leaves ReLU networks 0.01 to 0.83. Half leaves 0.979
 and more at 224², and 0.94 where 50 layers of random weights see 64² (with maps of 0.995).
 """
@@ -127,5 +127,5 @@ def _refusal(what: str) -> VerificationError:
     return VerificationError(
         f"{what}, so nothing was written",
         where="--precision fp16",
-        hint="leave --precision out: float32 runs on every device; or scale the model's weights down",
+        hint="leave --precision out: float32 runs on every device",
     )
