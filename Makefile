@@ -37,7 +37,9 @@ check-tests: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.gradients
+	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.answering
+	$(BIN)/python -m benchmarks.sizing
 	$(BIN)/python -m benchmarks.speed
 
 fidelity: $(VENV)/.dev

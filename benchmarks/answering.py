@@ -23,7 +23,7 @@ from gagrad_export import export
 NAMES = ("efficientnet_lite0", "resnet50")
 DEMO = Path(__file__).parent.parent / "gagrad_edge" / "demo" / "defects.onnx"
 FRAMES, DEADLINES = 40, 200
-BUDGETS_MS = {"demo": (60, 120), "efficientnet_lite0": (250, 500)}
+BUDGETS_MS = {"demo": (150, 300), "efficientnet_lite0": (500, 1000)}
 INTRODUCTION = """# Answering on a station
 
 ONNX Runtime on the CPU, 224², one session, frame after frame. {machine}

@@ -54,9 +54,25 @@ NAMES = (*(name for name in MAKERS if name != "vit_base"), "demo")
 """Of the table; the large ViT is exported only."""
 
 
-def subject(name: str) -> Subject:
-    """Return the network ``name``, one of NAMES."""
+def subject(name: str, *, calibrated: bool = False) -> Subject:
+    """Return the network ``name``, one of NAMES; ``calibrated`` has batch norms that scale to unit variance."""
     if name == "demo":
         return Subject(name, None, onnx.load(_DEMO))
     module = MAKERS[name]()
+    if calibrated and MAKERS[name] is not lite0:
+        _calibrate(module)
     return Subject(name, module, load_torch_module(module, name=name, input_shape=(3, *SIZE)).model)
+
+
+def _calibrate(module: nn.Module) -> None:
+    """Set the statistics of the batch norms on noise, so that random weights neither swell nor vanish."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.train()
+            part.reset_running_stats()
+            part.momentum = None
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for _ in range(2):
+            module(torch.randn(4, 3, *SIZE))
+    module.eval()

@@ -17,7 +17,14 @@ import msgspec
 from gagrad_edge.archive import MANIFEST, check_member_name, pack, unpack
 from gagrad_edge.atomic import write_atomic
 from gagrad_edge.errors import BundleError
-from gagrad_edge.manifest import FileEntry, GraphRole, Manifest, decode_manifest, encode_manifest
+from gagrad_edge.manifest import (
+    FileEntry,
+    GraphPrecision,
+    GraphRole,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +50,15 @@ class Bundle:
     path: Path
     members: Mapping[str, Buffer]
 
-    def graph(self, role: GraphRole, target: str = "portable", variant: str = "") -> bytes:
-        """Return the ONNX bytes of a graph. KeyError when there is none."""
-        return bytes(self.members[self.manifest.graph(role, target, variant).file])
+    def graph(
+        self,
+        role: GraphRole,
+        target: str = "portable",
+        variant: str = "",
+        precision: GraphPrecision = "float32",
+    ) -> bytes:
+        """Return the ONNX bytes of a graph, as ``Manifest.graph`` chooses it. KeyError when there is none."""
+        return bytes(self.members[self.manifest.graph(role, target, variant, precision).file])
 
 
 def file_entry(data: Buffer) -> FileEntry:

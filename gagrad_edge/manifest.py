@@ -24,6 +24,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 GraphRole = Literal["predict", "accumulate", "combine", "finalize", "maps", "recover", "cam"]
 REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "finalize", "maps", "recover")
 GraphTarget = Literal["portable", "tensorrt"]
+GraphPrecision = Literal["float32", "float16"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Resize = Literal["stretch", "letterbox", "crop"]
 Colour = Literal["rgb", "bgr", "mono"]
@@ -138,7 +139,8 @@ class GraphEntry(_Struct, frozen=True):
     ``perturbed`` (empty: noise only)."""
     target: str = "portable"
     """In whose fast forms it is written: ``portable`` is ONNX Runtime's, and any engine takes it."""
-    precision: Literal["float32", "float16"] = "float32"
+    precision: GraphPrecision = "float32"
+    """What the model and its gradient are computed in; inputs, outputs and statistics are float32."""
 
 
 class FileEntry(_Struct, frozen=True):
@@ -146,6 +148,18 @@ class FileEntry(_Struct, frozen=True):
 
     size: Annotated[int, msgspec.Meta(ge=0)]
     sha256: Sha256
+
+
+class PrecisionCheck(_Struct, frozen=True):
+    """How the graphs of another precision compare with the float32 ones, each value rounded as they do it."""
+
+    precision: GraphPrecision
+    gradient_cosine: float
+    """Cosine of the mean gradients over the samples of one explanation."""
+    map_correlation: float
+    """Spearman's rank correlation of the maps."""
+    scores_error: float
+    """Largest difference of the scores, relative to their range."""
 
 
 class Verification(_Struct, frozen=True):
@@ -164,6 +178,8 @@ class Verification(_Struct, frozen=True):
     """What it had to meet; wider for a model that computes in float16 itself."""
     batch_error: float
     """Largest relative difference between a batch and the same rows run alone."""
+    precisions: list[PrecisionCheck] = []
+    """One for each precision beside float32 that the bundle has graphs in."""
 
 
 class SelfTest(_Struct, frozen=True):
@@ -218,12 +234,26 @@ class Manifest(_Struct, frozen=True):
         if absent:
             raise ValueError(f"no graph for: {', '.join(absent)}")
 
-    def graph(self, role: GraphRole, target: str = "portable", variant: str = "") -> GraphEntry:
-        """Return the graph of ``role`` for ``target``, else the portable one. KeyError when there is none."""
+    def graph(
+        self,
+        role: GraphRole,
+        target: str = "portable",
+        variant: str = "",
+        precision: GraphPrecision = "float32",
+    ) -> GraphEntry:
+        """Return the graph of ``role``: rather of that precision than for that target. KeyError when none.
+
+        What there is in float32 only, or in portable form only, is returned so.
+        """
         forms = {
-            graph.target: graph for graph in self.graphs if (graph.role, graph.variant) == (role, variant)
+            (graph.precision, graph.target): graph
+            for graph in self.graphs
+            if (graph.role, graph.variant) == (role, variant)
         }
-        return forms.get(target) or forms["portable"]
+        for wanted in ((precision, target), (precision, "portable"), ("float32", target)):
+            if wanted in forms:
+                return forms[wanted]
+        return forms["float32", "portable"]
 
     def variants(self, role: GraphRole) -> list[str]:
         """Return the names of the graphs of ``role``, the plain one as an empty name; sorted."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gagrad_export.pipeline import ExportReport
 
 
+_PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "fp16": ("float16",), "bf16": ("bfloat16",)}
+
+
 class SeveralValues(click.Command):
     """Lets an option that may be repeated take its values in one go: ``--mean 0.5 0.5 0.5``."""
 
@@ -99,6 +102,13 @@ class SeveralValues(click.Command):
     help="Also write the gradient in the forms of this engine; the bundle then carries both.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="With fp16 also write model and gradient in float16, for GPUs; the bundle then carries both.",
+)
+@click.option(
     "--feature-layer",
     default="auto",
     show_default=True,
@@ -115,6 +125,12 @@ class SeveralValues(click.Command):
     "--perturbations",
     is_flag=True,
     help="Also write the gradient for copies that are shifted, turned, flipped, defocused and so on.",
+)
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write the models into this repository of a Triton server.",
 )
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
@@ -137,9 +153,11 @@ def export(
     output_name: str | None,
     fix: tuple[str, ...],
     engines: tuple[GraphTarget, ...],
+    precision: str,
     feature_layer: str,
     randomize: int | None,
     perturbations: bool,
+    triton: Path | None,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -180,6 +198,7 @@ def export(
         output_name=output_name,
         fixed=fixed_inputs(fix),
         targets=engines,
+        precisions=_PRECISIONS[precision],
         perturbations=perturbations,
         feature_layer=None if feature_layer == "none" else feature_layer,
         randomize=randomize,
@@ -188,6 +207,12 @@ def export(
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
     click.echo(summary(report, time.perf_counter() - began), err=True)
+    if triton is not None:
+        from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
+        from gagrad_export.triton import write_repository  # noqa: PLC0415
+
+        folders = write_repository(read_bundle(output), triton)
+        click.echo(f"  triton       {triton}: {', '.join(folder.name for folder in folders)}", err=True)
 
 
 def summary(report: ExportReport, seconds: float) -> str:
@@ -212,6 +237,11 @@ def summary(report: ExportReport, seconds: float) -> str:
             f"batch rows {evidence.batch_error:.1e}"
         ),
         f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
+    ]
+    lines[-1:-1] = [
+        f"  {check.precision:<12s} against float32: gradient cosine {check.gradient_cosine:.4f}, "
+        f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
+        for check in evidence.precisions
     ]
     if manifest.model.straight_through:
         lines.insert(

@@ -54,11 +54,13 @@ def choose_feature_layer(model: Canonical, choice: str | None) -> tuple[FeatureL
     last_weights = max(weighted, default=-1)
     # Behind the last weights a map already holds scores, as a segmentation's output does.
     inner = [layer for layer in maps if order[layer.name] < last_weights] or maps
-    found = max(
-        (layer for layer in (*inner[-1:], _tokens_of_last_attention(model, nodes, through, maps)) if layer),
-        key=lambda layer: order[layer.name],
-        default=None,
-    )
+    attention = [node for node in nodes if node.op_type in ("Attention", "Softmax")]
+    if attention:
+        tokens = _tokens_in_front(model, attention[-1], nodes, through, maps)
+    else:  # as in MLP-Mixer, all tokens of which reach the score
+        mixed = (_as_tokens(model, value, maps, extra=0) for value in through)
+        tokens = [layer for layer in mixed if layer and order[layer.name] < last_weights]
+    found = max([*inner[-1:], *tokens[-1:]], key=lambda layer: order[layer.name], default=None)
     if found is not None:
         return found, ""
     return None, (
@@ -130,10 +132,13 @@ def _skew(model: Canonical, height: int, width: int) -> float:
     return abs(math.log(height * model.input_shape[2] / (width * model.input_shape[1])))
 
 
-def _as_tokens(model: Canonical, value: ir.Value, maps: Sequence[FeatureLayer]) -> FeatureLayer | None:
+def _as_tokens(
+    model: Canonical, value: ir.Value, maps: Sequence[FeatureLayer], extra: int = _MOST_EXTRA_TOKENS
+) -> FeatureLayer | None:
     """Return ``value`` as tokens ``[N, L, D]``, the last h·w of which are patches, or None.
 
-    The grid is that of a map of features in front, or h:w is as the image's.
+    There may be up to ``extra`` others before them. The grid is that of an earlier map of features, or h:w is
+    as the image's.
     """
     if value.shape is None or not _is_float(value):
         return None
@@ -142,41 +147,33 @@ def _as_tokens(model: Canonical, value: ir.Value, maps: Sequence[FeatureLayer]) 
         return None
     length, features = (dim or 0 for dim in dims)
     for layer in reversed(maps):
-        if 0 <= length - layer.height * layer.width <= _MOST_EXTRA_TOKENS:
+        if 0 <= length - layer.height * layer.width <= extra:
             return _layer(value, "tokens", (features, layer.height, layer.width))
     _, height, width = model.input_shape
-    for patches in (length, length - 1):
+    for patches in (length, length - 1)[: 1 + extra]:
         h = math.isqrt(max(patches * height // width, 0))
         if h > 0 and patches > 1 and patches % h == 0 and h * width == (patches // h) * height:
             return _layer(value, "tokens", (features, h, patches // h))
     return None
 
 
-def _tokens_of_last_attention(
-    model: Canonical, nodes: Sequence[ir.Node], through: Sequence[ir.Value], maps: Sequence[FeatureLayer]
-) -> FeatureLayer | None:
-    """Return the tokens that the last block's attention reads, normalised, or as they enter the block.
-
-    Attention is known by its Softmax (or as the operator of that name).
-    """
-    attention = [index for index, node in enumerate(nodes) if node.op_type in ("Attention", "Softmax")]
-    if not attention:
-        return None
-    before = nodes[: attention[-1]]
-    ancestors, wanted = [], set(nodes[attention[-1]].inputs)
-    for node in reversed(before):
+def _tokens_in_front(
+    model: Canonical,
+    attention: ir.Node,
+    nodes: Sequence[ir.Node],
+    through: Sequence[ir.Value],
+    maps: Sequence[FeatureLayer],
+) -> list[FeatureLayer]:
+    """Return the tokens that ``attention`` (its Softmax) reads: as they enter the block, then normalised."""
+    ancestors, wanted = [], set(attention.inputs)
+    for node in reversed(nodes):
         if any(value in wanted for value in node.outputs):
             wanted.update(node.inputs)
             ancestors.append(node)
-    for node in ancestors:
-        if node.op_type == "LayerNormalization":
-            layer = _as_tokens(model, node.outputs[0], maps)
-            if layer is not None:
-                return layer
-            break
     entering = [value for value in through if value.producer() in ancestors]
-    tokens = (_as_tokens(model, value, maps) for value in reversed(entering))
-    return next((layer for layer in tokens if layer is not None), None)
+    normalised = [node.outputs[0] for node in ancestors if node.op_type == "LayerNormalization"]
+    tokens = (_as_tokens(model, value, maps) for value in (*entering, *normalised[:1]))
+    return [layer for layer in tokens if layer is not None]
 
 
 def _named(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import FeatureLayer, GraphRole
+    from gagrad_edge.manifest import FeatureLayer, GraphPrecision, GraphRole, GraphTarget
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
     from gagrad_export.verify import Graphs
@@ -66,6 +66,7 @@ def package(
     """
     contents = {_entry(role): getattr(graphs, role) for role in _ROLES}
     contents |= {_entry("accumulate", target=target): data for target, data in graphs.accumulate_for.items()}
+    contents |= {_entry(role, precision="float16"): data for role, data in graphs.half.items()}
     contents |= {_entry(role, variant): data for (role, variant), data in graphs.others.items()}
     members: dict[str, bytes | memoryview] = {entry.file: data for entry, data in contents.items()}
     members[_FRAME] = _png(verified.frame)
@@ -106,10 +107,16 @@ def package(
     return write_bundle(path, manifest, members)
 
 
-def _entry(role: GraphRole, variant: str = "", target: str = "portable") -> GraphEntry:
-    parts = [role, variant, "" if target == "portable" else target, "onnx"]
+def _entry(
+    role: GraphRole,
+    variant: str = "",
+    target: GraphTarget = "portable",
+    precision: GraphPrecision = "float32",
+) -> GraphEntry:
+    plain = ("", "portable", "float32")
+    parts = [role, *(part for part in (variant, target, precision) if part not in plain), "onnx"]
     return GraphEntry(
-        role=role, variant=variant, target=target, file="graphs/" + ".".join(part for part in parts if part)
+        role=role, variant=variant, target=target, precision=precision, file="graphs/" + ".".join(parts)
     )
 
 

@@ -31,7 +31,7 @@ from gagrad_export.feature_layer import choose_feature_layer
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import created_time, package
-from gagrad_export.settings import input_spec, output_spec
+from gagrad_export.settings import check_precisions, input_spec, output_spec
 from gagrad_export.verify import Graphs, verify
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def export(
     name: str | None = None,
     method: MethodSpec | None = None,
     targets: Sequence[GraphTarget] = (),
+    precisions: Sequence[str] = (),
     feature_layer: str | None = "auto",
     perturbations: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -92,6 +93,7 @@ def export(
     default the model gets pixel values as they are. ``classes`` is a list or a text file, one name a line.
     ``fixed`` gives a constant for each input that is not the image, by its name.
     ``targets`` are engines whose forms of the gradient the bundle holds beside the portable ones.
+    ``precisions`` are those that the bundle holds the model and its gradient in beside float32: ``float16``.
     ``feature_layer`` is where class activation maps (Grad-CAM) are taken: ``auto``, the name of a value or
     node of the canonical model, or None for none. ``perturbations`` adds the gradient for copies that are
     also shifted, turned, defocused and so on (``gagrad_edge.perturbation``). ``randomize`` is the seed for
@@ -109,6 +111,7 @@ def export(
             where=str(path),
             hint=f"give -o {path.stem or 'part'}{SUFFIX}",
         )
+    check_precisions(precisions)
     created_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
     clock = _Clock(progress)
@@ -125,11 +128,16 @@ def export(
     if randomize is not None:
         note = f"the weights are shuffled (seed {randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
+    check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth)
     output = output_spec(canonical, activation=activation, classes=classes)
     layer, without_layer = choose_feature_layer(canonical, feature_layer)
     clock.start("differentiate")
     accumulate, lowered = accumulate_graph(canonical, spec)
+    half: dict[GraphRole, bytes] = {}
+    if "float16" in precisions:
+        half["predict"] = predict_graph(canonical, spec, "float16")
+        half["accumulate"], _ = accumulate_graph(canonical, spec, precision="float16")
     others: dict[tuple[GraphRole, str], bytes] = {
         ("combine", ""): combine_graph(canonical.input_shape),
         ("finalize", "pooled"): finalize_graph(canonical.input_shape, "pooled"),
@@ -148,6 +156,7 @@ def export(
             target: accumulate_graph(canonical, spec, target)[0] for target in targets if target != "portable"
         },
         others=others,
+        half=half,
     )
     _return_freed_memory()
     clock.start("verify")

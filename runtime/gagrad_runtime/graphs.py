@@ -38,8 +38,9 @@ class Graphs:
         if (role, variant) not in self._open:
             if variant not in self._bundle.manifest.variants(role):
                 raise _absent(self._bundle, role, variant)
-            data = self._bundle.graph(role, self._backend.target, variant)
-            self._open[role, variant] = self._backend.open(role, data)
+            backend = self._backend
+            data = self._bundle.graph(role, backend.target, variant, backend.precision)
+            self._open[role, variant] = backend.open(role, data)
         return self._open[role, variant]
 
 

@@ -188,23 +188,27 @@ def test_a_random_model_for_comparison(
 
 @pytest.fixture(scope="module")
 def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bundle of the tiny model with other weights, exported in the same way."""
+    """Bundle of the tiny model with its weights shuffled, as ``export --randomize`` makes it."""
     import onnx
-    from onnx import numpy_helper
 
     from gagrad_export.pipeline import export, method_spec
     from tests.models import CLASSES, SIZE, tiny_model
 
-    model, rng = tiny_model(), np.random.default_rng(99)
-    for weights in model.graph.initializer:
-        values = rng.standard_normal(tuple(weights.dims)).astype(np.float32)
-        weights.CopyFrom(numpy_helper.from_array(values, weights.name))
     folder = tmp_path_factory.mktemp("random")
-    onnx.save(model, folder / "random.onnx")
+    onnx.save(tiny_model(), folder / "tiny.onnx")
     path = folder / "random.gagrad"
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     spec = method_spec(samples=6, chunk=4)
-    export(folder / "random.onnx", path, size=SIZE, mean=mean, std=std, classes=CLASSES, method=spec)
+    export(
+        folder / "tiny.onnx",
+        path,
+        size=SIZE,
+        mean=mean,
+        std=std,
+        classes=CLASSES,
+        method=spec,
+        randomize=1,
+    )
     return path
 
 

@@ -57,6 +57,23 @@ def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path
     assert bundle.graph("predict", "tensorrt") == bundle.graph("predict")
 
 
+def test_float16_beside_float32(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Both graphs, the agreement said at export and by ``inspect``; bf16 is refused with the reason."""
+    out = tmp_path / "m.gagrad"
+    assert export(model, out, "--precision", "fp16") == 0
+    assert "float16" in capsys.readouterr().err
+    bundle = read_bundle(out)
+    files = {graph.file for graph in bundle.manifest.graphs if graph.precision == "float16"}
+    assert files == {"graphs/predict.float16.onnx", "graphs/accumulate.float16.onnx"}
+    assert run(["inspect", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "rank correlation" in said
+    assert "accumulate: " in said
+    assert export(model, tmp_path / "b.gagrad", "--precision", "bf16") == 2
+    assert "ConvTranspose" in capsys.readouterr().err
+    assert not (tmp_path / "b.gagrad").exists()
+
+
 def test_same_command_same_bytes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     for name in ("one", "two"):

@@ -13,6 +13,7 @@ CODES = {
     "SettingError": 2,
     "InputError": 3,
     "FrameError": 3,
+    "RoiError": 3,
     "TargetError": 3,
     "BundleError": 4,
     "ModelError": 4,

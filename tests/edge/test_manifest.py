@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gagrad_edge.errors import BundleError
-from gagrad_edge.manifest import InputSpec, Manifest, OutputSpec, decode_manifest, encode_manifest
+from gagrad_edge.manifest import GraphEntry, InputSpec, Manifest, OutputSpec, decode_manifest, encode_manifest
 from tests.models import plain_manifest
 
 
@@ -49,6 +49,20 @@ def test_input_needs_one_number_per_channel() -> None:
         InputSpec(height=1, width=1, colour="rgb", mean=[0.0], std=[1.0] * 3)
     with pytest.raises(ValueError, match="std"):
         InputSpec(height=1, width=1, colour="mono", mean=[0.0], std=[0.0])
+
+
+def test_a_graph_is_chosen_by_precision_before_target() -> None:
+    """What there is not in half is taken in float32; what there is not for the target, in portable form."""
+    plain = plain_manifest()
+    half = GraphEntry(role="accumulate", file="graphs/half.onnx", precision="float16")
+    fast = GraphEntry(role="accumulate", file="graphs/fast.onnx", target="tensorrt")
+    hashed = plain.files["graphs/predict.onnx"]
+    files = {**plain.files, half.file: hashed, fast.file: hashed}
+    manifest = plain_manifest(graphs=[*plain.graphs, half, fast], files=files)
+    assert manifest.graph("accumulate").file == "graphs/accumulate.onnx"
+    assert manifest.graph("accumulate", "tensorrt") == fast
+    assert manifest.graph("accumulate", "tensorrt", precision="float16") == half
+    assert manifest.graph("finalize", "tensorrt", precision="float16").file == "graphs/finalize.onnx"
 
 
 def test_as_many_names_as_classes() -> None:

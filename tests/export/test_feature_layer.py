@@ -109,6 +109,25 @@ def test_the_tokens_in_front_of_the_last_attention(first: bool, normalised: bool
     assert layer.name == ("e" if normalised else "h")
 
 
+def test_the_last_tokens_of_a_mixer() -> None:
+    """Without attention all tokens reach the score, so the last ones are taken."""
+    body = (
+        STEM
+        + """
+        shape = Constant <value_ints = [0, 6, 24]> ()
+        r = Reshape (a, shape)
+        t = Transpose <perm = [0, 2, 1]> (r)
+        u = MatMul (t, w6)
+        v = Add (t, u)
+        one = Constant <value_ints = [1]> ()
+        c = ReduceMean <keepdims = 0> (v, one)
+        y = MatMul (c, w3)"""
+    )
+    layer, _ = choose_feature_layer(model(body), "auto")
+    assert layer is not None
+    assert (layer.name, layer.layout, layer.height, layer.width) == ("v", "tokens", 4, 6)
+
+
 def test_none_on_every_path() -> None:
     """Two branches of different sizes that only the score brings together."""
     body = """p = GlobalAveragePool (x)

@@ -205,17 +205,18 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     from gagrad_runtime.record import record
 
     path = tmp_path / "part.gagrad"
-    report = export(quantised(float_model, kind), path, mean=[0.5], std=[0.5])
+    report = export(quantised(float_model, kind), path, mean=[0.5], std=[0.5], perturbations=True)
     info, evidence = report.manifest.model, report.manifest.verification
     assert info.straight_through == info.operators["QuantizeLinear"] > 5
     assert evidence.reference == "finite-differences"
     assert evidence.gradient_error < 1e-2
     assert f"{info.straight_through} quantisers" in summary(report, 1.0)
     bundle = read_bundle(path)
-    for role in ("predict", "accumulate"):
-        operators = {node.op_type for node in onnx.load_from_string(bundle.graph(role)).graph.node}
+    for role, variant in (("predict", ""), ("accumulate", ""), ("accumulate", "perturbed"), ("cam", "")):
+        graph = bundle.graph(role, variant=variant)
+        operators = {node.op_type for node in onnx.load_from_string(graph).graph.node}
         assert not {"QuantizeLinear", "DequantizeLinear"} & operators
-        assert tensorrt_refuses(bundle.graph(role)) == ""
+        assert tensorrt_refuses(graph) == ""
     frame = (images(500, 1)[0].transpose(1, 2, 0) * 255).round().astype(np.uint8)
     with gagrad_runtime.load(path) as explainer:
         found = explainer.explain(frame, samples=4)

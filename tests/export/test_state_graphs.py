@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
+from gagrad_edge.bundle import read_bundle
+from gagrad_edge.manifest import GraphRole
 from gagrad_edge.reference import STATE_MAPS, State, accumulate, combine, state_maps
+from gagrad_export import export
 from gagrad_export.assemble import combine_graph, maps_graph
 from tests.export.networks import tensorrt_refuses
+from tests.models import tiny_model
 
 SHAPE = (3, 17, 13)
 
@@ -67,3 +75,16 @@ def test_maps_are_the_methods_of_the_literature() -> None:
 def test_tensorrt_builds_them(graph: object) -> None:
     """Both hold elementwise work and sums only."""
     assert tensorrt_refuses(graph(SHAPE), batch=1) == ""  # type: ignore[operator]
+
+
+def test_tensorrt_builds_every_graph_of_a_bundle(tmp_path: Path) -> None:
+    """With all that an export can add: class activation maps, perturbed copies, guides, both targets."""
+    onnx.save(tiny_model(), tmp_path / "m.onnx")
+    out = tmp_path / "m.gagrad"
+    export(tmp_path / "m.onnx", out, targets=["tensorrt"], perturbations=True)
+    bundle = read_bundle(out)
+    entries = bundle.manifest.graphs
+    assert {entry.role for entry in entries} == set(get_args(GraphRole))
+    assert {entry.variant for entry in entries} >= {"", "perturbed", "pooled"}
+    for entry in entries:
+        assert tensorrt_refuses(bytes(bundle.members[entry.file]), batch=4) == "", entry

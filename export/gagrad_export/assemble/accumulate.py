@@ -16,19 +16,36 @@ from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import static_shape
 from gagrad_export.lower import lower
+from gagrad_export.lower.half import Region
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from gagrad_edge.manifest import GraphTarget, InputSpec
+    from gagrad_edge.manifest import GraphPrecision, GraphTarget, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
 
+HALF_SCALE = 2.0**8
+"""What the cotangent is multiplied by in half, and the gradient divided by in float32.
+
+A gradient that half flushes to zero (2⁻¹⁶ of a cotangent of 1 does it) is lost; scales from 1 to 2¹⁴ give the
+same gradient, and this one leaves room on both sides.
+"""
+
+
 def accumulate_graph(
-    model: Canonical, spec: InputSpec, target: GraphTarget = "portable", *, perturbations: bool = False
+    model: Canonical,
+    spec: InputSpec,
+    target: GraphTarget = "portable",
+    *,
+    perturbations: bool = False,
+    precision: GraphPrecision = "float32",
 ) -> tuple[bytes, dict[str, int]]:
     """Return the ONNX bytes of ``accumulate`` in the forms of ``target``, and what was lowered, by name.
+
+    In ``float16`` the model and its gradient are, from the noisy copies on; the statistics are not. With
+    perturbations there is float32 only.
 
     With ``perturbations`` there is one more input, ``perturbation [B, P]``, whose columns are those of
     ``gagrad_edge.perturbation``; the gradient is that at the model input before them.
@@ -36,6 +53,7 @@ def accumulate_graph(
     Raises UnsupportedOperatorError and ModelError.
     """
     op = new_graph("accumulate", model.opset)
+    region = Region(op, precision)
     shape = model.input_shape
     image = add_input(op, "image", [1, *shape])
     noise = add_input(op, "noise", ["B", *shape])
@@ -51,17 +69,25 @@ def accumulate_graph(
         perturbation = add_input(op, "perturbation", ["B", len(COLUMNS)])
         origin, samples = perturbed(op, x, noise, deviation, perturbation, spec)
     else:
-        origin = samples = op.Add(x, op.Mul(noise, deviation))
+        origin = samples = region.enter(op.Add(x, op.Mul(noise, deviation)))
     scores = insert_model(op, model, samples)
     op.graph.sort()
-    (gradient,) = gradients(op, {scores: per_sample(op, cotangent, noise)}, [origin])
+    seeds = per_sample(op, cotangent, noise)
+    if precision == "float16":
+        seeds = region.enter(op.Mul(seeds, HALF_SCALE))
+    (gradient,) = gradients(op, {scores: seeds}, [origin])
     if gradient is None:
         raise ModelError(
             "the score does not depend on the image, so there is nothing to explain",
             hint="choose another output with --output-name",
         )
+    gradient, scores = region.leave(gradient), region.leave(scores)
+    if precision == "float16":
+        gradient = op.Mul(gradient, 1 / HALF_SCALE)
     state = merge(op, gradient, count, abs_sum, mean, m2)
-    lowered = lower(op, target)
+    # Half has no 2¹⁰⁰ for the steps of the portable masks; TensorRT's are comparisons, which run anywhere.
+    lowered = lower(op, target if precision == "float32" else "tensorrt")
+    region.convert()
     return finish(op, {**state, "scores": scores}), lowered
 
 

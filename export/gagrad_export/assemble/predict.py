@@ -8,21 +8,24 @@ import numpy as np
 
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
 from gagrad_export.lower import lower
+from gagrad_export.lower.half import Region
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.manifest import GraphPrecision, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
 
-def predict_graph(model: Canonical, spec: InputSpec) -> bytes:
+def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision = "float32") -> bytes:
     """Return the ONNX bytes of ``predict``."""
     op = new_graph("predict", model.opset)
+    region = Region(op, precision)
     image = add_input(op, "image", ["N", *model.input_shape])
-    scores = insert_model(op, model, normalised(op, image, spec))
+    scores = region.leave(insert_model(op, model, region.enter(normalised(op, image, spec))))
     lower(op)
+    region.convert()
     return finish(op, {"scores": scores})
 
 

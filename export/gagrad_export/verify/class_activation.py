@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from gagrad_edge.class_activation import CAMS, class_activation_maps
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.noise import noise_chunks
 from gagrad_export.assemble.cam import cam_probe_graph
+from gagrad_export.emit import Op
 from gagrad_export.verify.float_twin import float_twin
 from gagrad_export.verify.gradient import NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point
 from gagrad_export.verify.sessions import open_session
@@ -59,7 +61,8 @@ def verify_class_activation(
     error = _largest(cams, class_activation_maps(features, gradients))
     _require(error <= MAPS_TOLERANCE, f"the maps at {layer.name!r} differ from the reference by {error:.1e}")
     if model.straight_through:
-        probe = _probe(cam_probe_graph(float_twin(model), spec, layer), point)
+        twin = float_twin(_held_by_an_identity(model, layer))
+        probe = _probe(cam_probe_graph(twin, spec, layer), point)
     for reach in _REACHES:  # a longer one where the short one drowns in the scores' rounding
         error = _along_segments(probe, image[:1], features[:1], point, reach)
         if error <= SEGMENT_TOLERANCE:
@@ -77,6 +80,23 @@ def _probe(graph: bytes, point: Point) -> Probe:
         return scores, features, gradients
 
     return run
+
+
+def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
+    """Return ``model`` with an Identity behind the layer that takes its name.
+
+    The twin has other nodes in place of the quantisers, which may be what makes the layer.
+    """
+    graph = model.graph.clone()
+    value = next(value for node in graph for value in node.outputs if value.name == layer.name)
+    users = list(value.uses())
+    value.name = f"{layer.name}/held"
+    held = Op(graph, "held").Identity(value)
+    held.name = layer.name
+    for use in users:
+        use.node.replace_input_with(use.idx, held)
+    graph.sort()
+    return replace(model, graph=graph)
 
 
 def _along_segments(probe: Probe, image: Array, features: Array, point: Point, reach: float) -> float:

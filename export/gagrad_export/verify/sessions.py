@@ -32,6 +32,8 @@ class Graphs:
     """``accumulate`` in the forms of other targets than ``portable``."""
     others: Mapping[tuple[GraphRole, str], bytes] = field(default_factory=dict)
     """All other graphs, by role and variant."""
+    half: Mapping[GraphRole, bytes] = field(default_factory=dict)
+    """``predict`` and ``accumulate`` in float16, if the bundle is to have them."""
 
 
 @dataclass

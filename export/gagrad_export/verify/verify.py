@@ -13,7 +13,7 @@ import numpy as np
 
 from gagrad_edge import reference
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import FeatureLayer, InputSpec, MethodSpec, Verification
+from gagrad_edge.manifest import FeatureLayer, InputSpec, MethodSpec, PrecisionCheck, Verification
 from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State
 from gagrad_export.verify.class_activation import verify_class_activation
@@ -29,6 +29,7 @@ from gagrad_export.verify.gradient import (
     against_segments,
     model_input,
 )
+from gagrad_export.verify.half import verify_half
 from gagrad_export.verify.perturbation import verify_perturbations
 from gagrad_export.verify.sessions import Graphs, Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
@@ -108,6 +109,7 @@ def verify(
     saliency = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     _check_other_targets(graphs, point, method, state)
+    precisions = [verify_half(graphs, point, method, state)] if graphs.half else []
     if feature_layer is not None:
         verify_class_activation(graphs.others["cam", ""], model, spec, feature_layer, point)
     if ("accumulate", "perturbed") in graphs.others:
@@ -118,6 +120,7 @@ def verify(
             gradient,
             (forward, allowed),
             batch,
+            precisions,
         ),
         frame=frame,
         target=target,
@@ -140,6 +143,7 @@ def _numbers(
     gradient: GradientErrors,
     forward: tuple[float, float],
     batch: float,
+    precisions: list[PrecisionCheck],
 ) -> Verification:
     return Verification(
         reference=reference,
@@ -149,6 +153,7 @@ def _numbers(
         forward_error=_digits(forward[0]),
         forward_tolerance=forward[1],
         batch_error=_digits(batch),
+        precisions=precisions,
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import GraphTarget
+    from gagrad_edge.manifest import GraphPrecision, GraphTarget
     from gagrad_runtime.memory import Memory
 
     Array = NDArray[np.float32]
@@ -96,6 +96,8 @@ class Backend(ABC):
     """Engine, version and device, for people and for the record."""
     target: GraphTarget = "portable"
     """In whose forms it wants graphs."""
+    precision: GraphPrecision = "float32"
+    """In what it wants the model and its gradient, where the bundle has that; float32 where not."""
     setup: str
     """``description`` and all else that the speed of a graph depends on: threads, kind of processor."""
 

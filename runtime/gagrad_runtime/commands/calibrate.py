@@ -28,6 +28,7 @@ from gagrad_runtime.methods import DEFAULT, METHODS
 @click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
 @click.option("--baseline", type=float, help="Pixel value where integrated gradients begin.  [default: 0]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+@click.option("--perturb", metavar="NAME=RANGE,...", help="Also perturb each copy, as in `explain`.")
 @click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
 @click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
 @device_options
@@ -42,6 +43,7 @@ def calibrate(
     samples: int | None,
     baseline: float | None,
     seed: int,
+    perturb: str | None,
     percentile: float | None,
     noise_std: float | None,
     device: str,
@@ -69,6 +71,7 @@ def calibrate(
             "samples": samples,
             "baseline": baseline,
             "seed": seed,
+            "perturb": perturb,
             "percentile": percentile,
             "noise_std": noise_std,
         },

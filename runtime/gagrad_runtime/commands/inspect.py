@@ -53,6 +53,11 @@ def inspect(bundle: Path, as_json: bool) -> None:
             f"{evidence.batch_error:.1e}"
         ),
     ]
+    lines += [
+        f"  {check.precision:<12s} against float32: gradient cosine {check.gradient_cosine:.4f}, "
+        f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
+        for check in evidence.precisions
+    ]
     if manifest.model.straight_through:
         lines.append(f"  quantised    {manifest.model.straight_through} quantisers passed straight through")
     layer = manifest.model.feature_layer

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.manifest import Manifest
     from gagrad_runtime.explainer import Explainer
     from gagrad_runtime.explanation import Explanation
     from gagrad_runtime.frame import Frame
@@ -101,7 +102,7 @@ class Bench:
 def check_randomized(explainer: Explainer, randomized: Explainer) -> None:
     """Raise SettingError unless both bundles take the same images and answer in the same form."""
     ours, theirs = explainer.manifest, randomized.manifest
-    if ours.model.sha256 == theirs.model.sha256:
+    if _predict_sha256(ours) == _predict_sha256(theirs):
         what = "is of the same model, and not of one with random weights"
     elif ours.input != theirs.input:
         what = "takes other images: its size, colours, normalisation or resizing differ"
@@ -112,8 +113,14 @@ def check_randomized(explainer: Explainer, randomized: Explainer) -> None:
     raise SettingError(
         f"this bundle {what}",
         where="--randomized",
-        hint="export the same model once more with --randomize and the same options",
+        hint="export the same model once more with --randomize 1 and the same options",
     )
+
+
+def _predict_sha256(manifest: Manifest) -> str:
+    # The model's own hash is that of the file before its weights were shuffled.
+    graph = next(graph for graph in manifest.graphs if graph.role == "predict")
+    return manifest.files[graph.file].sha256
 
 
 def mask_of(frame: Frame, path: Path, margin: float) -> Mask | None:

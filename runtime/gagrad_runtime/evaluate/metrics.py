@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 def mass_on_mask(saliency: Array, mask: Mask) -> float | None:
     """Return the share of the sum of ``saliency [H, W]`` (≥ 0) that lies where ``mask [H, W]`` is true.
 
-    None for an empty mask and for a map of zeros. Quantus' Relevance Mass Accuracy (Arras et al. 2022, doi
-    10.1016/j.inffus.2021.11.008) is the same; it gives NaN there.
+    None for an empty mask. A map of zeros has nothing on the mask: 0, or a method would gain by saying
+    nothing where it fails. Quantus' Relevance Mass Accuracy (Arras et al. 2022, doi
+    10.1016/j.inffus.2021.11.008) is the same, but gives NaN in both cases.
     """
-    total = float(saliency.sum(dtype=np.float64))
-    if not mask.any() or total <= 0:
+    if not mask.any():
         return None
-    return float(saliency[mask].sum(dtype=np.float64)) / total
+    total = float(saliency.sum(dtype=np.float64))
+    return float(saliency[mask].sum(dtype=np.float64)) / total if total > 0 else 0.0
 
 
 def concentration(saliency: Array, mask: Mask) -> float | None:
-    """Return how many times as much of the map lies on the mask as of an even map; None as above.
+    """Return how many times as much of the map lies on the mask as of an even map; None for an empty mask.
 
     Mass divided by the mask's share of the area: small defects can be compared with large ones.
     """

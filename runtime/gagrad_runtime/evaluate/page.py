@@ -32,7 +32,6 @@ def render_page(
         head="".join(_head(metric) for metric in metrics),
         body="\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),
         words="\n".join(_words(metric) for metric in metrics),
-        names="".join(f"<th>{html.escape(summary.method)}</th>" for summary in summaries),
         images="\n".join(
             _image_row(name, frame, [entry for entry in entries if entry.row.image == name], metrics)
             for name, frame in frames.items()
@@ -77,7 +76,8 @@ def _image_row(name: str, frame: bytes, entries: Sequence[Entry], metrics: Seque
     cells = [f'<td>{_picture(frame, name)}<p class="name">{html.escape(name)}</p><p>{_answer(row)}</p></td>']
     for entry in entries:
         picture = _picture(entry.picture, f"{entry.row.method} of {name}")
-        cells.append(f"<td>{picture}{_figures(entry.row, metrics)}</td>")
+        name_line = f'<p class="name">{html.escape(entry.row.method)}</p>'
+        cells.append(f"<td>{picture}{name_line}{_figures(entry.row, metrics)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 

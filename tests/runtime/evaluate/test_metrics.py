@@ -28,9 +28,9 @@ def test_mass_and_concentration_by_hand() -> None:
 
 
 def test_what_cannot_be_measured_is_none() -> None:
-    """No defect, or no map: not 0, which would be a bad mark."""
+    """No defect: not 0, which would be a bad mark. A map of zeros deserves it: it fails to point."""
     assert mass_on_mask(SALIENCY, NONE) is None
-    assert mass_on_mask(np.zeros((2, 3), np.float32), MASK) is None
+    assert mass_on_mask(np.zeros((2, 3), np.float32), MASK) == 0
     assert concentration(SALIENCY, NONE) is None
     assert pointing_game(SALIENCY, NONE) is None
 

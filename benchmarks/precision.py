@@ -1,0 +1,154 @@
+"""Float16 graphs against float32 at 224²: gradient, answer, map, and how much of half's range is used.
+
+python -m benchmarks.precision        (about three minutes; writes docs/precision.md)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from benchmarks.networks import SIZE, subject
+from benchmarks.table import machine, markdown, publish
+from gagrad_edge.manifest import InputSpec
+from gagrad_edge.noise import noise_chunks
+from gagrad_edge.reference import State, finalize
+from gagrad_export.assemble import accumulate_graph
+from gagrad_export.canonicalise import canonicalise
+from gagrad_export.verify.frame import frame_image, reference_frame
+from gagrad_export.verify.half import CORRELATION, COSINE, cosine, emulated, rank_correlation
+from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+NETWORKS = ("efficientnet_lite0", "demo", "resnet18", "mobilenet_v3_large", "convnext_atto", "vit_tiny")
+SAMPLES, CHUNK, NOISE_STD, PERCENTILE = 20, 5, 0.15, 0.85
+INTRODUCTION = """# Float16 against float32
+
+`gagrad-edge export --precision fp16` writes the model and its gradient as a typed float16 graph beside the float32
+one ([ADR 15](adr/0015-half-precision.md)). Here both explain a photograph (the coffee cup of the golden vectors, 224²; the
+demo model its reference frame) with {samples} noisy copies, the same ones. Float16 is emulated on the CPU: every operator
+in float32, every result rounded to half, which is what a GPU does that accumulates in float32. No GPU was used.
+
+- **cosine** of the mean gradients, and **rank correlation** (Spearman) of the saliency maps, float16 to float32. At export they
+  must be at least {cosine} and {correlation} on the reference frame, or nothing is written.
+- **other seed**: the same two figures for two float32 explanations from other draws of the noise, as a yardstick.
+- **top 1**: in how many of the noisy copies both name the same class.
+- **largest**: the largest magnitude of any value in half (the end is 65504), the cotangent scaled by 2⁸. **flushed**: the share of
+  non-zero values that half made zero (below 3·10⁻⁸).
+
+EfficientNet-Lite0 (ImageNet) and the demo model have trained weights. The others have random ones, with the statistics of
+their batch norms set on noise, for without that MobileNetV3's gradient is below 10⁻¹², which half cannot carry.
+
+Reproduce: `python -m benchmarks.precision`. {machine}
+
+"""
+
+
+def main() -> None:
+    """Measure and publish."""
+    rows = [_row(name) for name in NETWORKS]
+    header = ("network", "cosine", "rank correlation", "other seed", "top 1", "largest", "flushed")
+    text = INTRODUCTION.format(
+        samples=SAMPLES, cosine=COSINE, correlation=CORRELATION, machine=machine("onnxruntime")
+    )
+    publish("precision", text + markdown(header, rows))
+
+
+def _row(name: str) -> tuple[object, ...]:
+    made = subject(name, calibrated=True)
+    model = canonicalise(made.model, size=None if name == "demo" else SIZE)
+    channels, height, width = model.input_shape
+    plain = name == "demo"
+    spec = InputSpec(
+        height=height,
+        width=width,
+        colour="mono" if channels == 1 else "rgb",
+        mean=[0.0] * channels if plain else [0.485, 0.456, 0.406],
+        std=[1.0] * channels if plain else [0.229, 0.224, 0.225],
+    )
+    if plain:
+        image = frame_image(reference_frame(height, width, channels), colour=spec.colour)
+    else:
+        with np.load(GOLDEN / "lite0_coffee.npz") as vectors:
+            image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
+    single = accumulate_graph(model, spec)[0]
+    half = emulated(accumulate_graph(model, spec, precision="float16")[0])
+    cotangent = np.zeros((1, *model.score_shape), np.float32)
+    _, scores = _run(single, image, cotangent, 0, 1)
+    cotangent[0, int(scores.mean(0).argmax())] = 1
+    expected, answers = _run(single, image, cotangent, 0)
+    other, _ = _run(single, image, cotangent, 1)
+    found, rounded = _run(half, image, cotangent, 0)
+    maps = [finalize(state, PERCENTILE) for state in (expected, found, other)]
+    same = int((answers.argmax(1) == rounded.argmax(1)).sum())
+    largest, flushed = _range_used(half, image, cotangent)
+    return (
+        name,
+        f"{cosine(found.mean, expected.mean):.4f}",
+        f"{rank_correlation(maps[1], maps[0]):.4f}",
+        f"{cosine(other.mean, expected.mean):.2f}, {rank_correlation(maps[2], maps[0]):.2f}",
+        f"{same} of {SAMPLES}",
+        f"{largest:.0f}",
+        f"{flushed:.1%}",
+    )
+
+
+def _run(
+    data: bytes, image: np.ndarray, cotangent: np.ndarray, seed: int, samples: int = SAMPLES
+) -> tuple[State, np.ndarray]:
+    sessions = Sessions(Graphs(predict=b"", accumulate=data, finalize=b"", recover=b""))
+    state, scores = State.empty(image.shape[1:]), []
+    for noise in noise_chunks(seed, samples, CHUNK, image.shape[1:]):
+        state, part = sessions.accumulate(image, noise, NOISE_STD, cotangent, state)
+        scores.append(part)
+    return state, np.concatenate(scores)
+
+
+def _range_used(data: bytes, image: np.ndarray, cotangent: np.ndarray) -> tuple[float, float]:
+    """Return the largest magnitude before rounding, and the share of non-zero values that became zero."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    names: list[str] = []
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.attribute[0].i == 10]
+    # The bound around a maximum is no value: it stands for infinity.
+    graph.initializer.extend(
+        helper.make_tensor(f"used/{name}", TensorProto.FLOAT, [], [number])
+        for name, number in (("bound", 65504.0), ("zero", 0.0))
+    )
+    for index, cast in enumerate(casts):
+        for kind, value in (("before", cast.input[0]), ("after", cast.output[0])):
+            found = f"used/{kind}{index}"
+            graph.node.extend(
+                [
+                    helper.make_node("Cast", [value], [f"{found}/is"], to=TensorProto.BOOL),
+                    helper.make_node("Cast", [f"{found}/is"], [f"{found}/one"], to=TensorProto.FLOAT),
+                    helper.make_node("ReduceSum", [f"{found}/one"], [found], keepdims=0),
+                ]
+            )
+        top = f"used/largest{index}"
+        graph.node.extend(
+            [
+                helper.make_node("Abs", [cast.input[0]], [f"{top}/abs"]),
+                helper.make_node("Less", [f"{top}/abs", "used/bound"], [f"{top}/inside"]),
+                helper.make_node("Where", [f"{top}/inside", f"{top}/abs", "used/zero"], [f"{top}/value"]),
+                helper.make_node("ReduceMax", [f"{top}/value"], [top], keepdims=0),
+            ]
+        )
+        names += [top, f"used/before{index}", f"used/after{index}"]
+    graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in names)
+    session = open_session(model.SerializeToString(), "the observed graph")
+    shape = image.shape[1:]
+    (noise,) = noise_chunks(0, 1, 1, shape)
+    state = {name: np.zeros(shape, np.float32) for name in ("abs_sum", "mean", "m2")}
+    feeds = {"image": image, "noise": noise, "cotangent": cotangent, "count": np.float32(0), **state}
+    feeds["noise_std"] = np.float32(NOISE_STD)
+    values = np.array(session.run(names, {key: np.asarray(value) for key, value in feeds.items()}))
+    largest, before, after = values.reshape(-1, 3).T
+    return float(largest.max()), float(1 - after.sum() / before.sum())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Triton's ``config.pbtxt``: NVIDIA's ModelConfig message in protobuf's text form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; ``dims`` without the batch where the server batches."""
+
+    name: str
+    dims: list[int]
+    data_type: str = "TYPE_FP32"
+
+    def text(self, kind: str) -> str:
+        """Return the field ``kind`` (input, output) of the message."""
+        dims = ", ".join(map(str, self.dims))
+        return f"{kind} {{ name: {_quoted(self.name)} data_type: {self.data_type} dims: [ {dims} ] }}\n"
+
+
+def onnx_config(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], batch: int) -> str:
+    """Return the configuration of an ONNX model; ``batch`` 0 means that its first axis is no batch."""
+    text = f"name: {_quoted(name)}\nbackend: {_quoted('onnxruntime')}\nmax_batch_size: {batch}\n"
+    text += _ports(inputs, outputs)
+    return text + ("dynamic_batching { }\n" if batch else "")
+
+
+def ensemble_config(name: str, image: Tensor, outputs: Sequence[Tensor], cotangent: Tensor) -> str:
+    """Return the configuration of ``NAME.explain``: predict, choose the target, compute its map."""
+    steps = (
+        (f"{name}.predict", {"image": image.name}, {"scores": "scores"}),
+        (f"{name}.target", {"scores": "scores"}, {cotangent.name: cotangent.name, "target": "target"}),
+        (
+            f"{name}.saliency",
+            {"image": image.name, "cotangent": cotangent.name},
+            {"saliency": "saliency"},
+        ),
+    )
+    text = f"name: {_quoted(f'{name}.explain')}\nplatform: {_quoted('ensemble')}\nmax_batch_size: 0\n"
+    text += _ports([image], outputs) + "ensemble_scheduling {\n"
+    for model, inputs, results in steps:
+        text += f"  step {{\n    model_name: {_quoted(model)}\n    model_version: -1\n"
+        for kind, ports in (("input_map", inputs), ("output_map", results)):
+            for port, value in ports.items():
+                text += f"    {kind} {{ key: {_quoted(port)} value: {_quoted(value)} }}\n"
+        text += "  }\n"
+    return text + "}\n"
+
+
+def _ports(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> str:
+    return "".join(tensor.text("input") for tensor in inputs) + "".join(
+        tensor.text("output") for tensor in outputs
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` as a string of the text form, which escapes as JSON does for what names hold."""
+    return json.dumps(text, ensure_ascii=False)
