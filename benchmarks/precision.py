@@ -28,7 +28,7 @@ SAMPLES, CHUNK, NOISE_STD, PERCENTILE = 20, 5, 0.15, 0.85
 INTRODUCTION = """# Float16 against float32
 
 `gagrad-edge export --precision fp16` writes the model and its gradient as a typed float16 graph beside the float32
-one ([ADR 15](adr/0015-half-precision.md)). Here both explain a photograph (the coffee cup of the golden vectors, 224²; the
+one ([ADR 14](adr/0014-half-precision.md)). Here both explain a photograph (the coffee cup of the golden vectors, 224²; the
 demo model its reference frame) with {samples} noisy copies, the same ones. Float16 is emulated on the CPU: every operator
 in float32, every result rounded to half, which is what a GPU does that accumulates in float32. No GPU was used.
 
