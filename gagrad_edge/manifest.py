@@ -191,6 +191,10 @@ class SelfTest(_Struct, frozen=True):
     """Member: the expected map, ``.npy`` float32 [H, W]."""
     target: list[int]
     """Index into ``scores`` without the batch axis."""
+    score: float
+    """The target's score."""
+    magnitude: Annotated[float, msgspec.Meta(gt=0)]
+    """What 1 of the map was before it was scaled, for one sample."""
     samples: Positive
     seed: Annotated[int, msgspec.Meta(ge=0)]
     tolerance: float

@@ -93,6 +93,8 @@ def plain_manifest(**fields: Any) -> Manifest:
             frame="selftest/frame.png",
             saliency="selftest/saliency.npy",
             target=[0],
+            score=1.0,
+            magnitude=1.0,
             samples=6,
             seed=0,
             tolerance=1e-3,

@@ -95,6 +95,8 @@ def package(
             frame=_FRAME,
             saliency=_SALIENCY,
             target=list(verified.target),
+            score=verified.score,
+            magnitude=verified.magnitude,
             samples=method.samples,
             seed=0,
             tolerance=SELFTEST_TOLERANCE,

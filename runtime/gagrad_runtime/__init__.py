@@ -24,9 +24,11 @@ def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None
     """Check the bundle at ``bundle``, compile its graphs on ``device`` and return the explainer.
 
     ``device`` is ``auto`` or a name that ``gagrad-edge doctor`` lists; ``threads`` limits a CPU backend
-    (default: one per physical core). Raises BundleError, ModelError, DeviceError or MissingPackageError.
+    (default: one per physical core). An engine other than the one the bundle was verified with is first
+    tried on the bundle's own frame; one that fails is replaced, with a warning and a note in each record.
+    Raises BundleError, ModelError, DeviceError or MissingPackageError.
     """
-    from gagrad_runtime.explainer import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
+    from gagrad_runtime.loading import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
 
     return load_explainer(bundle, device=device, threads=threads)
 

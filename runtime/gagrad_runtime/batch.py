@@ -12,9 +12,9 @@ import msgspec
 
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
-from gagrad_runtime.explainer import Explainer, load
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.good_scale import read_scale
+from gagrad_runtime.loading import load
 from gagrad_runtime.methods import METHODS
 from gagrad_runtime.progress import Progress
 from gagrad_runtime.record import encode, record
@@ -25,6 +25,7 @@ from gagrad_runtime.roi_file import read_roi
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gagrad_runtime.explainer import Explainer
     from gagrad_runtime.explanation import Explanation
     from gagrad_runtime.good_scale import GoodScale
     from gagrad_runtime.roi import Roi

@@ -11,8 +11,8 @@ import numpy as np
 from gagrad_edge.atomic import check_writable
 from gagrad_edge.errors import FrameError, InputError, ModelError
 from gagrad_runtime.batch import expand, say_error
-from gagrad_runtime.explainer import load
 from gagrad_runtime.good_scale import QUANTILE, GoodScale, question, raw_map, write_scale
+from gagrad_runtime.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ import numpy as np
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
-from gagrad_runtime.explainer import load
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.loading import load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

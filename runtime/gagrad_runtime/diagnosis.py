@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import sys
@@ -11,6 +10,8 @@ from importlib import metadata
 import msgspec
 
 from gagrad_edge import __version__
+from gagrad_edge.errors import DeviceError, MissingPackageError
+from gagrad_runtime.backend import open_backend
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     usable: bool
     """Whether this version of gagrad-edge can use it on this machine."""
     version: str = ""
-    devices: list[str] = []
     problem: str = ""
     install: str = ""
 
@@ -46,45 +46,40 @@ def diagnose() -> Diagnosis:
         platform=f"{platform.system()} {platform.machine()}",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gib=_memory(),
-        parts=[_cpu(), *(_later(*entry) for entry in _LATER), _exporter(), _torch()],
+        parts=[*(_engine(*entry) for entry in _ENGINES), _exporter(), _torch()],
         warnings=_warnings(),
     )
 
 
-def _cpu() -> Part:
-    """ONNX Runtime on the CPU, tried by importing it: a broken install must not look fine."""
-    purpose = "explains on the CPU (--device cpu)"
-    line = 'pip install "gagrad-edge[cpu]"'
-    try:
-        onnxruntime = importlib.import_module("onnxruntime")
-        providers = list(onnxruntime.get_available_providers())
-        version = str(onnxruntime.__version__)
-    except Exception as error:  # noqa: BLE001 - a half-installed engine can fail in any way
-        installed = version_of("onnxruntime") or version_of("onnxruntime-gpu")
-        problem = f"onnxruntime {installed} is installed but does not load: {error}" if installed else ""
-        return Part(name="cpu", purpose=purpose, usable=False, problem=problem, install=line)
-    return Part(name="cpu", purpose=purpose, usable=True, version=f"onnxruntime {version}", devices=providers)
-
-
-_LATER = (
-    ("cuda", "onnxruntime-gpu", "NVIDIA GPU through ONNX Runtime", "gpu"),
-    ("tensorrt", "tensorrt", "NVIDIA GPU through TensorRT", "tensorrt"),
-    ("tensorrt-rtx", "tensorrt-rtx-cu13", "NVIDIA RTX GPU through TensorRT-RTX", "tensorrt"),
-    ("openvino", "openvino", "Intel and AMD through OpenVINO", "openvino"),
+_ENGINES = (
+    ("cpu", "onnxruntime", "any processor through ONNX Runtime"),
+    ("cuda", "onnxruntime-gpu", "NVIDIA GPU through ONNX Runtime"),
+    ("tensorrt-ort", "onnxruntime-gpu", "NVIDIA GPU through ONNX Runtime's TensorRT provider"),
+    ("tensorrt-rtx-ort", "onnxruntime-ep-nv-tensorrt-rtx", "NVIDIA RTX GPU through ONNX Runtime's plug-in"),
+    ("openvino", "openvino", "Intel and AMD processors through OpenVINO"),
+    ("openvino:GPU", "openvino", "Intel GPU through OpenVINO"),
+    ("openvino:NPU", "openvino", "Intel NPU through OpenVINO"),
 )
+"""Name for ``--device``, the distribution that brings it, and what it is for."""
 
 
-def _later(name: str, distribution: str, purpose: str, _extra: str) -> Part:
-    """Return an engine that is found but that this version does not drive yet."""
-    version = version_of(distribution)
-    found = f"{distribution} {version} is installed, but " if version else ""
-    return Part(
-        name=name,
-        purpose=purpose,
-        usable=False,
-        version=version,
-        problem=f"{found}gagrad-edge {__version__} does not run on it yet; use cpu",
-    )
+def _engine(name: str, distribution: str, purpose: str) -> Part:
+    """Return an engine, found out by opening it: a broken installation must not look fine."""
+    purpose = f"{purpose} (--device {name})"
+    try:
+        backend = open_backend(name)
+    except (MissingPackageError, DeviceError) as error:
+        installed = version_of(distribution)
+        return Part(
+            name=name,
+            purpose=purpose,
+            usable=False,
+            version=installed,
+            # Of what is not installed nobody asked why it does not work.
+            problem=error.what if installed else "",
+            install="" if installed and not isinstance(error, MissingPackageError) else error.hint or "",
+        )
+    return Part(name=name, purpose=purpose, usable=True, version=backend.description)
 
 
 def _exporter() -> Part:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.bundle import Bundle, read_bundle
-from gagrad_runtime.backend import open_backend
 from gagrad_runtime.budget import LEAST, Pace
 from gagrad_runtime.caution import cautions
 from gagrad_runtime.chunk import ChunkSize
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle import Bundle
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.backend import Backend
     from gagrad_runtime.target import Choice
@@ -55,9 +54,9 @@ class Explainer:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
         self._sha256 = bundle.sha256
-        self._graphs = Graphs(bundle, backend)
+        self.graphs = Graphs(bundle, backend)
         self._chunk = ChunkSize(backend, bundle.sha256, self.manifest.method.chunk)
-        self._largest_chunk: int | None = None
+        self.largest_chunk: int | None = None
         shape = self.manifest.input.shape
         self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
         self._sampler = self._new_sampler()
@@ -74,12 +73,17 @@ class Explainer:
 
     def close(self) -> None:
         """Free the engine's memory. Explaining afterwards is an error."""
-        self._graphs.close()
+        self.graphs.close()
+
+    def one_row_at_a_time(self) -> None:
+        """Never compute more than one copy in a run: for an engine that gets batches wrong."""
+        self.largest_chunk = 1
+        self.graphs.one_row_at_a_time()
 
     def predict(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1."""
         with self._lock:
-            outputs = self._graphs.runner("predict").run({"image": self.backend.upload(images)})
+            outputs = self.graphs.runner("predict").run({"image": self.backend.upload(images)})
             return finite(self.backend.download(outputs["scores"]), "scores")
 
     def explain(
@@ -115,7 +119,7 @@ class Explainer:
                 return self._explanation(query, self._class_activation(query))
             estimation = self._estimation(query, self._sampler, progress)
             estimation.grow(query.copies.count)
-            self._largest_chunk = estimation.largest_chunk or self._largest_chunk
+            self.largest_chunk = estimation.largest_chunk or self.largest_chunk
             explanation = self._explanation(query, self._answer(query, estimation))
             self._pace.tail(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
             return explanation
@@ -167,7 +171,7 @@ class Explainer:
         settings: Settings,
     ) -> Query:
         clock = Clock()
-        runner = self._graphs.runner("predict")
+        runner = self.graphs.runner("predict")
         loaded = _loaded(frame)
         image, placement = prepare(loaded, self.manifest.input)
         clock.lap("decode")
@@ -186,7 +190,7 @@ class Explainer:
     ) -> Estimation:
         settings, copies = query.settings, query.copies
         sampler.begin(
-            accumulate=self._graphs.runner("accumulate", "perturbed" if settings.perturb else ""),
+            accumulate=self.graphs.runner("accumulate", "perturbed" if settings.perturb else ""),
             fixed={
                 "image": query.device_image,
                 "noise_std": self.backend.upload(np.array(copies.noise_std, np.float32)),
@@ -207,9 +211,9 @@ class Explainer:
                 tail=levels * query.clock.seconds["predict"],
                 stable=settings.until_stable,
             ),
-            chunk=min(chunk, self._largest_chunk or chunk),
+            chunk=min(chunk, self.largest_chunk or chunk),
             pace=self._pace,
-            agreement=partial(agreement, self.backend, self._graphs, settings, sampler, copies.times)
+            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, copies.times)
             if settings.method.splits
             else None,
             progress=progress,
@@ -217,6 +221,8 @@ class Explainer:
 
     def _choose(self, sampler: Sampler, copies: Copies, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
+        if self.largest_chunk == 1:
+            return 1
         if settings.budget_ms is not None or settings.method.copies == "single":
             return self._chunk.chosen or self.manifest.method.chunk  # no time for trials, or nothing to chunk
 
@@ -230,7 +236,7 @@ class Explainer:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(self.backend, self._graphs, query.settings, state, query.copies.times)
+        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.copies.times)
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
@@ -246,7 +252,7 @@ class Explainer:
     def _class_activation(self, query: Query) -> Answer:
         weights = self.backend.upload(cotangent(query.target, query.scores.shape))
         inputs = {"image": query.device_image, "cotangent": weights}
-        saliency = class_activation(self.backend, self._graphs, query.settings, inputs)
+        saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
         query.clock.lap("map")
         return Answer(saliency)
 
@@ -268,6 +274,7 @@ class Explainer:
                 bundle=self.manifest.name,
                 bundle_sha256=self._sha256,
                 backend=self.backend.description,
+                backend_notes=tuple(self.backend.notes),
                 samples=answer.samples,
                 seed=settings.seed,
                 percentile=settings.percentile,
@@ -290,8 +297,8 @@ class Explainer:
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {"image": query.device_image, "saliency": self.backend.upload(saliency)}
-        outputs = self._graphs.runner("recover").run(inputs)
-        recovered = self._graphs.runner("predict").run({"image": outputs["recovered"]})["scores"]
+        outputs = self.graphs.runner("recover").run(inputs)
+        recovered = self.graphs.runner("predict").run({"image": outputs["recovered"]})["scores"]
         conf = confidence(
             finite(self.backend.download(recovered), "scores of a recovered image"),
             query.scores,
@@ -301,13 +308,7 @@ class Explainer:
         return rcap(self.backend.download(outputs["ratio"]), conf, self.manifest.method)
 
     def _new_sampler(self) -> Sampler:
-        return Sampler(self.backend, self._graphs.runner("combine"), self.manifest.input.shape)
-
-
-def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None) -> Explainer:
-    """Return the explainer of a bundle; see ``gagrad_runtime.load``."""
-    checked = read_bundle(bundle)
-    return Explainer(checked, open_backend(device, threads=threads))
+        return Sampler(self.backend, self.graphs.runner("combine"), self.manifest.input.shape)
 
 
 def _loaded(frame: FrameLike) -> Frame:

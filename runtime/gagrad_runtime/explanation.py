@@ -94,6 +94,8 @@ class Provenance:
     """Why there are no more samples: all were made, the map was stable enough, or the time was up."""
     perturbation: str = ""
     """What the copies were changed by beside noise, as it was given."""
+    backend_notes: tuple[str, ...] = ()
+    """What the engine did otherwise than asked: ``Backend.notes``."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import REQUIRED_ROLES
+from gagrad_runtime.backend.rows import RowByRow
 
 if TYPE_CHECKING:
     from gagrad_edge.bundle import Bundle
@@ -30,6 +31,11 @@ class Graphs:
     def close(self) -> None:
         """Free the runners; asking for one afterwards is an error."""
         self._open = None
+
+    def one_row_at_a_time(self) -> None:
+        """Let ``predict`` take its rows one by one."""
+        if self._open is not None:
+            self._open["predict", ""] = RowByRow(self._backend, self.runner("predict"))
 
     def runner(self, role: GraphRole, variant: str = "") -> Runner:
         """Return the runner of a graph. Raises SettingError for one the bundle does not have."""

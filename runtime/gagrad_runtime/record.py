@@ -155,6 +155,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     bundle: BundleRecord
     backend: str
     """Engine, version and device."""
+    backend_notes: list[str] = []
+    """What it did otherwise than asked: operators left to the CPU, batches of one, another device instead."""
     frame: FrameRecord
     placement: PlacementRecord
     activation: Activation
@@ -199,6 +201,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
         schema=1,
         bundle=BundleRecord(name=_text(made.bundle), sha256=made.bundle_sha256),
         backend=_text(made.backend),
+        backend_notes=[_text(note) for note in made.backend_notes],
         frame=_frame(explanation),
         placement=_placement(explanation),
         activation=explanation.activation,

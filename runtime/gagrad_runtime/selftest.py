@@ -10,6 +10,8 @@ import numpy as np
 
 from gagrad_edge.errors import BundleError
 from gagrad_runtime.decoding import decode
+from gagrad_runtime.frame import Frame
+from gagrad_runtime.stability import rank_correlation
 
 if TYPE_CHECKING:
     from gagrad_edge.bundle import Bundle
@@ -25,6 +27,12 @@ class SelfTestResult:
     required: float
     worst: float
     """Largest difference of a pixel; single pixels may flip at the guide's threshold."""
+    correlation: float
+    """Spearman's rank correlation of the maps."""
+    score_error: float
+    """Of the target's score, relative to the bundle's, or absolute where that is below 1."""
+    magnitude_error: float
+    """Of what 1 of the map was before it was scaled, relative."""
     backend: str
 
     @property
@@ -33,29 +41,41 @@ class SelfTestResult:
         return self.agreement >= self.required
 
 
+def reference_frame(bundle: Bundle) -> Frame:
+    """Return the bundle's own frame. Raises BundleError."""
+    member = bundle.manifest.selftest.frame
+    where = f"{bundle.path}:{member}"
+    pixels, _ = decode(bytes(bundle.members[member]), where=where)
+    return Frame(pixels, where)
+
+
 def run_selftest(bundle: Bundle, explainer: Explainer) -> SelfTestResult:
     """Explain the bundle's reference frame and compare with its map. Raises BundleError and ModelError."""
     test = bundle.manifest.selftest
     where = f"{bundle.path}:{test.saliency}"
-    frame, _ = decode(bytes(bundle.members[test.frame]), where=f"{bundle.path}:{test.frame}")
     try:
         expected = np.load(io.BytesIO(bytes(bundle.members[test.saliency])), allow_pickle=False)
     except ValueError as error:
         raise BundleError(f"the expected map is not readable ({error})", where=where) from error
     # With the bundle's chunk: its map was made with it.
-    found = explainer.explain(
-        frame,
+    explanation = explainer.explain(
+        reference_frame(bundle),
         tuple(test.target),
         samples=test.samples,
         seed=test.seed,
         chunk=bundle.manifest.method.chunk,
-    ).saliency
+    )
+    found = explanation.saliency
     if expected.shape != found.shape:
         raise BundleError(f"the expected map has shape {expected.shape}, not {found.shape}", where=where)
     difference = np.abs(found - expected)
+    score = float(explanation.scores[explanation.target.index])
     return SelfTestResult(
         agreement=float((difference <= test.tolerance).mean()),
         required=test.agreement,
         worst=float(difference.max()),
+        correlation=rank_correlation(found.ravel(), expected.ravel()) or 0.0,
+        score_error=abs(score - test.score) / max(abs(test.score), 1),
+        magnitude_error=abs(explanation.raw[1] / test.magnitude - 1),
         backend=explainer.backend.description,
     )

@@ -19,9 +19,9 @@ def bundle(tiny_bundle: Path) -> Bundle:
     return read_bundle(tiny_bundle)
 
 
-@pytest.fixture(scope="module")
-def backend() -> Backend:
-    return open_backend("cpu")
+@pytest.fixture(scope="module", params=["cpu", "openvino"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return open_backend(request.param)
 
 
 def test_outputs_go_where_they_are_told(bundle: Bundle, backend: Backend) -> None:

@@ -152,7 +152,7 @@ def test_the_ladder_ends_where_memory_does(choose: Callable[..., int]) -> None:
 def short_of_memory(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[gagrad_runtime.Explainer]:
     """Yield an explainer whose engine runs out of memory with more than 3 copies."""
     with gagrad_runtime.load(tiny_bundle) as explainer:
-        runner = explainer._graphs.runner("accumulate")
+        runner = explainer.graphs.runner("accumulate")
         run = runner.run
 
         def limited(inputs: Any, into: Any = None) -> Any:

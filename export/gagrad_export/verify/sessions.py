@@ -67,11 +67,12 @@ class Sessions:
         )
         return State(int(outputs[0]), outputs[1], outputs[2], outputs[3]), outputs[4]
 
-    def finalize(self, state: State, percentile: float) -> Array:
-        """Return the saliency map ``[H, W]``."""
+    def finalize(self, state: State, percentile: float) -> tuple[Array, Array]:
+        """Return the saliency map ``[H, W]`` and its range ``[2]`` before it was scaled."""
         inputs = {"count": np.array(state.count, np.float32), "percentile": np.array(percentile, np.float32)}
         inputs |= {"abs_sum": state.abs_sum, "mean": state.mean, "m2": state.m2}
-        return self._run("finalize", inputs)[0]
+        saliency, scale = self._run("finalize", inputs)
+        return saliency, scale
 
     def recover(self, image: Array, saliency: Array) -> tuple[Array, Array]:
         """Return ``recovered [P, C, H, W]`` and ``ratio [P]``."""

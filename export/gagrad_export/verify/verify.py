@@ -53,7 +53,11 @@ class Verified:
     numbers: Verification
     frame: NDArray[np.uint8]
     target: tuple[int, ...]
+    score: float
+    """Of the target."""
     saliency: Array
+    magnitude: float
+    """What 1 of the map was before it was scaled."""
 
 
 def verify(
@@ -106,7 +110,7 @@ def verify(
         f"rows of a batch differ from the same rows alone by {batch:.1e}",
     )
     sessions.close("accumulate")
-    saliency = _map(sessions, state, method)
+    saliency, magnitude = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     _check_other_targets(graphs, point, method, state)
     precisions = [verify_half(graphs, point, method, state)] if graphs.half else []
@@ -124,7 +128,9 @@ def verify(
         ),
         frame=frame,
         target=target,
+        score=float(scores[target]),
         saliency=saliency,
+        magnitude=magnitude,
     )
 
 
@@ -195,11 +201,11 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
         )
 
 
-def _map(sessions: Sessions, state: State, method: MethodSpec) -> Array:
-    saliency = sessions.finalize(state, method.percentile)
+def _map(sessions: Sessions, state: State, method: MethodSpec) -> tuple[Array, float]:
+    saliency, scale = sessions.finalize(state, method.percentile)
     error = float(np.abs(saliency - reference.finalize(state, method.percentile)).max())
     _require(error <= MAP_TOLERANCE, f"finalize differs from the reference by {error:.1e}")
-    return saliency
+    return saliency, float(scale[1])
 
 
 def _check_other_targets(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> None:

@@ -101,6 +101,8 @@ class Backend(ABC):
     setup: str
     """``description`` and all else that the speed of a graph depends on: threads, kind of processor."""
 
+    notes: list[str]
+    """What it does otherwise than asked, in sentences for the record: nodes on the CPU, batches of one."""
     verified: bool = False
     """Whether it is the engine with which the exporter verified the graphs: ONNX Runtime on a CPU."""
 

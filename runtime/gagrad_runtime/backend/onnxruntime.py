@@ -58,6 +58,7 @@ class OnnxRuntimeBackend(Backend):
         self._plugin: list[Any] = []
         self.target = provider.target
         self.verified = provider.memory == "cpu"
+        self.notes = []
         self.fallen: dict[str, list[str]] = {}
         self.description = f"onnxruntime {onnxruntime.__version__} ({provider.name})"
         place = f"{threads or os.cpu_count()} threads, {platform.machine()}"
@@ -153,12 +154,9 @@ class OnnxRuntimeBackend(Backend):
     def _fell(self, graph: str, nodes: list[str]) -> None:
         if nodes:
             self.fallen[graph] = nodes
-            _log.warning(
-                "graph %r: %s leaves these operators to the CPU, which is slow: %s",
-                graph,
-                self._provider.name,
-                ", ".join(nodes),
-            )
+            text = f"graph {graph!r}: {self._provider.name} leaves to the CPU: {', '.join(nodes)}"
+            self.notes.append(text)
+            _log.warning("%s; each run waits for them", text)
 
     def _try(self) -> None:
         """Run one node, to find out now whether libraries, driver and kernels for this device are there."""

@@ -51,6 +51,7 @@ class OpenVinoBackend(Backend):
                 choices=[f"openvino:{name}" for name in devices],
             )
         self._openvino = openvino
+        self.notes = []
         self._options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             # Also forbids what the precision does not: quantising activations on the fly.

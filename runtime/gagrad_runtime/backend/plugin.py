@@ -1,4 +1,4 @@
-"""Execution providers that come as a package of their own and are registered with ONNX Runtime at run time."""
+"""Execution providers in packages of their own, which are registered with ONNX Runtime at run time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def plugin_devices(onnxruntime: Any, provider: Provider) -> list[Any]:
-    """Return the first device of a plug-in, registered once a process. Raises DeviceError when there is none."""
+    """Return the first device of a plug-in, registered once a process.
+
+    Raises MissingPackageError, and DeviceError when it finds no device.
+    """
     where = f"--device {provider.device}"
     try:
         module = importlib.import_module(provider.plugin)

@@ -27,8 +27,7 @@ def doctor(as_json: bool) -> None:
     click.echo(f"{diagnosis.cores} cores, {memory} of memory")
     for part in diagnosis.parts:
         mark, state = ("✓", part.version) if part.usable else ("–", "not usable")
-        devices = f" ({', '.join(part.devices)})" if part.devices else ""
-        click.echo(f"  {mark} {part.name:<12} {state}{devices}: {part.purpose}")
+        click.echo(f"  {mark} {part.name:<16} {state}: {part.purpose}")
         if part.problem:
             click.echo(f"      {part.problem}")
         if part.install:

@@ -23,12 +23,17 @@ def verify(bundle: Path, device: str, threads: int | None, as_json: bool) -> Non
 
     from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
     from gagrad_runtime.backend import open_backend  # noqa: PLC0415
+    from gagrad_runtime.canary import examine  # noqa: PLC0415
     from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
     from gagrad_runtime.selftest import run_selftest  # noqa: PLC0415
 
     checked = read_bundle(bundle)
     with Explainer(checked, open_backend(device, threads=threads)) as explainer:
         result = run_selftest(checked, explainer)
+        findings = [] if explainer.backend.verified else examine(checked, explainer)
+    failed = [str(finding) for finding in findings if not finding.passed]
+    # Another engine rounds otherwise, and that alone moves pixels over the guide's threshold.
+    passed = not failed if findings else result.passed
     if as_json:
         report = {
             "bundle": checked.manifest.name,
@@ -38,13 +43,20 @@ def verify(bundle: Path, device: str, threads: int | None, as_json: bool) -> Non
             "agreement": result.agreement,
             "required": result.required,
             "worst": result.worst,
-            "passed": result.passed,
+            "correlation": result.correlation,
+            "findings": findings,
+            "passed": passed,
         }
         click.echo(msgspec.json.encode(report).decode())
-    text = f"{result.agreement:.3%} of the map's pixels agree ({result.required:.1%} are required)"
-    if not result.passed:
+    text = f"{result.agreement:.3%} of the map's pixels agree"
+    if findings:
+        text += f", rank correlation {result.correlation:.6f}"
+    else:
+        text += f" ({result.required:.1%} are required)"
+    if not passed:
         raise VerificationError(
-            f"the self-test failed: {text}, the worst differs by {result.worst:.2g}",
+            f"the self-test failed: {text}, the worst differs by {result.worst:.2g}"
+            + "".join(f"; {failure}" for failure in failed),
             where=f"{bundle} on {result.backend}",
             hint="do not trust explanations on this device; try --device cpu, and report the output of "
             "`gagrad-edge doctor`",

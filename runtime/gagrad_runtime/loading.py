@@ -1,0 +1,72 @@
+"""From a file and a device's name to an explainer that has shown on this device that it computes rightly."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from gagrad_edge.bundle import read_bundle
+from gagrad_edge.errors import DeviceError, ModelError
+from gagrad_runtime.backend import open_backend
+from gagrad_runtime.canary import examine
+from gagrad_runtime.explainer import Explainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gagrad_edge.bundle import Bundle
+    from gagrad_runtime.backend import Backend
+
+LAST = "cpu"
+"""The device that is left when another fails: the engine that the exporter verified with."""
+_log = logging.getLogger(__name__)
+
+
+def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None) -> Explainer:
+    """Return the explainer of a bundle; see ``gagrad_runtime.load``."""
+    return open_explainer(read_bundle(bundle), device, threads=threads)
+
+
+def open_explainer(bundle: Bundle, device: str = "auto", *, threads: int | None = None) -> Explainer:
+    """Return an explainer whose engine passed the canary, on ``device`` or else on the CPU.
+
+    A device that is not there is an error, and so is a graph that it does not compile, unless ``device`` is
+    ``auto``. One that computes wrong numbers is tried again with batches of one and then replaced, loudly.
+    """
+    backend = open_backend(device, threads=threads)
+    if backend.verified:
+        return Explainer(bundle, backend)
+    try:
+        explainer, problem = examined(bundle, backend)
+    except (ModelError, DeviceError) as error:
+        if device != "auto":
+            raise
+        explainer, problem = None, error.what
+    if explainer is not None:
+        return explainer
+    last = open_backend(LAST, threads=threads)
+    _note(last, f"{backend.description} was not used: {problem}")
+    return Explainer(bundle, last)
+
+
+def examined(bundle: Bundle, backend: Backend) -> tuple[Explainer | None, str]:
+    """Return an explainer on ``backend`` if it passes the canary, if need be with batches of one.
+
+    Else None, and what was wrong. Raises ModelError and DeviceError.
+    """
+    explainer = Explainer(bundle, backend)
+    failed = [str(finding) for finding in examine(bundle, explainer) if not finding.passed]
+    if failed:
+        _note(backend, f"batches of one only, as {'; '.join(failed)}")
+        explainer.one_row_at_a_time()
+        failed = [str(finding) for finding in examine(bundle, explainer) if not finding.passed]
+    if failed:
+        explainer.close()
+        return None, "; ".join(failed)
+    return explainer, ""
+
+
+def _note(backend: Backend, text: str) -> None:
+    """Say it now, and in each record from here on."""
+    backend.notes.append(text)
+    _log.warning("%s: %s", backend.description, text)
