@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,11 +64,14 @@ def test_doctor_names_engines_and_install_lines(capsys: Capture, monkeypatch: py
 
 def test_doctor_survives_a_broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is installed but does not load is a finding, not a crash."""
+    real = builtins.__import__
 
-    def broken(name: str) -> None:
-        raise OSError("libonnxruntime.so: wrong ELF class")
+    def broken(name: str, *rest: Any) -> Any:
+        if name == "onnxruntime":
+            raise OSError("libonnxruntime.so: wrong ELF class")
+        return real(name, *rest)
 
-    monkeypatch.setattr(diagnosis.importlib, "import_module", broken)
+    monkeypatch.setattr(builtins, "__import__", broken)
     cpu = diagnosis.diagnose().parts[0]
     assert not cpu.usable
     assert "wrong ELF class" in cpu.problem

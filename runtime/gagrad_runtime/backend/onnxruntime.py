@@ -47,7 +47,7 @@ class OnnxRuntimeBackend(Backend):
     def __init__(self, provider: Provider = PROVIDERS["cpu"], *, threads: int | None = None) -> None:
         try:
             import onnxruntime  # noqa: PLC0415 - an optional package, named below when it is missing
-        except ImportError as error:
+        except Exception as error:  # a half-installed one can fail in any way
             raise MissingPackageError(
                 f"onnxruntime is not installed or does not load ({error})",
                 hint=f"{provider.install}; `gagrad-edge doctor` shows what this machine has",
