@@ -278,7 +278,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
     """Return the validated manifest in ``data``. Raises BundleError, also for a newer format."""
     try:
         head = msgspec.json.decode(data, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the manifest is not readable ({error})", where=where, hint=_COPY_AGAIN) from error
     for name, found, known in (("format", head.format, FORMAT), ("graph ABI", head.abi, ABI)):
         if found > known:
@@ -289,7 +289,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
             )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the manifest is not valid ({error})", where=where, hint=_COPY_AGAIN) from error
     if encode_manifest(manifest) != data:
         raise BundleError("the manifest is not in canonical form", where=where, hint=_COPY_AGAIN)

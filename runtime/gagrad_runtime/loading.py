@@ -5,26 +5,40 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from gagrad_edge.bundle import read_bundle
 from gagrad_edge.errors import DeviceError, ModelError
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.canary import examine
 from gagrad_runtime.explainer import Explainer
+from gagrad_runtime.trust import admit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_edge.bundle import Bundle
     from gagrad_runtime.backend import Backend
+    from gagrad_runtime.trust import Policy
 
 LAST = "cpu"
 """The device that is left when another fails: the engine that the exporter verified with."""
 _log = logging.getLogger(__name__)
 
 
-def load(bundle: str | Path, *, device: str = "auto", threads: int | None = None) -> Explainer:
+def load(
+    bundle: str | Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    trust: Policy | str | Path | None = None,
+) -> Explainer:
     """Return the explainer of a bundle; see ``gagrad_runtime.load``."""
-    return open_explainer(read_bundle(bundle), device, threads=threads)
+    admission = admit(bundle, trust)
+    explainer = open_explainer(admission.bundle, device, threads=threads)
+    try:
+        admission.settle()
+    except BaseException:
+        explainer.close()
+        raise
+    return explainer
 
 
 def open_explainer(bundle: Bundle, device: str = "auto", *, threads: int | None = None) -> Explainer:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge.atomic import check_writable, make_folder
-from gagrad_edge.bundle import read_bundle
 from gagrad_edge.errors import FrameError, InputError, ModelError, SettingError
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.batch import expand, say_error
@@ -24,6 +23,7 @@ from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
 from gagrad_runtime.explainer import Explainer
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.methods import method_of
+from gagrad_runtime.trust import admit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,7 @@ def evaluate_images(
     settings: dict[str, Any],
     device: str,
     threads: int | None,
+    trust: Path | None = None,
 ) -> int:
     """Measure ``methods`` (names with commas) on ``images`` and write the report to ``output``.
 
@@ -66,8 +67,8 @@ def evaluate_images(
     paths = expand(_inside(images))
     make_folder(output)
     check_writable(output)
-    checked = read_bundle(bundle)
-    other = None if randomized is None else read_bundle(randomized)
+    checked = admit(bundle, trust).bundle
+    other = None if randomized is None else admit(randomized, trust).bundle
     with ExitStack() as stack:
         explainer = stack.enter_context(Explainer(checked, open_backend(device, threads=threads)))
         second = None
