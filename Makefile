@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests bench fidelity zoo format clean help
+.PHONY: demo test lint types check-tests bench fidelity zoo soak format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
+	@echo "make soak     fault tests in full: changed bundles, damaged images (minutes; writes docs/soak.md)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 
@@ -47,6 +48,9 @@ fidelity: $(VENV)/.dev
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo
+
+soak: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.tiff import check_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,8 @@ def decode(data: bytes, *, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         check_size(*picture.size, where=where)
         bits = _bits(picture, data)
         _check_values(picture, bits, where)
+        if isinstance(picture, TiffImagePlugin.TiffImageFile):
+            check_tiff(data, picture.tag_v2)
         notes = _notes(picture)
         stated, remaining = _load(picture)
         if _transparent(picture):
