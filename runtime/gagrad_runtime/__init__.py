@@ -28,6 +28,7 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     trust: Policy | str | Path | None = None,
+    trial: bool | None = None,
 ) -> Explainer:
     """Check the bundle at ``bundle``, compile its graphs on ``device`` and return the explainer.
 
@@ -35,12 +36,14 @@ def load(
     (default: one per physical core). An engine other than the one the bundle was verified with is first
     tried on the bundle's own frame; one that fails is replaced, with a warning and a note in each record.
     ``trust`` is a policy or its file that says whose bundles to load (docs/trust.md); by default the device's
-    own, and without one any bundle that is intact. Raises BundleError, TrustError when the policy refuses it,
+    own, and without one any bundle that is intact. ``trial``: open the graphs in a child process first,
+    within limits, as a malformed one can crash an engine; by default the first time that this device meets a
+    bundle for which no policy vouches. Raises BundleError, TrustError when the policy refuses it,
     ModelError, DeviceError, SettingError or MissingPackageError.
     """
     from gagrad_runtime.loading import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
 
-    return load_explainer(bundle, device=device, threads=threads, trust=trust)
+    return load_explainer(bundle, device=device, threads=threads, trust=trust, trial=trial)
 
 
 def __getattr__(name: str) -> object:

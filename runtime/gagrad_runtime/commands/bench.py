@@ -43,14 +43,13 @@ def bench(
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.backend import open_backend  # noqa: PLC0415
-    from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
     from gagrad_runtime.latency import as_text  # noqa: PLC0415
     from gagrad_runtime.latency import bench as measure  # noqa: PLC0415
+    from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
     from gagrad_runtime.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
 
-    checked = admit(bundle, trust).bundle
+    admission = admit(bundle, trust)
     settings = {
         "method": method,
         "guide": guide,
@@ -59,10 +58,10 @@ def bench(
         "budget_ms": budget_ms,
     }
     with (
-        Explainer(checked, open_backend(device, threads=threads)) as explainer,
+        open_plainly(admission, device, threads=threads) as explainer,
         Progress(f"{frames} frames") as progress,
     ):
-        report = measure(checked, explainer, frames=frames, settings=settings, progress=progress)
+        report = measure(admission.bundle, explainer, frames=frames, settings=settings, progress=progress)
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
     click.echo(as_text(report), err=True)

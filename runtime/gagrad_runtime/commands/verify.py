@@ -51,9 +51,8 @@ def verify(
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.backend import open_backend  # noqa: PLC0415
     from gagrad_runtime.canary import examine  # noqa: PLC0415
-    from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
+    from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
     from gagrad_runtime.selftest import run_selftest  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
 
@@ -68,8 +67,9 @@ def verify(
 
     if keys or threshold:
         admit(bundle, _policy(keys, threshold), heard=said)
-    checked = admit(bundle, trust, heard=said).bundle
-    with Explainer(checked, open_backend(device, threads=threads)) as explainer:
+    admission = admit(bundle, trust, heard=said)
+    checked = admission.bundle
+    with open_plainly(admission, device, threads=threads) as explainer:
         result = run_selftest(checked, explainer)
         findings = [] if explainer.backend.verified else examine(checked, explainer)
     failed = [str(finding) for finding in findings if not finding.passed]

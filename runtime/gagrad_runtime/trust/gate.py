@@ -39,6 +39,11 @@ class Admission:
     policy: Policy | None = None
     now: datetime | None = None
 
+    @property
+    def vouched(self) -> bool:
+        """Whether someone whom the device trusts signed it."""
+        return self.verdict is not None
+
     def settle(self) -> None:
         """Remember that the bundle is in use: from now on no older version of its product is loaded.
 
