@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+# OpenCV reads it when it is loaded. Frames are measured before they are decoded (decoding.MAX_PIXELS); this
+# is for a file whose header one parser reads otherwise than the other.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 
 if TYPE_CHECKING:
     from pathlib import Path

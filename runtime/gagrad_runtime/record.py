@@ -51,6 +51,8 @@ class FrameRecord(_Struct, frozen=True):
     """Bits of the pixels' type."""
     notes: list[str]
     """What was done to the stored pixels, e.g. ``EXIF orientation 6 applied``."""
+    exif: dict[str, str] = {}
+    """What the camera wrote of itself and the exposure, by EXIF name; nothing is done with it."""
 
 
 class PlacementRecord(_Struct, frozen=True):
@@ -268,6 +270,7 @@ def _frame(explanation: Explanation) -> FrameRecord:
         channels=1 if frame.mono else 3,
         bits=8 if frame.pixels.dtype == np.uint8 else 16,
         notes=[_text(note) for note in frame.notes],
+        exif={name: _text(value) for name, value in frame.exif.items()},
     )
 
 

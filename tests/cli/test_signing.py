@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,24 @@ def test_every_command_that_loads_a_bundle_obeys(
     monkeypatch.setenv("GAGRAD_EDGE_TRUST", "trust.toml")
     for command in commands:
         assert run(command) == 4, command
+
+
+def test_inspect_tells_what_is_stated_and_that_it_is_not_checked(desk: Path, capsys: Capture) -> None:
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "3"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", "part.gagrad"]) == 0
+    assert "part 3 on" in (shown := capsys.readouterr().out)
+    assert "not checked" in shown
+
+
+def test_a_missing_package_is_named(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the line that installs it; a device with a policy does not go on without it."""
+    Path("trust.toml").write_text('[[keys]]\nname = "a"\nkey = "' + "A" * 43 + '="\n')
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "3"]) == 0
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+    assert run(["keygen", "c"]) == 5
+    assert 'pip install "gagrad-edge[station]"' in capsys.readouterr().err
+    key_id = hashlib.sha256(bytes(32)).hexdigest()
+    data = Path("part.gagrad").read_bytes()
+    assert key_id.encode() not in data
+    assert run(["verify", "part.gagrad", "--key", "a.pub"]) == 5
