@@ -1,4 +1,4 @@
-"""Places in the JSON record: the frame in the image, salient ones, a region of interest; and the colour scale."""
+"""Places in the JSON record: the frame in the image, salient ones, a region of interest; the colour scale."""
 
 from __future__ import annotations
 
