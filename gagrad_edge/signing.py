@@ -96,4 +96,12 @@ def _write(bundle: Bundle, output: Path, envelope: Envelope) -> None:
 
 
 def _now() -> datetime:
-    return datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())), timezone.utc)
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        return datetime.fromtimestamp(int(time.time() if given is None else given), timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise SettingError(
+            f"{given!r} is no number of seconds since 1970",
+            where="SOURCE_DATE_EPOCH",
+            hint="unset it, or set it to seconds",
+        ) from error

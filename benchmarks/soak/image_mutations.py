@@ -115,6 +115,25 @@ def _noise(data: bytes, _: list[bytes], rng: np.random.Generator) -> bytes:
     return data[:at] + rng.bytes(length) + data[at + length :]
 
 
+def _claimed(data: bytes, _: list[bytes], rng: np.random.Generator) -> bytes:
+    """Let the header claim another size, up to beyond the limit of 100 million pixels."""
+    width, height = (int(2 ** rng.uniform(0, 17)) for _ in range(2))
+    if data.startswith(b"\x89PNG"):
+        return _with_right_checksums(data[:16] + struct.pack(">II", width, height) + data[24:])
+    if data.startswith(b"BM"):
+        return data[:18] + struct.pack("<ii", width, height) + data[26:]
+    if data.startswith(b"\xff\xd8"):
+        at = next(at for marker in (b"\xff\xc0", b"\xff\xc2") if (at := data.find(marker)) > 0)
+        return data[: at + 5] + struct.pack(">HH", height & 0xFFFF, width & 0xFFFF) + data[at + 9 :]
+    (directory,) = struct.unpack_from("<I", data, 4)
+    changed = bytearray(data)
+    for place in range(directory + 2, min(directory + 2 + 12 * 3, len(data) - 12), 12):
+        (tag,) = struct.unpack_from("<H", data, place)
+        if tag in (256, 257):
+            struct.pack_into("<HII", changed, place + 2, 4, 1, width if tag == 256 else height)
+    return bytes(changed)
+
+
 CHANGES: dict[str, Callable[[bytes, list[bytes], np.random.Generator], bytes]] = {
     "bits flipped": _flip,
     "header bytes changed": _header,
@@ -123,6 +142,7 @@ CHANGES: dict[str, Callable[[bytes, list[bytes], np.random.Generator], bytes]] =
     "a piece moved": _moved,
     "two files spliced": _spliced,
     "overwritten with noise": _noise,
+    "another size claimed": _claimed,
 }
 
 

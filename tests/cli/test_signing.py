@@ -77,12 +77,14 @@ def test_a_passphrase_from_the_environment(desk: Path, monkeypatch: pytest.Monke
     assert run(line) == 3
 
 
-def test_usage(desk: Path, capsys: Capture) -> None:
+def test_usage(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(["keygen", "a"]) == 5
     assert run(["sign", "part.gagrad", "--key", "a.key"]) == 4
     assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "x"]) == 2
     assert run(["sign", "part.gagrad", "--key", "a.pub", "--product", "x", "--version", "1"]) == 3
     assert run(["sign", "part.gagrad", "--key", "gone.key", "--product", "x", "--version", "1"]) == 3
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "x", "--version", "1"]) == 2
 
 
 def test_every_command_that_loads_a_bundle_obeys(

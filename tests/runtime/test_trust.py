@@ -219,7 +219,8 @@ def test_a_clock_set_back_is_noticed(device: Device) -> None:
 
 def test_a_clock_that_once_ran_ahead_does_no_lasting_harm(device: Device) -> None:
     forever = device.bundle()
-    use(forever, device.policy(), now=DAY + timedelta(days=4000))
+    use(forever, device.policy(), now=datetime(9999, 12, 31, 23, tzinfo=timezone.utc))
+    use(forever, device.policy(), now=datetime(9999, 12, 31, 23, tzinfo=timezone.utc))
     use(device.bundle(version=2, expires=DAY + timedelta(days=60)), device.policy(), now=LATER)
 
 
@@ -256,6 +257,13 @@ def test_a_wrong_policy_is_an_error(device: Device, tmp_path: Path, text: str, w
     else:
         path.write_text(text)
     with pytest.raises(SettingError, match=words):
+        read_policy(path)
+
+
+def test_a_policy_that_everyone_may_write_is_none(device: Device, tmp_path: Path) -> None:
+    path = write_policy(tmp_path / "trust.toml", device)
+    path.chmod(0o666)
+    with pytest.raises(SettingError, match="everyone may write"):
         read_policy(path)
 
 

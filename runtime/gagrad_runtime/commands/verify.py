@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.errors import SettingError, VerificationError
+from gagrad_edge.errors import BundleError, SettingError, VerificationError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
 if TYPE_CHECKING:
@@ -65,10 +65,11 @@ def verify(
         if verdict.failed and as_json:
             click.echo(msgspec.json.encode(report).decode())
 
-    if keys or threshold:
-        admit(bundle, _policy(keys, threshold), heard=said)
+    signed = admit(bundle, _policy(keys, threshold), heard=said) if keys or threshold else None
     admission = admit(bundle, trust, heard=said)
     checked = admission.bundle
+    if signed is not None and signed.bundle.sha256 != checked.sha256:
+        raise BundleError("it was changed while it was checked", where=str(bundle), hint="run it again")
     with open_plainly(admission, device, threads=threads) as explainer:
         result = run_selftest(checked, explainer)
         findings = [] if explainer.backend.verified else examine(checked, explainer)

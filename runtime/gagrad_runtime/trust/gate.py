@@ -59,7 +59,7 @@ class Admission:
         news = State(versions={release.product: release.version}, signed=release.signed)
         if known.merged(news) != known:
             remember(path, news.merged(State(clock=self.now)))
-        elif known.clock is None or self.now > known.clock + _CLOCK_STEP:
+        elif known.clock is None or self.now - known.clock > _CLOCK_STEP:
             try:
                 remember(path, State(clock=self.now))
             except OutputError as error:

@@ -7,6 +7,7 @@ A policy that is there but cannot be read, or is wrong, is an error and never th
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +60,7 @@ def device_policy(choice: Policy | str | Path | None = None) -> Policy | None:
 def read_policy(path: Path) -> Policy:
     """Return the policy in ``path``. Raises SettingError and MissingPackageError."""
     try:
-        content = msgspec.toml.decode(path.read_bytes(), type=_File)
+        content = msgspec.toml.decode(_read(path), type=_File)
         keys = tuple(public_key_of(entry.key, entry.name) for entry in content.keys)
         check_keys(keys, content.threshold)
     except OSError as error:
@@ -75,6 +76,17 @@ def read_policy(path: Path) -> Policy:
     # Relative to the file, not to wherever the program was started.
     state = path.parent / content.state
     return Policy(keys, content.threshold, content.products, state, path)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        if os.fstat(stream.fileno()).st_mode & stat.S_IWOTH:
+            raise SettingError(
+                "everyone may write the trust policy, so it protects nothing",
+                where=str(path),
+                hint=f"chmod o-w {path}, and look whether it is still as it should be",
+            )
+        return stream.read()
 
 
 def check_keys(keys: Sequence[PublicKey], threshold: int) -> None:
