@@ -69,8 +69,8 @@ def main() -> int:
     table = markdown(["format", *OUTCOMES], [*rows, ["**all**", *sums]])
     text = f"""Good files of each format (mono and colour, 1 to 16 bits, each compression, with EXIF and several pages) are
 damaged: bits, headers, numbers in them, claimed sizes, cuts, moved and spliced pieces, half of the PNGs with right
-checksums. Each is decoded and, if that gives pixels, explained. Explained is right where damage is in pixels that carry no checksum.
-Crashed is any error that is not the one for a bad frame.
+checksums. Each is decoded and, if that gives pixels, explained: right where the damage is in pixels that carry no
+checksum. Crashed is any error that is not the one for a bad frame.
 
 {table}
 Processes that died: {len(tally.deaths)} of {-(-total // BATCH)}. Most memory that one held: {tally.peak / 2**20:.0f} MB.

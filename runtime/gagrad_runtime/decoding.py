@@ -18,6 +18,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.density import least_bytes
 from gagrad_runtime.tiff import check_tiff
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def decode(data: bytes, *, where: str) -> Decoded:
     try:
         picture = _reader(data, where)(io.BytesIO(data))
         check_size(*picture.size, where=where)
+        if len(data) < least_bytes(data, *picture.size):
+            raise ValueError(f"{len(data)} bytes cannot hold {picture.width}×{picture.height} pixels")
         bits = _bits(picture, data)
         _check_values(picture, bits, where)
         if isinstance(picture, TiffImagePlugin.TiffImageFile):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import subprocess
 import sys
 import textwrap
@@ -358,3 +359,36 @@ def test_a_tiff_that_ends_early_is_refused_whatever_is_missing(
         path.write_bytes(data[:-cut])
         with contextlib.suppress(FrameError):
             np.testing.assert_array_equal(load_frame(path).pixels, whole)
+
+
+@pytest.mark.parametrize("plain", [0, 255])
+def test_no_whole_file_is_too_small_for_its_pixels(tmp_path: Path, plain: int) -> None:
+    """The most compressible pictures there are, in every coding of PNG and JPEG that is written."""
+    image = Image.fromarray(np.full((900, 1200, 3), plain, np.uint8))
+    for number, (ending, options) in enumerate(
+        [
+            ("png", {"compress_level": 9}),
+            ("jpg", {"quality": 1, "optimize": True}),
+            ("jpg", {"quality": 1, "optimize": True, "progressive": True}),
+        ]
+    ):
+        for kind in (image, image.convert("L"), image.convert("1" if ending == "png" else "CMYK")):
+            assert load_frame(saved(kind, tmp_path / f"{number}.{ending}", **options)).width == 1200
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_header_that_claims_more_than_the_file_can_hold_is_refused(
+    tmp_path: Path, part: NDArray[np.uint8], ending: str
+) -> None:
+    """Before it is decoded: libjpeg would make 90 million grey pixels of it."""
+    path = saved(Image.fromarray(part), tmp_path / f"part.{ending}")
+    data = bytearray(path.read_bytes())
+    if ending == "png":
+        data[16:24] = struct.pack(">II", 9_000, 10_000)
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    else:
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 9_000, 10_000)
+    path.write_bytes(data)
+    with pytest.raises(FrameError, match="cannot hold"):
+        load_frame(path)
