@@ -193,8 +193,8 @@ class SelfTest(_Struct, frozen=True):
     """Index into ``scores`` without the batch axis."""
     score: float
     """The target's score."""
-    magnitude: Annotated[float, msgspec.Meta(gt=0)]
-    """What 1 of the map was before it was scaled, for one sample."""
+    magnitude: Annotated[float, msgspec.Meta(ge=0)]
+    """What 1 of the map was before it was scaled, for one sample; 0 for a linear model."""
     samples: Positive
     seed: Annotated[int, msgspec.Meta(ge=0)]
     tolerance: float

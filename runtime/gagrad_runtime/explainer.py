@@ -83,8 +83,12 @@ class Explainer:
     def predict(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1."""
         with self._lock:
-            outputs = self.graphs.runner("predict").run({"image": self.backend.upload(images)})
-            return finite(self.backend.download(outputs["scores"]), "scores")
+            runner = self.graphs.runner("predict")
+            rows = runner.rows or max(len(images), 1)
+            parts = [images[start : start + rows] for start in range(0, len(images), rows)]
+            runs = (runner.run({"image": self.backend.upload(part)}) for part in parts)
+            scores = np.concatenate([self.backend.download(outputs["scores"]) for outputs in runs])
+            return finite(scores, "scores")
 
     def explain(
         self,

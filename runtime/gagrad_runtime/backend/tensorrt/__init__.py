@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from gagrad_runtime.backend.tensorrt.backend import TensorRtBackend
+from gagrad_runtime.backend.tensorrt.library import KINDS
 
-__all__ = ["TensorRtBackend"]
+__all__ = ["KINDS", "TensorRtBackend"]

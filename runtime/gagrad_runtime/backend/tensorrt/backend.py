@@ -56,7 +56,8 @@ class TensorRtBackend(Backend):
         major, minor = self._cuda.capability
         self.setup = f"{self.description}, SM{major}{minor}, {platform.machine()}"
         self._plans = Plans(cache_folder(kind))
-        self._runtime = self._library.module.Runtime(self._library.logger)
+        trt = self._library.module
+        self._runtime = trt.Runtime(self._library.logger)
 
     def memory(self) -> Memory | None:
         """Return None: the batch of an engine is fixed when it is built, so nothing is tried."""
@@ -119,7 +120,7 @@ def build_interruptibly(
     result: list[tuple[bytes, bytes]] = []
     failure: list[BaseException] = []
 
-    def step(phase: str, done: int, total: int) -> bool:
+    def step(done: int, total: int) -> bool:
         progress(done, max(total, 1))
         return not stop.is_set()
 
@@ -141,4 +142,3 @@ def build_interruptibly(
     if failure:
         raise failure[0]
     return result[0]
-

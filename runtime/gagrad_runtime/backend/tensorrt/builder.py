@@ -1,7 +1,7 @@
 """From ONNX bytes to an engine's plan.
 
-The same calls build with TensorRT 10.3 to 11 and with TensorRT-RTX; see ``library``. TensorRT-RTX needs no GPU
-for it when the compute capability is named.
+The same calls build with TensorRT 10.3 to 11 and with TensorRT-RTX; see ``library``. TensorRT-RTX needs no
+GPU for it when the compute capability is named.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.backend.tensorrt.library import Library
 
-    Steps = Callable[[str, int, int], bool]
+    Steps = Callable[[int, int], bool]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class BuildOptions:
     """Compute capability to build for, such as ``SM86`` (TensorRT-RTX only); empty for this device's own."""
 
 
-class Interrupted(Exception):
+class BuildStoppedError(Exception):
     """The build was stopped by its progress callback."""
 
 
@@ -46,9 +46,9 @@ def build_plan(
 ) -> tuple[bytes, bytes]:
     """Return the plan of the ONNX graph in ``data``, and the timing cache after it (empty for TensorRT-RTX).
 
-    ``graph`` names it in errors. ``progress(phase, done, total)`` is called during the build, which takes
-    minutes, and stops it by returning False; that raises Interrupted. Raises ModelError when the library
-    refuses the graph.
+    ``graph`` names it in errors. ``progress(done, total)`` is called during the build, which takes minutes,
+    and stops it by returning False; that raises BuildStoppedError. Raises ModelError when
+    the library refuses the graph.
     """
     trt = library.module
     library.said.clear()
@@ -70,7 +70,7 @@ def build_plan(
         config.progress_monitor = _monitor(trt, progress, stopped)
     plan = builder.build_serialized_network(network, config)
     if stopped:
-        raise Interrupted
+        raise BuildStoppedError
     if plan is None:
         raise _refused(library, graph, library.problem("no engine was built"))
     after = b"" if library.rtx else bytes(memoryview(config.get_timing_cache().serialize()))
@@ -121,7 +121,7 @@ def _monitor(trt: Any, progress: Steps, stopped: list[bool]) -> Any:
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             """Tell of a step; whether to go on."""
-            if phase_name in self._phases and not progress(phase_name, step + 1, self._phases[phase_name]):
+            if phase_name in self._phases and not progress(step + 1, self._phases[phase_name]):
                 stopped.append(True)
             return not stopped
 
@@ -136,5 +136,5 @@ def _refused(library: Library, graph: str, reasons: str) -> ModelError:
     return ModelError(
         f"{library.kind} {library.version} does not take it ({reasons})",
         where=f"graph {graph!r}",
-        hint="export again with --engine tensorrt, which writes the forms it takes; else use --device cuda or cpu",
+        hint="export again with --engine tensorrt, which writes its forms; else use --device cuda or cpu",
     )

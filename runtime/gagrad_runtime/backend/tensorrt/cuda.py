@@ -5,7 +5,9 @@ cuda-python has moved its modules: ``cuda.bindings.runtime`` since 12.6, ``cuda.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import heapq
 import importlib
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 from gagrad_edge.errors import DeviceError, MissingPackageError, OutOfMemoryError
 
 LAYOUTS = ("cuda.bindings.runtime", "cuda.cudart")
-INSTALL = 'pip install "cuda-python>=13" for CUDA 13, "cuda-python>=12.6,<13" for CUDA 12'
+INSTALL = 'pip install "cuda-bindings>=13" for CUDA 13, "cuda-bindings>=12.6,<13" for CUDA 12'
 _OUT_OF_MEMORY = 2
 
 
@@ -56,7 +58,7 @@ class Cuda:
         size = -(-max(size, 1) // 512) * 512
         spare = self._free.get(size)
         if spare:
-            return Buffer(self, spare.pop(), size)
+            return Buffer(self, heapq.heappop(spare), size)
         try:
             return Buffer(self, int(self._call("cudaMalloc", size)), size)
         except OutOfMemoryError:
@@ -79,7 +81,8 @@ class Cuda:
         staged = self._stage(size)
         self._copy(self._staging, buffer.pointer, size, "cudaMemcpyDeviceToHost")
         self.synchronize()
-        return staged.view(np.float32).reshape(shape).copy()
+        values: np.ndarray[Any, np.dtype[np.float32]] = staged.view(np.float32).reshape(shape)
+        return values.copy()
 
     def clear(self, buffer: Buffer) -> None:
         """Set ``buffer`` to zeros."""
@@ -111,8 +114,12 @@ class Cuda:
         self._call("cudaGraphExecDestroy", captured)
 
     def give_back(self, pointer: int, size: int) -> None:
-        """Keep memory for the next buffer of its size."""
-        self._free.setdefault(size, []).append(pointer)
+        """Keep memory for the next buffer of its size.
+
+        The lowest address goes first, so that the same work takes the same memory each time, whatever the
+        order in which it was let go: a captured launch is bound to addresses.
+        """
+        heapq.heappush(self._free.setdefault(size, []), pointer)
 
     def release(self) -> None:
         """Give memory that is not in use back to the device."""
@@ -129,7 +136,7 @@ class Cuda:
                 self._call("cudaFreeHost", self._staging)
             self._staging = int(self._call("cudaMallocHost", size))
             self._staged = size
-        return np.frombuffer((ctypes.c_uint8 * size).from_address(self._staging), np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(self._staging))
 
     def _copy(self, to: int, of: int, size: int, kind: str) -> None:
         way = getattr(self._runtime.cudaMemcpyKind, kind)
@@ -166,12 +173,14 @@ class Buffer:
 
 
 def _runtime() -> Any:
-    problems = []
     for name in LAYOUTS:
-        try:
-            return importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - a half-installed one can fail in any way
-            problems.append(str(error))
-    raise MissingPackageError(
-        f"cuda-python is not installed or does not load ({problems[0]})", where="--device", hint=INSTALL
-    )
+        with contextlib.suppress(ModuleNotFoundError):
+            try:
+                return importlib.import_module(name)
+            except ModuleNotFoundError:
+                raise
+            except Exception as error:  # a half-installed one can fail in any way
+                raise MissingPackageError(
+                    f"cuda-python does not load ({error})", where=name, hint=INSTALL
+                ) from error
+    raise MissingPackageError("cuda-python is not installed", where="--device", hint=INSTALL)

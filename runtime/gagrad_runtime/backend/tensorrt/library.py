@@ -1,4 +1,4 @@
-"""The two libraries behind one name: TensorRT (10.3 and later) and TensorRT-RTX, whose Python interface is the same.
+"""Two libraries with one Python interface: TensorRT (10.3 and later) and TensorRT-RTX.
 
 What differs is asked for where it matters: TensorRT-RTX has compute capabilities and a runtime cache,
 TensorRT a timing cache. Both take strongly typed networks, the only kind since TensorRT 11: the graph says
@@ -15,11 +15,13 @@ from typing import Any, Literal
 from gagrad_edge.errors import DeviceError, MissingPackageError
 
 Kind = Literal["tensorrt", "tensorrt-rtx"]
+KINDS: dict[str, Kind] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
+"""By the device's name."""
 _MODULES: dict[Kind, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 INSTALL: dict[Kind, str] = {
     "tensorrt": 'pip install "gagrad-edge[tensorrt]"; on a Jetson JetPack brings it, so make the environment '
     "with --system-site-packages",
-    "tensorrt-rtx": "pip install tensorrt-rtx-cu13 cuda-bindings",
+    "tensorrt-rtx": 'pip install "gagrad-edge[tensorrt-rtx]"',
 }
 OLDEST = (10, 3)
 """Of TensorRT: what JetPack 6 has."""
@@ -50,7 +52,7 @@ class Library:
 
 
 def open_library(kind: Kind) -> Library:
-    """Import TensorRT or TensorRT-RTX. Raises MissingPackageError, and DeviceError for one that is too old."""
+    """Import a library. Raises MissingPackageError, and DeviceError for one that is too old."""
     try:
         module = importlib.import_module(_MODULES[kind])
         version = str(module.__version__)

@@ -1,8 +1,9 @@
 """The plans that this device has built, kept between runs.
 
 A plan is native code: whoever can hand one in runs code on the device. So plans lie in a folder that only
-this user can enter, and each carries a message authentication code under a secret that never leaves it: a plan
-from another device, or one changed on the disk, is built again. Its name is a hash of all that it depends on.
+this user can enter, and each carries a message authentication code under a secret that never leaves it: a
+plan from another device, or one changed on the disk, is built again. Its name is a hash of
+all that it depends on.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Plans:
         return plan
 
     def read(self, key: str) -> bytes | None:
-        """Return what is kept under ``key``; None when there is nothing, or nothing that this device wrote."""
+        """Return what is kept under ``key``; None for nothing, or nothing that this device wrote."""
         if self._folder is None:
             return None
         path = self._folder / f"{key}.plan"

@@ -49,7 +49,7 @@ class TensorRtRunner(Runner):
             [ports[name] for name in names if modes[name] == trt.TensorIOMode.INPUT],
             [ports[name] for name in names if modes[name] == trt.TensorIOMode.OUTPUT],
         )
-        self._library, self._cuda, self._rows = library, cuda, rows
+        self._library, self._cuda, self.rows = library, cuda, rows
         self._cache: Any = None
         if library.rtx:
             self._context, self._cache = _rtx_context(trt, engine, kernels)
@@ -59,6 +59,7 @@ class TensorRtRunner(Runner):
             raise ModelError(library.problem("no execution context"), where=f"graph {graph!r}")
         self._keep, self._compiled = keep, len(kernels or b"")
         self._captures = not library.rtx
+        self._shapes: set[tuple[tuple[int, ...], ...]] = set()
         self._seen: OrderedDict[Key, int | None] = OrderedDict()
         """Launches so far: None after the first, then what was captured at the second."""
 
@@ -72,7 +73,9 @@ class TensorRtRunner(Runner):
         for name, tensor in places.items():
             context.set_tensor_address(name, tensor.handle.pointer)
         self._launch(tuple((tensor.handle.pointer, tensor.shape) for tensor in places.values()))
-        if self._cache is not None:
+        shapes = tuple(tensor.shape for tensor in places.values())
+        if self._cache is not None and shapes not in self._shapes:
+            self._shapes.add(shapes)
             self._keep_kernels()
         return outputs
 
@@ -119,13 +122,13 @@ class TensorRtRunner(Runner):
 
     def _too_large(self, name: str, tensor: Tensor) -> SettingError:
         return SettingError(
-            f"{name!r} has {tensor.shape[0]} rows, and the engine was built for at most {self._rows}",
+            f"{name!r} has {tensor.shape[0]} rows, and the engine was built for at most {self.rows}",
             where=f"graph {self.graph!r}",
-            hint=f"take at most {self._rows} copies at a time (--chunk), or export with a larger --chunk",
+            hint=f"take at most {self.rows} copies at a time (--chunk), or export with a larger --chunk",
         )
 
     def _keep_kernels(self) -> None:
-        """Keep what was compiled at run time, whenever there is more of it."""
+        """Keep what was compiled for new shapes."""
         kernels = bytes(memoryview(self._cache.serialize()))
         if len(kernels) > self._compiled:
             self._compiled = len(kernels)
