@@ -10,6 +10,8 @@ from gagrad_edge.reference import rcap_levels
 from gagrad_runtime.backend.rows import RowByRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gagrad_edge.bundle import Bundle
     from gagrad_edge.manifest import GraphPrecision, GraphRole
     from gagrad_runtime.backend import Backend, Runner
@@ -21,7 +23,9 @@ PRECISIONS: dict[GraphPrecision, str] = {"float32": "fp32", "float16": "fp16"}
 class Graphs:
     """Runners by role and variant. Closing frees what they hold on the device."""
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    def __init__(
+        self, bundle: Bundle, backend: Backend, opened: Sequence[GraphRole] = REQUIRED_ROLES
+    ) -> None:
         self._bundle, self._backend = bundle, backend
         if bundle.manifest.graph("accumulate", precision=backend.precision).precision != backend.precision:
             raise SettingError(
@@ -30,7 +34,7 @@ class Graphs:
                 hint=f"export the model with --precision {PRECISIONS[backend.precision]}, or use float32",
             )
         self._open: dict[tuple[GraphRole, str], Runner] | None = {}
-        for role in REQUIRED_ROLES:
+        for role in opened:
             self.runner(role)
 
     @property

@@ -56,6 +56,8 @@ class Runner(ABC):
         self.outputs = {port.name: port for port in outputs}
         self.rows: int | None = None
         """Largest batch; None for any."""
+        self.size: int | None = None
+        """Bytes of what was compiled; None where nothing is kept."""
 
     def run(
         self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None

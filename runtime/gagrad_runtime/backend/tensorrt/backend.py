@@ -85,7 +85,7 @@ class TensorRtBackend(Backend):
         def keep(kernels: bytes) -> None:
             self._plans.write(f"{key}.kernels", kernels)
 
-        return TensorRtRunner(graph, self._library, self._cuda, engine, rows, kept, keep)
+        return TensorRtRunner(graph, self._library, self._cuda, engine, rows, len(plan), kept, keep)
 
     def _build(self, graph: str, data: bytes, options: BuildOptions) -> bytes:
         _log.info("building the engine of %r for %s", graph, self.description)

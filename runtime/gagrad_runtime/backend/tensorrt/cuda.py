@@ -81,8 +81,7 @@ class Cuda:
         staged = self._stage(size)
         self._copy(self._staging, buffer.pointer, size, "cudaMemcpyDeviceToHost")
         self.synchronize()
-        values: np.ndarray[Any, np.dtype[np.float32]] = staged.view(np.float32).reshape(shape)
-        return values.copy()
+        return np.array(staged.view(np.float32).reshape(shape))
 
     def clear(self, buffer: Buffer) -> None:
         """Set ``buffer`` to zeros."""

@@ -36,6 +36,7 @@ class TensorRtRunner(Runner):
         cuda: Cuda,
         engine: Any,
         rows: int,
+        size: int,
         kernels: bytes | None,
         keep: Callable[[bytes], None],
     ) -> None:
@@ -49,7 +50,7 @@ class TensorRtRunner(Runner):
             [ports[name] for name in names if modes[name] == trt.TensorIOMode.INPUT],
             [ports[name] for name in names if modes[name] == trt.TensorIOMode.OUTPUT],
         )
-        self._library, self._cuda, self.rows = library, cuda, rows
+        self._library, self._cuda, self.rows, self.size = library, cuda, rows, size
         self._cache: Any = None
         if library.rtx:
             self._context, self._cache = _rtx_context(trt, engine, kernels)
