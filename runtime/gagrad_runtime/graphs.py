@@ -42,6 +42,12 @@ class Graphs:
         """(H, W) of the maps."""
         return self._bundle.manifest.input.shape[1:]
 
+    @property
+    def compiled_size(self) -> int | None:
+        """Bytes of the compiled graphs that are open; None where the engine keeps none."""
+        sizes = [runner.size for runner in (self._open or {}).values() if runner.size is not None]
+        return sum(sizes) if sizes else None
+
     def close(self) -> None:
         """Free the runners; asking for one afterwards is an error."""
         self._open = None
