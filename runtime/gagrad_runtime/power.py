@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _RAILS = ("VDD_IN", "POM_5V_IN", "VDD_GPU_SOC")
-"""Labels of the rail to read, first found: the whole module's (Orin Nano and NX, Xavier), AGX Orin's largest."""
+"""Labels of the rail to read, the first found: the whole module's; the largest where there is no sum."""
 _PERIOD = 0.2
 
 

@@ -145,11 +145,7 @@ class HostContext:
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         """Return an output's shape: a free dimension is the batch of the inputs."""
-        batch = [
-            shape[free.index(-1)]
-            for given, shape in self.shapes.items()
-            if -1 in (free := self.engine.get_tensor_shape(given))
-        ]
+        batch = [shape[self.engine.get_tensor_shape(given).index(-1)] for given, shape in self.shapes.items()]
         return tuple(batch[0] if dim == -1 else dim for dim in self.engine.get_tensor_shape(name))
 
     def set_tensor_address(self, name: str, pointer: int) -> bool:

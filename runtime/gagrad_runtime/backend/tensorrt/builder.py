@@ -86,7 +86,8 @@ def _flags(trt: Any) -> int:
 def _configure(library: Library, config: Any, options: BuildOptions) -> None:
     trt = library.module
     # On by default in TensorRT, and a step such as the guide shows its ten bits.
-    (config.set_flag if options.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
+    if hasattr(trt.BuilderFlag, "TF32"):
+        (config.set_flag if options.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
     if library.rtx:
         config.num_compute_capabilities = 1
         capability = getattr(trt.ComputeCapability, options.capability or "CURRENT")

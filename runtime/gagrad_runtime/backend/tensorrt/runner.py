@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class TensorRtRunner(Runner):
-    """An engine. The same tensors at the same places a second time are captured, then replayed.
+    """An engine. The same tensors at the same places are captured the second time, then replayed.
 
     TensorRT-RTX captures by itself, keeps its compiled kernels in a runtime cache, and is asked for both.
     """
@@ -62,12 +62,12 @@ class TensorRtRunner(Runner):
         self._captures = not library.rtx
         self._shapes: set[tuple[tuple[int, ...], ...]] = set()
         self._seen: OrderedDict[Key, int | None] = OrderedDict()
-        """Launches so far: None after the first, then what was captured at the second."""
+        """Launches so far: None after the first, then what was captured after the second."""
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
         context = self._context
         for name, tensor in inputs.items():
-            if not context.set_input_shape(name, tensor.shape):
+            if None in self.inputs[name].shape and not context.set_input_shape(name, tensor.shape):
                 raise self._too_large(name, tensor)
         outputs = {name: into[name] if name in into else self._new(name) for name in self.outputs}
         places = {**inputs, **outputs}
@@ -86,14 +86,11 @@ class TensorRtRunner(Runner):
             self._seen.move_to_end(key)
             self._cuda.launch(captured)
             return
-        if self._captures and key in self._seen:
-            self._seen[key] = captured = self._capture()
-            if captured is not None:
-                self._cuda.launch(captured)
-                return
         self._execute()
         if self._captures:
-            self._seen[key] = None
+            # Behind a run, not instead of it: the first after a change of shapes does work that cannot be
+            # captured. What is captured is not done.
+            self._seen[key] = self._capture() if key in self._seen else None
             if len(self._seen) > _KEPT:
                 _, oldest = self._seen.popitem(last=False)
                 if oldest is not None:
