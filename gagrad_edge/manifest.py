@@ -150,16 +150,21 @@ class FileEntry(_Struct, frozen=True):
     sha256: Sha256
 
 
-class PrecisionCheck(_Struct, frozen=True):
-    """How the graphs of another precision compare with the float32 ones, each value rounded as they do it."""
+class Agreement(_Struct, frozen=True):
+    """How two forms of one model compare on the self-test's frame."""
 
-    precision: GraphPrecision
     gradient_cosine: float
     """Cosine of the mean gradients over the samples of one explanation."""
     map_correlation: float
     """Spearman's rank correlation of the maps."""
     scores_error: float
     """Largest difference of the scores, relative to their range."""
+
+
+class PrecisionCheck(Agreement, frozen=True):
+    """The graphs of another precision, each value rounded as they do it, against the float32 ones."""
+
+    precision: GraphPrecision
 
 
 class Verification(_Struct, frozen=True):
@@ -180,6 +185,8 @@ class Verification(_Struct, frozen=True):
     """Largest relative difference between a batch and the same rows run alone."""
     precisions: list[PrecisionCheck] = []
     """One for each precision beside float32 that the bundle has graphs in."""
+    float_twin: Agreement | None = None
+    """A quantised model against its twin whose quantisers limit values but do not round; null for others."""
 
 
 class SelfTest(_Struct, frozen=True):

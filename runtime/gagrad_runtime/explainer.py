@@ -265,6 +265,7 @@ class Explainer:
         score = self._rcap(query, answer.saliency.values)
         clock.lap("rcap")
         chances = probabilities(query.scores[None], spec.activation)
+        twin = self.manifest.verification.float_twin
         explanation = Explanation(
             saliency=answer.saliency.values,
             scores=query.scores,
@@ -285,6 +286,7 @@ class Explainer:
                 noise_std=settings.noise_std,
                 chunk=answer.chunk,
                 straight_through=self.manifest.model.straight_through,
+                float_twin=None if twin is None else twin.map_correlation,
                 method=settings.method.name,
                 guide=settings.guide,
                 stopped=answer.stopped,

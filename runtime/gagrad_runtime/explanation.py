@@ -88,6 +88,8 @@ class Provenance:
     chunk: int
     straight_through: int = 0
     """How many quantisers the gradient passes straight through."""
+    float_twin: float | None = None
+    """Rank correlation of the map with that of the model without rounding, as the exporter measured it."""
     method: str = DEFAULT
     guide: str = "paper"
     stopped: Stop = "samples"
