@@ -14,7 +14,7 @@ from gagrad_runtime.caution import cautions
 from gagrad_runtime.chunk import ChunkSize
 from gagrad_runtime.copies import Copies
 from gagrad_runtime.estimation import Estimation, Limits, finite
-from gagrad_runtime.explanation import Explanation, Provenance, Rcap
+from gagrad_runtime.explanation import Explanation, Provenance, Rcap, Verdict
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.graphs import Graphs
 from gagrad_runtime.noise_bank import NoiseBank
@@ -89,6 +89,14 @@ class Explainer:
             runs = (runner.run({"image": self.backend.upload(part)}) for part in parts)
             scores = np.concatenate([self.backend.download(outputs["scores"]) for outputs in runs])
             return finite(scores, "scores")
+
+    def verdict(self, frame: FrameLike) -> Verdict:
+        """Return what the model says of ``frame``. Raises FrameError, ModelError and DeviceError."""
+        image, _ = prepare(_loaded(frame), self.manifest.input)
+        scores = self.predict(image)
+        target = predicted_target(scores[0], self.manifest.output)
+        chances = probabilities(scores, self.manifest.output.activation)
+        return Verdict(target, None if chances is None else target.reading(chances[0]))
 
     def explain(
         self,

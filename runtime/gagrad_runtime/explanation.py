@@ -50,6 +50,15 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the model says of a frame, without a reason."""
+
+    target: Target
+    probability: float | None
+    """None when the output is a plain score."""
+
+
+@dataclass(frozen=True)
 class Rcap:
     """ReCover And Predict: localisation and noise of a map in one number, with the curve behind it.
 
