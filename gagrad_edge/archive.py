@@ -5,8 +5,9 @@ a property of the format and not of the Python version whose ``zipfile`` wrote i
 that accepts one form only has nothing to be tricked with: no second central directory, no hidden or
 duplicate member, no link, no compression bomb. See docs/adr/0005-canonical-archive.md.
 
-Layout: for each member, sorted by name with ``manifest.json`` first, a local header and the bytes; then
-the central directory; then its end record. All times are 1980-01-01, all modes 0644.
+Layout: for each member, a local header and the bytes, ``manifest.json`` first, ``signature.json`` second if
+there is one, the others sorted by name; then the central directory; then its end record. All times are
+1980-01-01, all modes 0644. So who signed a bundle, and how large it must be, is known from its beginning.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from gagrad_edge.errors import BundleError
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
+MANIFEST_LIMIT = 16 << 20
+SIGNATURE_LIMIT = 64 << 10
+MEMBER_LIMIT = 2 << 30
+"""Bytes of any other member: an ONNX file cannot be larger."""
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
@@ -29,7 +35,7 @@ _END = struct.Struct("<4s4H2IH")
 _VERSION, _UTF8, _STORED, _TIME, _DATE = 20, 0x800, 0, 0, 0x21
 _MADE_BY, _MODE = (3 << 8) | _VERSION, 0o100644 << 16
 _LIMIT = 0xFFFFFFFF
-_MEMBERS = 1000
+MEMBERS_LIMIT = 1000
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
 Buffer = bytes | memoryview
@@ -43,7 +49,14 @@ def check_member_name(name: str, *, where: str) -> None:
 
 def member_order(names: Mapping[str, object] | set[str]) -> list[str]:
     """Return ``names`` in the order that the archive holds them."""
-    return sorted(names, key=lambda name: (name != MANIFEST, name))
+    return sorted(names, key=lambda name: (name != MANIFEST, name != SIGNATURE, name))
+
+
+def archive_size(sizes: Mapping[str, int]) -> int:
+    """Return the bytes of the archive whose members have ``sizes``."""
+    names = sum(map(len, sizes))
+    headers = len(sizes) * (_LOCAL.size + _CENTRAL.size) + 2 * names
+    return headers + sum(sizes.values()) + _END.size
 
 
 def pack(members: Mapping[str, Buffer]) -> Iterator[Buffer]:
@@ -71,7 +84,7 @@ def unpack(archive: Buffer, *, where: str) -> dict[str, memoryview]:
     directory: list[bytes] = []
     offset = 0
     while bytes(view[offset : offset + 4]) == b"PK\x03\x04":
-        if len(view) - offset < _LOCAL.size or len(members) >= _MEMBERS:
+        if len(view) - offset < _LOCAL.size or len(members) >= MEMBERS_LIMIT:
             raise _damaged(where, offset)
         fields = _LOCAL.unpack_from(view, offset)
         crc, size, name_length = fields[6], fields[7], fields[9]
@@ -91,6 +104,37 @@ def unpack(archive: Buffer, *, where: str) -> dict[str, memoryview]:
     if not members or view[offset:] != tail or list(members) != member_order(set(members)):
         raise _damaged(where, offset)
     return members
+
+
+def read_head(stream: IO[bytes], *, where: str) -> tuple[bytes, dict[str, bytes]]:
+    """Return what ``stream`` begins with, as it is and as members: the manifest, and the signature if any.
+
+    Sizes are checked before a member is read. Raises BundleError; what follows is for ``unpack`` to judge.
+    """
+    head = b""
+    members: dict[str, bytes] = {}
+    for expected, limit in ((MANIFEST, MANIFEST_LIMIT), (SIGNATURE, SIGNATURE_LIMIT)):
+        offset = len(head)
+        head += stream.read(_LOCAL.size + len(expected))
+        header = head[offset:]
+        if header[_LOCAL.size :] != expected.encode():
+            if members:
+                break
+            raise _damaged(where, offset)
+        size = _LOCAL.unpack_from(header)[7]
+        if size > limit:
+            raise too_large(expected, where=where)
+        data = stream.read(size)
+        if len(data) < size:
+            raise _damaged(where, offset)
+        head += data
+        members[expected] = data
+    return head, members
+
+
+def too_large(name: str, *, where: str) -> BundleError:
+    """Return the error about a member that is over its limit."""
+    return BundleError(f"member {name!r} is too large for a bundle", where=where, hint=_EXPORT_AGAIN)
 
 
 def _local_header(name: str, size: int, crc: int) -> bytes:

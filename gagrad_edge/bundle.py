@@ -7,15 +7,17 @@ and nothing is unpickled; a member's bytes are used as they were hashed and neve
 from __future__ import annotations
 
 import hashlib
-import stat
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gagrad_edge.archive import MANIFEST, check_member_name, pack, unpack
+from gagrad_edge.archive import MANIFEST, SIGNATURE, pack
 from gagrad_edge.atomic import write_atomic
+from gagrad_edge.container import COPY_AGAIN, open_container, wrong_member
+from gagrad_edge.envelope import decode_envelope
 from gagrad_edge.errors import BundleError
 from gagrad_edge.manifest import (
     FileEntry,
@@ -25,16 +27,29 @@ from gagrad_edge.manifest import (
     decode_manifest,
     encode_manifest,
 )
+from gagrad_edge.release import decode_release
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gagrad_edge.archive import Buffer
+    from gagrad_edge.container import Container
+    from gagrad_edge.envelope import Envelope
 
 SUFFIX = ".gagrad"
-_MANIFEST_LIMIT = 16 << 20
-_FOLDER_LIMIT = 4 << 30
-_COPY_AGAIN = "copy the bundle again from where it was exported, or export it again"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a bundle begins with, and all that is known before the rest of it is read."""
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    """Of the manifest."""
+    envelope: Envelope | None
+    """Who signed it; its statement is about this manifest, but no signature has been verified."""
+    members: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,8 @@ class Bundle:
     sha256: str
     path: Path
     members: Mapping[str, Buffer]
+    envelope: Envelope | None = None
+    """Who signed it, if anyone; reading alone verifies no signature."""
 
     def graph(
         self,
@@ -77,61 +94,56 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Buffer]) 
     return manifest
 
 
-def read_bundle(path: str | Path) -> Bundle:
-    """Read and check the bundle at ``path``, a file or an unpacked folder. Raises BundleError."""
+def read_bundle(path: str | Path, approve: Callable[[Head], None] | None = None) -> Bundle:
+    """Read and check the bundle at ``path``, a file or an unpacked folder. Raises BundleError.
+
+    ``approve`` is given what the bundle begins with, before any other byte is read, and raises to refuse it.
+    """
     path = Path(path)
+    where = str(path)
     try:
-        members = _read_folder(path) if path.is_dir() else _read_file(path)
+        with closing(open_container(path)) as container:
+            head = _head(container, path)
+            if approve is not None:
+                approve(head)
+            manifest = head.manifest
+            sizes = {name: entry.size for name, entry in manifest.files.items()}
+            if set(sizes) & set(head.members):
+                raise BundleError("the manifest names itself or the signature", where=where, hint=COPY_AGAIN)
+            sizes |= {name: len(data) for name, data in head.members.items()}
+            members = container.members(sizes)
     except OSError as error:
         raise BundleError(
             f"cannot be read ({error.strerror or error})",
-            where=str(path),
+            where=where,
             hint="give the path of a .gagrad file; `gagrad-edge export` makes one",
         ) from error
+    for name, data in head.members.items():
+        if bytes(members.pop(name)) != data:
+            raise wrong_member(name, where=where)
+    _check_members(manifest, members, where=where)
+    return Bundle(manifest, head.sha256, path, members, head.envelope)
+
+
+def _head(container: Container, path: Path) -> Head:
+    members = container.head()
     if MANIFEST not in members:
-        raise BundleError("there is no manifest.json in it", where=str(path), hint=_COPY_AGAIN)
-    data = bytes(members.pop(MANIFEST))
+        raise BundleError("there is no manifest.json in it", where=str(path), hint=COPY_AGAIN)
+    data = members[MANIFEST]
+    sha256 = hashlib.sha256(data).hexdigest()
     manifest = decode_manifest(data, where=f"{path}:{MANIFEST}")
-    _check_members(manifest, members, where=str(path))
-    return Bundle(manifest, hashlib.sha256(data).hexdigest(), path, members)
+    envelope, where = None, f"{path}:{SIGNATURE}"
+    if SIGNATURE in members:
+        envelope = decode_envelope(members[SIGNATURE], where=where)
+        if decode_release(envelope.payload, where=where).manifest != sha256:
+            raise BundleError("the signature is that of another bundle", where=where, hint=COPY_AGAIN)
+    return Head(path, manifest, sha256, envelope, members)
 
 
 def _check_members(manifest: Manifest, members: Mapping[str, Buffer], *, where: str) -> None:
     for name in sorted(set(members) ^ set(manifest.files)):
         kind = "is not named in the manifest" if name in members else "is missing"
-        raise BundleError(f"member {name!r} {kind}", where=where, hint=_COPY_AGAIN)
+        raise BundleError(f"member {name!r} {kind}", where=where, hint=COPY_AGAIN)
     for name, entry in manifest.files.items():
-        check_member_name(name, where=where)
         if file_entry(members[name]) != entry:
-            raise BundleError(
-                f"member {name!r} is not the file that was exported (wrong size or hash)",
-                where=where,
-                hint=_COPY_AGAIN,
-            )
-
-
-def _read_file(path: Path) -> dict[str, Buffer]:
-    data = path.read_bytes()
-    if data[:4] != b"PK\x03\x04":
-        what = "the file is empty" if not data else "this is not a gagrad-edge bundle"
-        raise BundleError(what, where=str(path), hint="`gagrad-edge export MODEL -o part.gagrad` makes one")
-    return dict(unpack(data, where=str(path)))
-
-
-def _read_folder(folder: Path) -> dict[str, Buffer]:
-    """Read the regular files under ``folder``; links and special files are refused, not followed."""
-    members: dict[str, Buffer] = {}
-    total = 0
-    for path in sorted(folder.rglob("*")):
-        information = path.lstat()
-        if stat.S_ISDIR(information.st_mode):
-            continue
-        name = path.relative_to(folder).as_posix()
-        if not stat.S_ISREG(information.st_mode):
-            raise BundleError(f"member {name!r} is not a plain file", where=str(folder), hint=_COPY_AGAIN)
-        check_member_name(name, where=str(folder))
-        total += information.st_size
-        if total > _FOLDER_LIMIT or (name == MANIFEST and information.st_size > _MANIFEST_LIMIT):
-            raise BundleError(f"member {name!r} is too large for a bundle", where=str(folder))
-        members[name] = path.read_bytes()
-    return members
+            raise wrong_member(name, where=where)

@@ -11,7 +11,10 @@ from gagrad_edge import __version__
 from gagrad_edge.errors import INTERRUPTED, GagradError
 
 ENTRY_POINTS = "gagrad_edge.commands"
-_ORDER = ("demo", "export", "explain", "calibrate", "evaluate", "bench", "inspect", "verify", "doctor")
+_ORDER = (
+    *("demo", "export", "explain", "calibrate", "evaluate", "bench"),
+    *("inspect", "verify", "keygen", "sign", "doctor"),
+)
 
 
 class Commands(click.Group):

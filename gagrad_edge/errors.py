@@ -90,6 +90,10 @@ class BundleError(GagradError):
     exit_code = 4
 
 
+class TrustError(BundleError):
+    """This device may not load the bundle: not signed as its policy asks, rolled back, or expired."""
+
+
 class ModelError(GagradError):
     """The model cannot be loaded, differentiated, run or trusted."""
 

@@ -28,6 +28,9 @@ GraphPrecision = Literal["float32", "float16"]
 Activation = Literal["softmax", "sigmoid", "none"]
 Resize = Literal["stretch", "letterbox", "crop"]
 Colour = Literal["rgb", "bgr", "mono"]
+Bayer = Literal["rggb", "bggr", "grbg", "gbrg"]
+MAX_PIXELS = 1 << 26
+"""Largest image of a model, height × width: what a device allocates grows with it."""
 FeatureLayout = Literal["channels-first", "channels-last", "tokens"]
 
 
@@ -49,6 +52,8 @@ class InputSpec(_Struct, frozen=True):
     """``stretch`` to the size; ``letterbox``: fit inside, pad with black; ``crop``: cover, cut the centre."""
     bit_depth: Annotated[int, msgspec.Meta(ge=9, le=16)] = 16
     """Significant bits of a uint16 frame; its pixel values are divided by ``2^bit_depth − 1``."""
+    bayer: Bayer | None = None
+    """Colours of the first 2×2 pixels of a raw mono frame, row by row; null when mono frames are grey."""
 
     @property
     def channels(self) -> int:
@@ -61,6 +66,10 @@ class InputSpec(_Struct, frozen=True):
         return (self.channels, self.height, self.width)
 
     def __post_init__(self) -> None:
+        if self.height * self.width > MAX_PIXELS:
+            raise ValueError(f"an image of {self.width}×{self.height} is larger than any model takes")
+        if self.bayer and self.colour == "mono":
+            raise ValueError("a Bayer pattern is of use to a model that takes colours")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels or not all(math.isfinite(value) for value in values):
                 raise ValueError(f"{name} must hold {self.channels} finite numbers, one per channel")
@@ -94,7 +103,7 @@ class MethodSpec(_Struct, frozen=True):
     chunk: Positive = 10
     """Samples that one run of ``accumulate`` takes, unless the device chooses."""
     rcap_lower_bound: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
-    rcap_interval: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
+    rcap_interval: Annotated[float, msgspec.Meta(ge=0.001, lt=1)] = 0.1
 
 
 class FeatureLayer(_Struct, frozen=True):
@@ -285,7 +294,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
     """Return the validated manifest in ``data``. Raises BundleError, also for a newer format."""
     try:
         head = msgspec.json.decode(data, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the manifest is not readable ({error})", where=where, hint=_COPY_AGAIN) from error
     for name, found, known in (("format", head.format, FORMAT), ("graph ABI", head.abi, ABI)):
         if found > known:
@@ -296,7 +305,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
             )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the manifest is not valid ({error})", where=where, hint=_COPY_AGAIN) from error
     if encode_manifest(manifest) != data:
         raise BundleError("the manifest is not in canonical form", where=where, hint=_COPY_AGAIN)

@@ -11,7 +11,7 @@ import click
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Activation, Colour, GraphTarget, Resize
+    from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Resize
     from gagrad_export.pipeline import ExportReport
 
 
@@ -74,6 +74,11 @@ class SeveralValues(click.Command):
     default=16,
     show_default=True,
     help="Significant bits of 16-bit frames.",
+)
+@click.option(
+    "--bayer",
+    type=click.Choice(["rggb", "bggr", "grbg", "gbrg"]),
+    help="Mono frames are raw: the colours of their first 2×2 pixels.  [default: they are grey]",
 )
 @click.option(
     "--classes", type=click.Path(path_type=Path), help="Text file with one class name on each line."
@@ -146,6 +151,7 @@ def export(
     colour: Colour | None,
     resize: Resize,
     bit_depth: int,
+    bayer: Bayer | None,
     classes: Path | None,
     activation: Activation | None,
     weights: Path | None,
@@ -191,6 +197,7 @@ def export(
         colour=colour,
         resize=resize,
         bit_depth=bit_depth,
+        bayer=bayer,
         classes=classes,
         activation=activation,
         weights=weights,

@@ -16,7 +16,7 @@ import msgspec
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle import SUFFIX
 from gagrad_edge.errors import ModelError, SettingError
-from gagrad_edge.manifest import Activation, Colour, GraphTarget, Manifest, MethodSpec, Resize
+from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Manifest, MethodSpec, Resize
 from gagrad_export.assemble import (
     accumulate_graph,
     cam_graph,
@@ -70,6 +70,7 @@ def export(
     colour: Colour | None = None,
     resize: Resize = "stretch",
     bit_depth: int = 16,
+    bayer: Bayer | None = None,
     classes: Sequence[str] | str | Path | None = None,
     activation: Activation | None = None,
     weights: str | Path | None = None,
@@ -90,7 +91,8 @@ def export(
     ``model`` is the path of an ``.onnx`` file, ``"package.module:factory"`` (with ``weights``, a state
     dict), a ``torch.nn.Module`` or a ``torch.export.ExportedProgram``. ``size`` is (height, width) and may
     be left out when the ONNX model fixes it. ``mean`` and ``std`` are per channel in pixel values 0..1; by
-    default the model gets pixel values as they are. ``classes`` is a list or a text file, one name a line.
+    default the model gets pixel values as they are. ``bayer`` is the pattern of raw mono frames (``rggb``,
+    …). ``classes`` is a list or a text file, one name a line.
     ``fixed`` gives a constant for each input that is not the image, by its name.
     ``targets`` are engines whose forms of the gradient the bundle holds beside the portable ones.
     ``precisions`` are those that the bundle holds the model and its gradient in beside float32: ``float16``.
@@ -129,7 +131,9 @@ def export(
         note = f"the weights are shuffled (seed {randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
-    spec = input_spec(canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth)
+    spec = input_spec(
+        canonical, mean=mean, std=std, colour=colour, resize=resize, bit_depth=bit_depth, bayer=bayer
+    )
     output = output_spec(canonical, activation=activation, classes=classes)
     layer, without_layer = choose_feature_layer(canonical, feature_layer)
     clock.start("differentiate")

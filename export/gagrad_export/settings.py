@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import Activation, Colour, InputSpec, OutputSpec, Resize
+from gagrad_edge.manifest import Activation, Bayer, Colour, InputSpec, OutputSpec, Resize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ def input_spec(
     colour: Colour | None,
     resize: Resize,
     bit_depth: int,
+    bayer: Bayer | None = None,
 ) -> InputSpec:
     """Return the input specification for the model's images. Raises SettingError."""
     channels, height, width = model.input_shape
@@ -59,9 +60,10 @@ def input_spec(
             std=stds,
             resize=resize,
             bit_depth=bit_depth,
+            bayer=bayer,
         )
     except ValueError as error:
-        raise SettingError(str(error), where="--mean/--std") from error
+        raise SettingError(str(error), where="--size, --mean, --std or --bayer") from error
 
 
 def output_spec(

@@ -42,6 +42,7 @@ def explain_images(
     raw: tuple[str, ...],
     device: str,
     threads: int | None,
+    trust: Path | None = None,
     as_json: bool,
     targets: Sequence[str] = (),
     settings: dict[str, Any],
@@ -73,7 +74,7 @@ def explain_images(
     paths = expand(images)
     make_folder(output)
     check_writable(output)
-    with load(bundle, device=device, threads=threads) as explainer:
+    with load(bundle, device=device, threads=threads, trust=trust) as explainer:
         run = _Run(explainer, output, raw, tuple(targets), settings, as_json, total=len(paths))
         run.roi, run.roi_limit = region, roi_limit
         run.scale = good_scale

@@ -56,6 +56,7 @@ def calibrate_images(
     *,
     device: str,
     threads: int | None,
+    trust: Path | None = None,
     target: str | None,
     settings: dict[str, Any],
 ) -> int:
@@ -66,7 +67,7 @@ def calibrate_images(
     check_writable(output.parent)
     paths = expand(images)
     highest, last, used, code = Highest(QUANTILE, len(paths)), None, 0, 0
-    with load(bundle, device=device, threads=threads) as explainer:
+    with load(bundle, device=device, threads=threads, trust=trust) as explainer:
         for number, path in enumerate(paths, start=1):
             if sys.stderr.isatty():
                 click.echo(f"\r\x1b[2K[{number}/{len(paths)}] {path}", nl=False, err=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.tiff import check_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,16 @@ _READERS: dict[bytes, Any] = {
 _FOREIGN = {b"RIFF": "WebP or AVI", b"GIF8": "GIF", b"%PDF": "PDF", b"<svg": "SVG", b"PK\x03\x04": "zip"}
 
 _ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258
+_EXIF_DIRECTORY, _EXIF_LENGTH = 0x8769, 100
+_EXIF = {
+    271: "Make",
+    272: "Model",
+    42033: "BodySerialNumber",
+    36867: "DateTimeOriginal",
+    33434: "ExposureTime",
+    33437: "FNumber",
+    34855: "ISOSpeedRatings",
+}
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],
@@ -59,8 +71,19 @@ _MONO, _COLOUR, _WIDE_MONO = ("1", "L", "LA", "La"), ("RGB", "RGBA", "RGBX", "RG
 _PRINT = ("CMYK", "YCbCr")
 
 
-def decode(data: bytes, *, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return the pixels in the file ``data``, upright, and notes on what was done to them.
+@dataclass(frozen=True)
+class Decoded:
+    """What was in a file."""
+
+    pixels: NDArray[Any]
+    notes: tuple[str, ...]
+    """What was done to them."""
+    exif: dict[str, str]
+    """What the camera wrote, by EXIF name: ``_EXIF``, where present."""
+
+
+def decode(data: bytes, *, where: str) -> Decoded:
+    """Return the pixels in the file ``data``, upright.
 
     Pixels are uint8 or uint16, [H, W] or [H, W, 3] in RGB order. EXIF orientation is applied once,
     transparency dropped, the first page taken. ``where`` names the file in errors. Raises FrameError:
@@ -71,6 +94,8 @@ def decode(data: bytes, *, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         check_size(*picture.size, where=where)
         bits = _bits(picture, data)
         _check_values(picture, bits, where)
+        if isinstance(picture, TiffImagePlugin.TiffImageFile):
+            check_tiff(data, picture.tag_v2)
         notes = _notes(picture)
         stated, remaining = _load(picture)
         if _transparent(picture):
@@ -92,7 +117,7 @@ def decode(data: bytes, *, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         ) from error
     if stated != 1:
         notes = (f"EXIF orientation {stated} applied", *notes)
-    return pixels, notes
+    return Decoded(pixels, notes, _exif(picture))
 
 
 def check_size(width: int, height: int, *, where: str) -> None:
@@ -190,6 +215,19 @@ def _load(picture: ImageFile) -> tuple[int, int]:
     remaining = picture.getexif().get(_ORIENTATION, 1)
     remaining = remaining if remaining in _TURNS else 1
     return remaining if remaining != 1 else stated if stated in _TURNS else 1, remaining
+
+
+def _exif(picture: ImageFile) -> dict[str, str]:
+    """Return what the camera wrote; tags are no reason to refuse a frame whose pixels are whole."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(Exception):
+        tags = picture.getexif()
+        values = {**tags, **tags.get_ifd(_EXIF_DIRECTORY)}
+        for tag, name in _EXIF.items():
+            if tag in values:
+                text = str(values[tag]).strip("\0 ")[:_EXIF_LENGTH]
+                found[name] = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return found
 
 
 def _pixels(picture: ImageFile) -> NDArray[Any]:

@@ -46,7 +46,7 @@ def diagnose() -> Diagnosis:
         platform=f"{platform.system()} {platform.machine()}",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gib=_memory(),
-        parts=[*(_engine(*entry) for entry in _ENGINES), _exporter(), _torch()],
+        parts=[*(_engine(*entry) for entry in _ENGINES), _exporter(), _torch(), _station()],
         warnings=_warnings(),
     )
 
@@ -107,6 +107,17 @@ def _torch() -> Part:
         usable=bool(version),
         version=f"torch {version}" if version else "",
         install="" if version else 'pip install "gagrad-edge[torch]"',
+    )
+
+
+def _station() -> Part:
+    version = version_of("cryptography")
+    return Part(
+        name="station",
+        purpose="signs bundles, and loads signed ones only (docs/trust.md)",
+        usable=bool(version),
+        version=f"cryptography {version}" if version else "",
+        install="" if version else 'pip install "gagrad-edge[station]"',
     )
 
 

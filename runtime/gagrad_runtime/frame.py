@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from gagrad_edge.errors import FrameError
 from gagrad_runtime.decoding import FORMATS, check_size, decode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 MAX_FILE_BYTES = 1 << 30
@@ -37,6 +39,8 @@ class Frame:
     """The path as it was given, or ``array``."""
     notes: tuple[str, ...] = ()
     """What was done to the stored pixels, in words, e.g. ``EXIF orientation 6 applied``."""
+    exif: Mapping[str, str] = field(default_factory=dict)
+    """What the camera wrote about itself and the exposure, by EXIF name."""
 
     @property
     def height(self) -> int:
@@ -75,8 +79,8 @@ def load_frame(source: str | Path | NDArray[Any]) -> Frame:
             hint="pass the file's path, or numpy.asarray(...) of the pixels as uint8 or uint16",
         )
     where = os.fspath(source)
-    pixels, notes = decode(_read(where), where=where)
-    return _frame(pixels, where, notes)
+    decoded = decode(_read(where), where=where)
+    return replace(_frame(decoded.pixels, where, decoded.notes), exif=decoded.exif)
 
 
 def _from_array(array: NDArray[Any]) -> Frame:

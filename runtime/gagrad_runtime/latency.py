@@ -74,7 +74,8 @@ def bench(
     In turns, so that both see the same machine. Each frame differs, as a camera's do. Raises what
     ``Explainer.explain`` does.
     """
-    frame, _ = decode(bytes(bundle.members[bundle.manifest.selftest.frame]), where=str(bundle.path))
+    member = bytes(bundle.members[bundle.manifest.selftest.frame])
+    frame = decode(member, where=str(bundle.path)).pixels
     began = time.perf_counter()
     found = explainer.explain(frame, **settings)
     warm_up = time.perf_counter() - began

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.mosaic import demosaiced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,14 +139,18 @@ class Placement:
 def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
     """Return the image ``[1, C, H, W]`` float32 in 0..1 that ``spec`` asks for, and where the frame is in it.
 
-    A mono frame becomes three equal channels for a colour model; a colour frame becomes BT.601 luma for a
-    mono model. A frame of the model's size is not resampled. Works from 1×1 pixels on. Raises FrameError
-    when a uint16 frame has values above the bundle's bit depth.
+    A mono frame becomes three equal channels for a colour model, or its colours where the spec declares a
+    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. A frame of the model's size is not
+    resampled. Works from 1×1 pixels on. Raises FrameError when a uint16 frame has values above the bundle's
+    bit depth, and for a raw one that is too small.
     """
     white = _white(frame, spec)
     placement = place((frame.height, frame.width), spec)
     top, left, height, width = placement.window
-    window = frame.pixels[top : top + height, left : left + width]
+    pixels: NDArray[Any] = frame.pixels
+    if frame.mono and spec.bayer:
+        pixels = demosaiced(pixels, spec.bayer, where=frame.source)
+    window = pixels[top : top + height, left : left + width]
     image = np.zeros((1, *spec.shape), np.float32)
     for index, channel in enumerate(_channels(window, spec)):
         # One channel at a time: a float32 copy of a large colour frame would be twelve bytes per pixel.

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.manifest import Activation, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.methods import DEFAULT
 from gagrad_runtime.record_places import (
+    Count,
+    PlacementRecord,
     RoiRecord,
     SalientRecord,
     ScaleRecord,
+    placement_record,
     roi_record,
     salient_records,
     scale_record,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.explanation import Explanation
 
 _TOP = 5
-Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,21 +53,8 @@ class FrameRecord(_Struct, frozen=True):
     """Bits of the pixels' type."""
     notes: list[str]
     """What was done to the stored pixels, e.g. ``EXIF orientation 6 applied``."""
-
-
-class PlacementRecord(_Struct, frozen=True):
-    """Where the frame is in the image: ``image[offset + r] = resample(frame[window], resized)[r]``."""
-
-    rule: Resize
-    model_size: tuple[Count, Count]
-    """(height, width)."""
-    window: tuple[int, int, int, int]
-    """(top, left, height, width) of the part of the frame that is resampled."""
-    resized: tuple[Count, Count]
-    offset: tuple[int, int]
-    """(top, left); above 0 for black padding, below 0 where the image cuts."""
-    share_on_frame: float
-    """Share of the map's sum that lies on the frame and not on the padding, 0..1."""
+    exif: dict[str, str] = {}
+    """What the camera wrote of itself and the exposure, by EXIF name; nothing is done with it."""
 
 
 class ClassRecord(_Struct, frozen=True):
@@ -206,7 +195,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
         backend=_text(made.backend),
         backend_notes=[_text(note) for note in made.backend_notes],
         frame=_frame(explanation),
-        placement=_placement(explanation),
+        placement=placement_record(explanation),
         activation=explanation.activation,
         target=_class(explanation, target.index, target.name),
         region=None if target.region is None else _text(target.region.name),
@@ -272,19 +261,7 @@ def _frame(explanation: Explanation) -> FrameRecord:
         channels=1 if frame.mono else 3,
         bits=8 if frame.pixels.dtype == np.uint8 else 16,
         notes=[_text(note) for note in frame.notes],
-    )
-
-
-def _placement(explanation: Explanation) -> PlacementRecord:
-    placement = explanation.placement
-    clean = np.nan_to_num(explanation.saliency, nan=0.0, posinf=0.0, neginf=0.0)
-    return PlacementRecord(
-        rule=placement.rule,
-        model_size=placement.model_size,
-        window=placement.window,
-        resized=placement.resized,
-        offset=placement.offset,
-        share_on_frame=round(placement.share_on_frame(clean), 6),
+        exif={name: _text(value) for name, value in frame.exif.items()},
     )
 
 

@@ -1,13 +1,33 @@
-"""A map in the JSON record: salient places, the verdict on a region of interest, the scale of good parts."""
+"""Places in the JSON record: the frame in the image, salient ones, a region of interest; the colour scale."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import numpy as np
+
+from gagrad_edge.manifest import Resize  # noqa: TC001 - msgspec resolves the fields' types
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation import Explanation
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PlacementRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the frame is in the image: ``image[offset + r] = resample(frame[window], resized)[r]``."""
+
+    rule: Resize
+    model_size: tuple[Count, Count]
+    """(height, width)."""
+    window: tuple[int, int, int, int]
+    """(top, left, height, width) of the part of the frame that is resampled."""
+    resized: tuple[Count, Count]
+    offset: tuple[int, int]
+    """(top, left); above 0 for black padding, below 0 where the image cuts."""
+    share_on_frame: float
+    """Share of the map's sum that lies on the frame and not on the padding, 0..1."""
 
 
 class SalientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +67,20 @@ class ScaleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Number of good parts."""
     highest: float
     """The highest value of this map, softened as on the picture, in units of ``value``."""
+
+
+def placement_record(explanation: Explanation) -> PlacementRecord:
+    """Return where the frame is in the image, and how much of the map is on it."""
+    placement = explanation.placement
+    clean = np.nan_to_num(explanation.saliency, nan=0.0, posinf=0.0, neginf=0.0)
+    return PlacementRecord(
+        rule=placement.rule,
+        model_size=placement.model_size,
+        window=placement.window,
+        resized=placement.resized,
+        offset=placement.offset,
+        share_on_frame=round(placement.share_on_frame(clean), 6),
+    )
 
 
 def salient_records(explanation: Explanation) -> list[SalientRecord]:

@@ -58,7 +58,7 @@ def test_make_targets_exist(root: Path) -> None:
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
-        *(f"docs/{n}.md" for n in ("cli", "evaluate", "record")),
+        *(f"docs/{n}.md" for n in ("cli", "evaluate", "record", "trust")),
     ],
 )
 def test_links_lead_somewhere(root: Path, page: str) -> None:

@@ -16,6 +16,7 @@ CODES = {
     "RoiError": 3,
     "TargetError": 3,
     "BundleError": 4,
+    "TrustError": 4,
     "ModelError": 4,
     "UnsupportedOperatorError": 4,
     "VerificationError": 4,

@@ -111,7 +111,7 @@ def test_an_engine_wrong_in_batches_gets_one_row_at_a_time(
     monkeypatch.setattr(loading, "open_backend", opener(last_row_is_lost))
     with Explainer(read_bundle(tiny_bundle), REAL("cpu")) as known, caplog.at_level(logging.WARNING):
         expected = known.explain(FRAME, chunk=1)
-        with loading.load(tiny_bundle, device="faulty") as explainer:
+        with loading.load(tiny_bundle, device="faulty", trial=False) as explainer:
             explanation = explainer.explain(FRAME, chunk=4)
     assert explanation.provenance.backend == "faulty 1.0"
     assert explanation.provenance.chunk == 1
@@ -127,7 +127,7 @@ def test_an_engine_that_is_wrong_alone_is_replaced(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: str
 ) -> None:
     monkeypatch.setattr(loading, "open_backend", opener(wrong_image))
-    with caplog.at_level(logging.WARNING), loading.load(tiny_bundle, device=device) as explainer:
+    with caplog.at_level(logging.WARNING), loading.load(tiny_bundle, device=device, trial=False) as explainer:
         explanation = explainer.explain(FRAME)
     assert "CPUExecutionProvider" in explanation.provenance.backend
     (note,) = record(explanation).backend_notes
@@ -143,8 +143,8 @@ def test_an_engine_that_cannot_run_it_is_replaced_only_if_no_one_asked_for_it(
 
     monkeypatch.setattr(loading, "open_backend", opener(broken))
     with pytest.raises(ModelError, match="no kernel"):
-        loading.load(tiny_bundle, device="faulty")
-    with loading.load(tiny_bundle, device="auto") as explainer:
+        loading.load(tiny_bundle, device="faulty", trial=False)
+    with loading.load(tiny_bundle, device="auto", trial=False) as explainer:
         assert "no kernel" in explainer.backend.notes[0]
 
 

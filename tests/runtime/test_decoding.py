@@ -304,3 +304,57 @@ def test_a_damaged_file_never_raises_anything_else(tmp_path: Path, rng: np.rando
             path.write_bytes(damaged)
             with contextlib.suppress(FrameError):
                 assert load_frame(path).pixels.size > 0
+
+
+def test_what_the_camera_wrote_is_kept(tmp_path: Path, part: NDArray[np.uint8]) -> None:
+    """As text that can be printed; a file without it, or with nonsense, is as good a frame."""
+    exif = Image.Exif()
+    exif[271], exif[272] = "maker", "model\x1b[31m"
+    exif.get_ifd(0x8769).update({36867: "2026:05:04 12:00:00", 33434: 0.004, 34855: 200})
+    for ending in ("jpg", "png", "tiff"):
+        frame = load_frame(saved(Image.fromarray(part), tmp_path / f"part.{ending}", exif=exif))
+        assert frame.exif["Make"] == "maker"
+        assert frame.exif["Model"] == "model?[31m"
+        if ending == "tiff":  # Pillow does not write the others there
+            continue
+        assert frame.exif["DateTimeOriginal"] == "2026:05:04 12:00:00"
+        assert float(frame.exif["ExposureTime"]) == 0.004
+        assert frame.exif["ISOSpeedRatings"] == "200"
+    assert load_frame(saved(Image.fromarray(part), tmp_path / "bare.png")).exif == {}
+
+
+def test_opencv_has_a_limit_too() -> None:
+    """Set before it is loaded, whichever of our modules loads it; a user's own setting stays."""
+    code = (
+        "import os, sys; os.environ.pop('OPENCV_IO_MAX_IMAGE_PIXELS', None)\n"
+        "import gagrad_runtime\n"
+        "assert 'cv2' not in sys.modules\n"
+        "from gagrad_runtime.decoding import MAX_PIXELS\n"
+        "assert os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'] == str(MAX_PIXELS)\n"
+        "import cv2, numpy\n"
+        "header = b'BM' + bytes(8) + (54).to_bytes(4, 'little') + (40).to_bytes(4, 'little')\n"
+        "header += (20000).to_bytes(4, 'little') * 2 + b'\\1\\0\\x18\\0' + bytes(24)\n"
+        "try:\n"
+        "    assert cv2.imdecode(numpy.frombuffer(header, 'u1'), -1) is None\n"
+        "except cv2.error as error:\n"
+        "    assert 'PIXELS' in str(error), error\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("ending", ["tif", "tiff"])
+def test_a_tiff_that_ends_early_is_refused_whatever_is_missing(
+    tmp_path: Path, part: NDArray[np.uint8], ending: str
+) -> None:
+    """Its directory with the orientation, a value of it, or the end of a strip in JPEG coding."""
+    exif = Image.Exif()
+    exif[274] = 6
+    coding = {"tif": "jpeg", "tiff": "tiff_adobe_deflate"}[ending]
+    path = saved(Image.fromarray(part), tmp_path / f"part.{ending}", compression=coding, exif=exif)
+    data = path.read_bytes()
+    whole = load_frame(path).pixels
+    for cut in range(1, 60):
+        path.write_bytes(data[:-cut])
+        with contextlib.suppress(FrameError):
+            np.testing.assert_array_equal(load_frame(path).pixels, whole)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_runtime.commands.options import device_options, json_option
+from gagrad_runtime.commands.options import device_options, json_option, trust_option
 from gagrad_runtime.methods import DEFAULT
 
 
@@ -27,6 +27,7 @@ from gagrad_runtime.methods import DEFAULT
 @click.option("--chunk", type=int, help="Copies at a time.  [default: chosen here]")
 @click.option("--budget-ms", type=float, help="Be done in this time, with fewer samples if need be.")
 @device_options
+@trust_option
 @json_option
 def bench(
     bundle: Path,
@@ -38,6 +39,7 @@ def bench(
     budget_ms: float | None,
     device: str,
     threads: int | None,
+    trust: Path | None,
     as_json: bool,
 ) -> None:
     """Measure what BUNDLE takes on this device: the model's answer against its explanation, in turns.
@@ -49,14 +51,13 @@ def bench(
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
-    from gagrad_runtime.backend import open_backend  # noqa: PLC0415
-    from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
     from gagrad_runtime.latency import as_text  # noqa: PLC0415
     from gagrad_runtime.latency import bench as measure  # noqa: PLC0415
+    from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
     from gagrad_runtime.progress import Progress  # noqa: PLC0415
+    from gagrad_runtime.trust import admit  # noqa: PLC0415
 
-    checked = read_bundle(bundle)
+    admission = admit(bundle, trust)
     settings = {
         "method": method,
         "guide": guide,
@@ -65,10 +66,10 @@ def bench(
         "budget_ms": budget_ms,
     }
     with (
-        Explainer(checked, open_backend(device, threads=threads)) as explainer,
+        open_plainly(admission, device, threads=threads) as explainer,
         Progress(f"{frames} frames") as progress,
     ):
-        report = measure(checked, explainer, frames=frames, settings=settings, progress=progress)
+        report = measure(admission.bundle, explainer, frames=frames, settings=settings, progress=progress)
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
     click.echo(as_text(report), err=True)

@@ -8,14 +8,15 @@ from pathlib import Path
 import click
 
 from gagrad_edge.errors import VerificationError
-from gagrad_runtime.commands.options import device_options, json_option
+from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
 
 @click.command(short_help="Compile a bundle's graphs for this device, and check what they compute.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @device_options
+@trust_option
 @json_option
-def build(bundle: Path, device: str, threads: int | None, as_json: bool) -> None:
+def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as_json: bool) -> None:
     """Compile every graph of BUNDLE for a device, keep the engines, and check them on the bundle's frame.
 
     With TensorRT that takes minutes, once: the first `explain` would do it otherwise. Engines stay on this
@@ -26,14 +27,18 @@ def build(bundle: Path, device: str, threads: int | None, as_json: bool) -> None
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
     from gagrad_runtime.backend import open_backend  # noqa: PLC0415
     from gagrad_runtime.canary import examine  # noqa: PLC0415
     from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
+    from gagrad_runtime.first_opening import try_opening  # noqa: PLC0415
     from gagrad_runtime.graphs import Graphs  # noqa: PLC0415
+    from gagrad_runtime.trust import admit  # noqa: PLC0415
 
-    checked = read_bundle(bundle)
+    admission = admit(bundle, trust)
+    checked = admission.bundle
     backend = open_backend(device, threads=threads)
+    if not admission.vouched:
+        try_opening(checked, backend, device)
     rows = []
     graphs = Graphs(checked, backend, opened=())
     for entry in {(entry.role, entry.variant): entry for entry in checked.manifest.graphs}.values():

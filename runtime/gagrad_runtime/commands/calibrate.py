@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_runtime.commands.options import device_options
+from gagrad_runtime.commands.options import device_options, trust_option
 from gagrad_runtime.methods import DEFAULT, METHODS
 
 
@@ -32,6 +32,7 @@ from gagrad_runtime.methods import DEFAULT, METHODS
 @click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
 @click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
 @device_options
+@trust_option
 def calibrate(
     bundle: Path,
     images: tuple[str, ...],
@@ -48,6 +49,7 @@ def calibrate(
     noise_std: float | None,
     device: str,
     threads: int | None,
+    trust: Path | None,
 ) -> int:
     """Measure how high the maps of good parts reach with BUNDLE, for `explain --scale`.
 
@@ -63,6 +65,7 @@ def calibrate(
         output,
         device=device,
         threads=threads,
+        trust=trust,
         target=target,
         settings={
             "against": against,

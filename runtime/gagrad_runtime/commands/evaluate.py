@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_runtime.commands.options import device_options
+from gagrad_runtime.commands.options import device_options, trust_option
 
 _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
 
@@ -49,6 +49,7 @@ _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-grad
 @click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
 @device_options
+@trust_option
 def evaluate(
     bundle: Path,
     images: tuple[str, ...],
@@ -62,6 +63,7 @@ def evaluate(
     seed: int,
     device: str,
     threads: int | None,
+    trust: Path | None,
 ) -> int:
     """Explain each IMAGE with BUNDLE by several methods and compare the maps in one page, report.html.
 
@@ -84,4 +86,5 @@ def evaluate(
         settings={"samples": samples, "seed": seed},
         device=device,
         threads=threads,
+        trust=trust,
     )

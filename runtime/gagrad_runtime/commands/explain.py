@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_runtime.commands.options import device_options, json_option
+from gagrad_runtime.commands.options import device_options, json_option, trust_option
 from gagrad_runtime.methods import DEFAULT, METHODS
 
 
@@ -72,6 +72,7 @@ from gagrad_runtime.methods import DEFAULT, METHODS
 )
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
+@trust_option
 @json_option
 def explain(
     bundle: Path,
@@ -98,6 +99,7 @@ def explain(
     npy: bool,
     device: str,
     threads: int | None,
+    trust: Path | None,
     as_json: bool,
 ) -> int:
     """Explain each IMAGE with BUNDLE: a picture, the bare map as 16-bit PNG, and a JSON record.
@@ -116,6 +118,7 @@ def explain(
         raw=("png", "npy") if npy else ("png",),
         device=device,
         threads=threads,
+        trust=trust,
         as_json=as_json,
         targets=targets,
         roi=roi,

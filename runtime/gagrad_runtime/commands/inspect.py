@@ -10,6 +10,7 @@ import click
 from gagrad_runtime.commands.options import json_option
 
 if TYPE_CHECKING:
+    from gagrad_edge.envelope import Envelope
     from gagrad_edge.manifest import GraphEntry
 
 
@@ -41,6 +42,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
         (
             f"  input        {spec.width}×{spec.height} {spec.colour}, {spec.resize}, "
             f"mean {_list(spec.mean)}, std {_list(spec.std)}, 16-bit frames use {spec.bit_depth} bits"
+            + (f", mono frames are {spec.bayer}" if spec.bayer else "")
         ),
         f"  output       {output.name}: {shape}, {output.activation}",
         (
@@ -58,6 +60,8 @@ def inspect(bundle: Path, as_json: bool) -> None:
         f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
         for check in evidence.precisions
     ]
+    if checked.envelope is not None:
+        lines.append(f"  signed       {_signed(checked.envelope, str(bundle))}")
     if manifest.model.straight_through:
         lines.append(f"  quantised    {manifest.model.straight_through} quantisers passed straight through")
     if evidence.float_twin is not None:
@@ -79,6 +83,18 @@ def inspect(bundle: Path, as_json: bool) -> None:
     ]
     lines += [f"  class {index:<6d} {name}" for index, name in enumerate(output.classes)]
     click.echo("\n".join(lines))
+
+
+def _signed(envelope: Envelope, where: str) -> str:
+    from gagrad_edge.release import decode_release  # noqa: PLC0415 - --help stays fast
+
+    release = decode_release(envelope.payload, where=where)
+    until = "never expires" if release.expires is None else f"until {release.expires:%Y-%m-%d}"
+    ids = ", ".join(signature.keyid[:16] for signature in envelope.signatures)
+    return (
+        f"{release.product} {release.version} on {release.signed:%Y-%m-%d}, {until}, by {ids}; not checked, "
+        "`gagrad-edge verify --key` does that"
+    )
 
 
 def _named(graph: GraphEntry) -> str:

@@ -3,39 +3,81 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.errors import VerificationError
-from gagrad_runtime.commands.options import device_options, json_option
+from gagrad_edge.errors import BundleError, SettingError, VerificationError
+from gagrad_runtime.commands.options import device_options, json_option, trust_option
+
+if TYPE_CHECKING:
+    from gagrad_runtime.trust.checks import Verdict
+
+_MARKS = {"passed": "ok", "unsure": "??", "failed": "NO"}
 
 
-@click.command(short_help="Check a bundle's hashes and its self-test on this machine.")
+@click.command(short_help="Check who signed a bundle, its hashes, and its self-test on this machine.")
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    "keys",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Public key, NAME.pub, that must have signed; may be given several times.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1),
+    help="How many of the keys must have signed.  [default: all of them]",
+)
+@trust_option
 @device_options
 @json_option
-def verify(bundle: Path, device: str, threads: int | None, as_json: bool) -> None:
+def verify(
+    bundle: Path,
+    keys: tuple[Path, ...],
+    threshold: int | None,
+    trust: Path | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     """Check that BUNDLE is intact and that this machine computes the map that the exporter computed.
 
-    Example: gagrad-edge verify part.gagrad
+    With --key, and on a device with a trust policy, first who signed it, as what and when, and whether this
+    device may load it. What does not pass is not run. Nothing is remembered.
+
+    Example: gagrad-edge verify part.gagrad --key release-2026.pub
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
-    from gagrad_runtime.backend import open_backend  # noqa: PLC0415
     from gagrad_runtime.canary import examine  # noqa: PLC0415
-    from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
+    from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
     from gagrad_runtime.selftest import run_selftest  # noqa: PLC0415
+    from gagrad_runtime.trust import admit  # noqa: PLC0415
 
-    checked = read_bundle(bundle)
-    with Explainer(checked, open_backend(device, threads=threads)) as explainer:
+    report: dict[str, Any] = {"passed": False}
+
+    def said(verdict: Verdict) -> None:
+        report["trust"] = trusted(verdict)
+        for check in verdict.checks:
+            click.echo(f"{_MARKS[check.outcome]} {check.name}: {check.text}", err=True)
+        if verdict.failed and as_json:
+            click.echo(msgspec.json.encode(report).decode())
+
+    signed = admit(bundle, _policy(keys, threshold), heard=said) if keys or threshold else None
+    admission = admit(bundle, trust, heard=said)
+    checked = admission.bundle
+    if signed is not None and signed.bundle.sha256 != checked.sha256:
+        raise BundleError("it was changed while it was checked", where=str(bundle), hint="run it again")
+    with open_plainly(admission, device, threads=threads) as explainer:
         result = run_selftest(checked, explainer)
         findings = [] if explainer.backend.verified else examine(checked, explainer)
     failed = [str(finding) for finding in findings if not finding.passed]
     # Another engine rounds otherwise, and that alone moves pixels over the guide's threshold.
     passed = not failed if findings else result.passed
     if as_json:
-        report = {
+        report |= {
             "bundle": checked.manifest.name,
             "sha256": checked.sha256,
             "files": len(checked.manifest.files),
@@ -62,4 +104,36 @@ def verify(bundle: Path, device: str, threads: int | None, as_json: bool) -> Non
             "`gagrad-edge doctor`",
         )
     click.echo(f"{bundle}: intact ({len(checked.manifest.files)} files, sha256 {checked.sha256})", err=True)
+    if checked.envelope is not None and "trust" not in report:
+        ids = ", ".join(signature.keyid[:16] for signature in checked.envelope.signatures)
+        click.echo(f"it carries signatures of {ids}, not checked: give --key or a trust policy", err=True)
     click.echo(f"{result.backend}: self-test passed, {text}", err=True)
+
+
+def _policy(keys: tuple[Path, ...], threshold: int | None) -> Any:
+    """Return the policy that the options state; it has no memory of versions."""
+    from gagrad_edge.keys import read_public_key  # noqa: PLC0415
+    from gagrad_runtime.trust.policy import Policy, check_keys  # noqa: PLC0415
+
+    found = tuple(read_public_key(path) for path in keys)
+    needed = threshold or len(found)
+    try:
+        check_keys(found, needed)
+    except ValueError as error:
+        raise SettingError(str(error), where="--key, --threshold", hint="give each key once") from error
+    return Policy(found, needed)
+
+
+def trusted(verdict: Verdict) -> dict[str, Any]:
+    """Return the verdict for ``--json``: what, who, when, and each check."""
+    release = verdict.release
+    return {
+        "product": release and release.product,
+        "version": release and release.version,
+        "signed": release and release.signed,
+        "expires": release and release.expires,
+        "signers": [{"name": key.name, "id": key.id} for key in verdict.signers],
+        "checks": [
+            {"name": check.name, "outcome": check.outcome, "text": check.text} for check in verdict.checks
+        ],
+    }

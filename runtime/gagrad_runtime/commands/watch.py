@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.commands.options import device_options, json_option
+from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
 
 @click.command(short_help="Explain the images of a folder as they come, day and night.")
@@ -40,6 +40,7 @@ from gagrad_runtime.commands.options import device_options, json_option
 )
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")
 @device_options
+@trust_option
 @json_option
 def watch(
     bundle: Path,
@@ -57,6 +58,7 @@ def watch(
     once: bool,
     device: str,
     threads: int | None,
+    trust: Path | None,
     as_json: bool,
 ) -> None:
     """Give each new image in the folder SOURCE its verdict at once, and its explanation when there is time.
@@ -85,7 +87,7 @@ def watch(
         if as_json:
             click.echo(msgspec.json.encode(event).decode())
 
-    with Store(output) as store, load(bundle, device=device, threads=threads) as explainer:
+    with Store(output) as store, load(bundle, device=device, threads=threads, trust=trust) as explainer:
         known = explainer.manifest.output.classes
         unknown = [name for name in good if name not in known]
         if unknown:

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge.atomic import check_writable, make_folder
-from gagrad_edge.bundle import read_bundle
 from gagrad_edge.errors import FrameError, InputError, ModelError, SettingError
-from gagrad_runtime.backend import open_backend
 from gagrad_runtime.batch import expand, say_error
 from gagrad_runtime.evaluate.curves import STEPS
 from gagrad_runtime.evaluate.journal import Entry, Journal, key_of
 from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, mask_of
 from gagrad_runtime.evaluate.results import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
-from gagrad_runtime.explainer import Explainer
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.loading import open_plainly
 from gagrad_runtime.methods import method_of
+from gagrad_runtime.trust import admit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +50,7 @@ def evaluate_images(
     settings: dict[str, Any],
     device: str,
     threads: int | None,
+    trust: Path | None = None,
 ) -> int:
     """Measure ``methods`` (names with commas) on ``images`` and write the report to ``output``.
 
@@ -66,19 +66,20 @@ def evaluate_images(
     paths = expand(_inside(images))
     make_folder(output)
     check_writable(output)
-    checked = read_bundle(bundle)
-    other = None if randomized is None else read_bundle(randomized)
+    admission = admit(bundle, trust)
+    other = None if randomized is None else admit(randomized, trust)
+    shuffled = None if other is None else other.bundle
     with ExitStack() as stack:
-        explainer = stack.enter_context(Explainer(checked, open_backend(device, threads=threads)))
+        explainer = stack.enter_context(open_plainly(admission, device, threads=threads))
         second = None
         if other is not None:
-            second = stack.enter_context(Explainer(other, open_backend(device, threads=threads)))
+            second = stack.enter_context(open_plainly(other, device, threads=threads))
             check_randomized(explainer, second)
         journal = stack.enter_context(Journal(output / JOURNAL))
         study = _Study(
             bench=Bench(explainer, second, target, settings),
             journal=journal,
-            fixed=_fixed(checked, other, target, settings, mask_margin),
+            fixed=_fixed(admission.bundle, shuffled, target, settings, mask_margin),
             masks=masks,
             margin=mask_margin,
             bar=_Bar(len(paths) * len(variants)),
@@ -91,7 +92,8 @@ def evaluate_images(
         raise FrameError(
             "none of the images could be explained, so there is nothing to report", where=str(output)
         )
-    files = write_results(output, checked.manifest.name, study.entries, study.frames, study.facts(len(paths)))
+    name = admission.bundle.manifest.name
+    files = write_results(output, name, study.entries, study.frames, study.facts(len(paths)))
     click.echo(f"{len(study.frames)} of {len(paths)} images, {len(variants)} methods → {files}", err=True)
     return study.exit_code
 

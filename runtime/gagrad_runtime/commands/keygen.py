@@ -1,0 +1,29 @@
+"""``gagrad-edge keygen``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gagrad_runtime.commands.options import passphrase
+
+
+@click.command(short_help="Make a key pair to sign bundles with.")
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option("--passphrase", "protect", is_flag=True, help="Ask for a passphrase to keep the key under.")
+def keygen(name: Path, protect: bool) -> None:
+    """Make an Ed25519 key pair: NAME.key signs and stays with you, NAME.pub goes to the devices.
+
+    NAME.key can be read by its owner only. Nothing is overwritten. Prints what a device's trust.toml needs.
+
+    Example: gagrad-edge keygen keys/release-2026
+    """
+    from gagrad_edge.keys import generate, write_keys  # noqa: PLC0415 - --help stays fast
+
+    key = generate()
+    private, public = (name.with_name(name.name + ending) for ending in (".key", ".pub"))
+    write_keys(key, private, public, passphrase(confirm=True) if protect else "")
+    click.echo(f'[[keys]]\nname = "{name.name}"\nkey = "{key.public.text}"')
+    click.echo(f"{private}: signs; keep it off the devices, and a copy in a safe place", err=True)
+    click.echo(f"{public}: verifies; key id {key.public.id}", err=True)

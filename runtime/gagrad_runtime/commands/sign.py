@@ -1,0 +1,75 @@
+"""``gagrad-edge sign``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import click
+
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.commands.options import passphrase
+
+_DAY = "%Y-%m-%d"
+
+
+@click.command(short_help="Sign a bundle as a version of a product.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    "keys",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Private key, NAME.key; may be given several times.",
+)
+@click.option("--product", metavar="NAME", help="What the bundle is for; a device keeps a version for each.")
+@click.option("--version", type=click.IntRange(1), help="Number that grows with each release of the product.")
+@click.option(
+    "--expires",
+    type=click.DateTime([_DAY]),
+    help="Last day, in UTC, on which a device may load it.  [default: never]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Signed bundle to write.  [default: BUNDLE itself]",
+)
+def sign(
+    bundle: Path,
+    keys: tuple[Path, ...],
+    product: str | None,
+    version: int | None,
+    expires: datetime | None,
+    output: Path | None,
+) -> None:
+    """State what BUNDLE is and sign it. The signature covers every byte of it and lies in it.
+
+    Without --product and --version, a signature is added to those that are there: for a second person whose
+    key is elsewhere. With them, earlier signatures go.
+
+    Example: gagrad-edge sign part.gagrad --key keys/release-2026.key --product surface-check --version 12
+    """
+    from gagrad_edge.keys import read_private_key  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.signing import cosign_bundle, sign_bundle  # noqa: PLC0415
+
+    if (product is None) != (version is None) or (expires is not None and product is None):
+        raise SettingError(
+            "--product and --version belong together, and --expires to them",
+            hint="give both, or none of the three to add a signature to those that are there",
+        )
+    opened = [read_private_key(path, passphrase) for path in keys]
+    target = output or bundle
+    if product is None or version is None:
+        release = cosign_bundle(bundle, target, opened)
+    else:
+        last = None
+        if expires is not None:
+            last = expires.replace(tzinfo=timezone.utc) + timedelta(days=1, seconds=-1)
+        release = sign_bundle(bundle, target, opened, product=product, version=version, expires=last)
+    until = "never expires" if release.expires is None else f"expires {release.expires:%Y-%m-%d}"
+    what = f"{release.product} {release.version}, signed {release.signed:%Y-%m-%d}, {until}"
+    click.echo(f"{target}: {what}", err=True)
+    for key in opened:
+        click.echo(f"  key {key.public.id}", err=True)

@@ -1,0 +1,139 @@
+"""Is this bundle one that the policy allows? Signature, product, version, clock and expiry, each said.
+
+A bad clock decides nothing. It is bad when it is earlier than a time that is known to have passed: that of a
+signature, or one that it has shown before. Then an expiry is judged by the newest signing time that was ever
+accepted, which is proven, and the check is *unsure* unless that is past the expiry. Unsure is said, loudly,
+and not refused: a dead clock battery must not stop a line, and an old version is kept out by its number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from gagrad_edge.envelope import signers
+from gagrad_edge.errors import BundleError, TrustError
+from gagrad_edge.release import Release, decode_release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from gagrad_edge.bundle import Head
+    from gagrad_edge.keys import PublicKey
+    from gagrad_runtime.trust.policy import Policy
+    from gagrad_runtime.trust.state import State
+
+Outcome = Literal["passed", "unsure", "failed"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about a bundle, and its answer in words."""
+
+    name: str
+    outcome: Outcome
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks of one bundle, in order; after the first that failed nothing else is asked."""
+
+    checks: tuple[Check, ...]
+    release: Release | None = None
+    """What the signers state; None when the signatures are not enough to believe it."""
+    signers: tuple[PublicKey, ...] = ()
+
+    @property
+    def failed(self) -> Check | None:
+        """The check that failed, if one did."""
+        return next((check for check in self.checks if check.outcome == "failed"), None)
+
+    def require(self, where: str) -> None:
+        """Raise TrustError when a check failed."""
+        check = self.failed
+        if check is not None:
+            raise TrustError(f"{check.name}: {check.text}", where=where, hint=check.hint)
+
+
+def judge(head: Head, policy: Policy, known: State, now: datetime) -> Verdict:
+    """Return the verdict on the bundle that begins with ``head``, at ``now`` by this device's clock."""
+    where = str(head.path)
+    checks = []
+    found, check = _signature(head, policy, where)
+    checks.append(check)
+    if check.outcome == "failed" or head.envelope is None:
+        return Verdict(tuple(checks), signers=tuple(found))
+    release = decode_release(head.envelope.payload, where=where)
+    for check in _statement(release, policy, known, now):
+        checks.append(check)
+        if check.outcome == "failed":
+            break
+    return Verdict(tuple(checks), release, tuple(found))
+
+
+def _signature(head: Head, policy: Policy, where: str) -> tuple[list[PublicKey], Check]:
+    hint = "ask who made the bundle for one that is signed, or check the trusted keys (docs/trust.md)"
+    if head.envelope is None:
+        return [], Check("signature", "failed", "the bundle is not signed", hint)
+    try:
+        found = signers(head.envelope, policy.keys, where=where)
+    except BundleError as error:
+        return [], Check("signature", "failed", error.what, error.hint or hint)
+    needed = f"{len(found)} of the {policy.threshold} that are needed"
+    names = ", ".join(map(str, found))
+    if len(found) < policy.threshold:
+        others = ", ".join(one.keyid[:16] for one in head.envelope.signatures)
+        text = f"{needed} are there{f' ({names})' if names else ''}; it carries those of {others}"
+        return found, Check("signature", "failed", f"trusted signatures: {text}", hint)
+    return found, Check("signature", "passed", f"{names} ({policy.threshold} needed)")
+
+
+def _statement(release: Release, policy: Policy, known: State, now: datetime) -> Iterator[Check]:
+    """Yield the checks of what the signers state, once they are believed."""
+    product, version = release.product, release.version
+    if policy.products and product not in policy.products:
+        yield Check(
+            "product",
+            "failed",
+            f"it is for {product!r}, and this device is for {', '.join(sorted(policy.products))}",
+            f"name it under [products] in {policy.path or 'the policy'} if this device may load it",
+        )
+        return
+    yield Check("product", "passed", product)
+    floor = max(policy.products.get(product, 0), known.versions.get(product, 0))
+    if version < floor:
+        yield Check(
+            "version",
+            "failed",
+            f"{product} {version} is older than {floor}, the least that this device loads",
+            "to go back on purpose, sign the old content again with a higher version",
+        )
+        return
+    yield Check("version", "passed", f"{version}" + (f" (at least {floor})" if floor else ""))
+    yield from _time(release, known, now)
+
+
+def _time(release: Release, known: State, now: datetime) -> Iterator[Check]:
+    proven = max(release.signed, known.signed or release.signed)
+    passed = max(proven, known.clock or proven)
+    bad = now < passed
+    if bad:
+        text = f"it shows {now:%Y-%m-%d %H:%M} UTC, but {passed:%Y-%m-%d %H:%M} UTC has passed: it is wrong"
+        yield Check("clock", "unsure", text)
+    else:
+        yield Check("clock", "passed", f"{now:%Y-%m-%d %H:%M} UTC")
+    if release.expires is None:
+        yield Check("expiry", "passed", "never expires")
+        return
+    last = f"{release.expires:%Y-%m-%d %H:%M} UTC"
+    if (proven if bad else now) > release.expires:
+        hint = "load a newer release; if the clock is wrong, set it"
+        yield Check("expiry", "failed", f"it expired on {last}", hint)
+    elif bad:
+        text = f"until {last}, which the clock cannot tell; it was before that on {proven:%Y-%m-%d}"
+        yield Check("expiry", "unsure", text)
+    else:
+        yield Check("expiry", "passed", f"until {last}")

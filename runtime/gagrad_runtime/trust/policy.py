@@ -1,0 +1,109 @@
+"""The trust policy of a device: a TOML file that says whose bundles it loads, and of which products.
+
+Without a policy a device loads any bundle that is intact. With one it loads nothing else, packed or unpacked.
+A policy that is there but cannot be read, or is wrong, is an error and never the same as none.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from gagrad_edge.errors import MissingPackageError, SettingError
+from gagrad_edge.keys import PublicKey, public_key_of
+from gagrad_edge.release import Product, Version  # noqa: TC001 - msgspec reads them at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DEFAULT = Path("/etc/gagrad-edge/trust.toml")
+"""Where the device's policy is, unless the caller or ``VARIABLE`` says otherwise."""
+VARIABLE = "GAGRAD_EDGE_TRUST"
+STATE = Path("/var/lib/gagrad-edge/trust-state.json")
+_HINT = "see docs/trust.md; `gagrad-edge keygen` prints the lines for a key"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Who must have signed, and what of."""
+
+    keys: tuple[PublicKey, ...]
+    threshold: int = 1
+    """How many of the keys must have signed."""
+    products: Mapping[str, int] = field(default_factory=dict)
+    """The least version of each product; when there are any, other products are refused."""
+    state: Path | None = None
+    """Where the device remembers the newest versions; None to remember nothing."""
+    path: Path | None = None
+    """The file it is from."""
+
+
+def device_policy(choice: Policy | str | Path | None = None) -> Policy | None:
+    """Return the policy in force: ``choice``, or that of ``VARIABLE``, or ``DEFAULT``, or None.
+
+    Only a ``DEFAULT`` that does not exist means none. Raises SettingError and MissingPackageError.
+    """
+    if isinstance(choice, Policy):
+        return choice
+    named = choice or os.environ.get(VARIABLE)
+    if named:
+        return read_policy(Path(named))
+    # A link that leads nowhere is there, and is an error.
+    return read_policy(DEFAULT) if os.path.lexists(DEFAULT) else None
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the policy in ``path``. Raises SettingError and MissingPackageError."""
+    try:
+        content = msgspec.toml.decode(_read(path), type=_File)
+        keys = tuple(public_key_of(entry.key, entry.name) for entry in content.keys)
+        check_keys(keys, content.threshold)
+    except OSError as error:
+        raise SettingError(
+            f"the trust policy cannot be read ({error.strerror or error})", where=str(path), hint=_HINT
+        ) from error
+    except ImportError as error:
+        raise MissingPackageError(
+            f"a trust policy needs the package tomli ({error})", hint='pip install "gagrad-edge[station]"'
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise SettingError(f"the trust policy is not valid ({error})", where=str(path), hint=_HINT) from error
+    # Relative to the file, not to wherever the program was started.
+    state = path.parent / content.state
+    return Policy(keys, content.threshold, content.products, state, path)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        if os.fstat(stream.fileno()).st_mode & stat.S_IWOTH:
+            raise SettingError(
+                "everyone may write the trust policy, so it protects nothing",
+                where=str(path),
+                hint=f"chmod o-w {path}, and look whether it is still as it should be",
+            )
+        return stream.read()
+
+
+def check_keys(keys: Sequence[PublicKey], threshold: int) -> None:
+    """Raise ValueError unless ``keys`` are different and enough for ``threshold``."""
+    if len({key.raw for key in keys}) < len(keys):
+        raise ValueError("a key is listed twice")
+    if not 1 <= threshold <= len(keys):
+        raise ValueError(f"threshold {threshold} for {len(keys)} keys")
+
+
+class _Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    key: str
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    keys: Annotated[list[_Key], msgspec.Meta(min_length=1, max_length=100)]
+    threshold: Annotated[int, msgspec.Meta(ge=1)] = 1
+    products: dict[Product, Version] = {}
+    state: str = str(STATE)

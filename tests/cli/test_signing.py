@@ -1,0 +1,130 @@
+"""``keygen``, ``sign`` and ``verify`` with keys: the way a release goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from gagrad_edge.cli import run
+from gagrad_runtime.commands.options import PASSPHRASE
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def desk(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter a folder with an unsigned bundle and two key pairs, ``a`` and ``b``."""
+    shutil.copy(tiny_bundle, tmp_path / "part.gagrad")
+    monkeypatch.chdir(tmp_path)
+    assert run(["keygen", "a"]) == run(["keygen", "b"]) == 0
+    return tmp_path
+
+
+def test_from_key_to_device(desk: Path, capsys: Capture) -> None:
+    """What keygen prints is what a device's policy needs; verify says what, who, when."""
+    capsys.readouterr()
+    assert run(["keygen", "c"]) == 0
+    Path("trust.toml").write_text('state = "state.json"\n' + capsys.readouterr().out)
+    line = ["--product", "surface-check", "--version", "12", "--expires", "2999-12-31"]
+    assert run(["sign", "part.gagrad", "--key", "c.key", *line]) == 0
+    capsys.readouterr()
+    assert run(["verify", "part.gagrad", "--trust", "trust.toml", "--device", "cpu", "--json"]) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report["passed"]
+    assert report["trust"]["product"] == "surface-check"
+    assert report["trust"]["version"] == 12
+    assert report["trust"]["expires"] == "2999-12-31T23:59:59Z"
+    assert [signer["name"] for signer in report["trust"]["signers"]] == ["c"]
+    assert {check["outcome"] for check in report["trust"]["checks"]} == {"passed"}
+    assert "ok signature: c (" in captured.err
+    assert not Path("state.json").exists(), "verify remembers nothing"
+
+
+def test_verify_says_which_check_failed(desk: Path, capsys: Capture) -> None:
+    assert run(["verify", "part.gagrad", "--key", "a.pub", "--json"]) == 4
+    captured = capsys.readouterr()
+    assert not json.loads(captured.out)["passed"]
+    assert "NO signature: the bundle is not signed" in captured.err
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "1"]) == 0
+    assert run(["verify", "part.gagrad", "--key", "b.pub", "--device", "cpu"]) == 4
+    assert "How to mend it" in capsys.readouterr().err
+    assert run(["verify", "part.gagrad", "--key", "a.pub", "--device", "cpu"]) == 0
+
+
+def test_two_people_sign(desk: Path) -> None:
+    both = ["--key", "a.pub", "--key", "b.pub"]
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "1"]) == 0
+    assert run(["verify", "part.gagrad", *both, "--device", "cpu"]) == 4
+    assert run(["verify", "part.gagrad", *both, "--threshold", "1", "--device", "cpu"]) == 0
+    assert run(["sign", "part.gagrad", "--key", "b.key", "-o", "signed.gagrad"]) == 0
+    assert run(["verify", "signed.gagrad", *both, "--device", "cpu"]) == 0
+    assert run(["verify", "signed.gagrad", *both, "--threshold", "3"]) == 2
+    assert run(["verify", "signed.gagrad", "--key", "a.pub", "--key", "a.pub"]) == 2
+
+
+def test_a_passphrase_from_the_environment(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSPHRASE, "sesame")
+    assert run(["keygen", "c", "--passphrase"]) == 0
+    line = ["sign", "part.gagrad", "--key", "c.key", "--product", "part", "--version", "1"]
+    assert run(line) == 0
+    monkeypatch.setenv(PASSPHRASE, "wrong")
+    assert run(line) == 3
+
+
+def test_usage(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(["keygen", "a"]) == 5
+    assert run(["sign", "part.gagrad", "--key", "a.key"]) == 4
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "x"]) == 2
+    assert run(["sign", "part.gagrad", "--key", "a.pub", "--product", "x", "--version", "1"]) == 3
+    assert run(["sign", "part.gagrad", "--key", "gone.key", "--product", "x", "--version", "1"]) == 3
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "x", "--version", "1"]) == 2
+
+
+def test_every_command_that_loads_a_bundle_obeys(
+    desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its option and by the variable."""
+    capsys.readouterr()
+    assert run(["keygen", "c"]) == 0
+    Path("trust.toml").write_text(capsys.readouterr().out)
+    commands = [
+        ["explain", "part.gagrad", "x.png"],
+        ["calibrate", "part.gagrad", "x.png", "-o", "x.json"],
+        ["evaluate", "part.gagrad", "x.png"],
+        ["bench", "part.gagrad"],
+        ["verify", "part.gagrad"],
+    ]
+    for command in commands:
+        assert run([*command, "--trust", "trust.toml"]) == 4, command
+        assert "not signed" in capsys.readouterr().err
+    monkeypatch.setenv("GAGRAD_EDGE_TRUST", "trust.toml")
+    for command in commands:
+        assert run(command) == 4, command
+
+
+def test_inspect_tells_what_is_stated_and_that_it_is_not_checked(desk: Path, capsys: Capture) -> None:
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "3"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", "part.gagrad"]) == 0
+    assert "part 3 on" in (shown := capsys.readouterr().out)
+    assert "not checked" in shown
+
+
+def test_a_missing_package_is_named(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the line that installs it; a device with a policy does not go on without it."""
+    Path("trust.toml").write_text('[[keys]]\nname = "a"\nkey = "' + "A" * 43 + '="\n')
+    assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "3"]) == 0
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+    assert run(["keygen", "c"]) == 5
+    assert 'pip install "gagrad-edge[station]"' in capsys.readouterr().err
+    key_id = hashlib.sha256(bytes(32)).hexdigest()
+    data = Path("part.gagrad").read_bytes()
+    assert key_id.encode() not in data
+    assert run(["verify", "part.gagrad", "--key", "a.pub"]) == 5
