@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests bench fidelity zoo soak format clean help
+.PHONY: demo test lint types check-tests bench fidelity gpu-check zoo soak format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
@@ -13,6 +13,7 @@ help:
 	@echo "make types    mypy --strict"
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
+	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
 	@echo "make soak     fault tests in full: changed bundles, damaged images (minutes; writes docs/soak.md)"
 	@echo "make format   let ruff format the code"
@@ -45,6 +46,10 @@ bench: $(VENV)/.bench
 
 fidelity: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fidelity
+
+# Everything for a machine with a GPU; see CONTRIBUTING.md for what to install beside.
+gpu-check: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.gpu_check
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo

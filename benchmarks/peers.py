@@ -26,7 +26,7 @@ def eager_batch(module: nn.Module, target: int) -> Run:
     """Return PyTorch eager on one batch, the gradient only; of the input only, as all PyTorch peers."""
 
     def run(copies: Array) -> object:
-        leaf = torch.from_numpy(copies).requires_grad_()
+        leaf = torch.from_numpy(copies).to(_device(module)).requires_grad_()
         return torch.autograd.grad(module(leaf)[:, target].sum(), leaf)[0]
 
     return run
@@ -45,7 +45,7 @@ def authors_program(module: nn.Module, samples: int) -> Run:
     """Run the same from a model input ``[1, C, H, W]`` on: the target and the noise as well."""
 
     def run(image: Array) -> object:
-        x = torch.from_numpy(image)
+        x = torch.from_numpy(image).to(_device(module))
         with torch.no_grad():
             target = int(module(x)[0].argmax())
         sigma = NOISE_STD * float(x.max() - x.min())
@@ -53,6 +53,10 @@ def authors_program(module: nn.Module, samples: int) -> Run:
         return _guided([_gradient(module, copy, target) for copy in noisy])
 
     return run
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
 
 
 def _gradient(module: nn.Module, copy: torch.Tensor, target: int) -> torch.Tensor:

@@ -18,8 +18,9 @@ from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State, finalize
 from gagrad_export.assemble import accumulate_graph
 from gagrad_export.canonicalise import canonicalise
+from gagrad_export.verify.agreement import cosine, rank_correlation
 from gagrad_export.verify.frame import frame_image, reference_frame
-from gagrad_export.verify.half import CORRELATION, COSINE, cosine, emulated, rank_correlation
+from gagrad_export.verify.half import CORRELATION, COSINE, emulated
 from gagrad_export.verify.sessions import Graphs, Sessions, open_session
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"

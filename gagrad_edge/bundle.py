@@ -66,6 +66,8 @@ class Bundle:
     members: Mapping[str, Buffer]
     envelope: Envelope | None = None
     """Who signed it, if anyone; reading alone verifies no signature."""
+    manifest_bytes: bytes = b""
+    """``manifest`` as it was read: what ``sha256`` is of."""
 
     def graph(
         self,
@@ -122,7 +124,7 @@ def read_bundle(path: str | Path, approve: Callable[[Head], None] | None = None)
         if bytes(members.pop(name)) != data:
             raise wrong_member(name, where=where)
     _check_members(manifest, members, where=where)
-    return Bundle(manifest, head.sha256, path, members, head.envelope)
+    return Bundle(manifest, head.sha256, path, members, head.envelope, head.members[MANIFEST])
 
 
 def _head(container: Container, path: Path) -> Head:

@@ -159,16 +159,21 @@ class FileEntry(_Struct, frozen=True):
     sha256: Sha256
 
 
-class PrecisionCheck(_Struct, frozen=True):
-    """How the graphs of another precision compare with the float32 ones, each value rounded as they do it."""
+class Agreement(_Struct, frozen=True):
+    """How two forms of one model compare on the self-test's frame."""
 
-    precision: GraphPrecision
     gradient_cosine: float
     """Cosine of the mean gradients over the samples of one explanation."""
     map_correlation: float
     """Spearman's rank correlation of the maps."""
     scores_error: float
     """Largest difference of the scores, relative to their range."""
+
+
+class PrecisionCheck(Agreement, frozen=True):
+    """The graphs of another precision, each value rounded as they do it, against the float32 ones."""
+
+    precision: GraphPrecision
 
 
 class Verification(_Struct, frozen=True):
@@ -189,6 +194,8 @@ class Verification(_Struct, frozen=True):
     """Largest relative difference between a batch and the same rows run alone."""
     precisions: list[PrecisionCheck] = []
     """One for each precision beside float32 that the bundle has graphs in."""
+    float_twin: Agreement | None = None
+    """A quantised model against its twin whose quantisers limit values but do not round; null for others."""
 
 
 class SelfTest(_Struct, frozen=True):
@@ -202,8 +209,8 @@ class SelfTest(_Struct, frozen=True):
     """Index into ``scores`` without the batch axis."""
     score: float
     """The target's score."""
-    magnitude: Annotated[float, msgspec.Meta(gt=0)]
-    """What 1 of the map was before it was scaled, for one sample."""
+    magnitude: Annotated[float, msgspec.Meta(ge=0)]
+    """What 1 of the map was before it was scaled, for one sample; 0 for a linear model."""
     samples: Positive
     seed: Annotated[int, msgspec.Meta(ge=0)]
     tolerance: float
@@ -280,7 +287,11 @@ class _Head(msgspec.Struct):
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the canonical bytes of ``manifest``: sorted keys, two-space indent, one final newline."""
-    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+    return _canonical(manifest)
+
+
+def _canonical(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
 
 
 def decode_manifest(data: bytes, *, where: str) -> Manifest:
@@ -300,7 +311,8 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the manifest is not valid ({error})", where=where, hint=_COPY_AGAIN) from error
-    if encode_manifest(manifest) != data:
+    # In its own content's form: what an earlier version wrote lacks fields that have a default here.
+    if _canonical(msgspec.json.decode(data)) != data:
         raise BundleError("the manifest is not in canonical form", where=where, hint=_COPY_AGAIN)
     return manifest
 

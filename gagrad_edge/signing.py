@@ -14,7 +14,6 @@ from gagrad_edge.atomic import write_atomic
 from gagrad_edge.bundle import read_bundle
 from gagrad_edge.envelope import SIGNATURES, encode_envelope, seal
 from gagrad_edge.errors import BundleError, OutputError, SettingError
-from gagrad_edge.manifest import encode_manifest
 from gagrad_edge.release import Release, decode_release, encode_release, utc
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _write(bundle: Bundle, output: Path, envelope: Envelope) -> None:
             raise OutputError("this is a folder", where=str(output), hint=hint)
         write_atomic(output / SIGNATURE, [signature])
         return
-    head = {MANIFEST: encode_manifest(bundle.manifest), SIGNATURE: signature}
+    head = {MANIFEST: bundle.manifest_bytes, SIGNATURE: signature}
     write_atomic(output, pack({**bundle.members, **head}))
 
 

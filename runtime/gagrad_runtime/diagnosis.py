@@ -54,6 +54,8 @@ def diagnose() -> Diagnosis:
 _ENGINES = (
     ("cpu", "onnxruntime", "any processor through ONNX Runtime"),
     ("cuda", "onnxruntime-gpu", "NVIDIA GPU through ONNX Runtime"),
+    ("tensorrt", "tensorrt", "NVIDIA GPU through TensorRT"),
+    ("tensorrt-rtx", "tensorrt-rtx-cu13", "NVIDIA RTX GPU through TensorRT-RTX"),
     ("tensorrt-ort", "onnxruntime-gpu", "NVIDIA GPU through ONNX Runtime's TensorRT provider"),
     ("tensorrt-rtx-ort", "onnxruntime-ep-nv-tensorrt-rtx", "NVIDIA RTX GPU through ONNX Runtime's plug-in"),
     ("openvino", "openvino", "Intel and AMD processors through OpenVINO"),

@@ -14,7 +14,7 @@ from gagrad_runtime.caution import cautions
 from gagrad_runtime.chunk import ChunkSize
 from gagrad_runtime.copies import Copies
 from gagrad_runtime.estimation import Estimation, Limits, finite
-from gagrad_runtime.explanation import Explanation, Provenance, Rcap
+from gagrad_runtime.explanation import Explanation, Provenance, Rcap, Verdict
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.graphs import Graphs
 from gagrad_runtime.noise_bank import NoiseBank
@@ -83,8 +83,20 @@ class Explainer:
     def predict(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1."""
         with self._lock:
-            outputs = self.graphs.runner("predict").run({"image": self.backend.upload(images)})
-            return finite(self.backend.download(outputs["scores"]), "scores")
+            runner = self.graphs.runner("predict")
+            rows = runner.rows or max(len(images), 1)
+            parts = [images[start : start + rows] for start in range(0, len(images), rows)]
+            runs = (runner.run({"image": self.backend.upload(part)}) for part in parts)
+            scores = np.concatenate([self.backend.download(outputs["scores"]) for outputs in runs])
+            return finite(scores, "scores")
+
+    def verdict(self, frame: FrameLike) -> Verdict:
+        """Return what the model says of ``frame``. Raises FrameError, ModelError and DeviceError."""
+        image, _ = prepare(_loaded(frame), self.manifest.input)
+        scores = self.predict(image)
+        target = predicted_target(scores[0], self.manifest.output)
+        chances = probabilities(scores, self.manifest.output.activation)
+        return Verdict(target, None if chances is None else target.reading(chances[0]))
 
     def explain(
         self,
@@ -261,6 +273,7 @@ class Explainer:
         score = self._rcap(query, answer.saliency.values)
         clock.lap("rcap")
         chances = probabilities(query.scores[None], spec.activation)
+        twin = self.manifest.verification.float_twin
         explanation = Explanation(
             saliency=answer.saliency.values,
             scores=query.scores,
@@ -281,6 +294,7 @@ class Explainer:
                 noise_std=settings.noise_std,
                 chunk=answer.chunk,
                 straight_through=self.manifest.model.straight_through,
+                float_twin=None if twin is None else twin.map_correlation,
                 method=settings.method.name,
                 guide=settings.guide,
                 stopped=answer.stopped,

@@ -50,6 +50,15 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the model says of a frame, without a reason."""
+
+    target: Target
+    probability: float | None
+    """None when the output is a plain score."""
+
+
+@dataclass(frozen=True)
 class Rcap:
     """ReCover And Predict: localisation and noise of a map in one number, with the curve behind it.
 
@@ -88,6 +97,8 @@ class Provenance:
     chunk: int
     straight_through: int = 0
     """How many quantisers the gradient passes straight through."""
+    float_twin: float | None = None
+    """Rank correlation of the map with that of the model without rounding, as the exporter measured it."""
     method: str = DEFAULT
     guide: str = "paper"
     stopped: Stop = "samples"

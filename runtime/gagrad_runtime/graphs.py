@@ -6,27 +6,47 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import REQUIRED_ROLES
+from gagrad_edge.reference import rcap_levels
 from gagrad_runtime.backend.rows import RowByRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gagrad_edge.bundle import Bundle
-    from gagrad_edge.manifest import GraphRole
+    from gagrad_edge.manifest import GraphPrecision, GraphRole
     from gagrad_runtime.backend import Backend, Runner
+
+PRECISIONS: dict[GraphPrecision, str] = {"float32": "fp32", "float16": "fp16"}
+"""The command line's names."""
 
 
 class Graphs:
     """Runners by role and variant. Closing frees what they hold on the device."""
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    def __init__(
+        self, bundle: Bundle, backend: Backend, opened: Sequence[GraphRole] = REQUIRED_ROLES
+    ) -> None:
         self._bundle, self._backend = bundle, backend
+        if bundle.manifest.graph("accumulate", precision=backend.precision).precision != backend.precision:
+            raise SettingError(
+                f"this bundle has no {backend.precision} graphs, which this device was asked for",
+                where=str(bundle.path),
+                hint=f"export the model with --precision {PRECISIONS[backend.precision]}, or use float32",
+            )
         self._open: dict[tuple[GraphRole, str], Runner] | None = {}
-        for role in REQUIRED_ROLES:
+        for role in opened:
             self.runner(role)
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the maps."""
         return self._bundle.manifest.input.shape[1:]
+
+    @property
+    def compiled_size(self) -> int | None:
+        """Bytes of the compiled graphs that are open; None where the engine keeps none."""
+        sizes = [runner.size for runner in (self._open or {}).values() if runner.size is not None]
+        return sum(sizes) if sizes else None
 
     def close(self) -> None:
         """Free the runners; asking for one afterwards is an error."""
@@ -46,8 +66,14 @@ class Graphs:
                 raise _absent(self._bundle, role, variant)
             backend = self._backend
             data = self._bundle.graph(role, backend.target, variant, backend.precision)
-            self._open[role, variant] = backend.open(role, data)
+            self._open[role, variant] = backend.open(role, data, self._rows(role))
         return self._open[role, variant]
+
+    def _rows(self, role: GraphRole) -> int:
+        """Return the largest batch: copies of a chunk, and for ``predict`` also RCAP's recovered images."""
+        method = self._bundle.manifest.method
+        levels = len(rcap_levels(method.rcap_lower_bound, method.rcap_interval))
+        return max(method.chunk, levels, 2) if role == "predict" else max(method.chunk, 2)
 
 
 def _absent(bundle: Bundle, role: GraphRole, variant: str) -> SettingError:

@@ -13,6 +13,7 @@ import numpy as np
 from gagrad_runtime.decoding import decode
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.placement import prepare
+from gagrad_runtime.power import PowerMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Median explanation over median prediction."""
     peak_mb: float
     """Largest memory of this process so far."""
+    engines_mb: float | None = None
+    """Size of the compiled graphs in use; null where the engine keeps none."""
+    watts: float | None = None
+    """Mean power of board or card meanwhile; null where no sensor tells it."""
 
 
 def bench(
@@ -81,19 +86,21 @@ def bench(
     taken: dict[str, list[float]] = {"predict": [], f"predict, {chunk} at once": [], "explain": []}
     stages: dict[str, list[float]] = {}
     samples = []
-    for index in range(frames):
-        shown = np.roll(frame, index, axis=1)
-        taken["predict"].append(_seconds(lambda: explainer.predict(single)))
-        taken[f"predict, {chunk} at once"].append(_seconds(lambda: explainer.predict(batch)))
-        began = time.perf_counter()
-        found = explainer.explain(shown, **settings)
-        taken["explain"].append(time.perf_counter() - began)
-        samples.append(found.samples)
-        for stage, seconds in found.seconds.items():
-            stages.setdefault(stage, []).append(seconds)
-        if progress is not None:
-            progress(index + 1, frames)
+    with PowerMeter() as power:
+        for index in range(frames):
+            shown = np.roll(frame, index, axis=1)
+            taken["predict"].append(_seconds(lambda: explainer.predict(single)))
+            taken[f"predict, {chunk} at once"].append(_seconds(lambda: explainer.predict(batch)))
+            began = time.perf_counter()
+            found = explainer.explain(shown, **settings)
+            taken["explain"].append(time.perf_counter() - began)
+            samples.append(found.samples)
+            for stage, seconds in found.seconds.items():
+                stages.setdefault(stage, []).append(seconds)
+            if progress is not None:
+                progress(index + 1, frames)
     usual = int(np.median(samples))
+    size = explainer.graphs.compiled_size
     counts = [1, chunk, 1]
     timings = [
         _timing(name, values, many) for (name, values), many in zip(taken.items(), counts, strict=True)
@@ -112,6 +119,8 @@ def bench(
         stages_ms={stage: _ms(float(np.median(values))) for stage, values in stages.items()},
         ratio=round(float(np.median(taken["explain"]) / np.median(taken["predict"])), 2),
         peak_mb=round(_peak_bytes() / 2**20, 1),
+        engines_mb=None if size is None else round(size / 2**20, 1),
+        watts=power.watts,
     )
 
 
@@ -131,6 +140,8 @@ def as_text(report: Report) -> str:
     lines.append(
         f"explain is {report.ratio:g} × predict; the first one took {report.warm_up_ms:.0f} ms; "
         f"peak memory {report.peak_mb:.0f} MB"
+        + ("" if report.engines_mb is None else f"; engines {report.engines_mb:.0f} MB")
+        + ("" if report.watts is None else f"; {report.watts:.1f} W")
     )
     return "\n".join(lines)
 

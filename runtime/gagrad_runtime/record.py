@@ -110,6 +110,9 @@ class MethodRecord(_Struct, frozen=True, kw_only=True):
     chunk: Count
     straight_through: Annotated[int, msgspec.Meta(ge=0)]
     """How many quantisers the gradient passes straight through; 0 for a float model."""
+    float_twin: float | None = None
+    """Rank correlation of the map with that of the model without rounding, measured at export on the bundle's
+    frame; null for a float model."""
 
 
 class BundleRecord(_Struct, frozen=True):
@@ -224,6 +227,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
             noise_std=made.noise_std,
             chunk=made.chunk,
             straight_through=made.straight_through,
+            float_twin=made.float_twin,
         ),
         cautions=[CautionRecord(code=one.code, text=_text(one.text)) for one in explanation.cautions],
         regions=salient_records(explanation),

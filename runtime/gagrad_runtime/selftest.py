@@ -89,13 +89,16 @@ def run_selftest(bundle: Bundle, explainer: Explainer) -> SelfTestResult:
     )
     found = explanation.saliency
     difference = np.abs(found - expected)
+    correlation = rank_correlation(found.ravel(), expected.ravel())
+    if correlation is None:  # of a flat map, which has no order
+        correlation = float(np.ptp(found) == np.ptp(expected))
     score = float(explanation.scores[explanation.target.index])
     return SelfTestResult(
         agreement=float((difference <= test.tolerance).mean()),
         required=test.agreement,
         worst=float(difference.max()),
-        correlation=rank_correlation(found.ravel(), expected.ravel()) or 0.0,
+        correlation=float(correlation),
         score_error=abs(score - test.score) / max(abs(test.score), 1),
-        magnitude_error=abs(explanation.raw[1] / test.magnitude - 1),
+        magnitude_error=abs(explanation.raw[1] - test.magnitude) / (test.magnitude or 1),
         backend=explainer.backend.description,
     )

@@ -38,6 +38,19 @@ def test_wrong_fields_are_refused(change: dict[str, Any]) -> None:
         decode_manifest(msgspec.json.encode(fields), where="x")
 
 
+def test_a_manifest_of_an_earlier_version_is_read() -> None:
+    """It lacks what has been added since with a default; other spaces, orders or doubles are refused."""
+    fields = msgspec.json.decode(encode_manifest(plain_manifest()))
+    del fields["verification"]["precisions"], fields["input"]["bit_depth"]
+    data = msgspec.json.format(msgspec.json.encode(fields, order="sorted"), indent=2) + b"\n"
+    assert decode_manifest(data, where="x") == plain_manifest()
+    twice = data.replace(b'  "abi": 1,\n', b'  "abi": 1,\n  "abi": 1,\n')
+    assert twice != data
+    for other in (data + b"\n", data.replace(b": 1,", b":  1,", 1), msgspec.json.encode(fields), twice):
+        with pytest.raises(BundleError, match="canonical"):
+            decode_manifest(other, where="x")
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "1"}'])
 def test_unreadable_manifest(data: bytes) -> None:
     with pytest.raises(BundleError, match="not readable"):

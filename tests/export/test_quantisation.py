@@ -210,6 +210,11 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     assert info.straight_through == info.operators["QuantizeLinear"] > 5
     assert evidence.reference == "finite-differences"
     assert evidence.gradient_error < 1e-2
+    twin = evidence.float_twin
+    assert twin is not None
+    assert 0.8 < twin.map_correlation < 1
+    assert 0.8 < twin.gradient_cosine < 1
+    assert 0 < twin.scores_error < 0.2
     assert f"{info.straight_through} quantisers" in summary(report, 1.0)
     bundle = read_bundle(path)
     for role, variant in (("predict", ""), ("accumulate", ""), ("accumulate", "perturbed"), ("cam", "")):
@@ -223,3 +228,4 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     assert found.saliency.shape == SIZE
     assert found.saliency.max() == 1
     assert record(found).method.straight_through == info.straight_through
+    assert record(found).method.float_twin == twin.map_correlation

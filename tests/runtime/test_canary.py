@@ -34,9 +34,9 @@ class Faulty(OnnxRuntimeBackend):
         self._fault = fault
         self.description = "faulty 1.0"
 
-    def open(self, graph: str, data: bytes) -> Runner:
+    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
         """Open a graph with the fault in it."""
-        return FaultyRunner(self, super().open(graph, data), self._fault)
+        return FaultyRunner(self, super().open(graph, data, rows), self._fault)
 
 
 class FaultyRunner(Runner):

@@ -54,7 +54,7 @@ def test_the_record_holds_what_was_explained_and_how(make_explanation: Builder) 
     }
     settings = {"samples": 20, "seed": 0, "percentile": 0.85, "noise_std": 0.15, "chunk": 10}
     kind = {"name": "guided-absolutegrad", "guide": "paper", "stopped": "samples", "perturbation": ""}
-    assert data["method"] == {**kind, **settings, "straight_through": 0}
+    assert data["method"] == {**kind, **settings, "straight_through": 0, "float_twin": None}
     assert data["bundle"] == {"name": "part", "sha256": "0" * 64}
     assert data["cautions"] == [{"code": "test", "text": "Careful."}]
     assert (data["frame"]["height"], data["frame"]["width"], data["frame"]["bits"]) == (120, 160, 8)

@@ -18,15 +18,15 @@ import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import PrecisionCheck
-from gagrad_edge.noise import noise_chunks
-from gagrad_edge.reference import State, finalize
 from gagrad_export.emit import Op
+from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.sessions import Sessions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import MethodSpec
+    from gagrad_edge.reference import State
     from gagrad_export.verify.gradient import Point
     from gagrad_export.verify.sessions import Graphs
 
@@ -52,22 +52,15 @@ def verify_half(graphs: Graphs, point: Point, method: MethodSpec, state: State) 
     predict, accumulate = (emulated(graphs.half[role]) for role in ("predict", "accumulate"))
     sessions = Sessions(replace(graphs, predict=predict, accumulate=accumulate))
     scores = sessions.predict(point.image)
-    expected = Sessions(graphs).predict(point.image)
     sessions.close("predict")
-    found = State.empty(point.image.shape[1:])
-    for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
-        found, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, found)
+    found = run_samples(sessions, point, method)
     if not (np.isfinite(scores).all() and np.isfinite(found.abs_sum).all()):
         raise _refusal("values of the model or its gradient are beyond 65504, the largest that float16 has")
     if not found.abs_sum.any():
         raise _refusal("the gradient vanishes: what flows back is below 6e-8, the smallest that float16 has")
-    maps = [finalize(one, method.percentile) for one in (found, state)]
-    span = max(float(np.ptp(expected)), float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
+    expected = Sessions(graphs).predict(point.image)
     check = PrecisionCheck(
-        precision="float16",
-        gradient_cosine=_digits(cosine(found.mean, state.mean)),
-        map_correlation=_digits(rank_correlation(*maps)),
-        scores_error=float(f"{np.abs(scores - expected).max() / span:.1e}"),
+        precision="float16", **agreement((scores, found), (expected, state), method.percentile)
     )
     if not (check.gradient_cosine >= COSINE and check.map_correlation >= CORRELATION):
         raise _refusal(
@@ -102,25 +95,6 @@ def emulated(data: bytes) -> bytes:
     del proto.graph.value_info[:]
     result: bytes = proto.SerializeToString(deterministic=True)
     return result
-
-
-def cosine(one: Array, two: Array) -> float:
-    """Return the cosine of the angle between two arrays; NaN where one is zero."""
-    a, b = (values.ravel().astype(np.float64) for values in (one, two))
-    with np.errstate(invalid="ignore"):
-        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def rank_correlation(one: Array, two: Array) -> float:
-    """Return Spearman's rank correlation, equal values in the order of the pixels."""
-    first, second = (
-        np.argsort(np.argsort(values.ravel(), kind="stable"), kind="stable") for values in (one, two)
-    )
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def _digits(value: float) -> float:
-    return round(value, 4)
 
 
 def _refusal(what: str) -> VerificationError:

@@ -13,9 +13,10 @@ import numpy as np
 
 from gagrad_edge import reference
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import FeatureLayer, InputSpec, MethodSpec, PrecisionCheck, Verification
+from gagrad_edge.manifest import Agreement, FeatureLayer, InputSpec, MethodSpec, PrecisionCheck, Verification
 from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State
+from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.class_activation import verify_class_activation
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
@@ -90,10 +91,19 @@ def verify(
         forward <= allowed,
         f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
     )
-    state = _run_samples(sessions, point, method)
+    state = run_samples(sessions, point, method)
+    alike = None
     _require_gradient(state, target)
     if quantised:
-        gradient = against_segments(twin_sessions(graphs, model, spec), point, spec)
+        twin = twin_sessions(graphs, model, spec)
+        gradient = against_segments(twin, point, spec)
+        alike = Agreement(
+            **agreement(
+                (scores[None], state),
+                (twin.predict(image), run_samples(twin, point, method)),
+                method.percentile,
+            )
+        )
     elif source.gradient is not None:
         gradient = against_autograd(sessions, point, source.gradient)
     else:
@@ -125,6 +135,7 @@ def verify(
             (forward, allowed),
             batch,
             precisions,
+            alike,
         ),
         frame=frame,
         target=target,
@@ -150,6 +161,7 @@ def _numbers(
     forward: tuple[float, float],
     batch: float,
     precisions: list[PrecisionCheck],
+    twin: Agreement | None,
 ) -> Verification:
     return Verification(
         reference=reference,
@@ -160,6 +172,7 @@ def _numbers(
         forward_tolerance=forward[1],
         batch_error=_digits(batch),
         precisions=precisions,
+        float_twin=twin,
     )
 
 
@@ -176,13 +189,6 @@ def _batch_error(sessions: Sessions, point: Point) -> float:
     pairs = [(scores, np.concatenate(alone))]
     pairs += [(getattr(together, name), getattr(state, name)) for name in ("abs_sum", "mean")]
     return max(float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-30) for a, b in pairs)
-
-
-def _run_samples(sessions: Sessions, point: Point, method: MethodSpec) -> State:
-    state = State.empty(point.image.shape[1:])
-    for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
-        state, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, state)
-    return state
 
 
 def _require_gradient(state: State, target: tuple[int, ...]) -> None:
@@ -211,7 +217,7 @@ def _map(sessions: Sessions, state: State, method: MethodSpec) -> tuple[Array, f
 def _check_other_targets(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> None:
     """Compare ``accumulate`` in other forms with the portable one, whose final ``state`` is given."""
     for target, accumulate in graphs.accumulate_for.items():
-        other = _run_samples(Sessions(replace(graphs, accumulate=accumulate)), point, method)
+        other = run_samples(Sessions(replace(graphs, accumulate=accumulate)), point, method)
         error = float(np.linalg.norm(other.mean - state.mean) / np.linalg.norm(state.mean))
         _require(
             error <= KINK_TOLERANCE,

@@ -54,6 +54,10 @@ class Runner(ABC):
         self.graph = graph
         self.inputs = {port.name: port for port in inputs}
         self.outputs = {port.name: port for port in outputs}
+        self.rows: int | None = None
+        """Largest batch; None for any."""
+        self.size: int | None = None
+        """Bytes of what was compiled; None where nothing is kept."""
 
     def run(
         self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None
@@ -111,8 +115,11 @@ class Backend(ABC):
         """Return the memory where the engine computes, or None where that is not known."""
 
     @abstractmethod
-    def open(self, graph: str, data: bytes) -> Runner:
-        """Compile the ONNX graph in ``data``; ``graph`` names it in errors. Raises ModelError."""
+    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
+        """Compile the ONNX graph in ``data``; ``graph`` names it in errors. Raises ModelError.
+
+        ``rows`` is the largest batch it will be given, for engines that fix it when they compile.
+        """
 
     @abstractmethod
     def upload(self, array: Array) -> Tensor:

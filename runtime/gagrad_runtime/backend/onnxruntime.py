@@ -85,7 +85,7 @@ class OnnxRuntimeBackend(Backend):
         """Return the machine's memory: an execution provider for another device tells nothing."""
         return process_memory() if self._provider.memory == "cpu" else None
 
-    def open(self, graph: str, data: bytes) -> Runner:
+    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
         """Open a session over ``data``, and warn of the nodes that fell to the CPU.
 
         ``fallen`` then names them by graph.

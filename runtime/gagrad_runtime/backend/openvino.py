@@ -70,7 +70,7 @@ class OpenVinoBackend(Backend):
         """Return the machine's memory for the CPU; another device tells nothing."""
         return process_memory() if self._device == "CPU" else None
 
-    def open(self, graph: str, data: bytes) -> Runner:
+    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
         """Compile the graph in ``data``; free dimensions stay free."""
         try:
             model = self._core.read_model(data)

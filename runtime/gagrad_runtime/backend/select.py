@@ -9,11 +9,17 @@ from gagrad_edge.errors import DeviceError
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
 from gagrad_runtime.backend.openvino import OpenVinoBackend
 from gagrad_runtime.backend.providers import PROVIDERS
+from gagrad_runtime.backend.tensorrt import KINDS, TensorRtBackend
 
 if TYPE_CHECKING:
     from gagrad_runtime.backend.base import Backend
 
-DEVICES = ("auto", *PROVIDERS, "openvino", "openvino:GPU", "openvino:NPU")
+DEVICES = (
+    "auto",
+    *PROVIDERS,
+    *("tensorrt", "tensorrt:fp16", "tensorrt:tf32", "tensorrt-rtx", "tensorrt-rtx:fp16", "tensorrt-rtx:tf32"),
+    *("openvino", "openvino:GPU", "openvino:NPU"),
+)
 """Names that this version accepts; ``auto`` takes the first of AUTO that opens."""
 AUTO = ("cuda", "cpu")
 
@@ -29,6 +35,8 @@ def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend
     engine, _, part = device.partition(":")
     if engine == "openvino":
         return OpenVinoBackend(part or "CPU", threads=threads)
+    if engine in KINDS:
+        return TensorRtBackend(KINDS[engine], part)
     raise DeviceError(
         f"no device {device!r} in this version",
         where="--device",

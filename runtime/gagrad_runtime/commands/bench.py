@@ -12,7 +12,15 @@ from gagrad_runtime.methods import DEFAULT
 
 @click.command(short_help="Measure how long this device takes.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--frames", type=click.IntRange(2), default=50, show_default=True, help="How many to explain.")
+@click.option(
+    "--frames",
+    "--iterations",
+    "frames",
+    type=click.IntRange(2),
+    default=50,
+    show_default=True,
+    help="How many to explain.",
+)
 @click.option("--method", default=DEFAULT, show_default=True, help="How the map is made.")
 @click.option("--guide", help="What weighs the gradients.  [default: paper]")
 @click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")

@@ -64,6 +64,12 @@ def inspect(bundle: Path, as_json: bool) -> None:
         lines.append(f"  signed       {_signed(checked.envelope, str(bundle))}")
     if manifest.model.straight_through:
         lines.append(f"  quantised    {manifest.model.straight_through} quantisers passed straight through")
+    if evidence.float_twin is not None:
+        twin = evidence.float_twin
+        lines.append(
+            f"               against no rounding: gradient cosine {twin.gradient_cosine:.4f}, "
+            f"rank correlation of the maps {twin.map_correlation:.4f}, scores {twin.scores_error:.1e}"
+        )
     layer = manifest.model.feature_layer
     if layer is not None:
         lines.append(

@@ -1,0 +1,58 @@
+"""How well two forms of a model agree: in their scores, their gradients, and the maps made of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.noise import noise_chunks
+from gagrad_edge.reference import State, finalize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import MethodSpec
+    from gagrad_export.verify.gradient import Point
+    from gagrad_export.verify.sessions import Sessions
+
+    Array = NDArray[np.float32]
+
+
+def run_samples(sessions: Sessions, point: Point, method: MethodSpec) -> State:
+    """Return the statistics of one explanation's samples."""
+    state = State.empty(point.image.shape[1:])
+    for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
+        state, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, state)
+    return state
+
+
+def agreement(
+    found: tuple[Array, State], expected: tuple[Array, State], percentile: float
+) -> dict[str, float]:
+    """Return the fields of ``manifest.Agreement`` for two pairs of scores and statistics."""
+    (scores, state), (other_scores, other) = found, expected
+    span = max(
+        float(np.ptp(other_scores)), float(np.abs(other_scores).max()), float(np.finfo(np.float32).tiny)
+    )
+    maps = [finalize(one, percentile) for one in (state, other)]
+    return {
+        "gradient_cosine": round(cosine(state.mean, other.mean), 4),
+        "map_correlation": round(rank_correlation(*maps), 4),
+        "scores_error": float(f"{np.abs(scores - other_scores).max() / span:.1e}"),
+    }
+
+
+def cosine(one: Array, two: Array) -> float:
+    """Return the cosine of the angle between two arrays; NaN where one is zero."""
+    a, b = (values.ravel().astype(np.float64) for values in (one, two))
+    with np.errstate(invalid="ignore"):
+        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def rank_correlation(one: Array, two: Array) -> float:
+    """Return Spearman's rank correlation, equal values in the order of the pixels."""
+    first, second = (
+        np.argsort(np.argsort(values.ravel(), kind="stable"), kind="stable") for values in (one, two)
+    )
+    return float(np.corrcoef(first, second)[0, 1])

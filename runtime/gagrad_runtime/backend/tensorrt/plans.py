@@ -1,0 +1,132 @@
+"""The plans that this device has built, kept between runs.
+
+A plan is native code: whoever can hand one in runs code on the device. So plans lie in a folder that only
+this user can enter, and each carries a message authentication code under a secret that never leaves it: a
+plan from another device, or one changed on the disk, is built again. Its name is a hash of
+all that it depends on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from gagrad_edge.atomic import write_atomic
+from gagrad_edge.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_MAC = hashlib.sha256().digest_size
+_MAGIC = b"gagrad-edge plan 1\n"
+_log = logging.getLogger(__name__)
+
+
+class Plans:
+    """A folder of plans; one that cannot be used is said once, and then nothing is kept.
+
+    ``folder`` is None for a user without a home.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._secret = b""
+        try:
+            if folder is not None:
+                self._secret = _open(folder)
+        except OSError as error:
+            _log.warning("engines are not kept, each start builds them again: %s (%s)", folder, error)
+            self._folder = None
+
+    def get(self, key: str, build: Callable[[], bytes]) -> bytes:
+        """Return the plan of ``key``, built if it is not there; of two processes at once, one builds.
+
+        What ``build`` raises leaves the folder as it was.
+        """
+        with self._lock(key):
+            plan = self.read(key)
+            if plan is None:
+                plan = build()
+                self.write(key, plan)
+        return plan
+
+    def read(self, key: str) -> bytes | None:
+        """Return what is kept under ``key``; None for nothing, or nothing that this device wrote."""
+        if self._folder is None:
+            return None
+        path = self._folder / f"{key}.plan"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("a kept engine cannot be read and is built again: %s (%s)", path, error)
+            return None
+        code, body = data[len(_MAGIC) : len(_MAGIC) + _MAC], data[len(_MAGIC) + _MAC :]
+        if data.startswith(_MAGIC) and hmac.compare_digest(code, self._code(key, body)):
+            return body
+        _log.warning("a kept engine is damaged or from another device and is built again: %s", path)
+        return None
+
+    def write(self, key: str, plan: bytes) -> None:
+        """Keep ``plan`` under ``key``; where that fails it is said, and the plan is used all the same."""
+        if self._folder is None:
+            return
+        try:
+            write_atomic(self._folder / f"{key}.plan", [_MAGIC, self._code(key, plan), plan])
+        except OutputError as error:
+            _log.warning("an engine is not kept, the next start builds it again: %s", error)
+
+    def _code(self, key: str, plan: bytes) -> bytes:
+        return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")
+
+    @contextlib.contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        if self._folder is None:
+            yield
+            return
+        # Never deleted: a process could hold a lock on a name that is no longer there.
+        descriptor = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def plan_key(data: bytes, *parts: object) -> str:
+    """Return the name of the plan of ``data`` for everything else that it depends on."""
+    digest = hashlib.sha256(hashlib.sha256(data).digest())
+    digest.update("\n".join(str(part) for part in parts).encode())
+    return digest.hexdigest()
+
+
+def _open(folder: Path) -> bytes:
+    """Make the folder, or check that no one else can write there; return the secret. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = folder.stat()
+    if state.st_uid != os.geteuid() or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError("others can write there")
+    path = folder / "secret"
+    # Linked into place whole, so that of two processes that start at once both read the same one.
+    own = folder / f".secret.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        if not path.exists():
+            with open(own, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+                stream.write(secrets.token_bytes(32))
+                stream.flush()
+                os.fsync(stream.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(own, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            own.unlink()
+    return path.read_bytes()

@@ -1,0 +1,65 @@
+"""``gagrad-edge build``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from gagrad_edge.errors import VerificationError
+from gagrad_runtime.commands.options import device_options, json_option, trust_option
+
+
+@click.command(short_help="Compile a bundle's graphs for this device, and check what they compute.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@device_options
+@trust_option
+@json_option
+def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as_json: bool) -> None:
+    """Compile every graph of BUNDLE for a device, keep the engines, and check them on the bundle's frame.
+
+    With TensorRT that takes minutes, once: the first `explain` would do it otherwise. Engines stay on this
+    device, in the user's cache; copied to another one they are not loaded, but built again there. Ctrl-C
+    leaves finished engines and nothing half-written.
+
+    Example: gagrad-edge build part.gagrad --device tensorrt
+    """
+    import msgspec  # noqa: PLC0415 - --help stays fast
+
+    from gagrad_runtime.backend import open_backend  # noqa: PLC0415
+    from gagrad_runtime.canary import examine  # noqa: PLC0415
+    from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
+    from gagrad_runtime.first_opening import try_opening  # noqa: PLC0415
+    from gagrad_runtime.graphs import Graphs  # noqa: PLC0415
+    from gagrad_runtime.trust import admit  # noqa: PLC0415
+
+    admission = admit(bundle, trust)
+    checked = admission.bundle
+    backend = open_backend(device, threads=threads)
+    if not admission.vouched:
+        try_opening(checked, backend, device)
+    rows = []
+    graphs = Graphs(checked, backend, opened=())
+    for entry in {(entry.role, entry.variant): entry for entry in checked.manifest.graphs}.values():
+        name = f"{entry.role} {entry.variant}".strip()
+        began = time.perf_counter()
+        runner = graphs.runner(entry.role, entry.variant)
+        rows.append({"graph": name, "seconds": round(time.perf_counter() - began, 3), "bytes": runner.size})
+        size = "" if runner.size is None else f"{runner.size / 1e6:9.1f} MB"
+        click.echo(f"{name:<20} {rows[-1]['seconds']:8.1f} s {size}", err=True)
+    graphs.close()
+    with Explainer(checked, backend) as explainer:
+        findings = examine(checked, explainer)
+    failed = [str(finding) for finding in findings if not finding.passed]
+    if as_json:
+        report = {"backend": backend.description, "graphs": rows, "findings": findings, "passed": not failed}
+        click.echo(msgspec.json.encode(report).decode())
+    if failed:
+        raise VerificationError(
+            f"the engines compute something else than the bundle says: {'; '.join(failed)}",
+            where=f"{bundle} on {backend.description}",
+            hint="`explain` will take one copy at a time, or the CPU, if that mends it; report the output of "
+            "`gagrad-edge doctor`",
+        )
+    click.echo(f"{backend.description}: checked on the bundle's frame", err=True)

@@ -1,0 +1,314 @@
+"""The loop, its store and its folder: what comes in, what is kept, what a fault leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import gagrad_runtime.station.watch as watch_module
+from gagrad_edge.cli import run
+from gagrad_edge.errors import OutputError
+from gagrad_runtime import load
+from gagrad_runtime.explanation import Explanation
+from gagrad_runtime.station.folder import Folder
+from gagrad_runtime.station.rule import Rule
+from gagrad_runtime.station.store import Store
+from gagrad_runtime.station.watch import Watch
+
+
+def put(folder: Path, name: str, seed: int = 0) -> None:
+    """Write an image as a camera does: at once, under its name."""
+    folder.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (24, 32, 3), np.uint8)
+    cv2.imwrite(str(folder / name), pixels)
+
+
+@pytest.fixture
+def station(tiny_bundle: Path, tmp_path: Path) -> Any:
+    """Return what makes a station over tmp_path/in and tmp_path/out, and keeps what it told."""
+    (tmp_path / "in").mkdir()
+    opened: list[Any] = []
+
+    def make(rule: Rule | None = None, **settings: Any) -> Watch:
+        explainer, store = load(tiny_bundle, device="cpu"), Store(tmp_path / "out")
+        opened.extend((explainer, store))
+        station = Watch(explainer, Folder(tmp_path / "in"), store, rule or Rule(), interval=0.01, **settings)
+        station.told = events.append
+        return station
+
+    events: list[dict[str, object]] = []
+    make.events = events  # type: ignore[attr-defined]
+    yield make
+    for one in opened:
+        one.close()
+
+
+def test_each_image_gets_a_verdict_and_an_explanation(station: Any, tmp_path: Path) -> None:
+    for number in range(3):
+        put(tmp_path / "in", f"part {number}.png", number)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    one = station()
+    one.run(once=True)
+    rows = one.store.rows()
+    assert [row.state for row in rows] == ["explained"] * 3
+    for row in rows:
+        record = json.loads((tmp_path / "out" / f"{row.stem}.json").read_text())
+        assert record["target"]["name"] == row.verdict
+        assert (tmp_path / "out" / f"{row.stem}.explained.png").stat().st_size > 100
+        assert row.bytes > 1000
+    kinds = [event["event"] for event in station.events]
+    assert sorted(kinds) == ["explained"] * 3 + ["verdict"] * 3
+    assert kinds[0] == "verdict"
+
+
+def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny_bundle: Path) -> None:
+    put(tmp_path / "in", "a.png")
+    assert run(["watch", str(tiny_bundle), str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--once"]) == 0
+    put(tmp_path / "in", "b.png", 1)
+    one = station()
+    one.run(once=True)
+    assert [event["file"] for event in station.events if event["event"] == "verdict"] == ["b.png"]
+    put(tmp_path / "in", "a.png", 2)  # the same name, another image
+    one.run(once=True)
+    assert [row.name for row in one.store.rows("explained")] == ["a.png", "b.png", "a.png"]
+
+
+def test_a_file_that_grows_waits(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    file = tmp_path / "a.png"
+    file.write_bytes(b"1")
+    assert folder.look() == []
+    file.write_bytes(b"12")
+    assert folder.look() == []
+    assert folder.look() == [file]
+    assert folder.look() == []
+    (tmp_path / ".b.png").write_bytes(b"1")
+    (tmp_path / "empty.png").touch()
+    assert [folder.look() for _ in range(3)] == [[], [], []]
+
+
+def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
+    (tmp_path / "in" / "bad.png").write_bytes(b"\x89PNG and no more")
+    put(tmp_path / "in", "good.png")
+    one = station()
+    one.run(once=True)
+    states = {row.name: row.state for row in one.store.rows()}
+    assert states == {"bad.png": "quarantined", "good.png": "explained"}
+    assert (tmp_path / "out" / "quarantine" / "bad.png").read_bytes().startswith(b"\x89PNG")
+    assert "bad.png" in (tmp_path / "out" / "quarantine" / "bad.png.txt").read_text()
+
+
+def test_verdicts_come_before_explanations_and_the_queue_is_bounded(station: Any, tmp_path: Path) -> None:
+    for number in range(6):
+        put(tmp_path / "in", f"{number}.png", number)
+    one = station(queue=2)
+    one.run(once=True)
+    kinds = [event["event"] for event in station.events]
+    assert kinds.index("explained") > max(index for index, kind in enumerate(kinds) if kind == "verdict")
+    assert one.store.counts() == {"dropped": 4, "explained": 2}
+    assert [row.name for row in one.store.rows("explained")] == ["4.png", "5.png"]
+
+
+def test_a_verdict_does_not_wait_for_an_explanation(station: Any, tmp_path: Path) -> None:
+    """A frame that comes while another is explained gets its verdict before that is done."""
+    put(tmp_path / "in", "first.png")
+    one = station(settings={"samples": 64})
+    refine = one.explainer.refine
+    shown = []
+
+    def slow(*arguments: Any, **settings: Any) -> Any:
+        for explanation in refine(*arguments, **settings):
+            if not shown:
+                put(tmp_path / "in", "second.png", 1)
+                one.source.look()
+            shown.append(1)
+            yield explanation
+
+    one.explainer.refine = slow
+    one.run(once=True)
+    order = [(event["event"], event["file"]) for event in station.events]
+    assert order.index(("verdict", "second.png")) < order.index(("explained", "first.png"))
+
+
+def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path: Path) -> None:
+    for number in range(5):
+        put(tmp_path / "in", f"{number}.png", number)
+    one = station(keep=2)
+    one.run(once=True)
+    assert [row.name for row in one.store.rows("explained")] == ["3.png", "4.png"]
+    assert len(list((tmp_path / "out").glob("0*.json"))) == 2
+    assert len(one.store.rows()) == 5
+
+
+@pytest.mark.parametrize(
+    ("rule", "frames", "wanted"),
+    [
+        (Rule(), [("ok", 0.9, 0.0)] * 3, [True] * 3),
+        (Rule(good=("ok",)), [("ok", 0.9, 0.0), ("dent", 0.9, 0.0)], [False, True]),
+        (
+            Rule(good=("ok",), below=0.8),
+            [("ok", p, 0.0) for p in (0.7, 0.8, None)],
+            [True, False, False],
+        ),
+        (Rule(every=3), [("ok", 0.9, 0.0)] * 7, [True, False, False, True, False, False, True]),
+        (
+            Rule(per_minute=2),
+            [("ok", 0.9, t) for t in (0, 1, 2, 59, 60, 61)],
+            [True, True, False, False, True, True],
+        ),
+    ],
+)
+def test_rules(rule: Rule, frames: list[tuple[str, float | None, float]], wanted: list[bool]) -> None:
+    assert [rule.wants(*frame) for frame in frames] == wanted
+
+
+def test_a_full_disk_stops_no_verdict_and_is_over_when_there_is_room(
+    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = station()
+    full = [True]
+    real = Explanation.save
+
+    def save(self: Explanation, *arguments: Any, **settings: Any) -> Any:
+        if full[0]:
+            raise OutputError("cannot be written (No space left on device)", hint="the disk is full")
+        return real(self, *arguments, **settings)
+
+    monkeypatch.setattr(Explanation, "save", save)
+    put(tmp_path / "in", "a.png")
+    one.run(once=True)
+    assert one.degraded
+    assert one.store.counts() == {"dropped": 1}
+    full[0] = False
+    put(tmp_path / "in", "b.png", 1)
+    one.run(once=True)
+    assert not one.degraded
+    assert one.store.counts() == {"dropped": 1, "explained": 1}
+    assert "not stored until" in caplog.text
+    assert "stored again" in caplog.text
+
+
+def test_two_on_one_folder(tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    with Store(tmp_path / "out"):
+        command = ["watch", str(tiny_bundle), str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--once"]
+        assert run(command) == 5
+    assert "another process keeps its results there" in capsys.readouterr().err
+
+
+def test_the_clock_decides_nothing(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven years back between two frames: order and retention go by the rows."""
+    times = iter(["2026-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "2027-01-01T00:00:00Z"])
+    monkeypatch.setattr(watch_module, "_now", lambda: next(times))
+    one = station(keep=2)
+    for number in range(3):
+        put(tmp_path / "in", f"{number}.png", number)
+        one.run(once=True)
+    assert [row.name for row in one.store.rows("explained")] == ["1.png", "2.png"]
+
+
+def test_leftovers_of_a_power_cut_are_removed(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        number = store.add("a.png", "1", "", state="waiting")
+        (tmp_path / "00000001-a.json").write_text("{}")
+        store.settle(number, "explained", stem="00000001-a")
+        store.add("b.png", "2", "", state="waiting")
+        (tmp_path / "00000002-b.explained.png").write_text("half")
+        (tmp_path / ".00000002-b.json.x.part").write_text("half")
+    with Store(tmp_path) as store:
+        assert store.removed == 2
+        assert [row.state for row in store.rows()] == ["explained", "waiting"]
+    assert sorted(path.name for path in tmp_path.glob("*0*")) == ["00000001-a.json"]
+
+
+def test_kill_9_loses_nothing_that_was_told(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Fifteen times at odd moments: what a line on stdout said is in the index, with its files whole."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    told: list[dict[str, Any]] = []
+    for turn in range(15):
+        put(folder, f"{turn}.png", turn)
+        put(folder, f"{turn}b.png", 100 + turn)
+        child = subprocess.Popen(
+            [sys.executable, "-c", _WATCH, str(tiny_bundle), str(folder), str(out)], stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        time.sleep(0.01 * turn)
+        os.kill(child.pid, signal.SIGKILL)
+        rest = child.stdout.read()
+        child.wait()
+        told += [json.loads(text) for text in (line + rest).splitlines() if text.endswith(b"}")]
+    with Store(out) as store:
+        rows = {row.id: row for row in store.rows()}
+        for event in told:
+            row = rows[int(event["id"])]
+            assert row.name == event.get("file", row.name)
+            if event["event"] in ("explained", "dropped"):
+                assert row.state == event["event"]
+        for row in store.rows("explained"):
+            json.loads((out / f"{row.stem}.json").read_text())
+            assert cv2.imread(str(out / f"{row.stem}.explained.png")) is not None
+    assert {event["event"] for event in told} >= {"verdict", "explained"}
+    check = sqlite3.connect(out / "index.sqlite")
+    assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+_WATCH = """
+import sys
+from gagrad_edge.cli import run
+sys.exit(run(["watch", *sys.argv[1:3], "-o", sys.argv[3], "--json", "--interval", "0.01", "--samples", "4"]))
+"""
+
+
+def test_sigterm_ends_it_cleanly(tiny_bundle: Path, tmp_path: Path) -> None:
+    put(tmp_path / "in", "a.png")
+    child = subprocess.Popen(
+        [sys.executable, "-c", _WATCH, str(tiny_bundle), str(tmp_path / "in"), str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert "1 explained" in said or "1 waiting" in said
+
+
+def test_what_waited_is_explained_after_a_restart(station: Any, tmp_path: Path) -> None:
+    """If its image is still there, and still the same."""
+    for number, name in enumerate(("a.png", "b.png", "c.png")):
+        put(tmp_path / "in", name, number)
+    first = station()
+    first.source.look()
+    first._verdicts()
+    assert first.store.counts() == {"waiting": 3}
+    first.store.close()
+    (tmp_path / "in" / "b.png").unlink()
+    put(tmp_path / "in", "c.png", 9)
+    second = station()
+    second.run(once=True)
+    assert [(row.name, row.state) for row in second.store.rows()] == [
+        ("a.png", "explained"),
+        ("b.png", "dropped"),
+        ("c.png", "dropped"),
+        ("c.png", "explained"),
+    ]
+
+
+def test_wrong_settings(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    assert run(["watch", str(tiny_bundle), folder, "-o", folder]) == 2
+    assert run(["watch", str(tiny_bundle), folder, "-o", f"{folder}/out", "--good", "fine", "--once"]) == 2
