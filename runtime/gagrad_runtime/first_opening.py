@@ -28,6 +28,7 @@ from gagrad_edge.errors import BundleError, GagradError, OutputError
 from gagrad_runtime.cache import cache_folder
 
 if TYPE_CHECKING:
+    from gagrad_edge.archive import Buffer
     from gagrad_edge.bundle import Bundle
     from gagrad_runtime.backend import Backend
 
@@ -80,19 +81,16 @@ def _mark(bundle: Bundle, backend: Backend) -> Path | None:
     return None if folder is None else folder / key
 
 
-def _graphs(bundle: Bundle, backend: Backend) -> list[tuple[str, bytes]]:
-    """Return role and bytes of each graph that ``backend`` may be asked for."""
-    manifest = bundle.manifest
-    found = {
-        (entry.role, entry.variant): bundle.graph(
-            entry.role, backend.target, entry.variant, backend.precision
-        )
-        for entry in manifest.graphs
-    }
+def _graphs(bundle: Bundle, backend: Backend) -> list[tuple[str, Buffer]]:
+    """Return role and bytes of each graph that ``backend`` may be asked for; views, no copies."""
+    manifest, found = bundle.manifest, {}
+    for entry in manifest.graphs:
+        chosen = manifest.graph(entry.role, backend.target, entry.variant, backend.precision)
+        found[entry.role, entry.variant] = bundle.members[chosen.file]
     return [(role, data) for (role, _), data in found.items()]
 
 
-def _run(graphs: list[tuple[str, bytes]], device: str, *, where: str, seconds: float, memory: int) -> None:
+def _run(graphs: list[tuple[str, Buffer]], device: str, *, where: str, seconds: float, memory: int) -> None:
     head = msgspec.json.encode([(role, len(data)) for role, data in graphs]) + b"\n"
     # With the parent's path and nothing else: the folder where it was started is not the child's business.
     command = [sys.executable, "-c", _CHILD, device, *sys.path]
@@ -123,8 +121,9 @@ def _run(graphs: list[tuple[str, bytes]], device: str, *, where: str, seconds: f
     lines = said.decode("utf-8", "replace").splitlines()
     if lines and lines[-1] == _DONE and process.returncode == 0:
         return
-    if not problem and lines and lines[-1].startswith("{"):
-        raise _error(lines[-1])
+    error = None if problem or not lines else _error(lines[-1])
+    if error is not None:
+        raise error
     graph = next((line for line in reversed(lines) if line.startswith("graph ")), "the engine")
     raise BundleError(
         f"opening {graph} failed in a child process: {problem or _death(process.returncode)}",
@@ -133,7 +132,7 @@ def _run(graphs: list[tuple[str, bytes]], device: str, *, where: str, seconds: f
     )
 
 
-def _feed(pipe: Any, pieces: list[bytes]) -> None:
+def _feed(pipe: Any, pieces: list[Buffer]) -> None:
     # A child that is dead takes no more.
     with contextlib.suppress(BrokenPipeError), pipe:
         for piece in pieces:
@@ -168,12 +167,11 @@ def child() -> None:
     from gagrad_runtime.backend import open_backend  # noqa: PLC0415 - the parent does not need it here
 
     entries = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[tuple[str, int]])
-    graphs = [(role, sys.stdin.buffer.read(size)) for role, size in entries]
     try:
         backend = open_backend(device, threads=1)
-        for role, data in graphs:
+        for role, size in entries:
             say(f"graph {role!r}")
-            backend.open(role, data)
+            backend.open(role, sys.stdin.buffer.read(size))
     except GagradError as error:
         say(_encoded(error))
         return
@@ -182,15 +180,28 @@ def child() -> None:
     os._exit(0)
 
 
+class _Refusal(msgspec.Struct):
+    """An error on its way to the parent. Not pickled: the child has read what nobody vouches for."""
+
+    kind: str
+    what: str
+    where: str | None
+    hint: str | None
+    choices: list[str]
+
+
 def _encoded(error: GagradError) -> str:
-    fields = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
-    return msgspec.json.encode({"kind": type(error).__name__, **fields}).decode()
+    found = _Refusal(type(error).__name__, error.what, error.where, error.hint, list(error.choices))
+    return msgspec.json.encode(found).decode()
 
 
-def _error(line: str) -> GagradError:
-    """Return the error in ``line``. Not pickled: the child has read what nobody vouches for."""
-    fields: dict[str, Any] = msgspec.json.decode(line)
-    kind = getattr(errors, fields.pop("kind"), None)
+def _error(line: str) -> GagradError | None:
+    """Return the error in ``line``, if it is one."""
+    try:
+        found = msgspec.json.decode(line, type=_Refusal)
+    except msgspec.DecodeError:
+        return None
+    kind = getattr(errors, found.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, GagradError)):
-        kind = errors.ModelError
-    return kind(fields.pop("what"), **fields)
+        return None
+    return kind(found.what, where=found.where, hint=found.hint, choices=found.choices)

@@ -51,6 +51,7 @@ def test_a_good_bundle_is_tried_once(bundle: Bundle, tmp_path: Path, monkeypatch
         ("import os; os.abort()", r"the engine crashed \(SIGABRT\)"),
         ("import os; print('graph a', flush=True); os.kill(os.getpid(), 11)", "opening graph a .*SIGSEGV"),
         ("raise SystemExit(3)", "ended with code 3"),
+        ("print('{}'); print('{\"kind\": 1}')", "ended with code 0"),
         ("import time; time.sleep(60)", "not done after 1 s"),
         ("kept = bytearray(400 << 20); import time; time.sleep(60)", "more than 200 MiB of memory"),
         ("print('done', flush=True); import os; os.abort()", "SIGABRT"),

@@ -102,7 +102,7 @@ def _statement(release: Release, policy: Policy, known: State, now: datetime) ->
             f"name it under [products] in {policy.path or 'the policy'} if this device may load it",
         )
         return
-    yield Check("product", "passed", product)
+    yield Check("product", "passed", f"{product}, signed {release.signed:%Y-%m-%d %H:%M} UTC")
     floor = max(policy.products.get(product, 0), known.versions.get(product, 0))
     if version < floor:
         yield Check(
