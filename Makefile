@@ -15,7 +15,7 @@ help:
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
-	@echo "make soak     fault tests in full: changed bundles, damaged images (minutes; writes docs/soak.md)"
+	@echo "make soak     fault tests in full: changed bundles, damaged images, kills (half an hour; docs/soak.md)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("bundles", "images")
+PROGRAMS = ("bundles", "images", "kills")
 
 
 def main() -> int:

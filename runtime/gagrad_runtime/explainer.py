@@ -14,11 +14,12 @@ from gagrad_runtime.caution import cautions
 from gagrad_runtime.chunk import ChunkSize
 from gagrad_runtime.copies import Copies
 from gagrad_runtime.estimation import Estimation, Limits, finite
-from gagrad_runtime.explanation import Explanation, Provenance, Rcap, Verdict
+from gagrad_runtime.explanation import Explanation, Rcap, Verdict
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.graphs import Graphs
 from gagrad_runtime.noise_bank import NoiseBank
 from gagrad_runtime.placement import prepare
+from gagrad_runtime.provenance import provenance
 from gagrad_runtime.query import Answer, Clock, Query
 from gagrad_runtime.rcap import confidence, probabilities, rcap
 from gagrad_runtime.saliency import agreement, class_activation, saliency_of
@@ -269,11 +270,10 @@ class Explainer:
         return Answer(saliency)
 
     def _explanation(self, query: Query, answer: Answer) -> Explanation:
-        settings, clock, spec = query.settings, query.clock, self.manifest.output
+        clock, spec = query.clock, self.manifest.output
         score = self._rcap(query, answer.saliency.values)
         clock.lap("rcap")
         chances = probabilities(query.scores[None], spec.activation)
-        twin = self.manifest.verification.float_twin
         explanation = Explanation(
             saliency=answer.saliency.values,
             scores=query.scores,
@@ -283,23 +283,7 @@ class Explainer:
             predicted=predicted_target(query.scores, spec, query.target.region),
             rcap=score,
             cautions=(),
-            provenance=Provenance(
-                bundle=self.manifest.name,
-                bundle_sha256=self._sha256,
-                backend=self.backend.description,
-                backend_notes=tuple(self.backend.notes),
-                samples=answer.samples,
-                seed=settings.seed,
-                percentile=settings.percentile,
-                noise_std=settings.noise_std,
-                chunk=answer.chunk,
-                straight_through=self.manifest.model.straight_through,
-                float_twin=None if twin is None else twin.map_correlation,
-                method=settings.method.name,
-                guide=settings.guide,
-                stopped=answer.stopped,
-                perturbation=settings.perturb,
-            ),
+            provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, answer),
             frame=query.frame,
             placement=query.placement,
             raw=answer.saliency.raw,
