@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gagrad_runtime
 from gagrad_edge.errors import DeviceError, OutOfMemoryError, SettingError
-from gagrad_runtime import load
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.backend.tensorrt import backend as backend_module
 from gagrad_runtime.backend.tensorrt import cuda as cuda_module
@@ -20,6 +21,8 @@ from gagrad_runtime.backend.tensorrt.backend import TensorRtBackend
 from gagrad_runtime.backend.tensorrt.library import Library
 from tests.runtime.tensorrt.host_gpu import HostCuda, HostEngine
 
+# The stand-ins for TensorRT and CUDA are in this process only, and not in the child that would open first.
+load = partial(gagrad_runtime.load, trial=False)
 FRAME = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
 Open = Callable[[], TensorRtBackend]
 
