@@ -135,6 +135,7 @@ class Explainer:
             self.largest_chunk = estimation.largest_chunk or self.largest_chunk
             explanation = self._explanation(query, self._answer(query, estimation))
             self._pace.tail(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+            self._sampler.forget()
             return explanation
 
     def explain_targets(

@@ -50,6 +50,10 @@ class Sampler:
         self.counts = [0, 0]
         self.chunks = 0
 
+    def forget(self) -> None:
+        """Let go of the fixed inputs, so that the next explanation finds the same memory free."""
+        self._fixed = {}
+
     @property
     def count(self) -> int:
         """Samples so far."""
