@@ -26,10 +26,12 @@ from gagrad_edge import errors
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import BundleError, GagradError, OutputError
 from gagrad_runtime.cache import cache_folder
+from gagrad_runtime.graphs import largest_batch
 
 if TYPE_CHECKING:
     from gagrad_edge.archive import Buffer
     from gagrad_edge.bundle import Bundle
+    from gagrad_edge.manifest import GraphRole
     from gagrad_runtime.backend import Backend
 
 SECONDS, SLOW_SECONDS = 120.0, 3600.0
@@ -59,7 +61,7 @@ def try_opening(
         _log.warning("the graphs are not tried in a child process: this program has no Python of its own")
         return
     graphs = _graphs(bundle, backend)
-    size = sum(len(data) for _, data in graphs)
+    size = sum(len(data) for _, data, _ in graphs)
     fast = backend.verified
     _run(
         graphs,
@@ -67,6 +69,7 @@ def try_opening(
         where=str(bundle.path),
         seconds=seconds or (SECONDS if fast else SLOW_SECONDS),
         memory=memory or (MEMORY if fast else SLOW_MEMORY) + GROWTH * size,
+        quiet=fast,
     )
     if mark is not None:
         with contextlib.suppress(OutputError):
@@ -81,24 +84,37 @@ def _mark(bundle: Bundle, backend: Backend) -> Path | None:
     return None if folder is None else folder / key
 
 
-def _graphs(bundle: Bundle, backend: Backend) -> list[tuple[str, Buffer]]:
-    """Return role and bytes of each graph that ``backend`` may be asked for; views, no copies."""
+def _graphs(bundle: Bundle, backend: Backend) -> list[tuple[GraphRole, Buffer, int]]:
+    """Return role, bytes (views) and largest batch of each graph that ``backend`` may be asked for.
+
+    The batch as well, so that an engine which the child compiles and keeps is the one that is used then.
+    """
     manifest, found = bundle.manifest, {}
     for entry in manifest.graphs:
         chosen = manifest.graph(entry.role, backend.target, entry.variant, backend.precision)
         found[entry.role, entry.variant] = bundle.members[chosen.file]
-    return [(role, data) for (role, _), data in found.items()]
+    return [(role, data, largest_batch(manifest, role)) for (role, _), data in found.items()]
 
 
-def _run(graphs: list[tuple[str, Buffer]], device: str, *, where: str, seconds: float, memory: int) -> None:
-    head = msgspec.json.encode([(role, len(data)) for role, data in graphs]) + b"\n"
+def _run(
+    graphs: list[tuple[GraphRole, Buffer, int]],
+    device: str,
+    *,
+    where: str,
+    seconds: float,
+    memory: int,
+    quiet: bool,
+) -> None:
+    head = msgspec.json.encode([(role, len(data), rows) for role, data, rows in graphs]) + b"\n"
     # With the parent's path and nothing else: the folder where it was started is not the child's business.
     command = [sys.executable, "-c", _CHILD, device, *sys.path]
+    # An engine that compiles for minutes shows how far it is.
+    said_to = subprocess.DEVNULL if quiet else None
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said_to
     )
     # By a thread: ``communicate`` forgets its input when it is interrupted to look at the limits.
-    feeding = threading.Thread(target=_feed, args=(process.stdin, [head, *(data for _, data in graphs)]))
+    feeding = threading.Thread(target=_feed, args=(process.stdin, [head, *(data for _, data, _ in graphs)]))
     process.stdin = None
     feeding.start()
     began, problem = time.monotonic(), ""
@@ -166,12 +182,12 @@ def child() -> None:
 
     from gagrad_runtime.backend import open_backend  # noqa: PLC0415 - the parent does not need it here
 
-    entries = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[tuple[str, int]])
+    entries = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[tuple[str, int, int]])
     try:
         backend = open_backend(device, threads=1)
-        for role, size in entries:
+        for role, size, rows in entries:
             say(f"graph {role!r}")
-            backend.open(role, sys.stdin.buffer.read(size))
+            backend.open(role, sys.stdin.buffer.read(size), rows)
     except GagradError as error:
         say(_encoded(error))
         return

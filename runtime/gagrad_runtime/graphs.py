@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gagrad_edge.bundle import Bundle
-    from gagrad_edge.manifest import GraphPrecision, GraphRole
+    from gagrad_edge.manifest import GraphPrecision, GraphRole, Manifest
     from gagrad_runtime.backend import Backend, Runner
 
 PRECISIONS: dict[GraphPrecision, str] = {"float32": "fp32", "float16": "fp16"}
@@ -66,14 +66,15 @@ class Graphs:
                 raise _absent(self._bundle, role, variant)
             backend = self._backend
             data = self._bundle.graph(role, backend.target, variant, backend.precision)
-            self._open[role, variant] = backend.open(role, data, self._rows(role))
+            self._open[role, variant] = backend.open(role, data, largest_batch(self._bundle.manifest, role))
         return self._open[role, variant]
 
-    def _rows(self, role: GraphRole) -> int:
-        """Return the largest batch: copies of a chunk, and for ``predict`` also RCAP's recovered images."""
-        method = self._bundle.manifest.method
-        levels = len(rcap_levels(method.rcap_lower_bound, method.rcap_interval))
-        return max(method.chunk, levels, 2) if role == "predict" else max(method.chunk, 2)
+
+def largest_batch(manifest: Manifest, role: GraphRole) -> int:
+    """Return how many rows a graph is run with: copies of a chunk, for ``predict`` also RCAP's images."""
+    method = manifest.method
+    levels = len(rcap_levels(method.rcap_lower_bound, method.rcap_interval))
+    return max(method.chunk, levels, 2) if role == "predict" else max(method.chunk, 2)
 
 
 def _absent(bundle: Bundle, role: GraphRole, variant: str) -> SettingError:

@@ -37,17 +37,23 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
     admission = admit(bundle, trust)
     checked = admission.bundle
     backend = open_backend(device, threads=threads)
-    if not admission.vouched:
-        try_opening(checked, backend, device)
     rows = []
+
+    def note(name: str, began: float, compiled: int | None = None) -> None:
+        seconds = time.perf_counter() - began
+        rows.append({"graph": name, "seconds": round(seconds, 3), "bytes": compiled})
+        size = "" if compiled is None else f"{compiled / 1e6:9.1f} MB"
+        click.echo(f"{name:<20} {seconds:8.1f} s {size}".rstrip(), err=True)
+
+    if not admission.vouched:
+        began = time.perf_counter()
+        try_opening(checked, backend, device)
+        note("all, in a child", began)
     graphs = Graphs(checked, backend, opened=())
     for entry in {(entry.role, entry.variant): entry for entry in checked.manifest.graphs}.values():
         name = f"{entry.role} {entry.variant}".strip()
         began = time.perf_counter()
-        runner = graphs.runner(entry.role, entry.variant)
-        rows.append({"graph": name, "seconds": round(time.perf_counter() - began, 3), "bytes": runner.size})
-        size = "" if runner.size is None else f"{runner.size / 1e6:9.1f} MB"
-        click.echo(f"{name:<20} {rows[-1]['seconds']:8.1f} s {size}", err=True)
+        note(name, began, graphs.runner(entry.role, entry.variant).size)
     graphs.close()
     with Explainer(checked, backend) as explainer:
         findings = examine(checked, explainer)

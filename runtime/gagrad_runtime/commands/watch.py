@@ -36,7 +36,7 @@ from gagrad_runtime.commands.options import device_options, json_option, trust_o
     type=click.FloatRange(0.01, 60),
     default=0.5,
     show_default=True,
-    help="Seconds to wait.",
+    help="Seconds from look to look.",
 )
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")
 @device_options
@@ -63,7 +63,7 @@ def watch(
 ) -> None:
     """Give each new image in the folder SOURCE its verdict at once, and its explanation when there is time.
 
-    An image counts when its size and time stay the same over two looks. Results survive power cuts and are
+    An image counts when its size and time stay the same over two looks. Results survive being killed and are
     kept in one folder by one process; files that are no images are copied to `quarantine/` there with the
     reason. With --json each verdict and each explanation is a line on stdout, printed after it was stored.
     Ctrl-C or SIGTERM ends it cleanly.

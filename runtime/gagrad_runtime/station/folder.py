@@ -56,6 +56,11 @@ class Folder:
         return [self.path / name for name in sorted(fresh, key=lambda name: (now[name][1], name))]
 
 
+def printable(path: Path) -> str:
+    """Return a file's name as text that can be stored: Linux file names may hold any bytes."""
+    return path.name.encode("utf-8", "replace").decode()
+
+
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file. Raises FrameError."""
     digest = hashlib.sha256()

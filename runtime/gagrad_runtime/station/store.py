@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gagrad_edge.atomic import make_folder, output_error
 from gagrad_edge.errors import OutputError
+from gagrad_runtime.results import ENDINGS, safe_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,6 +136,8 @@ class Store:
 
         Their rows stay, as ``dropped``: that a frame was seen is not forgotten. Returns how many went.
         """
+        if keep is None and size is None:
+            return 0
         kept = total = removed = 0
         for row in reversed(self.rows("explained")):
             kept, total = kept + 1, total + row.bytes
@@ -149,17 +152,19 @@ class Store:
         return sum(path.stat().st_size for path in self._files(stem))
 
     def _files(self, stem: str) -> list[Path]:
-        return [path for path in self.folder.iterdir() if stem and path.name.startswith(f"{stem}.")]
+        paths = [self.folder / (stem + ending) for ending in ENDINGS.values()] if stem else []
+        return [path for path in paths if path.exists()]
 
     def _tidy(self) -> int:
         """Remove what a power cut or a kill left behind; return how many files that were."""
-        named = {row.stem for row in self.rows("explained")}
-        left = [
-            path
-            for path in self.folder.iterdir()
-            if path.is_file() and path.name[:8].isdigit() and path.name.split(".")[0] not in named
-        ]
-        left += [path for path in self.folder.glob(".*.part") if path.is_file()]
+        # Only what one of our rows would have written: other things in the folder are somebody else's.
+        ours = {stem_of(row.id, row.name): row.state for row in self.rows()}
+        left = []
+        for path in self.folder.iterdir():
+            stem = path.name.removeprefix(".").split(".")[0]
+            half = path.name.startswith(".") and path.suffix == ".part"
+            if stem in ours and (half or ours[stem] != "explained"):
+                left.append(path)
         _remove(left)
         return len(left)
 
@@ -176,6 +181,11 @@ class Store:
             hint="free some space, and check that this user may write there; a damaged index can be moved "
             "away, then a new one is begun",
         )
+
+
+def stem_of(number: int, name: str) -> str:
+    """Return what the names of the files of row ``number``, of the frame ``name``, begin with; no dots."""
+    return f"{number:08d}-{safe_stem(name, ending=True)}".replace(".", "_")
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.results import safe_stem
-from gagrad_runtime.station.folder import content_hash
+from gagrad_runtime.station.folder import content_hash, printable
+from gagrad_runtime.station.store import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame import Frame
     from gagrad_runtime.station.folder import Folder
     from gagrad_runtime.station.rule import Rule
-    from gagrad_runtime.station.store import Store
+    from gagrad_runtime.station.store import State, Store
 
 _log = logging.getLogger(__name__)
 
@@ -101,18 +101,22 @@ class Watch:
     def _frame(self, path: Path) -> None:
         try:
             sha256 = content_hash(path)
-            if self.store.has(path.name, sha256):
+            if self.store.has(printable(path), sha256):
                 return
             frame = load_frame(path)
         except InputError as error:
             self._quarantine(path, error)
             return
-        seen = self.explainer.verdict(frame)
+        try:
+            seen = self.explainer.verdict(frame)
+        except ModelError as error:  # scores that are no numbers: this frame's affair, not the station's
+            self._refused(path, sha256, "failed", error)
+            return
         verdict, probability = str(seen.target), seen.probability
         wanted = self.rule.wants(verdict, probability, time.monotonic())
         number = self._stored(
             lambda: self.store.add(
-                path.name,
+                printable(path),
                 sha256,
                 _now(),
                 state="waiting" if wanted else "verdict",
@@ -124,7 +128,7 @@ class Watch:
             {
                 "event": "verdict",
                 "id": number,
-                "file": path.name,
+                "file": printable(path),
                 "verdict": verdict,
                 "probability": probability,
             }
@@ -158,7 +162,7 @@ class Watch:
         return True
 
     def _keep(self, number: int, frame: Frame, explanation: Explanation) -> None:
-        stem = f"{number:08d}-{safe_stem(frame.name, ending=True)}".replace(".", "_")
+        stem = stem_of(number, frame.name)
 
         def save() -> None:
             explanation.save(self.store.folder, stem=stem, raw=())
@@ -182,7 +186,7 @@ class Watch:
         self._stored(lambda: self.store.prune(keep=self.keep, size=self.size))
         self.told({"event": "explained", "id": number, "file": frame.name, "record": f"{stem}.json"})
 
-    def _settle(self, number: int, state: Any, *, reason: str) -> None:
+    def _settle(self, number: int, state: State, *, reason: str) -> None:
         self._stored(lambda: self.store.settle(number, state, reason=reason))
         self.told({"event": state, "id": number, "reason": reason})
 
@@ -197,11 +201,13 @@ class Watch:
             sha256 = content_hash(path)
         except InputError:
             sha256 = "unreadable"
-        if not self.store.has(path.name, sha256):
-            self._stored(
-                lambda: self.store.add(path.name, sha256, _now(), state="quarantined", reason=error.what)
-            )
-            self.told({"event": "quarantined", "file": path.name, "reason": error.what})
+        if not self.store.has(printable(path), sha256):
+            self._refused(path, sha256, "quarantined", error)
+
+    def _refused(self, path: Path, sha256: str, state: State, error: GagradError) -> None:
+        name = printable(path)
+        number = self._stored(lambda: self.store.add(name, sha256, _now(), state=state, reason=error.what))
+        self.told({"event": state, "id": number, "file": name, "reason": error.what})
 
     def _stored(self, write: Callable[[], int | None]) -> int | None:
         """Write, or go on without: a full disk must not stop the verdicts."""

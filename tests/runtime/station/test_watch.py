@@ -18,7 +18,7 @@ import pytest
 
 import gagrad_runtime.station.watch as watch_module
 from gagrad_edge.cli import run
-from gagrad_edge.errors import OutputError
+from gagrad_edge.errors import ModelError, OutputError
 from gagrad_runtime import load
 from gagrad_runtime.explanation import Explanation
 from gagrad_runtime.station.folder import Folder
@@ -107,6 +107,30 @@ def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
     assert states == {"bad.png": "quarantined", "good.png": "explained"}
     assert (tmp_path / "out" / "quarantine" / "bad.png").read_bytes().startswith(b"\x89PNG")
     assert "bad.png" in (tmp_path / "out" / "quarantine" / "bad.png.txt").read_text()
+
+
+def test_a_frame_that_the_model_gives_no_number_for_stops_nothing(station: Any, tmp_path: Path) -> None:
+    put(tmp_path / "in", "a.png")
+    put(tmp_path / "in", "b.png", 1)
+    one = station()
+    real = one.explainer.verdict
+
+    def verdict(frame: Any) -> Any:
+        if frame.name == "a.png":
+            raise ModelError("the model's scores are not finite numbers")
+        return real(frame)
+
+    one.explainer.verdict = verdict
+    one.run(once=True)
+    assert {row.name: row.state for row in one.store.rows()} == {"a.png": "failed", "b.png": "explained"}
+
+
+def test_a_name_that_is_no_text(station: Any, tmp_path: Path) -> None:
+    put(tmp_path / "in", "a.png")
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / os.fsdecode(b"part\xff.png"))
+    one = station()
+    one.run(once=True)
+    assert [(row.name, row.state) for row in one.store.rows()] == [("part?.png", "explained")]
 
 
 def test_verdicts_come_before_explanations_and_the_queue_is_bounded(station: Any, tmp_path: Path) -> None:
@@ -226,10 +250,13 @@ def test_leftovers_of_a_power_cut_are_removed(tmp_path: Path) -> None:
         store.add("b.png", "2", "", state="waiting")
         (tmp_path / "00000002-b.explained.png").write_text("half")
         (tmp_path / ".00000002-b.json.x.part").write_text("half")
+        for other in ("20261125-holiday.png", "00000003-mine.json", ".other.part"):
+            (tmp_path / other).write_text("somebody else's")
     with Store(tmp_path) as store:
         assert store.removed == 2
         assert [row.state for row in store.rows()] == ["explained", "waiting"]
-    assert sorted(path.name for path in tmp_path.glob("*0*")) == ["00000001-a.json"]
+    left = {path.name for path in tmp_path.iterdir() if "index" not in path.name}
+    assert left == {".lock", "00000001-a.json", "20261125-holiday.png", "00000003-mine.json", ".other.part"}
 
 
 def test_kill_9_loses_nothing_that_was_told(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -108,6 +108,19 @@ def test_engines_are_built_once(gpu: Gpu, tiny_bundle: Path) -> None:
     assert len(gpu.built) == 6
 
 
+def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Path) -> None:
+    """The child opens each graph as the parent will: nothing is built twice, with another largest batch."""
+    from gagrad_edge.bundle import read_bundle
+    from gagrad_runtime.first_opening import _graphs
+
+    bundle, backend = read_bundle(tiny_bundle), open_backend("tensorrt")
+    for role, data, rows in _graphs(bundle, backend):
+        backend.open(role, bytes(data), rows)
+    gpu.built.clear()
+    load(tiny_bundle, device="tensorrt").close()
+    assert gpu.built == []
+
+
 def test_an_engine_that_no_longer_loads_is_built_again(
     gpu: Gpu, tiny_bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
