@@ -33,7 +33,7 @@ def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -86,7 +86,8 @@ def _umask() -> int:
     return current
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in ``folder`` on the disk."""
     # Without it the rename itself can be lost in a power cut. Not every file system allows it.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -42,14 +42,20 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     signatures: Annotated[list[Signature], msgspec.Meta(min_length=1, max_length=SIGNATURES)]
 
 
-def seal(payload: bytes, keys: Iterable[PrivateKey], others: Iterable[Signature] = ()) -> Envelope:
+def seal(
+    payload: bytes,
+    keys: Iterable[PrivateKey],
+    others: Iterable[Signature] = (),
+    *,
+    kind: str = PAYLOAD_TYPE,
+) -> Envelope:
     """Return ``payload`` signed with ``keys``, beside the signatures ``others`` over the same payload."""
-    message = pae(PAYLOAD_TYPE, payload)
+    message = pae(kind, payload)
     found = {signature.keyid: signature for signature in others}
     for key in keys:
         found[key.public.id] = Signature(keyid=key.public.id, sig=key.sign(message))
     signatures = [found[keyid] for keyid in sorted(found)]
-    return Envelope(payload=payload, payloadType=PAYLOAD_TYPE, signatures=signatures)
+    return Envelope(payload=payload, payloadType=kind, signatures=signatures)
 
 
 def pae(kind: str, payload: bytes) -> bytes:
@@ -81,8 +87,11 @@ def encode_envelope(envelope: Envelope) -> bytes:
     return msgspec.json.encode(envelope, order="sorted") + b"\n"
 
 
-def decode_envelope(data: bytes, *, where: str) -> Envelope:
-    """Return the envelope in ``data``; nothing is verified yet. Raises BundleError."""
+def decode_envelope(data: bytes, *, where: str, kind: str = PAYLOAD_TYPE) -> Envelope:
+    """Return the envelope in ``data``, which must be of ``kind``. Raises BundleError.
+
+    Nothing is verified yet.
+    """
     try:
         envelope = msgspec.json.decode(data, type=Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -91,9 +100,9 @@ def decode_envelope(data: bytes, *, where: str) -> Envelope:
     ids = [signature.keyid for signature in envelope.signatures]
     if encode_envelope(envelope) != data or ids != sorted(set(ids)):
         raise BundleError("the signature is not in canonical form", where=where, hint=_COPY_AGAIN)
-    if envelope.payloadType != PAYLOAD_TYPE:
+    if envelope.payloadType != kind:
         raise BundleError(
-            f"what is signed is a {envelope.payloadType!r}, not a {PAYLOAD_TYPE!r}",
+            f"what is signed is a {envelope.payloadType!r}, not a {kind!r}",
             where=where,
             hint="sign bundles with `gagrad-edge sign`",
         )

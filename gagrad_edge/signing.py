@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,9 +12,11 @@ from gagrad_edge.bundle import read_bundle
 from gagrad_edge.envelope import SIGNATURES, encode_envelope, seal
 from gagrad_edge.errors import BundleError, OutputError, SettingError
 from gagrad_edge.release import Release, decode_release, encode_release, utc
+from gagrad_edge.source_date import creation_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from gagrad_edge.bundle import Bundle
@@ -46,7 +45,7 @@ def sign_bundle(
         "manifest": bundle.sha256,
         "product": product,
         "version": version,
-        "signed": utc(signed or _now()),
+        "signed": utc(signed or creation_time()),
         "expires": None if expires is None else utc(expires),
     }
     try:
@@ -92,15 +91,3 @@ def _write(bundle: Bundle, output: Path, envelope: Envelope) -> None:
         return
     head = {MANIFEST: bundle.manifest_bytes, SIGNATURE: signature}
     write_atomic(output, pack({**bundle.members, **head}))
-
-
-def _now() -> datetime:
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        return datetime.fromtimestamp(int(time.time() if given is None else given), timezone.utc)
-    except (ValueError, OverflowError, OSError) as error:
-        raise SettingError(
-            f"{given!r} is no number of seconds since 1970",
-            where="SOURCE_DATE_EPOCH",
-            hint="unset it, or set it to seconds",
-        ) from error

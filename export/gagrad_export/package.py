@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +10,6 @@ from PIL import Image
 
 from gagrad_edge import __version__
 from gagrad_edge.bundle import write_bundle
-from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import (
     ABI,
     FORMAT,
@@ -26,6 +23,7 @@ from gagrad_edge.manifest import (
     OutputSpec,
     SelfTest,
 )
+from gagrad_edge.source_date import creation_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +73,7 @@ def package(
         format=FORMAT,
         abi=ABI,
         name=name,
-        created=created_time(),
+        created=creation_text(),
         exporter=Exporter(name="gagrad-edge", version=__version__),
         model=ModelInfo(
             name=source.name,
@@ -120,22 +118,6 @@ def _entry(
     return GraphEntry(
         role=role, variant=variant, target=target, precision=precision, file="graphs/" + ".".join(parts)
     )
-
-
-def created_time() -> str:
-    """Return the time of creation in UTC; ``SOURCE_DATE_EPOCH`` fixes it for reproducible bundles."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        moment = (
-            datetime.now(timezone.utc) if epoch is None else datetime.fromtimestamp(int(epoch), timezone.utc)
-        )
-    except (ValueError, OverflowError, OSError) as error:
-        raise SettingError(
-            f"{epoch!r} is not a number of seconds",
-            where="SOURCE_DATE_EPOCH",
-            hint="set it to seconds since 1970, or unset it",
-        ) from error
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _png(frame: NDArray[np.uint8]) -> bytes:

@@ -17,6 +17,7 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle import SUFFIX
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Manifest, MethodSpec, Resize
+from gagrad_edge.source_date import creation_time
 from gagrad_export.assemble import (
     accumulate_graph,
     cam_graph,
@@ -30,7 +31,7 @@ from gagrad_export.canonicalise import canonicalise
 from gagrad_export.feature_layer import choose_feature_layer
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.randomised import randomised
-from gagrad_export.package import created_time, package
+from gagrad_export.package import package
 from gagrad_export.settings import check_precisions, input_spec, output_spec
 from gagrad_export.verify import Graphs, verify
 
@@ -114,7 +115,7 @@ def export(
             hint=f"give -o {path.stem or 'part'}{SUFFIX}",
         )
     check_precisions(precisions)
-    created_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
+    creation_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
     clock = _Clock(progress)
     method = method or MethodSpec()

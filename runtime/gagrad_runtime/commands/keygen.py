@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_runtime.commands.options import passphrase
+from gagrad_edge.passphrase import passphrase
 
 
 @click.command(short_help="Make a key pair to sign bundles with.")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-PASSPHRASE = "GAGRAD_EDGE_PASSPHRASE"  # noqa: S105 - the name of a variable
-"""Environment variable that a script gives a key's passphrase in."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,9 +38,3 @@ def trust_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         help="Policy that says whose bundles to load.  [default: /etc/gagrad-edge/trust.toml, if there]",
     )(command)
-
-
-def passphrase(*, confirm: bool = False) -> str:
-    """Return the passphrase of a private key, from the environment or else asked for."""
-    given = os.environ.get(PASSPHRASE)
-    return given or str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))

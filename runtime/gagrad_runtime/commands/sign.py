@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.commands.options import passphrase
+from gagrad_edge.passphrase import passphrase
 
 _DAY = "%Y-%m-%d"
 

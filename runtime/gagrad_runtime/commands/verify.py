@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge.errors import BundleError, SettingError, VerificationError
+from gagrad_edge.kit import KIT
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
 if TYPE_CHECKING:
     from gagrad_runtime.trust.checks import Verdict
+    from gagrad_runtime.trust.policy import Policy
 
 _MARKS = {"passed": "ok", "unsure": "??", "failed": "NO"}
 
 
-@click.command(short_help="Check who signed a bundle, its hashes, and its self-test on this machine.")
+@click.command(short_help="Check who signed a bundle or a kit, its hashes, and its self-test here.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--key",
@@ -45,7 +47,8 @@ def verify(
     """Check that BUNDLE is intact and that this machine computes the map that the exporter computed.
 
     With --key, and on a device with a trust policy, first who signed it, as what and when, and whether this
-    device may load it. What does not pass is not run. Nothing is remembered.
+    device may load it. What does not pass is not run. Nothing is remembered. BUNDLE may be an offline kit
+    (a folder that `pack` wrote): then each of its files and who signed them, and no self-test.
 
     Example: gagrad-edge verify part.gagrad --key release-2026.pub
     """
@@ -55,7 +58,11 @@ def verify(
     from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
     from gagrad_runtime.selftest import run_selftest  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
+    from gagrad_runtime.trust.policy import device_policy  # noqa: PLC0415
 
+    if (bundle / KIT).is_file():
+        _verify_kit(bundle, _policy(keys, threshold) if keys or threshold else device_policy(trust), as_json)
+        return
     report: dict[str, Any] = {"passed": False}
 
     def said(verdict: Verdict) -> None:
@@ -110,7 +117,32 @@ def verify(
     click.echo(f"{result.backend}: self-test passed, {text}", err=True)
 
 
-def _policy(keys: tuple[Path, ...], threshold: int | None) -> Any:
+def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
+    import msgspec  # noqa: PLC0415 - --help stays fast
+
+    from gagrad_runtime.trust.kit import admit_kit  # noqa: PLC0415
+
+    found = admit_kit(folder, policy)
+    kit, names = found.kit, ", ".join(map(str, found.signers))
+    if as_json:
+        report = {
+            "kit": found.sha256,
+            **{
+                name: getattr(kit, name)
+                for name in ("product", "version", "platform", "gagrad_edge", "created")
+            },
+            "files": len(kit.files),
+            "signers": [{"name": key.name, "id": key.id} for key in found.signers],
+            "passed": True,
+        }
+        click.echo(msgspec.json.encode(report).decode())
+    click.echo(f"{folder}: intact ({len(kit.files)} files, fingerprint {found.sha256})", err=True)
+    click.echo(f"{kit.product} {kit.version} for {kit.platform}, packed {kit.created}", err=True)
+    unchecked = "who signed it was not checked: give --key or a trust policy"
+    click.echo(unchecked if policy is None else f"signed by {names}", err=True)
+
+
+def _policy(keys: tuple[Path, ...], threshold: int | None) -> Policy:
     """Return the policy that the options state; it has no memory of versions."""
     from gagrad_edge.keys import read_public_key  # noqa: PLC0415
     from gagrad_runtime.trust.policy import Policy, check_keys  # noqa: PLC0415

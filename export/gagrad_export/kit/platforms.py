@@ -1,0 +1,86 @@
+"""The devices that kits are made for: machine, Python, C library, and which packages.
+
+Sources: NVIDIA's JetPack release notes (Python and TensorRT of each), PEP 600 for the tags of wheels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gagrad_edge.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One kind of device."""
+
+    name: str
+    machine: str
+    """What ``uname -m`` says there."""
+    python: str
+    """Version of its Python, ``3.10``."""
+    glibc: str
+    """Version of its C library: wheels for this one and older ones fit."""
+    extras: tuple[str, ...]
+    """Of gagrad-edge; see pyproject.toml."""
+    requirements: tuple[str, ...] = ()
+    """Packages beside, or narrower than the extras ask for."""
+    system_packages: bool = False
+    """Whether the environment sees the system's packages."""
+
+    def tags(self) -> list[str]:
+        """Return the platform tags of wheels that fit, best first.
+
+        pip takes the tags it is given and no older ones of the same family; with the newest alone it finds
+        no fitting wheel of many packages, and silently falls back to pure-Python ones, such as protobuf's.
+        """
+        newest = int(self.glibc.split(".")[1])
+        oldest = 5 if self.machine == "x86_64" else 17
+        legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+        tags = []
+        for minor in range(newest, oldest - 1, -1):
+            tags.append(f"manylinux_2_{minor}_{self.machine}")
+            if minor in legacy:
+                tags.append(f"{legacy[minor]}_{self.machine}")
+        return tags
+
+
+_STATION = ("cpu", "station")
+
+PLATFORMS = {
+    platform.name: platform
+    for platform in (
+        # TensorRT comes with JetPack as a package of the system, for the system's Python; CUDA's Python
+        # bindings must be of its major version.
+        Platform(
+            *("jetson-jp6", "aarch64", "3.10", "2.35", _STATION),
+            requirements=("cuda-bindings>=12.6,<13",),
+            system_packages=True,
+        ),
+        Platform(
+            *("jetson-jp7", "aarch64", "3.12", "2.39", _STATION),
+            requirements=("cuda-bindings>=13,<14",),
+            system_packages=True,
+        ),
+        Platform("linux-x86_64", "x86_64", "3.11", "2.31", _STATION),
+        Platform("linux-aarch64", "aarch64", "3.11", "2.31", _STATION),
+    )
+}
+
+
+def platform_named(
+    name: str, *, python: str | None = None, glibc: str | None = None, extras: tuple[str, ...] = ()
+) -> Platform:
+    """Return the platform ``name`` with what is said otherwise. Raises SettingError.
+
+    ``extras`` replace the backend ``cpu``; ``station`` stays.
+    """
+    if name not in PLATFORMS:
+        raise SettingError(f"there is no platform {name!r}", where="--platform", choices=list(PLATFORMS))
+    platform = PLATFORMS[name]
+    for option, value, first in (("--python", python, "3"), ("--glibc", glibc, "2")):
+        if value is not None and not (value.startswith(f"{first}.") and value[2:].isdigit()):
+            raise SettingError(f"{value!r} is no version", where=option, hint=f"such as {first}.11")
+    if extras:
+        platform = replace(platform, extras=(*extras, "station"))
+    return replace(platform, python=python or platform.python, glibc=glibc or platform.glibc)

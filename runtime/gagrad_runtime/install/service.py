@@ -1,0 +1,102 @@
+"""The systemd service: its user, its unit, and whether it runs.
+
+The unit lies in the version's folder and is linked from there through ``current``, so program, model and unit
+change in the same step.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from gagrad_edge.atomic import make_folder, output_error, sync_folder
+from gagrad_edge.errors import DeviceError
+
+if TYPE_CHECKING:
+    from gagrad_runtime.install.layout import Layout
+
+UNIT = "gagrad-edge-watch.service"
+USER = "gagrad-edge"
+
+
+def create_user() -> None:
+    """Make the system user that the service runs as, unless it is there. Raises DeviceError."""
+    import pwd  # noqa: PLC0415 - not on every system
+
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        # No home, no shell; cameras, GPUs and DLAs of a Jetson belong to the group `video`.
+        options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        _run("useradd", *options, "--shell", "/usr/sbin/nologin", USER)
+
+
+def own_data(layout: Layout) -> None:
+    """Make the folder for data and give it to the service's user. Raises OutputError."""
+    make_folder(layout.data)
+    try:
+        shutil.chown(layout.data, USER, USER)
+        layout.data.chmod(0o755)
+    except OSError as error:
+        raise output_error(layout.data, error) from error
+
+
+def link_unit(layout: Layout) -> None:
+    """Let systemd find the unit of the version in use. Raises OutputError and DeviceError."""
+    link = layout.units / UNIT
+    target = layout.current / UNIT
+    try:
+        if not (link.is_symlink() and link.readlink() == target):
+            part = link.with_name(f".{UNIT}.part")
+            part.unlink(missing_ok=True)
+            part.symlink_to(target)
+            part.replace(link)
+            sync_folder(link.parent)
+    except OSError as error:
+        raise output_error(link, error) from error
+    _systemctl("daemon-reload")
+    _systemctl("enable", UNIT)
+
+
+def restart() -> None:
+    """Start the service anew; systemd waits until it says that it is ready. Raises DeviceError."""
+    try:
+        _systemctl("restart", UNIT)
+    except DeviceError as error:
+        journal = ["journalctl", "--unit", UNIT, "--lines", "8", "--no-pager", "--output", "cat"]
+        log = subprocess.run(journal, capture_output=True, text=True, check=False)  # noqa: S603
+        raise DeviceError(
+            f"the service does not start:\n{log.stdout.strip() or error.what}",
+            where=UNIT,
+            hint=f"mend it and run install.sh again; `journalctl -u {UNIT}` tells more",
+        ) from error
+
+
+def remove(layout: Layout) -> None:
+    """Stop the service and forget it. Raises DeviceError."""
+    link = layout.units / UNIT
+    if not link.is_symlink():
+        return
+    _systemctl("disable", "--now", UNIT)
+    link.unlink(missing_ok=True)
+    _systemctl("daemon-reload")
+
+
+def _systemctl(*arguments: str) -> None:
+    _run("systemctl", *arguments)
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise DeviceError(
+            f"{command[0]} cannot be run ({error.strerror})",
+            hint="install without a service: --no-service, and start `gagrad-edge watch` your own way",
+        ) from error
+    if done.returncode:
+        raise DeviceError(
+            f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()}",
+            hint="install without a service: --no-service, and start `gagrad-edge watch` your own way",
+        )
