@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("bundles", "images", "kills")
+PROGRAMS = ("bundles", "images", "kills", "installs")
 
 
 def main() -> int:

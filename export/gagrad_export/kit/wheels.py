@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
+import gagrad_edge
 from gagrad_edge import __version__
 from gagrad_edge.errors import MissingPackageError, ModelError, SettingError
 
@@ -79,7 +80,10 @@ def own_wheel(target: Path, given: Path | None) -> Wheel:
 
 
 def _source() -> Path | None:
-    """Return the folder that gagrad-edge was installed from, if it was from one (PEP 610)."""
+    """Return the folder that gagrad-edge runs from or was installed from (PEP 610), if there is one."""
+    beside = Path(gagrad_edge.__file__).parents[1]
+    if (beside / "pyproject.toml").is_file():
+        return beside
     try:
         text = distribution("gagrad-edge").read_text("direct_url.json")
     except PackageNotFoundError:

@@ -24,10 +24,11 @@ runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """Runs pip from its wheel: a system's Python may come without one, or with one from years ago."""
 
 
-def create(target: Path, folder: Path, kit: Kit) -> None:
+def create(target: Path, folder: Path, kit: Kit, lock: int) -> None:
     """Make the environment ``target`` and install the kit's packages, each with its hash checked.
 
-    Raises DeviceError with what pip said.
+    ``lock`` is the descriptor of the installation's lock: pip may outlive an installer that is killed, and
+    nobody else may work there meanwhile. Raises DeviceError with what pip said.
     """
     builder = venv.EnvBuilder(symlinks=True, with_pip=False, system_site_packages=kit.system_packages)
     builder.create(target)
@@ -46,7 +47,9 @@ def create(target: Path, folder: Path, kit: Kit) -> None:
     # Not the user's pip settings, and nothing left in /tmp when it is cut off.
     ours = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
     environment = {**ours, "PIP_CONFIG_FILE": os.devnull, "TMPDIR": str(temporary)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, env=environment, capture_output=True, text=True, check=False, pass_fds=[lock]
+    )
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         hint = "copy the kit again, or pack it again; nothing was changed"

@@ -39,7 +39,7 @@ def install(
     kit, digest = read_kit(folder)
     name = f"{kit.version}-{kit.gagrad_edge}-{digest[:12]}"
     check_machine(kit)
-    with layout.locked():
+    with layout.locked() as lock:
         before = layout.in_use()
         if before == name:
             say(f"{name} is in use already")
@@ -48,7 +48,7 @@ def install(
             check_files(folder, kit)
             if before is not None and not accept_unsigned:
                 _check_signature(folder, layout, before)
-            _put(folder, kit, layout, name, device)
+            _put(folder, kit, layout, name, device, lock)
             _switch(layout, name, before)
         if serve:
             _serve(layout, name)
@@ -105,7 +105,7 @@ def _check_signature(folder: Path, layout: Layout, before: str) -> None:
         )
 
 
-def _put(folder: Path, kit: Kit, layout: Layout, name: str, device: str) -> None:
+def _put(folder: Path, kit: Kit, layout: Layout, name: str, device: str, lock: int) -> None:
     """Make the version's folder, whole and tested; on any failure it is gone again."""
     for left in layout.sweep():
         say(f"removed {left}, which was not installed to its end")
@@ -117,7 +117,7 @@ def _put(folder: Path, kit: Kit, layout: Layout, name: str, device: str) -> None
     try:
         target.mkdir()
         say(f"installing {len(kit.wheels) - 1} packages, which takes a minute or a few")
-        create(target / "venv", folder, kit)
+        create(target / "venv", folder, kit, lock)
         for file in (BUNDLE, TRUST, STATION, "kit.json"):
             shutil.copyfile(folder / file, target / file)
         for file in (TRUST, STATION):

@@ -103,8 +103,11 @@ class Layout:
         return [path.name for path in old]
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Let one installer at a time work here. Raises OutputError when another does, or none may."""
+    def locked(self) -> Iterator[int]:
+        """Let one installer at a time work here. Raises OutputError when another does, or none may.
+
+        Gives the lock's descriptor: a child that has it holds the lock on when its installer is killed.
+        """
         make_folder(self.versions)
         path = self.prefix / ".lock"
         try:
@@ -117,7 +120,7 @@ class Layout:
             except OSError as error:
                 what = "another installation is under way there"
                 raise OutputError(what, where=str(self.prefix), hint="wait until it has ended") from error
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 

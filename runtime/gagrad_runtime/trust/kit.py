@@ -40,7 +40,7 @@ def admit_kit(folder: Path, policy: Policy | None) -> AdmittedKit:
         found = kit_signers(folder, sha256, policy.keys)
         if len(found) < policy.threshold:
             raise TrustError(
-                f"the kit is signed by {len(found)} of the keys that this device trusts, and {policy.threshold} must",
+                f"{len(found)} of this device's trusted keys signed the kit, and {policy.threshold} must",
                 where=str(folder),
                 hint="pack it with --sign and a key that is in the device's trust policy",
             )
