@@ -13,7 +13,7 @@ from gagrad_edge.errors import INTERRUPTED, GagradError
 ENTRY_POINTS = "gagrad_edge.commands"
 _ORDER = (
     *("demo", "export", "explain", "calibrate", "evaluate", "bench"),
-    *("inspect", "verify", "keygen", "sign", "doctor"),
+    *("inspect", "verify", "keygen", "sign", "pack", "watch", "doctor"),
 )
 
 

@@ -84,7 +84,7 @@ def _component(wheel: Wheel, metadata: Message) -> Any:
 
 def _licences(metadata: Message) -> list[Any]:
     """Return the licence as SPDX where the package says it so, else in its own words."""
-    from cyclonedx.factory.license import LicenseFactory  # noqa: PLC0415
+    from cyclonedx.contrib.license.factories import LicenseFactory  # noqa: PLC0415
 
     factory = LicenseFactory()
     if expression := metadata.get("License-Expression"):
