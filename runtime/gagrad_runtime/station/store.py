@@ -10,23 +10,29 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import shutil
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gagrad_edge.atomic import make_folder, output_error
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.results import ENDINGS, safe_stem
+from gagrad_runtime.station import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
 """``verdict``: no explanation asked for; ``waiting`` for one, also over a restart; ``dropped``: asked for,
 and not made in time or not stored; ``failed``: the model gave no map; ``quarantined``: no image."""
 
-_SCHEMA = """
+_VERSION = 1
+"""Of the schema, in the index's ``user_version``; 0 had no outbox and is a part of this one."""
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS result (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -38,6 +44,10 @@ CREATE TABLE IF NOT EXISTS result (
 );
 CREATE INDEX IF NOT EXISTS state ON result (state, id);
 """
+    + outbox.SCHEMA
+)
+_NUMBER = re.compile(r"\.?(\d{8,})-")
+"""What the names of a row's files begin with."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +72,30 @@ class Row:
 class Store:
     """The results in one folder, for one process at a time. Close it, or use it as a context manager.
 
+    ``sinks`` are the names of those who are told, through an outbox of at most ``limit`` events.
     Raises OutputError when the folder cannot be used or another process has it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, sinks: Sequence[str] = (), limit: int = 100_000) -> None:
         make_folder(folder)
+        self._limit = limit if sinks else 0
         self.folder = folder
         self._lock = _lock(folder / ".lock")
         try:
             self._index = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
             # FULL: NORMAL loses committed rows in a power cut.
-            self._index.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+            self._index.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+            self._migrate()
+            outbox.enrol(self._index, sinks)
             self.removed = self._tidy()
+            query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
+            self.kept, self.size = self._index.execute(query).fetchone()
         except sqlite3.Error as error:
             os.close(self._lock)
             raise self._failure(error) from error
+        except OutputError:
+            os.close(self._lock)
+            raise
 
     def __enter__(self) -> Store:
         return self
@@ -101,20 +120,44 @@ class Store:
         verdict: str | None = None,
         probability: float | None = None,
         reason: str = "",
+        event: dict[str, Any] | None = None,
     ) -> int:
-        """Keep a frame that was seen, and return its number. Raises OutputError."""
-        return self._run(
-            "INSERT INTO result (name, sha256, created, verdict, probability, state, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (name, sha256, created, verdict, probability, state, reason),
-        )
+        """Keep a frame that was seen, and return its number. Raises OutputError.
 
-    def settle(self, number: int, state: State, *, stem: str = "", size: int = 0, reason: str = "") -> None:
-        """Say what became of an explanation; its files, if any, are on the disk. Raises OutputError."""
-        self._run(
-            "UPDATE result SET state = ?, stem = ?, bytes = ?, reason = ? WHERE id = ?",
-            (state, stem, size, reason, number),
+        ``event`` is what the sinks are told of it; the number is added.
+        """
+        statement = (
+            "INSERT INTO result (name, sha256, created, verdict, probability, state, reason) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
+        values = (name, sha256, created, verdict, probability, state, reason)
+        return self._write(lambda: self._index.execute(statement, values).lastrowid or 0, event)
+
+    def settle(
+        self,
+        number: int,
+        state: State,
+        *,
+        stem: str = "",
+        size: int = 0,
+        reason: str = "",
+        event: dict[str, Any] | None = None,
+    ) -> None:
+        """Say what became of an explanation; its files, if any, are on the disk. Raises OutputError."""
+        statement = "UPDATE result SET state = ?, stem = ?, bytes = ?, reason = ? WHERE id = ?"
+
+        def write() -> int:
+            self._index.execute(statement, (state, stem, size, reason, number))
+            return number
+
+        self._write(write, event)
+        if state == "explained":
+            self.kept, self.size = self.kept + 1, self.size + size
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tell the sinks of something that is no result. Raises OutputError."""
+        if self._limit:
+            self._write(lambda: 0, event)
 
     def has(self, name: str, sha256: str) -> bool:
         """Tell whether this file was seen."""
@@ -131,21 +174,47 @@ class Store:
         """Return how many rows there are of each state."""
         return dict(self._index.execute("SELECT state, count(*) FROM result GROUP BY state"))
 
-    def prune(self, *, keep: int | None = None, size: int | None = None) -> int:
+    def prune(
+        self, *, keep: int | None = None, size: int | None = None, disk_share: float | None = None
+    ) -> int:
         """Remove the oldest explanations until at most ``keep`` with at most ``size`` bytes are left.
 
-        Their rows stay, as ``dropped``: that a frame was seen is not forgotten. Returns how many went.
+        With ``disk_share``, also while more than that part of the disk is used. Their rows stay, as
+        ``dropped``: that a frame was seen is not forgotten. Returns how many went. It costs what it removes.
+        Raises OutputError.
         """
-        if keep is None and size is None:
-            return 0
-        kept = total = removed = 0
-        for row in reversed(self.rows("explained")):
-            kept, total = kept + 1, total + row.bytes
-            if (keep is not None and kept > keep) or (size is not None and total > size):
-                self.settle(row.id, "dropped", reason="removed to make room")
-                _remove(self._files(row.stem))
-                removed += 1
+        removed = 0
+        while self.kept and (
+            (keep is not None and self.kept > keep)
+            or (size is not None and self.size > size)
+            or (disk_share is not None and self._disk_used() > disk_share)
+        ):
+            query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
+            number, stem, gone = self._index.execute(query).fetchone()
+            # The row first: a file without a row goes at the next start, a row without its file is a lie.
+            self.settle(number, "dropped", reason="removed to make room")
+            _remove(self._files(stem))
+            self.kept, self.size, removed = self.kept - 1, self.size - gone, removed + 1
         return removed
+
+    def forget(self, keep_rows: int) -> int:
+        """Remove the oldest rows, and their files, until ``keep_rows`` are left; return how many went.
+
+        Rows that wait for an explanation stay. Raises OutputError.
+        """
+        newest = self._index.execute("SELECT max(id) FROM result").fetchone()[0] or 0
+        query = "SELECT id, state, stem, bytes FROM result WHERE id <= ? AND state != 'waiting' LIMIT 1000"
+        gone = self._index.execute(query, (newest - keep_rows,)).fetchall()
+        for number, state, stem, size in gone:
+            self._run("DELETE FROM result WHERE id = ?", (number,))
+            if state == "explained":
+                _remove(self._files(stem))
+                self.kept, self.size = self.kept - 1, self.size - size
+        return len(gone)
+
+    def _disk_used(self) -> float:
+        usage = shutil.disk_usage(self.folder)
+        return 1 - usage.free / usage.total
 
     def files_size(self, stem: str) -> int:
         """Return the bytes of the files of ``stem``."""
@@ -155,22 +224,54 @@ class Store:
         paths = [self.folder / (stem + ending) for ending in ENDINGS.values()] if stem else []
         return [path for path in paths if path.exists()]
 
+    def _migrate(self) -> None:
+        """Bring the index to this schema. Raises OutputError for one of a later gagrad-edge."""
+        version = self._index.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise OutputError(
+                f"the index of results has the form {version}, and this gagrad-edge knows {_VERSION}",
+                where=str(self.folder / "index.sqlite"),
+                hint="use the newer gagrad-edge, or give another folder with -o",
+            )
+        self._index.executescript(_SCHEMA + f"PRAGMA user_version={_VERSION};")
+
     def _tidy(self) -> int:
         """Remove what a power cut or a kill left behind; return how many files that were."""
-        # Only what one of our rows would have written: other things in the folder are somebody else's.
-        ours = {stem_of(row.id, row.name): row.state for row in self.rows()}
         left = []
         for path in self.folder.iterdir():
+            if not (number := _NUMBER.match(path.name)):
+                continue
+            query = "SELECT name, state FROM result WHERE id = ?"
+            row = self._index.execute(query, (int(number.group(1)),)).fetchone()
+            # Only what one of our rows would have written: other things in the folder are somebody else's.
             stem = path.name.removeprefix(".").split(".")[0]
+            ours = row is not None and stem == stem_of(int(number.group(1)), row[0])
             half = path.name.startswith(".") and path.suffix == ".part"
-            if stem in ours and (half or ours[stem] != "explained"):
+            if ours and (half or row[1] != "explained"):
                 left.append(path)
         _remove(left)
         return len(left)
 
-    def _run(self, statement: str, values: Iterable[object]) -> int:
+    def _write(self, write: Callable[[], int], event: dict[str, Any] | None) -> int:
+        """Change a row and add its event to the outbox in one transaction; return the row's number."""
         try:
-            return int(self._index.execute(statement, tuple(values)).lastrowid or 0)
+            self._index.execute("BEGIN IMMEDIATE")
+            try:
+                number = write()
+                if event is not None and self._limit:
+                    outbox.put(self._index, {**event, "id": number} if number else event, self._limit)
+                self._index.execute("COMMIT")
+            except BaseException:
+                if self._index.in_transaction:
+                    self._index.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        return number
+
+    def _run(self, statement: str, values: Iterable[object]) -> None:
+        try:
+            self._index.execute(statement, tuple(values))
         except sqlite3.Error as error:
             raise self._failure(error) from error
 

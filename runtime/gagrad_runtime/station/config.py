@@ -1,0 +1,204 @@
+"""A station in one TOML file: what it watches, which frames it explains, what it keeps, whom it tells.
+
+Every error names file and line. Secrets are not in the file: it names a file or an environment variable that
+holds them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gagrad_edge.errors import MissingPackageError, SettingError
+from gagrad_runtime.station.toml_lines import line_of, path_of
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+_HINT = "see examples/station.toml"
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all tables: a key that is not known is an error."""
+
+
+class RuleTable(Table, frozen=True):
+    """Which frames are explained."""
+
+    good: list[str] = []
+    below: Share | None = None
+    every: Positive = 1
+    per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class RetentionTable(Table, frozen=True):
+    """How much is kept; the oldest goes, by number and never by the clock."""
+
+    keep: Positive | None = None
+    """Explanations."""
+    max_mb: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    """Megabytes of explanations."""
+    disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """Explanations go while more of the disk than this is used, whoever uses it."""
+    keep_rows: Positive | None = None
+    """Rows of the index, explained or not."""
+
+
+class SinkTable(Table, frozen=True):
+    """What all sinks have."""
+
+    events: list[Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]] = [
+        *("verdict", "explained", "dropped", "failed", "quarantined", "source")
+    ]
+    picture: bool = False
+    """Send the explained picture too, base64."""
+
+
+class WebhookTable(SinkTable, frozen=True):
+    """An address that gets each event by HTTP POST."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$")]
+    ca: str | None = None
+    """File of certificates to trust instead of the system's."""
+    token_file: str | None = None
+    token_env: str | None = None
+    """Sent as ``Authorization: Bearer``."""
+    timeout: Seconds = 10.0
+
+
+class MqttTable(SinkTable, frozen=True):
+    """A broker that gets each event at QoS 1."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """1883, or 8883 with ``tls``."""
+    topic: Annotated[str, msgspec.Meta(pattern=r"^[^#+\s]+$")] = "gagrad-edge/{station}/{event}"
+    client_id: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    password_env: str | None = None
+    tls: bool = False
+    ca: str | None = None
+    timeout: Seconds = 10.0
+
+
+class MetricsTable(Table, frozen=True):
+    """Prometheus metrics and health, over HTTP."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 9464
+    address: str = "127.0.0.1"
+
+
+class LogTable(Table, frozen=True):
+    """What the log looks like."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class StationConfig(Table, frozen=True):
+    """A whole station."""
+
+    bundle: str | None = None
+    source: str | None = None
+    output: str | None = None
+    name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
+    """What sinks call it; by default the machine's name."""
+    trust: str | None = None
+    device: str = "auto"
+    threads: Positive | None = None
+    samples: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    queue: Positive = 20
+    interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.5
+    outbox: Positive = 100_000
+    """Events that may wait for a sink; then the oldest are dropped, and counted."""
+    rule: RuleTable = RuleTable()
+    retention: RetentionTable = RetentionTable()
+    webhook: WebhookTable | None = None
+    mqtt: MqttTable | None = None
+    metrics: MetricsTable | None = None
+    log: LogTable = LogTable()
+
+
+def read_config(path: Path) -> StationConfig:
+    """Return the station that the file at ``path`` describes.
+
+    Relative paths in it are relative to the file. Raises SettingError, with the line, and
+    MissingPackageError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _resolved(msgspec.toml.decode(text, type=StationConfig), path.parent)
+    except OSError as error:
+        raise SettingError(f"cannot be read ({error.strerror})", where=str(path)) from error
+    except ImportError as error:
+        hint = 'pip install "gagrad-edge[station]"'
+        raise MissingPackageError(f"a configuration needs the package tomli ({error})", hint=hint) from error
+    except msgspec.ValidationError as error:
+        raise _invalid(path, text, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        line = str(error).rpartition("at line ")[2].split(",")[0].rstrip(")")
+        where = f"{path}:{line}" if line.isdigit() else str(path)
+        raise SettingError(
+            f"this is not TOML: {error}", where=where, hint="see examples/station.toml"
+        ) from error
+
+
+def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
+    """Return a secret from the file or the environment variable that the configuration names.
+
+    ``$CREDENTIALS_DIRECTORY`` in the file's name is where systemd puts credentials. Raises SettingError when
+    it is named and not there.
+    """
+    if variable is not None:
+        if value := os.environ.get(variable):
+            return value
+        raise SettingError(f"the environment variable {variable} is not set", where=what)
+    if file is None:
+        return None
+    path = Path(os.path.expandvars(file))
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"the file with the secret cannot be read ({error})", where=what) from error
+
+
+def _resolved(config: StationConfig, folder: Path) -> StationConfig:
+    """Return ``config`` with its paths relative to the file's folder; a source with ``://`` is no path."""
+
+    def beside(value: str | None) -> str | None:
+        return value if value is None or "://" in value else str(folder / value)
+
+    paths = {name: beside(getattr(config, name)) for name in ("bundle", "source", "output", "trust")}
+    return msgspec.structs.replace(config, **paths)
+
+
+def _invalid(path: Path, text: str, message: str) -> SettingError:
+    what, _, _ = message.partition(" - at ")
+    place = path_of(message)
+    unknown = what.removeprefix("Object contains unknown field `").rstrip("`") if "unknown" in what else None
+    line = line_of(text, (*place, unknown) if unknown else place)
+    where = str(path) if line is None else f"{path}:{line}"
+    choices = _keys(place) if unknown else ()
+    if place and not unknown:
+        what = f"{'.'.join(map(str, place))}: {what[:1].lower()}{what[1:]}"
+    elif unknown:
+        table = ".".join(map(str, place))
+        what = f"there is no key {unknown!r}" + (f" in [{table}]" if table else "")
+    return SettingError(what, where=where, choices=choices, hint=_HINT)
+
+
+def _keys(place: tuple[str | int, ...]) -> list[str]:
+    """Return the keys of the table at ``place``."""
+    kind: Any = StationConfig
+    for name in place:
+        found = {field.name: field.type for field in msgspec.structs.fields(kind)}.get(str(name))
+        options = [found, *getattr(found, "__args__", ())]
+        kind = next((one for one in options if isinstance(one, type) and issubclass(one, Table)), None)
+        if kind is None:
+            return []
+    return [field.name for field in msgspec.structs.fields(kind)]

@@ -1,0 +1,42 @@
+"""The log of a station: lines for people, or JSON for a collector."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gagrad_runtime.station.config import LogTable
+
+_ROOT = "gagrad_runtime"
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: ``time`` (UTC), ``level``, ``logger``, ``message``, and ``exception`` if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        fields = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def set_up(table: LogTable) -> None:
+    """Send what this package logs to stderr, as ``table`` says."""
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("%(levelname)s %(message)s")
+    handler.setFormatter(JsonFormatter() if table.format == "json" else plain)
+    logger = logging.getLogger(_ROOT)
+    logger.handlers = [handler]
+    logger.setLevel(table.level.upper())
+    logger.propagate = False
