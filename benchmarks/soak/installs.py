@@ -34,7 +34,8 @@ def main() -> int:
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        kits = [_kit(root, version) for version in (1, 2)]
+        # Three: the version in use and the one before are kept, so the third is always installed anew.
+        kits = [_kit(root, version) for version in (1, 2, 3)]
         device = root / "device"
         whole = 0.0
         for kit in kits:  # the second takes longer: it is judged by the first
@@ -45,11 +46,13 @@ def main() -> int:
         versions = {_version(kit): number for number, kit in enumerate(kits)}
         for turn in range(total):
             before = _in_use(device)
-            kit = kits[1 - versions[before]]
+            kit = kits[(versions[before] + 1) % len(kits)]
             child = _install(kit, device)
-            # Half of them near the end, where the versions change places.
-            begin = 0.7 * whole if turn % 4 > 1 else 0.0
-            time.sleep(float(rng.uniform(begin, 1.15 * whole)))
+            if turn % 4 > 1:  # half of them near the end, where the versions change places
+                _wait_for_self_test(child)
+                time.sleep(float(rng.uniform(0, 0.4 * whole)))
+            else:
+                time.sleep(float(rng.uniform(0, whole)))
             alone = bool(turn % 2)
             # The whole group, as a power cut would; or the installer alone, whose pip then runs on.
             (os.kill if alone else os.killpg)(child.pid, signal.SIGKILL)
@@ -67,7 +70,7 @@ def main() -> int:
         unfinished = _finish(kits, device)
         left = len(list((device / "versions").iterdir()))
     text = f"""`install.sh` replaces a version by another (the demo model, all packages of a station; {whole:.0f} s undisturbed) and is killed with SIGKILL at
-any moment up to the end, half of them in the last third: every other time the whole process group, else the installer alone, whose pip then runs on. After each kill the
+any moment, half of them behind the beginning of the self-test: every other time the whole process group, else the installer alone, whose pip then runs on. After each kill the
 version that `current` names must pass `gagrad-edge verify`.
 
 | | |
@@ -83,7 +86,7 @@ version that `current` names must pass `gagrad-edge verify`.
 
 
 def _kit(root: Path, version: int) -> Path:
-    """Pack version 1 or 2 for this machine."""
+    """Pack a version for this machine."""
     bundle, key = root / f"demo-{version}.gagrad", root / "release"
     export(DEMO, bundle)
     python = "{}.{}".format(*sys.version_info[:2])
@@ -104,8 +107,16 @@ def _kit(root: Path, version: int) -> Path:
 
 def _install(kit: Path, device: Path) -> subprocess.Popen[bytes]:
     command = ["sh", str(kit / "install.sh"), "--prefix", str(device)]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def _wait_for_self_test(child: subprocess.Popen[bytes]) -> None:
+    """Wait until the installer says that it tests the new version; its end will do too."""
+    if child.stderr is None:
+        raise RuntimeError("no pipe to the installer")
+    while line := child.stderr.readline():
+        if line.startswith(b"self-test"):
+            return
 
 
 def _version(kit: Path) -> str:
@@ -133,7 +144,7 @@ def _wait_until_free(device: Path) -> None:
 
 
 def _finish(kits: list[Path], device: Path) -> int:
-    """Install both undisturbed; return how many did not succeed."""
+    """Install all undisturbed; return how many did not succeed."""
     failed = 0
     for kit in kits:
         _install(kit, device).wait()

@@ -45,7 +45,7 @@ class Platform:
         return tags
 
 
-_STATION = ("cpu", "station")
+_STATION = ("cpu", "station", "video")
 
 PLATFORMS = {
     platform.name: platform
@@ -73,7 +73,7 @@ def platform_named(
 ) -> Platform:
     """Return the platform ``name`` with what is said otherwise. Raises SettingError.
 
-    ``extras`` replace the backend ``cpu``; ``station`` stays.
+    ``extras`` replace the backend ``cpu``; ``station`` and ``video`` stay.
     """
     if name not in PLATFORMS:
         raise SettingError(f"there is no platform {name!r}", where="--platform", choices=list(PLATFORMS))
@@ -82,5 +82,5 @@ def platform_named(
         if value is not None and not (value.startswith(f"{first}.") and value[2:].isdigit()):
             raise SettingError(f"{value!r} is no version", where=option, hint=f"such as {first}.11")
     if extras:
-        platform = replace(platform, extras=(*extras, "station"))
+        platform = replace(platform, extras=(*extras, "station", "video"))
     return replace(platform, python=python or platform.python, glibc=glibc or platform.glibc)

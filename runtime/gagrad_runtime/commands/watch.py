@@ -2,118 +2,158 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
+if TYPE_CHECKING:
+    from gagrad_runtime.station.config import StationConfig
 
-@click.command(short_help="Explain the images of a folder as they come, day and night.")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to keep the results in."
-)
+
+@click.command(short_help="Explain the frames of a folder, video or camera as they come, day and night.")
+@click.argument("bundle", required=False)
+@click.argument("source", required=False)
+@click.option("-o", "--output", help="Folder to keep the results in.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="The whole station in a TOML file.")
+@click.option("--check", is_flag=True, help="Only look whether everything is right, and load the bundle.")
 @click.option("--good", multiple=True, help="A class that needs no explanation; give it for each.")
 @click.option("--below", type=click.FloatRange(0, 1), help="Explain good ones too below this probability.")
-@click.option(
-    "--every", type=click.IntRange(1), default=1, show_default=True, help="Explain every N-th of them."
-)
+@click.option("--every", type=click.IntRange(1), help="Explain every N-th of them.  [default: 1]")
+@click.option("--per-second", type=click.FloatRange(min=0.001), help="Explain at most so many in a second.")
 @click.option("--per-minute", type=click.FloatRange(min=0.01), help="Explain at most so many in a minute.")
 @click.option(
-    "--queue", type=click.IntRange(1), default=20, show_default=True, help="Frames that may wait; then the "
-    "oldest goes without."
-)  # fmt: skip
+    "--queue",
+    type=click.IntRange(1),
+    help="Frames that may wait; beyond it the oldest goes.  [default: 20]",
+)
 @click.option("--keep", type=click.IntRange(1), help="Explanations to keep; the oldest go.")
 @click.option("--max-mb", type=click.FloatRange(min=1), help="Megabytes that they may take; the oldest go.")
-@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
 @click.option(
-    "--interval",
-    type=click.FloatRange(0.01, 60),
-    default=0.5,
-    show_default=True,
-    help="Seconds from look to look.",
+    "--disk-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Part of the disk, 0 to 1, that may be used by anyone; beyond it the oldest go.",
 )
+@click.option("--keep-rows", type=click.IntRange(1), help="Rows of the index to keep.  [default: all]")
+@click.option("--samples", type=click.IntRange(2), help="Copies per frame.  [default: the bundle's]")
+@click.option(
+    "--interval", type=click.FloatRange(0.01, 60), help="Seconds from look to look.  [default: 0.5]"
+)
+@click.option("--polling", is_flag=True, help="Look again and again, though the system could tell.")
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")
 @device_options
 @trust_option
 @json_option
+@click.pass_context
 def watch(
-    bundle: Path,
-    source: Path,
-    output: Path,
-    good: tuple[str, ...],
-    below: float | None,
-    every: int,
-    per_minute: float | None,
-    queue: int,
-    keep: int | None,
-    max_mb: float | None,
-    samples: int | None,
-    interval: float,
+    context: click.Context,
+    /,
+    bundle: str | None,
+    source: str | None,
+    output: str | None,
+    file: Path | None,
+    check: bool,
+    polling: bool,
     once: bool,
-    device: str,
-    threads: int | None,
-    trust: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Give each new image in the folder SOURCE its verdict at once, and its explanation when there is time.
+    """Give each new frame of SOURCE its verdict at once, and its explanation when there is time.
 
-    An image counts when its size and time stay the same over two looks. Results survive being killed and are
-    kept in one folder by one process; files that are no images are copied to `quarantine/` there with the
-    reason. With --json each verdict and each explanation is a line on stdout, printed after it was stored.
-    Ctrl-C or SIGTERM ends it cleanly.
+    SOURCE is a folder of images, a video file, or a camera's address (rtsp://…, http://…). Results survive
+    being killed and are kept in one folder by one process; files that are no images are copied to
+    `quarantine/` there with the reason. With --json each verdict and each explanation is a line on stdout,
+    printed after it was stored. Ctrl-C or SIGTERM ends it cleanly. Options here win over those in --config.
 
     Example: gagrad-edge watch part.gagrad /mnt/camera -o results/ --good ok --keep 10000
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.loading import load  # noqa: PLC0415
-    from gagrad_runtime.station.folder import Folder  # noqa: PLC0415
-    from gagrad_runtime.station.rule import Rule  # noqa: PLC0415
-    from gagrad_runtime.station.store import Store  # noqa: PLC0415
-    from gagrad_runtime.station.watch import Watch  # noqa: PLC0415
+    from gagrad_runtime.station.config import StationConfig, read_config  # noqa: PLC0415
+    from gagrad_runtime.station.logs import set_up  # noqa: PLC0415
 
-    if output.resolve() == source.resolve():
-        raise SettingError(
-            "the results would be taken for new images", where="-o", hint="give another folder"
-        )
+    config = StationConfig() if file is None else read_config(file)
+    given = {name: value for name, value in options.items() if _is_given(context, name)}
+    config = _complete(_merged(config, bundle=bundle, source=source, output=output, **given))
+    if file is not None:
+        set_up(config.log)
+    if check:
+        _check(config)
+        return
 
-    def tell(event: dict[str, object]) -> None:
+    from gagrad_runtime.station.run import run_station  # noqa: PLC0415
+
+    def tell(event: dict[str, Any]) -> None:
         if as_json:
             click.echo(msgspec.json.encode(event).decode())
 
-    with Store(output) as store, load(bundle, device=device, threads=threads, trust=trust) as explainer:
-        known = explainer.manifest.output.classes
-        unknown = [name for name in good if name not in known]
-        if unknown:
-            raise SettingError(f"there is no class {unknown[0]!r}", where="--good", choices=known)
-        station = Watch(
-            explainer,
-            Folder(source),
-            store,
-            Rule(good=good, below=below, every=every, per_minute=per_minute),
-            settings={} if samples is None else {"samples": samples},
-            queue=queue,
-            keep=keep,
-            size=None if max_mb is None else round(max_mb * 1e6),
-            interval=interval,
-            told=tell,
-        )
-
-        def stop(*_: Any) -> None:
-            station.stopping = True
-
-        before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            station.run(once=once)
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)
-        counts = store.counts()
+    counts = run_station(config, once=once, polling=polling, told=tell)
     said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing came"
-    click.echo(f"{output}: {said}", err=True)
+    click.echo(f"{config.output}: {said}", err=True)
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
+
+
+def _merged(config: StationConfig, **given: Any) -> StationConfig:
+    """Return ``config`` with what the command line says instead."""
+    from msgspec.structs import replace  # noqa: PLC0415 - --help stays fast
+
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    tables = {
+        table: {name: given.pop(name) for name in getattr(config, table).__struct_fields__ if name in given}
+        for table in ("rule", "retention")
+    }
+    changed = {table: replace(getattr(config, table), **values) for table, values in tables.items()}
+    return replace(config, **changed, **{name: value for name, value in given.items() if value is not None})
+
+
+def _complete(config: StationConfig) -> StationConfig:
+    """Return ``config`` if nothing is missing. Raises SettingError."""
+    for name in ("bundle", "source", "output"):
+        if getattr(config, name) is None:
+            raise SettingError(
+                f"there is no {name}",
+                where="watch",
+                hint="gagrad-edge watch BUNDLE SOURCE -o FOLDER, or name all three in the file of --config",
+            )
+    source, output = str(config.source), Path(str(config.output))
+    if "://" not in source and output.resolve() == Path(source).resolve():
+        raise SettingError(
+            "the results would be taken for new images", where="-o", hint="give another folder"
+        )
+    return config
+
+
+def _check(config: StationConfig) -> None:
+    """Look at all that starting would need, and start nothing."""
+    from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.loading import load  # noqa: PLC0415
+    from gagrad_runtime.station.run import rule_of, sinks_of, station_name  # noqa: PLC0415
+    from gagrad_runtime.station.sources.address import is_address, shown  # noqa: PLC0415
+
+    name = station_name(config)
+    sinks = sinks_of(config, name)
+    source = str(config.source)
+    if not is_address(source) and not Path(source).exists():
+        raise SettingError("there is no such folder or file", where=f"source: {source}")
+    make_folder(Path(str(config.output)))
+    check_writable(Path(str(config.output)))
+    with load(
+        str(config.bundle), device=config.device, threads=config.threads, trust=config.trust
+    ) as explainer:
+        rule_of(config, explainer)
+        backend = explainer.backend.description
+    told = ", ".join(sink.name for sink in sinks) or "nobody"
+    lines = [
+        f"station {name}: all right",
+        f"  bundle {config.bundle} on {backend}",
+        f"  source {shown(source) if is_address(source) else source}",
+        f"  output {config.output}; told: {told}",
+    ]
+    click.echo("\n".join(lines), err=True)

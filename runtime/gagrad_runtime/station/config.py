@@ -17,6 +17,7 @@ from gagrad_runtime.station.toml_lines import line_of, path_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Event = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 _HINT = "see examples/station.toml"
 
@@ -51,14 +52,13 @@ class RetentionTable(Table, frozen=True):
 class SinkTable(Table, frozen=True):
     """What all sinks have."""
 
-    events: list[Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]] = [
-        *("verdict", "explained", "dropped", "failed", "quarantined", "source")
-    ]
+    events: list[Event] | None = None
+    """Which it gets; None: all."""
     picture: bool = False
     """Send the explained picture too, base64."""
 
 
-class WebhookTable(SinkTable, frozen=True):
+class WebhookTable(SinkTable, frozen=True, kw_only=True):
     """An address that gets each event by HTTP POST."""
 
     url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$")]
@@ -70,7 +70,7 @@ class WebhookTable(SinkTable, frozen=True):
     timeout: Seconds = 10.0
 
 
-class MqttTable(SinkTable, frozen=True):
+class MqttTable(SinkTable, frozen=True, kw_only=True):
     """A broker that gets each event at QoS 1."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)]

@@ -1,7 +1,8 @@
 """What is still to be told to others: events in the index of the results, in order, until each sink has them.
 
 An event is written in the transaction of the row that it tells of, so nothing that is stored is forgotten
-and nothing is told that is not stored. Each sink has its own cursor: a dead one does not hold the others back. See docs/adr/0021.
+and nothing is told that is not stored. Each sink has its own cursor: a dead one does not hold the others
+back. See docs/adr/0021.
 """
 
 from __future__ import annotations

@@ -8,18 +8,18 @@ and removed at the next start. Rows are ordered by their number and never by the
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import shutil
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from gagrad_edge.atomic import make_folder, output_error
+from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.results import ENDINGS, safe_stem
 from gagrad_runtime.station import outbox
+from gagrad_runtime.station.keeping import FRAME
+from gagrad_runtime.station.lock import hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -80,7 +80,7 @@ class Store:
         make_folder(folder)
         self._limit = limit if sinks else 0
         self.folder = folder
-        self._lock = _lock(folder / ".lock")
+        self._lock = hold(folder / ".lock")
         try:
             self._index = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
             # FULL: NORMAL loses committed rows in a power cut.
@@ -153,6 +153,8 @@ class Store:
         self._write(write, event)
         if state == "explained":
             self.kept, self.size = self.kept + 1, self.size + size
+        elif (frame := self._frame_of_row(number)) is not None:
+            _remove([frame])
 
     def tell(self, event: dict[str, Any]) -> None:
         """Tell the sinks of something that is no result. Raises OutputError."""
@@ -174,37 +176,30 @@ class Store:
         """Return how many rows there are of each state."""
         return dict(self._index.execute("SELECT state, count(*) FROM result GROUP BY state"))
 
-    def prune(
-        self, *, keep: int | None = None, size: int | None = None, disk_share: float | None = None
-    ) -> int:
-        """Remove the oldest explanations until at most ``keep`` with at most ``size`` bytes are left.
+    def oldest_explained(self) -> tuple[int, str, int] | None:
+        """Return number, stem and bytes of the oldest explanation that is kept."""
+        query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
+        row: tuple[int, str, int] | None = self._index.execute(query).fetchone()
+        return row
 
-        With ``disk_share``, also while more than that part of the disk is used. Their rows stay, as
-        ``dropped``: that a frame was seen is not forgotten. Returns how many went. It costs what it removes.
+    def remove(self, number: int, stem: str, size: int) -> None:
+        """Remove an explanation; its row stays, as ``dropped``: that a frame was seen is not forgotten.
+
         Raises OutputError.
         """
-        removed = 0
-        while self.kept and (
-            (keep is not None and self.kept > keep)
-            or (size is not None and self.size > size)
-            or (disk_share is not None and self._disk_used() > disk_share)
-        ):
-            query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
-            number, stem, gone = self._index.execute(query).fetchone()
-            # The row first: a file without a row goes at the next start, a row without its file is a lie.
-            self.settle(number, "dropped", reason="removed to make room")
-            _remove(self._files(stem))
-            self.kept, self.size, removed = self.kept - 1, self.size - gone, removed + 1
-        return removed
+        # The row first: a file without a row goes at the next start, a row without its file is a lie.
+        self.settle(number, "dropped", reason="removed to make room")
+        _remove(self._files(stem))
+        self.kept, self.size = self.kept - 1, self.size - size
 
-    def forget(self, keep_rows: int) -> int:
-        """Remove the oldest rows, and their files, until ``keep_rows`` are left; return how many went.
+    def forget(self, keep: int) -> int:
+        """Remove the oldest rows, and their files, until ``keep`` are left; return how many went.
 
         Rows that wait for an explanation stay. Raises OutputError.
         """
         newest = self._index.execute("SELECT max(id) FROM result").fetchone()[0] or 0
         query = "SELECT id, state, stem, bytes FROM result WHERE id <= ? AND state != 'waiting' LIMIT 1000"
-        gone = self._index.execute(query, (newest - keep_rows,)).fetchall()
+        gone = self._index.execute(query, (newest - keep,)).fetchall()
         for number, state, stem, size in gone:
             self._run("DELETE FROM result WHERE id = ?", (number,))
             if state == "explained":
@@ -212,16 +207,33 @@ class Store:
                 self.kept, self.size = self.kept - 1, self.size - size
         return len(gone)
 
-    def _disk_used(self) -> float:
-        usage = shutil.disk_usage(self.folder)
-        return 1 - usage.free / usage.total
+    def frame_of(self, stem: str) -> Path | None:
+        """Return the stream's frame that is kept for a row, if there is one."""
+        path = self.folder / (stem + FRAME)
+        return path if path.exists() else None
+
+    def _frame_of_row(self, number: int) -> Path | None:
+        row = self._index.execute("SELECT name FROM result WHERE id = ?", (number,)).fetchone()
+        return None if row is None else self.frame_of(stem_of(number, row[0]))
+
+    @property
+    def last(self) -> int:
+        """The number of the newest row; 0 without one."""
+        return int(self._index.execute("SELECT coalesce(max(id), 0) FROM result").fetchone()[0])
+
+    def newest(self, prefix: str) -> str | None:
+        """Return the name of the newest frame whose name begins so."""
+        query = "SELECT name FROM result WHERE substr(name, 1, ?) = ? ORDER BY id DESC LIMIT 1"
+        row = self._index.execute(query, (len(prefix), prefix)).fetchone()
+        return None if row is None else str(row[0])
 
     def files_size(self, stem: str) -> int:
         """Return the bytes of the files of ``stem``."""
         return sum(path.stat().st_size for path in self._files(stem))
 
     def _files(self, stem: str) -> list[Path]:
-        paths = [self.folder / (stem + ending) for ending in ENDINGS.values()] if stem else []
+        endings = [*ENDINGS.values(), FRAME]
+        paths = [self.folder / (stem + ending) for ending in endings] if stem else []
         return [path for path in paths if path.exists()]
 
     def _migrate(self) -> None:
@@ -247,7 +259,8 @@ class Store:
             stem = path.name.removeprefix(".").split(".")[0]
             ours = row is not None and stem == stem_of(int(number.group(1)), row[0])
             half = path.name.startswith(".") and path.suffix == ".part"
-            if ours and (half or row[1] != "explained"):
+            needed = row is not None and row[1] == "waiting" and path.name == stem + FRAME
+            if ours and (half or (row[1] != "explained" and not needed)):
                 left.append(path)
         _remove(left)
         return len(left)
@@ -293,21 +306,3 @@ def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
-
-
-def _lock(path: Path) -> int:
-    """Hold the lock file; the system lets go of it when the process dies. Raises OutputError."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise output_error(path, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise OutputError(
-            "another process keeps its results there",
-            where=str(path.parent),
-            hint="stop the other `gagrad-edge watch`, or give this one another folder with -o",
-        ) from error
-    return descriptor

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.station.folder import content_hash, printable
+from gagrad_runtime.station import retention
+from gagrad_runtime.station.keeping import keep_frame, quarantine
 from gagrad_runtime.station.store import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from gagrad_runtime.explainer import Explainer
     from gagrad_runtime.explanation import Explanation
     from gagrad_runtime.frame import Frame
-    from gagrad_runtime.station.folder import Folder
+    from gagrad_runtime.station.config import RetentionTable
     from gagrad_runtime.station.rule import Rule
+    from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
 
 _log = logging.getLogger(__name__)
@@ -40,100 +39,122 @@ class Watch:
     """One station at work."""
 
     explainer: Explainer
-    source: Folder
+    source: Source
     store: Store
     rule: Rule
     settings: dict[str, Any] = field(default_factory=dict)
     queue: int = 20
     """Frames that may wait for their explanation; beyond it the oldest is dropped."""
-    keep: int | None = None
-    """Explanations to keep."""
-    size: int | None = None
-    """Bytes that they may take."""
+    retention: RetentionTable | None = None
     interval: float = 0.5
     """Seconds between looks at an idle source."""
-    told: Callable[[dict[str, object]], None] = lambda _: None
+    told: Callable[[dict[str, Any]], None] = lambda _: None
     """Gets one event for each verdict and each end of an explanation, behind its row."""
+    alive: Callable[[], None] = lambda: None
+    """Called whenever work has gone on."""
     stopping: bool = False
     degraded: bool = False
     """Whether results could not be stored the last time."""
     _waiting: deque[tuple[int, Frame]] = field(default_factory=deque, init=False)
 
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for their explanation."""
+        return len(self._waiting)
+
     def run(self, *, once: bool = False) -> None:
-        """Work until ``stopping``, or, with ``once``, until nothing new comes. Raises DeviceError."""
+        """Work until ``stopping`` or the source has ended, or, with ``once``, until nothing new comes.
+
+        Raises DeviceError.
+        """
         self._resume()
         idle = 0
         while not self.stopping:
+            self.alive()
             busy = self._verdicts() or self._explain()
             if busy:
                 idle = 0
                 continue
             idle += 1
-            if once and idle > 2:
+            if self.source.ended or (once and idle > 2):
                 return
-            time.sleep(self.interval)
+            self.source.wait(self.interval)
 
     def _resume(self) -> None:
         """Take up again what waited when the last run ended, as far as the frames are still there."""
         for row in self.store.rows("waiting"):
-            path = self.source.path / row.name
-            try:
-                if content_hash(path) == row.sha256:
-                    self._enqueue(row.id, load_frame(path))
-                    continue
-            except InputError as error:
-                _log.debug("%s", error)
-            self._settle(row.id, "dropped", reason="its image was gone before it was explained")
+            frame = self.source.again(row.name, row.sha256)
+            kept = self.store.frame_of(stem_of(row.id, row.name))
+            if frame is None and kept is not None:
+                with contextlib.suppress(InputError):
+                    frame = load_frame(kept)
+            if frame is not None:
+                self._enqueue(row.id, frame)
+            else:
+                self._settle(row.id, "dropped", reason="its image was gone before it was explained")
 
     def _verdicts(self) -> bool:
         """Give each new frame its verdict; whether there were any."""
+        if self.source.patient and len(self._waiting) >= self.queue:
+            return False
         try:
-            paths = self.source.look()
+            arrivals = self.source.look()
         except InputError as error:
             _log.warning("%s", error)  # a share that is away comes back
-            return False
-        for path in paths:
+            arrivals = []
+        for news in self.source.news():
+            event = {"event": "source", "time": _now(), **news}
+            self._stored(lambda event=event: self.store.tell(event))  # type: ignore[misc]
+            self.told(event)
+        for arrival in arrivals:
             if self.stopping:
                 break
-            self._frame(path)
-        return bool(paths)
+            self._frame(arrival)
+            self.alive()
+        return bool(arrivals)
 
-    def _frame(self, path: Path) -> None:
+    def _frame(self, arrival: Arrival) -> None:
         try:
-            sha256 = content_hash(path)
-            if self.store.has(printable(path), sha256):
+            sha256 = arrival.sha256()
+            if self.store.has(arrival.name, sha256):
                 return
-            frame = load_frame(path)
+            frame = arrival.frame()
         except InputError as error:
-            self._quarantine(path, error)
+            self._quarantine(arrival, error)
             return
+        began = time.monotonic()
         try:
             seen = self.explainer.verdict(frame)
         except ModelError as error:  # scores that are no numbers: this frame's affair, not the station's
-            self._refused(path, sha256, "failed", error)
+            self._refused(arrival, sha256, "failed", error)
             return
         verdict, probability = str(seen.target), seen.probability
         wanted = self.rule.wants(verdict, probability, time.monotonic())
+        event = {
+            "event": "verdict",
+            "time": _now(),
+            "file": arrival.name,
+            "verdict": verdict,
+            "probability": probability,
+            "explain": wanted,
+            "seconds": round(time.monotonic() - began, 6),
+        }
         number = self._stored(
             lambda: self.store.add(
-                printable(path),
+                arrival.name,
                 sha256,
-                _now(),
+                str(event["time"]),
                 state="waiting" if wanted else "verdict",
                 verdict=verdict,
                 probability=probability,
+                event=event,
             )
         )
-        self.told(
-            {
-                "event": "verdict",
-                "id": number,
-                "file": printable(path),
-                "verdict": verdict,
-                "probability": probability,
-            }
-        )
+        self.told({**event, "id": number})
         if wanted and number is not None:
+            if arrival.path is None:  # it exists nowhere else, and may have to survive a power cut
+                with contextlib.suppress(OutputError):
+                    keep_frame(self.store.folder, stem_of(number, arrival.name), frame)
             self._enqueue(number, frame)
 
     def _enqueue(self, number: int, frame: Frame) -> None:
@@ -148,9 +169,11 @@ class Watch:
             return False
         number, frame = self._waiting.popleft()
         explanation: Explanation | None = None
+        began = time.monotonic()
         try:
             for better in self.explainer.refine(frame, **self.settings):
                 explanation = better
+                self.alive()
                 self._verdicts()
                 if self.stopping:
                     break
@@ -158,23 +181,33 @@ class Watch:
             self._settle(number, "failed", reason=error.what)
             return True
         if explanation is not None:
-            self._keep(number, frame, explanation)
+            self._keep(number, frame, explanation, time.monotonic() - began)
         return True
 
-    def _keep(self, number: int, frame: Frame, explanation: Explanation) -> None:
+    def _keep(self, number: int, frame: Frame, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, frame.name)
+        event = {
+            "event": "explained",
+            "time": _now(),
+            "file": frame.name,
+            "record": f"{stem}.json",
+            "picture": f"{stem}.explained.png",
+            "rcap": explanation.rcap.score,
+            "samples": explanation.samples,
+            "seconds": round(seconds, 6),
+        }
 
         def save() -> None:
             explanation.save(self.store.folder, stem=stem, raw=())
-            self.store.settle(number, "explained", stem=stem, size=self.store.files_size(stem))
+            size = self.store.files_size(stem)
+            self.store.settle(number, "explained", stem=stem, size=size, event=event)
 
         try:
             try:
                 save()
             except OutputError:
                 # Room is made once, by a tenth; a disk that somebody else fills is not ours to empty.
-                kept = len(self.store.rows("explained"))
-                self.store.prune(keep=max(0, kept - max(1, kept // 10)))
+                retention.make_room(self.store)
                 save()
         except OutputError as error:
             self._degrade(error)
@@ -183,33 +216,36 @@ class Watch:
         if self.degraded:
             _log.warning("results are stored again")
         self.degraded = False
-        self._stored(lambda: self.store.prune(keep=self.keep, size=self.size))
-        self.told({"event": "explained", "id": number, "file": frame.name, "record": f"{stem}.json"})
+        if (limits := self.retention) is not None:
+            self._stored(lambda: retention.apply(self.store, limits))
+        self.told({**event, "id": number})
 
     def _settle(self, number: int, state: State, *, reason: str) -> None:
-        self._stored(lambda: self.store.settle(number, state, reason=reason))
-        self.told({"event": state, "id": number, "reason": reason})
+        event = {"event": state, "time": _now(), "reason": reason}
+        self._stored(lambda: self.store.settle(number, state, reason=reason, event=event))
+        self.told({**event, "id": number})
 
-    def _quarantine(self, path: Path, error: GagradError) -> None:
+    def _quarantine(self, arrival: Arrival, error: GagradError) -> None:
         """Keep a copy of what is no image, with the reason beside it, and go on."""
-        folder = self.store.folder / "quarantine"
-        with contextlib.suppress(OSError, OutputError):
-            make_folder(folder)
-            shutil.copyfile(path, folder / path.name)
-            (folder / f"{path.name}.txt").write_text(f"{error}\n", encoding="utf-8")
+        if arrival.path is not None:
+            quarantine(self.store.folder, arrival.path, str(error))
         try:
-            sha256 = content_hash(path)
+            sha256 = arrival.sha256()
         except InputError:
             sha256 = "unreadable"
-        if not self.store.has(printable(path), sha256):
-            self._refused(path, sha256, "quarantined", error)
+        if not self.store.has(arrival.name, sha256):
+            self._refused(arrival, sha256, "quarantined", error)
 
-    def _refused(self, path: Path, sha256: str, state: State, error: GagradError) -> None:
-        name = printable(path)
-        number = self._stored(lambda: self.store.add(name, sha256, _now(), state=state, reason=error.what))
-        self.told({"event": state, "id": number, "file": name, "reason": error.what})
+    def _refused(self, arrival: Arrival, sha256: str, state: State, error: GagradError) -> None:
+        event = {"event": state, "time": _now(), "file": arrival.name, "reason": error.what}
+        number = self._stored(
+            lambda: self.store.add(
+                arrival.name, sha256, str(event["time"]), state=state, reason=error.what, event=event
+            )
+        )
+        self.told({**event, "id": number})
 
-    def _stored(self, write: Callable[[], int | None]) -> int | None:
+    def _stored(self, write: Callable[[], Any]) -> Any:
         """Write, or go on without: a full disk must not stop the verdicts."""
         try:
             return write()

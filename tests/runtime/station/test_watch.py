@@ -21,8 +21,9 @@ from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError, OutputError
 from gagrad_runtime import load
 from gagrad_runtime.explanation import Explanation
-from gagrad_runtime.station.folder import Folder
+from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.rule import Rule
+from gagrad_runtime.station.sources.folder import Folder
 from gagrad_runtime.station.store import Store
 from gagrad_runtime.station.watch import Watch
 
@@ -82,20 +83,6 @@ def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny
     put(tmp_path / "in", "a.png", 2)  # the same name, another image
     one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["a.png", "b.png", "a.png"]
-
-
-def test_a_file_that_grows_waits(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    file = tmp_path / "a.png"
-    file.write_bytes(b"1")
-    assert folder.look() == []
-    file.write_bytes(b"12")
-    assert folder.look() == []
-    assert folder.look() == [file]
-    assert folder.look() == []
-    (tmp_path / ".b.png").write_bytes(b"1")
-    (tmp_path / "empty.png").touch()
-    assert [folder.look() for _ in range(3)] == [[], [], []]
 
 
 def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
@@ -168,7 +155,7 @@ def test_a_verdict_does_not_wait_for_an_explanation(station: Any, tmp_path: Path
 def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path: Path) -> None:
     for number in range(5):
         put(tmp_path / "in", f"{number}.png", number)
-    one = station(keep=2)
+    one = station(retention=RetentionTable(keep=2))
     one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["3.png", "4.png"]
     assert len(list((tmp_path / "out").glob("0*.json"))) == 2
@@ -233,10 +220,10 @@ def test_two_on_one_folder(tmp_path: Path, tiny_bundle: Path, capsys: pytest.Cap
 
 def test_the_clock_decides_nothing(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven years back between two frames: order and retention go by the rows."""
-    times = iter(["2026-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "2027-01-01T00:00:00Z"])
-    monkeypatch.setattr(watch_module, "_now", lambda: next(times))
-    one = station(keep=2)
-    for number in range(3):
+    times = ["2026-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "2027-01-01T00:00:00Z"]
+    one = station(retention=RetentionTable(keep=2))
+    for number, moment in enumerate(times):
+        monkeypatch.setattr(watch_module, "_now", lambda moment=moment: moment)
         put(tmp_path / "in", f"{number}.png", number)
         one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["1.png", "2.png"]

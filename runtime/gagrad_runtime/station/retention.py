@@ -1,0 +1,50 @@
+"""How much a station keeps. The oldest goes, by its number and never by the clock, which may be wrong."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gagrad_runtime.station.config import RetentionTable
+    from gagrad_runtime.station.store import Store
+
+
+def prune(
+    store: Store, *, keep: int | None = None, size: int | None = None, disk_share: float | None = None
+) -> int:
+    """Remove the oldest explanations until at most ``keep`` with at most ``size`` bytes are left.
+
+    With ``disk_share``, 0 to 1, also while more than that part of the disk is used, whoever uses it. Returns
+    how many went; costs what it removes. Raises OutputError.
+    """
+    removed = 0
+    while store.kept and (
+        (keep is not None and store.kept > keep)
+        or (size is not None and store.size > size)
+        or (disk_share is not None and _disk_used(store) > disk_share)
+    ):
+        oldest = store.oldest_explained()
+        if oldest is None:
+            break
+        store.remove(*oldest)
+        removed += 1
+    return removed
+
+
+def apply(store: Store, limits: RetentionTable) -> None:
+    """Keep ``store`` within ``limits``. Raises OutputError."""
+    size = None if limits.max_mb is None else round(limits.max_mb * 1e6)
+    prune(store, keep=limits.keep, size=size, disk_share=limits.disk_share)
+    if limits.keep_rows is not None:
+        store.forget(limits.keep_rows)
+
+
+def make_room(store: Store) -> int:
+    """Remove a tenth of the explanations, one at least; return how many went. Raises OutputError."""
+    return prune(store, keep=max(0, store.kept - max(1, store.kept // 10)))
+
+
+def _disk_used(store: Store) -> float:
+    usage = shutil.disk_usage(store.folder)
+    return 1 - usage.free / usage.total

@@ -1,0 +1,152 @@
+"""A station from its configuration: put together, run, and taken apart in order."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.loading import load
+from gagrad_runtime.station.endpoint import Endpoint
+from gagrad_runtime.station.metrics import Metrics
+from gagrad_runtime.station.notify import Notifier
+from gagrad_runtime.station.rule import Rule
+from gagrad_runtime.station.sinks.delivery import Delivery
+from gagrad_runtime.station.sinks.mqtt import Mqtt
+from gagrad_runtime.station.sinks.webhook import Webhook
+from gagrad_runtime.station.sources.address import is_address
+from gagrad_runtime.station.sources.camera import Camera
+from gagrad_runtime.station.sources.folder import Folder
+from gagrad_runtime.station.sources.video import ENDINGS, Video
+from gagrad_runtime.station.store import Store
+from gagrad_runtime.station.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gagrad_runtime.explainer import Explainer
+    from gagrad_runtime.station.config import StationConfig
+    from gagrad_runtime.station.sinks.sink import Sink
+    from gagrad_runtime.station.sources.source import Source
+
+
+def run_station(
+    config: StationConfig,
+    *,
+    once: bool = False,
+    polling: bool = False,
+    told: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, int]:
+    """Run the station until SIGTERM, SIGINT or, with ``once``, until nothing new comes.
+
+    Returns how many rows there are of each state. Raises SettingError, OutputError, BundleError, TrustError,
+    ModelError, DeviceError, FrameError and MissingPackageError.
+    """
+    bundle, output = Path(config.bundle or ""), Path(config.output or "")
+    name = station_name(config)
+    sinks = sinks_of(config, name)
+    notifier = Notifier()
+    with contextlib.ExitStack() as stack:
+        store = Store(output, sinks=[sink.name for sink in sinks], limit=config.outbox)
+        stack.callback(store.close)
+        explainer = load(bundle, device=config.device, threads=config.threads, trust=config.trust)
+        stack.callback(explainer.close)
+        rule = rule_of(config, explainer)
+        source = source_of(str(config.source), store, polling=polling)
+        stack.callback(source.close)
+        settings: dict[str, Any] = {} if config.samples is None else {"samples": config.samples}
+        station = Watch(
+            explainer,
+            source,
+            store,
+            rule,
+            settings=settings,
+            queue=config.queue,
+            retention=config.retention,
+            interval=config.interval,
+        )
+        delivery = Delivery(output, sinks, name) if sinks else None
+        if delivery is not None:
+            stack.callback(delivery.close)
+        metrics = None
+        if config.metrics is not None:
+            metrics = Metrics()
+            metrics.observe(station, delivery)
+            stack.callback(Endpoint(config.metrics, metrics, station).close)
+
+        def tell(event: dict[str, Any]) -> None:
+            told(event)
+            if metrics is not None:
+                metrics.event(event)
+            if delivery is not None:
+                delivery.wake()
+
+        def alive() -> None:
+            notifier.progress(f"{store.kept} explanations kept, {station.waiting} waiting")
+            if metrics is not None:
+                metrics.alive()
+
+        station.told, station.alive = tell, alive
+        stack.enter_context(_stopped_by_signals(station))
+        notifier.ready()
+        station.run(once=once)
+        notifier.stopping()
+        return store.counts()
+
+
+def station_name(config: StationConfig) -> str:
+    """Return what the sinks call it: as configured, or after the machine."""
+    return config.name or re.sub(r"[^\w.-]", "-", platform.node())[:64] or "station"
+
+
+def sinks_of(config: StationConfig, name: str) -> list[Sink]:
+    """Return the sinks that are configured. Raises SettingError and MissingPackageError."""
+    sinks: list[Sink] = []
+    if config.webhook is not None:
+        sinks.append(Webhook(config.webhook, name))
+    if config.mqtt is not None:
+        sinks.append(Mqtt(config.mqtt, name))
+    return sinks
+
+
+def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
+    """Return the rule. Raises SettingError when it names a class that the model does not have."""
+    table, known = config.rule, explainer.manifest.output.classes
+    unknown = [name for name in table.good if name not in known]
+    if unknown:
+        raise SettingError(f"there is no class {unknown[0]!r}", where="rule: good", choices=known)
+    return Rule(
+        good=tuple(table.good),
+        below=table.below,
+        every=table.every,
+        per_second=table.per_second,
+        per_minute=table.per_minute,
+    )
+
+
+def source_of(source: str, store: Store, *, polling: bool = False) -> Source:
+    """Return the source that ``source`` names: an address, a video file or a folder. Raises FrameError."""
+    if is_address(source):
+        return Camera(source, first=store.last + 1)
+    path = Path(source)
+    if path.suffix.lower() in ENDINGS and not path.is_dir():
+        newest = store.newest(f"{path.name}#")
+        return Video(path, 0 if newest is None else int(newest.rpartition("#")[2]) + 1)
+    return Folder(path, polling=polling)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(station: Watch) -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        station.stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

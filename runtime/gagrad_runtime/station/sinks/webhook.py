@@ -1,0 +1,86 @@
+"""A webhook: each event is POSTed as JSON, and 2xx acknowledges it.
+
+The standard library's client in a thread is enough for one request at a time, and a device needs no more
+packages for it. Redirects are not followed, and proxies of the environment are not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.station.config import secret
+from gagrad_runtime.station.sinks.sink import RefusedError, UndeliveredError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gagrad_runtime.station.config import WebhookTable
+    from gagrad_runtime.station.outbox import Letter
+
+_LATER = {401, 403, 404, 407, 408, 409, 423, 425, 429}
+"""Of the answers 4xx those that may be another one later: a token is renewed, a service is not up yet."""
+
+
+class Webhook:
+    """The receiver at ``table.url``. Raises SettingError when a secret or certificate is missing."""
+
+    name = "webhook"
+
+    def __init__(self, table: WebhookTable, station: str) -> None:
+        self.table = table
+        self._station = station
+        self._parts = urlsplit(table.url)
+        self._token = secret(table.token_file, table.token_env, what="[webhook]")
+        self._context: ssl.SSLContext | None = None
+        if self._parts.scheme == "https":
+            try:
+                self._context = ssl.create_default_context(cafile=table.ca)
+            except OSError as error:
+                what = f"the certificates cannot be read ({error})"
+                raise SettingError(what, where="[webhook] ca") from error
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Webhook]:
+        """Open nothing: each request is its own."""
+        yield self
+
+    async def send(self, letter: Letter, message: bytes) -> None:
+        """POST it. Raises UndeliveredError and RefusedError."""
+        status, reason = await asyncio.to_thread(self._post, letter.sequence, message)
+        if 200 <= status < 300:
+            return
+        answer = f"the answer was {status} {reason}"
+        if 400 <= status < 500 and status not in _LATER:
+            raise RefusedError(answer)
+        raise UndeliveredError(answer)
+
+    def _post(self, sequence: int, message: bytes) -> tuple[int, str]:
+        host, port, timeout = self._parts.hostname or "", self._parts.port, self.table.timeout
+        if self._context is not None:
+            client: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=timeout, context=self._context
+            )
+        else:
+            client = http.client.HTTPConnection(host, port, timeout=timeout)
+        headers = {
+            "Content-Type": "application/json",
+            # Repetitions have the same one.
+            "Idempotency-Key": f"{self._station}-{sequence}",
+            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
+        }
+        path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+        try:
+            client.request("POST", path, message, headers)
+            answer = client.getresponse()
+            answer.read(1 << 16)
+            return answer.status, answer.reason
+        except (OSError, http.client.HTTPException) as error:
+            raise UndeliveredError(f"{host} cannot be reached ({error})") from error
+        finally:
+            client.close()

@@ -1,0 +1,1 @@
+"""Where a station's frames come from: a folder, a video file, a camera."""

@@ -1,0 +1,25 @@
+"""A camera's address as it may be shown: without name, password and the values of its query."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "srt", "udp", "tcp")
+
+
+def is_address(text: str) -> bool:
+    """Tell whether ``text`` is a camera's address and no path."""
+    return text.split("://", 1)[0].lower() in SCHEMES and "://" in text
+
+
+def shown(address: str) -> str:
+    """Return ``address`` without what is secret."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    query = urlencode([(name, "…") for name, _ in parse_qsl(parts.query, keep_blank_values=True)], safe="…")
+    return urlunsplit((parts.scheme, host, parts.path, query, ""))
+
+
+def host_of(address: str) -> str:
+    """Return the host, for the names of frames."""
+    return urlsplit(address).hostname or "camera"

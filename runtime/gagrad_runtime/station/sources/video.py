@@ -1,0 +1,90 @@
+"""A video file as the source of frames: every one of them, as fast as the station takes them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gagrad_edge.errors import FrameError
+from gagrad_runtime.station.sources.video_frame import PictureArrival, library, picture_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.station.sources.source import Arrival
+
+ENDINGS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".mjpeg"}
+_log = logging.getLogger(__name__)
+
+
+class Video:
+    """Frames of a file by number, from ``first`` on. Raises FrameError when it is no video."""
+
+    patient = True
+
+    def __init__(self, path: Path, first: int = 0) -> None:
+        self.path = path
+        self.ended = False
+        self.damaged = 0
+        """Packets that could not be decoded."""
+        self._first = first
+        av = library()
+        try:
+            self._container = av.open(str(path))
+            self._stream = self._container.streams.video[0]
+        except (OSError, ValueError, IndexError) as error:
+            raise FrameError(
+                f"this is no video that can be read ({getattr(error, 'strerror', None) or error})",
+                where=str(path),
+                hint="give a folder of images, a video file, or the address of a camera",
+            ) from error
+        self._stream.thread_type = "AUTO"
+        self._decoded = self._decode(av.error.FFmpegError)
+
+    def look(self) -> list[Arrival]:
+        """Return the next frame. Raises FrameError when it cannot be used as one."""
+        for number, decoded in self._decoded:
+            if number >= self._first:
+                name = f"{self.path.name}#{number:06d}"
+                return [PictureArrival(name, picture_of(decoded, name))]
+        self.ended = True
+        return []
+
+    def again(self, name: str, sha256: str) -> Frame | None:  # noqa: ARG002 - a source's signature
+        """Return nothing: the station kept what it needs."""
+        return None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for nothing: the next frame is there."""
+
+    def news(self) -> list[dict[str, Any]]:
+        """Return nothing."""
+        return []
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.damaged:
+            _log.warning("%s: %d damaged packets were left out", self.path, self.damaged)
+        self._container.close()
+
+    def _decode(self, failure: type[Exception]) -> Iterator[tuple[int, Any]]:
+        number = 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except failure as error:  # the file ends in the middle
+                _log.warning("%s ends before its end: %s", self.path, getattr(error, "strerror", error))
+                packet = None
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except failure:
+                self.damaged += 1
+                continue
+            for decoded in frames:
+                yield number, decoded
+                number += 1

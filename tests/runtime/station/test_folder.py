@@ -1,0 +1,124 @@
+"""A folder as a source: no half file comes out, and a closed one at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gagrad_edge.errors import FrameError
+from gagrad_runtime.station.sources import folder as folder_module
+from gagrad_runtime.station.sources.closed_files import is_local
+from gagrad_runtime.station.sources.folder import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def names(folder: Folder) -> list[str]:
+    return [arrival.name for arrival in folder.look()]
+
+
+def soon(folder: Folder, seconds: float = 5.0) -> list[str]:
+    """Look until something comes, or the time is over."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := names(folder):
+            return found
+        folder.wait(0.05)
+    return []
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
+    """Return a folder of which the system tells; all names are looked at after an hour only."""
+    monkeypatch.setattr(folder_module, "is_local", lambda _: True)
+    monkeypatch.setattr(folder_module, "SWEEP", 3600.0)
+    folder = Folder(tmp_path)
+    if folder._closed is None:
+        pytest.skip("this system tells nothing of files")
+    folder.look()
+    yield folder
+    folder.close()
+
+
+def test_a_file_that_grows_waits(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, polling=True)
+    file = tmp_path / "a.png"
+    file.write_bytes(b"1")
+    assert names(folder) == []
+    file.write_bytes(b"12")
+    assert names(folder) == []
+    assert names(folder) == ["a.png"]
+    assert names(folder) == []
+    (tmp_path / ".b.png").write_bytes(b"1")
+    (tmp_path / "empty.png").touch()
+    assert [names(folder) for _ in range(3)] == [[], [], []]
+
+
+def test_a_closed_file_comes_at_once(watched: Folder) -> None:
+    (watched.path / "a.png").write_bytes(b"1")
+    assert soon(watched) == ["a.png"]
+    assert names(watched) == []
+
+
+def test_a_file_that_is_being_written_does_not_come(watched: Folder) -> None:
+    with (watched.path / "a.png").open("wb", buffering=0) as stream:
+        for _ in range(4):
+            stream.write(b"1234")
+            assert soon(watched, 0.2) == []
+    assert soon(watched) == ["a.png"]
+
+
+def test_not_even_when_all_names_are_looked_at(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (watched.path / "a.png").open("wb", buffering=0) as stream:
+        stream.write(b"1234")
+        time.sleep(0.3)
+        monkeypatch.setattr(folder_module, "SWEEP", 0.0)
+        assert [names(watched) for _ in range(3)] == [[], [], []]
+    assert soon(watched) == ["a.png"]
+
+
+def test_a_file_that_is_moved_or_linked_in_comes(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = watched.path.parent / "outside.png"
+    outside.write_bytes(b"1")
+    linked = watched.path.parent / "linked.png"
+    linked.write_bytes(b"12")
+    (watched.path / ".c.png.part").write_bytes(b"1")
+    (watched.path / ".c.png.part").rename(watched.path / "c.png")
+    assert soon(watched) == ["c.png"]
+    outside.rename(watched.path / "b.png")
+    monkeypatch.setattr(folder_module, "SWEEP", 0.0)  # a move from outside the folder is seen by looking
+    assert soon(watched) == ["b.png"]
+    os.link(linked, watched.path / "d.png")
+    assert soon(watched) == ["d.png"]
+
+
+def test_what_was_there_before_comes(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    folder = Folder(tmp_path)
+    assert soon(folder) == ["a.png"]
+    folder.close()
+
+
+def test_a_folder_that_is_away(tmp_path: Path) -> None:
+    with pytest.raises(FrameError, match="cannot be read"):
+        Folder(tmp_path / "nothing", polling=True).look()
+
+
+def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        f"30 22 0:50 / {tmp_path} rw shared:1 - nfs4 server:/x rw\n"
+        f"31 30 0:51 / {tmp_path}/a\\040b rw - tmpfs tmpfs rw\n"
+    )
+    (tmp_path / "a b").mkdir()
+    assert not is_local(tmp_path, mounts)
+    assert not is_local(tmp_path / "gone" / "deeper", mounts)
+    assert is_local(tmp_path / "a b", mounts)
+    assert is_local(tmp_path.parent, mounts)
+    assert not is_local(tmp_path, tmp_path / "no such file")

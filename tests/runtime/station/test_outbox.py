@@ -1,0 +1,132 @@
+"""The outbox: told with the row or not at all, in order, until each sink has it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gagrad_edge.errors import OutputError
+from gagrad_runtime.station import outbox as outbox_module
+from gagrad_runtime.station.outbox import Outbox, Standing
+from gagrad_runtime.station.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def add(store: Store, name: str) -> int:
+    return store.add(name, name, "", state="verdict", event={"event": "verdict", "file": name})
+
+
+def files(box: Outbox, sink: str) -> list[str]:
+    return [letter.event["file"] for letter in box.waiting(sink, 100)]
+
+
+def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
+    with Store(tmp_path, sinks=["a", "b"]) as store:
+        for name in "xyz":
+            add(store, name)
+        box = Outbox(tmp_path, ["a", "b"])
+        first = box.waiting("a", 2)
+        assert [letter.event["id"] for letter in first] == [1, 2]
+        box.done("a", first[-1].sequence)
+        assert files(box, "a") == ["z"]
+        assert files(box, "b") == ["x", "y", "z"]
+        assert box.standing("a") == Standing(1, 0, 0)
+        box.done("b", 3)
+        box.done("a", 3, refused=1)
+        assert box.standing("a") == Standing(0, 0, 1)
+        assert store._index.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+        box.close()
+
+
+def test_numbers_never_come_twice(tmp_path: Path) -> None:
+    """Also when everything was delivered and the station started again: receivers tell repetitions by it."""
+    with Store(tmp_path, sinks=["a"]) as store:
+        add(store, "x")
+        box = Outbox(tmp_path, ["a"])
+        box.done("a", 1)
+        box.close()
+    with Store(tmp_path, sinks=["a"]) as store:
+        add(store, "y")
+        box = Outbox(tmp_path, ["a"])
+        assert [letter.sequence for letter in box.waiting("a", 9)] == [2]
+        box.close()
+
+
+def test_an_event_is_stored_with_its_row_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path, sinks=["a"]) as store:
+
+        def full(*_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(outbox_module, "put", full)
+            with pytest.raises(OutputError, match="disk is full"):
+                add(store, "x")
+        assert store.rows() == []
+        add(store, "y")
+        box = Outbox(tmp_path, ["a"])
+        assert files(box, "a") == ["y"]
+        box.close()
+
+
+def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
+    with Store(tmp_path, sinks=["a"], limit=3) as store:
+        for name in "uvwxyz":
+            add(store, name)
+        box = Outbox(tmp_path, ["a"])
+        assert files(box, "a") == ["x", "y", "z"]
+        assert box.standing("a") == Standing(3, 3, 0)
+        box.done("a", 6)
+        assert box.standing("a") == Standing(0, 3, 0)
+        box.close()
+
+
+def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
+    with Store(tmp_path, sinks=["a"]) as store:
+        add(store, "x")
+    with Store(tmp_path, sinks=["a", "b"]) as store:
+        add(store, "y")
+        box = Outbox(tmp_path, ["a", "b"])
+        assert files(box, "a") == ["x", "y"]
+        assert files(box, "b") == ["y"]
+        box.close()
+
+
+def test_who_is_gone_holds_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path, sinks=["a", "b"]) as store:
+        add(store, "x")
+    with Store(tmp_path) as store:
+        add(store, "y")
+        assert store._index.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+        assert store._index.execute("SELECT count(*) FROM cursor").fetchone() == (0,)
+
+
+def test_an_index_of_before_is_taken_over(tmp_path: Path) -> None:
+    index = sqlite3.connect(tmp_path / "index.sqlite")
+    index.executescript(
+        "CREATE TABLE result (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, "
+        "sha256 TEXT NOT NULL, created TEXT NOT NULL, verdict TEXT, probability REAL, state TEXT NOT NULL, "
+        "reason TEXT NOT NULL DEFAULT '', stem TEXT NOT NULL DEFAULT '', bytes INTEGER NOT NULL DEFAULT 0, "
+        "UNIQUE (name, sha256)); CREATE INDEX state ON result (state, id);"
+        "INSERT INTO result (name, sha256, created, state, bytes) VALUES ('a', '1', '', 'explained', 7);"
+    )
+    index.close()
+    with Store(tmp_path, sinks=["a"]) as store:
+        assert [row.name for row in store.rows()] == ["a"]
+        assert (store.kept, store.size) == (1, 7)
+        add(store, "b")
+        assert store._index.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_an_index_of_later_is_refused(tmp_path: Path) -> None:
+    index = sqlite3.connect(tmp_path / "index.sqlite")
+    index.execute("PRAGMA user_version=99")
+    index.close()
+    with pytest.raises(OutputError, match="has the form 99"):
+        Store(tmp_path)

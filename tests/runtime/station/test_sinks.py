@@ -1,0 +1,226 @@
+"""Delivery: at least once, in order, whatever the receiver does; a dead one holds nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.station.config import MqttTable, WebhookTable
+from gagrad_runtime.station.sinks import delivery as delivery_module
+from gagrad_runtime.station.sinks.delivery import Delivery
+from gagrad_runtime.station.sinks.mqtt import Mqtt
+from gagrad_runtime.station.sinks.webhook import Webhook
+from gagrad_runtime.station.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Receiver:
+    """A webhook's other end; ``answers`` are the codes that it gives first."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, Any], dict[str, str]]] = []
+        self.answers: list[int] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                code = receiver.answers.pop(0) if receiver.answers else 204
+                if code < 300:
+                    receiver.got.append((json.loads(body), dict(self.headers)))
+                self.send_response(code)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?line=4"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    one = Receiver()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again soon."""
+    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE", 0.1)
+
+
+def until(condition: Any, seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def add(store: Store, count: int, **fields: Any) -> None:
+    for number in range(count):
+        event = {"event": "verdict", "file": str(number), **fields}
+        store.add(str(number), str(number), "", state="verdict", event=event)
+
+
+def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) -> None:
+    """Also when it does not answer well, and what it will never take is left out."""
+    receiver.answers = [503, 204, 429, 204, 422]
+    with Store(tmp_path, sinks=["webhook"]) as store:
+        add(store, 120)
+        sink = Webhook(WebhookTable(url=receiver.url), "line-4")
+        delivery = Delivery(tmp_path, [sink], "line-4")
+        until(lambda: len(receiver.got) == 119)
+        until(lambda: delivery.standing["webhook"].waiting == 0)
+        delivery.close()
+        assert delivery.standing["webhook"].refused == 1
+        assert delivery.connected["webhook"]
+    numbers = [body["sequence"] for body, _ in receiver.got]
+    assert numbers == [number for number in range(1, 121) if number != 3]
+    body, headers = receiver.got[0]
+    assert headers["Idempotency-Key"] == "line-4-1"
+    assert body == {"station": "line-4", "sequence": 1, "event": "verdict", "file": "0", "id": 1}
+
+
+def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiver) -> None:
+    with Store(tmp_path, sinks=["webhook"]) as store:
+        delivery = Delivery(tmp_path, [Webhook(WebhookTable(url=receiver.url), "s")], "s")
+        add(store, 1)
+        delivery.wake()
+        until(lambda: len(receiver.got) == 1)
+        delivery.close()
+        delivery.wake()
+
+
+def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path, receiver: Receiver) -> None:
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    alive = Webhook(WebhookTable(url=receiver.url), "s")
+    dead = Webhook(WebhookTable(url=f"http://127.0.0.1:{port}/"), "s")
+    dead.name = "dead"
+    with Store(tmp_path, sinks=["webhook", "dead"]) as store:
+        add(store, 5)
+        delivery = Delivery(tmp_path, [alive, dead], "s")
+        until(lambda: len(receiver.got) == 5)
+        assert not delivery.connected["dead"]
+        delivery.close()
+    with Store(tmp_path, sinks=["webhook", "dead"]):
+        again = Webhook(WebhookTable(url=receiver.url), "s")
+        again.name = "dead"
+        delivery = Delivery(tmp_path, [alive, again], "s")
+        until(lambda: len(receiver.got) == 10)
+        delivery.close()
+    assert [body["sequence"] for body, _ in receiver.got] == [1, 2, 3, 4, 5] * 2
+
+
+def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) -> None:
+    (tmp_path / "token").write_text("t0ken\n")
+    (tmp_path / "x.png").write_bytes(b"png")
+    table = WebhookTable(
+        url=receiver.url, picture=True, token_file=str(tmp_path / "token"), events=["explained"]
+    )
+    with Store(tmp_path, sinks=["webhook"]) as store:
+        add(store, 1)
+        for picture in ("x.png", "gone.png"):
+            store.tell({"event": "explained", "picture": picture})
+        delivery = Delivery(tmp_path, [Webhook(table, "s")], "s")
+        until(lambda: len(receiver.got) == 2)
+        delivery.close()
+    (first, headers), (second, _) = receiver.got
+    assert first["picture_png"] == "cG5n"
+    assert second["picture_png"] is None
+    assert headers["Authorization"] == "Bearer t0ken"
+
+
+def test_an_address_with_a_password_is_refused() -> None:
+    import msgspec
+
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"url": "http://user:pw@host/"}, WebhookTable)
+
+
+@pytest.fixture(params=["mosquitto", "amqtt"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    """Return the port of a broker: a real Mosquitto where there is one, and one in Python everywhere."""
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    if request.param == "mosquitto":
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if program is None:
+            pytest.skip("no mosquitto here")
+        command = [program, "-c", str(tmp_path / "mosquitto.conf")]
+        (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    else:
+        pytest.importorskip("amqtt")
+        (tmp_path / "amqtt.yaml").write_text(
+            f"listeners:\n  default:\n    type: tcp\n    bind: 127.0.0.1:{port}\n"
+            "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n"
+        )
+        import sys
+
+        command = [sys.executable, "-c", "from amqtt.scripts.broker_script import main; main()"]
+        command += ["-c", str(tmp_path / "amqtt.yaml")]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        yield port
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def listen(port: int, count: int, got: list[tuple[str, bytes]], ready: threading.Event) -> None:
+    import aiomqtt
+
+    async def run() -> None:
+        async with aiomqtt.Client("127.0.0.1", port) as client:
+            await client.subscribe("gagrad-edge/#", qos=1)
+            ready.set()
+            async for message in client.messages:
+                got.append((str(message.topic), bytes(message.payload)))
+                if len(got) == count:
+                    return
+
+    asyncio.run(run())
+
+
+def test_a_broker_gets_everything_in_order(tmp_path: Path, broker: int) -> None:
+    got: list[tuple[str, bytes]] = []
+    ready = threading.Event()
+    listener = threading.Thread(target=listen, args=(broker, 102, got, ready), daemon=True)
+    listener.start()
+    assert ready.wait(10)
+    results = tmp_path / "results"
+    with Store(results, sinks=["mqtt"]) as store:
+        add(store, 100)
+        delivery = Delivery(results, [Mqtt(MqttTable(host="127.0.0.1", port=broker), "line-4")], "line-4")
+        until(lambda: len(got) >= 101)
+        delivery.close()
+    listener.join(10)
+    assert got[0] == ("gagrad-edge/line-4/status", b"online")
+    assert got[-1] == ("gagrad-edge/line-4/status", b"offline")
+    events = [json.loads(payload) for topic, payload in got[1:-1] if topic == "gagrad-edge/line-4/verdict"]
+    assert [event["sequence"] for event in events] == list(range(1, 101))
+
+
+def test_a_topic_that_cannot_be_filled_in() -> None:
+    with pytest.raises(SettingError, match="cannot be filled in"):
+        Mqtt(MqttTable(host="x", topic="a/{plant}"), "s")
