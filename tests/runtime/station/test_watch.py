@@ -44,7 +44,9 @@ def station(tiny_bundle: Path, tmp_path: Path) -> Any:
     def make(rule: Rule | None = None, **settings: Any) -> Watch:
         explainer, store = load(tiny_bundle, device="cpu"), Store(tmp_path / "out")
         opened.extend((explainer, store))
-        station = Watch(explainer, Folder(tmp_path / "in"), store, rule or Rule(), interval=0.01, **settings)
+        station = Watch(
+            explainer, Folder(tmp_path / "in", polling=True), store, rule or Rule(), interval=0.01, **settings
+        )
         station.told = events.append
         return station
 

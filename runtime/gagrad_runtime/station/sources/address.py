@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "srt", "udp", "tcp")
 
@@ -16,7 +16,7 @@ def shown(address: str) -> str:
     """Return ``address`` without what is secret."""
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
-    query = urlencode([(name, "…") for name, _ in parse_qsl(parts.query, keep_blank_values=True)], safe="…")
+    query = "&".join(f"{name}=…" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return urlunsplit((parts.scheme, host, parts.path, query, ""))
 
 

@@ -27,6 +27,7 @@ SAME_SECONDS = 2.5
 """So long the same picture bit for bit: no sensor does that, the camera hangs."""
 PAUSES = (0.0, 0.5, 1.0, 2.0, 3.0)
 """Seconds before each next try; the last one from then on."""
+_QUIET = "nothing comes"
 _log = logging.getLogger(__name__)
 
 
@@ -87,27 +88,27 @@ class Camera:
     def _run(self) -> None:
         failures = 0
         while not self._closing.is_set():
+            before = self.frames
             try:
                 self._read()
-                reason = "the stream ended"
+                self._lose("the stream ended")
             except self._av.error.FFmpegError as error:
-                # Not str(error), which has the address with the password.
-                timed_out = isinstance(error, (TimeoutError, self._av.error.ExitError))
-                reason = "nothing comes" if timed_out else error.strerror or type(error).__name__
+                self._lose(self._reason(error))
             except (OSError, ValueError, IndexError) as error:
-                reason = type(error).__name__
-            if self._closing.is_set():
-                return
-            failures = 0 if self.state in ("connected", "frozen") else failures + 1
-            quiet = reason == "nothing comes" and self.state == "connected"
-            self._change("frozen" if quiet else "lost", reason)
+                self._lose(type(error).__name__)
+            failures = 0 if self.frames > before else failures + 1
             if self._closing.wait(PAUSES[min(failures, len(PAUSES) - 1)]):
                 return
             self.reconnects += 1
 
     def _read(self) -> None:
         """Read until the stream ends. Raises what FFmpeg does."""
-        options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+        options = {
+            "rtsp_transport": "tcp",
+            "fflags": "nobuffer",
+            "flags": "low_delay",
+            "analyzeduration": "1000000",  # µs; a picture that hardly changes would be looked at for longer
+        }
         seconds = (OPEN_SECONDS, READ_SECONDS)
         container = self._av.open(self._address, options=options, timeout=seconds)
         try:
@@ -123,8 +124,22 @@ class Camera:
                     continue  # joined in the middle, or a packet was lost
                 for decoded in frames:
                     self._take(decoded, same.seconds(decoded))
+        except self._av.error.FFmpegError as error:
+            self._lose(self._reason(error))  # before the end is told to a server that may not answer
+            raise
         finally:
             container.close()
+
+    def _reason(self, error: Exception) -> str:
+        """Return what happened; not ``str(error)``, which has the address with the password."""
+        if isinstance(error, (TimeoutError, self._av.error.ExitError)):
+            return _QUIET
+        return getattr(error, "strerror", None) or type(error).__name__
+
+    def _lose(self, reason: str) -> None:
+        if not self._closing.is_set():
+            frozen = reason == _QUIET and self.state == "connected"
+            self._change("frozen" if frozen else "lost", reason)
 
     def _take(self, decoded: Any, unchanged: float) -> None:
         self.frames += 1
