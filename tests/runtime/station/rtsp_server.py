@@ -73,11 +73,10 @@ def _play(client: socket.socket, still: bool) -> None:
     encoder: Any = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = SIZE
     encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, RATE)
-    encoder.options = {
-        "tune": "zerolatency",
-        "preset": "ultrafast",
-        "x264-params": "keyint=5:repeat-headers=1",
-    }
+    # A hanging sensor behind a working encoder: each picture by itself, so that all decode to the same bits.
+    keys = 1 if still else 5
+    parameters = f"keyint={keys}:repeat-headers=1"
+    encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": parameters}
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (*SIZE, 3), np.uint8)
     sequence = number = 0

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.sources.source import Arrival
 
 OPEN_SECONDS = 5.0
+QUIET_SECONDS = 2.2
+"""Without a frame for so long the camera is frozen, so that it is found out within 3 s."""
 READ_SECONDS = 2.5
-"""Without a packet for so long the stream is given up: a frozen camera is found out within 3 s."""
+"""Without a packet for so long the stream is given up, and opened again."""
 SAME_SECONDS = 2.5
 """So long the same picture bit for bit: no sensor does that, the camera hangs."""
 PAUSES = (0.0, 0.5, 1.0, 2.0, 3.0)
@@ -51,8 +53,11 @@ class Camera:
         self._arrived = threading.Event()
         self._closing = threading.Event()
         self._av = library()
+        self._came = time.monotonic()
+        self._thawed = 0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._attend, name="camera watch", daemon=True).start()
 
     def look(self) -> list[Arrival]:
         """Return the newest frame, if one came since. Raises FrameError when its kind is not taken."""
@@ -141,13 +146,25 @@ class Camera:
             frozen = reason == _QUIET and self.state == "connected"
             self._change("frozen" if frozen else "lost", reason)
 
+    def _attend(self) -> None:
+        """Find out that nothing comes.
+
+        FFmpeg's time-out is too late: at the first it gives a frame that it held back, and waits once more.
+        """
+        while not self._closing.wait(0.2):
+            if self.state == "connected" and time.monotonic() - self._came >= QUIET_SECONDS:
+                self._change("frozen", _QUIET)
+
     def _take(self, decoded: Any, unchanged: float) -> None:
-        self.frames += 1
+        self.frames, self._came = self.frames + 1, time.monotonic()
         if unchanged >= SAME_SECONDS:
             self._change("frozen", "the same picture comes again and again")
             return
-        if unchanged > 0 and self.state == "frozen":
-            return
+        if self.state == "frozen":
+            # One frame may be the one held back, and the same one is none: two others are a camera again.
+            self._thawed += unchanged == 0
+            if self._thawed < 2:
+                return
         self._change("connected", "frames come")
         with self._lock:
             self.overwritten += self._newest is not None
@@ -155,14 +172,14 @@ class Camera:
         self._arrived.set()
 
     def _change(self, state: str, reason: str) -> None:
-        if state == self.state or (state == "lost" and self.state == "frozen"):
-            return  # a frozen camera that cannot be reached either is told once
-        self.frozen += state == "frozen"
-        self.state = state
+        with self._lock:
+            if state == self.state or (state == "lost" and self.state == "frozen"):
+                return  # a frozen camera that cannot be reached either is told once
+            self.frozen += state == "frozen"
+            self.state, self._thawed = state, 0
+            self._news.append({"state": state, "source": self.address, "reason": reason})
         log = _log.info if state == "connected" else _log.warning
         log("%s: %s (%s)", self.address, state, reason)
-        with self._lock:
-            self._news.append({"state": state, "source": self.address, "reason": reason})
 
 
 class _SameFor:
