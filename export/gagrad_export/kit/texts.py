@@ -59,11 +59,18 @@ Needs: {machine}, Python {python}, glibc {glibc} or newer.
 What is in it: sbom.cdx.json. {signed}
 """
 
-_STATION = """# What this station does. Every key: `gagrad-edge watch --help`, and docs/watch.md.
+_STATION = """# What this station does; docs/watch.md and examples/station.toml have every key.
 bundle = "@PREFIX@/current/bundle.gagrad"
 source = "@DATA@/incoming"          # a folder, a video file, or rtsp://…
 output = "@DATA@/results"
 trust = "@SETTINGS@/trust.toml"
+
+[retention]
+keep = 10000                        # explanations; the oldest go
+disk_share = 0.9                    # and while more of the disk than this is used
+
+[metrics]                           # http://127.0.0.1:9464/metrics and /health
+port = 9464
 """
 
 
