@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("bundles", "images", "kills", "installs", "camera")
+PROGRAMS = ("bundles", "images", "kills", "installs", "camera", "power", "full")
 
 
 def main() -> int:

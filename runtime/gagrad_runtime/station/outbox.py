@@ -8,13 +8,14 @@ back. See docs/adr/0021.
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from gagrad_runtime.station.index import Index
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (sequence INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL);
@@ -45,36 +46,29 @@ class Standing:
     """Events that the receiver will never take."""
 
 
-def put(index: sqlite3.Connection, event: dict[str, Any], limit: int) -> None:
+def put(connection: sqlite3.Connection, event: dict[str, Any], limit: int) -> None:
     """Add an event, within the transaction under way; beyond ``limit`` the oldest go."""
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    sequence = index.execute("INSERT INTO outbox (event) VALUES (?)", (text,)).lastrowid or 0
-    index.execute("DELETE FROM outbox WHERE sequence <= ?", (sequence - limit,))
+    sequence = connection.execute("INSERT INTO outbox (event) VALUES (?)", (text,)).lastrowid or 0
+    connection.execute("DELETE FROM outbox WHERE sequence <= ?", (sequence - limit,))
 
 
 class Outbox:
-    """A sink's view of the outbox, with a connection of its own: for one thread.
+    """The outbox as the delivery sees it.
 
     Raises sqlite3.Error where the index cannot be used; the caller waits and tries again.
     """
 
-    def __init__(self, folder: Path, sinks: Sequence[str]) -> None:
-        # The main thread's writes come first: this one waits for them.
-        self._index = sqlite3.connect(folder / "index.sqlite", isolation_level=None, timeout=30)
-        self._index.execute("PRAGMA synchronous=FULL")
-        self._sinks = tuple(sinks)
-
-    def close(self) -> None:
-        """Let go of the index."""
-        self._index.close()
+    def __init__(self, index: Index) -> None:
+        self._index = index
 
     def waiting(self, sink: str, count: int) -> list[Letter]:
         """Return the next events for ``sink``, at most ``count``, in order."""
-        rows = self._index.execute(
+        rows = self._index.rows(
             "SELECT sequence, event FROM outbox "
             "WHERE sequence > (SELECT delivered FROM cursor WHERE sink = ?) ORDER BY sequence LIMIT ?",
             (sink, count),
-        ).fetchall()
+        )
         if rows:
             self._count_gap(sink, rows[0][0])
         return [Letter(sequence, json.loads(event)) for sequence, event in rows]
@@ -84,50 +78,44 @@ class Outbox:
 
         What all sinks have goes.
         """
-        self._index.execute("BEGIN IMMEDIATE")
-        try:
-            self._index.execute(
-                "UPDATE cursor SET delivered = ?, refused = refused + ? WHERE sink = ?",
-                (sequence, refused, sink),
-            )
-            self._index.execute("DELETE FROM outbox WHERE sequence <= (SELECT min(delivered) FROM cursor)")
-            self._index.execute("COMMIT")
-        except BaseException:
-            self._index.execute("ROLLBACK")
-            raise
+        query = "UPDATE cursor SET delivered = ?, refused = refused + ? WHERE sink = ?"
+        with self._index.transaction() as connection:
+            connection.execute(query, (sequence, refused, sink))
+            connection.execute("DELETE FROM outbox WHERE sequence <= (SELECT min(delivered) FROM cursor)")
 
     def standing(self, sink: str) -> Standing:
         """Return how far ``sink`` is."""
-        row = self._index.execute(
+        query = (
             "SELECT (SELECT count(*) FROM outbox WHERE sequence > delivered), dropped, refused "
-            "FROM cursor WHERE sink = ?",
-            (sink,),
-        ).fetchone()
-        return Standing(*row)
+            "FROM cursor WHERE sink = ?"
+        )
+        return Standing(*self._index.rows(query, (sink,))[0])
 
     def _count_gap(self, sink: str, first: int) -> None:
         """Count what was dropped between the last delivered event and the oldest that is left."""
-        self._index.execute(
-            "UPDATE cursor SET dropped = dropped + (? - 1 - delivered), delivered = ? - 1 "
-            "WHERE sink = ? AND delivered < ? - 1",
-            (first, first, sink, first),
-        )
+        query = "SELECT delivered FROM cursor WHERE sink = ?"
+        if self._index.rows(query, (sink,))[0][0] >= first - 1:
+            return
+        with self._index.transaction() as connection:
+            connection.execute(
+                "UPDATE cursor SET dropped = dropped + (? - 1 - delivered), delivered = ? - 1 WHERE sink = ?",
+                (first, first, sink),
+            )
 
 
-def enrol(index: sqlite3.Connection, sinks: Sequence[str]) -> None:
+def enrol(index: Index, sinks: Sequence[str]) -> None:
     """Make the cursors those of ``sinks``: a new one begins with what comes next, one that is gone goes.
 
     Events of a time without sinks are not there, so nothing is told late that nobody asked for.
     """
-    index.execute("BEGIN IMMEDIATE")
     marks = ",".join("?" * len(sinks))
-    index.execute(f"DELETE FROM cursor WHERE sink NOT IN ({marks})", tuple(sinks))  # noqa: S608
-    for sink in sinks:
-        index.execute(
-            "INSERT OR IGNORE INTO cursor (sink, delivered) "
-            "VALUES (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0))",
-            (sink,),
-        )
-    if not sinks:
-        index.execute("DELETE FROM outbox")
-    index.execute("COMMIT")
+    with index.transaction() as connection:
+        connection.execute(f"DELETE FROM cursor WHERE sink NOT IN ({marks})", tuple(sinks))  # noqa: S608
+        for sink in sinks:
+            connection.execute(
+                "INSERT OR IGNORE INTO cursor (sink, delivered) "
+                "VALUES (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0))",
+                (sink,),
+            )
+        if not sinks:
+            connection.execute("DELETE FROM outbox")

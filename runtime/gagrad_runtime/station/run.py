@@ -69,7 +69,7 @@ def run_station(
             retention=config.retention,
             interval=config.interval,
         )
-        delivery = Delivery(output, sinks, name) if sinks else None
+        delivery = Delivery(store, sinks, name) if sinks else None
         if delivery is not None:
             stack.callback(delivery.close)
         metrics = None
@@ -115,7 +115,8 @@ def sinks_of(config: StationConfig, name: str) -> list[Sink]:
 
 def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
     """Return the rule. Raises SettingError when it names a class that the model does not have."""
-    table, known = config.rule, explainer.manifest.output.classes
+    table, output = config.rule, explainer.manifest.output
+    known = output.classes or [str(index) for index in range(output.shape[0] if output.shape else 0)]
     unknown = [name for name in table.good if name not in known]
     if unknown:
         raise SettingError(f"there is no class {unknown[0]!r}", where="rule: good", choices=known)

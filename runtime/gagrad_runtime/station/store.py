@@ -18,11 +18,12 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.results import ENDINGS, safe_stem
 from gagrad_runtime.station import outbox
+from gagrad_runtime.station.index import Index
 from gagrad_runtime.station.keeping import FRAME
 from gagrad_runtime.station.lock import hold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
@@ -82,14 +83,12 @@ class Store:
         self.folder = folder
         self._lock = hold(folder / ".lock")
         try:
-            self._index = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
-            # FULL: NORMAL loses committed rows in a power cut.
-            self._index.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+            self.index = Index(folder / "index.sqlite")
             self._migrate()
-            outbox.enrol(self._index, sinks)
+            outbox.enrol(self.index, sinks)
             self.removed = self._tidy()
             query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
-            self.kept, self.size = self._index.execute(query).fetchone()
+            self.kept, self.size = self.index.rows(query)[0]
         except sqlite3.Error as error:
             os.close(self._lock)
             raise self._failure(error) from error
@@ -105,7 +104,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the folder."""
-        self._index.close()
+        self.index.close()
         if self._lock >= 0:
             os.close(self._lock)
         self._lock = -1
@@ -131,7 +130,7 @@ class Store:
             "VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
         values = (name, sha256, created, verdict, probability, state, reason)
-        return self._write(lambda: self._index.execute(statement, values).lastrowid or 0, event)
+        return self._write(statement, values, None, event)
 
     def settle(
         self,
@@ -145,12 +144,7 @@ class Store:
     ) -> None:
         """Say what became of an explanation; its files, if any, are on the disk. Raises OutputError."""
         statement = "UPDATE result SET state = ?, stem = ?, bytes = ?, reason = ? WHERE id = ?"
-
-        def write() -> int:
-            self._index.execute(statement, (state, stem, size, reason, number))
-            return number
-
-        self._write(write, event)
+        self._write(statement, (state, stem, size, reason, number), number, event)
         if state == "explained":
             self.kept, self.size = self.kept + 1, self.size + size
         elif (frame := self._frame_of_row(number)) is not None:
@@ -159,28 +153,32 @@ class Store:
     def tell(self, event: dict[str, Any]) -> None:
         """Tell the sinks of something that is no result. Raises OutputError."""
         if self._limit:
-            self._write(lambda: 0, event)
+            try:
+                with self.index.transaction() as connection:
+                    outbox.put(connection, event, self._limit)
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
 
     def has(self, name: str, sha256: str) -> bool:
         """Tell whether this file was seen."""
         query = "SELECT 1 FROM result WHERE name = ? AND sha256 = ?"
-        return self._index.execute(query, (name, sha256)).fetchone() is not None
+        return self.index.row(query, (name, sha256)) is not None
 
     def rows(self, state: State | None = None) -> list[Row]:
         """Return the rows, oldest first."""
         condition, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
-        found = self._index.execute(f"SELECT * FROM result{condition} ORDER BY id", values)  # noqa: S608
+        found = self.index.rows(f"SELECT * FROM result{condition} ORDER BY id", values)  # noqa: S608
         return [Row(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
         """Return how many rows there are of each state."""
-        return dict(self._index.execute("SELECT state, count(*) FROM result GROUP BY state"))
+        return dict(self.index.rows("SELECT state, count(*) FROM result GROUP BY state"))
 
     def oldest_explained(self) -> tuple[int, str, int] | None:
         """Return number, stem and bytes of the oldest explanation that is kept."""
         query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
-        row: tuple[int, str, int] | None = self._index.execute(query).fetchone()
-        return row
+        row = self.index.row(query)
+        return None if row is None else (row[0], row[1], row[2])
 
     def remove(self, number: int, stem: str, size: int) -> None:
         """Remove an explanation; its row stays, as ``dropped``: that a frame was seen is not forgotten.
@@ -197,11 +195,11 @@ class Store:
 
         Rows that wait for an explanation stay. Raises OutputError.
         """
-        newest = self._index.execute("SELECT max(id) FROM result").fetchone()[0] or 0
+        newest = self.last
         query = "SELECT id, state, stem, bytes FROM result WHERE id <= ? AND state != 'waiting' LIMIT 1000"
-        gone = self._index.execute(query, (newest - keep,)).fetchall()
+        gone = self.index.rows(query, (newest - keep,))
         for number, state, stem, size in gone:
-            self._run("DELETE FROM result WHERE id = ?", (number,))
+            self._write("DELETE FROM result WHERE id = ?", (number,), number, None)
             if state == "explained":
                 _remove(self._files(stem))
                 self.kept, self.size = self.kept - 1, self.size - size
@@ -213,18 +211,18 @@ class Store:
         return path if path.exists() else None
 
     def _frame_of_row(self, number: int) -> Path | None:
-        row = self._index.execute("SELECT name FROM result WHERE id = ?", (number,)).fetchone()
+        row = self.index.row("SELECT name FROM result WHERE id = ?", (number,))
         return None if row is None else self.frame_of(stem_of(number, row[0]))
 
     @property
     def last(self) -> int:
         """The number of the newest row; 0 without one."""
-        return int(self._index.execute("SELECT coalesce(max(id), 0) FROM result").fetchone()[0])
+        return int(self.index.rows("SELECT coalesce(max(id), 0) FROM result")[0][0])
 
     def newest(self, prefix: str) -> str | None:
         """Return the name of the newest frame whose name begins so."""
         query = "SELECT name FROM result WHERE substr(name, 1, ?) = ? ORDER BY id DESC LIMIT 1"
-        row = self._index.execute(query, (len(prefix), prefix)).fetchone()
+        row = self.index.row(query, (len(prefix), prefix))
         return None if row is None else str(row[0])
 
     def files_size(self, stem: str) -> int:
@@ -238,14 +236,14 @@ class Store:
 
     def _migrate(self) -> None:
         """Bring the index to this schema. Raises OutputError for one of a later gagrad-edge."""
-        version = self._index.execute("PRAGMA user_version").fetchone()[0]
+        version = self.index.rows("PRAGMA user_version")[0][0]
         if version > _VERSION:
             raise OutputError(
                 f"the index of results has the form {version}, and this gagrad-edge knows {_VERSION}",
                 where=str(self.folder / "index.sqlite"),
                 hint="use the newer gagrad-edge, or give another folder with -o",
             )
-        self._index.executescript(_SCHEMA + f"PRAGMA user_version={_VERSION};")
+        self.index.script(_SCHEMA + f"PRAGMA user_version={_VERSION};")
 
     def _tidy(self) -> int:
         """Remove what a power cut or a kill left behind; return how many files that were."""
@@ -254,39 +252,34 @@ class Store:
             if not (number := _NUMBER.match(path.name)):
                 continue
             query = "SELECT name, state FROM result WHERE id = ?"
-            row = self._index.execute(query, (int(number.group(1)),)).fetchone()
+            row = self.index.row(query, (int(number.group(1)),))
             # Only what one of our rows would have written: other things in the folder are somebody else's.
             stem = path.name.removeprefix(".").split(".")[0]
             ours = row is not None and stem == stem_of(int(number.group(1)), row[0])
             half = path.name.startswith(".") and path.suffix == ".part"
             needed = row is not None and row[1] == "waiting" and path.name == stem + FRAME
-            if ours and (half or (row[1] != "explained" and not needed)):
+            state = row[1] if row is not None else ""
+            if ours and (half or (state != "explained" and not needed)):
                 left.append(path)
         _remove(left)
         return len(left)
 
-    def _write(self, write: Callable[[], int], event: dict[str, Any] | None) -> int:
-        """Change a row and add its event to the outbox in one transaction; return the row's number."""
+    def _write(
+        self, statement: str, values: Sequence[object], number: int | None, event: dict[str, Any] | None
+    ) -> int:
+        """Change a row and add its event to the outbox in one transaction; return the row's number.
+
+        ``number`` is None for a row that is made by it. Raises OutputError.
+        """
         try:
-            self._index.execute("BEGIN IMMEDIATE")
-            try:
-                number = write()
+            with self.index.transaction() as connection:
+                made = connection.execute(statement, values).lastrowid or 0
+                number = made if number is None else number
                 if event is not None and self._limit:
-                    outbox.put(self._index, {**event, "id": number} if number else event, self._limit)
-                self._index.execute("COMMIT")
-            except BaseException:
-                if self._index.in_transaction:
-                    self._index.execute("ROLLBACK")
-                raise
+                    outbox.put(connection, {**event, "id": number}, self._limit)
         except sqlite3.Error as error:
             raise self._failure(error) from error
         return number
-
-    def _run(self, statement: str, values: Iterable[object]) -> None:
-        try:
-            self._index.execute(statement, tuple(values))
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
 
     def _failure(self, error: sqlite3.Error) -> OutputError:
         return OutputError(

@@ -56,6 +56,10 @@ class Watch:
     degraded: bool = False
     """Whether results could not be stored the last time."""
     _waiting: deque[tuple[int, Frame]] = field(default_factory=deque, init=False)
+    _unsettled: deque[tuple[int, State, dict[str, Any]]] = field(
+        default_factory=lambda: deque(maxlen=10_000), init=False
+    )
+    """What became of frames and could not be stored yet; their rows still say that they wait."""
 
     @property
     def waiting(self) -> int:
@@ -214,6 +218,7 @@ class Watch:
             self._settle(number, "dropped", reason="it could not be stored")
             return
         if self.degraded:
+            self._stored(self._catch_up)
             _log.warning("results are stored again")
         self.degraded = False
         if (limits := self.retention) is not None:
@@ -221,9 +226,22 @@ class Watch:
         self.told({**event, "id": number})
 
     def _settle(self, number: int, state: State, *, reason: str) -> None:
-        event = {"event": state, "time": _now(), "reason": reason}
-        self._stored(lambda: self.store.settle(number, state, reason=reason, event=event))
+        event: dict[str, Any] = {"event": state, "time": _now(), "reason": reason}
+        try:
+            self.store.settle(number, state, reason=reason, event=event)
+        except OutputError as error:
+            self._degrade(error)
+            self._unsettled.append((number, state, event))
+            event["stored"] = False
         self.told({**event, "id": number})
+
+    def _catch_up(self) -> None:
+        """Write what could not be written while the disk was full. Raises OutputError."""
+        while self._unsettled:
+            number, state, event = self._unsettled[0]
+            event.pop("stored", None)
+            self.store.settle(number, state, reason=str(event["reason"]), event=event)
+            self._unsettled.popleft()
 
     def _quarantine(self, arrival: Arrival, error: GagradError) -> None:
         """Keep a copy of what is no image, with the reason beside it, and go on."""

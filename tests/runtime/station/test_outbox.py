@@ -28,7 +28,7 @@ def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
     with Store(tmp_path, sinks=["a", "b"]) as store:
         for name in "xyz":
             add(store, name)
-        box = Outbox(tmp_path, ["a", "b"])
+        box = Outbox(store.index)
         first = box.waiting("a", 2)
         assert [letter.event["id"] for letter in first] == [1, 2]
         box.done("a", first[-1].sequence)
@@ -38,22 +38,19 @@ def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
         box.done("b", 3)
         box.done("a", 3, refused=1)
         assert box.standing("a") == Standing(0, 0, 1)
-        assert store._index.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
-        box.close()
+        assert store.index.row("SELECT count(*) FROM outbox") == (0,)
 
 
 def test_numbers_never_come_twice(tmp_path: Path) -> None:
     """Also when everything was delivered and the station started again: receivers tell repetitions by it."""
     with Store(tmp_path, sinks=["a"]) as store:
         add(store, "x")
-        box = Outbox(tmp_path, ["a"])
+        box = Outbox(store.index)
         box.done("a", 1)
-        box.close()
     with Store(tmp_path, sinks=["a"]) as store:
         add(store, "y")
-        box = Outbox(tmp_path, ["a"])
+        box = Outbox(store.index)
         assert [letter.sequence for letter in box.waiting("a", 9)] == [2]
-        box.close()
 
 
 def test_an_event_is_stored_with_its_row_or_not_at_all(
@@ -70,21 +67,19 @@ def test_an_event_is_stored_with_its_row_or_not_at_all(
                 add(store, "x")
         assert store.rows() == []
         add(store, "y")
-        box = Outbox(tmp_path, ["a"])
+        box = Outbox(store.index)
         assert files(box, "a") == ["y"]
-        box.close()
 
 
 def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
     with Store(tmp_path, sinks=["a"], limit=3) as store:
         for name in "uvwxyz":
             add(store, name)
-        box = Outbox(tmp_path, ["a"])
+        box = Outbox(store.index)
         assert files(box, "a") == ["x", "y", "z"]
         assert box.standing("a") == Standing(3, 3, 0)
         box.done("a", 6)
         assert box.standing("a") == Standing(0, 3, 0)
-        box.close()
 
 
 def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
@@ -92,10 +87,9 @@ def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
         add(store, "x")
     with Store(tmp_path, sinks=["a", "b"]) as store:
         add(store, "y")
-        box = Outbox(tmp_path, ["a", "b"])
+        box = Outbox(store.index)
         assert files(box, "a") == ["x", "y"]
         assert files(box, "b") == ["y"]
-        box.close()
 
 
 def test_who_is_gone_holds_nothing(tmp_path: Path) -> None:
@@ -103,8 +97,8 @@ def test_who_is_gone_holds_nothing(tmp_path: Path) -> None:
         add(store, "x")
     with Store(tmp_path) as store:
         add(store, "y")
-        assert store._index.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
-        assert store._index.execute("SELECT count(*) FROM cursor").fetchone() == (0,)
+        assert store.index.row("SELECT count(*) FROM outbox") == (0,)
+        assert store.index.row("SELECT count(*) FROM cursor") == (0,)
 
 
 def test_an_index_of_before_is_taken_over(tmp_path: Path) -> None:
@@ -121,7 +115,7 @@ def test_an_index_of_before_is_taken_over(tmp_path: Path) -> None:
         assert [row.name for row in store.rows()] == ["a"]
         assert (store.kept, store.size) == (1, 7)
         add(store, "b")
-        assert store._index.execute("PRAGMA user_version").fetchone() == (1,)
+        assert store.index.row("PRAGMA user_version") == (1,)
 
 
 def test_an_index_of_later_is_refused(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
     with Store(tmp_path, sinks=["webhook"]) as store:
         add(store, 120)
         sink = Webhook(WebhookTable(url=receiver.url), "line-4")
-        delivery = Delivery(tmp_path, [sink], "line-4")
+        delivery = Delivery(store, [sink], "line-4")
         until(lambda: len(receiver.got) == 119)
         until(lambda: delivery.standing["webhook"].waiting == 0)
         delivery.close()
@@ -100,7 +100,7 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
 
 def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiver) -> None:
     with Store(tmp_path, sinks=["webhook"]) as store:
-        delivery = Delivery(tmp_path, [Webhook(WebhookTable(url=receiver.url), "s")], "s")
+        delivery = Delivery(store, [Webhook(WebhookTable(url=receiver.url), "s")], "s")
         add(store, 1)
         delivery.wake()
         until(lambda: len(receiver.got) == 1)
@@ -117,14 +117,14 @@ def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path
     dead.name = "dead"
     with Store(tmp_path, sinks=["webhook", "dead"]) as store:
         add(store, 5)
-        delivery = Delivery(tmp_path, [alive, dead], "s")
+        delivery = Delivery(store, [alive, dead], "s")
         until(lambda: len(receiver.got) == 5)
         assert not delivery.connected["dead"]
         delivery.close()
-    with Store(tmp_path, sinks=["webhook", "dead"]):
+    with Store(tmp_path, sinks=["webhook", "dead"]) as store:
         again = Webhook(WebhookTable(url=receiver.url), "s")
         again.name = "dead"
-        delivery = Delivery(tmp_path, [alive, again], "s")
+        delivery = Delivery(store, [alive, again], "s")
         until(lambda: len(receiver.got) == 10)
         delivery.close()
     assert [body["sequence"] for body, _ in receiver.got] == [1, 2, 3, 4, 5] * 2
@@ -140,7 +140,7 @@ def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) 
         add(store, 1)
         for picture in ("x.png", "gone.png"):
             store.tell({"event": "explained", "picture": picture})
-        delivery = Delivery(tmp_path, [Webhook(table, "s")], "s")
+        delivery = Delivery(store, [Webhook(table, "s")], "s")
         until(lambda: len(receiver.got) == 2)
         delivery.close()
     (first, headers), (second, _) = receiver.got
@@ -211,7 +211,7 @@ def test_a_broker_gets_everything_in_order(tmp_path: Path, broker: int) -> None:
     results = tmp_path / "results"
     with Store(results, sinks=["mqtt"]) as store:
         add(store, 100)
-        delivery = Delivery(results, [Mqtt(MqttTable(host="127.0.0.1", port=broker), "line-4")], "line-4")
+        delivery = Delivery(store, [Mqtt(MqttTable(host="127.0.0.1", port=broker), "line-4")], "line-4")
         until(lambda: len(got) >= 101)
         delivery.close()
     listener.join(10)

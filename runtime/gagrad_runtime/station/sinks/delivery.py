@@ -19,10 +19,10 @@ from gagrad_runtime.station.sinks.sink import RefusedError, UndeliveredError, me
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from gagrad_runtime.station.outbox import Letter
     from gagrad_runtime.station.sinks.sink import Connection, Sink
+    from gagrad_runtime.station.store import Store
 
 BATCH = 50
 """Messages between two writes of a cursor: so many may come twice after a power cut."""
@@ -32,10 +32,11 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Sends what is in the outbox of ``folder`` to ``sinks`` until it is closed."""
+    """Sends what is in the outbox of ``store`` to ``sinks`` until it is closed."""
 
-    def __init__(self, folder: Path, sinks: Sequence[Sink], station: str) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, sinks: Sequence[Sink], station: str) -> None:
+        self._folder = store.folder
+        self._outbox = Outbox(store.index)
         self._sinks = tuple(sinks)
         self._station = station
         self._loop = asyncio.new_event_loop()
@@ -75,11 +76,7 @@ class Delivery:
     async def _all(self) -> None:
         names = [sink.name for sink in self._sinks]
         self._wake = {name: asyncio.Event() for name in names}
-        outbox = Outbox(self._folder, names)
-        try:
-            await asyncio.gather(*(self._deliver(sink, outbox) for sink in self._sinks))
-        finally:
-            outbox.close()
+        await asyncio.gather(*(self._deliver(sink, self._outbox) for sink in self._sinks))
 
     async def _deliver(self, sink: Sink, outbox: Outbox) -> None:
         """Keep a way to the receiver open and send over it, with growing pauses between failures."""
@@ -93,6 +90,8 @@ class Delivery:
                 failures = self._failures[sink.name]
                 level = logging.WARNING if failures == 1 else logging.DEBUG
                 _log.log(level, "%s: %s; it is tried again", sink.name, error)
+                with contextlib.suppress(sqlite3.Error):
+                    self.standing[sink.name] = outbox.standing(sink.name)
                 longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(failures, 10))
                 await self._pause(longest * random.uniform(0.5, 1))  # noqa: S311 - not all stations at once
 

@@ -1,0 +1,113 @@
+"""What the fault tests of a station have in common: a bundle, images that keep coming, and a look at what is left."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gagrad_export import export
+from gagrad_runtime.station.store import Store
+
+DEMO = Path(__file__).parent.parent.parent / "gagrad_edge" / "demo" / "defects.onnx"
+_WATCH = "import sys; from gagrad_edge.cli import run; sys.exit(run(sys.argv[1:]))"
+
+
+def demo_bundle(folder: Path) -> Path:
+    """Export the demo model into ``folder``."""
+    export(DEMO, folder / "demo.gagrad")
+    return folder / "demo.gagrad"
+
+
+def put_image(folder: Path, name: str, rng: np.random.Generator) -> None:
+    """Put an image into ``folder`` as a camera does: hidden, then renamed."""
+    pixels = rng.integers(0, 255, (120, 160, 3), np.uint8)
+    cv2.imwrite(str(folder / f".{name}.png"), pixels)
+    (folder / f".{name}.png").rename(folder / f"{name}.png")
+
+
+class Watching:
+    """A `gagrad-edge watch` in a process, and the lines that it told so far."""
+
+    def __init__(self, bundle: Path, source: Path, out: Path, *options: str) -> None:
+        command = [sys.executable, "-c", _WATCH, "watch", str(bundle), str(source), "-o", str(out), "--json"]
+        fast = ["--interval", "0.02", "--samples", "4", "--threads", "1", "--polling"]
+        self.child = subprocess.Popen(
+            [*command, *fast, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.lines: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=self._read_log, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_for(self, count: int, seconds: float = 60.0) -> None:
+        """Wait until so many lines were told. Raises RuntimeError when it ends before, or takes too long."""
+        until = time.monotonic() + seconds
+        while len(self.lines) < count:
+            if self.child.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{len(self.lines)} lines, exit code {self.child.poll()}: {self.log[-5:]}")
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """Kill it, and read what it told."""
+        self.child.kill()
+        self.end()
+
+    def end(self) -> int:
+        """Wait for its end and return the exit code."""
+        code = self.child.wait()
+        for reader in self._readers:
+            reader.join()
+        return code
+
+    def _read(self) -> None:
+        if self.child.stdout is not None:
+            for line in self.child.stdout:
+                if line.endswith(b"}\n"):
+                    self.lines.append(json.loads(line))
+
+    def _read_log(self) -> None:
+        if self.child.stderr is not None:
+            for line in self.child.stderr:
+                self.log.append(line.decode(errors="replace").rstrip())
+
+
+def look(out: Path, told: list[dict[str, Any]]) -> tuple[int, int, dict[str, int]]:
+    """Return told lines that the index does not bear out, files and indexes that are half, and the states."""
+    with Store(out) as store:
+        rows = {row.id: row for row in store.rows()}
+        counts = store.counts()
+    lost = 0
+    for event in told:
+        if event.get("id") is None or not event.get("stored", True):  # said to be not stored
+            continue
+        row = rows.get(int(event["id"]))
+        ended = event["event"] in ("explained", "dropped", "failed", "quarantined")
+        # What was explained may have been removed since, to make room.
+        fair = {event["event"], "dropped"} if event["event"] == "explained" else {event["event"]}
+        lost += row is None or (ended and row.state not in fair)
+    half = sum(_half(out, row.stem) for row in rows.values() if row.state == "explained")
+    index = sqlite3.connect(out / "index.sqlite")
+    half += index.execute("PRAGMA integrity_check").fetchone() != ("ok",)
+    index.close()
+    return lost, half, counts
+
+
+def _half(out: Path, stem: str) -> bool:
+    try:
+        json.loads((out / f"{stem}.json").read_text())
+    except (OSError, ValueError):
+        return True
+    return cv2.imread(str(out / f"{stem}.explained.png")) is None
