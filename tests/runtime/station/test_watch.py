@@ -260,6 +260,8 @@ def test_kill_9_loses_nothing_that_was_told(tiny_bundle: Path, tmp_path: Path) -
         )
         assert child.stdout is not None
         line = child.stdout.readline()
+        while turn % 5 == 4 and b'"explained"' not in line:  # however slow this machine is
+            line += child.stdout.readline()
         time.sleep(0.01 * turn)
         os.kill(child.pid, signal.SIGKILL)
         rest = child.stdout.read()
