@@ -186,7 +186,8 @@ def _read_only_at_start(root: Path, bundle: Path, mount: Path) -> tuple[int, str
     subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
     watching = Watching(bundle, root / "in", mount / "out")
     code = watching.end()
-    return code, watching.log[0] if watching.log else ""
+    said = watching.log[0] if watching.log else ""
+    return code, said.replace(str(mount), "…")
 
 
 if __name__ == "__main__":
