@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("bundles", "images", "kills", "installs", "camera", "power", "full", "broker")
+PROGRAMS = ("bundles", "images", "kills", "installs", "camera", "power", "full", "broker", "day", "clock")
 
 
 def main() -> int:

@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from gagrad_export import export
 from gagrad_runtime.station.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEMO = Path(__file__).parent.parent.parent / "gagrad_edge" / "demo" / "defects.onnx"
 _WATCH = "import sys; from gagrad_edge.cli import run; sys.exit(run(sys.argv[1:]))"
@@ -84,9 +87,9 @@ class Watching:
                 self.log.append(line.decode(errors="replace").rstrip())
 
 
-def look(out: Path, told: list[dict[str, Any]]) -> tuple[int, int, dict[str, int]]:
+def look(out: Path, told: list[dict[str, Any]], sinks: Sequence[str] = ()) -> tuple[int, int, dict[str, int]]:
     """Return told lines that the index does not bear out, files and indexes that are half, and the states."""
-    with Store(out) as store:
+    with Store(out, sinks=sinks) as store:
         rows = {row.id: row for row in store.rows()}
         counts = store.counts()
     lost = 0
