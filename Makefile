@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests bench fidelity gpu-check zoo soak arm64-check format clean help
+.PHONY: demo test lint types check-tests bench fidelity gpu-check zoo soak arm64-check systemd-check format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
@@ -15,8 +15,9 @@ help:
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
-	@echo "make soak     fault tests in full: changed bundles, damaged images, kills (half an hour; docs/soak.md)"
+	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
 	@echo "make arm64-check  install a kit in an emulated arm64 Debian and compare its maps (root; 8 minutes)"
+	@echo "make systemd-check  install kits under a real systemd in a container (root; 4 minutes)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 
@@ -61,6 +62,10 @@ soak: $(VENV)/.dev
 # Needs root, mmdebstrap, arch-test and qemu-user-static.
 arm64-check: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.arm64_check
+
+# Needs root, mmdebstrap and systemd-container.
+systemd-check: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.systemd_check
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -166,6 +166,7 @@ def _switch(layout: Layout, name: str, before: str | None) -> None:
         raise output_error(layout.data / _STATE, error) from error
     if state is not None:
         write_atomic(target / STATE_BEFORE, [state])
+    make_folder(layout.incoming)
     write_atomic(target / REPLACES, [(before or "").encode()])
     layout.use(name)
 

@@ -53,6 +53,11 @@ class Layout:
         """The link to the version in use."""
         return self.prefix / "current"
 
+    @property
+    def incoming(self) -> Path:
+        """Where images are put, unless ``station.toml`` says otherwise."""
+        return self.data / "incoming"
+
     def in_use(self) -> str | None:
         """Return the name of the version in use, if there is one."""
         try:

@@ -33,11 +33,12 @@ def create_user() -> None:
 
 
 def own_data(layout: Layout) -> None:
-    """Make the folder for data and give it to the service's user. Raises OutputError."""
-    make_folder(layout.data)
+    """Give the folders for data to the service's user; its group may put images there. Raises OutputError."""
     try:
-        shutil.chown(layout.data, USER, USER)
-        layout.data.chmod(0o755)
+        for folder, mode in ((layout.data, 0o755), (layout.incoming, 0o2775)):
+            make_folder(folder)
+            shutil.chown(folder, USER, USER)
+            folder.chmod(mode)
     except OSError as error:
         raise output_error(layout.data, error) from error
 

@@ -1,0 +1,341 @@
+"""An offline kit under a real systemd: installed, attacked, upgraded, taken back, in a container without a network.
+
+python -m benchmarks.systemd_check        (root; three minutes; writes docs/systemd.md)
+
+Needs mmdebstrap and systemd-container (Debian's packages of these names). The Debian root is kept in .systemd/ for the next time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.soak.station import DEMO
+from benchmarks.table import machine, markdown, publish
+from gagrad_edge.cli import run as cli
+from gagrad_export import export
+from gagrad_export.kit.wheels import own_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent
+CACHE = ROOT / ".systemd"
+SAMPLES = ROOT / "gagrad_edge" / "demo" / "samples"
+UNIT = "gagrad-edge-watch"
+_TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare")
+_MIRROR = "http://deb.debian.org/debian"
+_DATA = Path("var/lib/gagrad-edge")
+
+
+def main() -> int:
+    """Check, write the page; return 1 when a check failed, 2 when it cannot run here."""
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    if missing or os.geteuid() != 0:
+        print(f"not run: {', '.join(missing) or 'root'} is missing", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="gagrad-systemd-") as name:
+        work = Path(name)
+        kits = _kits(work)
+        root = _root(work)
+        for label, kit in kits.items():
+            shutil.copytree(kit, root / f"kit-{label}")
+        checks = Checks(root)
+        with _booted(root) as container:
+            _first(checks, container)
+            _faults(checks, container)
+            _upgrades(checks, container)
+        with _booted(root) as container:
+            checks.that("after a reboot it runs by itself", container.active)
+            container.run("sh", "/kit-2/install.sh", "--uninstall")
+            checks.that("uninstalled, settings and results stay", lambda: _left(container))
+    rows = [(text, "yes" if good else "**no**", detail) for text, good, detail in checks.done]
+    text = f"""# Under systemd
+
+A Debian 12 container (systemd-nspawn, its own systemd, no network, Python and nothing else) installs kits of `gagrad-edge pack`.
+`make systemd-check`; {machine("onnxruntime")}
+
+{markdown(("what", "", "seen"), rows)}
+It is the system's real service manager and a real installation, not a device: no GPU, no camera, no JetPack. Where the kernel has the old cgroups, as here, the unit's device rules are not in force."""
+    publish("systemd", text)
+    return int(not all(good for _, good, _ in checks.done))
+
+
+class Checks:
+    """What was looked at, and how it was."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.done: list[tuple[str, bool, str]] = []
+
+    def that(self, text: str, look: Callable[[], Any], seconds: float = 30.0) -> None:
+        """Look until it is so, or the time is over."""
+        began = time.monotonic()
+        seen: Any = False
+        while not (seen := look()) and time.monotonic() - began < seconds:
+            time.sleep(0.2)
+        detail = seen if isinstance(seen, str) else ""
+        self.done.append((text, bool(seen), detail))
+        print("ok" if seen else "NO", text, detail, flush=True)
+
+
+class Container:
+    """The booted container."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        self.root, self.leader = root, leader
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command inside."""
+        enter = ["nsenter", "--target", str(self.leader), "--all", "--", *command]
+        done = subprocess.run(enter, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        return done
+
+    def show(self, what: str) -> str:
+        """Return a property of the service."""
+        return self.run("systemctl", "show", UNIT, "--property", what, "--value").stdout.strip()
+
+    def active(self) -> bool:
+        """Tell whether the service runs and has said that it is ready."""
+        return self.show("ActiveState") == "active"
+
+    def version(self) -> str:
+        """Return the version in use."""
+        return (self.root / "opt/gagrad-edge/current").readlink().name.split("-")[0]
+
+    def python(self, code: str) -> str:
+        """Run Python inside."""
+        return self.run("python3", "-c", code).stdout.strip()
+
+
+def _first(checks: Checks, box: Container) -> None:
+    """Install the first version, and look at the service."""
+    box.run("sh", "/kit-1/install.sh")
+    checks.that("installed, the service is ready (Type=notify)", box.active)
+    checks.that(
+        "it runs as its own user",
+        lambda: _status(box, "Uid").split()[0] != "0" and "uid " + _status(box, "Uid").split()[0],
+    )
+    checks.that(
+        "no capabilities",
+        lambda: int(_status(box, "CapEff"), 16) == 0 and int(_status(box, "CapBnd"), 16) == 0,
+    )
+    checks.that(
+        "no new privileges, system calls filtered",
+        lambda: (_status(box, "NoNewPrivs"), _status(box, "Seccomp")) == ("1", "2"),
+    )
+    checks.that("it cannot write outside its data", lambda: _confined(box))
+    score = (
+        box.run("systemd-analyze", "security", "--no-pager", UNIT)
+        .stdout.strip()
+        .splitlines()[-1]
+        .split(": ")[-1]
+    )
+    checks.that("systemd-analyze security ≤ 2.0", lambda: float(score.split()[0]) <= 2.0 and score.split()[0])
+    checks.that(
+        "nothing failed on the system", lambda: not box.run("systemctl", "--failed", "--quiet").stdout.strip()
+    )
+    _drop(box, "first")
+    checks.that("an image gets its verdict and its explanation", lambda: _explained(box, 1))
+    health = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/health').read().decode())"
+    checks.that("health answers", lambda: json.loads(box.python(health))["alive"])
+    metrics = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+    checks.that("metrics answer", lambda: 'events_total{event="explained"} 1.0' in box.python(metrics))
+    before = box.run("sh", "/kit-1/install.sh").stderr
+    checks.that("installed again, there is nothing to do", lambda: "is in use already" in before)
+
+
+def _faults(checks: Checks, box: Container) -> None:
+    """Kill and stop the process."""
+    first = box.show("MainPID")
+    _signal(box, "KILL")
+    checks.that("killed, it is started again", lambda: box.active() and box.show("MainPID") != first)
+    folder = box.root / f"etc/systemd/system/{UNIT}.service.d"
+    folder.mkdir()
+    (folder / "test.conf").write_text("[Service]\nWatchdogSec=4\n")
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "restart", UNIT)
+    time.sleep(6)
+    checks.that(
+        "with a watchdog of 4 s an idle station is not restarted",
+        lambda: box.show("NRestarts") == "0" and box.active(),
+    )
+    hung = box.show("MainPID")
+    _signal(box, "STOP")
+    checks.that("a hanging one is", lambda: box.show("MainPID") not in (hung, "0") and box.active())
+    (folder / "test.conf").unlink()
+    box.run("systemctl", "daemon-reload")
+    began = time.monotonic()
+    box.run("systemctl", "stop", UNIT)
+    seconds = time.monotonic() - began
+    checks.that("it stops cleanly", lambda: box.show("Result") == "success" and f"{seconds:.1f} s")
+    box.run("systemctl", "start", UNIT)
+
+
+def _upgrades(checks: Checks, box: Container) -> None:
+    """Upgrade, fail to, and go back."""
+    state = box.root / _DATA / "trust-state.json"
+    box.run("sh", "/kit-2/install.sh")
+    checks.that("upgraded, the new version runs", lambda: box.active() and box.version() == "2")
+    checks.that("the results are still there", lambda: _explained(box, 1))
+    remembered = state.read_text()
+    broken = box.run("sh", "/kit-3/install.sh", check=False)
+    checks.that(
+        "an upgrade whose service does not start is refused", lambda: broken.returncode == 5 and "exit code 5"
+    )
+    checks.that("and the version before runs again", lambda: box.active() and box.version() == "2")
+    checks.that(
+        "with what it remembered",
+        lambda: json.loads(state.read_text())["versions"] == json.loads(remembered)["versions"],
+    )
+    _drop(box, "second")
+    checks.that("and explains", lambda: _explained(box, 2))
+    box.run("sh", "/kit-2/install.sh", "--rollback")
+    checks.that("taken back by hand, the first version runs", lambda: box.active() and box.version() == "1")
+    _drop(box, "third")
+    checks.that("and explains, though a newer bundle was used", lambda: _explained(box, 3))
+    box.run("sh", "/kit-2/install.sh")
+    checks.that("and forward again", lambda: box.active() and box.version() == "2")
+
+
+def _signal(box: Container, name: str) -> None:
+    box.run("systemctl", "kill", "--kill-whom=main", f"--signal={name}", UNIT)
+
+
+def _status(box: Container, field: str) -> str:
+    text = (box.root / "proc").exists() and box.run("cat", f"/proc/{box.show('MainPID')}/status").stdout
+    return next(
+        line.split(":", 1)[1].strip() for line in str(text).splitlines() if line.startswith(field + ":")
+    )
+
+
+def _confined(box: Container) -> bool:
+    """Look through the service's own mounts."""
+    code = "import os; print([os.access(p, os.W_OK) for p in ('/etc', '/opt/gagrad-edge', '/usr')], os.access('/var/lib/gagrad-edge', os.W_OK))"
+    enter = ["nsenter", "--target", box.show("MainPID"), "--mount", "--", "python3", "-c", code]
+    return box.run(*enter).stdout.strip() == "[False, False, False] True"
+
+
+def _drop(box: Container, name: str) -> None:
+    """Put an image where the station looks."""
+    target = box.root / _DATA / "incoming"
+    shutil.copyfile(sorted(SAMPLES.iterdir())[0], target / f".{name}.jpg")
+    (target / f".{name}.jpg").rename(target / f"{name}.jpg")
+
+
+def _explained(box: Container, count: int) -> bool:
+    results = box.root / _DATA / "results"
+    return results.is_dir() and len(list(results.glob("*.explained.png"))) == count
+
+
+def _left(box: Container) -> bool:
+    settings = box.root / "etc/gagrad-edge/station.toml"
+    gone = not (box.root / "opt/gagrad-edge/current").is_symlink()
+    return gone and settings.exists() and _explained(box, 3)
+
+
+def _kits(work: Path) -> dict[str, Path]:
+    """Pack versions 1 and 2, and a 3 whose program passes the self-test and cannot watch."""
+    key = work / "release"
+    _do("keygen", str(key))
+    (work / "wheel").mkdir()
+    wheel = own_wheel(work / "wheel", None).path
+    (work / "broken").mkdir()
+    broken = work / "broken" / wheel.name
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(broken, "w", zipfile.ZIP_DEFLATED) as target:
+        for member in source.infolist():
+            data = source.read(member)
+            if member.filename == "gagrad_runtime/station/run.py":
+                data = b'"""A release that went wrong."""\nraise SystemExit(7)\n'
+            target.writestr(member, data)
+    kits = {}
+    for label in ("1", "2", "3"):
+        bundle = work / f"demo-{label}.gagrad"
+        export(DEMO, bundle)
+        _do("sign", str(bundle), "--key", f"{key}.key", "--product", "demo", "--version", label)
+        kits[label] = work / f"kit-{label}"
+        made = ["--wheel", str(broken if label == "3" else wheel)]
+        keys = ["--key", f"{key}.pub", "--sign", f"{key}.key"]
+        _do(
+            "pack",
+            str(bundle),
+            "--platform",
+            f"linux-{platform.machine()}",
+            *keys,
+            *made,
+            "-o",
+            str(kits[label]),
+        )
+    return kits
+
+
+def _do(*command: str) -> None:
+    if cli(list(command)):
+        raise RuntimeError(f"{command[0]} failed")
+
+
+def _root(work: Path) -> Path:
+    """Unpack the Debian root, made the first time."""
+    archive = CACHE / "bookworm.tar"
+    if not archive.exists():
+        CACHE.mkdir(exist_ok=True)
+        wanted = ["--variant=minbase", "--include=python3,systemd,systemd-sysv,dbus,passwd"]
+        subprocess.run(["mmdebstrap", *wanted, "bookworm", str(archive) + ".part.tar", _MIRROR], check=True)
+        Path(str(archive) + ".part.tar").rename(archive)
+    root = work / "root"
+    root.mkdir()
+    subprocess.run(["tar", "--extract", "--file", str(archive), "--directory", str(root)], check=True)
+    return root
+
+
+@contextlib.contextmanager
+def _booted(root: Path) -> Iterator[Container]:
+    """Boot the container, and power it off."""
+    command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"]
+    quiet = subprocess.DEVNULL
+    child = subprocess.Popen(
+        [*command, "--directory", str(root), "--boot"], stdin=quiet, stdout=quiet, stderr=quiet
+    )
+    try:
+        leader = _leader(child)
+        box = Container(root, leader)
+        until = time.monotonic() + 60
+        while "running" not in box.run("systemctl", "is-system-running", check=False).stdout:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.5)
+        yield box
+        box.run("systemctl", "poweroff", check=False)
+        child.wait(60)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _leader(child: subprocess.Popen[bytes]) -> int:
+    """Return the container's first process."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        for pid in children:
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+                    return int(pid)
+        time.sleep(0.2)
+    raise RuntimeError("the container does not boot")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
