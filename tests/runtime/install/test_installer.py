@@ -106,7 +106,7 @@ def test_going_back_brings_back_what_was_remembered(
 ) -> None:
     """Else the older bundle would be refused: the device has used a newer one."""
     old = _install(make_kit(1), layout)
-    layout.data.mkdir(parents=True)
+    layout.data.mkdir(parents=True, exist_ok=True)
     state = layout.data / "trust-state.json"
     state.write_text("of the old")
     new = _install(make_kit(2), layout)
