@@ -106,9 +106,17 @@ class Day:
 def main() -> int:
     """Run the day, and return 1 when it did not stay as it was."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    receiver = subprocess.Popen([sys.executable, "-c", _RECEIVER], stdout=subprocess.PIPE)
+    try:
+        return _day(total, receiver)
+    finally:
+        receiver.terminate()
+        receiver.wait()
+
+
+def _day(total: int, receiver: subprocess.Popen[bytes]) -> int:
     rng = np.random.default_rng(0)
     pool = [load_frame(rng.integers(0, 255, (240, 320, 3), np.uint8)) for _ in range(32)]
-    receiver = subprocess.Popen([sys.executable, "-c", _RECEIVER], stdout=subprocess.PIPE)
     rows: list[dict[str, float]] = []
     verdicts: list[float] = []
     explanations: list[float] = []
@@ -154,8 +162,6 @@ def main() -> int:
             delivery.close()
             standing = delivery.standing["webhook"]
             counts = store.counts()
-    receiver.terminate()
-    receiver.wait()
     first, last = rows[1], rows[-1]
     growth = last["memory MB"] / first["memory MB"] - 1
     table = markdown(

@@ -164,28 +164,6 @@ def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path
     assert len(one.store.rows()) == 5
 
 
-@pytest.mark.parametrize(
-    ("rule", "frames", "wanted"),
-    [
-        (Rule(), [("ok", 0.9, 0.0)] * 3, [True] * 3),
-        (Rule(good=("ok",)), [("ok", 0.9, 0.0), ("dent", 0.9, 0.0)], [False, True]),
-        (
-            Rule(good=("ok",), below=0.8),
-            [("ok", p, 0.0) for p in (0.7, 0.8, None)],
-            [True, False, False],
-        ),
-        (Rule(every=3), [("ok", 0.9, 0.0)] * 7, [True, False, False, True, False, False, True]),
-        (
-            Rule(per_minute=2),
-            [("ok", 0.9, t) for t in (0, 1, 2, 59, 60, 61)],
-            [True, True, False, False, True, True],
-        ),
-    ],
-)
-def test_rules(rule: Rule, frames: list[tuple[str, float | None, float]], wanted: list[bool]) -> None:
-    assert [rule.wants(*frame) for frame in frames] == wanted
-
-
 def test_a_full_disk_stops_no_verdict_and_is_over_when_there_is_room(
     station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,6 +188,30 @@ def test_a_full_disk_stops_no_verdict_and_is_over_when_there_is_room(
     assert one.store.counts() == {"dropped": 1, "explained": 1}
     assert "not stored until" in caplog.text
     assert "stored again" in caplog.text
+
+
+def test_what_could_not_be_stored_is_said_so_and_stored_later(
+    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not told as if it were, and not forgotten: the row would say for ever that it waits."""
+    one = station()
+    real, full = one.store.settle, [True]
+
+    def settle(*arguments: Any, **settings: Any) -> None:
+        if full[0]:
+            raise OutputError("database or disk is full")
+        real(*arguments, **settings)
+
+    monkeypatch.setattr(one.store, "settle", settle)
+    put(tmp_path / "in", "a.png")
+    one.run(once=True)
+    assert station.events[-1]["event"] == "dropped"
+    assert station.events[-1]["stored"] is False
+    assert one.store.counts() == {"waiting": 1}
+    full[0] = False
+    put(tmp_path / "in", "b.png", 1)
+    one.run(once=True)
+    assert one.store.counts() == {"dropped": 1, "explained": 1}
 
 
 def test_two_on_one_folder(tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
