@@ -25,7 +25,7 @@ from gagrad_runtime.station.rule import Rule
         ),
         (
             Rule(per_second=2),
-            [("ok", 0.9, t) for t in (0, 0.4, 0.8, 1.0, 1.3, 1.4)],
+            [("ok", 0.9, t) for t in (0, 0.5, 0.8, 1.0, 1.3, 1.5)],
             [True, True, False, True, False, True],
         ),
         (Rule(per_second=0.1), [("ok", 0.9, t) for t in (0, 9, 10, 19)], [True, False, True, False]),
