@@ -121,6 +121,8 @@ def test_a_bundle_that_the_device_would_not_load_is_not_packed(
     assert run(["pack", str(signed / "part.gagrad"), *key, *target, "--threshold", "2"]) == 2
     assert run(["pack", str(signed / "part.gagrad"), *key, "--platform", "amiga", "-o", "x"]) == 2
     assert "jetson-jp6" in capsys.readouterr().err
+    assert run(["pack", str(signed / "part.gagrad"), *key, *target, "--extra", "coffee"]) == 2
+    assert "tensorrt-rtx" in capsys.readouterr().err
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "mine").write_text("")
     assert run(["pack", str(signed / "part.gagrad"), *key, *target]) == 5

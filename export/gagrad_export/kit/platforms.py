@@ -45,6 +45,8 @@ class Platform:
         return tags
 
 
+BACKENDS = ("cpu", "gpu", "openvino", "tensorrt", "tensorrt-rtx")
+"""Extras of gagrad-edge that run graphs; without one a kit could explain nothing."""
 _STATION = ("cpu", "station", "video")
 
 PLATFORMS = {
@@ -81,6 +83,9 @@ def platform_named(
     for option, value, first in (("--python", python, "3"), ("--glibc", glibc, "2")):
         if value is not None and not (value.startswith(f"{first}.") and value[2:].isdigit()):
             raise SettingError(f"{value!r} is no version", where=option, hint=f"such as {first}.11")
+    unknown = [extra for extra in extras if extra not in BACKENDS]
+    if unknown:
+        raise SettingError(f"there is no extra {unknown[0]!r}", where="--extra", choices=BACKENDS)
     if extras:
         platform = replace(platform, extras=(*extras, "station", "video"))
     return replace(platform, python=python or platform.python, glibc=glibc or platform.glibc)
