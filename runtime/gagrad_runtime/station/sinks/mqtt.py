@@ -57,7 +57,9 @@ class Mqtt:
     async def connected(self) -> AsyncIterator[_Broker]:
         """Connect. Raises UndeliveredError, also when the connection breaks later."""
         table = self.table
-        status = self._topic("status")
+        # A topic without {event} is for events only: "online" is no JSON.
+        apart = "" if "{event}" in table.topic else "/status"
+        status = self._topic("status") + apart
         # paho's own log, at the level of errors, repeats what is raised.
         quiet = logging.getLogger("gagrad_runtime.station.mqtt_client")
         quiet.setLevel(logging.CRITICAL)
