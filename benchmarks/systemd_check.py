@@ -7,12 +7,10 @@ Needs mmdebstrap and systemd-container (Debian's packages of these names). The D
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.container import UNIT, Container, booted, debian_root
 from benchmarks.soak.station import DEMO
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge.cli import run as cli
@@ -27,14 +26,11 @@ from gagrad_export import export
 from gagrad_export.kit.wheels import own_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
-CACHE = ROOT / ".systemd"
 SAMPLES = ROOT / "gagrad_edge" / "demo" / "samples"
-UNIT = "gagrad-edge-watch"
 _TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare")
-_MIRROR = "http://deb.debian.org/debian"
 _DATA = Path("var/lib/gagrad-edge")
 
 
@@ -47,15 +43,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gagrad-systemd-") as name:
         work = Path(name)
         kits = _kits(work)
-        root = _root(work)
+        root = debian_root(work)
         for label, kit in kits.items():
             shutil.copytree(kit, root / f"kit-{label}")
         checks = Checks(root)
-        with _booted(root) as container:
+        with booted(root) as container:
             _first(checks, container)
             _faults(checks, container)
             _upgrades(checks, container)
-        with _booted(root) as container:
+        with booted(root) as container:
             checks.that("after a reboot it runs by itself", container.active)
             container.run("sh", "/kit-2/install.sh", "--uninstall")
             checks.that("uninstalled, settings and results stay", lambda: _left(container))
@@ -87,37 +83,6 @@ class Checks:
         detail = seen if isinstance(seen, str) else ""
         self.done.append((text, bool(seen), detail))
         print("ok" if seen else "NO", text, detail, flush=True)
-
-
-class Container:
-    """The booted container."""
-
-    def __init__(self, root: Path, leader: int) -> None:
-        self.root, self.leader = root, leader
-
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command inside."""
-        enter = ["nsenter", "--target", str(self.leader), "--all", "--", *command]
-        done = subprocess.run(enter, capture_output=True, text=True, check=False)
-        if check and done.returncode:
-            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-        return done
-
-    def show(self, what: str) -> str:
-        """Return a property of the service."""
-        return self.run("systemctl", "show", UNIT, "--property", what, "--value").stdout.strip()
-
-    def active(self) -> bool:
-        """Tell whether the service runs and has said that it is ready."""
-        return self.show("ActiveState") == "active"
-
-    def version(self) -> str:
-        """Return the version in use."""
-        return (self.root / "opt/gagrad-edge/current").readlink().name.split("-")[0]
-
-    def python(self, code: str) -> str:
-        """Run Python inside."""
-        return self.run("python3", "-c", code).stdout.strip()
 
 
 def _first(checks: Checks, box: Container) -> None:
@@ -284,57 +249,6 @@ def _kits(work: Path) -> dict[str, Path]:
 def _do(*command: str) -> None:
     if cli(list(command)):
         raise RuntimeError(f"{command[0]} failed")
-
-
-def _root(work: Path) -> Path:
-    """Unpack the Debian root, made the first time."""
-    archive = CACHE / "bookworm.tar"
-    if not archive.exists():
-        CACHE.mkdir(exist_ok=True)
-        wanted = ["--variant=minbase", "--include=python3,systemd,systemd-sysv,dbus,passwd"]
-        subprocess.run(["mmdebstrap", *wanted, "bookworm", str(archive) + ".part.tar", _MIRROR], check=True)
-        Path(str(archive) + ".part.tar").rename(archive)
-    root = work / "root"
-    root.mkdir()
-    subprocess.run(["tar", "--extract", "--file", str(archive), "--directory", str(root)], check=True)
-    return root
-
-
-@contextlib.contextmanager
-def _booted(root: Path) -> Iterator[Container]:
-    """Boot the container, and power it off."""
-    command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"]
-    quiet = subprocess.DEVNULL
-    child = subprocess.Popen(
-        [*command, "--directory", str(root), "--boot"], stdin=quiet, stdout=quiet, stderr=quiet
-    )
-    try:
-        leader = _leader(child)
-        box = Container(root, leader)
-        until = time.monotonic() + 60
-        while "running" not in box.run("systemctl", "is-system-running", check=False).stdout:
-            if time.monotonic() > until:
-                break
-            time.sleep(0.5)
-        yield box
-        box.run("systemctl", "poweroff", check=False)
-        child.wait(60)
-    finally:
-        child.kill()
-        child.wait()
-
-
-def _leader(child: subprocess.Popen[bytes]) -> int:
-    """Return the container's first process."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-        for pid in children:
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
-                    return int(pid)
-        time.sleep(0.2)
-    raise RuntimeError("the container does not boot")
 
 
 if __name__ == "__main__":

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import socket
-import ssl
 import subprocess
+import sys
 import threading
-import time
-from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,65 +20,17 @@ from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
 from gagrad_runtime.station.sinks.webhook import Webhook
 from gagrad_runtime.station.store import Store
+from tests.runtime.station.receiving import PLACES, Receiver, add, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-"""Where a Mosquitto may be: Debian's is no command for users."""
-
-
-class Receiver:
-    """A webhook's other end; ``answers`` are the codes that it gives first."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.answers: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                code = receiver.answers.pop(0) if receiver.answers else 204
-                if code < 300:
-                    receiver.got.append((json.loads(body), dict(self.headers)))
-                self.send_response(code)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?line=4"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again soon."""
     monkeypatch.setattr(delivery_module, "LONGEST_PAUSE", 0.1)
-
-
-def until(condition: Any, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
-
-
-def add(store: Store, count: int, **fields: Any) -> None:
-    for number in range(count):
-        event = {"event": "verdict", "file": str(number), **fields}
-        store.add(str(number), str(number), "", state="verdict", event=event)
 
 
 def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) -> None:
@@ -163,101 +110,6 @@ def test_an_address_with_a_password_is_refused() -> None:
         msgspec.convert({"url": "http://user:pw@host/"}, WebhookTable)
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an authority, ``ca.pem``, and what it signed for 127.0.0.1."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    folder = tmp_path_factory.mktemp("tls")
-    now = datetime.now(timezone.utc)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("factory CA", "host")]
-
-    def certificate(index: int) -> x509.Certificate:
-        authority = x509.BasicConstraints(ca=index == 0, path_length=None)
-        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        builder = x509.CertificateBuilder(
-            names[0], names[index], keys[index].public_key(), x509.random_serial_number(),
-            now - timedelta(days=1), now + timedelta(days=1),
-        )  # fmt: skip
-        builder = builder.add_extension(authority, critical=True).add_extension(address, critical=False)
-        usage = x509.KeyUsage(
-            digital_signature=True, key_cert_sign=index == 0, crl_sign=index == 0, content_commitment=False,
-            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-            decipher_only=False,
-        )  # fmt: skip
-        return builder.add_extension(usage, critical=True).sign(keys[0], hashes.SHA256())
-
-    for index, name in enumerate(("ca.pem", "host.pem")):
-        (folder / name).write_bytes(certificate(index).public_bytes(serialization.Encoding.PEM))
-    secret = keys[1].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "host.key").write_bytes(secret)
-    return folder
-
-
-def test_a_webhook_over_tls_trusts_the_named_authority_only(
-    tmp_path: Path, receiver: Receiver, certificates: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "host.pem", certificates / "host.key")
-    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
-    url = receiver.url.replace("http://", "https://")
-    with Store(tmp_path, sinks=["webhook"]) as store:
-        add(store, 2)
-        delivery = Delivery(store, [Webhook(WebhookTable(url=url), "s")], "s")
-        until(lambda: "certificate verify failed" in caplog.text.lower())
-        delivery.close()
-        assert receiver.got == []
-        trusting = WebhookTable(url=url, ca=str(certificates / "ca.pem"))
-        delivery = Delivery(store, [Webhook(trusting, "s")], "s")
-        until(lambda: len(receiver.got) == 2)
-        delivery.close()
-    with pytest.raises(SettingError, match="cannot be read"):
-        Webhook(WebhookTable(url=url, ca=str(tmp_path / "no.pem")), "s")
-
-
-def test_a_mosquitto_over_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
-    program, make = (shutil.which(name, path=_PLACES) for name in ("mosquitto", "mosquitto_passwd"))
-    if program is None or make is None:
-        pytest.skip("no mosquitto here")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    passwords = tmp_path / "passwords"
-    subprocess.run([make, "-b", "-c", str(passwords), "line-4", "s3cret"], check=True, capture_output=True)
-    passwords.chmod(0o644)
-    (tmp_path / "mosquitto.conf").write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n"
-        f"cafile {certificates}/ca.pem\ncertfile {certificates}/host.pem\nkeyfile {certificates}/host.key\n"
-    )
-    (tmp_path / "password").write_text("s3cret\n")
-    child = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
-    table = MqttTable(
-        host="127.0.0.1",
-        port=port,
-        tls=True,
-        ca=str(certificates / "ca.pem"),
-        username="line-4",
-        password_file=str(tmp_path / "password"),
-        topic="line-4",
-    )
-    try:
-        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-        with Store(tmp_path / "out", sinks=["mqtt"]) as store:
-            add(store, 3)
-            delivery = Delivery(store, [Mqtt(table, "s")], "s")
-            until(lambda: "mqtt" in delivery.standing and delivery.standing["mqtt"].waiting == 0)
-            delivery.close()
-            assert store.index.row("SELECT delivered FROM cursor") == (3,)
-    finally:
-        child.terminate()
-        child.wait()
-
-
 @pytest.fixture(params=["mosquitto", "amqtt"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     """Return the port of a broker: a real Mosquitto where there is one, and one in Python everywhere."""
@@ -265,7 +117,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     port = free.getsockname()[1]
     free.close()
     if request.param == "mosquitto":
-        program = shutil.which("mosquitto", path=_PLACES)
+        program = shutil.which("mosquitto", path=PLACES)
         if program is None:
             pytest.skip("no mosquitto here")
         command = [program, "-c", str(tmp_path / "mosquitto.conf")]
@@ -276,8 +128,6 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
             f"listeners:\n  default:\n    type: tcp\n    bind: 127.0.0.1:{port}\n"
             "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n"
         )
-        import sys
-
         command = [sys.executable, "-c", "from amqtt.scripts.broker_script import main; main()"]
         command += ["-c", str(tmp_path / "amqtt.yaml")]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,0 +1,126 @@
+"""Receivers over TLS: the named authority is trusted and no other, and secrets come from files."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.station.config import MqttTable, WebhookTable
+from gagrad_runtime.station.sinks import delivery as delivery_module
+from gagrad_runtime.station.sinks.delivery import Delivery
+from gagrad_runtime.station.sinks.mqtt import Mqtt
+from gagrad_runtime.station.sinks.webhook import Webhook
+from gagrad_runtime.station.store import Store
+from tests.runtime.station.receiving import PLACES, Receiver, add, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again soon."""
+    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE", 0.1)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an authority, ``ca.pem``, and what it signed for 127.0.0.1."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    folder = tmp_path_factory.mktemp("tls")
+    now = datetime.now(timezone.utc)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("factory CA", "host")]
+
+    def certificate(index: int) -> x509.Certificate:
+        authority = x509.BasicConstraints(ca=index == 0, path_length=None)
+        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        builder = x509.CertificateBuilder(
+            names[0], names[index], keys[index].public_key(), x509.random_serial_number(),
+            now - timedelta(days=1), now + timedelta(days=1),
+        )  # fmt: skip
+        builder = builder.add_extension(authority, critical=True).add_extension(address, critical=False)
+        usage = x509.KeyUsage(
+            digital_signature=True, key_cert_sign=index == 0, crl_sign=index == 0, content_commitment=False,
+            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+            decipher_only=False,
+        )  # fmt: skip
+        return builder.add_extension(usage, critical=True).sign(keys[0], hashes.SHA256())
+
+    for index, name in enumerate(("ca.pem", "host.pem")):
+        (folder / name).write_bytes(certificate(index).public_bytes(serialization.Encoding.PEM))
+    secret = keys[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "host.key").write_bytes(secret)
+    return folder
+
+
+def test_a_webhook_over_tls_trusts_the_named_authority_only(
+    tmp_path: Path, receiver: Receiver, certificates: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "host.pem", certificates / "host.key")
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    url = receiver.url.replace("http://", "https://")
+    with Store(tmp_path, sinks=["webhook"]) as store:
+        add(store, 2)
+        delivery = Delivery(store, [Webhook(WebhookTable(url=url), "s")], "s")
+        until(lambda: "certificate verify failed" in caplog.text.lower())
+        delivery.close()
+        assert receiver.got == []
+        trusting = WebhookTable(url=url, ca=str(certificates / "ca.pem"))
+        delivery = Delivery(store, [Webhook(trusting, "s")], "s")
+        until(lambda: len(receiver.got) == 2)
+        delivery.close()
+    with pytest.raises(SettingError, match="cannot be read"):
+        Webhook(WebhookTable(url=url, ca=str(tmp_path / "no.pem")), "s")
+
+
+def test_a_mosquitto_over_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
+    program, make = (shutil.which(name, path=PLACES) for name in ("mosquitto", "mosquitto_passwd"))
+    if program is None or make is None:
+        pytest.skip("no mosquitto here")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    passwords = tmp_path / "passwords"
+    subprocess.run([make, "-b", "-c", str(passwords), "line-4", "s3cret"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    (tmp_path / "mosquitto.conf").write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nuser root\n"
+        f"cafile {certificates}/ca.pem\ncertfile {certificates}/host.pem\nkeyfile {certificates}/host.key\n"
+    )
+    (tmp_path / "password").write_text("s3cret\n")
+    child = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    table = MqttTable(
+        host="127.0.0.1",
+        port=port,
+        tls=True,
+        ca=str(certificates / "ca.pem"),
+        username="line-4",
+        password_file=str(tmp_path / "password"),
+        topic="line-4",
+    )
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        with Store(tmp_path / "out", sinks=["mqtt"]) as store:
+            add(store, 3)
+            delivery = Delivery(store, [Mqtt(table, "s")], "s")
+            until(lambda: "mqtt" in delivery.standing and delivery.standing["mqtt"].waiting == 0)
+            delivery.close()
+            assert store.index.row("SELECT delivered FROM cursor") == (3,)
+    finally:
+        child.terminate()
+        child.wait()
