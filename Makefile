@@ -16,7 +16,7 @@ help:
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
 	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
-	@echo "make arm64-check  install a kit in an emulated arm64 Debian and compare its maps (root; 8 minutes)"
+	@echo "make arm64-check  install a kit in an emulated arm64 Debian and compare its maps (root; 6 minutes)"
 	@echo "make systemd-check  install kits under a real systemd in a container (root; 4 minutes)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
