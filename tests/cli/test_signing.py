@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gagrad_edge.cli import run
-from gagrad_runtime.commands.options import PASSPHRASE
+from gagrad_edge.passphrase import VARIABLE as PASSPHRASE
 
 Capture = pytest.CaptureFixture[str]
 
