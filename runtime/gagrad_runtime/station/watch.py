@@ -60,6 +60,8 @@ class Watch:
         default_factory=lambda: deque(maxlen=10_000), init=False
     )
     """What became of frames and could not be stored yet; their rows still say that they wait."""
+    _trouble: str = field(default="", init=False)
+    """What the source said the last time that it gave nothing."""
 
     @property
     def waiting(self) -> int:
@@ -101,11 +103,7 @@ class Watch:
         """Give each new frame its verdict; whether there were any."""
         if self.source.patient and len(self._waiting) >= self.queue:
             return False
-        try:
-            arrivals = self.source.look()
-        except InputError as error:
-            _log.warning("%s", error)  # a share that is away comes back
-            arrivals = []
+        arrivals = self._look()
         for news in self.source.news():
             event = {"event": "source", "time": _now(), **news}
             self._stored(lambda event=event: self.store.tell(event))  # type: ignore[misc]
@@ -116,6 +114,20 @@ class Watch:
             self._frame(arrival)
             self.alive()
         return bool(arrivals)
+
+    def _look(self) -> list[Arrival]:
+        """Return what is new; a source that is away comes back, and is told of once and not at each look."""
+        try:
+            arrivals = self.source.look()
+        except InputError as error:
+            if error.what != self._trouble:
+                _log.warning("%s", error)
+            self._trouble = error.what
+            return []
+        if self._trouble and not self.source.patient:
+            _log.warning("the source gives frames again")
+        self._trouble = ""
+        return arrivals
 
     def _frame(self, arrival: Arrival) -> None:
         try:

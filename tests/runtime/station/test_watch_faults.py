@@ -74,6 +74,21 @@ def test_what_could_not_be_stored_is_said_so_and_stored_later(
     assert one.store.counts() == {"dropped": 1, "explained": 1}
 
 
+def test_a_share_that_is_away_is_told_of_once(
+    station: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = station()
+    (tmp_path / "in").rename(tmp_path / "away")
+    for _ in range(5):
+        one._verdicts()
+    assert caplog.text.count("cannot be read") == 1
+    (tmp_path / "away").rename(tmp_path / "in")
+    put(tmp_path / "in", "a.png")
+    one.run(once=True)
+    assert caplog.text.count("gives frames again") == 1
+    assert one.store.counts() == {"explained": 1}
+
+
 def test_two_on_one_folder(tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     with Store(tmp_path / "out"):
