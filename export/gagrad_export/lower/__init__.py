@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from gagrad_export.emit import INTERNAL
 from gagrad_export.lower.affine_grid import lower_affine_grid
+from gagrad_export.lower.blocked_layout import stay_blocked
 from gagrad_export.lower.convolution import lower_conv_transpose, lower_convolution
 from gagrad_export.lower.gate import lower_gate, lower_gate_by_comparison
 from gagrad_export.lower.hard_swish import lower_hard_swish
@@ -81,7 +82,10 @@ def lower(op: Op, target: GraphTarget = "portable") -> dict[str, int]:
     """
     counts = _replace(op, _EARLY)
     keep_phases_apart(op)
-    return counts | _replace(op, _LATE_FOR[target])
+    counts |= _replace(op, _LATE_FOR[target])
+    if target == "portable":
+        stay_blocked(op)
+    return counts
 
 
 def _replace(op: Op, lowerings: Lowerings) -> dict[str, int]:

@@ -50,14 +50,14 @@ def lower_interleave(op: Op, node: ir.Node) -> ir.Value:
 
 
 def lower_phase(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered Phase."""
-    x, strides = operand(node, 0), attribute(node, "strides")
+    """Return the lowered Phase; the window ends at its tap, so that no other pixel is read."""
+    x, strides, phase = operand(node, 0), attribute(node, "strides"), attribute(node, "phase")
     channels, *size = fixed_shape(x)
-    tap = np.zeros([channels, 1, *strides], np.float32)
-    index = (slice(None), slice(None), *attribute(node, "phase"))
-    tap[index] = 1
-    pads = [0] * len(size) + [-length % stride for length, stride in zip(size, strides, strict=True)]
-    return op.Conv(x, op.constant(tap, like=x), pads=pads, strides=strides, group=channels)
+    tap = np.zeros([channels, 1, *(f + 1 for f in phase)], np.float32)
+    tap[(slice(None), slice(None), *phase)] = 1
+    # As many pixels as phase 0 has; a last one that is not there is zero.
+    pads = [max(0, f - (n - 1) % s) for n, s, f in zip(size, strides, phase, strict=True)]
+    return op.Conv(x, op.constant(tap, like=x), pads=[0] * len(size) + pads, strides=strides, group=channels)
 
 
 def lower_phase_by_slice(op: Op, node: ir.Node) -> ir.Value:
