@@ -9,37 +9,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
-from torch import nn
 
-from gagrad_edge.noise import noise_chunks
 from gagrad_export.assemble.graph import add_input, finish, new_graph
 from gagrad_export.lower import lower
-from gagrad_export.verify.sessions import Graphs, Sessions
-from tests.export.test_networks import autograd, relative
-from tests.export.test_strided import compiled
+from tests.export.test_strided import Stage, compiled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SIZE = (32, 32)
-
-
-class Stage(nn.Module):
-    """Residual blocks without a stride: the gradient passes their sums, one behind the other."""
-
-    def __init__(self, blocks: int = 4) -> None:
-        super().__init__()
-        self.stem, self.head = nn.Conv2d(3, 32, 3, 2, 1), nn.Linear(32, 5)
-        self.blocks = nn.ModuleList(nn.Conv2d(32, 32, 3, 1, 1) for _ in range(blocks))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] → [N, 5]."""
-        x = self.stem(x).relu()
-        for block in self.blocks:
-            x = (block(x) + x).relu()
-        scores: torch.Tensor = self.head(x.mean((2, 3)))
-        return scores
 
 
 def identities(graph: bytes) -> int:
@@ -67,19 +45,6 @@ def test_one_identity_for_a_stage(tmp_path: Path) -> None:
     if None in counts:
         pytest.skip("this processor's ONNX Runtime has no blocked layout")
     assert counts[0] == counts[1]
-
-
-def test_gradient_matches_autograd() -> None:
-    """A mean over one pixel changes nothing."""
-    module = Stage()
-    graph = compiled(module, SIZE)
-    (noise,) = noise_chunks(0, 3, 3, (3, *SIZE))
-    image = np.random.default_rng(1).uniform(0, 1, (1, 3, *SIZE)).astype(np.float32)
-    copies = image + noise * (0.15 * (image.max() - image.min()))
-    cotangent = np.eye(1, 5, 2, dtype=np.float32)
-    state, _ = Sessions(Graphs(b"", graph, b"", b"")).accumulate(image, noise, 0.15, cotangent)
-    expected = autograd(module.double(), copies.astype(np.float64), cotangent.astype(np.float64)).mean(0)
-    assert relative(state.mean, expected) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,23 @@ class Residual(nn.Module):
         return scores
 
 
+class Stage(nn.Module):
+    """Residual blocks without a stride: the gradient passes their sums, one behind the other."""
+
+    def __init__(self, blocks: int = 4) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 32, 3, 2, 1), nn.Linear(32, 5)
+        self.blocks = nn.ModuleList(nn.Conv2d(32, 32, 3, 1, 1) for _ in range(blocks))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, 3, H, W] → [N, 5]."""
+        x = self.stem(x).relu()
+        for block in self.blocks:
+            x = (block(x) + x).relu()
+        scores: torch.Tensor = self.head(x.mean((2, 3)))
+        return scores
+
+
 class Patches(nn.Module):
     """Patches, and pixels behind the last that belong to none."""
 
@@ -78,6 +95,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "Hardswish": lambda: InvertedBottleneck(nn.Hardswish),
     "SiLU": lambda: InvertedBottleneck(nn.SiLU),
     "residual": Residual,
+    "stage": Stage,
     "patches": Patches,
 }
 
