@@ -54,7 +54,8 @@ def lower_phase(op: Op, node: ir.Node) -> ir.Value:
     x, strides, phase = operand(node, 0), attribute(node, "strides"), attribute(node, "phase")
     channels, *size = fixed_shape(x)
     tap = np.zeros([channels, 1, *(f + 1 for f in phase)], np.float32)
-    tap[(slice(None), slice(None), *phase)] = 1
+    index = (slice(None), slice(None), *phase)
+    tap[index] = 1
     # As many pixels as phase 0 has; a last one that is not there is zero.
     pads = [max(0, f - (n - 1) % s) for n, s, f in zip(size, strides, phase, strict=True)]
     return op.Conv(x, op.constant(tap, like=x), pads=[0] * len(size) + pads, strides=strides, group=channels)
