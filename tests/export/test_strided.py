@@ -135,11 +135,11 @@ def test_phases_are_interleaved_where_channels_are_few() -> None:
     graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
     joined = [shapes[node.output[0]][1].dim_value for node in graph.node if node.op_type == "Concat"]
-    assert joined == [16] * 3
+    assert joined == [16] * 3 + [3] * 3  # the image's own at the end
 
 
 def test_a_shortcut_is_added_before_its_zeros_are_written() -> None:
-    """One interleaving for block and shortcut, and one for each axis of the max pooling."""
+    """One interleaving for block and shortcut, one for each axis of the max pooling, and one for the image."""
     model = onnx.load_from_string(compiled(Residual(), (32, 32)))
     nodes = Counter(node.op_type for node in model.graph.node)
-    assert (nodes["Concat"], nodes["ConvTranspose"]) == (3 + 2, 0)
+    assert (nodes["Concat"], nodes["ConvTranspose"]) == (3 + 2 + 3, 0)
