@@ -8,6 +8,7 @@ between gives work to.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import onnx_ir.passes.common as passes
@@ -81,6 +82,7 @@ def simplify(model: ir.Model, rules: Sequence[rewriter.RewriteRule]) -> ir.Model
     for _ in range(_ROUNDS):
         folded = optimizer.fold_constants(model, onnx_shape_inference=True, output_size_limit=_LARGEST)
         rewritten = rewrite(model)
+        _register_initializers(model.graph)
         passes.RemoveUnusedNodesPass()(model)
         if not (folded.modified or rewritten.modified):
             break
@@ -93,3 +95,23 @@ def simplify(model: ir.Model, rules: Sequence[rewriter.RewriteRule]) -> ir.Model
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
     return infer(model)
+
+
+def _register_initializers(graph: ir.Graph) -> None:
+    """Give the graph the constants that it reads and does not have.
+
+    A rule names its constant after its input, so where two branches of one value are rewritten (the clipped
+    inputs of q, k and v) the second takes the first one's place (onnxscript 0.7).
+    """
+    for node in graph:
+        for value in node.inputs:
+            if value is None or value.const_value is None or value.producer() is not None:
+                continue
+            name = str(value.name)
+            if graph.initializers.get(name) is not value:
+                value.name = next(
+                    free
+                    for number in itertools.count(1)
+                    if (free := f"{name}_{number}") not in graph.initializers
+                )
+                graph.register_initializer(value)
