@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
+from torch import nn
 
 from gagrad_edge.errors import ModelError
+from gagrad_export import export
 from gagrad_export.load import load_onnx_file
-from gagrad_export.load.onnx_file import LIMIT
+from gagrad_export.size import LIMIT
 from tests.models import tiny_model
 
 
@@ -107,8 +110,32 @@ def test_more_than_one_file_can_hold(tmp_path: Path) -> None:
             load_onnx_file(tmp_path / name)
 
 
+def test_a_gradient_that_one_file_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model fits, and with its weights once more it does not; nothing is written."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    module = nn.Sequential(*layers)
+    size = sum(tensor.nbytes for tensor in module.parameters())
+    monkeypatch.setattr("gagrad_export.size.LIMIT", size * 3 // 2)
+    with pytest.raises(ModelError, match=r"accumulate graph is larger(?s:.*)twice"):
+        export(module, tmp_path / "m.gagrad", size=(16, 16))
+    monkeypatch.setattr("gagrad_export.size.LIMIT", size - 1)
+    with pytest.raises(ModelError, match=r"the model is larger"):
+        export(module, tmp_path / "m.gagrad", size=(16, 16))
+    assert not (tmp_path / "m.gagrad").exists()
+
+
 def test_weights_of_several_models_in_one_file(model: Path) -> None:
     """What counts is what this model reads of it."""
     with (model.parent / "weights.bin").open("ab") as file:
         file.write(np.zeros(100, np.float32).tobytes())
     assert load_onnx_file(model).model.graph.initializer[0].raw_data
+
+
+def test_a_value_that_nothing_provides(tmp_path: Path) -> None:
+    """As torch 2.13 writes it where its optimiser joins two clips behind one value, twice."""
+    proto = tiny_model()
+    lost = proto.graph.initializer.pop(0).name
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=rf"reads '{lost}', which nothing(?s:.*)optimize=False"):
+        load_onnx_file(tmp_path / "m.onnx")

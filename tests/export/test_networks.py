@@ -298,3 +298,22 @@ def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             )
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "x.gagrad").exists()
+
+
+def test_constants_that_torch_loses(tmp_path: Path) -> None:
+    """Two clips behind one value, twice: torch's optimiser keeps one pair of bounds (Gemma's q, k and v)."""
+
+    class Clipped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(x)
+            low, high = (y.clamp(-bound, bound).clamp(-1, 1) for bound in (0.5, 0.8))
+            scores: torch.Tensor = (low * high).mean((2, 3))
+            return scores
+
+    torch.manual_seed(0)
+    export(Clipped(), tmp_path / "m.gagrad", size=(16, 16))
+    assert read_bundle(tmp_path / "m.gagrad").manifest.verification.gradient_error < 1e-5

@@ -139,7 +139,7 @@ def test_phases_are_interleaved_where_channels_are_few() -> None:
 
 
 def test_a_shortcut_is_added_before_its_zeros_are_written() -> None:
-    """One interleaving for block and shortcut, one for each axis of the max pooling, and one for the image."""
+    """One interleaving for both, one for each axis of the max pooling, and one for the image."""
     model = onnx.load_from_string(compiled(Residual(), (32, 32)))
     nodes = Counter(node.op_type for node in model.graph.node)
     assert (nodes["Concat"], nodes["ConvTranspose"]) == (3 + 2 + 3, 0)

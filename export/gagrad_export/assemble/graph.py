@@ -11,6 +11,7 @@ import onnx_ir.passes.common as passes
 from gagrad_edge import __version__
 from gagrad_export.emit import Op
 from gagrad_export.lower.quantisation import lower_quantisation
+from gagrad_export.size import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,8 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
     """Name the outputs, write quantisers as arithmetic, drop what is not needed, sort, and check.
 
-    Return the ONNX bytes. Raises onnx's checker errors: a graph that fails here is a mistake in this package.
+    Return the ONNX bytes. Raises ModelError where they are too many for one file, and onnx's checker errors:
+    a graph that fails there is a mistake in this package.
     """
     for name, value in outputs.items():
         # An identity keeps ABI names apart from values that are also read inside the graph.
@@ -87,6 +89,13 @@ def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
         for value in node.outputs:
             if value not in op.graph.outputs:
                 value.shape = None  # engines infer shapes themselves; ours would only add bytes
+    tensors = (value.const_value for value in op.graph.initializers.values())
+    check_size(
+        sum(tensor.nbytes for tensor in tensors if tensor is not None),
+        f"the {op.graph.name} graph",
+        "graph",
+        "its float32 weights are there twice, for the way there and back: explain a smaller model",
+    )
     proto = ir.serde.serialize_model(model)
     del proto.graph.value_info[:]
     data: bytes = proto.SerializeToString(deterministic=True)

@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.load.complete import check_complete
+from gagrad_export.size import SMALLER, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Sha256
-
-LIMIT = 2**31 - 1
-"""An ONNX model is one protobuf message, which cannot be larger than 2 GiB."""
 
 
 class Autograd(Protocol):
@@ -57,8 +56,7 @@ def load_onnx_file(path: str | Path) -> Source:
     path = Path(path)
     where = str(path)
     try:
-        if path.stat().st_size > LIMIT:
-            raise _too_large(where)
+        check_size(path.stat().st_size, "the model", where, SMALLER)
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(
@@ -75,10 +73,10 @@ def load_onnx_file(path: str | Path) -> Source:
         ) from error
     if not model.graph.node or not model.graph.output:
         raise ModelError("the ONNX model is empty", where=where, hint="export it again")
+    check_complete(model, where)
     digest = hashlib.sha256(data)
     locations, size = _external_locations(model, path)
-    if model.ByteSize() + size > LIMIT:
-        raise _too_large(where)
+    check_size(model.ByteSize() + size, "the model", where, SMALLER)
     for location in sorted(locations):
         with (path.parent / location).open("rb") as file:
             while block := file.read(1 << 24):
@@ -133,11 +131,3 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from [attribute.t, *attribute.tensors]
             for subgraph in [attribute.g, *attribute.graphs]:
                 yield from _tensors(subgraph)
-
-
-def _too_large(where: str) -> ModelError:
-    return ModelError(
-        "the model is larger than 2 GiB, which one ONNX file cannot hold",
-        where=where,
-        hint="explain a smaller model, or one with float16 weights",
-    )

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError, ModelError
+from gagrad_export.load.complete import missing_values
 from gagrad_export.load.onnx_file import Source
+from gagrad_export.size import SMALLER, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,8 @@ def load_torch_module(
         raise ModelError(f"this is a {type(module).__name__}, not a torch.nn.Module", where=name)
     module = module.eval()
     module.requires_grad_(requires_grad=False)
+    tensors = (*module.parameters(), *module.buffers())
+    check_size(sum(tensor.nbytes for tensor in tensors), "the model", name, SMALLER)
 
     proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
     data = proto.SerializeToString(deterministic=True)
@@ -141,13 +145,22 @@ def _with_one_row(module: torch.nn.Module, input_shape: tuple[int, int, int]) ->
 def _program(module: torch.nn.Module, shape: tuple[int, ...], free: Any) -> onnx.ModelProto:
     import torch  # noqa: PLC0415
 
-    example = (torch.zeros(shape),)
-    program = torch.onnx.export(
-        module, example, dynamo=True, opset_version=OPSET, dynamic_shapes=free, verbose=False
-    )
-    assert program is not None  # noqa: S101 - with dynamo=True a program is returned
-    proto: onnx.ModelProto = program.model_proto
-    return proto
+    def program(*, optimize: bool) -> onnx.ModelProto:
+        program = torch.onnx.export(
+            module,
+            (torch.zeros(shape),),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=free,
+            verbose=False,
+            optimize=optimize,
+        )
+        assert program is not None  # noqa: S101 - with dynamo=True a program is returned
+        proto: onnx.ModelProto = program.model_proto
+        return proto
+
+    proto = program(optimize=True)
+    return program(optimize=False) if any(missing_values(proto)) else proto
 
 
 def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:

@@ -3,15 +3,16 @@
 Before: ``ConvInputGradient(dy, w)`` with stride s along both axes and constant weights: a network's first
 layer, or its patches.
 
-After: ``Interleave(Split(Conv(dy, w′)))``, of larger strides ``DepthToSpace(Conv(dy, w′))``. As in ``strided_convolution.py``, the pixels j = s·m + f of phase f get
+After: ``Interleave(Split(Conv(dy, w′)))``; for larger strides ``DepthToSpace(Conv(dy, w′))``. As in
+``strided_convolution.py``, the pixels j = s·m + f of phase f get
 
     dx[s·m + f] = Σₜ w[k₀ + s·t]·dy[m + c − t],    k₀ = (f + p) mod s,  c = (f + p − k₀)/s.
 
 Here the s² phases are output channels of one Conv at stride 1, whose window spans the offsets c − t of all
 phases, with zero weights where a phase does not reach. For patches (K = s) none is zero. For K = 7, s = 2
 engines do 1.3 times the multiplications, but in their best kernel: three channels alone would leave its
-vectors mostly empty, and their ConvTranspose adds a pass over all columns. Of 2 × 2 phases ONNX Runtime copies
-the parts at twice DepthToSpace's speed or more, of 8 × 8 no faster.
+vectors mostly empty, and their ConvTranspose adds a pass over all columns. Of 2 × 2 phases ONNX Runtime
+copies the parts at twice DepthToSpace's speed or more, of 8 × 8 no faster.
 """
 
 from __future__ import annotations
