@@ -24,27 +24,30 @@ def evaluated(value: ir.Value | None, opset: int) -> NDArray[Any] | None:
     if value is None:
         return None
     nodes: list[ir.Node] = []
-    constants: dict[str, onnx.TensorProto] = {}
+    known: dict[str, ir.TensorProtocol] = {}
     wanted = [value]
     while wanted:
         current = wanted.pop()
-        known, producer, name = ir.convenience.get_const_tensor(current), current.producer(), current.name
-        if known is not None:
-            constants[name or ""] = ir.serde.serialize_tensor(known)
-            constants[name or ""].name = name or ""
+        tensor, producer = ir.convenience.get_const_tensor(current), current.producer()
+        if tensor is not None:
+            known[current.name or ""] = tensor
         elif producer is None or not _is_evaluable(producer) or len(nodes) >= _MOST_NODES:
             return None
         elif producer not in nodes:
             nodes.append(producer)
             wanted += [item for item in producer.inputs if item is not None]
-    if value.name in constants:
-        return onnx.numpy_helper.to_array(constants[value.name])
+    if value.name in known:
+        return known[value.name].numpy()
+    # Only now: most values end at the image, behind weights that take long to copy.
+    constants = [ir.serde.serialize_tensor(tensor) for tensor in known.values()]
+    for constant, name in zip(constants, known, strict=True):
+        constant.name = name
     program = onnx.helper.make_graph(
         [ir.serde.serialize_node(node) for node in _sorted(nodes)],
         "constant",
         [],
         [onnx.helper.make_empty_tensor_value_info(value.name or "")],
-        list(constants.values()),
+        constants,
     )
     model = onnx.helper.make_model(program, opset_imports=[onnx.helper.make_opsetid("", opset)])
     result: Any = ReferenceEvaluator(model).run(None, {})

@@ -15,7 +15,7 @@ from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import onnx_ir as ir
     from numpy.typing import NDArray
@@ -48,6 +48,17 @@ def resize_matrices(node: ir.Node) -> dict[int, Array]:
         # There, the result is a constant, ``extrapolation_value``.
         matrices[axis][(x < 0) | (x > size - 1)] = 0
     return matrices
+
+
+def reads_alike(node: ir.Node, size: int, resized: int, scales: Sequence[float]) -> bool:
+    """Tell whether the Resize ``node`` takes the same elements along one axis with each of ``scales``.
+
+    Only "nearest" may not, where an output element lies on the border between two: the others are continuous.
+    """
+    if attribute(node, "mode", "nearest") != "nearest":
+        return True
+    first, *others = (_matrix(node, size, _coordinates(node, size, resized, s), s) for s in scales)
+    return all((first == other).all() for other in others)
 
 
 def apply_matrices(op: Op, x: ir.Value, matrices: Mapping[int, Array]) -> ir.Value:

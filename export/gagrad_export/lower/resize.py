@@ -1,7 +1,7 @@
-"""Resizing that compilers refuse: filtered against aliasing, with the aspect ratio kept, or of a part.
+"""Resizing that compilers refuse: filtered against aliasing, with the aspect ratio kept, of a part, by axes.
 
 Before: ``Resize(x)`` with ``antialias``, ``keep_aspect_ratio_policy`` other than ``stretch`` or the
-coordinates ``half_pixel_symmetric`` or ``tf_crop_and_resize``.
+coordinates ``half_pixel_symmetric`` or ``tf_crop_and_resize``, or with sizes for some axes only.
 
 After: ``x`` multiplied along each axis with the constant matrix of its weights, W_h·x·W_wᵀ for an image. Rows
 of zeros stand for what a crop reads outside the image, where ``extrapolation_value`` is added.
@@ -31,6 +31,7 @@ def lower_resize(op: Op, node: ir.Node) -> ir.Value | None:
         not attribute(node, "antialias", 0)
         and attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
         and attribute(node, "coordinate_transformation_mode", "half_pixel") not in _REFUSED
+        and not ("axes" in node.attributes and len(node.inputs) > 3)
     )
     if accepted:
         return None

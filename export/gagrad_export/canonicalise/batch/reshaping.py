@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from gagrad_export.canonicalise.batch.place import places
 from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of
+from gagrad_export.differentiate.interpolation import reads_alike
 from gagrad_export.emit import attribute, constant_array
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def resize(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
     """Turn sizes, which hold the batch, into scales.
 
     The scale is size / extent, as the operator itself computes it, or the next float where their product
-    would round below the size. Nearest-neighbour sampling can tell those apart: there, sizes are given for
-    the axes that change only, which is the same but not known to TensorRT.
+    would round below the size: in float32, as in ONNX Runtime, or in float64, as where onnx infers shapes.
+    Where nearest-neighbour sampling could tell those apart, sizes are given for the axes that change only.
     """
     place, shape, target = placed[0], shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if place is None or shape[place.axis] != target[place.axis]:
@@ -84,12 +85,16 @@ def resize(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
     if sizes is not None and "axes" not in node.attributes:
         extents = np.array(shape, np.float32)
         scales = np.array(target, np.float32) / extents
-        below = np.floor(scales * extents) < target
+        below = (np.floor(scales * extents) < target) | (np.floor(scales * extents.astype(float)) < target)
+        larger = np.nextafter(scales, np.float32(np.inf))
         if attribute(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
             return [place] if _crop_other_axes(batch, node, place, target) else None
         stretched = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"
-        if stretched and (attribute(node, "mode", "nearest") != "nearest" or not below.any()):
-            scales[below] = np.nextafter(scales[below], np.float32(np.inf))
+        if stretched and all(
+            reads_alike(node, shape[axis], target[axis], (scales[axis], larger[axis]))
+            for axis in np.flatnonzero(below)
+        ):
+            scales[below] = larger[below]
             node.resize_inputs(3)
             node.replace_input_with(2, batch.op.constant(scales))
             return [place]
