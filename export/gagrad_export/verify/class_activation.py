@@ -102,7 +102,7 @@ def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
 def _along_segments(probe: Probe, image: Array, features: Array, point: Point, reach: float) -> float:
     """Return the median mismatch over segments, as ``verify.gradient.against_segments`` measures it.
 
-    Or less exactly a bound of it: where most segments agree the median does, whatever the others show.
+    Once most segments agree so does the median, whatever the others would show: then an upper bound of it.
     """
     ticks = np.concatenate([(np.arange(_POINTS) + 0.5) / _POINTS * 2 - 1, [-1, 1]]).astype(np.float32)
     rows = np.repeat(image, _AT_ONCE, axis=0)
