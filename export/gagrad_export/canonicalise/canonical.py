@@ -114,19 +114,9 @@ def canonicalise(
     forget(graph)
     enter_image(graph, image, source, notes)
 
-    settle_rounding(model)
-    model = _fold_shapes(model)
-    precision = to_float32(model.graph)
-    forget(model.graph)
-    model = simplify(infer(model), RULES)
+    model, precision, straight_through = in_simple_operators(model, source.batch)
     graph = model.graph
-    require_fixed_shapes(graph)
     require_float(graph.outputs[0], names)
-    straight_through = count_quantisers(graph)
-    _write_in_simpler_operators(graph, source.batch)
-    forget(graph)
-    model = infer(model)
-    graph = model.graph
     activation, axis = split_tail(graph)
     passes.RemoveUnusedNodesPass()(model)
 
@@ -156,6 +146,24 @@ def canonicalise(
         straight_through=straight_through,
         notes=tuple(notes),
     )
+
+
+def in_simple_operators(model: ir.Model, rows: int) -> tuple[ir.Model, ir.DataType, int]:
+    """Write a model whose inputs have fixed shapes, for a batch of ``rows``, in operators that have rules.
+
+    Return it, in float32 now, with what it computed in and how many quantisers it has. Raises ModelError.
+    """
+    settle_rounding(model)
+    model = _fold_shapes(model)
+    precision = to_float32(model.graph)
+    forget(model.graph)
+    model = simplify(infer(model), RULES)
+    graph = model.graph
+    require_fixed_shapes(graph)
+    straight_through = count_quantisers(graph)
+    _write_in_simpler_operators(graph, rows)
+    forget(graph)
+    return infer(model), precision, straight_through
 
 
 def _write_in_simpler_operators(graph: ir.Graph, rows: int) -> None:

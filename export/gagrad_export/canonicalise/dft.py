@@ -2,7 +2,8 @@
 
 Before: ``DFT(x [..., n, ..., 1 or 2])`` along an axis, the last real and imaginary part. After: that axis
 beside the last, and both as one, multiplied with the constant matrix of ``y_k = Σ_j x_j·e^(−2πi·jk/n)``; the
-inverse has the other sign and 1/n. For the few dozen elements of a feature map that is also fast.
+inverse has the other sign and 1/n, and of half a spectrum (``onesided``) gives real numbers. For the few
+dozen elements of a feature map that is also fast.
 """
 
 from __future__ import annotations
@@ -35,14 +36,20 @@ def _product(op: Op, node: ir.Node) -> ir.Value:
     shape, target = static_shape(x), static_shape(node.outputs[0])
     axis, length = _settings(op, node)
     axis %= len(shape)
-    matrix = _matrix(node, shape[axis] or 0, shape[-1] or 1, length or shape[axis] or 0, target[axis] or 0)
+    size, results = shape[axis] or 0, target[axis] or 0
+    # Half of a spectrum, brought back, is as long as what it came from, and real.
+    to_real = target[-1] == 1
+    length = length or (results if to_real else size)
+    matrix = _matrix(node, size, shape[-1] or 1, length, results)
+    if to_real:
+        matrix = _from_half(matrix, size, length)[:, ::2]
     # Its own inverse: the axis and the one before the last change places.
     places = list(range(len(shape)))
     places[axis], places[-2] = places[-2], places[axis]
     turned = op.Transpose(x, perm=places)
     front = static_shape(turned)[:-2]
     y = op.MatMul(op.Reshape(turned, [*front, -1]), matrix)
-    return op.Transpose(op.Reshape(y, [*front, target[axis], 2]), perm=places)
+    return op.Transpose(op.Reshape(y, [*front, results, 1 if to_real else 2]), perm=places)
 
 
 def _settings(op: Op, node: ir.Node) -> tuple[int, int | None]:
@@ -65,3 +72,11 @@ def _matrix(node: ir.Node, size: int, parts: int, length: int, results: int) -> 
     real, imaginary = [wave.real, wave.imag], [-wave.imag, wave.real]
     rows = [np.stack(part, axis=-1).reshape(size, -1) for part in (real, imaginary)[:parts]]
     return np.stack(rows, axis=1).reshape(size * parts, -1)
+
+
+def _from_half(matrix: NDArray[np.float64], size: int, length: int) -> NDArray[np.float64]:
+    """Return the matrix with each row doubled whose frequency has a mirror image in the other half."""
+    mirrored = [bool(frequency) and 2 * frequency < length for frequency in range(size)]
+    weights = np.where(mirrored, 2.0, 1.0).repeat(len(matrix) // size)
+    doubled: NDArray[np.float64] = matrix * weights[:, None]
+    return doubled

@@ -37,7 +37,10 @@ def infer(model: ir.Model, *, partly: bool = False) -> ir.Model:
     for node, typed in zip(model.graph.all_nodes(), found.graph.all_nodes(), strict=True):
         for value, known in zip(node.outputs, typed.outputs, strict=True):
             value.shape, value.type = known.shape, known.type
-    unknown = [value.name for node in model.graph for value in node.outputs if value.shape is None]
+    # An output that a node leaves out (an LSTM's Y, say) has no name, and no shape either.
+    unknown = [
+        value.name for node in model.graph for value in node.outputs if value.name and value.shape is None
+    ]
     if unknown and not partly:
         raise ModelError(f"the shape of {unknown[0]} could not be inferred", hint="export with fixed shapes")
     return model

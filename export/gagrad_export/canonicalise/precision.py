@@ -1,4 +1,4 @@
-"""Compute in float32 what a model computes in float16, bfloat16 or float64.
+"""Compute in float32 what a model computes in float16, bfloat16 or float64; or in float64, to verify it.
 
 Weights are cast, which is exact for the two halves, and casts between them and float32 become empty. A
 gradient in half precision loses small values to underflow, so the explanation is computed in float32 even
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx_ir as ir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 OTHER = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 """From the least exact to the most."""
@@ -25,26 +24,32 @@ def to_float32(graph: ir.Graph) -> ir.DataType:
 
     Types of intermediate values are stale afterwards.
     """
-    found: set[ir.DataType] = set()
-    for value in _initializers(graph):
-        tensor = value.const_value
-        if tensor is not None and tensor.dtype in OTHER:
-            found.add(tensor.dtype)
-            value.const_value = _float32(tensor)
-            value.dtype = ir.DataType.FLOAT
-    for node in ir.traversal.RecursiveGraphIterator(graph):
-        for name, attribute in list(node.attributes.items()):
-            if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype in OTHER:
-                found.add(attribute.as_tensor().dtype)
-                node.attributes[name] = ir.AttrTensor(name, _float32(attribute.as_tensor()))
-            elif name in _TYPE_ATTRIBUTES and attribute.value in OTHER:
-                found.add(ir.DataType(attribute.value))
-                node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT)
+    found = convert(graph, OTHER, ir.DataType.FLOAT)
     return next((other for other in OTHER if other in found), ir.DataType.FLOAT)
 
 
-def _float32(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
+def convert(graph: ir.Graph, types: Container[ir.DataType], to: ir.DataType) -> set[ir.DataType]:
+    """Make constants and attributes of any of ``types`` into those of another; return which there were."""
+    found: set[ir.DataType] = set()
+    for value in _initializers(graph):
+        tensor = value.const_value
+        if tensor is not None and tensor.dtype in types:
+            found.add(tensor.dtype)
+            value.const_value = _cast(tensor, to)
+            value.dtype = to
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        for name, attribute in list(node.attributes.items()):
+            if attribute.type == ir.AttributeType.TENSOR and attribute.as_tensor().dtype in types:
+                found.add(attribute.as_tensor().dtype)
+                node.attributes[name] = ir.AttrTensor(name, _cast(attribute.as_tensor(), to))
+            elif name in _TYPE_ATTRIBUTES and attribute.value in types:
+                found.add(ir.DataType(attribute.value))
+                node.attributes[name] = ir.AttrInt64(name, to)
+    return found
+
+
+def _cast(tensor: ir.TensorProtocol, to: ir.DataType) -> ir.TensorProtocol:
+    return ir.tensor(tensor.numpy().astype(to.numpy()), name=tensor.name)
 
 
 def _initializers(graph: ir.Graph) -> Iterator[ir.Value]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from gagrad_edge.errors import VerificationError
 from gagrad_edge.noise import noise_chunks
 from gagrad_export.assemble.cam import cam_probe_graph
 from gagrad_export.emit import Op
+from gagrad_export.verify.double import NotInDoubleError, in_double
 from gagrad_export.verify.float_twin import float_twin
 from gagrad_export.verify.gradient import NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point
 from gagrad_export.verify.sessions import open_session
@@ -31,6 +32,7 @@ MAPS_TOLERANCE = 1e-4
 """On the maps' difference, relative to their largest value: sums of a few thousand float32 products."""
 
 _ROWS, _SEGMENTS, _REACHES = 2, 3, (1e-3, 1e-2, 1e-1)
+"""The longer ones are for a graph that cannot be run in float64."""
 _POINTS, _AT_ONCE = 32, 9
 """Points of a segment: with 8, a global maximum behind the layer, whose gradient jumps from cell to cell,
 looks wrong. And how many of them, the ends included, are run at once: each is a run of the whole model."""
@@ -52,7 +54,8 @@ def verify_class_activation(
         cams.shape == (len(CAMS), _ROWS, layer.height, layer.width) and bool(np.isfinite(cams).all()),
         f"the maps at {layer.name!r} have shape {cams.shape}, or are not finite",
     )
-    probe = _probe(cam_probe_graph(model, spec, layer), point)
+    probe_graph = cam_probe_graph(model, spec, layer)
+    probe = _probe(probe_graph, point)
     _, features, gradients = probe(image, np.zeros((_ROWS, *_shape(layer)), np.float32))
     _require(
         float(np.abs(gradients).max()) > VANISHED,
@@ -62,11 +65,9 @@ def verify_class_activation(
     _require(error <= MAPS_TOLERANCE, f"the maps at {layer.name!r} differ from the reference by {error:.1e}")
     if model.straight_through:
         twin = float_twin(_held_by_an_identity(model, layer))
-        probe = _probe(cam_probe_graph(twin, spec, layer), point)
-    for reach in _REACHES:  # a longer one where the short one drowns in the scores' rounding
-        error = _along_segments(probe, image[:1], features[:1], point, reach)
-        if error <= SEGMENT_TOLERANCE:
-            break
+        probe_graph = cam_probe_graph(twin, spec, layer)
+        probe = _probe(probe_graph, point)
+    error = _gradient_error(probe_graph, probe, image[:1], features[:1], point)
     _require(error <= SEGMENT_TOLERANCE, f"the gradient at {layer.name!r} is off by {error:.1e}")
 
 
@@ -99,8 +100,32 @@ def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
     return replace(model, graph=graph)
 
 
-def _along_segments(probe: Probe, image: Array, features: Array, point: Point, reach: float) -> float:
-    """Return the median mismatch over segments, as ``verify.gradient.against_segments`` measures it.
+def _gradient_error(graph: bytes, probe: Probe, image: Array, features: Array, point: Point) -> float:
+    """Return the mismatch along segments, in float64 where it drowns in the rounding of float32.
+
+    As ``verify.gradient.against_segments`` does.
+    """
+    for reach in _REACHES:
+        error = _along_segments(probe, image, features, point, reach)
+        if error <= SEGMENT_TOLERANCE:
+            return error
+        if reach == _REACHES[0]:
+            try:
+                return _along_segments(probe, image, features, point, reach, in_double(graph))
+            except NotInDoubleError:
+                continue
+    return error
+
+
+def _along_segments(
+    probe: Probe,
+    image: Array,
+    features: Array,
+    point: Point,
+    reach: float,
+    double: Callable[[dict[str, Any]], NDArray[np.float64]] | None = None,
+) -> float:
+    """Return the median mismatch over segments, the scores at their ends from ``double`` if it is given.
 
     Once most segments agree so does the median, whatever the others would show: then an upper bound of it.
     """
@@ -114,13 +139,15 @@ def _along_segments(probe: Probe, image: Array, features: Array, point: Point, r
             deltas = some.reshape(-1, 1, 1, 1) * (direction * np.float32(step))
             parts.append(probe(rows[: len(some)], deltas))
         scores, gradients = (np.concatenate([part[index] for part in parts]) for index in (0, 2))
-        values = np.tensordot(
-            scores.astype(np.float64), point.cotangent[0].astype(np.float64), scores.ndim - 1
-        )
+        ends = scores[_POINTS:].astype(np.float64)
+        if double is not None:
+            moved = np.array([-1.0, 1.0]).reshape(-1, 1, 1, 1) * (direction.astype(np.float64) * step)
+            ends = double({"image": rows[:2], "delta": moved})
+        values = np.tensordot(ends, point.cotangent[0].astype(np.float64), ends.ndim - 1)
         gradient = gradients[:_POINTS].astype(np.float64).mean(axis=0)
         predicted = float(np.vdot(gradient, direction)) * step
         scale = step * float(np.linalg.norm(gradient))
-        mismatch = abs((values[-1] - values[-2]) / 2 - predicted) / max(scale, VANISHED)
+        mismatch = abs((values[1] - values[0]) / 2 - predicted) / max(scale, VANISHED)
         mismatches.append(float(mismatch))
         agreeing = [mismatch for mismatch in mismatches if mismatch <= SEGMENT_TOLERANCE]
         if 2 * len(agreeing) > _SEGMENTS:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gagrad_edge.noise import noise_chunks
 from gagrad_edge.reference import State
+from gagrad_export.verify.double import NotInDoubleError, in_double
+from gagrad_export.verify.smoothness import is_smooth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import InputSpec
@@ -18,14 +22,16 @@ if TYPE_CHECKING:
     from gagrad_export.verify.sessions import Sessions
 
     Array = NDArray[np.float32]
+    Double = NDArray[np.float64]
 
 SAMPLES = 5
 NOISE_STD = 0.15
-_SEGMENTS, _POINTS, _REACHES = 4, 32, (5e-4, 4e-3)
+_SEGMENTS, _POINTS, _REACHES = 4, 32, (5e-4, 4e-3, 3e-2)
 
 
-AUTOGRAD_TOLERANCE, SEGMENT_TOLERANCE = 1e-4, 2e-2
-"""On the median error. A missing term or a wrong factor in one rule shows as several per cent or more."""
+AUTOGRAD_TOLERANCE, SEGMENT_TOLERANCE, SMOOTH_TOLERANCE = 1e-4, 2e-2, 1e-3
+"""On the median error. A missing term or a wrong factor in one rule shows as several per cent or more; along
+segments kinks add up to one or two, and a network without any 1e-6, float32 being what is left."""
 
 KINK_TOLERANCE = 5e-2
 """On the worst error against autograd, where one flipped activation can show."""
@@ -121,46 +127,70 @@ def _error_to_a_pair(found: Array, x: Array, cotangent: Array, autograd: Autogra
     return _relative(found, pair[0])
 
 
-def against_segments(sessions: Sessions, point: Point, spec: InputSpec) -> GradientErrors:
-    """Compare ``accumulate`` with directional differences of ``predict``.
+def against_segments(
+    sessions: Sessions, point: Point, spec: InputSpec, *, operators: Iterable[str] = ()
+) -> GradientErrors:
+    """Compare ``accumulate`` with directional differences of ``predict``, whose ``operators`` are given.
 
     Along a segment of direction v, f(x + v) − f(x − v) = ∫ ⟨g(x + tv), v⟩ dt exactly, kinks included. The
     right side is the mean gradient over points of the segment, the left a central difference. A plain
     difference at one point is ten times less sharp: with thousands of ReLUs every step crosses kinks. For
     a random v the mismatch, divided by ‖v‖ per pixel and ‖g‖, estimates the gradient's relative error.
 
-    Where the gradient is small beside the score, what a short segment changes drowns in the score's rounding;
-    so a longer one is asked where the short one disagrees. A wrong gradient disagrees with both.
+    Without kinks to limit what this shows, or where the change drowns in the score's rounding, differences
+    are taken in float64. Where that cannot be, longer segments are asked. A wrong gradient disagrees with
+    all of them.
     """
-    errors = _along_segments(sessions, point, spec, _REACHES[0])
-    return errors if errors.passed else _along_segments(sessions, point, spec, _REACHES[1])
+    single = _weighted(lambda image: sessions.predict(image.astype(np.float32)), point.cotangent, spec)
+    smooth = is_smooth(operators)
+    if not smooth:
+        errors = _along_segments(sessions, point, _REACHES[0], single)
+        if errors.passed:
+            return errors
+    try:
+        double = in_double(sessions.graphs.predict)
+        exact = _weighted(lambda image: double({"image": image}), point.cotangent, spec)
+        for reach in _REACHES:
+            errors = _along_segments(sessions, point, reach, exact)
+            if smooth:
+                errors = replace(errors, tolerance=SMOOTH_TOLERANCE)
+            if errors.passed:
+                break
+        return errors
+    except NotInDoubleError:
+        return _along_segments(sessions, point, _REACHES[1], single)
 
 
-def _along_segments(sessions: Sessions, point: Point, spec: InputSpec, reach: float) -> GradientErrors:
+def _along_segments(
+    sessions: Sessions, point: Point, reach: float, score: Callable[[Double], float]
+) -> GradientErrors:
     shape = point.image.shape[1:]
     base, *directions = noise_chunks(1, _SEGMENTS + 1, 1, shape)
     ticks = ((np.arange(_POINTS) + 0.5) / _POINTS * 2 - 1).astype(np.float32).reshape(-1, 1, 1, 1)
-    centre = point.x + base * (np.float32(NOISE_STD) * point.spread)
+    spread = float(point.spread)
+    centre = point.x + base.astype(np.float64) * (NOISE_STD * spread)
     mismatches = []
     for direction in directions:
+        step = direction.astype(np.float64) * (reach * spread)
+        difference = (score(centre + step) - score(centre - step)) / 2
         along = base + ticks * (direction * np.float32(reach / NOISE_STD))
         state = State.empty(shape)
         for chunk in np.split(along, _POINTS // 8):
             state, _ = sessions.accumulate(point.image, chunk, NOISE_STD, point.cotangent, state)
-        step = direction * (np.float32(reach) * point.spread)
-        ends = [_score(sessions, centre + sign * step, point.cotangent, spec) for sign in (1, -1)]
-        difference = (ends[0] - ends[1]) / 2
-        predicted = float(np.vdot(state.mean.astype(np.float64), step[0].astype(np.float64)))
-        scale = reach * float(point.spread) * float(np.linalg.norm(state.mean))
+        predicted = float(np.vdot(state.mean.astype(np.float64), step[0]))
+        scale = reach * spread * float(np.linalg.norm(state.mean))
         mismatches.append(abs(difference - predicted) / max(scale, VANISHED))
     return GradientErrors(float(np.median(mismatches)), max(mismatches), SEGMENT_TOLERANCE)
 
 
-def _score(sessions: Sessions, x: Array, cotangent: Array, spec: InputSpec) -> float:
+def _weighted(
+    predict: Callable[[Any], NDArray[Any]], cotangent: Array, spec: InputSpec
+) -> Callable[[Double], float]:
+    """Return a function from the model input x to its scores' product with ``cotangent``."""
     shape = (1, spec.channels, 1, 1)
-    mean, std = (np.asarray(values, np.float32).reshape(shape) for values in (spec.mean, spec.std))
-    scores = sessions.predict(x * std + mean)
-    return float(np.vdot(scores.astype(np.float64), cotangent.astype(np.float64)))
+    mean, std = (np.reshape(values, shape) for values in (spec.mean, spec.std))
+    weights = cotangent.astype(np.float64)
+    return lambda x: float(np.vdot(predict(x * std + mean).astype(np.float64), weights))
 
 
 def _relative(value: Array, expected: Array) -> float:

@@ -107,7 +107,9 @@ def verify(
     elif source.gradient is not None:
         gradient = against_autograd(sessions, point, source.gradient)
     else:
-        gradient = against_segments(sessions, point, spec)
+        gradient = against_segments(sessions, point, spec, operators=model.operators)
+    if not gradient.passed and source.gradient is None:
+        _require_visible(state, scores, point)
     _require(
         gradient.passed,
         f"the gradient is off by {gradient.median:.1e} (allowed {gradient.tolerance:.1e}), "
@@ -204,6 +206,19 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
             hint="check that the weights were loaded (a last layer of zeros?), that --mean and --std are "
             "those of the training (else all activations may be off), and that the output is a score: behind "
             "ArgMax, a threshold or a limit, choose one in front of it with --output-name NAME",
+        )
+
+
+def _require_visible(state: State, scores: Array, point: Point) -> None:
+    """Refuse a gradient that no difference of scores confirms: all pixels together change them too little."""
+    change = float(state.abs_sum.astype(np.float64).sum()) / state.count * float(point.spread)
+    if change <= float(np.finfo(np.float32).eps) * float(np.abs(scores).max()):
+        raise VerificationError(
+            "the scores hardly depend on the image: all its pixels together change the highest by "
+            f"{change:.0e} of {float(scores.max()):.1e}, less than its rounding, so the gradient cannot be "
+            "confirmed and nothing was written",
+            hint="check that trained weights were loaded, and that --mean and --std are those of the "
+            "training; a torch module, unlike a file, can be verified against autograd all the same",
         )
 
 

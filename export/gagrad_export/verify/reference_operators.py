@@ -1,0 +1,155 @@
+"""Operators in float64 for onnx's evaluator, whose own take an element at a time or round to float32.
+
+Those over a window carry attributes that say all there is to say: no defaults and no ``auto_pad``. They take
+one step of numpy for each tap of the window.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx.reference.op_run import OpRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Index = tuple[Any, ...]
+    """Of slices, behind an ellipsis for the axes in front."""
+
+DOMAIN = "gagrad.double"
+
+
+class _Windowed(OpRun):
+    """An operator over a window, whose attributes say all there is to say."""
+
+    op_domain = DOMAIN
+    kernel: list[int]
+    strides: list[int]
+    dilations: list[int]
+    begin: list[int]
+    end: list[int]
+    outputs: list[int]
+    group: int
+
+    def _taps(self, positions: Sequence[int]) -> Iterator[tuple[Index, Index]]:
+        """Yield each tap of the window, and the elements that it meets in as many ``positions``."""
+        for tap in product(*(range(size) for size in self.kernel)):
+            places = zip(tap, self.strides, self.dilations, positions, strict=True)
+            met = (slice(k * d, k * d + s * (n - 1) + 1, s) for k, s, d, n in places)
+            yield (..., *tap), (..., *met)
+
+    def _padded(self, x: Array, value: float) -> Array:
+        pads = [(0, 0), (0, 0), *zip(self.begin, self.end, strict=True)]
+        return np.pad(x, pads, constant_values=value)
+
+    def _groups(self, x: Array) -> Array:
+        """[N, C, …] → [N, G, C/G, pixels]."""
+        return x.reshape(len(x), self.group, x.shape[1] // self.group, -1)
+
+
+class Convolution(_Windowed):
+    """y = w ∗ x + b."""
+
+    def _run(self, x: Array, w: Array, b: Array | None = None, **_attributes: Any) -> tuple[Array]:
+        padded, y = self._padded(x, 0.0), np.zeros(())
+        for tap, place in self._taps(self.outputs):
+            weights = w[tap].reshape(self.group, -1, w.shape[1])
+            y = y + weights @ self._groups(padded[place])
+        return (_biased(y.reshape(len(x), -1, *self.outputs), b),)
+
+
+class TransposedConvolution(_Windowed):
+    """y = wᵀ ∗ x + b: each tap's product added where the convolution would have read it."""
+
+    def _run(self, x: Array, w: Array, b: Array | None = None, **_attributes: Any) -> tuple[Array]:
+        grouped, size = self._groups(x), x.shape[2:]
+        across = self.group * w.shape[1]
+        # Large enough for every tap; then cropped, or longer by what output padding adds.
+        reach = [
+            max(s * (n - 1) + d * (k - 1) + 1, begin + length)
+            for s, n, d, k, begin, length in zip(
+                self.strides, size, self.dilations, self.kernel, self.begin, self.outputs, strict=True
+            )
+        ]
+        y = np.zeros((len(x), across, *reach))
+        for tap, place in self._taps(size):
+            weights = w[tap].reshape(self.group, -1, w.shape[1]).swapaxes(1, 2)
+            y[place] += (weights @ grouped).reshape(len(x), across, *size)
+        crop: Index = (
+            ...,
+            *(slice(first, first + n) for first, n in zip(self.begin, self.outputs, strict=True)),
+        )
+        return (_biased(y[crop], b),)
+
+
+class Maximum(_Windowed):
+    """y = the largest x of a window."""
+
+    def _run(self, x: Array, **_attributes: Any) -> tuple[Array]:
+        padded = self._padded(x, -np.inf)
+        y = np.full((*x.shape[:2], *self.outputs), -np.inf)
+        for _, place in self._taps(self.outputs):
+            np.maximum(y, padded[place], out=y)
+        return (y,)
+
+
+class Average(_Windowed):
+    """y = Σ x of a window over how many count."""
+
+    counts: Array
+
+    def _run(self, x: Array, **_attributes: Any) -> tuple[Array]:
+        padded = self._padded(x, 0.0)
+        total = sum((padded[place] for _, place in self._taps(self.outputs)), np.zeros(()))
+        return (total / self.counts,)
+
+
+class Erf(OpRun):
+    """The error function; onnx's evaluator rounds it to float32, and asks Python for each element."""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (_erf(x),)
+
+
+class Gelu(OpRun):
+    """y = x·Φ(x), or its approximation by tanh; onnx's evaluator rounds as it does for Erf."""
+
+    def _run(self, x: Array, approximate: str = "none") -> tuple[Array]:
+        if approximate == "tanh":
+            return (x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),)
+        return (x / 2 * (1 + _erf(x / math.sqrt(2))),)
+
+
+_BOUND, _PER_UNIT = 6, 1024
+"""Of the table of ``_erf``; at the bound 1 − erf is 2e-17."""
+
+
+@cache
+def _erf_table() -> tuple[Array, Array]:
+    """Return erf and its slope, (2/√π)·exp(−x²), at nodes."""
+    nodes = np.arange(-_BOUND * _PER_UNIT, _BOUND * _PER_UNIT + 1) / _PER_UNIT
+    slopes = 2 / math.sqrt(math.pi) * np.exp(-(nodes**2))
+    return np.array([math.erf(node) for node in nodes]), slopes / _PER_UNIT
+
+
+def _erf(x: Array) -> Array:
+    """Return erf to 1e-14: Hermite's cubic between the nodes."""
+    values, slopes = _erf_table()
+    place = (np.clip(x, -_BOUND, _BOUND) + _BOUND) * _PER_UNIT
+    left = np.minimum(place.astype(np.int64), len(values) - 2)
+    t = place - left
+    y = (1 - t) ** 2 * ((1 + 2 * t) * values[left] + t * slopes[left])
+    y += t**2 * ((3 - 2 * t) * values[left + 1] - (1 - t) * slopes[left + 1])
+    result: Array = y.astype(x.dtype)
+    return result
+
+
+def _biased(y: Array, b: Array | None) -> Array:
+    return y if b is None else y + b.reshape(-1, *[1] * (y.ndim - 2))
