@@ -16,6 +16,7 @@ from gagrad_export.verify.double import NotInDoubleError, in_double
 from gagrad_export.verify.float_twin import float_twin
 from gagrad_export.verify.gradient import NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point
 from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.smoothness import is_smooth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +34,10 @@ MAPS_TOLERANCE = 1e-4
 
 _ROWS, _SEGMENTS, _REACHES = 2, 3, (1e-3, 1e-2, 1e-1)
 """The longer ones are for a graph that cannot be run in float64."""
-_POINTS, _AT_ONCE = 32, 9
+_POINTS, _SMOOTH_POINTS, _AT_ONCE = 32, 7, 9
 """Points of a segment: with 8, a global maximum behind the layer, whose gradient jumps from cell to cell,
-looks wrong. And how many of them, the ends included, are run at once: each is a run of the whole model."""
+looks wrong; a network without kinks needs few. And how many of them, the ends included, are run at once: each
+is a run of the whole model."""
 
 
 def verify_class_activation(
@@ -67,7 +69,8 @@ def verify_class_activation(
         twin = float_twin(_held_by_an_identity(model, layer))
         probe_graph = cam_probe_graph(twin, spec, layer)
         probe = _probe(probe_graph, point)
-    error = _gradient_error(probe_graph, probe, image[:1], features[:1], point)
+    points = _SMOOTH_POINTS if is_smooth(model.operators) else _POINTS
+    error = _gradient_error(probe_graph, probe, image[:1], features[:1], point, points)
     _require(error <= SEGMENT_TOLERANCE, f"the gradient at {layer.name!r} is off by {error:.1e}")
 
 
@@ -100,18 +103,20 @@ def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
     return replace(model, graph=graph)
 
 
-def _gradient_error(graph: bytes, probe: Probe, image: Array, features: Array, point: Point) -> float:
+def _gradient_error(
+    graph: bytes, probe: Probe, image: Array, features: Array, point: Point, points: int
+) -> float:
     """Return the mismatch along segments, in float64 where it drowns in the rounding of float32.
 
     As ``verify.gradient.against_segments`` does.
     """
     for reach in _REACHES:
-        error = _along_segments(probe, image, features, point, reach)
+        error = _along_segments(probe, image, features, point, points, reach)
         if error <= SEGMENT_TOLERANCE:
             return error
         if reach == _REACHES[0]:
             try:
-                return _along_segments(probe, image, features, point, reach, in_double(graph))
+                return _along_segments(probe, image, features, point, points, reach, in_double(graph))
             except NotInDoubleError:
                 continue
     return error
@@ -122,6 +127,7 @@ def _along_segments(
     image: Array,
     features: Array,
     point: Point,
+    points: int,
     reach: float,
     double: Callable[[dict[str, Any]], NDArray[np.float64]] | None = None,
 ) -> float:
@@ -129,7 +135,7 @@ def _along_segments(
 
     Once most segments agree so does the median, whatever the others would show: then an upper bound of it.
     """
-    ticks = np.concatenate([(np.arange(_POINTS) + 0.5) / _POINTS * 2 - 1, [-1, 1]]).astype(np.float32)
+    ticks = np.concatenate([(np.arange(points) + 0.5) / points * 2 - 1, [-1, 1]]).astype(np.float32)
     rows = np.repeat(image, _AT_ONCE, axis=0)
     step = reach * float(np.ptp(features))
     mismatches: list[float] = []
@@ -139,12 +145,12 @@ def _along_segments(
             deltas = some.reshape(-1, 1, 1, 1) * (direction * np.float32(step))
             parts.append(probe(rows[: len(some)], deltas))
         scores, gradients = (np.concatenate([part[index] for part in parts]) for index in (0, 2))
-        ends = scores[_POINTS:].astype(np.float64)
+        ends = scores[points:].astype(np.float64)
         if double is not None:
             moved = np.array([-1.0, 1.0]).reshape(-1, 1, 1, 1) * (direction.astype(np.float64) * step)
             ends = double({"image": rows[:2], "delta": moved})
         values = np.tensordot(ends, point.cotangent[0].astype(np.float64), ends.ndim - 1)
-        gradient = gradients[:_POINTS].astype(np.float64).mean(axis=0)
+        gradient = gradients[:points].astype(np.float64).mean(axis=0)
         predicted = float(np.vdot(gradient, direction)) * step
         scale = step * float(np.linalg.norm(gradient))
         mismatch = abs((values[1] - values[0]) / 2 - predicted) / max(scale, VANISHED)
