@@ -47,7 +47,7 @@ SMOOTH = (
 KINKED = SMOOTH.replace("Sigmoid", "Relu")
 
 
-def not_here(*_: Any) -> Any:
+def not_here(*_: Any, **__: Any) -> Any:
     """Stand for an evaluator that lacks an operator."""
     raise NotInDoubleError
 
@@ -130,3 +130,30 @@ def test_half_a_per_cent_too_much_is_found_without_kinks(
     monkeypatch.setitem(registry._rules, ("", "Sigmoid", 13), registry.Entry(wrong, elementwise=True))
     with pytest.raises(VerificationError, match="is off by"):
         verified(tmp_path, SMOOTH.replace("s = ", "y = "))
+
+
+def test_an_evaluator_that_computes_something_else_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnx's has mistakes; a gradient that disagrees with them would be refused as wrong."""
+
+    def mistaken(self: Any, x: Any) -> Any:
+        return (np.tanh(x),)
+
+    monkeypatch.setattr("onnx.reference.ops.op_sigmoid.Sigmoid._run", mistaken)
+    evidence = verified(tmp_path, SMOOTH.replace("s = ", "y = "))
+    assert evidence.gradient_tolerance == gradient.SEGMENT_TOLERANCE
+
+
+def test_normalisation_over_channels_in_double(tmp_path: Path) -> None:
+    """As many channels as there are, not images."""
+    body = "c = Conv (image, w) n = LRN <size = 3, alpha = 0.5> (c) p = GlobalAveragePool (n) f = Flatten (p)"
+    x = GENERATOR.random((2, 3, 8, 8))
+    model = model_of(
+        f"(float[N, 3, 8, 8] image) => (float[N, 4] scores) {{ {body.replace(' f =', ' scores =')} }}",
+        **WEIGHTS,
+    )
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(
+        None, {"image": x.astype(np.float32)}
+    )
+    np.testing.assert_allclose(in_double(model.SerializeToString())({"image": x}), expected, atol=1e-6)

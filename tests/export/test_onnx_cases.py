@@ -75,7 +75,6 @@ LEFT_OUT = {
     r"test_attention.*(qk_matmul_bias|nan_robustness|negative_offset)": "all of a row is masked by −∞: 0·∞",
     r"test_attention_(3d_transpose|local_window_ext_cache_float16_mask)": "equal keys: only rounding is left",
     r"test_bernoulli": "random",
-    r"test_l1normalization": "onnx's evaluator takes Σx for the norm",
     r"test_mod.*fmod_0": "of floats since opset 28 only",
     r"test_mvn": "onnx's evaluator mixes float32 and float64",
     r"test_pow_types_float32_uint": "ONNX Runtime has no kernel",

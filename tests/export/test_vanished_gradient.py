@@ -47,6 +47,12 @@ def test_a_gradient_that_is_no_number_is_refused(tmp_path: Path) -> None:
         export_scores(tmp_path, "z = Mul (image, none) f = Sqrt (z)")
 
 
+def test_a_gradient_whose_variance_overflows_is_refused(tmp_path: Path) -> None:
+    """Of 1e25 the square is no float32: said so, before the map comes out as NaN."""
+    with pytest.raises(VerificationError, match=r"as large as \de\+2\d.*variance"):
+        export_scores(tmp_path, "r = Mul (image, image) f = Mul (r, image)", HEAD * np.float32(1e25))
+
+
 def test_one_live_activation_is_enough(tmp_path: Path) -> None:
     """Only what is zero for every copy is refused."""
     assert export_scores(tmp_path, "k = Max (image, none) s = Sub (k, none) f = Relu (s)").exists()

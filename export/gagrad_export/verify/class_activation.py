@@ -116,7 +116,10 @@ def _gradient_error(
             return error
         if reach == _REACHES[0]:
             try:
-                return _along_segments(probe, image, features, point, points, reach, in_double(graph))
+                delta = np.zeros_like(features)
+                known = {"image": image, "delta": delta}, probe(image, delta)[0]
+                double = in_double(graph, like=known)
+                return _along_segments(probe, image, features, point, points, reach, double)
             except NotInDoubleError:
                 continue
     return error

@@ -111,6 +111,23 @@ class Average(_Windowed):
         return (total / self.counts,)
 
 
+class LRN(OpRun):
+    """y = x / (k + α/n·Σ x²)ᵝ over nearby channels; onnx's evaluator takes one channel for each image."""
+
+    def _run(self, x: Array, alpha: float, beta: float, bias: float, size: int) -> tuple[Array]:
+        squares = np.pad(x**2, [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (x.ndim - 2)])
+        total = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(axis=-1)
+        return (x / (bias + alpha / size * total) ** beta,)
+
+
+class LpNormalization(OpRun):
+    """y = x / ‖x‖; onnx's evaluator takes Σx for the norm of p = 1."""
+
+    def _run(self, x: Array, axis: int = -1, p: int = 2) -> tuple[Array]:
+        norm = np.linalg.norm(x, ord=p, axis=axis, keepdims=True)
+        return (x / np.where(norm == 0, 1, norm),)
+
+
 class Erf(OpRun):
     """The error function; onnx's evaluator rounds it to float32, and asks Python for each element."""
 

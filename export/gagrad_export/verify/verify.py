@@ -199,6 +199,12 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
         bool(np.isfinite(state.abs_sum).all()),
         "the gradient is not finite (NaN or infinity) on an ordinary image",
     )
+    if not np.isfinite(state.m2).all():
+        largest = float(state.abs_sum.max()) / state.count
+        raise VerificationError(
+            f"the gradient is as large as {largest:.0e} on an ordinary image; its variance exceeds float32",
+            hint="check that trained weights were loaded, and that --mean and --std are those of training",
+        )
     if float(state.abs_sum.max()) <= VANISHED:
         raise VerificationError(
             f"score {list(target)}, the highest on an ordinary image, has a gradient of zero on each of its "
