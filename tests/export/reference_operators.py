@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_conv_transpose import ConvTranspose as ReferenceConvTranspose
+
+from gagrad_export.verify.reference_operators import LRN, Erf, Gelu, LpNormalization
 
 
 class ConvTranspose(ReferenceConvTranspose):
@@ -22,13 +22,6 @@ class ConvTranspose(ReferenceConvTranspose):
         return (y if b is None else y + b.reshape(-1, *[1] * (y.ndim - 2)),)
 
 
-class Erf(OpRun):
-    """The error function in float64; onnx's own reference rounds it to float32."""
-
-    def _run(self, x: Any) -> tuple[Any]:
-        return (np.asarray(np.vectorize(math.erf)(x), x.dtype),)
-
-
 def evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """Return the evaluator of ``model`` in the types that it states."""
-    return ReferenceEvaluator(model, new_ops=[ConvTranspose, Erf])
+    return ReferenceEvaluator(model, new_ops=[ConvTranspose, Erf, Gelu, LRN, LpNormalization])
