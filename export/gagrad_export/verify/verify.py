@@ -199,10 +199,14 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
         bool(np.isfinite(state.abs_sum).all()),
         "the gradient is not finite (NaN or infinity) on an ordinary image",
     )
-    if not np.isfinite(state.m2).all():
-        largest = float(state.abs_sum.max()) / state.count
+    count = np.float32(state.count)
+    with np.errstate(over="ignore"):
+        guided = state.abs_sum / count * (state.m2 / count)
+    if not np.isfinite(guided).all():
+        largest = float(state.abs_sum.max() / count)
         raise VerificationError(
-            f"the gradient is as large as {largest:.0e} on an ordinary image; its variance exceeds float32",
+            f"the gradient is as large as {largest:.0e} on an ordinary image, and its product with its "
+            "variance exceeds float32",
             hint="check that trained weights were loaded, and that --mean and --std are those of training",
         )
     if float(state.abs_sum.max()) <= VANISHED:
