@@ -16,7 +16,7 @@ from benchmarks.networks import MAKERS, SIZE
 from benchmarks.products import Profiled
 from benchmarks.table import markdown
 from benchmarks.timing import seconds, spread
-from gagrad_edge.bundle import read_bundle
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_export import export
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def section() -> str:
 def _export(name: str) -> tuple[float, float, float]:
     began = time.perf_counter()
     from benchmarks.networks import MAKERS, SIZE
-    from gagrad_edge.bundle import read_bundle
+    from gagrad_edge.bundle.bundle import read_bundle
     from gagrad_export import export
 
     module = MAKERS[name]()

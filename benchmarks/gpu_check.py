@@ -24,21 +24,21 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.networks import MAKERS, SIZE
 from benchmarks.table import machine, markdown, publish
-from gagrad_edge.bundle import read_bundle
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import GagradError
 from gagrad_export import export
 from gagrad_runtime.backend import open_backend
-from gagrad_runtime.backend.nvidia import nvidia_device
-from gagrad_runtime.canary import CORRELATION, examine
-from gagrad_runtime.explainer import Explainer
-from gagrad_runtime.stability import rank_correlation
+from gagrad_runtime.machine.nvidia import nvidia_device
+from gagrad_runtime.sampling.stability import rank_correlation
+from gagrad_runtime.session.canary import CORRELATION, examine
+from gagrad_runtime.session.explainer import Explainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
-    from gagrad_runtime.explanation import Explanation
+    from gagrad_runtime.explanation.explanation import Explanation
 
 NETWORKS = ("resnet50", "efficientnet_lite0", "vit_base")
 DEVICES = (

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import machine, markdown, publish
-from gagrad_edge.bundle import read_bundle
-from gagrad_edge.noise import noise_chunks
+from gagrad_edge.bundle.bundle import read_bundle
+from gagrad_edge.method.noise import noise_chunks
 from gagrad_export import export
 from gagrad_export.verify.sessions import Graphs, Sessions
 from tests.export.networks import TORCH_MODELS, network

@@ -14,8 +14,8 @@ import onnx
 
 from benchmarks.table import markdown, publish
 from gagrad_export import lower
-from gagrad_export.canonicalise.opset import OPSET
-from gagrad_export.canonicalise.rewriting import rewritten_operators
+from gagrad_export.canonicalise.rewrite.opset import OPSET
+from gagrad_export.canonicalise.rewrite.table import rewritten_operators
 from gagrad_export.differentiate import gradients  # noqa: F401 - registers the rules
 from gagrad_export.differentiate.registry import refused_operators, registered_rules, zero_operators
 from gagrad_export.differentiate.rules import quantisation

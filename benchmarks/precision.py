@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 from benchmarks.networks import SIZE, subject
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge.manifest import InputSpec
-from gagrad_edge.noise import noise_chunks
-from gagrad_edge.reference import State, finalize
+from gagrad_edge.method.noise import noise_chunks
+from gagrad_edge.method.reference import State, finalize
 from gagrad_export.assemble import accumulate_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.verify.agreement import cosine, rank_correlation

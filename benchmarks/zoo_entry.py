@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gagrad_edge.noise import noise_chunks
+from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble import accumulate_graph, finalize_graph, predict_graph, recover_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load.torch_module import load_torch_module

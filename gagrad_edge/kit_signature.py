@@ -6,15 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import write_atomic
-from gagrad_edge.envelope import decode_envelope, encode_envelope, seal, signers
 from gagrad_edge.errors import BundleError
 from gagrad_edge.kit import FORMAT, SIGNATURE
+from gagrad_edge.trust.envelope import decode_envelope, encode_envelope, seal, signers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gagrad_edge.keys import PrivateKey, PublicKey
+    from gagrad_edge.trust.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE = "application/vnd.gagrad-edge.kit+json"
 _LIMIT = 64 << 10

@@ -13,7 +13,7 @@ from benchmarks.fidelity.evidence import Evidence, prefixes
 from benchmarks.fidelity.gathering import NOISE_STD, SAMPLES, SEEDS, gather
 from benchmarks.fidelity.measures import Ranked
 from benchmarks.fidelity.subjects import MODELS, Model, Subject, subjects
-from gagrad_edge.noise import noise_chunks
+from gagrad_edge.method.noise import noise_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.reference import State, accumulate, combine
+from gagrad_edge.method.reference import State, accumulate, combine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

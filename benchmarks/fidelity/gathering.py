@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.fidelity.subjects import STORE, Model, Subject
-from gagrad_edge.noise import noise_chunks
-from gagrad_edge.reference import State, accumulate
+from gagrad_edge.method.noise import noise_chunks
+from gagrad_edge.method.reference import State, accumulate
 
 if TYPE_CHECKING:
     from pathlib import Path

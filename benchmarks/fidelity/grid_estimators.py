@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.fidelity.evidence import thresholds
 from benchmarks.fidelity.pooling import gaussian, grid, guided
-from gagrad_edge.pooled import pooled, tent
+from gagrad_edge.method.pooled import pooled, tent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def linear_apart(evidence: Evidence, sigma: float = 2) -> Array:
 
 
 def candidate(evidence: Evidence, *, relative: bool = False) -> Array:
-    """Compute the map of ``--guide pooled``: ``gagrad_edge.pooled`` has its formula.
+    """Compute the map of ``--guide pooled``: ``gagrad_edge.method.pooled`` has its formula.
 
     ``relative`` takes min(1, V/q) for its guide.
     """

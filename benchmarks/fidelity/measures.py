@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from gagrad_edge.reference import normalise, rcap_levels, recover
+from gagrad_edge.method.reference import normalise, rcap_levels, recover
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 from examples.defects.parts import CLASSES, MATERIALS, part
-from gagrad_edge.bundle import read_bundle
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_export import export
 
 if TYPE_CHECKING:

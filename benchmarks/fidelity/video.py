@@ -11,7 +11,7 @@ from benchmarks.fidelity.evidence import Evidence
 from benchmarks.fidelity.gathering import NOISE_STD, gather
 from benchmarks.fidelity.measures import Ranked
 from benchmarks.fidelity.subjects import MODELS, Model, subjects
-from gagrad_edge.reference import State, accumulate
+from gagrad_edge.method.reference import State, accumulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gagrad_edge.archive import MANIFEST, SIGNATURE, pack, unpack
-from gagrad_edge.bundle import file_entry, write_bundle
-from gagrad_edge.envelope import decode_envelope, encode_envelope, seal
-from gagrad_edge.keys import PrivateKey, generate
+from gagrad_edge.bundle.archive import MANIFEST, SIGNATURE, pack, unpack
+from gagrad_edge.bundle.bundle import file_entry, write_bundle
+from gagrad_edge.bundle.signing import sign_bundle
 from gagrad_edge.manifest import encode_manifest
-from gagrad_edge.release import decode_release, encode_release
-from gagrad_edge.signing import sign_bundle
+from gagrad_edge.trust.envelope import decode_envelope, encode_envelope, seal
+from gagrad_edge.trust.keys import PrivateKey, generate
+from gagrad_edge.trust.release import decode_release, encode_release
 from gagrad_runtime.trust import Policy
 from tests.models import MEMBERS, plain_manifest
 

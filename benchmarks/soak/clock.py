@@ -126,7 +126,7 @@ def _signed(root: Path) -> Path:
     for command in commands:
         if cli(command):
             raise RuntimeError(f"{command[0]} failed")
-    from gagrad_edge.keys import read_public_key
+    from gagrad_edge.trust.keys import read_public_key
 
     public = read_public_key(key.with_suffix(".pub"))
     (root / "trust.toml").write_text(

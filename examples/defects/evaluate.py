@@ -15,7 +15,7 @@ import numpy as np
 
 import gagrad_runtime
 from examples.defects.parts import CLASSES, part
-from gagrad_runtime.demonstration import mass_inside, widened
+from gagrad_runtime.jobs.demonstrating import mass_inside, widened
 
 SERIES = 2
 """The held-out parts; training uses series 1."""

@@ -215,7 +215,7 @@ def export(
     )
     click.echo(summary(report, time.perf_counter() - began), err=True)
     if triton is not None:
-        from gagrad_edge.bundle import read_bundle  # noqa: PLC0415
+        from gagrad_edge.bundle.bundle import read_bundle  # noqa: PLC0415
         from gagrad_export.triton import write_repository  # noqa: PLC0415
 
         folders = write_repository(read_bundle(output), triton)

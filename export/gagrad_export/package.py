@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gagrad_edge import __version__
-from gagrad_edge.bundle import write_bundle
+from gagrad_edge.bundle.bundle import write_bundle
 from gagrad_edge.manifest import (
     ABI,
     FORMAT,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
     from gagrad_export.verify import Graphs
-    from gagrad_export.verify.verify import Verified
+    from gagrad_export.verify.checks import Verified
 
 _FRAME, _SALIENCY = "selftest/frame.png", "selftest/saliency.npy"
 _ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "finalize", "recover")

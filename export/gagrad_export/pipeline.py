@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gagrad_edge.atomic import make_folder
-from gagrad_edge.bundle import SUFFIX
+from gagrad_edge.bundle.bundle import SUFFIX
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Manifest, MethodSpec, Resize
 from gagrad_edge.source_date import creation_time
@@ -27,8 +27,8 @@ from gagrad_export.assemble import (
     predict_graph,
     recover_graph,
 )
+from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.feature_layer import choose_feature_layer
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import package
@@ -99,7 +99,7 @@ def export(
     ``precisions`` are those that the bundle holds the model and its gradient in beside float32: ``float16``.
     ``feature_layer`` is where class activation maps (Grad-CAM) are taken: ``auto``, the name of a value or
     node of the canonical model, or None for none. ``perturbations`` adds the gradient for copies that are
-    also shifted, turned, defocused and so on (``gagrad_edge.perturbation``). ``randomize`` is the seed for
+    also shifted, turned, defocused and so on (``gagrad_edge.method.perturbation``). ``randomize`` is the seed for
     shuffled weights, for the parameter randomisation test of ``evaluate``.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.

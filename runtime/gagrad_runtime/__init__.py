@@ -12,17 +12,17 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gagrad_runtime.explainer import Explainer
-    from gagrad_runtime.explanation import Explanation, Rcap, Target
+    from gagrad_runtime.explanation.explanation import Explanation, Rcap, Target
+    from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.trust import Policy
 
 __all__ = ["Explainer", "Explanation", "Policy", "Rcap", "Target", "load"]
 
 _HOME = {
-    "Explainer": "explainer",
-    "Explanation": "explanation",
-    "Rcap": "explanation",
-    "Target": "explanation",
+    "Explainer": "session.explainer",
+    "Explanation": "explanation.explanation",
+    "Rcap": "explanation.explanation",
+    "Target": "explanation.explanation",
     "Policy": "trust",
 }
 
@@ -46,7 +46,7 @@ def load(
     bundle for which no policy vouches. Raises BundleError, TrustError when the policy refuses it,
     ModelError, DeviceError, SettingError or MissingPackageError.
     """
-    from gagrad_runtime.loading import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
+    from gagrad_runtime.session.opening import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
 
     return load_explainer(bundle, device=device, threads=threads, trust=trust, trial=trial)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gagrad_edge.cli import run
-from gagrad_runtime import canary
+from gagrad_runtime.session import canary
 
 Capture = pytest.CaptureFixture[str]
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from gagrad_edge.bundle import read_bundle
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.cli import run
 from tests.models import tiny_model
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gagrad_edge.cli import run
-from gagrad_runtime import diagnosis
+from gagrad_runtime.jobs import diagnosing as diagnosis
 
 Capture = pytest.CaptureFixture[str]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gagrad_edge.errors import BundleError
-from gagrad_edge.keys import generate
 from gagrad_edge.kit import KIT, SIGNATURE, Entry, Kit, check_files, encode_kit, file_entry, read_kit
 from gagrad_edge.kit_signature import kit_signers, sign_kit
+from gagrad_edge.trust.keys import generate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gagrad_edge.class_activation import CAMS
+from gagrad_edge.method.class_activation import CAMS
 from tests.export import networks  # noqa: F401 - lets torchvision be imported
 
 if TYPE_CHECKING:

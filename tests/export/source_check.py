@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper, parser
 
-from gagrad_edge.bundle import Bundle, read_bundle
+from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_export import export
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import Canonical, canonicalise

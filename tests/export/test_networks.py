@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 import torch
 
-from gagrad_edge.bundle import Bundle, read_bundle
-from gagrad_edge.reference import State
+from gagrad_edge.bundle.bundle import Bundle, read_bundle
+from gagrad_edge.method.reference import State
 from gagrad_export import export
 from gagrad_export.verify.sessions import Graphs, Sessions
 from tests.export.networks import (
@@ -172,7 +172,7 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
     98.4 % in float64.
     """
     import gagrad_runtime
-    from gagrad_runtime.rcap import confidence, rcap
+    from gagrad_runtime.sampling.rcap import confidence, rcap
 
     with np.load(golden / f"lite0_{photo}.npz") as vectors, gagrad_runtime.load(lite0_bundle) as explainer:
         target, expected = int(vectors["target"]), vectors["gag_p0.85"]

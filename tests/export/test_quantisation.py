@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import nn
 from torch.nn import functional
 
-from gagrad_edge.bundle import read_bundle
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.manifest import InputSpec
 from gagrad_export import export
 from gagrad_export.assemble import accumulate_graph, predict_graph
@@ -202,7 +202,7 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     """From the quantised file to the map and its record, which say that rounding was passed through."""
     import gagrad_runtime
     from gagrad_export.commands import summary
-    from gagrad_runtime.record import record
+    from gagrad_runtime.report.record import record
 
     path = tmp_path / "part.gagrad"
     report = export(quantised(float_model, kind), path, mean=[0.5], std=[0.5], perturbations=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gagrad_edge.manifest import InputSpec
-from gagrad_runtime.explanation import Caution, Explanation, Provenance, Rcap, Target
+from gagrad_runtime.explanation.explanation import Caution, Explanation, Provenance, Rcap, Target
 from gagrad_runtime.frame import Frame, load_frame
-from gagrad_runtime.placement import place
+from gagrad_runtime.frame.placement import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import ModelError
-from gagrad_edge.perturbation import COLUMNS
+from gagrad_edge.method.perturbation import COLUMNS
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+from gagrad_export.assemble.half import Region
 from gagrad_export.assemble.perturbation import perturbed
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import static_shape
 from gagrad_export.lower import lower
-from gagrad_export.lower.half import Region
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -48,7 +48,7 @@ def accumulate_graph(
     perturbations there is float32 only.
 
     With ``perturbations`` there is one more input, ``perturbation [B, P]``, whose columns are those of
-    ``gagrad_edge.perturbation``; the gradient is that at the model input before them.
+    ``gagrad_edge.method.perturbation``; the gradient is that at the model input before them.
 
     Raises UnsupportedOperatorError and ModelError.
     """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.class_activation import EPSILON
 from gagrad_edge.errors import ModelError
+from gagrad_edge.method.class_activation import EPSILON
 from gagrad_export.assemble.accumulate import per_sample
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
 from gagrad_export.assemble.predict import normalised
@@ -30,7 +30,7 @@ def cam_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
     """Return the ONNX bytes of ``cam``.
 
     ``image [N, C, H, W]`` and ``cotangent [1, K…]`` → ``scores [N, K…]`` and ``cams [3, N, h, w]``, as
-    ``gagrad_edge.class_activation.class_activation_maps`` computes them. Raises ModelError and
+    ``gagrad_edge.method.class_activation.class_activation_maps`` computes them. Raises ModelError and
     UnsupportedOperatorError.
     """
     op = new_graph("cam", model.opset)
@@ -84,7 +84,7 @@ def _at_layer(
 
 
 def _maps(op: Op, feature: ir.Value, gradient: ir.Value) -> ir.Value:
-    """Return ``cams [3, N, h, w]`` of ``[N, F, h, w]``; ``gagrad_edge.class_activation`` has the formulas."""
+    """Return ``cams [3, N, h, w]`` of ``[N, F, h, w]``; ``gagrad_edge.method.class_activation`` has the formulas."""
     positive = op.Relu(gradient)
     squared = op.Mul(gradient, gradient)
     total = op.ReduceSum(feature, [2, 3], keepdims=1)

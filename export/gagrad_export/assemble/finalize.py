@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
     """Return the ONNX bytes of ``finalize`` for images of ``shape = (C, H, W)``.
 
-    As ``gagrad_edge.reference.finalize``, the two special percentiles included. ``guide`` is one of
-    ``gagrad_edge.reference.GUIDES``.
+    As ``gagrad_edge.method.reference.finalize``, the two special percentiles included. ``guide`` is one of
+    ``gagrad_edge.method.reference.GUIDES``.
     """
     op = new_graph("finalize")
     channels, height, width = shape

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.perturbation import COLUMNS, MAX_ANGLE, MAX_BLUR
+from gagrad_edge.method.perturbation import COLUMNS, MAX_ANGLE, MAX_BLUR
 from gagrad_export.differentiate.rules.shift import shift
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def perturbed(
     """Return x ``[1, C, H, W]`` once per sample, and the samples made from it: ``[B, C, H, W]`` both.
 
     ``noise [B, C, H, W]`` is standard-normal, ``deviation []`` that of the method's noise, ``perturbation
-    [B, P]`` as in ``gagrad_edge.perturbation``. Differentiate to the first result: it is the *original* x,
+    [B, P]`` as in ``gagrad_edge.method.perturbation``. Differentiate to the first result: it is the *original* x,
     and the gradient there has been through the adjoint of each perturbation. What comes from outside the
     image is its mean, which counts as a constant.
     """

@@ -1,4 +1,4 @@
-"""The guide ``pooled`` in ONNX: the statistics of ``gagrad_edge.pooled``."""
+"""The guide ``pooled`` in ONNX: the statistics of ``gagrad_edge.method.pooled``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.pooled import (
+from gagrad_edge.method.pooled import (
     COARSE,
     COARSE_SAMPLES,
     FINE,

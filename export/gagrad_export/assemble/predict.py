@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+from gagrad_export.assemble.half import Region
 from gagrad_export.lower import lower
-from gagrad_export.lower.half import Region
 
 if TYPE_CHECKING:
     import onnx_ir as ir

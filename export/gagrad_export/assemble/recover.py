@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.reference import rcap_levels, threshold_index
+from gagrad_edge.method.reference import rcap_levels, threshold_index
 from gagrad_export.assemble.graph import add_input, finish, new_graph
 from gagrad_export.assemble.order_statistic import kth_smallest
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def recover_graph(shape: tuple[int, int, int], lower_bound: float, interval: float) -> bytes:
     """Return the ONNX bytes of ``recover`` for images of ``shape = (C, H, W)``.
 
-    As ``gagrad_edge.reference.recover``: the levels, and so P, are fixed by ``lower_bound`` and ``interval``.
+    As ``gagrad_edge.method.reference.recover``: the levels, and so P, are fixed by ``lower_bound`` and ``interval``.
     """
     op = new_graph("recover")
     _, height, width = shape

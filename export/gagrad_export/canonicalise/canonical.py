@@ -12,33 +12,33 @@ from onnxscript import optimizer
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch import BATCH, free_batch
-from gagrad_export.canonicalise.col2im import replace_col2im
-from gagrad_export.canonicalise.deform_conv import replace_deform_conv
-from gagrad_export.canonicalise.dft import replace_dft
-from gagrad_export.canonicalise.einsum_equation import spell_out_einsum
-from gagrad_export.canonicalise.functions import expand_functions, has_functions
-from gagrad_export.canonicalise.group_normalisation import replace_group_normalisation
-from gagrad_export.canonicalise.image import SourceInput, enter_image, source_input
-from gagrad_export.canonicalise.inference import forget, infer, require_fixed_shapes
-from gagrad_export.canonicalise.max_unpool import replace_max_unpool
-from gagrad_export.canonicalise.neutral_element import drop_neutral
-from gagrad_export.canonicalise.opset import to_opset
-from gagrad_export.canonicalise.pool_padding import fuse_pool_padding
-from gagrad_export.canonicalise.ports import choose_input, choose_output, fix_inputs, require_float
-from gagrad_export.canonicalise.precision import to_float32
-from gagrad_export.canonicalise.quantisation import count_quantisers, refuse_other_integers
-from gagrad_export.canonicalise.roi_align import replace_roi_align
-from gagrad_export.canonicalise.rounding import settle_rounding
-from gagrad_export.canonicalise.row_gather import gather_within_rows
-from gagrad_export.canonicalise.row_index import leave_rows_out
-from gagrad_export.canonicalise.scores import SourceOutput, leave_scores
-from gagrad_export.canonicalise.sequences import refuse_sequences, replace_sequences
-from gagrad_export.canonicalise.simplification import LATE_RULES, RULES, simplify
-from gagrad_export.canonicalise.softmax import fuse_softmax
-from gagrad_export.canonicalise.tail import activation_of, split_tail
-from gagrad_export.canonicalise.unroll_control_flow import has_control_flow, unroll_control_flow
-from gagrad_export.canonicalise.unroll_recurrent import unroll_recurrent
-from gagrad_export.canonicalise.whole_write import drop_whole_writes
+from gagrad_export.canonicalise.fold.inference import forget, infer, require_fixed_shapes
+from gagrad_export.canonicalise.fold.precision import to_float32
+from gagrad_export.canonicalise.fold.rounding import settle_rounding
+from gagrad_export.canonicalise.fold.simplification import LATE_RULES, RULES, simplify
+from gagrad_export.canonicalise.interface.image import SourceInput, enter_image, source_input
+from gagrad_export.canonicalise.interface.ports import choose_input, choose_output, fix_inputs, require_float
+from gagrad_export.canonicalise.interface.scores import SourceOutput, leave_scores
+from gagrad_export.canonicalise.interface.tail import activation_of, split_tail
+from gagrad_export.canonicalise.rewrite.col2im import replace_col2im
+from gagrad_export.canonicalise.rewrite.deform_conv import replace_deform_conv
+from gagrad_export.canonicalise.rewrite.dft import replace_dft
+from gagrad_export.canonicalise.rewrite.einsum_equation import spell_out_einsum
+from gagrad_export.canonicalise.rewrite.functions import expand_functions, has_functions
+from gagrad_export.canonicalise.rewrite.group_normalisation import replace_group_normalisation
+from gagrad_export.canonicalise.rewrite.max_unpool import replace_max_unpool
+from gagrad_export.canonicalise.rewrite.neutral_element import drop_neutral
+from gagrad_export.canonicalise.rewrite.opset import to_opset
+from gagrad_export.canonicalise.rewrite.pool_padding import fuse_pool_padding
+from gagrad_export.canonicalise.rewrite.quantisation import count_quantisers, refuse_other_integers
+from gagrad_export.canonicalise.rewrite.roi_align import replace_roi_align
+from gagrad_export.canonicalise.rewrite.row_gather import gather_within_rows
+from gagrad_export.canonicalise.rewrite.row_index import leave_rows_out
+from gagrad_export.canonicalise.rewrite.softmax import fuse_softmax
+from gagrad_export.canonicalise.rewrite.whole_write import drop_whole_writes
+from gagrad_export.canonicalise.unroll.control_flow import has_control_flow, unroll_control_flow
+from gagrad_export.canonicalise.unroll.recurrent import unroll_recurrent
+from gagrad_export.canonicalise.unroll.sequences import refuse_sequences, replace_sequences
 from gagrad_export.emit import constant_array, static_shape
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def pack(
 
     Example: gagrad-edge pack part.gagrad --platform jetson-jp6 --key release.pub --sign release.key -o kit/
     """
-    from gagrad_edge.keys import read_private_key, read_public_key  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.trust.keys import read_private_key, read_public_key  # noqa: PLC0415 - --help stays fast
     from gagrad_export.kit.pack import pack as pack_kit  # noqa: PLC0415
     from gagrad_export.kit.platforms import platform_named  # noqa: PLC0415
 

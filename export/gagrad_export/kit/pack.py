@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge import __version__
 from gagrad_edge.atomic import make_folder, output_error
-from gagrad_edge.bundle import read_bundle
-from gagrad_edge.envelope import signers
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import BundleError, OutputError, SettingError
 from gagrad_edge.kit import BUNDLE, KIT, LOCK, SBOM, STATION, TRUST, Kit, encode_kit, file_entry, read_kit
 from gagrad_edge.kit_signature import sign_kit
-from gagrad_edge.release import decode_release
 from gagrad_edge.source_date import creation_text
+from gagrad_edge.trust.envelope import signers
+from gagrad_edge.trust.release import decode_release
 from gagrad_export.kit import texts
 from gagrad_export.kit.sbom import bill_of_materials
 from gagrad_export.kit.wheels import fetch, glibc_of, lock_text, own_wheel, resolve
@@ -23,9 +23,9 @@ from gagrad_export.kit.wheels import fetch, glibc_of, lock_text, own_wheel, reso
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gagrad_edge.bundle import Bundle
-    from gagrad_edge.keys import PrivateKey, PublicKey
-    from gagrad_edge.release import Release
+    from gagrad_edge.bundle.bundle import Bundle
+    from gagrad_edge.trust.keys import PrivateKey, PublicKey
+    from gagrad_edge.trust.release import Release
     from gagrad_export.kit.platforms import Platform
     from gagrad_export.kit.wheels import Wheel
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gagrad_edge.keys import PublicKey
     from gagrad_edge.kit import Kit
+    from gagrad_edge.trust.keys import PublicKey
 
 _INSTALL = """#!/bin/sh
 # Installs this kit: sh install.sh (--help tells more). Needs Python {python} and nothing else.

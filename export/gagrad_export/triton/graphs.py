@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from gagrad_edge.noise import generator, normal
+from gagrad_edge.method.noise import generator, normal
 
 if TYPE_CHECKING:
-    from gagrad_edge.bundle import Bundle
+    from gagrad_edge.bundle.bundle import Bundle
 
 STATE = ("count", "abs_sum", "mean", "m2")
 

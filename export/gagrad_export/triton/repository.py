@@ -19,7 +19,7 @@ from gagrad_export.triton.config import Tensor, ensemble_config, onnx_config
 from gagrad_export.triton.graphs import saliency_graph, target_graph
 
 if TYPE_CHECKING:
-    from gagrad_edge.bundle import Bundle
+    from gagrad_edge.bundle.bundle import Bundle
 
 MAX_SAMPLES = 64
 """All samples are one batch on the server, so memory grows with them."""

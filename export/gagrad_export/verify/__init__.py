@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from gagrad_export.verify.checks import verify
 from gagrad_export.verify.sessions import Graphs, Sessions
-from gagrad_export.verify.verify import verify
 
 __all__ = ["Graphs", "Sessions", "verify"]

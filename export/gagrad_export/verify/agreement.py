@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.noise import noise_chunks
-from gagrad_edge.reference import State, finalize
+from gagrad_edge.method.noise import noise_chunks
+from gagrad_edge.method.reference import State, finalize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.class_activation import CAMS, class_activation_maps
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.noise import noise_chunks
+from gagrad_edge.method.class_activation import CAMS, class_activation_maps
+from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble.cam import cam_probe_graph
 from gagrad_export.emit import Op
 from gagrad_export.verify.double import NotInDoubleError, in_double

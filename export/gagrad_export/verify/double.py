@@ -15,8 +15,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
-from gagrad_export.canonicalise.inference import forget, infer
-from gagrad_export.canonicalise.precision import convert
+from gagrad_export.canonicalise.fold.inference import forget, infer
+from gagrad_export.canonicalise.fold.precision import convert
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
 from gagrad_export.differentiate.window import Window, averaged_counts
 from gagrad_export.emit import Op, attribute, fixed_shape, operand

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.noise import noise_chunks
-from gagrad_edge.reference import State
+from gagrad_edge.method.noise import noise_chunks
+from gagrad_edge.method.reference import State
 from gagrad_export.verify.double import NotInDoubleError, in_double
 from gagrad_export.verify.smoothness import is_smooth
 

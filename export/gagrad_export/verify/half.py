@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import MethodSpec
-    from gagrad_edge.reference import State
+    from gagrad_edge.method.reference import State
     from gagrad_export.verify.gradient import Point
     from gagrad_export.verify.sessions import Graphs
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.noise import noise_chunks
-from gagrad_edge.perturbation import COLUMNS, IDENTITY
-from gagrad_edge.reference import State
+from gagrad_edge.method.noise import noise_chunks
+from gagrad_edge.method.perturbation import COLUMNS, IDENTITY
+from gagrad_edge.method.reference import State
 from gagrad_export.assemble.accumulate import accumulate_graph
 from gagrad_export.verify.float_twin import float_twin
 from gagrad_export.verify.gradient import KINK_TOLERANCE, NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point

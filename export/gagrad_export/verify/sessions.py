@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.errors import MissingPackageError, ModelError
-from gagrad_edge.reference import State
+from gagrad_edge.method.reference import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import GraphPrecision, GraphTarget
-    from gagrad_runtime.memory import Memory
+    from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
 

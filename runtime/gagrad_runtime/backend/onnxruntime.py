@@ -14,17 +14,17 @@ import numpy as np
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
-from gagrad_runtime.backend.nvidia import nvidia_device
 from gagrad_runtime.backend.plugin import plugin_devices
 from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
-from gagrad_runtime.memory import process_memory
+from gagrad_runtime.machine.memory import process_memory
+from gagrad_runtime.machine.nvidia import nvidia_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from gagrad_runtime.memory import Memory
+    from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
-from gagrad_runtime.memory import process_memory
+from gagrad_runtime.machine.memory import process_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from gagrad_runtime.memory import Memory
+    from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
 

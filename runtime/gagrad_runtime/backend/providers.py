@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.cache import cache_folder
+from gagrad_runtime.machine.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
-from gagrad_runtime.methods import DEFAULT
+from gagrad_runtime.question.methods import DEFAULT
 
 
 @click.command(short_help="Measure how long this device takes.")
@@ -51,10 +51,10 @@ def bench(
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.latency import as_text  # noqa: PLC0415
-    from gagrad_runtime.latency import bench as measure  # noqa: PLC0415
-    from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
-    from gagrad_runtime.progress import Progress  # noqa: PLC0415
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
+    from gagrad_runtime.jobs.timing import as_text  # noqa: PLC0415
+    from gagrad_runtime.jobs.timing import bench as measure  # noqa: PLC0415
+    from gagrad_runtime.session.opening import open_plainly  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
 
     admission = admit(bundle, trust)

@@ -28,10 +28,10 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
     import msgspec  # noqa: PLC0415 - --help stays fast
 
     from gagrad_runtime.backend import open_backend  # noqa: PLC0415
-    from gagrad_runtime.canary import examine  # noqa: PLC0415
-    from gagrad_runtime.explainer import Explainer  # noqa: PLC0415
-    from gagrad_runtime.first_opening import try_opening  # noqa: PLC0415
-    from gagrad_runtime.graphs import Graphs  # noqa: PLC0415
+    from gagrad_runtime.backend.graphs import Graphs  # noqa: PLC0415
+    from gagrad_runtime.session.canary import examine  # noqa: PLC0415
+    from gagrad_runtime.session.explainer import Explainer  # noqa: PLC0415
+    from gagrad_runtime.session.trial import try_opening  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
 
     admission = admit(bundle, trust)

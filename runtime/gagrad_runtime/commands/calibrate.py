@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_runtime.commands.options import device_options, trust_option
-from gagrad_runtime.methods import DEFAULT, METHODS
+from gagrad_runtime.question.methods import DEFAULT, METHODS
 
 
 @click.command(short_help="Fix the colour scale by good parts.")
@@ -57,7 +57,7 @@ def calibrate(
 
     Example: gagrad-edge calibrate part.gagrad 'good/*.png' -o part.scale.json --target scratch
     """
-    from gagrad_runtime.calibration import calibrate_images  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.calibrating import calibrate_images  # noqa: PLC0415 - --help stays fast
 
     return calibrate_images(
         bundle,

@@ -24,6 +24,6 @@ def demo(output: Path, device: str, threads: int | None) -> int:
 
     Example: gagrad-edge demo -o demo-out/
     """
-    from gagrad_runtime.demonstration import run_demo  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.demonstrating import run_demo  # noqa: PLC0415 - --help stays fast
 
     return run_demo(output, device=device, threads=threads)

@@ -16,7 +16,7 @@ def doctor(as_json: bool) -> None:
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.diagnosis import diagnose  # noqa: PLC0415
+    from gagrad_runtime.jobs.diagnosing import diagnose  # noqa: PLC0415
 
     diagnosis = diagnose()
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
-from gagrad_runtime.methods import DEFAULT, METHODS
+from gagrad_runtime.question.methods import DEFAULT, METHODS
 
 
 @click.command(short_help="Show what the model looked at in images.")
@@ -109,7 +109,7 @@ def explain(
 
     Example: gagrad-edge explain part.gagrad frames/*.png -o explanations/ --target scratch
     """
-    from gagrad_runtime.batch import explain_images  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.explaining import explain_images  # noqa: PLC0415 - --help stays fast
 
     return explain_images(
         bundle,

@@ -10,8 +10,8 @@ import click
 from gagrad_runtime.commands.options import json_option
 
 if TYPE_CHECKING:
-    from gagrad_edge.envelope import Envelope
     from gagrad_edge.manifest import GraphEntry
+    from gagrad_edge.trust.envelope import Envelope
 
 
 @click.command(short_help="Show what is in a bundle.")
@@ -22,7 +22,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
     Example: gagrad-edge inspect part.gagrad
     """
-    from gagrad_edge.bundle import read_bundle  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.bundle.bundle import read_bundle  # noqa: PLC0415 - --help stays fast
     from gagrad_edge.manifest import encode_manifest  # noqa: PLC0415
 
     checked = read_bundle(bundle)
@@ -86,7 +86,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
 
 def _signed(envelope: Envelope, where: str) -> str:
-    from gagrad_edge.release import decode_release  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.trust.release import decode_release  # noqa: PLC0415 - --help stays fast
 
     release = decode_release(envelope.payload, where=where)
     until = "never expires" if release.expires is None else f"until {release.expires:%Y-%m-%d}"

@@ -19,7 +19,7 @@ def keygen(name: Path, protect: bool) -> None:
 
     Example: gagrad-edge keygen keys/release-2026
     """
-    from gagrad_edge.keys import generate, write_keys  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.trust.keys import generate, write_keys  # noqa: PLC0415 - --help stays fast
 
     key = generate()
     private, public = (name.with_name(name.name + ending) for ending in (".key", ".pub"))

@@ -51,8 +51,8 @@ def sign(
 
     Example: gagrad-edge sign part.gagrad --key keys/release-2026.key --product surface-check --version 12
     """
-    from gagrad_edge.keys import read_private_key  # noqa: PLC0415 - --help stays fast
-    from gagrad_edge.signing import cosign_bundle, sign_bundle  # noqa: PLC0415
+    from gagrad_edge.bundle.signing import cosign_bundle, sign_bundle  # noqa: PLC0415
+    from gagrad_edge.trust.keys import read_private_key  # noqa: PLC0415 - --help stays fast
 
     if (product is None) != (version is None) or (expires is not None and product is None):
         raise SettingError(

@@ -54,9 +54,9 @@ def verify(
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.canary import examine  # noqa: PLC0415
-    from gagrad_runtime.loading import open_plainly  # noqa: PLC0415
-    from gagrad_runtime.selftest import run_selftest  # noqa: PLC0415
+    from gagrad_runtime.session.canary import examine  # noqa: PLC0415
+    from gagrad_runtime.session.opening import open_plainly  # noqa: PLC0415
+    from gagrad_runtime.session.selftest import run_selftest  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
     from gagrad_runtime.trust.policy import device_policy  # noqa: PLC0415
 
@@ -144,7 +144,7 @@ def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
 
 def _policy(keys: tuple[Path, ...], threshold: int | None) -> Policy:
     """Return the policy that the options state; it has no memory of versions."""
-    from gagrad_edge.keys import read_public_key  # noqa: PLC0415
+    from gagrad_edge.trust.keys import read_public_key  # noqa: PLC0415
     from gagrad_runtime.trust.policy import Policy, check_keys  # noqa: PLC0415
 
     found = tuple(read_public_key(path) for path in keys)

@@ -133,7 +133,7 @@ def _complete(config: StationConfig) -> StationConfig:
 def _check(config: StationConfig) -> None:
     """Look at all that starting would need, and start nothing."""
     from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
-    from gagrad_runtime.loading import load  # noqa: PLC0415
+    from gagrad_runtime.session.opening import load  # noqa: PLC0415
     from gagrad_runtime.station.run import rule_of, sinks_of, station_name  # noqa: PLC0415
     from gagrad_runtime.station.sources.address import is_address, shown  # noqa: PLC0415
 

@@ -13,10 +13,10 @@ from gagrad_runtime.evaluate import metrics
 from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
 from gagrad_runtime.evaluate.table import Row
 from gagrad_runtime.evaluate.thumbnail import map_thumbnail
-from gagrad_runtime.placement import prepare
-from gagrad_runtime.rcap import confidence
-from gagrad_runtime.roi_file import read_mask
-from gagrad_runtime.stability import rank_correlation
+from gagrad_runtime.frame.placement import prepare
+from gagrad_runtime.report.roi_file import read_mask
+from gagrad_runtime.sampling.rcap import confidence
+from gagrad_runtime.sampling.stability import rank_correlation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Manifest
-    from gagrad_runtime.explainer import Explainer
-    from gagrad_runtime.explanation import Explanation
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.session.explainer import Explainer
 
     Array = NDArray[np.float32]
     Mask = NDArray[np.bool_]

@@ -13,15 +13,15 @@ import click
 
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import FrameError, InputError, ModelError, SettingError
-from gagrad_runtime.batch import expand, say_error
 from gagrad_runtime.evaluate.curves import STEPS
 from gagrad_runtime.evaluate.journal import Entry, Journal, key_of
 from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, mask_of
 from gagrad_runtime.evaluate.results import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.loading import open_plainly
-from gagrad_runtime.methods import method_of
+from gagrad_runtime.jobs.explaining import expand, say_error
+from gagrad_runtime.question.methods import method_of
+from gagrad_runtime.session.opening import open_plainly
 from gagrad_runtime.trust import admit
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gagrad_edge.bundle import Bundle
-    from gagrad_runtime.frame import Frame
+    from gagrad_edge.bundle.bundle import Bundle
+    from gagrad_runtime.frame.frame import Frame
 
 JOURNAL = "results.jsonl"
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

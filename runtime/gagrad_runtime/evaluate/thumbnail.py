@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from gagrad_runtime.colour import overlay, scale_of, soften, to_eight_bits
 from gagrad_runtime.evaluate.metrics import widened
-from gagrad_runtime.marks import outline
-from gagrad_runtime.placement import resample
+from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.report.colour import overlay, scale_of, soften, to_eight_bits
+from gagrad_runtime.report.marks import outline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation import Explanation
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.frame import Frame
 
     Canvas = NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ from gagrad_edge.errors import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.frame.frame import Frame
 
 FRAME = ".frame.png"
 """Ending of a frame of a stream, kept beside its explanation."""

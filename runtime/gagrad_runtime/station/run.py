@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.loading import load
+from gagrad_runtime.session.opening import load
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
@@ -28,7 +28,7 @@ from gagrad_runtime.station.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gagrad_runtime.explainer import Explainer
+    from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import StationConfig
     from gagrad_runtime.station.sinks.sink import Sink
     from gagrad_runtime.station.sources.source import Source

@@ -23,9 +23,9 @@ from gagrad_runtime.station.store import stem_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gagrad_runtime.explainer import Explainer
-    from gagrad_runtime.explanation import Explanation
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import RetentionTable
     from gagrad_runtime.station.rule import Rule
     from gagrad_runtime.station.sources.source import Arrival, Source

@@ -11,16 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gagrad_edge.envelope import signers
 from gagrad_edge.errors import BundleError, TrustError
-from gagrad_edge.release import Release, decode_release
+from gagrad_edge.trust.envelope import signers
+from gagrad_edge.trust.release import Release, decode_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from gagrad_edge.bundle import Head
-    from gagrad_edge.keys import PublicKey
+    from gagrad_edge.bundle.bundle import Head
+    from gagrad_edge.trust.keys import PublicKey
     from gagrad_runtime.trust.policy import Policy
     from gagrad_runtime.trust.state import State
 

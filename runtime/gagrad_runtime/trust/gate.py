@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from gagrad_edge.bundle import read_bundle
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import OutputError
-from gagrad_edge.release import utc
+from gagrad_edge.trust.release import utc
 from gagrad_runtime.trust.checks import Verdict, judge
 from gagrad_runtime.trust.policy import Policy, device_policy
 from gagrad_runtime.trust.state import State, read_state, remember
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gagrad_edge.bundle import Bundle, Head
+    from gagrad_edge.bundle.bundle import Bundle, Head
 
 _CLOCK_STEP = timedelta(days=1)
 """The clock is remembered once a day, to spare the flash."""

@@ -13,8 +13,8 @@ from gagrad_runtime.trust.gate import admit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gagrad_edge.keys import PublicKey
     from gagrad_edge.kit import Kit
+    from gagrad_edge.trust.keys import PublicKey
     from gagrad_runtime.trust.policy import Policy
 
 

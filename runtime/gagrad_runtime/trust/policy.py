@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from gagrad_edge.errors import MissingPackageError, SettingError
-from gagrad_edge.keys import PublicKey, public_key_of
-from gagrad_edge.release import Product, Version  # noqa: TC001 - msgspec reads them at run time
+from gagrad_edge.trust.keys import PublicKey, public_key_of
+from gagrad_edge.trust.release import Product, Version  # noqa: TC001 - msgspec reads them at run time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import msgspec
 
 from gagrad_edge.atomic import make_folder, output_error, write_atomic
 from gagrad_edge.errors import TrustError
-from gagrad_edge.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
+from gagrad_edge.trust.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import pytest
 import gagrad_runtime.station.watch as watch_module
 from gagrad_edge.cli import run
 from gagrad_edge.errors import OutputError
-from gagrad_runtime.explanation import Explanation
+from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.store import Store
 from tests.runtime.station.images import put

@@ -110,8 +110,8 @@ def test_engines_are_built_once(gpu: Gpu, tiny_bundle: Path) -> None:
 
 def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Path) -> None:
     """The child opens each graph as the parent will: nothing is built twice, with another largest batch."""
-    from gagrad_edge.bundle import read_bundle
-    from gagrad_runtime.first_opening import _graphs
+    from gagrad_edge.bundle.bundle import read_bundle
+    from gagrad_runtime.session.trial import _graphs
 
     bundle, backend = read_bundle(tiny_bundle), open_backend("tensorrt")
     for role, data, rows in _graphs(bundle, backend):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_edge.bundle import Bundle, read_bundle
+from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError
 from gagrad_runtime.backend.tensorrt.builder import BuildOptions, BuildStoppedError, build_plan
 from gagrad_runtime.backend.tensorrt.library import Library, open_library

@@ -13,8 +13,8 @@ from gagrad_export.emit import attribute, constant_array
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gagrad_export.canonicalise.batch.free import Batch
     from gagrad_export.canonicalise.batch.place import Place
+    from gagrad_export.canonicalise.batch.values import Batch
 
 
 @carries(

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from gagrad_export.canonicalise.batch.free import Batch
     from gagrad_export.canonicalise.batch.place import Place
+    from gagrad_export.canonicalise.batch.values import Batch
 
 
 @carries(

@@ -15,8 +15,8 @@ from gagrad_export.emit import operand, static_shape
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from gagrad_export.canonicalise.batch.free import Batch
     from gagrad_export.canonicalise.batch.place import Place
+    from gagrad_export.canonicalise.batch.values import Batch
 
 Placed: TypeAlias = "Sequence[Place | None]"
 Rule: TypeAlias = Callable[["Batch", "ir.Node", "Placed"], "Sequence[Place] | None"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.differentiate.placement import (
+from gagrad_export.differentiate.adjoint_gather import (
     TO_THE_END,
     fixed,
     folded,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_export.differentiate.placement import fixed, not_fixed, padded, reverse
+from gagrad_export.differentiate.adjoint_gather import fixed, not_fixed, padded, reverse
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 

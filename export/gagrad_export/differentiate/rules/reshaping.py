@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.differentiate.placement import TO_THE_END, not_fixed, reshape
+from gagrad_export.differentiate.adjoint_gather import TO_THE_END, not_fixed, reshape
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 

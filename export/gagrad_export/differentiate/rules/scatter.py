@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.differentiate.placement import fixed, not_fixed
+from gagrad_export.differentiate.adjoint_gather import fixed, not_fixed
 from gagrad_export.differentiate.registry import vjp
 from gagrad_export.differentiate.rules.activation import as_float
 from gagrad_export.differentiate.rules.indexing import element_positions, nd_positions

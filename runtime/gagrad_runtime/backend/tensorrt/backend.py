@@ -15,8 +15,8 @@ from gagrad_runtime.backend.tensorrt.cuda import Cuda
 from gagrad_runtime.backend.tensorrt.library import open_library
 from gagrad_runtime.backend.tensorrt.plans import Plans, plan_key
 from gagrad_runtime.backend.tensorrt.runner import TensorRtRunner
-from gagrad_runtime.cache import cache_folder
-from gagrad_runtime.progress import Progress
+from gagrad_runtime.jobs.progress import Progress
+from gagrad_runtime.machine.cache import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.backend.base import Runner
     from gagrad_runtime.backend.tensorrt.library import Kind, Library
-    from gagrad_runtime.memory import Memory
+    from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from gagrad_runtime.station.sources.address import host_of, shown
 from gagrad_runtime.station.sources.video_frame import PictureArrival, library, picture_of
 
 if TYPE_CHECKING:
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.station.sources.source import Arrival
 
 OPEN_SECONDS = 5.0

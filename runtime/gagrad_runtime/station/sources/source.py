@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.frame.frame import Frame
 
 
 class Arrival(Protocol):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gagrad_runtime.frame import Frame
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.station.sources.source import Arrival
 
 ENDINGS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".mjpeg"}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.errors import FrameError, MissingPackageError
-from gagrad_runtime.decoding import check_size
 from gagrad_runtime.frame import Frame, load_frame
+from gagrad_runtime.frame.decoding import check_size
 
 if TYPE_CHECKING:
     from pathlib import Path

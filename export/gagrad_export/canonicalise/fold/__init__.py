@@ -1,0 +1,3 @@
+"""Passes that fold constants, infer shapes and types, and simplify."""
+
+from __future__ import annotations

@@ -1,0 +1,272 @@
+"""Prove a bundle's graphs before they are packaged; a graph that fails is not written.
+
+Checked on the very bytes that ship: scores against the source model, the gradient against autograd or
+along segments, rows of a batch against the same rows alone, finalize and recover against numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from gagrad_edge.errors import VerificationError
+from gagrad_edge.manifest import Agreement, FeatureLayer, InputSpec, MethodSpec, PrecisionCheck, Verification
+from gagrad_edge.method import reference
+from gagrad_edge.method.noise import noise_chunks
+from gagrad_edge.method.reference import State
+from gagrad_export.verify.agreement import agreement, run_samples
+from gagrad_export.verify.class_activation import verify_class_activation
+from gagrad_export.verify.float_twin import twin_sessions
+from gagrad_export.verify.frame import frame_image, reference_frame
+from gagrad_export.verify.gradient import (
+    KINK_TOLERANCE,
+    NOISE_STD,
+    VANISHED,
+    GradientErrors,
+    Point,
+    against_autograd,
+    against_segments,
+    model_input,
+)
+from gagrad_export.verify.half import verify_half
+from gagrad_export.verify.perturbation import verify_perturbations
+from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_export.canonicalise import Canonical
+    from gagrad_export.load import Source
+
+    Array = NDArray[np.float32]
+
+BATCH_TOLERANCE, MAP_TOLERANCE = 1e-4, 1e-5
+_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was measured, and the case that the bundle's self-test repeats."""
+
+    numbers: Verification
+    frame: NDArray[np.uint8]
+    target: tuple[int, ...]
+    score: float
+    """Of the target."""
+    saliency: Array
+    magnitude: float
+    """What 1 of the map was before it was scaled."""
+
+
+def verify(
+    graphs: Graphs,
+    source: Source,
+    model: Canonical,
+    spec: InputSpec,
+    method: MethodSpec,
+    feature_layer: FeatureLayer | None = None,
+) -> Verified:
+    """Check ``graphs`` and return the evidence. Raises VerificationError."""
+    sessions = Sessions(graphs)
+    frame = reference_frame(spec.height, spec.width, spec.channels)
+    image = frame_image(frame, colour=spec.colour)
+    scores = sessions.predict(image)[0]
+    if not np.isfinite(scores).all():
+        raise VerificationError(
+            "the model's scores are not finite numbers (NaN or infinity) on an ordinary image",
+            hint="check the weights, and that --mean and --std are the ones the model was trained with",
+        )
+    target = tuple(int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
+    cotangent = np.zeros((1, *scores.shape), np.float32)
+    cotangent[0][target] = 1
+    point = Point(image, model_input(image, spec), cotangent)
+
+    quantised = model.straight_through > 0
+    forward = forward_error(source, model, point.x, _as_written(graphs, image) if quantised else scores)
+    allowed = forward_tolerance(model)
+    _require(
+        forward <= allowed,
+        f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
+    )
+    state = run_samples(sessions, point, method)
+    alike = None
+    _require_gradient(state, target)
+    if quantised:
+        twin = twin_sessions(graphs, model, spec)
+        gradient = against_segments(twin, point, spec)
+        alike = Agreement(
+            **agreement(
+                (scores[None], state),
+                (twin.predict(image), run_samples(twin, point, method)),
+                method.percentile,
+            )
+        )
+    elif source.gradient is not None:
+        gradient = against_autograd(sessions, point, source.gradient)
+    else:
+        gradient = against_segments(sessions, point, spec, operators=model.operators)
+    if not gradient.passed and source.gradient is None:
+        _require_visible(state, scores, point)
+    _require(
+        gradient.passed,
+        f"the gradient is off by {gradient.median:.1e} (allowed {gradient.tolerance:.1e}), "
+        f"at worst {gradient.worst:.1e}",
+    )
+    sessions.close("predict")
+    batch = _batch_error(sessions, point)
+    _require(
+        batch <= (QUANTISED_TOLERANCE if quantised else BATCH_TOLERANCE),
+        f"rows of a batch differ from the same rows alone by {batch:.1e}",
+    )
+    sessions.close("accumulate")
+    saliency, magnitude = _map(sessions, state, method)
+    _check_recover(sessions, image, saliency, method)
+    _check_other_targets(graphs, point, method, state)
+    precisions = [verify_half(graphs, point, method, state)] if graphs.half else []
+    if feature_layer is not None:
+        verify_class_activation(graphs.others["cam", ""], model, spec, feature_layer, point)
+    if ("accumulate", "perturbed") in graphs.others:
+        verify_perturbations(graphs.others["accumulate", "perturbed"], sessions, model, spec, point)
+    return Verified(
+        numbers=_numbers(
+            "finite-differences" if quantised or source.gradient is None else "autograd",
+            gradient,
+            (forward, allowed),
+            batch,
+            precisions,
+            alike,
+        ),
+        frame=frame,
+        target=target,
+        score=float(scores[target]),
+        saliency=saliency,
+        magnitude=magnitude,
+    )
+
+
+def _as_written(graphs: Graphs, image: Array) -> Array:
+    """Return the scores of ``predict`` without ONNX Runtime's optimisations.
+
+    Quantised models are compared so: integer kernels, and sums in another order, round to other steps.
+    """
+    session = open_session(graphs.predict, "predict", as_written=True)
+    scores: Array = session.run(None, {"image": image})[0][0]
+    return scores
+
+
+def _numbers(
+    reference: Literal["autograd", "finite-differences"],
+    gradient: GradientErrors,
+    forward: tuple[float, float],
+    batch: float,
+    precisions: list[PrecisionCheck],
+    twin: Agreement | None,
+) -> Verification:
+    return Verification(
+        reference=reference,
+        gradient_error=_digits(gradient.median),
+        gradient_error_worst=_digits(gradient.worst),
+        gradient_tolerance=_digits(gradient.tolerance),
+        forward_error=_digits(forward[0]),
+        forward_tolerance=forward[1],
+        batch_error=_digits(batch),
+        precisions=precisions,
+        float_twin=twin,
+    )
+
+
+def _batch_error(sessions: Sessions, point: Point) -> float:
+    """Return the largest relative difference between a batch and its rows run alone: scores and state."""
+    (noise,) = noise_chunks(2, _ROWS, _ROWS, point.image.shape[1:])
+    together, scores = sessions.accumulate(point.image, noise, NOISE_STD, point.cotangent)
+    alone, state = [], State.empty(point.image.shape[1:])
+    for row in range(_ROWS):
+        state, row_scores = sessions.accumulate(
+            point.image, noise[row : row + 1], NOISE_STD, point.cotangent, state
+        )
+        alone.append(row_scores)
+    pairs = [(scores, np.concatenate(alone))]
+    pairs += [(getattr(together, name), getattr(state, name)) for name in ("abs_sum", "mean")]
+    return max(float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-30) for a, b in pairs)
+
+
+def _require_gradient(state: State, target: tuple[int, ...]) -> None:
+    """Refuse a gradient that is no number, or zero for every copy, which would agree with one of zeros."""
+    _require(
+        bool(np.isfinite(state.abs_sum).all()),
+        "the gradient is not finite (NaN or infinity) on an ordinary image",
+    )
+    count = np.float32(state.count)
+    with np.errstate(over="ignore"):
+        guided = state.abs_sum / count * (state.m2 / count)
+    if not np.isfinite(guided).all():
+        largest = float(state.abs_sum.max() / count)
+        raise VerificationError(
+            f"the gradient is as large as {largest:.0e} on an ordinary image, and its product with its "
+            "variance exceeds float32",
+            hint="check that trained weights were loaded, and that --mean and --std are those of training",
+        )
+    if float(state.abs_sum.max()) <= VANISHED:
+        raise VerificationError(
+            f"score {list(target)}, the highest on an ordinary image, has a gradient of zero on each of its "
+            f"{state.count} noisy copies: as far as gradients tell, it does not depend on the image",
+            hint="check that the weights were loaded (a last layer of zeros?), that --mean and --std are "
+            "those of the training (else all activations may be off), and that the output is a score: behind "
+            "ArgMax, a threshold or a limit, choose one in front of it with --output-name NAME",
+        )
+
+
+def _require_visible(state: State, scores: Array, point: Point) -> None:
+    """Refuse a gradient that no difference of scores confirms: all pixels together change them too little."""
+    change = float(state.abs_sum.astype(np.float64).sum()) / state.count * float(point.spread)
+    if change <= float(np.finfo(np.float32).eps) * float(np.abs(scores).max()):
+        raise VerificationError(
+            "the scores hardly depend on the image: all its pixels together change the highest by "
+            f"{change:.0e} of {float(scores.max()):.1e}, less than its rounding, so the gradient cannot be "
+            "confirmed and nothing was written",
+            hint="check that trained weights were loaded, and that --mean and --std are those of the "
+            "training; a torch module, unlike a file, can be verified against autograd all the same",
+        )
+
+
+def _map(sessions: Sessions, state: State, method: MethodSpec) -> tuple[Array, float]:
+    saliency, scale = sessions.finalize(state, method.percentile)
+    error = float(np.abs(saliency - reference.finalize(state, method.percentile)).max())
+    _require(error <= MAP_TOLERANCE, f"finalize differs from the reference by {error:.1e}")
+    return saliency, float(scale[1])
+
+
+def _check_other_targets(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> None:
+    """Compare ``accumulate`` in other forms with the portable one, whose final ``state`` is given."""
+    for target, accumulate in graphs.accumulate_for.items():
+        other = run_samples(Sessions(replace(graphs, accumulate=accumulate)), point, method)
+        error = float(np.linalg.norm(other.mean - state.mean) / np.linalg.norm(state.mean))
+        _require(
+            error <= KINK_TOLERANCE,
+            f"the gradient written for {target} differs by {error:.1e}",
+        )
+
+
+def _check_recover(sessions: Sessions, image: Array, saliency: Array, method: MethodSpec) -> None:
+    levels = reference.rcap_levels(method.rcap_lower_bound, method.rcap_interval)
+    expected, ratio = reference.recover(image[0], saliency, levels)
+    recovered, measured = sessions.recover(image, saliency)
+    error = max(float(np.abs(recovered - expected).max()), float(np.abs(measured - ratio).max()))
+    _require(error <= MAP_TOLERANCE, f"recover differs from the reference by {error:.1e}")
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise VerificationError(
+            f"{what}, so nothing was written",
+            hint="this is a defect of gagrad-edge or an unusual model: please report the model's operators, "
+            "as `gagrad-edge export` lists them",
+        )
+
+
+def _digits(value: float) -> float:
+    """Round to two significant digits: more would be noise of the machine, not a property of the bundle."""
+    return float(f"{value:.1e}")

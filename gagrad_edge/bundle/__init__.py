@@ -1,0 +1,3 @@
+"""The bundle file: archive, container, reading and signing."""
+
+from __future__ import annotations

@@ -1,0 +1,197 @@
+"""Where a bundle's members come from, a packed file or an unpacked folder, and in which order they are read.
+
+First what says how large everything is and who signed it (``head``), at most 16 MiB; then, if the caller goes
+on, exactly the members that this names (``members``). Sizes are compared before the bytes are read, so that a
+file that lies about itself costs neither memory nor time. Links, pipes and devices are refused, not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from gagrad_edge.bundle.archive import (
+    MANIFEST,
+    MANIFEST_LIMIT,
+    MEMBER_LIMIT,
+    MEMBERS_LIMIT,
+    SIGNATURE,
+    SIGNATURE_LIMIT,
+    archive_size,
+    check_member_name,
+    read_head,
+    too_large,
+    unpack,
+)
+from gagrad_edge.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gagrad_edge.bundle.archive import Buffer
+
+COPY_AGAIN = "copy the bundle again from where it was exported, or export it again"
+_OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Container(Protocol):
+    """A packed or an unpacked bundle, not yet trusted."""
+
+    def head(self) -> dict[str, bytes]:
+        """Return ``manifest.json``, and ``signature.json`` if there is one. Raises BundleError, OSError."""
+
+    def members(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
+        """Return the members with ``sizes``, the head's too. BundleError unless there are just these."""
+
+    def close(self) -> None:
+        """Close what is open."""
+
+
+def open_container(path: Path) -> Container:
+    """Return the container at ``path``. Raises OSError when there is nothing."""
+    return Folder(path) if path.is_dir() else Archive(path)
+
+
+class Archive:
+    """A packed bundle, opened once: what was checked is what is used, whatever happens to the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._where = str(path)
+        # The path itself may be a link: that is the user's affair. A pipe would wait for ever.
+        self._stream = os.fdopen(os.open(path, _OPEN & ~getattr(os, "O_NOFOLLOW", 0)), "rb")
+        self._head = b""
+
+    def head(self) -> dict[str, bytes]:
+        """Read the first member or two."""
+        information = os.fstat(self._stream.fileno())
+        hint = "`gagrad-edge export MODEL -o part.gagrad` makes one"
+        if not stat.S_ISREG(information.st_mode):
+            raise BundleError("this is a pipe or a device, not a bundle", where=self._where, hint=hint)
+        magic = self._stream.read(4)
+        if magic != b"PK\x03\x04":
+            what = "this is not a gagrad-edge bundle" if magic else "the file is empty"
+            raise BundleError(what, where=self._where, hint=hint)
+        self._stream.seek(0)
+        self._head, members = read_head(self._stream, where=self._where)
+        return members
+
+    def members(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
+        """Read the rest of the file."""
+        _check_limits(sizes, where=self._where)
+        expected, found = archive_size(sizes), os.fstat(self._stream.fileno()).st_size
+        if found != expected:
+            raise BundleError(
+                f"the file has {found} bytes, and its manifest accounts for {expected}: a member is missing, "
+                "or something is in it that is not named in the manifest",
+                where=self._where,
+                hint=COPY_AGAIN,
+            )
+        data = memoryview(bytearray(expected))
+        data[: len(self._head)] = self._head
+        position = len(self._head)
+        while count := self._stream.readinto(data[position:]):
+            position += count
+        if position != expected:
+            raise BundleError("the file was cut while it was read", where=self._where, hint=COPY_AGAIN)
+        return dict(unpack(data.toreadonly(), where=self._where))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+class Folder:
+    """An unpacked bundle: the same members as plain files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._where = str(folder)
+        self._head: dict[str, bytes] = {}
+
+    def head(self) -> dict[str, bytes]:
+        """Read ``manifest.json`` and ``signature.json``."""
+        for name, limit in ((MANIFEST, MANIFEST_LIMIT), (SIGNATURE, SIGNATURE_LIMIT)):
+            if os.path.lexists(self._folder / name):
+                self._head[name] = self._read(name, None, limit)
+        return dict(self._head)
+
+    def members(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
+        """Read the members one by one, after a look at what else is there."""
+        _check_limits(sizes, where=self._where)
+        for name in self._names():
+            if name not in sizes:
+                raise BundleError(
+                    f"member {name!r} is not named in the manifest", where=self._where, hint=COPY_AGAIN
+                )
+        return {
+            name: self._head[name] if name in self._head else self._read(name, size, MEMBER_LIMIT)
+            for name, size in sizes.items()
+        }
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def _names(self) -> Iterator[str]:
+        """Yield the names of the files in the folder; it may be anyone's, so the number is bounded."""
+        waiting, seen = [self._folder], 0
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    seen += 1
+                    name = Path(entry.path).relative_to(self._folder).as_posix()
+                    if seen > 2 * MEMBERS_LIMIT:
+                        raise BundleError(
+                            "there are too many files in it for a bundle", where=self._where, hint=COPY_AGAIN
+                        )
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False):
+                        yield name
+                    else:
+                        raise _no_plain_file(name, self._where)
+
+    def _read(self, name: str, size: int | None, limit: int) -> bytes:
+        try:
+            descriptor = os.open(self._folder / name, _OPEN)
+        except FileNotFoundError as error:
+            raise BundleError(f"member {name!r} is missing", where=self._where, hint=COPY_AGAIN) from error
+        except OSError as error:
+            if (self._folder / name).is_symlink():
+                raise _no_plain_file(name, self._where) from error
+            raise
+        with os.fdopen(descriptor, "rb") as stream:
+            information = os.fstat(stream.fileno())
+            if not stat.S_ISREG(information.st_mode):
+                raise _no_plain_file(name, self._where)
+            if information.st_size > limit:
+                raise too_large(name, where=self._where)
+            if size is not None and information.st_size != size:
+                raise wrong_member(name, where=self._where)
+            return stream.read(information.st_size)
+
+
+def wrong_member(name: str, *, where: str) -> BundleError:
+    """Return the error about a member that is not the one that was exported."""
+    return BundleError(
+        f"member {name!r} is not the file that was exported (wrong size or hash)",
+        where=where,
+        hint=COPY_AGAIN,
+    )
+
+
+def _no_plain_file(name: str, where: str) -> BundleError:
+    return BundleError(f"member {name!r} is not a plain file", where=where, hint=COPY_AGAIN)
+
+
+def _check_limits(sizes: Mapping[str, int], *, where: str) -> None:
+    """Check names, number and sizes before anything is allocated."""
+    if len(sizes) > MEMBERS_LIMIT:
+        raise BundleError(f"it names more than {MEMBERS_LIMIT} members", where=where, hint=COPY_AGAIN)
+    for name, size in sizes.items():
+        check_member_name(name, where=where)
+        if size > MEMBER_LIMIT:
+            raise too_large(name, where=where)
+    if archive_size(sizes) > 0xFFFFFFFF:
+        raise BundleError("a bundle cannot be larger than 4 GiB", where=where, hint=COPY_AGAIN)

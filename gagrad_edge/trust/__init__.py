@@ -1,0 +1,3 @@
+"""Keys, signature envelopes and release statements."""
+
+from __future__ import annotations

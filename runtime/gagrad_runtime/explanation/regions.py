@@ -1,0 +1,78 @@
+"""The salient places of a map: where they are in the frame, how large, and how much of the map each holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from gagrad_runtime.report.colour import soften
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.frame.placement import Placement
+
+    Array = NDArray[np.float32]
+
+QUANTILE = 0.95
+"""A place is salient when the map is above this quantile of itself: the top 5 %."""
+MOST = 10
+SPECK = 0.01
+"""Share of the map's mass below which a place is a speck and not told."""
+
+
+@dataclass(frozen=True)
+class SalientRegion:
+    """One connected place where the map is high; coordinates in frame pixels from the upper left."""
+
+    box: tuple[int, int, int, int]
+    """(left, top, right, bottom); the last two are one past the last pixel."""
+    area: int
+    """In frame pixels, rounded: the map is coarser than most frames."""
+    share: float
+    """Share of the map's mass on the frame, 0..1."""
+    peak: tuple[float, float]
+    """(x, y) of the highest place."""
+
+
+def salient_regions(
+    saliency: Array, placement: Placement, *, quantile: float = QUANTILE, most: int = MOST
+) -> tuple[SalientRegion, ...]:
+    """Return the connected places where ``saliency [H, W]`` is above its ``quantile``, largest share first.
+
+    The map is softened as the picture has it, or every pixel would be a place of its own. Only what lies on
+    the frame counts, also for the quantile. Pixels that touch at a corner are connected. Places with less
+    than a hundredth of the map's mass are specks and left out, and at most ``most`` are told. A flat map
+    has none.
+    """
+    clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0)
+    softened, _ = soften(saliency)
+    (top, left), (height, width) = (max(offset, 0) for offset in placement.offset), placement.resized
+    seen = np.zeros(saliency.shape, bool)
+    seen[top : top + height, left : left + width] = True
+    total = float(clean[seen].sum(dtype=np.float64))
+    if total <= 0 or softened[seen].max() == softened[seen].min():
+        return ()
+    salient = seen & (softened > np.quantile(softened[seen], quantile))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(salient.astype(np.uint8), connectivity=8)
+    mass = np.bincount(labels.ravel(), clean.ravel().astype(np.float64), count) / total
+    chosen = [label for label in 1 + np.argsort(-mass[1:], kind="stable") if mass[label] >= SPECK]
+    pixel = 1 / (placement.scale[0] * placement.scale[1])
+    found = []
+    for label in chosen[:most]:
+        x, y, columns, rows, pixels = (int(value) for value in boxes[label])
+        west, north, east, south = placement.box_to_frame((x, y, x + columns, y + rows))
+        row, column = divmod(int(np.where(labels == label, softened, -1).argmax()), softened.shape[1])
+        found.append(
+            SalientRegion(
+                box=(math.floor(west), math.floor(north), math.ceil(east), math.ceil(south)),
+                area=max(round(pixels * pixel), 1),
+                share=float(mass[label]),
+                peak=placement.point_to_frame(column + 0.5, row + 0.5),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,7 @@
+"""From bytes or an array to pixels, and from pixels to the model's image."""
+
+from __future__ import annotations
+
+from gagrad_runtime.frame.frame import Frame, load_frame
+
+__all__ = ["Frame", "load_frame"]

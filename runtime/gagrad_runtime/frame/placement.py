@@ -1,0 +1,259 @@
+"""From a frame to the model's image, and from the model's pixels back to the frame's.
+
+All three resize rules are the same three steps: take a window of the frame, resample it, put it at an
+offset into the image. Going back runs them in reverse.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from gagrad_edge.errors import FrameError
+from gagrad_runtime.frame.mosaic import demosaiced
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import InputSpec, Resize
+    from gagrad_runtime.frame.frame import Frame
+
+    Array = NDArray[np.float32]
+
+_RED, _BLUE = 0.299, 0.114
+"""ITU-R BT.601 luma (green is the rest, 0.587), as OpenCV and Pillow have it."""
+
+_SLACK = 1e-6
+"""Frame pixels; less than this of a pixel is rounding."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the frame's pixels are in the model's image. Sizes are (height, width), offsets (top, left).
+
+    ``image[offset + r] = resample(frame[window], resized)[r]`` for every ``r`` that falls inside the image;
+    the rest of the image is black. Points are continuous (x, y): pixel 0 spans 0 to 1, its centre is 0.5.
+    """
+
+    rule: Resize
+    frame_size: tuple[int, int]
+    model_size: tuple[int, int]
+    window: tuple[int, int, int, int]
+    """(top, left, height, width) of the part of the frame that is resampled."""
+    resized: tuple[int, int]
+    """Size of that part after resampling."""
+    offset: tuple[int, int]
+    """Where the resampled part starts in the image: above 0 for black padding, below 0 where it is cut."""
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Model pixels per frame pixel, (vertical, horizontal)."""
+        return self.resized[0] / self.window[2], self.resized[1] / self.window[3]
+
+    @property
+    def seen(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of what the model sees of the frame, in frame pixels."""
+        return self.box_to_frame((0.0, 0.0, float(self.model_size[1]), float(self.model_size[0])))
+
+    @property
+    def seen_share(self) -> float:
+        """Share of the frame's area that the model sees, 0..1; below 1 for ``crop`` only."""
+        left, top, right, bottom = self.seen
+        return (right - left) * (bottom - top) / (self.frame_size[0] * self.frame_size[1])
+
+    def point_to_model(self, x: float, y: float) -> tuple[float, float]:
+        """Return where the frame's point (x, y) is in the image; outside it if the model does not see it."""
+        vertical, horizontal = self.scale
+        return (
+            (x - self.window[1]) * horizontal + self.offset[1],
+            (y - self.window[0]) * vertical + self.offset[0],
+        )
+
+    def point_to_frame(self, x: float, y: float) -> tuple[float, float]:
+        """Return where the image's point (x, y) is in the frame; outside it for a point in the padding."""
+        # Multiplied before dividing, so that the image's edges come back as whole frame pixels.
+        return (
+            (x - self.offset[1]) * self.window[3] / self.resized[1] + self.window[1],
+            (y - self.offset[0]) * self.window[2] / self.resized[0] + self.window[0],
+        )
+
+    def box_to_frame(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """Return the image's ``box`` (left, top, right, bottom) in frame pixels, cut at the frame's edges."""
+        height, width = self.frame_size
+        (left, top), (right, bottom) = self.point_to_frame(*box[:2]), self.point_to_frame(*box[2:])
+        return (
+            min(max(left, 0.0), float(width)),
+            min(max(top, 0.0), float(height)),
+            min(max(right, 0.0), float(width)),
+            min(max(bottom, 0.0), float(height)),
+        )
+
+    def to_frame(self, saliency: Array) -> Array:
+        """Return the map ``saliency [H, W]`` (model size) at the frame's size, 0 where the model saw nothing.
+
+        Bilinear where the frame is finer than the model, the mean over the area where it is coarser; never
+        outside the values of ``saliency``. A map that has the frame's size already is returned unchanged.
+        """
+        (top, left, height, width), (rows, columns) = self.window, self.resized
+        above, before = self.offset
+        # Of the resampled window the map holds only what lies inside the image; beyond it, for `crop`, the
+        # border value goes on so that the last seen pixel is interpolated as well as the others.
+        part = saliency[max(above, 0) : above + rows, max(before, 0) : before + columns]
+        missing = (
+            (max(-above, 0), max(rows + above - self.model_size[0], 0)),
+            (max(-before, 0), max(columns + before - self.model_size[1], 0)),
+        )
+        part = np.pad(part, missing, mode="edge")
+        on_window = resample(part, (height, width))
+        if (height, width) == self.frame_size and not np.any(missing):
+            return on_window
+        on_frame = np.zeros(self.frame_size, np.float32)
+        on_frame[top : top + height, left : left + width] = on_window
+        first_row, after_row = self._seen_range(0)
+        first_column, after_column = self._seen_range(1)
+        on_frame[:first_row] = on_frame[after_row:] = 0
+        on_frame[:, :first_column] = on_frame[:, after_column:] = 0
+        return on_frame
+
+    def share_on_frame(self, saliency: Array) -> float:
+        """Return the share of the map's sum, 0..1, that lies on the frame and not on black padding.
+
+        1 for a map that is 0 everywhere.
+        """
+        (top, left), (height, width) = (max(offset, 0) for offset in self.offset), self.resized
+        total = float(saliency.sum(dtype=np.float64))
+        inside = float(saliency[top : top + height, left : left + width].sum(dtype=np.float64))
+        return inside / total if total > 0 else 1.0
+
+    def _seen_range(self, axis: int) -> tuple[int, int]:
+        """Return the first row (axis 0) or column that is at least partly seen, and one past the last."""
+        scale, offset, start = self.scale[axis], self.offset[axis], self.window[axis]
+        edges = (0 - offset) / scale + start, (self.model_size[axis] - offset) / scale + start
+        return max(math.floor(edges[0] + _SLACK), 0), min(math.ceil(edges[1] - _SLACK), self.frame_size[axis])
+
+
+def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
+    """Return the image ``[1, C, H, W]`` float32 in 0..1 that ``spec`` asks for, and where the frame is in it.
+
+    A mono frame becomes three equal channels for a colour model, or its colours where the spec declares a
+    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. A frame of the model's size is not
+    resampled. Works from 1×1 pixels on. Raises FrameError when a uint16 frame has values above the bundle's
+    bit depth, and for a raw one that is too small.
+    """
+    white = _white(frame, spec)
+    placement = place((frame.height, frame.width), spec)
+    top, left, height, width = placement.window
+    pixels: NDArray[Any] = frame.pixels
+    if frame.mono and spec.bayer:
+        pixels = demosaiced(pixels, spec.bayer, where=frame.source)
+    window = pixels[top : top + height, left : left + width]
+    image = np.zeros((1, *spec.shape), np.float32)
+    for index, channel in enumerate(_channels(window, spec)):
+        # One channel at a time: a float32 copy of a large colour frame would be twelve bytes per pixel.
+        image[0, index] = _put(resample(channel, placement.resized), placement)
+    if window.ndim == 2 and spec.channels == 3:
+        image[0, 1:] = image[0, 0]
+    np.minimum(image / np.float32(white), 1, out=image)
+    return image, placement
+
+
+def place(frame_size: tuple[int, int], spec: InputSpec) -> Placement:
+    """Return where a frame of ``frame_size`` (height, width) lies in the image of ``spec``."""
+    size = (spec.height, spec.width)
+    ratios = (size[0] / frame_size[0], size[1] / frame_size[1])
+    window, resized, offset = (0, 0, *frame_size), size, (0, 0)
+    if spec.resize == "letterbox":
+        resized = (
+            _fitted(frame_size[0], min(ratios), size[0]),
+            _fitted(frame_size[1], min(ratios), size[1]),
+        )
+        offset = ((size[0] - resized[0]) // 2, (size[1] - resized[1]) // 2)
+    elif spec.resize == "crop":
+        rows = _cut(frame_size[0], max(ratios), size[0])
+        columns = _cut(frame_size[1], max(ratios), size[1])
+        window = (rows[0], columns[0], rows[1], columns[1])
+        resized, offset = (rows[2], columns[2]), (rows[3], columns[3])
+    return Placement(spec.resize, frame_size, size, window, resized, offset)
+
+
+def resample(channel: NDArray[Any], size: tuple[int, int]) -> Array:
+    """Return ``channel [h, w]`` as float32 of ``size``; of the same size it keeps its values exactly.
+
+    Each axis that shrinks is averaged over the area, each that grows is interpolated linearly. OpenCV does
+    the first only when both axes shrink, so the two are separate steps.
+    """
+    pixels: Any = np.asarray(channel, np.float32)
+    smaller = (min(size[0], pixels.shape[0]), min(size[1], pixels.shape[1]))
+    if smaller != pixels.shape:
+        pixels = cv2.resize(pixels, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if size != smaller:
+        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR)
+    resampled: Array = pixels
+    return resampled
+
+
+def _fitted(length: int, scale: float, limit: int) -> int:
+    return min(max(round(length * scale), 1), limit)
+
+
+def _cut(length: int, scale: float, limit: int) -> tuple[int, int, int, int]:
+    """Return (start, length, resized length, offset) of the centre cut along one axis.
+
+    Only what the image needs is resampled: resampling the whole of a very long frame, to cut it
+    afterwards, could take more memory than the frame itself. The cut is within half a pixel of the centre,
+    of the frame's or the model's pixels, whichever are finer.
+    """
+    visible = limit / scale
+    exact = (length - visible) / 2
+    if scale <= 1 or exact <= 0:
+        return round(exact), round(visible), limit, 0
+    # When it grows, half a frame pixel is many model pixels: enlarge one more on each side, then cut.
+    start = max(math.floor(exact) - 1, 0)
+    stop = min(math.ceil(exact + visible) + 1, length)
+    resized = max(round((stop - start) * scale), limit)
+    offset = -min(max(round((exact - start) * scale), 0), resized - limit)
+    return start, stop - start, resized, offset
+
+
+def _channels(window: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
+    """Return the channels to resample, in the order of the image."""
+    if window.ndim == 2:
+        return [window]
+    red, green, blue = (window[..., index] for index in range(3))
+    if spec.colour == "mono":
+        # Written as differences so that a grey pixel keeps its value to the last bit.
+        exact = green.astype(np.float32)
+        luma = exact + np.float32(_RED) * (red - exact) + np.float32(_BLUE) * (blue - exact)
+        return [luma]
+    return [blue, green, red] if spec.colour == "bgr" else [red, green, blue]
+
+
+def _put(resampled: Array, placement: Placement) -> Array:
+    """Return ``resampled`` padded with black or cut to the model's size."""
+    if resampled.shape == placement.model_size:
+        return resampled
+    (height, width), (top, left) = placement.model_size, placement.offset
+    image = np.zeros((height, width), np.float32)
+    part = resampled[max(-top, 0) : height - top, max(-left, 0) : width - left]
+    image[max(top, 0) :, max(left, 0) :][: part.shape[0], : part.shape[1]] = part
+    return image
+
+
+def _white(frame: Frame, spec: InputSpec) -> int:
+    """Return the pixel value that becomes 1."""
+    if frame.pixels.dtype == np.uint8:
+        return 255
+    white = (1 << spec.bit_depth) - 1
+    brightest = int(frame.pixels.max())
+    if brightest > white:
+        needed = max(brightest.bit_length(), 9)
+        raise FrameError(
+            f"the frame has values up to {brightest}; the bundle's {spec.bit_depth} bits end at {white}",
+            where=frame.source,
+            hint=f"scale the frame to {spec.bit_depth} bits or export the bundle for {needed}-bit frames",
+        )
+    return white

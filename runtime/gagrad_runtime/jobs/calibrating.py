@@ -1,0 +1,114 @@
+"""Measure what the maps of good parts reach, and write it as a colour scale."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from gagrad_edge.atomic import check_writable
+from gagrad_edge.errors import FrameError, InputError, ModelError
+from gagrad_runtime.jobs.explaining import expand, say_error
+from gagrad_runtime.report.scale import QUANTILE, GoodScale, question, raw_map, write_scale
+from gagrad_runtime.session.opening import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.explanation.explanation import Explanation
+
+    Array = NDArray[np.float32]
+
+FEW = 10
+"""Good parts below which the scale is that of these parts rather than of the line."""
+
+
+class Highest:
+    """The upper end of many maps' values, enough of it for their common quantile, in bounded memory."""
+
+    def __init__(self, quantile: float, maps: int) -> None:
+        self._quantile, self._maps = quantile, maps
+        self._values = np.zeros(0, np.float32)
+        self._count = 0
+
+    def add(self, values: Array) -> None:
+        """Take in one map; there may be as many as was announced."""
+        self._count += values.size
+        kept = int((1 - self._quantile) * values.size * self._maps) + 2
+        joined = np.concatenate([self._values, values.ravel()])
+        self._values = joined if joined.size <= kept else np.partition(joined, -kept)[-kept:]
+
+    def value(self) -> float:
+        """Return the quantile of all values, interpolated as ``numpy.quantile`` does."""
+        rank = self._quantile * (self._count - 1) - (self._count - self._values.size)
+        return float(np.interp(rank, np.arange(self._values.size), np.sort(self._values)))
+
+
+def calibrate_images(
+    bundle: Path,
+    images: Sequence[str],
+    output: Path,
+    *,
+    device: str,
+    threads: int | None,
+    trust: Path | None = None,
+    target: str | None,
+    settings: dict[str, Any],
+) -> int:
+    """Explain the good parts ``images`` (paths or patterns), write their scale, return the exit code.
+
+    A bad image is reported and left out. Raises FrameError when none is left, and what ``explain`` raises.
+    """
+    check_writable(output.parent)
+    paths = expand(images)
+    highest, last, used, code = Highest(QUANTILE, len(paths)), None, 0, 0
+    with load(bundle, device=device, threads=threads, trust=trust) as explainer:
+        for number, path in enumerate(paths, start=1):
+            if sys.stderr.isatty():
+                click.echo(f"\r\x1b[2K[{number}/{len(paths)}] {path}", nl=False, err=True)
+            try:
+                last = explainer.explain(path, target, **settings)
+            except (InputError, ModelError) as error:
+                say_error(path, error)
+                code = max(code, error.exit_code)
+                continue
+            highest.add(raw_map(last)[0])
+            used += 1
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[2K", nl=False, err=True)
+    if last is None:
+        raise FrameError(
+            "none of the images could be explained, so there is no scale",
+            where=str(output),
+            hint="give images of good parts",
+        )
+    scale = _scale(last, target, settings, used, highest.value())
+    write_scale(output, scale)
+    few = f"; {FEW} or more tell more of the line" if used < FEW else ""
+    click.echo(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
+    return code
+
+
+def _scale(
+    last: Explanation, target: str | None, settings: dict[str, Any], images: int, value: float
+) -> GoodScale:
+    if not value > 0:
+        raise ModelError(
+            "the maps of the good parts are 0 everywhere, so there is nothing to compare with",
+            hint="choose another --target or --method, or explain without a scale",
+        )
+    made = last.provenance
+    return GoodScale(
+        bundle=made.bundle,
+        bundle_sha256=made.bundle_sha256,
+        question=question(last, named=target is not None, baseline=settings.get("baseline")),
+        samples=made.samples,
+        images=images,
+        quantile=QUANTILE,
+        value=float(str(np.float32(value))),
+    )

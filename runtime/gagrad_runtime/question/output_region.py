@@ -1,0 +1,105 @@
+"""The part of a segmentation's or anomaly map's output that is explained: a box or a mask in the frame."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.errors import TargetError
+from gagrad_runtime.frame.placement import resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import OutputSpec
+    from gagrad_runtime.frame.placement import Placement
+
+    Array = NDArray[np.float32]
+
+_BOX = re.compile(r"\s*-?[\d.]+(\s*,\s*-?[\d.]+){3}\s*")
+
+
+@dataclass(frozen=True)
+class Region:
+    """Cells of a spatial output ``[K, h, w]``."""
+
+    name: str
+    """As it was given."""
+    cells: Array
+    """[h, w]: 1 for a cell that is meant, else 0."""
+
+    def mean(self, values: Array) -> float:
+        """Return the mean of ``values [h, w]`` over the region."""
+        return float((values * self.cells).sum(dtype=np.float64) / self.cells.sum())
+
+
+def region_of(choice: str | NDArray[np.bool_], placement: Placement, spec: OutputSpec) -> Region:
+    """Return the cells that ``choice`` means.
+
+    ``choice`` is a box ``left,top,right,bottom`` in frame pixels, the path of a mask image of the frame's
+    size (not 0 is inside), or such a mask as an array. A cell belongs to the region when half of it does; a
+    region smaller than a cell is the cell it covers most of. Raises TargetError.
+    """
+    if len(spec.shape) != 3:
+        raise TargetError(
+            f"the model's output of shape {spec.shape} has no places to choose a region from",
+            where="--region",
+            hint="a region needs an output of shape classes × height × width; choose a class with --target",
+        )
+    name = choice if isinstance(choice, str) else "mask"
+    mask = _mask(choice, placement)
+    cells = _cells(mask, placement, (spec.shape[1], spec.shape[2]))
+    if not cells.any():
+        raise TargetError(
+            "the region is empty, or the model does not see it",
+            where=f"--region {name}",
+            hint=f"the frame has {placement.frame_size[1]} × {placement.frame_size[0]} pixels",
+        )
+    chosen = cells >= 0.5
+    return Region(name, (chosen if chosen.any() else cells == cells.max()).astype(np.float32))
+
+
+def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
+    height, width = placement.frame_size
+    if isinstance(choice, str) and _BOX.fullmatch(choice):
+        left, top, right, bottom = (float(part) for part in choice.split(","))
+        if not (left < right and top < bottom):
+            raise TargetError(
+                f"{choice} is no box",
+                where="--region",
+                hint="give left,top,right,bottom with left < right and top < bottom, in frame pixels",
+            )
+        columns = np.clip(np.minimum(np.arange(width) + 1, right) - np.maximum(np.arange(width), left), 0, 1)
+        rows = np.clip(np.minimum(np.arange(height) + 1, bottom) - np.maximum(np.arange(height), top), 0, 1)
+        return np.outer(rows, columns).astype(np.float32)
+    if isinstance(choice, str):
+        from gagrad_runtime.frame import load_frame  # noqa: PLC0415 - a box needs no decoder
+
+        pixels = load_frame(Path(choice)).pixels
+        mask = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
+    else:
+        mask = np.asarray(choice) != 0
+    if mask.shape != placement.frame_size:
+        raise TargetError(
+            f"the mask has {mask.shape[1]} × {mask.shape[0]} pixels and the frame {width} × {height}",
+            where="--region",
+            hint="give a mask of the frame's size",
+        )
+    return mask.astype(np.float32)
+
+
+def _cells(mask: Array, placement: Placement, grid: tuple[int, int]) -> Array:
+    """Return the share of each output cell that ``mask`` (frame pixels) covers."""
+    top, left, height, width = placement.window
+    on_window = resample(mask[top : top + height, left : left + width], placement.resized)
+    on_model = np.zeros(placement.model_size, np.float32)
+    above, before = placement.offset
+    part = on_window[max(-above, 0) :, max(-before, 0) :]
+    room = on_model[max(above, 0) :, max(before, 0) :]
+    rows, columns = min(len(part), len(room)), min(part.shape[1], room.shape[1])
+    room[:rows, :columns] = part[:rows, :columns]
+    return resample(on_model, grid)

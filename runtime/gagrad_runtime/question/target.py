@@ -1,0 +1,126 @@
+"""What is explained: from a name or an index to an element of the output, and to the cotangent."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.errors import TargetError
+from gagrad_runtime.explanation.explanation import Target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import OutputSpec
+    from gagrad_runtime.question.output_region import Region
+
+    Array = NDArray[np.float32]
+
+Choice = str | int | tuple[int, ...]
+
+
+def predicted_target(scores: Array, spec: OutputSpec, region: Region | None = None) -> Target:
+    """Return what the model says by itself: the largest of ``scores [K…]``, or the class in the region."""
+    if region is not None:
+        means = [region.mean(plane) for plane in scores]
+        best = (int(np.argmax(means)),)
+        return Target(best, element_name(best, spec), region=region)
+    index = tuple(int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
+    return Target(index, element_name(index, spec))
+
+
+def resolve_target(
+    choice: Choice | None,
+    against: Choice | None,
+    scores: Array,
+    spec: OutputSpec,
+    region: Region | None = None,
+) -> Target:
+    """Return the target chosen by name or index; by default the predicted one. Raises TargetError.
+
+    With a ``region`` of a spatial output, choices are classes: the target is the class's score in the region.
+    """
+    target = predicted_target(scores, spec, region)
+    axes = len(spec.shape) if region is None else 1
+    if choice is not None:
+        index = _index(choice, spec, "--target", axes)
+        target = Target(index, element_name(index, spec), region=region)
+    if against is None:
+        return target
+    other = _index(against, spec, "--against", axes)
+    if other == target.index:
+        raise TargetError(
+            f"{element_name(other, spec)} cannot be explained against itself",
+            where="--against",
+            hint="choose another class",
+        )
+    return Target(target.index, target.name, other, element_name(other, spec), region)
+
+
+def cotangent(target: Target, shape: tuple[int, ...]) -> Array:
+    """Return the weights ``[1, K…]`` over the output: one-hot, or e_a − e_b for "a and not b".
+
+    With a region, the same for each of its cells, so that the score explained is the sum over them.
+    """
+    weights = np.zeros((1, *shape), np.float32)
+    one = 1 if target.region is None else target.region.cells
+    weights[0][target.index] = one
+    if target.against_index is not None:
+        weights[0][target.against_index] -= one
+    return weights
+
+
+def element_name(index: tuple[int, ...], spec: OutputSpec) -> str:
+    """Return the class name of an element, or its index as text; behind the class, the rest of the index."""
+    head, *rest = index
+    name = spec.classes[head] if spec.classes else str(head)
+    return name if not rest else f"{name}[{', '.join(map(str, rest))}]"
+
+
+def _index(choice: Choice, spec: OutputSpec, where: str, axes: int) -> tuple[int, ...]:
+    if isinstance(choice, str):
+        choice = _named(choice, spec, where)
+    index = choice if isinstance(choice, tuple) else (choice,)
+    if len(index) != axes:
+        raise TargetError(
+            f"{choice} does not point at one element of an output of shape {spec.shape}",
+            where=where,
+            hint=f"give {axes} indices" + ("" if axes == 1 else ", or a class and --region"),
+        )
+    for position, size in zip(index, spec.shape[:axes], strict=True):
+        if not 0 <= position < size:
+            raise TargetError(
+                f"there is no output {position}; the outputs are 0 to {size - 1}",
+                where=where,
+                hint="`gagrad-edge inspect` lists the classes",
+            )
+    return index
+
+
+def _named(name: str, spec: OutputSpec, where: str) -> tuple[int, ...]:
+    """Return the index of a class name: exact, else in any case, else a number."""
+    if name in spec.classes:
+        return (spec.classes.index(name),)
+    folded = [known.casefold() for known in spec.classes]
+    if folded.count(name.casefold()) == 1:
+        return (folded.index(name.casefold()),)
+    try:
+        return tuple(int(part) for part in name.split(","))
+    except ValueError:
+        pass
+    if not spec.classes:
+        raise TargetError(
+            f"{name!r} is no index, and this bundle has no class names",
+            where=where,
+            hint=f"give a number from 0 to {spec.shape[0] - 1}, or export with --classes",
+        )
+    near = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.4)
+    choices = [spec.classes[folded.index(match)] for match in near] or spec.classes[:10]
+    raise TargetError(
+        f"there is no class {name!r}",
+        where=where,
+        hint="did you mean one of these? `gagrad-edge inspect` lists all",
+        choices=choices,
+    )

@@ -1,0 +1,121 @@
+"""Pixels for the eye: the frame as 8-bit colour, and the saliency map in colours over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.frame.frame import Frame
+
+    Canvas = NDArray[np.uint8]
+    Array = NDArray[np.float32]
+
+# Inferno: its lightness rises evenly from black to pale yellow, so that brighter always means "looked at
+# more", also for the colour-blind and on a black-and-white print. It needs a dark ground; that is why the
+# frame under it becomes dim grey: nothing of the part can then be as bright or as coloured as the map.
+_MAP = cv2.COLORMAP_INFERNO
+_GROUND_BLACK, _GROUND_WHITE = 18.0, 118.0
+"""Grey levels of the dimmed frame: light enough to recognise the part, darker than the upper map."""
+
+_TOP_SHARE = 0.005
+"""The guide gives a few pixels far larger values than all others. This share may saturate."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How map values become colours: linear from 0 to ``top``, above it the top colour."""
+
+    top: float
+    softened: float
+    """Standard deviation, in model pixels, of the blur that the shown map went through; 0 for none."""
+    good_parts: int | None = None
+    """Number of good parts whose highest values are half of ``top``; None when the map scales itself."""
+
+    def shown(self, values: Array) -> Array:
+        """Return map ``values`` as places on the scale, 0 at its foot to 1 at its top."""
+        shown: Array = np.clip(values / np.float32(self.top), 0, 1)
+        return shown
+
+    @property
+    def note(self) -> str:
+        """What the display did to the map, in words."""
+        softened = f"softened over {self.softened:g} model pixels; " if self.softened else ""
+        if self.good_parts is not None:
+            return f"the map is {softened}its colours compare it with {self.good_parts} good parts"
+        return f"the map is {softened}its highest {_TOP_SHARE * 100:g} % share the top colour"
+
+
+def soften(saliency: Array) -> tuple[Array, float]:
+    """Return ``saliency [H, W]`` blurred for display, and the blur's standard deviation in pixels.
+
+    Single bright pixels do not survive being scaled to a picture, and nobody can point at them; a blur of
+    about a hundredth of the map's side keeps the places and drops the grain. The files with the bare map
+    hold it unblurred. Values that are not finite count as 0.
+    """
+    clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    sigma = round(min(clean.shape) / 100, 1)
+    if sigma < 0.5:
+        return clean, 0.0
+    return np.asarray(cv2.GaussianBlur(clean, (0, 0), sigma), np.float32), sigma
+
+
+def scale_of(values: Array, softened: float) -> Scale:
+    """Return the scale that shows the map ``values`` best; ``softened`` is what ``soften`` returned.
+
+    Only places where the map says anything count: on a frame of which the model sees a part, the rest
+    would otherwise push the top down.
+    """
+    values = values[values > 0]
+    return Scale(float(np.quantile(values, 1 - _TOP_SHARE)) if values.size else 1.0, softened)
+
+
+def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | None]:
+    """Return ``pixels`` (of ``frame``, resampled) as uint8 [h, w, 3] RGB, and a note if values were changed.
+
+    A uint16 frame is stretched from its darkest to its brightest value, as no screen has 65,536 levels.
+    """
+    note = None
+    if frame.pixels.dtype == np.uint16:
+        dark, bright = int(frame.pixels.min()), int(frame.pixels.max())
+        span = max(bright - dark, 1)
+        pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)
+        note = f"16-bit frame: the left picture shows the values {dark} to {bright} as black to white"
+    eight = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return (eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, axis=2)), note
+
+
+def overlay(picture: Canvas, shown: Array) -> Canvas:
+    """Return ``picture [h, w, 3]`` as dim grey with the map ``shown [h, w]`` (0..1) in colour over it."""
+    return _blend(_ground(picture), shown)
+
+
+def colour_bar(height: int, width: int) -> Canvas:
+    """Return the scale as uint8 [height, width, 3]: the top colour above, over the middle of the ground."""
+    shown = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(width, axis=1)
+    ground = np.full((height, width), (_GROUND_BLACK + _GROUND_WHITE) / 2, np.float32)
+    return _blend(ground, shown)
+
+
+def _ground(picture: Canvas) -> Array:
+    """Return the dimmed grey frame, its contrast stretched: a dark part must be recognisable as well."""
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
+    dark, bright = (float(value) for value in np.quantile(grey, (0.01, 0.99)))
+    # At most fourfold, so that the noise of a plain dark frame does not become a pattern.
+    span = max(bright - dark, 64.0)
+    stretched = np.clip((grey - (dark + bright) / 2) / np.float32(span) + 0.5, 0, 1)
+    return np.asarray(_GROUND_BLACK + (_GROUND_WHITE - _GROUND_BLACK) * stretched, np.float32)
+
+
+def _blend(ground: Array, shown: Array) -> Canvas:
+    levels = np.rint(shown * 255).astype(np.uint8)
+    coloured = cv2.cvtColor(cv2.applyColorMap(levels, _MAP), cv2.COLOR_BGR2RGB).astype(np.float32)
+    # Quiet places show the part and the strongest only colour; the root lets the middle be seen early.
+    share = np.sqrt(shown)[..., None] * np.float32(0.95)
+    blended: Canvas = np.rint(ground[..., None] * (1 - share) + coloured * share).astype(np.uint8)
+    return blended

@@ -1,0 +1,160 @@
+"""The picture of an explanation: the frame, the frame with the map over it, the scale and the words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.report.caption import write_caption
+from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, soften, to_eight_bits
+from gagrad_runtime.report.lettering import Style, lettering
+from gagrad_runtime.report.marks import mark_regions, mark_roi, regions_line, roi_key, roi_strip
+from gagrad_runtime.report.scale import raw_map
+from gagrad_runtime.report.sheet import Sheet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.report.colour import Scale
+
+    Canvas = NDArray[np.uint8]
+
+_MARGIN, _GAP, _HEADING = 28, 24, 32
+_SIDE_BY_SIDE = (720, 620)
+"""Largest panel (height, width) when the two stand side by side."""
+_STACKED = (300, 1120)
+"""The same for wide frames, whose panels stand one above the other."""
+_WIDE = 2.2
+"""Width to height from which the panels are stacked."""
+_LEAST = 48
+"""A frame that would be thinner on the picture than this is drawn thicker, and a note says so."""
+_ALL = 0.999
+"""Share of the frame that counts as all of it."""
+_BESIDE = 0.05
+"""Share of the map beside the frame from which the picture says so, and colours the frame by all of the map:
+scaled by the frame's share alone, the faint rest would look like the place that matters."""
+_TEXT_WIDTH, _COLUMN = 1000, 110
+_BAR, _BAR_HEIGHT, _LEGEND = 24, (170, 420), 190
+_INK, _SOFT_INK = (24, 28, 34), (92, 98, 108)
+_CAUTION_INK, _CAUTION_PAPER, _CAUTION_SIGN = (84, 50, 0), (255, 243, 210), (217, 119, 0)
+_TITLE = Style(30, _INK, bold=True, lines=3)
+_ANSWER = Style(22, _INK, lines=3)
+_LABEL = Style(19, _INK)
+_SMALL = Style(16, _SOFT_INK, lines=3)
+_CAUTION = Style(19, _CAUTION_INK)
+
+
+def render(explanation: Explanation) -> NDArray[np.uint8]:
+    """Return the picture of ``explanation`` as uint8 [h, w, 3] RGB.
+
+    Left (above, for a wide frame) is the frame as it came, right the same frame in dim grey under the
+    colours of the map. The text has the same size whatever the frame's. Every change that the display makes
+    to the map or the frame is said in the caption.
+    """
+    pen = lettering()
+    frame, placement = explanation.frame, explanation.placement
+    stacked = frame.width / frame.height > _WIDE
+    size, note = _panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
+    picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.pixels, size))
+    softened, sigma = soften(explanation.saliency)
+    if explanation.good_scale is not None:
+        softened, sigma = raw_map(explanation)
+    beside = 1 - placement.share_on_frame(explanation.saliency)
+    on_panel = _scaled(placement.to_frame(softened), size)
+    scale = scale_of(softened if beside > _BESIDE else on_panel, sigma)
+    if explanation.good_scale is not None:
+        scale = explanation.good_scale.colours(sigma)
+    over = overlay(picture, scale.shown(on_panel))
+    if explanation.roi is not None:
+        mark_roi(over, explanation.roi.zones)
+    mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
+    notes = [regions_line(explanation.regions), note, sixteen_bits, scale.note]
+    if placement.seen_share < _ALL:
+        _mark_seen(over, placement)
+        notes.append("the model sees only what is inside the dashed line")
+    if beside > _BESIDE:
+        notes.append(
+            f"{beside * 100:.0f} % of the map lies on the black bars beside the frame, not shown here"
+        )
+    caption = write_caption(explanation, pen, notes=tuple(note for note in notes if note))
+
+    second = (0, size[0] + _GAP + _HEADING) if stacked else (max(size[1], _COLUMN) + _GAP, 0)
+    content = second[0] + max(size[1], _COLUMN) + _LEGEND
+    sheet = Sheet(max(content, _TEXT_WIDTH), _MARGIN, pen)
+    sheet.text(caption.title, _TITLE)
+    sheet.text(caption.answer, _ANSWER)
+    sheet.y += 14
+    for heading, panel, (x, below) in (("Frame", picture, (0, 0)), ("Looked at", over, second)):
+        sheet.line(_MARGIN + x, sheet.y + below, heading, _LABEL)
+        sheet.paste(panel, x, sheet.y + below + _HEADING)
+    sheet.y += _HEADING
+    bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], scale), second[1] + size[0])
+    sheet.y += bottom + 20
+    if explanation.roi is not None:
+        roi_key(sheet, explanation.roi)
+        roi_strip(sheet, explanation.roi)
+        sheet.y += 8
+    for text in caption.cautions:
+        sheet.warning(text, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
+        sheet.y += 8
+    for fact in caption.facts:
+        sheet.text(fact, _SMALL)
+    return sheet.finish()
+
+
+def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
+    """Return the panel's (height, width) inside ``box``, and a note when it has other proportions."""
+    scale = min(box[0] / height, box[1] / width)
+    fitted = (round(height * scale), round(width * scale))
+    size = (max(fitted[0], _LEAST), max(fitted[1], _LEAST))
+    return size, None if size == fitted else "the frame is very long; it is drawn thicker than it is"
+
+
+def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return ``pixels [H, W]`` or ``[H, W, 3]`` at ``size``: means when it shrinks, else plain squares.
+
+    A frame of a few pixels must look like a few pixels and not like a blurred photograph.
+    """
+    grows = size[0] >= 3 * pixels.shape[0] and size[1] >= 3 * pixels.shape[1]
+    if grows:
+        enlarged: Any = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST)
+        return np.asarray(enlarged, np.float32)
+    if pixels.ndim == 2:
+        return resample(pixels, size)
+    return np.stack([resample(pixels[..., channel], size) for channel in range(pixels.shape[2])], axis=2)
+
+
+def _mark_seen(over: Canvas, placement: Placement) -> None:
+    """Draw a dashed line on ``over`` around what the model sees of the frame."""
+    height, width = over.shape[:2]
+    across, down = width / placement.frame_size[1], height / placement.frame_size[0]
+    left, top, right, bottom = placement.seen
+    x0, x1 = round(left * across), max(round(right * across), 2)
+    y0, y1 = round(top * down), max(round(bottom * down), 2)
+    for start in range(0, max(height, width), 14):
+        rows, columns = slice(max(start, y0), min(start + 8, y1)), slice(max(start, x0), min(start + 8, x1))
+        over[rows, x0 : x0 + 2] = over[rows, x1 - 2 : x1] = 255
+        over[y0 : y0 + 2, columns] = over[y1 - 2 : y1, columns] = 255
+
+
+def _legend(sheet: Sheet, x: int, height: int, scale: Scale) -> int:
+    """Draw the scale at ``x``, as high as the panels where that is sensible; return its height."""
+    height = min(max(height, _BAR_HEIGHT[0]), _BAR_HEIGHT[1])
+    sheet.paste(colour_bar(height, _BAR), x, sheet.y)
+    words = (
+        (0.0, "most" if scale.good_parts is None else "twice as much", f"{scale.top:.2g} and above"),
+        (0.5, "half as much" if scale.good_parts is None else "good parts", f"{scale.top / 2:.2g}"),
+        (1.0, "not at all", "0"),
+    )
+    for share, word, value in words:
+        y = sheet.y + round(share * (height - 1))
+        sheet.paste(np.full((1, 6, 3), _SOFT_INK, np.uint8), x + _BAR, y)
+        y -= round(share * 44)
+        sheet.line(_MARGIN + x + _BAR + 12, y - 2, word, _LABEL)
+        sheet.line(_MARGIN + x + _BAR + 12, y + 22, value, _SMALL)
+    return height

@@ -1,0 +1,61 @@
+"""RCAP on the host: a handful of numbers from the graphs' ``ratio`` and the recovered images' scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.method.reference import rcap_levels
+from gagrad_runtime.explanation.explanation import Rcap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import Activation, MethodSpec
+    from gagrad_runtime.explanation.explanation import Target
+
+    Array = NDArray[np.float32]
+
+
+def probabilities(scores: Array, activation: Activation) -> Array | None:
+    """Return ``scores [N, K…]`` as probabilities; None for a plain score. Classes are axis 1."""
+    if activation == "none":
+        return None
+    wide = scores.astype(np.float64)
+    if activation == "sigmoid":
+        chances = 1 / (1 + np.exp(-np.clip(wide, -700, 700)))
+    else:
+        shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
+        chances = shifted / shifted.sum(axis=1, keepdims=True)
+    narrow: Array = chances.astype(np.float32)
+    return narrow
+
+
+def confidence(
+    recovered: Array, original: Array, target: Target, activation: Activation
+) -> NDArray[np.float64]:
+    """Return the model's confidence in the target on each recovered image, 0..1.
+
+    ``recovered [P, K…]`` and ``original [K…]`` are scores. A plain score has no probability: there it is
+    clip(f(I_r) / f(I), 0, 1), as far as the score recovers.
+    """
+    known = probabilities(recovered, activation)
+    rows = recovered if known is None else known
+    values = np.array([target.reading(row) for row in rows], np.float64)
+    if known is not None:
+        return values
+    whole = target.reading(original)
+    return np.clip(values / whole, 0, 1) if whole else np.zeros(len(recovered))
+
+
+def rcap(ratio: Array, conf: NDArray[np.float64], method: MethodSpec) -> Rcap:
+    """Return RCAP = mean(ratio · confidence) over the levels that the reference counts (ratio ≥ 0)."""
+    levels = rcap_levels(method.rcap_lower_bound, method.rcap_interval)
+    counted = ratio >= 0
+    return Rcap(
+        score=float(np.mean(ratio[counted].astype(np.float64) * conf[counted])),
+        levels=tuple(level for level, keep in zip(levels, counted, strict=True) if keep),
+        ratio=ratio[counted],
+        confidence=conf[counted].astype(np.float32),
+    )

@@ -1,0 +1,96 @@
+"""From the running statistics to the saliency map, by method; and the maps of both halves, to be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.method.class_activation import CAMS
+from gagrad_edge.method.reference import STATE_MAPS, finalize, normalise, state_maps
+from gagrad_runtime.sampling.cam import class_activation_map
+from gagrad_runtime.sampling.estimation import finite
+from gagrad_runtime.sampling.stability import at_pixels, pixel_subset, rank_correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from gagrad_edge.method.reference import State
+    from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.backend.graphs import Graphs
+    from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.sampling.statistics import Sampler
+
+    Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """A map as it came from the device."""
+
+    values: Array
+    """[H, W] in 0..1."""
+    raw: tuple[float, float]
+    """What 0 and 1 were before scaling; for one sample, so that it does not grow with their number."""
+    dead: bool
+    """Whether no gradient arrived at all."""
+
+
+def saliency_of(
+    backend: Backend, graphs: Graphs, settings: Settings, state: Mapping[str, Tensor], times: Array
+) -> Saliency:
+    """Return the map of ``state`` (on the device). ``times [C, H, W]`` as in ``reference.state_maps``."""
+    if settings.method.map == "guided":
+        variant = "" if settings.guide == "paper" else settings.guide
+        percentile = backend.upload(np.array(settings.percentile, np.float32))
+        outputs = graphs.runner("finalize", variant).run({**state, "percentile": percentile})
+        values = finite(backend.download(outputs["saliency"]), "gradients")
+        low, high = map(float, backend.download(outputs["range"]))
+    else:
+        outputs = graphs.runner("maps").run({**state, "times": backend.upload(times)})
+        maps = finite(backend.download(outputs["maps"]), "gradients")
+        total = maps[STATE_MAPS.index(settings.method.map)]
+        values, low, high = normalise(total), float(total.min()), float(total.max())
+    # The sum is looked at only in the rare case that needs it: it is as large as the image.
+    flat = bool(values.max() == values.min())
+    return Saliency(values, (low, high), flat and not backend.download(state["abs_sum"]).any())
+
+
+def class_activation(
+    backend: Backend, graphs: Graphs, settings: Settings, inputs: Mapping[str, Tensor]
+) -> Saliency:
+    """Return the class activation map; ``inputs`` are ``image`` and ``cotangent``."""
+    runner = graphs.runner("cam")
+    cams = finite(backend.download(runner.run(inputs)["cams"]), "gradients")
+    cam = cams[CAMS.index(settings.method.name), 0]
+    size = graphs.size
+    return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
+
+
+def agreement(
+    backend: Backend, graphs: Graphs, settings: Settings, sampler: Sampler, times: Array
+) -> float | None:
+    """Return the rank correlation of the maps of two halves, on a subset of the pixels; None when flat.
+
+    In numpy where a pixel's value needs no neighbour: at a few thousand pixels that is faster than two more
+    runs on most devices.
+    """
+    pixels = pixel_subset(*times.shape[1:])
+    if settings.method.map == "guided" and settings.guide != "paper":
+        maps = (saliency_of(backend, graphs, settings, half, times).values for half in sampler.half_tensors)
+        first, second = (values.ravel()[pixels] for values in maps)
+    else:
+        first, second = (_at(half, settings, times, pixels) for half in sampler.halves())
+    return rank_correlation(first, second)
+
+
+def _at(state: State, settings: Settings, times: Array, pixels: NDArray[np.intp]) -> Array:
+    if settings.method.map == "guided":
+        return finalize(at_pixels(state, pixels), settings.percentile)
+    few = times.reshape(len(times), 1, -1)[:, :, pixels]
+    maps = state_maps(at_pixels(state, pixels), few)
+    chosen: Array = maps[STATE_MAPS.index(settings.method.map)]
+    return chosen

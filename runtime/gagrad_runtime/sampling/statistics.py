@@ -1,0 +1,94 @@
+"""The running statistics on the device, in two interleaved halves.
+
+Chunks go to the first and the second half in turns. Each half alone gives a map, and how well the two agree
+tells how far the whole has settled; at the end ``combine`` makes one state of both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_edge.method.reference import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.backend import Backend, Runner, Tensor
+
+    Array = NDArray[np.float32]
+
+_STATE = ("count", "abs_sum", "mean", "m2")
+
+
+def plan(samples: int, chunk: int) -> list[int]:
+    """Return the sizes of the chunks: as few pairs as ``chunk`` allows, all sizes equal within one."""
+    chunks = 2 * -(-samples // (2 * chunk))
+    base, larger = divmod(samples, chunks)
+    return [size for index in range(chunks) if (size := base + (index < larger))]
+
+
+class Sampler:
+    """State tensors of one session, used again for each explanation; not for two threads at once."""
+
+    def __init__(self, backend: Backend, combine: Runner, shape: tuple[int, int, int]) -> None:
+        self._backend, self._combine, self._shape = backend, combine, shape
+        self._zero = self._new()
+        # Two sets for each half take turns: a run reads one and writes the other.
+        self._states = [[self._new(), self._new()] for _ in range(2)]
+
+    def begin(self, accumulate: Runner, fixed: Mapping[str, Tensor]) -> None:
+        """Start an explanation; ``fixed`` are the inputs of ``accumulate`` that stay the same."""
+        self._accumulate, self._fixed = accumulate, dict(fixed)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all samples."""
+        self._now = [self._zero, self._zero]
+        self.counts = [0, 0]
+        self.chunks = 0
+
+    def forget(self) -> None:
+        """Let go of the fixed inputs, so that the next explanation finds the same memory free."""
+        self._fixed = {}
+
+    @property
+    def count(self) -> int:
+        """Samples so far."""
+        return sum(self.counts)
+
+    def run(self, rows: int, inputs: Mapping[str, Tensor]) -> Array:
+        """Run one chunk of ``rows`` copies for the half whose turn it is; return ``scores [rows, K…]``."""
+        half = self.chunks % 2
+        into = next(state for state in self._states[half] if state is not self._now[half])
+        outputs = self._accumulate.run(
+            {**self._fixed, **inputs, **self._now[half]}, {f"{name}_out": into[name] for name in _STATE}
+        )
+        self._now[half] = into
+        self.counts[half] += rows
+        self.chunks += 1
+        return self._backend.download(outputs["scores"])
+
+    def combined(self) -> dict[str, Tensor]:
+        """Return the state of all samples, on the device."""
+        prefixes = zip(("first_", "second_"), self._now, strict=True)
+        inputs = {prefix + name: state[name] for prefix, state in prefixes for name in _STATE}
+        return self._combine.run(inputs)
+
+    @property
+    def half_tensors(self) -> list[dict[str, Tensor]]:
+        """The states of the halves, on the device."""
+        return list(self._now)
+
+    def halves(self) -> tuple[State, State]:
+        """Return the states of the halves, on the host."""
+        first, second = (
+            State(count, *(self._backend.download(state[name]) for name in _STATE[1:]))
+            for count, state in zip(self.counts, self._now, strict=True)
+        )
+        return first, second
+
+    def _new(self) -> dict[str, Tensor]:
+        return {name: self._backend.zeros(() if name == "count" else self._shape) for name in _STATE}

@@ -1,0 +1,82 @@
+"""The container has one byte form, and accepts no other."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from gagrad_edge.bundle.archive import pack, unpack
+from gagrad_edge.errors import BundleError
+
+MEMBERS = {"manifest.json": b"{}\n", "graphs/a.onnx": b"abc" * 50, "selftest/empty": b""}
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    return b"".join(bytes(piece) for piece in pack(members))
+
+
+def test_round_trip() -> None:
+    data = archive(MEMBERS)
+    assert {name: bytes(value) for name, value in unpack(data, where="x").items()} == MEMBERS
+
+
+def test_any_zip_program_opens_it() -> None:
+    with zipfile.ZipFile(io.BytesIO(archive(MEMBERS))) as opened:
+        assert opened.testzip() is None
+        assert {name: opened.read(name) for name in opened.namelist()} == MEMBERS
+
+
+def test_the_order_of_members_does_not_matter() -> None:
+    assert archive(dict(reversed(MEMBERS.items()))) == archive(MEMBERS)
+
+
+def test_every_flipped_bit_is_found() -> None:
+    """In a header, a name, the directory, or the data."""
+    data = archive(MEMBERS)
+    for position in range(len(data)):
+        for bit in (1, 0x80):
+            damaged = bytearray(data)
+            damaged[position] ^= bit
+            with pytest.raises(BundleError):
+                unpack(bytes(damaged), where="x")
+
+
+def test_every_truncation_is_found() -> None:
+    data = archive(MEMBERS)
+    for length in range(len(data)):
+        with pytest.raises(BundleError):
+            unpack(data[:length], where="x")
+    with pytest.raises(BundleError):
+        unpack(data + b"\0", where="x")
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "/etc/passwd", "a/../b", "a\\b", "", "a//b", "C:x", ".hidden", "a/.b", "x" * 201]
+)
+def test_a_name_that_leaves_the_folder_is_refused(name: str) -> None:
+    with pytest.raises(BundleError, match="not allowed"):
+        archive({name: b""})
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as written:
+        written.writestr(zipfile.ZipInfo(name or "x"), b"")
+    with pytest.raises(BundleError):
+        unpack(stream.getvalue(), where="x")
+
+
+def test_a_compressed_zip_is_refused() -> None:
+    """There is no decompression, so there is no bomb."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("manifest.json", b"0" * 100_000)
+    with pytest.raises(BundleError, match="re-packed"):
+        unpack(stream.getvalue(), where="x")
+
+
+def test_random_bytes_behind_the_magic_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        with pytest.raises(BundleError):
+            unpack(b"PK\x03\x04" + rng.bytes(int(rng.integers(0, 200))), where="x")

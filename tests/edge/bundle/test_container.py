@@ -1,0 +1,126 @@
+"""Sizes and kinds of files are looked at before anything is read."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gagrad_edge.bundle.archive import MANIFEST, archive_size, pack, unpack
+from gagrad_edge.bundle.bundle import read_bundle, write_bundle
+from gagrad_edge.errors import BundleError
+from gagrad_edge.manifest import FileEntry, encode_manifest
+from tests.models import MEMBERS, plain_manifest
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "part.gagrad", plain_manifest(), MEMBERS)
+    return tmp_path / "part.gagrad"
+
+
+@pytest.fixture
+def folder(bundle: Path, tmp_path: Path) -> Path:
+    for name, data in unpack(bundle.read_bytes(), where="x").items():
+        (tmp_path / "loose" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "loose" / name).write_bytes(data)
+    return tmp_path / "loose"
+
+
+def refused(path: Path, words: str) -> None:
+    """Assert that it is refused, in these words, for less than a megabyte."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=words):
+            read_bundle(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def sized(**sizes: int) -> bytes:
+    """Return a manifest that states ``sizes`` of its graphs."""
+    files = dict(plain_manifest().files)
+    for role, size in sizes.items():
+        files[f"graphs/{role}.onnx"] = FileEntry(size=size, sha256="0" * 64)
+    return encode_manifest(plain_manifest(files=files))
+
+
+def test_the_size_of_an_archive_is_known_from_its_members(bundle: Path) -> None:
+    data = bundle.read_bytes()
+    sizes = {name: len(member) for name, member in unpack(data, where="x").items()}
+    assert archive_size(sizes) == len(data)
+
+
+def test_a_file_that_is_longer_than_its_manifest_says(bundle: Path) -> None:
+    """200 GB that are not there: nothing is read of them."""
+    os.truncate(bundle, 200 * GIB)
+    refused(bundle, "its manifest accounts for")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"predict": 3 * GIB}, "'graphs/predict.onnx' is too large"),
+        ({"predict": 2 * GIB, "accumulate": 2 * GIB, "combine": GIB}, "larger than 4 GiB"),
+        ({"predict": GIB}, "its manifest accounts for"),
+    ],
+)
+def test_a_manifest_that_names_giants(bundle: Path, folder: Path, sizes: dict[str, int], words: str) -> None:
+    members = {**MEMBERS, MANIFEST: sized(**sizes)}
+    bundle.write_bytes(b"".join(bytes(piece) for piece in pack(members)))
+    refused(bundle, words)
+    (folder / MANIFEST).write_bytes(members[MANIFEST])
+    refused(folder, words if "GiB" in words or "large" in words else "wrong size")
+
+
+def test_a_member_that_states_a_giant_size(bundle: Path, folder: Path) -> None:
+    """The manifest itself, in the header and as a file."""
+    data = bytearray(bundle.read_bytes())
+    struct.pack_into("<II", data, 18, 3 * GIB, 3 * GIB)
+    bundle.write_bytes(data)
+    refused(bundle, r"'manifest\.json' is too large")
+    os.truncate(folder / MANIFEST, 100 * GIB)
+    refused(folder, r"'manifest\.json' is too large")
+
+
+def test_a_member_of_a_folder_that_grew(folder: Path) -> None:
+    os.truncate(folder / "graphs/predict.onnx", GIB)
+    refused(folder, "wrong size")
+
+
+def test_pipes_and_devices_are_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gagrad")
+    refused(tmp_path / "pipe.gagrad", "pipe or a device")
+    refused(Path("/dev/zero"), "pipe or a device")
+    (folder / "graphs/predict.onnx").unlink()
+    os.mkfifo(folder / "graphs/predict.onnx")
+    refused(folder, "not a plain file")
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "graphs/predict.onnx", "graphs"])
+def test_links_in_a_folder_are_not_followed(folder: Path, name: str) -> None:
+    moved = (folder / name).rename(folder.parent / "moved")
+    (folder / name).symlink_to(moved)
+    refused(folder, "not a plain file")
+
+
+def test_a_folder_that_is_no_bundle_is_not_searched(folder: Path) -> None:
+    for number in range(2100):
+        (folder / f"d{number}").mkdir()
+    refused(folder, "too many files")
+
+
+def test_a_manifest_that_nests_without_end(bundle: Path) -> None:
+    """It is an error about the bundle, and no RecursionError."""
+    members = dict(MEMBERS) | {MANIFEST: b'{"format":1,"abi":1,"x":' + b"[" * 100_000}
+    bundle.write_bytes(b"".join(bytes(piece) for piece in pack(members)))
+    with pytest.raises(BundleError, match="not readable"):
+        read_bundle(bundle)
+    assert msgspec.json.decode(sized())["format"] == 1

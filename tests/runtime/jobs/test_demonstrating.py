@@ -1,0 +1,50 @@
+"""The demo: on parts whose defects are known, the maps point at them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gagrad_edge.cli import run
+from gagrad_runtime.jobs.demonstrating import mass_inside
+
+
+def test_demo(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each sample is named rightly, and its defect holds several times its share of the map."""
+    assert run(["demo", "-o", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    samples = sorted((root / "gagrad_edge/demo/samples").iterdir())
+    assert len(samples) == 6
+    for sample in samples:
+        kind = re.match(r"\d-(scratch|dent|stain|missing-hole|ok)", sample.stem)
+        assert kind is not None
+        (line,) = [line for line in said.splitlines() if line.strip().startswith(f"{sample.name}:")]
+        assert f": {kind[1]} " in line
+        assert (tmp_path / f"{sample.stem}.explained.png").is_file()
+        if kind[1] != "ok":
+            times = re.search(r": (\d+)×\)", line)
+            assert times is not None
+            assert int(times[1]) >= 5, line
+
+
+def test_the_samples_and_the_model_are_what_was_promised(root: Path) -> None:
+    """Six images of at least 256², a model of at most 500 kB, a mask for every defect."""
+    demo = root / "gagrad_edge" / "demo"
+    assert (demo / "defects.onnx").stat().st_size <= 500_000
+    for sample in (demo / "samples").iterdir():
+        with Image.open(sample) as image:
+            assert min(image.size) >= 256
+            mask = demo / "masks" / f"{sample.stem}.png"
+            assert mask.is_file() != ("-ok-" in sample.stem)
+            if mask.is_file():
+                with Image.open(mask) as other:
+                    assert other.size == image.size
+
+
+def test_mass_inside() -> None:
+    saliency = np.array([[0.0, 1.0], [3.0, 0.0]], np.float32)
+    assert mass_inside(saliency, np.array([[False, True], [False, True]])) == pytest.approx(0.25)

@@ -1,0 +1,217 @@
+"""The chunk size that is chosen: fast, within memory, the same from run to run."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gagrad_runtime
+from gagrad_edge.errors import OutOfMemoryError
+from gagrad_runtime.machine.memory import Memory
+from gagrad_runtime.sampling.chunk import ChunkSize
+from gagrad_runtime.sampling import chunk as module
+
+MB = 2**20
+
+
+@dataclass
+class Machine:
+    """A backend and a clock: a copy takes ``seconds[n]`` in a chunk of n, each copy 10 MB, 5 at start."""
+
+    seconds: dict[int, float]
+    available: int = 1000
+    largest: int = 1000
+    setup: str = "engine 1"
+    runs: list[int] = field(default_factory=list)
+    now: float = 0
+
+    def memory(self) -> Memory | None:
+        """Return what an arena keeps: the largest run's."""
+        held = 10 * max(self.runs, default=0)
+        return Memory((5 + held) * MB, (self.available - held) * MB)
+
+    def trial(self, copies: int) -> None:
+        """Take the time of ``copies``."""
+        if copies > self.largest:
+            raise OutOfMemoryError("out of memory")
+        self.runs.append(copies)
+        self.now += copies * self.seconds[copies]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "gagrad-edge" / "chunks"
+
+
+@pytest.fixture
+def choose(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``choose(machine, bundle=…, default=…)`` in a new session."""
+
+    def run(machine: Machine, bundle: str = "b", default: int = 10) -> int:
+        monkeypatch.setattr(module.time, "perf_counter", lambda: machine.now)
+        return ChunkSize(machine, bundle, default).choose(machine.trial)  # type: ignore[arg-type]
+
+    return run
+
+
+FLAT = {1: 3.0, 2: 2.0, 5: 1.0, 10: 1.0}
+LARGE_IS_FAST = {1: 3.0, 2: 2.5, 5: 2.0, 7: 1.8, 10: 1.5, 20: 1.0}
+SMALL_IS_FAST = {1: 1.0, 2: 1.2, 5: 1.4, 7: 1.5, 10: 1.6}
+CHANCE = {1: 3.0, 2: 2.0, 5: 0.95, 10: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen", "tried"),
+    [
+        (FLAT, 10, (1, 2, 5, 10, 20)),
+        (LARGE_IS_FAST, 20, (1, 2, 5, 10, 20)),
+        (SMALL_IS_FAST, 1, (1, 2, 5, 10)),
+        (CHANCE, 10, (1, 2, 5, 10)),
+    ],
+    ids=["flat", "large is fast", "small is fast", "chance"],
+)
+def test_the_bundles_size_unless_another_is_clearly_faster(
+    choose: Callable[..., int], seconds: dict[int, float], chosen: int, tried: tuple[int, ...]
+) -> None:
+    """Larger sizes are tried while they pay."""
+    machine = Machine({20: 1.0, **seconds})
+    assert choose(machine) == chosen
+    assert machine.runs == [size for size in tried for _ in range(2)]
+
+
+def test_a_bundles_size_beside_the_ladder(choose: Callable[..., int]) -> None:
+    machine = Machine(LARGE_IS_FAST)
+    assert choose(machine, default=7) == 20
+    assert 7 in machine.runs
+
+
+def test_measured_once_for_a_bundle_and_a_setup(choose: Callable[..., int]) -> None:
+    """Also when the machine is busy with something else the next time: a map must not change."""
+    first, again = Machine(LARGE_IS_FAST), Machine(SMALL_IS_FAST)
+    assert choose(first) == choose(again) == 20
+    assert not again.runs
+    other_bundle, other_engine = Machine(SMALL_IS_FAST), Machine(SMALL_IS_FAST, setup="engine 2")
+    assert choose(other_bundle, bundle="c") == choose(other_engine) == 1
+
+
+@pytest.mark.parametrize("left", [b"", b"[", b"[]", b'[{"chunk": 99, "seconds": 1, "memory": 0}]'])
+def test_a_damaged_file_is_measured_again(choose: Callable[..., int], cache: Path, left: bytes) -> None:
+    choose(Machine(LARGE_IS_FAST))
+    (file,) = cache.iterdir()
+    file.write_bytes(left)
+    assert choose(Machine(SMALL_IS_FAST)) == 1
+
+
+def test_not_chosen_where_it_cannot_be_remembered(choose: Callable[..., int], cache: Path) -> None:
+    """A file stands where the folder should be: the bundle's size, and no trial."""
+    cache.parent.parent.mkdir(exist_ok=True)
+    cache.parent.write_bytes(b"")
+    machine = Machine(SMALL_IS_FAST)
+    assert choose(machine) == 10
+    assert not machine.runs
+
+
+def test_not_chosen_where_memory_is_not_known(choose: Callable[..., int]) -> None:
+    class Silent(Machine):
+        def memory(self) -> Memory | None:
+            return None
+
+    assert choose(Silent(SMALL_IS_FAST)) == 10
+
+
+def test_no_larger_than_half_the_memory(choose: Callable[..., int]) -> None:
+    """10 copies would take 100 MB, 50 more than 5, and less than 100 are available."""
+    machine = Machine(LARGE_IS_FAST, available=140)
+    assert choose(machine) == 5
+    assert max(machine.runs) == 5
+
+
+def test_less_memory_than_when_it_was_measured(
+    choose: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert choose(Machine(LARGE_IS_FAST)) == 20
+    with caplog.at_level(logging.WARNING):
+        assert choose(Machine(LARGE_IS_FAST, available=210)) == 10
+    assert "at most 10 copies at a time" in caplog.text
+
+
+def test_the_ladder_ends_where_memory_does(choose: Callable[..., int]) -> None:
+    assert choose(Machine(LARGE_IS_FAST, largest=4)) == 2
+
+
+@pytest.fixture
+def short_of_memory(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[gagrad_runtime.Explainer]:
+    """Yield an explainer whose engine runs out of memory with more than 3 copies."""
+    with gagrad_runtime.load(tiny_bundle) as explainer:
+        runner = explainer.graphs.runner("accumulate")
+        run = runner.run
+
+        def limited(inputs: Any, into: Any = None) -> Any:
+            if inputs["noise"].shape[0] > 3:
+                raise OutOfMemoryError("out of memory")
+            return run(inputs, into)
+
+        monkeypatch.setattr(runner, "run", limited)
+        yield explainer
+
+
+def test_half_the_chunk_when_memory_runs_out(
+    short_of_memory: gagrad_runtime.Explainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The map is the one of the smaller chunk, bit for bit, and the record says which."""
+    frame = np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    with caplog.at_level(logging.WARNING):
+        found = short_of_memory.explain(frame, chunk=12, samples=12)
+    assert found.provenance.chunk == 3
+    assert "going on with 3 copies" in caplog.text
+    again = short_of_memory.explain(frame, chunk=12, samples=12)
+    three = short_of_memory.explain(frame, chunk=3, samples=12)
+    for other in (again, three):
+        np.testing.assert_array_equal(other.saliency, found.saliency)
+        assert other.provenance.chunk == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_a_real_shortage_of_memory_is_told_apart() -> None:
+    """ONNX Runtime's own error, in a process that may not grow: 64 MB are asked of 32."""
+    child = subprocess.run([sys.executable, "-c", _SHORTAGE], capture_output=True, text=True, check=False)
+    assert child.stdout.split() == ["OutOfMemoryError", "1.0"], child.stderr
+
+
+_SHORTAGE = """
+import resource
+import numpy as np, onnx
+from gagrad_edge.errors import OutOfMemoryError
+from gagrad_runtime.backend import open_backend
+
+value = onnx.helper.make_tensor_value_info
+graph = onnx.helper.make_graph(
+    [onnx.helper.make_node("Expand", ["x", "shape"], ["large"]),
+     onnx.helper.make_node("Sin", ["large"], ["sine"]),
+     onnx.helper.make_node("ReduceMax", ["sine"], ["y"], keepdims=0)],
+    "large", [value("x", onnx.TensorProto.FLOAT, ["N", "M"])], [value("y", onnx.TensorProto.FLOAT, [])],
+    [onnx.numpy_helper.from_array(np.array([1, 2**24]), "shape")],
+)
+model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+backend = open_backend("cpu", threads=1)
+runner = backend.open("large", model.SerializeToString())
+x = backend.upload(np.full((1, 1), np.pi / 2, np.float32))
+size = int(open("/proc/self/statm").read().split()[0]) * 4096
+_, hard = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (size + 2**25, hard))
+try:
+    runner.run({"x": x})
+except OutOfMemoryError as error:
+    print(type(error).__name__)
+resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+print(round(float(backend.download(runner.run({"x": x})["y"])), 3))
+"""

@@ -1,0 +1,153 @@
+"""An engine that computes wrong numbers is found out before it explains anything."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gagrad_edge.bundle.bundle import Bundle, read_bundle
+from gagrad_edge.errors import ModelError
+from gagrad_runtime.backend import Backend, Runner, Tensor, open_backend
+from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
+from gagrad_runtime.report.record import record
+from gagrad_runtime.session import opening as loading
+from gagrad_runtime.session.canary import examine
+from gagrad_runtime.session.explainer import Explainer
+
+FRAME = np.full((24, 32, 3), 90, np.uint8)
+Fault = Callable[[str, np.ndarray], np.ndarray]
+REAL = open_backend
+
+
+class Faulty(OnnxRuntimeBackend):
+    """An engine of another make, which changes inputs of a graph before it computes."""
+
+    verified = False
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.verified = False
+        self._fault = fault
+        self.description = "faulty 1.0"
+
+    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
+        """Open a graph with the fault in it."""
+        return FaultyRunner(self, super().open(graph, data, rows), self._fault)
+
+
+class FaultyRunner(Runner):
+    """A graph with a fault in its inputs."""
+
+    def __init__(self, backend: Backend, runner: Runner, fault: Fault) -> None:
+        super().__init__(runner.graph, list(runner.inputs.values()), list(runner.outputs.values()))
+        self._backend, self._runner, self._fault = backend, runner, fault
+
+    def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        rows = {"predict": "image", "accumulate": "noise"}.get(self.graph)
+        changed = dict(inputs)
+        if rows is not None:
+            array = self._fault(self.graph, self._backend.download(inputs[rows]))
+            changed[rows] = self._backend.upload(array)
+        return self._runner.run(changed, into)
+
+
+def right(graph: str, rows: np.ndarray) -> np.ndarray:
+    return rows
+
+
+def last_row_is_lost(graph: str, rows: np.ndarray) -> np.ndarray:
+    """Lose a row of a batch, as in NVIDIA/TensorRT #4853."""
+    if len(rows) > 1:
+        rows[-1] = 0
+    return rows
+
+
+def gradient_rows_are_lost(graph: str, rows: np.ndarray) -> np.ndarray:
+    return last_row_is_lost(graph, rows) if graph == "accumulate" else rows
+
+
+def wrong_image(graph: str, rows: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(rows[..., ::-1])
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle: Path) -> Bundle:
+    return read_bundle(tiny_bundle)
+
+
+@pytest.mark.parametrize(
+    ("fault", "failing"),
+    [
+        (right, set()),
+        (last_row_is_lost, {"scores of rows", "gradients of equal rows differ", "gradients of rows"}),
+        (gradient_rows_are_lost, {"gradients of equal rows differ", "gradients of rows"}),
+        (wrong_image, {"the map's rank order"}),
+    ],
+)
+def test_what_is_found(bundle: Bundle, fault: Fault, failing: set[str]) -> None:
+    with Explainer(bundle, Faulty(fault)) as explainer:
+        findings = examine(bundle, explainer)
+    failed = [finding.check for finding in findings if not finding.passed]
+    assert all(any(check.startswith(start) for check in failed) for start in failing), failed
+    assert bool(failed) == bool(failing)
+
+
+def test_nan_is_no_pass(bundle: Bundle) -> None:
+    def nan(graph: str, rows: np.ndarray) -> np.ndarray:
+        return rows * np.float32(np.nan)
+
+    with Explainer(bundle, Faulty(nan)) as explainer, pytest.raises(ModelError, match="not finite"):
+        examine(bundle, explainer)
+
+
+def test_an_engine_wrong_in_batches_gets_one_row_at_a_time(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The map is then the right one, and the warning and each record say what happened."""
+    monkeypatch.setattr(loading, "open_backend", opener(last_row_is_lost))
+    with Explainer(read_bundle(tiny_bundle), REAL("cpu")) as known, caplog.at_level(logging.WARNING):
+        expected = known.explain(FRAME, chunk=1)
+        with loading.load(tiny_bundle, device="faulty", trial=False) as explainer:
+            explanation = explainer.explain(FRAME, chunk=4)
+    assert explanation.provenance.backend == "faulty 1.0"
+    assert explanation.provenance.chunk == 1
+    np.testing.assert_array_equal(explanation.saliency, expected.saliency)
+    np.testing.assert_allclose(explanation.rcap.score, expected.rcap.score, rtol=1e-5)
+    (note,) = record(explanation).backend_notes
+    assert note.startswith("batches of one only")
+    assert "batches of one only" in caplog.text
+
+
+@pytest.mark.parametrize("device", ["auto", "faulty"])
+def test_an_engine_that_is_wrong_alone_is_replaced(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: str
+) -> None:
+    monkeypatch.setattr(loading, "open_backend", opener(wrong_image))
+    with caplog.at_level(logging.WARNING), loading.load(tiny_bundle, device=device, trial=False) as explainer:
+        explanation = explainer.explain(FRAME)
+    assert "CPUExecutionProvider" in explanation.provenance.backend
+    (note,) = record(explanation).backend_notes
+    assert note.startswith("faulty 1.0 was not used: the map's rank order differs")
+    assert "was not used" in caplog.text
+
+
+def test_an_engine_that_cannot_run_it_is_replaced_only_if_no_one_asked_for_it(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: str, rows: np.ndarray) -> np.ndarray:
+        raise ModelError("no kernel")
+
+    monkeypatch.setattr(loading, "open_backend", opener(broken))
+    with pytest.raises(ModelError, match="no kernel"):
+        loading.load(tiny_bundle, device="faulty", trial=False)
+    with loading.load(tiny_bundle, device="auto", trial=False) as explainer:
+        assert "no kernel" in explainer.backend.notes[0]
+
+
+def opener(fault: Fault) -> Callable[..., Backend]:
+    """Return what stands in for ``open_backend``: every device but the CPU has the fault."""
+    return lambda device, threads=None: REAL("cpu") if device == "cpu" else Faulty(fault)

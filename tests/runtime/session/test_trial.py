@@ -1,0 +1,112 @@
+"""A graph that harms its engine harms a child process, once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import gagrad_runtime
+from gagrad_edge.bundle.bundle import Bundle, read_bundle, write_bundle
+from gagrad_edge.errors import BundleError, DeviceError, ModelError
+from gagrad_runtime.backend import open_backend
+from gagrad_runtime.session import trial as first_opening
+from gagrad_runtime.session.trial import try_opening
+from gagrad_runtime.trust import Policy
+from tests.models import MEMBERS, plain_manifest
+from tests.runtime.trust.test_trust import Device
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path) -> Bundle:
+    return read_bundle(tiny_bundle)
+
+
+def marks(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "cache" / "gagrad-edge" / "opened").glob("*"))
+
+
+def test_a_good_bundle_is_tried_once(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And remembered by what is in it and by the engine."""
+    backend = open_backend("cpu")
+    try_opening(bundle, backend, "cpu")
+    assert len(marks(tmp_path)) == 1
+    monkeypatch.setattr(first_opening, "_CHILD", "import os; os.abort()")
+    try_opening(bundle, backend, "cpu")
+    backend.description = "another engine"
+    with pytest.raises(BundleError):
+        try_opening(bundle, backend, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os; os.abort()", r"the engine crashed \(SIGABRT\)"),
+        ("import os; print('graph a', flush=True); os.kill(os.getpid(), 11)", "opening graph a .*SIGSEGV"),
+        ("raise SystemExit(3)", "ended with code 3"),
+        ("print('{}'); print('{\"kind\": 1}')", "ended with code 0"),
+        ("import time; time.sleep(60)", "not done after 1 s"),
+        ("kept = bytearray(400 << 20); import time; time.sleep(60)", "more than 200 MiB of memory"),
+        ("print('done', flush=True); import os; os.abort()", "SIGABRT"),
+    ],
+)
+def test_what_harms_the_engine_is_an_error_about_the_bundle(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, words: str
+) -> None:
+    """Crash, hang and greed; none is remembered as good, and no process stays behind."""
+    monkeypatch.setattr(first_opening, "_CHILD", program)
+    with pytest.raises(BundleError, match=words) as caught:
+        try_opening(bundle, open_backend("cpu"), "cpu", seconds=1, memory=200 << 20)
+    assert caught.value.where == str(bundle.path)
+    assert marks(tmp_path) == []
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_an_engine_refuses_is_the_models_error(tmp_path: Path) -> None:
+    """As the engine tells it, through the child."""
+    write_bundle(tmp_path / "part.gagrad", plain_manifest(), MEMBERS)
+    with pytest.raises(ModelError, match="ONNX Runtime cannot run it"):
+        gagrad_runtime.load(tmp_path / "part.gagrad", device="cpu")
+    with pytest.raises(DeviceError, match="no device 'abacus'"):
+        try_opening(read_bundle(tmp_path / "part.gagrad"), open_backend("cpu"), "abacus")
+    assert marks(tmp_path) == []
+
+
+def test_who_is_trusted_needs_no_trial(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it is asked for; and without a policy it may be left out."""
+    from gagrad_edge.bundle.signing import sign_bundle
+
+    device = Device(tmp_path)
+    path = tmp_path / "tiny.gagrad"
+    sign_bundle(tiny_bundle, path, [device.key], product="tiny", version=1)
+    policy = Policy((device.key.public,))
+    monkeypatch.setattr(first_opening, "_CHILD", "import os; os.abort()")
+    gagrad_runtime.load(path, device="cpu", trust=policy).close()
+    gagrad_runtime.load(path, device="cpu", trial=False).close()
+    with pytest.raises(BundleError, match="crashed"):
+        gagrad_runtime.load(path, device="cpu", trust=policy, trial=True)
+    with pytest.raises(BundleError, match="crashed"):
+        gagrad_runtime.load(path, device="cpu")
+
+
+def test_the_folder_where_it_starts_is_not_the_childs(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that lies there is not imported."""
+    (tmp_path / "gagrad_runtime").mkdir()
+    (tmp_path / "gagrad_runtime" / "__init__.py").write_text("import os; os.abort()")
+    monkeypatch.chdir(tmp_path)
+    root = Path(first_opening.__file__).parents[3]
+    elsewhere = [path for path in sys.path if Path(path).is_absolute()]
+    monkeypatch.setattr(sys, "path", [str(root), str(root / "runtime"), *elsewhere])
+    try_opening(bundle, open_backend("cpu"), "cpu")
