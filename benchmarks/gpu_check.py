@@ -26,10 +26,10 @@ from benchmarks.networks import MAKERS, SIZE
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import GagradError
+from gagrad_edge.statistics import rank_correlation
 from gagrad_export import export
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.machine.nvidia import nvidia_device
-from gagrad_runtime.sampling.stability import rank_correlation
 from gagrad_runtime.session.canary import CORRELATION, examine
 from gagrad_runtime.session.explainer import Explainer
 

@@ -99,8 +99,8 @@ def export(
     ``precisions`` are those that the bundle holds the model and its gradient in beside float32: ``float16``.
     ``feature_layer`` is where class activation maps (Grad-CAM) are taken: ``auto``, the name of a value or
     node of the canonical model, or None for none. ``perturbations`` adds the gradient for copies that are
-    also shifted, turned, defocused and so on (``gagrad_edge.method.perturbation``). ``randomize`` is the seed for
-    shuffled weights, for the parameter randomisation test of ``evaluate``.
+    also shifted, turned, defocused and so on (``gagrad_edge.method.perturbation``). ``randomize`` is the seed
+    for shuffled weights, for the parameter randomisation test of ``evaluate``.
     ``activation`` says how scores become probabilities; by default it is found or inferred. ``progress`` is
     called with the name of each stage as it begins.
 

@@ -12,7 +12,9 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gagrad_runtime.explanation.explanation import Explanation, Rcap, Target
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.question.target import Target
+    from gagrad_runtime.sampling.rcap import Rcap
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.trust import Policy
 
@@ -21,8 +23,8 @@ __all__ = ["Explainer", "Explanation", "Policy", "Rcap", "Target", "load"]
 _HOME = {
     "Explainer": "session.explainer",
     "Explanation": "explanation.explanation",
-    "Rcap": "explanation.explanation",
-    "Target": "explanation.explanation",
+    "Rcap": "sampling.rcap",
+    "Target": "question.target",
     "Policy": "trust",
 }
 

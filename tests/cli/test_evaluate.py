@@ -172,7 +172,7 @@ def test_a_random_model_for_comparison(
 ) -> None:
     """The figure is the rank correlation of both maps, for the same class; the same model is refused."""
     import gagrad_runtime
-    from gagrad_runtime.sampling.stability import rank_correlation
+    from gagrad_edge.statistics import rank_correlation
 
     code, out = evaluate(tiny_bundle, images, "--randomized", str(random_bundle))
     assert code == 0

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from gagrad_edge.manifest import InputSpec
-from gagrad_runtime.explanation.explanation import Caution, Explanation, Provenance, Rcap, Target
+from gagrad_runtime.explanation.cautions import Caution
+from gagrad_runtime.explanation.explanation import Explanation, Provenance
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.frame.placement import place
+from gagrad_runtime.question.target import Target
+from gagrad_runtime.sampling.rcap import Rcap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

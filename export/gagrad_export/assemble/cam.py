@@ -84,7 +84,10 @@ def _at_layer(
 
 
 def _maps(op: Op, feature: ir.Value, gradient: ir.Value) -> ir.Value:
-    """Return ``cams [3, N, h, w]`` of ``[N, F, h, w]``; ``gagrad_edge.method.class_activation`` has the formulas."""
+    """Return ``cams [3, N, h, w]`` of ``[N, F, h, w]``.
+
+    ``gagrad_edge.method.class_activation`` has the formulas.
+    """
     positive = op.Relu(gradient)
     squared = op.Mul(gradient, gradient)
     total = op.ReduceSum(feature, [2, 3], keepdims=1)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def combine_graph(shape: tuple[int, int, int]) -> bytes:
     """Return the ONNX bytes of ``combine`` for images of ``shape = (C, H, W)``.
 
-    As ``gagrad_edge.method.reference.combine``: the sums add up, the means and squared deviations merge by Chan's
+    As ``gagrad_edge.method.reference.combine``: the sums add up, the means and squared deviations merge by
+    Chan's
     pairwise update. A half may be empty (all zeros).
     """
     op = new_graph("combine")

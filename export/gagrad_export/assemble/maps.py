@@ -14,9 +14,9 @@ def maps_graph(shape: tuple[int, int, int]) -> bytes:
     """Return the ONNX bytes of ``maps`` for images of ``shape = (C, H, W)``.
 
     As ``gagrad_edge.method.reference.state_maps``: ``maps [4, H, W]``, not scaled, in the order of
-    ``gagrad_edge.method.reference.STATE_MAPS``. All are sums over the channels that cost less than a copy of the
-    state, so one graph gives them all. ``times [C, H, W]`` multiplies the mean gradient: ones, or what the
-    gradient is to be attributed to (the input, or its distance from a baseline).
+    ``gagrad_edge.method.reference.STATE_MAPS``. All are sums over the channels that cost less than a copy of
+    the state, so one graph gives them all. ``times [C, H, W]`` multiplies the mean gradient: ones, or
+    what the gradient is to be attributed to (the input, or its distance from a baseline).
     """
     op = new_graph("maps")
     count = add_input(op, "count", [])

@@ -32,9 +32,9 @@ def perturbed(
     """Return x ``[1, C, H, W]`` once per sample, and the samples made from it: ``[B, C, H, W]`` both.
 
     ``noise [B, C, H, W]`` is standard-normal, ``deviation []`` that of the method's noise, ``perturbation
-    [B, P]`` as in ``gagrad_edge.method.perturbation``. Differentiate to the first result: it is the *original* x,
-    and the gradient there has been through the adjoint of each perturbation. What comes from outside the
-    image is its mean, which counts as a constant.
+    [B, P]`` as in ``gagrad_edge.method.perturbation``. Differentiate to the first result: it is the
+    *original* x, and the gradient there has been through the adjoint of each perturbation. What comes from outside
+    the image is its mean, which counts as a constant.
     """
     given = {
         name: op.Reshape(op.Slice(perturbation, [i], [i + 1], [1]), [0, 1, 1, 1])

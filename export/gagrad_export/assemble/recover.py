@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def recover_graph(shape: tuple[int, int, int], lower_bound: float, interval: float) -> bytes:
     """Return the ONNX bytes of ``recover`` for images of ``shape = (C, H, W)``.
 
-    As ``gagrad_edge.method.reference.recover``: the levels, and so P, are fixed by ``lower_bound`` and ``interval``.
+    As ``gagrad_edge.method.reference.recover``: the levels, and so P, are fixed by ``lower_bound``
+    and ``interval``.
     """
     op = new_graph("recover")
     _, height, width = shape

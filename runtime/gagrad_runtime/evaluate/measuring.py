@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.errors import RoiError, SettingError
+from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.evaluate import metrics
 from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
 from gagrad_runtime.evaluate.table import Row
 from gagrad_runtime.evaluate.thumbnail import map_thumbnail
-from gagrad_runtime.frame.placement import prepare
-from gagrad_runtime.report.roi_file import read_mask
+from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.report.roi import read_mask
 from gagrad_runtime.sampling.rcap import confidence
-from gagrad_runtime.sampling.stability import rank_correlation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import base64
+import csv
 import html
+import io
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.evaluate.table import Row, shown, summarise, used_metrics
+import msgspec
+
+from gagrad_edge.atomic import write_atomic
+from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from gagrad_runtime.evaluate.journal import Entry
     from gagrad_runtime.evaluate.table import Metric, Summary
@@ -98,3 +104,41 @@ def _figures(row: Row, metrics: Sequence[Metric]) -> str:
 def _picture(jpeg: bytes, words: str) -> str:
     data = base64.b64encode(jpeg).decode()
     return f'<img alt="{html.escape(words)}" src="data:image/jpeg;base64,{data}">'
+
+
+_COLUMNS = ("image", "method", "target", "probability", *(metric.field for metric in METRICS))
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """``results.json``."""
+
+    schema: int = 1
+    bundle: str
+    facts: list[str]
+    """How the figures came about, in words."""
+    summary: list[Summary]
+    rows: list[Row]
+
+
+def write_results(
+    output: Path, bundle: str, entries: Sequence[Entry], frames: Mapping[str, bytes], facts: list[str]
+) -> Path:
+    """Write results.csv, results.json and report.html to ``output``; return the page's path."""
+    rows = [entry.row for entry in entries]
+    results = Results(bundle=bundle, facts=facts, summary=summarise(rows), rows=rows)
+    write_atomic(output / "results.csv", [_csv(rows)])
+    write_atomic(output / "results.json", [msgspec.json.encode(results), b"\n"])
+    page = output / "report.html"
+    write_atomic(page, [render_page(bundle, entries, frames, facts).encode()])
+    return page
+
+
+def _csv(rows: list[Row]) -> bytes:
+    """Return the rows without the curves; what cannot be measured is empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        values = (getattr(row, column) for column in _COLUMNS)
+        writer.writerow([int(value) if isinstance(value, bool) else value for value in values])
+    return stream.getvalue().encode()

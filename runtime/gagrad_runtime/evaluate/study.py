@@ -16,7 +16,7 @@ from gagrad_edge.errors import FrameError, InputError, ModelError, SettingError
 from gagrad_runtime.evaluate.curves import STEPS
 from gagrad_runtime.evaluate.journal import Entry, Journal, key_of
 from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, mask_of
-from gagrad_runtime.evaluate.results import write_results
+from gagrad_runtime.evaluate.page import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.explaining import expand, say_error

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.explanation.explanation import Caution
-from gagrad_runtime.sampling.budget import LEAST
+from gagrad_runtime.sampling.estimation import LEAST
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation.explanation import Explanation, Rcap, Target
-    from gagrad_runtime.session.query import Answer, Query
+    from gagrad_runtime.question.target import Target
+    from gagrad_runtime.sampling.rcap import Rcap
 
     Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing to know before trusting the map: a stable ``code`` and a sentence for people."""
+
+    code: str
+    text: str
+
 
 UNSTABLE = 0.5
 """Stability below which a map is doubtful: what two runs have in common is less than what they have not."""
@@ -100,16 +109,3 @@ def low_rcap(rcap: Rcap, probability: float | None) -> list[Caution]:
             "take the map as a hint, not as proof.",
         )
     ]
-
-
-def cautions(explanation: Explanation, query: Query, answer: Answer) -> list[Caution]:
-    """Return all that there is to say about ``explanation``, the gravest first."""
-    settings, saliency = query.settings, answer.saliency
-    found = constant_image(explanation.frame.pixels)
-    found += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
-    if not found:
-        found += low_rcap(explanation.rcap, explanation.probability)
-    found += unstable(answer.stability, settings.until_stable)
-    if answer.extremes is not None and not found:
-        found += saturated(*answer.extremes, explanation.target, answer.samples)
-    return found + late(query.clock.total, settings.budget_ms, answer.samples)

@@ -16,37 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Activation
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.regions import SalientRegion
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
-    from gagrad_runtime.question.output_region import Region
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.roi import RoiVerdict
     from gagrad_runtime.report.scale import GoodScale
     from gagrad_runtime.sampling.estimation import Stop
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is explained: one output element, or the difference of two ("why this and not that").
-
-    ``index`` points into ``scores`` without the batch axis; ``name`` is the class name, or the index as
-    text when the classes have no names.
-    """
-
-    index: tuple[int, ...]
-    name: str
-    against_index: tuple[int, ...] | None = None
-    against_name: str | None = None
-    region: Region | None = field(default=None, compare=False)
-    """Where a spatial output is explained; then the indices are classes. None for the whole output."""
-
-    def __str__(self) -> str:
-        return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
-
-    def reading(self, values: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
-        """Return what ``values [K…]`` say of the target (or ``index``): one element, or a region's mean."""
-        found = values[self.index if index is None else index]
-        return float(found) if self.region is None else self.region.mean(found)
+    from gagrad_runtime.sampling.rcap import Rcap
 
 
 @dataclass(frozen=True)
@@ -56,29 +34,6 @@ class Verdict:
     target: Target
     probability: float | None
     """None when the output is a plain score."""
-
-
-@dataclass(frozen=True)
-class Rcap:
-    """ReCover And Predict: localisation and noise of a map in one number, with the curve behind it.
-
-    ``score`` is the mean over the levels of ``ratio · confidence``, 0..1. At ``levels[i]`` (high to low)
-    ``ratio[i]`` is the share of the map's mass that is kept and ``confidence[i]`` the model's probability
-    of the target when it sees the kept pixels only. All three have the same length.
-    """
-
-    score: float
-    levels: tuple[float, ...]
-    ratio: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Caution:
-    """One thing to know before trusting the map: a stable ``code`` and a sentence for people."""
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -139,7 +94,7 @@ class Explanation:
     """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
     ``stability``, ``rcap``."""
     roi: RoiVerdict | None = None
-    """How much of the map keeps to a region of interest (``gagrad_runtime.report.roi``), when one was given."""
+    """How much of the map keeps to a region of interest, when one was given."""
     good_scale: GoodScale | None = None
     """What good parts' maps reach, to colour by; None when the map scales itself."""
 

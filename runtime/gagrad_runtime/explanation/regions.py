@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from gagrad_runtime.report.colour import soften
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -76,3 +74,17 @@ def salient_regions(
             )
         )
     return tuple(found)
+
+
+def soften(saliency: Array) -> tuple[Array, float]:
+    """Return ``saliency [H, W]`` blurred for display, and the blur's standard deviation in pixels.
+
+    Single bright pixels do not survive being scaled to a picture, and nobody can point at them; a blur of
+    about a hundredth of the map's side keeps the places and drops the grain. The files with the bare map
+    hold it unblurred. Values that are not finite count as 0.
+    """
+    clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    sigma = round(min(clean.shape) / 100, 1)
+    if sigma < 0.5:
+        return clean, 0.0
+    return np.asarray(cv2.GaussianBlur(clean, (0, 0), sigma), np.float32), sigma

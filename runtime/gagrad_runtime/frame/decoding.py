@@ -18,8 +18,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
-from gagrad_runtime.frame.density import least_bytes
-from gagrad_runtime.frame.integrity import check_tiff
+from gagrad_runtime.frame.integrity import check_tiff, least_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from gagrad_edge.errors import FrameError
-from gagrad_runtime.frame.mosaic import demosaiced
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import InputSpec, Resize
-    from gagrad_runtime.frame.frame import Frame
 
     Array = NDArray[np.float32]
 
@@ -136,31 +132,6 @@ class Placement:
         return max(math.floor(edges[0] + _SLACK), 0), min(math.ceil(edges[1] - _SLACK), self.frame_size[axis])
 
 
-def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
-    """Return the image ``[1, C, H, W]`` float32 in 0..1 that ``spec`` asks for, and where the frame is in it.
-
-    A mono frame becomes three equal channels for a colour model, or its colours where the spec declares a
-    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. A frame of the model's size is not
-    resampled. Works from 1×1 pixels on. Raises FrameError when a uint16 frame has values above the bundle's
-    bit depth, and for a raw one that is too small.
-    """
-    white = _white(frame, spec)
-    placement = place((frame.height, frame.width), spec)
-    top, left, height, width = placement.window
-    pixels: NDArray[Any] = frame.pixels
-    if frame.mono and spec.bayer:
-        pixels = demosaiced(pixels, spec.bayer, where=frame.source)
-    window = pixels[top : top + height, left : left + width]
-    image = np.zeros((1, *spec.shape), np.float32)
-    for index, channel in enumerate(_channels(window, spec)):
-        # One channel at a time: a float32 copy of a large colour frame would be twelve bytes per pixel.
-        image[0, index] = _put(resample(channel, placement.resized), placement)
-    if window.ndim == 2 and spec.channels == 3:
-        image[0, 1:] = image[0, 0]
-    np.minimum(image / np.float32(white), 1, out=image)
-    return image, placement
-
-
 def place(frame_size: tuple[int, int], spec: InputSpec) -> Placement:
     """Return where a frame of ``frame_size`` (height, width) lies in the image of ``spec``."""
     size = (spec.height, spec.width)
@@ -217,43 +188,3 @@ def _cut(length: int, scale: float, limit: int) -> tuple[int, int, int, int]:
     resized = max(round((stop - start) * scale), limit)
     offset = -min(max(round((exact - start) * scale), 0), resized - limit)
     return start, stop - start, resized, offset
-
-
-def _channels(window: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
-    """Return the channels to resample, in the order of the image."""
-    if window.ndim == 2:
-        return [window]
-    red, green, blue = (window[..., index] for index in range(3))
-    if spec.colour == "mono":
-        # Written as differences so that a grey pixel keeps its value to the last bit.
-        exact = green.astype(np.float32)
-        luma = exact + np.float32(_RED) * (red - exact) + np.float32(_BLUE) * (blue - exact)
-        return [luma]
-    return [blue, green, red] if spec.colour == "bgr" else [red, green, blue]
-
-
-def _put(resampled: Array, placement: Placement) -> Array:
-    """Return ``resampled`` padded with black or cut to the model's size."""
-    if resampled.shape == placement.model_size:
-        return resampled
-    (height, width), (top, left) = placement.model_size, placement.offset
-    image = np.zeros((height, width), np.float32)
-    part = resampled[max(-top, 0) : height - top, max(-left, 0) : width - left]
-    image[max(top, 0) :, max(left, 0) :][: part.shape[0], : part.shape[1]] = part
-    return image
-
-
-def _white(frame: Frame, spec: InputSpec) -> int:
-    """Return the pixel value that becomes 1."""
-    if frame.pixels.dtype == np.uint8:
-        return 255
-    white = (1 << spec.bit_depth) - 1
-    brightest = int(frame.pixels.max())
-    if brightest > white:
-        needed = max(brightest.bit_length(), 9)
-        raise FrameError(
-            f"the frame has values up to {brightest}; the bundle's {spec.bit_depth} bits end at {white}",
-            where=frame.source,
-            hint=f"scale the frame to {spec.bit_depth} bits or export the bundle for {needed}-bit frames",
-        )
-    return white

@@ -17,8 +17,7 @@ from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.report.record import encode, record
 from gagrad_runtime.report.report import safe_stem
-from gagrad_runtime.report.roi import check_limit, judge
-from gagrad_runtime.report.roi_file import read_roi
+from gagrad_runtime.report.roi import check_limit, judge, read_roi
 from gagrad_runtime.report.scale import read_scale
 from gagrad_runtime.session.opening import load
 

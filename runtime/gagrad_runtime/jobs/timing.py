@@ -12,7 +12,7 @@ import numpy as np
 
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.decoding import decode
-from gagrad_runtime.frame.placement import prepare
+from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.machine.power import PowerMeter
 
 if TYPE_CHECKING:

@@ -62,7 +62,9 @@ class Perturbations:
                 raise SettingError(f"{name}={value:g} is not between 0 and {limit:g}", where=_WHERE)
 
     def rows(self, samples: int, seed: int) -> Array:
-        """Return ``perturbation [T, P]``: one row a sample, columns as in ``gagrad_edge.method.perturbation``.
+        """Return ``perturbation [T, P]``: one row a sample.
+
+        The columns are those of ``gagrad_edge.method.perturbation``.
 
         The first k rows are the same for every T ≥ k. The numbers are from another part of the sequence of
         ``Philox(seed)`` than the noise bank's, so the two may have one seed.

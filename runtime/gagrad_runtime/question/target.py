@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gagrad_edge.errors import TargetError
-from gagrad_runtime.explanation.explanation import Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import OutputSpec
+    from gagrad_edge.manifest import Activation, OutputSpec
     from gagrad_runtime.question.output_region import Region
 
     Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained: one output element, or the difference of two ("why this and not that").
+
+    ``index`` points into ``scores`` without the batch axis; ``name`` is the class name, or the index as
+    text when the classes have no names.
+    """
+
+    index: tuple[int, ...]
+    name: str
+    against_index: tuple[int, ...] | None = None
+    against_name: str | None = None
+    region: Region | None = field(default=None, compare=False)
+    """Where a spatial output is explained; then the indices are classes. None for the whole output."""
+
+    def __str__(self) -> str:
+        return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
+
+    def reading(self, values: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
+        """Return what ``values [K…]`` say of the target (or ``index``): one element, or a region's mean."""
+        found = values[self.index if index is None else index]
+        return float(found) if self.region is None else self.region.mean(found)
+
 
 Choice = str | int | tuple[int, ...]
 
@@ -124,3 +149,17 @@ def _named(name: str, spec: OutputSpec, where: str) -> tuple[int, ...]:
         hint="did you mean one of these? `gagrad-edge inspect` lists all",
         choices=choices,
     )
+
+
+def probabilities(scores: Array, activation: Activation) -> Array | None:
+    """Return ``scores [N, K…]`` as probabilities; None for a plain score. Classes are axis 1."""
+    if activation == "none":
+        return None
+    wide = scores.astype(np.float64)
+    if activation == "sigmoid":
+        chances = 1 / (1 + np.exp(-np.clip(wide, -700, 700)))
+    else:
+        shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
+        chances = shifted / shifted.sum(axis=1, keepdims=True)
+    narrow: Array = chances.astype(np.float32)
+    return narrow

@@ -10,7 +10,8 @@ from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.report.lettering import printable
 
 if TYPE_CHECKING:
-    from gagrad_runtime.explanation.explanation import Explanation, Target
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.lettering import Lettering
 
 

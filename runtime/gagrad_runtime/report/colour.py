@@ -51,20 +51,6 @@ class Scale:
         return f"the map is {softened}its highest {_TOP_SHARE * 100:g} % share the top colour"
 
 
-def soften(saliency: Array) -> tuple[Array, float]:
-    """Return ``saliency [H, W]`` blurred for display, and the blur's standard deviation in pixels.
-
-    Single bright pixels do not survive being scaled to a picture, and nobody can point at them; a blur of
-    about a hundredth of the map's side keeps the places and drops the grain. The files with the bare map
-    hold it unblurred. Values that are not finite count as 0.
-    """
-    clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
-    sigma = round(min(clean.shape) / 100, 1)
-    if sigma < 0.5:
-        return clean, 0.0
-    return np.asarray(cv2.GaussianBlur(clean, (0, 0), sigma), np.float32), sigma
-
-
 def scale_of(values: Array, softened: float) -> Scale:
     """Return the scale that shows the map ``values`` best; ``softened`` is what ``soften`` returned.
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from gagrad_runtime.explanation.regions import soften
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.report.caption import write_caption
-from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, soften, to_eight_bits
+from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import mark_regions, mark_roi, regions_line, roi_key, roi_strip
 from gagrad_runtime.report.scale import raw_map

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from gagrad_edge.manifest import Activation, Sha256  # noqa: TC001 - msgspec resolves the fields' types
-from gagrad_runtime.question.methods import DEFAULT
-from gagrad_runtime.report.record_places import (
-    Count,
+from gagrad_runtime.report.record_schema import (
+    _TOP,
+    BundleRecord,
+    CautionRecord,
+    ClassRecord,
+    FrameRecord,
+    MethodRecord,
     PlacementRecord,
+    RcapRecord,
+    Record,
     RoiRecord,
+    RunRecord,
     SalientRecord,
     ScaleRecord,
-    placement_record,
-    roi_record,
-    salient_records,
-    scale_record,
+    ScoresRecord,
 )
 
 if TYPE_CHECKING:
@@ -33,153 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.explanation.explanation import Explanation
-
-_TOP = 5
-
-
-class _Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """Immutable; a reader ignores fields that it does not know, so that fields can be added."""
-
-
-class FrameRecord(_Struct, frozen=True):
-    """The frame as it came."""
-
-    file: str
-    """The path as it was given, or ``array``."""
-    height: Count
-    width: Count
-    channels: Literal[1, 3]
-    bits: Literal[8, 16]
-    """Bits of the pixels' type."""
-    notes: list[str]
-    """What was done to the stored pixels, e.g. ``EXIF orientation 6 applied``."""
-    exif: dict[str, str] = {}
-    """What the camera wrote of itself and the exposure, by EXIF name; nothing is done with it."""
-
-
-class ClassRecord(_Struct, frozen=True):
-    """One element of the model's output."""
-
-    index: list[int]
-    """Into the scores, without the batch axis."""
-    name: str
-    score: float | None
-    """Before the activation."""
-    probability: float | None
-    """After it; null for a plain score."""
-
-
-class ScoresRecord(_Struct, frozen=True):
-    """The model's scores for the frame as it is, before the activation."""
-
-    shape: list[int]
-    minimum: float | None
-    maximum: float | None
-    finite: bool
-    """Whether every score is a number."""
-
-
-class RcapRecord(_Struct, frozen=True):
-    """ReCover And Predict, 0..1, and the curve behind it; the lists have one element per level."""
-
-    score: float | None
-    levels: list[float]
-    """From high to low."""
-    ratio: list[float | None]
-    """Share of the map's mass that is kept."""
-    confidence: list[float | None]
-    """Probability of the target on the kept pixels alone."""
-
-
-class MethodRecord(_Struct, frozen=True, kw_only=True):
-    """What the map was made with."""
-
-    name: str = DEFAULT
-    """The method; ``gagrad-edge explain --help`` lists them."""
-    guide: str = "paper"
-    """What weighs the gradients of ``guided-absolutegrad``."""
-    samples: Count
-    """Copies that the map was made from."""
-    stopped: Literal["samples", "stable", "budget"] = "samples"
-    """Why there are no more: all were made, the map was stable enough, or the time was up."""
-    seed: int
-    percentile: float
-    noise_std: float
-    perturbation: str = ""
-    """What the copies were changed by beside noise."""
-    chunk: Count
-    straight_through: Annotated[int, msgspec.Meta(ge=0)]
-    """How many quantisers the gradient passes straight through; 0 for a float model."""
-    float_twin: float | None = None
-    """Rank correlation of the map with that of the model without rounding, measured at export on the bundle's
-    frame; null for a float model."""
-
-
-class BundleRecord(_Struct, frozen=True):
-    """The bundle that was used."""
-
-    name: str
-    sha256: Sha256
-
-
-class CautionRecord(_Struct, frozen=True):
-    """One thing to know before trusting the map."""
-
-    code: str
-    """Stable; made for programs."""
-    text: str
-
-
-class RunRecord(_Struct, frozen=True):
-    """What differs from run to run."""
-
-    created: str
-    """UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
-    seconds: dict[str, float]
-    """Wall time per stage."""
-
-
-class Record(_Struct, frozen=True, kw_only=True):
-    """One explanation: one frame and one target."""
-
-    schema: Literal[1]
-    """Version of the record; a new field does not raise it, a changed or removed one does."""
-    bundle: BundleRecord
-    backend: str
-    """Engine, version and device."""
-    backend_notes: list[str] = []
-    """What it did otherwise than asked: operators left to the CPU, batches of one, another device instead."""
-    frame: FrameRecord
-    placement: PlacementRecord
-    activation: Activation
-    """What turns scores into probabilities; ``none`` for a plain score."""
-    target: ClassRecord
-    """What is explained."""
-    region: str | None = None
-    """Where a spatial output is explained; its figures are means over the region. Null for one element."""
-    against: ClassRecord | None
-    """The other class of a difference, "why this and not that"."""
-    predicted: ClassRecord
-    """What the model says by itself."""
-    top: list[ClassRecord]
-    """The five classes with the highest scores; empty when the output is no list of classes."""
-    scores: ScoresRecord
-    rcap: RcapRecord
-    stability: float | None = None
-    """Expected rank correlation with a map of as many other samples, 0..1; null where there is none."""
-    raw: tuple[float | None, float | None] = (0.0, 1.0)
-    """What 0 and 1 of the map were before it was scaled, for one sample."""
-    method: MethodRecord
-    cautions: list[CautionRecord]
-    regions: list[SalientRecord] = []
-    """The salient places, largest share first, at most ten; empty for a flat map."""
-    roi: RoiRecord | None = None
-    """Null when no region of interest was given."""
-    scale: ScaleRecord | None = None
-    """The colour scale fixed by good parts; null when the map scales itself."""
-    files: dict[str, str]
-    """Names of the files written beside this one, by kind."""
-    run: RunRecord
 
 
 def record(explanation: Explanation, files: Mapping[str, Path] | None = None) -> Record:
@@ -247,11 +103,6 @@ def encode(value: Record, *, pretty: bool = True) -> bytes:
     return (msgspec.json.format(data, indent=2) if pretty else data) + b"\n"
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the record."""
-    return msgspec.json.schema(Record)
-
-
 def _frame(explanation: Explanation) -> FrameRecord:
     frame = explanation.frame
     return FrameRecord(
@@ -297,3 +148,57 @@ def _number(value: float | np.floating[Any]) -> float | None:
 def _text(text: str) -> str:
     """Return ``text`` as valid UTF-8: Linux file names may hold any bytes, JSON may not."""
     return text.encode("utf-8", "replace").decode()
+
+
+def placement_record(explanation: Explanation) -> PlacementRecord:
+    """Return where the frame is in the image, and how much of the map is on it."""
+    placement = explanation.placement
+    clean = np.nan_to_num(explanation.saliency, nan=0.0, posinf=0.0, neginf=0.0)
+    return PlacementRecord(
+        rule=placement.rule,
+        model_size=placement.model_size,
+        window=placement.window,
+        resized=placement.resized,
+        offset=placement.offset,
+        share_on_frame=round(placement.share_on_frame(clean), 6),
+    )
+
+
+def salient_records(explanation: Explanation) -> list[SalientRecord]:
+    """Return what the record says of the salient places of ``explanation``."""
+    return [
+        SalientRecord(
+            box=one.box,
+            area=one.area,
+            share=round(one.share, 6),
+            peak=(round(one.peak[0], 2), round(one.peak[1], 2)),
+        )
+        for one in explanation.regions
+    ]
+
+
+def roi_record(explanation: Explanation) -> RoiRecord | None:
+    """Return what the record says of the region of interest; None when there was none."""
+    roi = explanation.roi
+    if roi is None:
+        return None
+    return RoiRecord(
+        file=roi.name.encode("utf-8", "replace").decode(),
+        inside=round(roi.inside, 6),
+        ignored=round(roi.ignored, 6),
+        elsewhere=round(roi.elsewhere, 6),
+        share=round(roi.share, 6),
+        limit=roi.limit,
+        passed=roi.passed,
+    )
+
+
+def scale_record(explanation: Explanation) -> ScaleRecord | None:
+    """Return what the record says of the scale of good parts; None when there was none."""
+    scale = explanation.good_scale
+    if scale is None:
+        return None
+    from gagrad_runtime.report.scale import raw_map  # noqa: PLC0415 - needs OpenCV
+
+    highest = float(raw_map(explanation)[0].max()) / scale.value
+    return ScaleRecord(value=scale.value, images=scale.images, highest=round(highest, 4))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from gagrad_edge.errors import ModelError, OutOfMemoryError
-from gagrad_runtime.sampling.budget import LEAST, next_size
 from gagrad_runtime.sampling.stability import full_sample
 from gagrad_runtime.sampling.statistics import plan
 
@@ -20,10 +20,58 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.backend import Tensor
-    from gagrad_runtime.sampling.budget import Pace
     from gagrad_runtime.sampling.statistics import Sampler
 
     Array = NDArray[np.float32]
+
+
+LEAST = 4
+"""Samples that an explanation has at least: fewer have no variance to guide it, and no stability."""
+
+
+_REMEMBERED = 8
+
+
+class Pace:
+    """What one copy, and all that follows the last copy, took lately on this device."""
+
+    def __init__(self) -> None:
+        self._copy: deque[float] = deque(maxlen=_REMEMBERED)
+        self._tail: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def copies(self, rows: int, seconds: float) -> None:
+        """Remember that a chunk of ``rows`` took ``seconds``."""
+        self._copy.append(seconds / rows)
+
+    def tail(self, seconds: float) -> None:
+        """Remember that the map and its RCAP took ``seconds``."""
+        self._tail.append(seconds)
+
+    def room(self, seconds: float, tail: float) -> int | None:
+        """Return how many copies there is time for in ``seconds``; None before the first was measured.
+
+        By the slowest of those remembered, since a promise is better kept early than late. ``tail`` is the
+        time to reserve as long as none was measured.
+        """
+        if not self._copy:
+            return None
+        return int((seconds - max(self._tail, default=tail)) / max(self._copy))
+
+
+def next_size(planned: int, done: int, *, first_of_pair: bool, room: int | None) -> int:
+    """Return the next chunk's size under a deadline, at most ``planned``; 0 when it is time to stop.
+
+    Chunks come in pairs, one for each half of the samples, and the first ``LEAST`` samples come in any case.
+    """
+    if done < LEAST:
+        least = LEAST // 2
+        if room is None:
+            return least
+        return max(least, min(planned, room // 2 if first_of_pair else room))
+    if room is None or room < (2 if first_of_pair else 1):
+        return 0
+    return min(planned, room // 2 if first_of_pair else room)
+
 
 Stop = Literal["samples", "stable", "budget"]
 _SETTLING_CHUNK = 5

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gagrad_edge.method.reference import rcap_levels
-from gagrad_runtime.explanation.explanation import Rcap
+from gagrad_runtime.question.target import probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Activation, MethodSpec
-    from gagrad_runtime.explanation.explanation import Target
+    from gagrad_runtime.question.target import Target
 
     Array = NDArray[np.float32]
 
 
-def probabilities(scores: Array, activation: Activation) -> Array | None:
-    """Return ``scores [N, K…]`` as probabilities; None for a plain score. Classes are axis 1."""
-    if activation == "none":
-        return None
-    wide = scores.astype(np.float64)
-    if activation == "sigmoid":
-        chances = 1 / (1 + np.exp(-np.clip(wide, -700, 700)))
-    else:
-        shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
-        chances = shifted / shifted.sum(axis=1, keepdims=True)
-    narrow: Array = chances.astype(np.float32)
-    return narrow
+@dataclass(frozen=True)
+class Rcap:
+    """ReCover And Predict: localisation and noise of a map in one number, with the curve behind it.
+
+    ``score`` is the mean over the levels of ``ratio · confidence``, 0..1. At ``levels[i]`` (high to low)
+    ``ratio[i]`` is the share of the map's mass that is kept and ``confidence[i]`` the model's probability
+    of the target when it sees the kept pixels only. All three have the same length.
+    """
+
+    score: float
+    levels: tuple[float, ...]
+    ratio: NDArray[np.float32]
+    confidence: NDArray[np.float32]
 
 
 def confidence(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from gagrad_edge.method.class_activation import CAMS
 from gagrad_edge.method.reference import STATE_MAPS, finalize, normalise, state_maps
-from gagrad_runtime.sampling.cam import class_activation_map
+from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.estimation import finite
-from gagrad_runtime.sampling.stability import at_pixels, pixel_subset, rank_correlation
+from gagrad_runtime.sampling.stability import at_pixels, pixel_subset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,3 +95,22 @@ def _at(state: State, settings: Settings, times: Array, pixels: NDArray[np.intp]
     maps = state_maps(at_pixels(state, pixels), few)
     chosen: Array = maps[STATE_MAPS.index(settings.method.map)]
     return chosen
+
+
+def class_activation_map(cam: Array, size: tuple[int, int]) -> Array:
+    """Return the saliency map ``[H, W]`` in 0..1 for ``cam [h, w]``; ``size`` is (H, W).
+
+    In pytorch-grad-cam's order: what speaks against the target is cut off, then min-max, then bilinear
+    interpolation (OpenCV), then min-max again, as interpolation may miss the extremes. There is no ε in the
+    quotients, so a map of small gradients keeps its contrast; a constant one becomes all zeros.
+    """
+    scaled = _min_max(np.maximum(np.asarray(cam, np.float32), 0))
+    resized = cv2.resize(scaled, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return _min_max(np.asarray(resized, np.float32))
+
+
+def _min_max(values: Array) -> Array:
+    low = values.min()
+    span = values.max() - low
+    scaled: Array = (values - low) / span if span > 0 else np.zeros_like(values)
+    return scaled

@@ -48,16 +48,6 @@ def at_pixels(state: State, pixels: NDArray[np.intp]) -> State:
     return State(state.count, *parts)
 
 
-def rank_correlation(first: Array, second: Array) -> float | None:
-    """Return Spearman's ρ of two maps; None when one is constant. Ties get their mean rank."""
-    ranks = [_ranks(values.ravel()) for values in (first, second)]
-    centred = [values - values.mean() for values in ranks]
-    norms = [float(np.linalg.norm(values)) for values in centred]
-    if not all(norms):
-        return None
-    return float(np.dot(*centred)) / (norms[0] * norms[1])
-
-
 def full_sample(correlation: float, counts: tuple[int, int]) -> float:
     """Return the reliability of the map of all samples from the correlation of its two parts.
 
@@ -71,10 +61,3 @@ def full_sample(correlation: float, counts: tuple[int, int]) -> float:
     a, b, c = 1 / (m * n), 1 / m + 1 / n, 1 - 1 / min(correlation, 1.0) ** 2
     noise = (math.sqrt(b * b - 4 * a * c) - b) / (2 * a)
     return 1 / (1 + noise / (m + n))
-
-
-def _ranks(values: Array) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    ranks: NDArray[np.float64] = mean_rank[inverse]
-    return ranks

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.method.noise import noise_chunks
-from gagrad_runtime.explanation.explanation import Target
-from gagrad_runtime.frame.placement import prepare
-from gagrad_runtime.question.target import cotangent
+from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.question.target import Target, cotangent
 from gagrad_runtime.sampling.statistics import Sampler
 from gagrad_runtime.session.selftest import reference_frame, run_selftest
 

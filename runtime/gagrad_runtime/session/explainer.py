@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_runtime.backend.graphs import Graphs
-from gagrad_runtime.explanation.cautions import cautions
-from gagrad_runtime.explanation.explanation import Explanation, Rcap, Verdict
+from gagrad_runtime.explanation.explanation import Explanation, Verdict
 from gagrad_runtime.frame import Frame, load_frame
-from gagrad_runtime.frame.placement import prepare
+from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.output_region import region_of
 from gagrad_runtime.question.settings import Settings
-from gagrad_runtime.question.target import cotangent, predicted_target, resolve_target
-from gagrad_runtime.sampling.budget import LEAST, Pace
+from gagrad_runtime.question.target import cotangent, predicted_target, probabilities, resolve_target
 from gagrad_runtime.sampling.chunk import ChunkSize
-from gagrad_runtime.sampling.estimation import Estimation, Limits, finite
-from gagrad_runtime.sampling.noise_bank import NoiseBank
-from gagrad_runtime.sampling.rcap import confidence, probabilities, rcap
+from gagrad_runtime.sampling.estimation import LEAST, Estimation, Limits, Pace, finite
+from gagrad_runtime.sampling.rcap import Rcap, confidence, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
-from gagrad_runtime.sampling.samples import Copies
+from gagrad_runtime.sampling.samples import Copies, NoiseBank
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.provenance import provenance
-from gagrad_runtime.session.query import Answer, Clock, Query
+from gagrad_runtime.session.query import Answer, Clock, Query, cautions, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,8 +112,8 @@ class Explainer:
         that"; with ``region`` (a box ``left,top,right,bottom`` or a mask, in the frame) the class's score
         there, of a model with a spatial output. ``progress`` is called with (samples done, samples).
 
-        ``settings`` over the bundle's: ``method`` (``gagrad_runtime.question.methods``), ``guide``, ``samples``,
-        ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``perturb`` (beside
+        ``settings`` over the bundle's: ``method`` (``gagrad_runtime.question.methods``), ``guide``,
+        ``samples``, ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``perturb`` (beside
         noise, such as ``shift=2,angle=2``, of a bundle exported with perturbations), ``chunk`` (copies at a
         time; by default what is fast here and fits in memory), ``budget_ms`` (be done by then with what
         there is, from 4 samples on) and ``until_stable`` (stop at this stability), both with ``samples`` as

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.errors import BundleError, FrameError
+from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.frame.decoding import decode
 from gagrad_runtime.frame.frame import Frame
-from gagrad_runtime.sampling.stability import rank_correlation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

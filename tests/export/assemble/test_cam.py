@@ -22,7 +22,7 @@ from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.verify import class_activation
 from gagrad_export.verify.gradient import Point, model_input
-from gagrad_runtime.sampling.cam import class_activation_map
+from gagrad_runtime.sampling.saliency import class_activation_map
 from tests.export.class_activation_peer import Lite0WithNamedFeatures, pytorch_grad_cam
 from tests.export.networks import network, tensorrt_refuses
 from tests.models import tiny_model

@@ -21,7 +21,7 @@ from gagrad_export import export
 from gagrad_export.pipeline import method_spec
 from gagrad_export.triton import write_repository
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame.placement import prepare
+from gagrad_runtime.frame.image import prepare
 from tests.export.networks import tensorrt_refuses
 from tests.models import tiny_model
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gagrad_runtime.explanation.cautions import constant_map, late, saturated, unstable
-from gagrad_runtime.explanation.explanation import Caution, Target
+from gagrad_runtime.explanation.cautions import Caution, constant_map, late, saturated, unstable
+from gagrad_runtime.question.target import Target
 
 TARGET = Target((1,), "scratch")
 

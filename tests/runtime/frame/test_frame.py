@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
-from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame import frame as frame_module
+from gagrad_runtime.frame import load_frame
 
 if TYPE_CHECKING:
     from pathlib import Path

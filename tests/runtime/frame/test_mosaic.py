@@ -10,8 +10,7 @@ import pytest
 from gagrad_edge.errors import FrameError
 from gagrad_edge.manifest import Bayer, InputSpec
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame.mosaic import demosaiced
-from gagrad_runtime.frame.placement import prepare
+from gagrad_runtime.frame.image import demosaiced, prepare
 
 COLOURS = {"r": 200, "g": 120, "b": 40}
 

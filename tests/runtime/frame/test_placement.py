@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gagrad_edge.errors import FrameError
 from gagrad_edge.manifest import InputSpec
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame.placement import Placement, place, prepare, resample
+from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.frame.placement import Placement, place, resample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

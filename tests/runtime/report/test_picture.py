@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from gagrad_runtime.explanation.regions import soften
 from gagrad_runtime.report import lettering as lettering_module
 from gagrad_runtime.report.caption import percent, write_caption
-from gagrad_runtime.report.colour import overlay, scale_of, soften
+from gagrad_runtime.report.colour import overlay, scale_of
 from gagrad_runtime.report.lettering import OpenCvLettering, PillowLettering, Style, lettering, printable
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.sheet import wrap

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from gagrad_edge.manifest import Manifest
-from gagrad_runtime.explanation.explanation import Rcap
 from gagrad_runtime.frame.frame import Frame
-from gagrad_runtime.report.record import Record, encode, json_schema, record
+from gagrad_runtime.report.record import encode, record
+from gagrad_runtime.report.record_schema import Record, json_schema
+from gagrad_runtime.sampling.rcap import Rcap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ def test_one_line_or_many(make_explanation: Builder) -> None:
     [("record.schema.json", json_schema()), ("manifest.schema.json", msgspec.json.schema(Manifest))],
 )
 def test_the_published_schema_is_the_programs(name: str, schema: dict[str, Any]) -> None:
-    """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest tests/runtime/report/test_record.py`` writes them again."""
+    """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest`` of this file writes them again."""
     text = json.dumps(in_order(schema), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if os.environ.get("UPDATE_SCHEMAS"):
         (DOCS / name).write_text(text, encoding="utf-8")

@@ -13,8 +13,7 @@ from PIL import Image
 from gagrad_edge.errors import RoiError, SettingError
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.record import record
-from gagrad_runtime.report.roi import Roi, filled, judge
-from gagrad_runtime.report.roi_file import read_roi
+from gagrad_runtime.report.roi import Roi, filled, judge, read_roi
 
 if TYPE_CHECKING:
     from collections.abc import Callable

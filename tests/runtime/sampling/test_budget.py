@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gagrad_runtime
-from gagrad_runtime.sampling.budget import LEAST, Pace, next_size
+from gagrad_runtime.sampling.estimation import LEAST, Pace, next_size
 from gagrad_runtime.session.explainer import Explainer
 
 

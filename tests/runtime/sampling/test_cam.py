@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gagrad_runtime.sampling.cam import class_activation_map
+from gagrad_runtime.sampling.saliency import class_activation_map
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])

@@ -16,8 +16,8 @@ import pytest
 import gagrad_runtime
 from gagrad_edge.errors import OutOfMemoryError
 from gagrad_runtime.machine.memory import Memory
-from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling import chunk as module
+from gagrad_runtime.sampling.chunk import ChunkSize
 
 MB = 2**20
 

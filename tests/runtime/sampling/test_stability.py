@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from gagrad_edge.method.reference import State, accumulate, finalize
-from gagrad_runtime.sampling.stability import at_pixels, full_sample, pixel_subset, rank_correlation
+from gagrad_edge.statistics import rank_correlation
+from gagrad_runtime.sampling.stability import at_pixels, full_sample, pixel_subset
 from gagrad_runtime.sampling.statistics import plan
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of, spread_others
+from gagrad_export.canonicalise.batch.place import shape_of
+from gagrad_export.canonicalise.batch.registry import Placed, carries, spread_others
 from gagrad_export.emit import attribute, constant_array
 
 if TYPE_CHECKING:

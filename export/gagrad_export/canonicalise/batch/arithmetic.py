@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_export.canonicalise.batch.registry import Placed, carries, common_place, shape_of
+from gagrad_export.canonicalise.batch.place import shape_of
+from gagrad_export.canonicalise.batch.registry import Placed, carries, common_place
 from gagrad_export.emit import attribute, operand
 
 if TYPE_CHECKING:

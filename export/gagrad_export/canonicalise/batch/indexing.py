@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of, spread_others
+from gagrad_export.canonicalise.batch.place import shape_of
+from gagrad_export.canonicalise.batch.registry import Placed, carries, spread_others
 from gagrad_export.canonicalise.batch.reshaping import view
 from gagrad_export.emit import attribute, constant_array
 

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from gagrad_export.emit import static_shape
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import onnx_ir as ir
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,9 @@ def places(shape: Sequence[int], outer: int, size: int) -> list[Place]:
             continue
         found.append(Place(axis, before, extent // (before * size)))
     return sorted(found, key=lambda place: (not place.pure, place.before > 1))
+
+
+def shape_of(value: ir.Value | None) -> list[int]:
+    """Return the shape for the fixed batch: all numbers, as the pipeline made sure."""
+    assert value is not None  # noqa: S101 - asked of required inputs
+    return [dim for dim in static_shape(value) if dim is not None]

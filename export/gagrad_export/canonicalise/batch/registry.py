@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from gagrad_export.emit import operand, static_shape
+from gagrad_export.canonicalise.batch.place import shape_of
+from gagrad_export.emit import operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -47,12 +48,6 @@ def along_axis_0(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place]
     if any(shape_of(value)[:1] != [extent] for value in node.outputs):
         return None
     return [placed[0]] * len(node.outputs)
-
-
-def shape_of(value: ir.Value | None) -> list[int]:
-    """Return the shape for the fixed batch: all numbers, as the pipeline made sure."""
-    assert value is not None  # noqa: S101 - asked of required inputs
-    return [dim for dim in static_shape(value) if dim is not None]
 
 
 def spread_others(batch: Batch, node: ir.Node, placed: Placed, wanted: Mapping[int, Place]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from gagrad_export.canonicalise.batch.place import places
-from gagrad_export.canonicalise.batch.registry import Placed, carries, shape_of
+from gagrad_export.canonicalise.batch.place import places, shape_of
+from gagrad_export.canonicalise.batch.registry import Placed, carries
 from gagrad_export.differentiate.interpolation import reads_alike
 from gagrad_export.emit import attribute, constant_array
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.errors import ModelError
-from gagrad_export.canonicalise.batch.registry import shape_of
+from gagrad_export.canonicalise.batch.place import shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from gagrad_export.canonicalise.batch.registry import shape_of
+from gagrad_export.canonicalise.batch.place import shape_of
 from gagrad_export.emit import attribute, operand
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.canonicalise.batch.registry import shape_of
+from gagrad_export.canonicalise.batch.place import shape_of
 from gagrad_export.canonicalise.rewrite.writing import not_rewritten, replace_each
-from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import attribute, operand
+from gagrad_export.emit import as_float, attribute, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir

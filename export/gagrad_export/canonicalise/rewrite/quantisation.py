@@ -19,7 +19,7 @@ import numpy as np
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.canonicalise.fold.constants import evaluated
-from gagrad_export.canonicalise.rewrite.site import Site
+from gagrad_export.canonicalise.rewrite.writing import Site
 from gagrad_export.emit import attribute, constant_array, operand
 
 if TYPE_CHECKING:

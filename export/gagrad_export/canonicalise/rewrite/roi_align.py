@@ -15,8 +15,7 @@ import numpy as np
 
 from gagrad_export.canonicalise.fold.constants import evaluated
 from gagrad_export.canonicalise.rewrite.writing import not_rewritten, replace_each
-from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import attribute, operand, static_shape
+from gagrad_export.emit import as_float, attribute, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -16,7 +16,7 @@ import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.canonicalise.fold.constants import evaluated
-from gagrad_export.canonicalise.rewrite.site import Site
+from gagrad_export.canonicalise.rewrite.writing import Site
 from gagrad_export.emit import attribute
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.emit import attribute, constant_array, operand
+from gagrad_export.emit import as_float, attribute, constant_array, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -208,12 +208,6 @@ def log_softmax(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 def positive(op: Op, x: ir.Value) -> ir.Value:
     """Return the mask [x > 0] as 0 and 1 in the type of ``x``."""
     return as_float(op, op.Greater(x, 0.0), x)
-
-
-def as_float(op: Op, mask: ir.Value, like: ir.Value) -> ir.Value:
-    """Return a Boolean mask as 0 and 1: multiplying by it is several times faster than ``Where``."""
-    assert like.dtype is not None  # noqa: S101 - emitted values are typed
-    return op.Cast(mask, to=int(like.dtype))
 
 
 def gate(op: Op, dy: ir.Value, y: ir.Value, **bounds: float) -> ir.Value:

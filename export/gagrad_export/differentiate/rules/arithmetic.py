@@ -11,8 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import constant_array, operand, static_shape
+from gagrad_export.emit import as_float, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
     from gagrad_export.emit import Op

@@ -14,8 +14,7 @@ import numpy as np
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import attribute, constant_array, operand, static_shape
+from gagrad_export.emit import as_float, attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir

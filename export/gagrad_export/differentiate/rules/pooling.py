@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.rules.activation import as_float
 from gagrad_export.differentiate.window import Window, averaged_counts
-from gagrad_export.emit import attribute, fixed_shape, operand, static_shape
+from gagrad_export.emit import as_float, attribute, fixed_shape, operand, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -12,8 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import operand
+from gagrad_export.emit import as_float, operand
 from gagrad_export.quantiser import quantiser
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ import numpy as np
 
 from gagrad_export.differentiate.adjoint_gather import fixed, not_fixed
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.rules.activation import as_float
 from gagrad_export.differentiate.rules.indexing import element_positions, nd_positions
-from gagrad_export.emit import attribute, constant_array, operand, static_shape
+from gagrad_export.emit import as_float, attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.differentiate.registry import vjp
-from gagrad_export.differentiate.rules.activation import as_float
-from gagrad_export.emit import attribute, operand
+from gagrad_export.emit import as_float, attribute, operand
 
 if TYPE_CHECKING:
     import onnx_ir as ir

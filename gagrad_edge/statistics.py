@@ -1,0 +1,29 @@
+"""Rank correlation: the one figure by which maps are compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+
+def rank_correlation(first: Array, second: Array) -> float | None:
+    """Return Spearman's ρ of two maps; None when one is constant. Ties get their mean rank."""
+    ranks = [_ranks(values.ravel()) for values in (first, second)]
+    centred = [values - values.mean() for values in ranks]
+    norms = [float(np.linalg.norm(values)) for values in centred]
+    if not all(norms):
+        return None
+    return float(np.dot(*centred)) / (norms[0] * norms[1])
+
+
+def _ranks(values: Array) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2
+    ranks: NDArray[np.float64] = mean_rank[inverse]
+    return ranks

@@ -1,0 +1,221 @@
+"""The structures of the JSON record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from gagrad_runtime.question.methods import DEFAULT
+
+if TYPE_CHECKING:
+    from gagrad_edge.manifest import Activation, Resize, Sha256
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PlacementRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the frame is in the image: ``image[offset + r] = resample(frame[window], resized)[r]``."""
+
+    rule: Resize
+    model_size: tuple[Count, Count]
+    """(height, width)."""
+    window: tuple[int, int, int, int]
+    """(top, left, height, width) of the part of the frame that is resampled."""
+    resized: tuple[Count, Count]
+    offset: tuple[int, int]
+    """(top, left); above 0 for black padding, below 0 where the image cuts."""
+    share_on_frame: float
+    """Share of the map's sum that lies on the frame and not on the padding, 0..1."""
+
+
+class SalientRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One connected place where the map is above its 0.95 quantile, in frame pixels."""
+
+    box: tuple[int, int, int, int]
+    """(left, top, right, bottom); the last two are one past the last pixel."""
+    area: Annotated[int, msgspec.Meta(ge=1)]
+    share: float
+    """Of the map's mass on the frame, 0..1."""
+    peak: tuple[float, float]
+    """(x, y) of the highest place."""
+
+
+class RoiRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the map keeps to the region of interest: shares of its mass on the frame."""
+
+    file: str
+    inside: float
+    ignored: float
+    """In ignore zones."""
+    elsewhere: float
+    share: float
+    """``inside`` of what is not ignored."""
+    limit: float | None
+    """What ``share`` must reach; null when nothing was asked."""
+    passed: bool | None
+    """Null without a limit. A map that is the same everywhere does not pass."""
+
+
+class ScaleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What good parts' maps reach; the picture's colours compare with it."""
+
+    value: float
+    """As ``raw``; half of the picture's scale."""
+    images: Annotated[int, msgspec.Meta(ge=1)]
+    """Number of good parts."""
+    highest: float
+    """The highest value of this map, softened as on the picture, in units of ``value``."""
+
+
+_TOP = 5
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Immutable; a reader ignores fields that it does not know, so that fields can be added."""
+
+
+class FrameRecord(_Struct, frozen=True):
+    """The frame as it came."""
+
+    file: str
+    """The path as it was given, or ``array``."""
+    height: Count
+    width: Count
+    channels: Literal[1, 3]
+    bits: Literal[8, 16]
+    """Bits of the pixels' type."""
+    notes: list[str]
+    """What was done to the stored pixels, e.g. ``EXIF orientation 6 applied``."""
+    exif: dict[str, str] = {}
+    """What the camera wrote of itself and the exposure, by EXIF name; nothing is done with it."""
+
+
+class ClassRecord(_Struct, frozen=True):
+    """One element of the model's output."""
+
+    index: list[int]
+    """Into the scores, without the batch axis."""
+    name: str
+    score: float | None
+    """Before the activation."""
+    probability: float | None
+    """After it; null for a plain score."""
+
+
+class ScoresRecord(_Struct, frozen=True):
+    """The model's scores for the frame as it is, before the activation."""
+
+    shape: list[int]
+    minimum: float | None
+    maximum: float | None
+    finite: bool
+    """Whether every score is a number."""
+
+
+class RcapRecord(_Struct, frozen=True):
+    """ReCover And Predict, 0..1, and the curve behind it; the lists have one element per level."""
+
+    score: float | None
+    levels: list[float]
+    """From high to low."""
+    ratio: list[float | None]
+    """Share of the map's mass that is kept."""
+    confidence: list[float | None]
+    """Probability of the target on the kept pixels alone."""
+
+
+class MethodRecord(_Struct, frozen=True, kw_only=True):
+    """What the map was made with."""
+
+    name: str = DEFAULT
+    """The method; ``gagrad-edge explain --help`` lists them."""
+    guide: str = "paper"
+    """What weighs the gradients of ``guided-absolutegrad``."""
+    samples: Count
+    """Copies that the map was made from."""
+    stopped: Literal["samples", "stable", "budget"] = "samples"
+    """Why there are no more: all were made, the map was stable enough, or the time was up."""
+    seed: int
+    percentile: float
+    noise_std: float
+    perturbation: str = ""
+    """What the copies were changed by beside noise."""
+    chunk: Count
+    straight_through: Annotated[int, msgspec.Meta(ge=0)]
+    """How many quantisers the gradient passes straight through; 0 for a float model."""
+    float_twin: float | None = None
+    """Rank correlation of the map with that of the model without rounding, measured at export on the bundle's
+    frame; null for a float model."""
+
+
+class BundleRecord(_Struct, frozen=True):
+    """The bundle that was used."""
+
+    name: str
+    sha256: Sha256
+
+
+class CautionRecord(_Struct, frozen=True):
+    """One thing to know before trusting the map."""
+
+    code: str
+    """Stable; made for programs."""
+    text: str
+
+
+class RunRecord(_Struct, frozen=True):
+    """What differs from run to run."""
+
+    created: str
+    """UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
+    seconds: dict[str, float]
+    """Wall time per stage."""
+
+
+class Record(_Struct, frozen=True, kw_only=True):
+    """One explanation: one frame and one target."""
+
+    schema: Literal[1]
+    """Version of the record; a new field does not raise it, a changed or removed one does."""
+    bundle: BundleRecord
+    backend: str
+    """Engine, version and device."""
+    backend_notes: list[str] = []
+    """What it did otherwise than asked: operators left to the CPU, batches of one, another device instead."""
+    frame: FrameRecord
+    placement: PlacementRecord
+    activation: Activation
+    """What turns scores into probabilities; ``none`` for a plain score."""
+    target: ClassRecord
+    """What is explained."""
+    region: str | None = None
+    """Where a spatial output is explained; its figures are means over the region. Null for one element."""
+    against: ClassRecord | None
+    """The other class of a difference, "why this and not that"."""
+    predicted: ClassRecord
+    """What the model says by itself."""
+    top: list[ClassRecord]
+    """The five classes with the highest scores; empty when the output is no list of classes."""
+    scores: ScoresRecord
+    rcap: RcapRecord
+    stability: float | None = None
+    """Expected rank correlation with a map of as many other samples, 0..1; null where there is none."""
+    raw: tuple[float | None, float | None] = (0.0, 1.0)
+    """What 0 and 1 of the map were before it was scaled, for one sample."""
+    method: MethodRecord
+    cautions: list[CautionRecord]
+    regions: list[SalientRecord] = []
+    """The salient places, largest share first, at most ten; empty for a flat map."""
+    roi: RoiRecord | None = None
+    """Null when no region of interest was given."""
+    scale: ScaleRecord | None = None
+    """The colour scale fixed by good parts; null when the map scales itself."""
+    files: dict[str, str]
+    """Names of the files written beside this one, by kind."""
+    run: RunRecord
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the record."""
+    return msgspec.json.schema(Record)
