@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.question.methods import DEFAULT
-
-if TYPE_CHECKING:
-    from gagrad_edge.manifest import Activation, Resize, Sha256
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
