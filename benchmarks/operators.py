@@ -1,4 +1,4 @@
-"""Every ONNX operator and what becomes of it, from the tables that the exporter itself works with.
+"""The table of all ONNX operators and how the exporter treats each, from the exporter's own tables.
 
 python -m benchmarks.operators        (seconds; writes docs/operators.md)
 """
@@ -28,27 +28,28 @@ if TYPE_CHECKING:
 NEWEST = 25
 INTRODUCTION = """# Operators
 
-Every operator of ONNX's default domain up to opset {newest}, and ONNX Runtime's that we handle: {counts}.
+Every operator of ONNX's default domain up to opset {newest}, and those of ONNX Runtime's domain that the exporter
+handles: {counts}.
 
-| status | the operator |
+| status | meaning |
 |---|---|
-| rule | has a derivative, written as ordinary operators; the formula is that of the rule |
-| straight-through | rounds, and the gradient passes as if it did not |
-| zero | has a derivative of zero wherever it has one, so no gradient passes |
-| rewritten | does not reach differentiation: others are written in its place, and those are differentiated |
-| not differentiable | takes or gives no real numbers: integers, truth values, text |
-| refused | is in the way of a gradient; the export names it and says why |
+| rule | The operator has a differentiation rule, written with standard operators; the table gives the rule's formula. |
+| straight-through | The operator rounds; the gradient passes as if it did not round. |
+| zero | The derivative is zero wherever it exists, so no gradient passes. |
+| rewritten | The operator is replaced by other operators before differentiation. |
+| not differentiable | The inputs or outputs are not real numbers but integers, Booleans or text. |
+| refused | The operator has no rule. If a gradient must pass through it, the export stops, names it and gives the reason. |
 
-Versions are those of the operator's definition. Models below opset {opset} are converted to it first; versions that
-only they have are in parentheses. A rule holds for the versions that it lists and no others.
+Versions are the versions of the operator's definition. A model with an opset below {opset} is converted to opset {opset} first;
+versions that occur only in such models are in parentheses. A rule holds for the listed versions and no others.
 
-Made by `python -m benchmarks.operators`.
+This page is written by `python -m benchmarks.operators`.
 
 """
 LOWERED = """
 ## Lowered
-Before a graph is written, these become operators that compilers take and engines run fast, in the model as in its
-gradient. Those of the domain `gagrad` are our own, and are all gone then.
+Before a graph is written, these operators are replaced by others that compilers accept and engines run fast, both in the
+model and in its gradient. Operators of the domain `gagrad` are internal: no written graph contains them.
 
 """
 

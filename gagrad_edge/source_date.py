@@ -1,4 +1,4 @@
-"""When something is made: now, or what ``SOURCE_DATE_EPOCH`` says, for bytes that can be made again."""
+"""The creation time of a file: now, or ``SOURCE_DATE_EPOCH`` if that is set, for reproducible bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE = "SOURCE_DATE_EPOCH"
 
 
 def creation_time() -> datetime:
-    """Return the time of creation in UTC, to the second. Raises SettingError when the variable is wrong.
+    """Return the creation time in UTC, to the second. Raises SettingError if the variable is not a number.
 
     See https://reproducible-builds.org/specs/source-date-epoch/.
     """

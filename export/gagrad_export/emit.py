@@ -1,7 +1,7 @@
-"""Write ONNX nodes the way one writes formulas: ``op.Mul(dy, op.Sub(1.0, y))``.
+"""The node emitter: ONNX nodes written like formulas, ``op.Mul(dy, op.Sub(1.0, y))``.
 
-Each node is shape-inferred as it is emitted, by onnx's own inference for that operator, so that whoever
-writes the next node can ask the last one for its shape and a mistake surfaces where it was made.
+Each node is shape-inferred when it is emitted, by onnx's own inference for its operator. So the next node
+can be written from the shapes of the last one, and a mistake raises an error where it was made.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Operand = ir.Value | float | int | list[int] | np.ndarray | None
 
 
 class Op:
-    """Appends nodes to ``graph``; ``op.NAME(inputs…, attribute=…)`` returns the output value.
+    """Node emitter of ``graph``: ``op.NAME(inputs…, attribute=…)`` appends a node and returns its output.
 
     Operands may be Python numbers, lists of int (a 1-D int64 tensor: axes, shapes) or arrays; numbers and
     floating-point arrays take the dtype of the first floating-point value among the inputs. ``None`` is an
-    omitted optional input. ``prefix`` begins the names of what is emitted: emitters into one graph take
-    different ones.
+    omitted optional input. ``prefix`` begins the names of the emitted nodes and values: two emitters into one
+    graph need different prefixes.
     """
 
     def __init__(self, graph: ir.Graph, prefix: str = INTERNAL) -> None:
@@ -62,14 +62,17 @@ class Op:
     def internal(
         self, op_type: str, inputs: Sequence[ir.Value | None], *, like: ir.Value, **attributes: Any
     ) -> ir.Value:
-        """Append a node of the internal domain, whose output has the type and shape of ``like``."""
+        """Append a node of the internal domain and return its output, with the type and shape of ``like``."""
         node = self._append(INTERNAL, op_type, inputs, attributes, 1)
         node.outputs[0].shape = like.shape
         node.outputs[0].type = like.type
         return node.outputs[0]
 
     def constant(self, value: Operand, *, like: ir.Value | None = None) -> ir.Value:
-        """Return ``value`` as an initializer, one for equal contents; a value is returned as it is."""
+        """Return ``value`` as an initializer; an ``ir.Value`` is returned unchanged.
+
+        Equal contents share one initializer.
+        """
         if isinstance(value, ir.Value):
             return value
         array = _as_array(value, like)
@@ -86,10 +89,10 @@ class Op:
         return self._constants[key]
 
     def reshape_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
-        """Return ``value`` with the shape of ``like``, which may have one unknown dimension or more.
+        """Return ``value`` reshaped to the shape of ``like``, which may have unknown dimensions.
 
-        A batch that leads both is written as 0, "as in the input", and not as −1: engines then know it to be
-        the same batch, and keep the layout of the convolutions on both sides.
+        Where both shapes begin with the batch, Reshape gets 0 ("as in the input") for that dimension and not
+        −1: the engine then knows that the batch is the same, and keeps the convolutions' blocked layout.
         """
         dims, have = static_shape(like), static_shape(value)
         unknown = dims.count(None)
@@ -106,7 +109,8 @@ class Op:
     def expand_like(self, value: ir.Value, like: ir.Value) -> ir.Value:
         """Return ``value`` broadcast to the full shape of ``like``.
 
-        A dimension that is unknown in both is the batch, and Expand leaves it as it is against 1.
+        A dimension that is unknown in both shapes is the batch: Expand gets 1 there, which leaves the batch
+        unchanged.
         """
         dims, have = static_shape(like), static_shape(value)
         padded = [*[1] * (len(dims) - len(have)), *have]
@@ -146,13 +150,13 @@ class Op:
 
 
 def static_shape(value: ir.Value) -> list[int | None]:
-    """Return the dimensions of ``value``, None for each that is not a fixed number."""
+    """Return the dimensions of ``value``, with None for each unknown dimension."""
     assert value.shape is not None, f"{value.name} has no shape"  # noqa: S101 - canonicalise made sure
     return [dim if isinstance(dim, int) else None for dim in value.shape]
 
 
 def _same_batch(one: list[int | None], two: list[int | None]) -> bool:
-    """Tell whether two shapes of as many elements lead with the same unknown dimension and share no other."""
+    """Tell whether both shapes are an unknown batch followed by known dimensions of equal product."""
     known = [[dim for dim in dims[1:] if dim] for dims in (one, two)]
     if one[:1] != [None] or two[:1] != [None] or [len(sizes) + 1 for sizes in known] != [len(one), len(two)]:
         return False
@@ -160,7 +164,7 @@ def _same_batch(one: list[int | None], two: list[int | None]) -> bool:
 
 
 def fixed_shape(value: ir.Value) -> list[int]:
-    """Return the dimensions of ``value`` behind the first, all of which must be fixed numbers."""
+    """Return the dimensions of ``value`` after the first; all of them must be known."""
     dims = static_shape(value)[1:]
     assert None not in dims, f"{value.name} has an unknown dimension: {dims}"  # noqa: S101
     return [dim for dim in dims if dim is not None]
@@ -199,7 +203,7 @@ def _is_float(value: ir.Value) -> bool:
 
 
 def _infer(node: ir.Node, opset: int) -> None:
-    """Set type and shape of the outputs of ``node`` by onnx's inference for its operator."""
+    """Set the type and shape of each output of ``node``, by onnx's inference for its operator."""
     proto = ir.serde.serialize_node(node)
     types, data = {}, {}
     for value in node.inputs:
@@ -220,7 +224,7 @@ def _infer(node: ir.Node, opset: int) -> None:
 
 
 def type_proto(value: ir.Value) -> onnx.TypeProto:
-    """Return the type of ``value``, and its shape where it is known, as onnx's functions take them."""
+    """Return the type of ``value``, with its shape if known, as an onnx ``TypeProto``."""
     proto = onnx.TypeProto()
     assert value.type is not None, f"{value.name} has no type"  # noqa: S101
     ir.serde.serialize_type_into(proto, from_=value.type)
@@ -230,6 +234,9 @@ def type_proto(value: ir.Value) -> onnx.TypeProto:
 
 
 def as_float(op: Op, mask: ir.Value, like: ir.Value) -> ir.Value:
-    """Return a Boolean mask as 0 and 1: multiplying by it is several times faster than ``Where``."""
+    """Return a Boolean mask as 0 and 1 in the dtype of ``like``.
+
+    Multiplying by such a mask is several times faster than ``Where``.
+    """
     assert like.dtype is not None  # noqa: S101 - emitted values are typed
     return op.Cast(mask, to=int(like.dtype))

@@ -1,3 +1,3 @@
-"""The bundle file: archive, container, reading and signing."""
+"""The bundle file: archive, container, reading, writing and signing."""
 
 from __future__ import annotations

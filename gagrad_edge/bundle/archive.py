@@ -1,13 +1,13 @@
-"""The bundle's container: a zip with stored members that has exactly one byte form for its content.
+"""The archive format of a bundle: a zip with stored members and exactly one byte form for its content.
 
-Any zip program can open it. We write and read the headers ourselves because the canonical form must be
-a property of the format and not of the Python version whose ``zipfile`` wrote it, and because a reader
-that accepts one form only has nothing to be tricked with: no second central directory, no hidden or
-duplicate member, no link, no compression bomb. See docs/adr/0005-canonical-archive.md.
+Any zip program can open a bundle. The headers are written and read here, not by ``zipfile``, for two reasons.
+The canonical form must not depend on the Python version. And a reader that accepts a single form cannot be
+tricked with a second central directory, a hidden or duplicate member, a link or a compression bomb. See
+docs/adr/0005-canonical-archive.md.
 
-Layout: for each member, a local header and the bytes, ``manifest.json`` first, ``signature.json`` second if
-there is one, the others sorted by name; then the central directory; then its end record. All times are
-1980-01-01, all modes 0644. So who signed a bundle, and how large it must be, is known from its beginning.
+Layout: for each member a local header and the bytes, ``manifest.json`` first, ``signature.json`` second if
+the bundle is signed, the others sorted by name; then the central directory; then its end record. All times
+are 1980-01-01, all modes 0644. So the first bytes of a bundle tell who signed it and how large it must be.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIGNATURE = "signature.json"
 MANIFEST_LIMIT = 16 << 20
 SIGNATURE_LIMIT = 64 << 10
 MEMBER_LIMIT = 2 << 30
-"""Bytes of any other member: an ONNX file cannot be larger."""
+"""Largest other member, in bytes: an ONNX file cannot be larger."""
 
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
@@ -42,25 +42,25 @@ Buffer = bytes | memoryview
 
 
 def check_member_name(name: str, *, where: str) -> None:
-    """Raise BundleError unless ``name`` is a plain relative path that stays in its folder."""
+    """Raise BundleError unless ``name`` is a plain relative path inside the bundle's folder."""
     if len(name) > 200 or not _NAME.fullmatch(name):
         raise BundleError(f"member name {name!r} is not allowed", where=where, hint=_EXPORT_AGAIN)
 
 
 def member_order(names: Mapping[str, object] | set[str]) -> list[str]:
-    """Return ``names`` in the order that the archive holds them."""
+    """Return ``names`` in the order of the archive: manifest, signature, the others sorted."""
     return sorted(names, key=lambda name: (name != MANIFEST, name != SIGNATURE, name))
 
 
 def archive_size(sizes: Mapping[str, int]) -> int:
-    """Return the bytes of the archive whose members have ``sizes``."""
+    """Return the size of an archive in bytes, from the ``sizes`` of its members in bytes."""
     names = sum(map(len, sizes))
     headers = len(sizes) * (_LOCAL.size + _CENTRAL.size) + 2 * names
     return headers + sum(sizes.values()) + _END.size
 
 
 def pack(members: Mapping[str, Buffer]) -> Iterator[Buffer]:
-    """Yield the archive of ``members`` (name → bytes) piece by piece, without copying them."""
+    """Yield the archive of ``members`` (name → bytes) in pieces; the members are not copied."""
     directory, offset = [], 0
     for name in member_order(set(members)):
         check_member_name(name, where="archive")
@@ -107,9 +107,10 @@ def unpack(archive: Buffer, *, where: str) -> dict[str, memoryview]:
 
 
 def read_head(stream: IO[bytes], *, where: str) -> tuple[bytes, dict[str, bytes]]:
-    """Return what ``stream`` begins with, as it is and as members: the manifest, and the signature if any.
+    """Return the head of the archive ``stream``: its raw bytes, and its members as name → bytes.
 
-    Sizes are checked before a member is read. Raises BundleError; what follows is for ``unpack`` to judge.
+    The head is the manifest, and the signature if the bundle is signed. Each size is checked before the
+    member is read. Raises BundleError for a damaged head; ``unpack`` checks the rest of the archive.
     """
     head = b""
     members: dict[str, bytes] = {}
@@ -133,7 +134,7 @@ def read_head(stream: IO[bytes], *, where: str) -> tuple[bytes, dict[str, bytes]
 
 
 def too_large(name: str, *, where: str) -> BundleError:
-    """Return the error about a member that is over its limit."""
+    """Return the error for a member that is larger than its limit."""
     return BundleError(f"member {name!r} is too large for a bundle", where=where, hint=_EXPORT_AGAIN)
 
 

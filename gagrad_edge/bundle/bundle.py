@@ -1,7 +1,7 @@
-"""Bundles: written atomically, and read only when every name, size and hash is right.
+"""Reading and writing bundles: written atomically, and read only if every name, size and hash is right.
 
-A bundle is one file ``NAME.gagrad`` (``archive.py``) or its unpacked folder. Nothing in it is executable
-and nothing is unpickled; a member's bytes are used as they were hashed and never read a second time.
+A bundle is one file ``NAME.gagrad`` (``archive.py``) or its unpacked folder. A bundle holds no executable
+code, and nothing is unpickled. Each member is read once: the bytes that were hashed are the bytes in use.
 """
 
 from __future__ import annotations
@@ -41,23 +41,24 @@ SUFFIX = ".gagrad"
 
 @dataclass(frozen=True)
 class Head:
-    """What a bundle begins with, and all that is known before the rest of it is read."""
+    """The head of a bundle: manifest and signature, which are read and checked before all other members."""
 
     path: Path
     manifest: Manifest
     sha256: str
-    """Of the manifest."""
+    """SHA-256 of the manifest's bytes, in hexadecimal."""
     envelope: Envelope | None
-    """Who signed it; its statement is about this manifest, but no signature has been verified."""
+    """The signatures; the signed statement names this manifest, but no signature has been verified."""
     members: Mapping[str, bytes]
+    """The manifest and the signature as they were read: name → bytes."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every byte has been checked.
+    """A bundle of which every byte has been checked.
 
-    ``sha256`` is that of the manifest, which hashes everything else: it names the bundle's content
-    whether it is packed or not.
+    ``sha256`` is the hash of the manifest, and the manifest holds the hashes of all other members. So
+    ``sha256`` identifies the content, for a packed and an unpacked bundle alike.
     """
 
     manifest: Manifest
@@ -65,9 +66,9 @@ class Bundle:
     path: Path
     members: Mapping[str, Buffer]
     envelope: Envelope | None = None
-    """Who signed it, if anyone; reading alone verifies no signature."""
+    """The signatures, if the bundle is signed; reading a bundle verifies no signature."""
     manifest_bytes: bytes = b""
-    """``manifest`` as it was read: what ``sha256`` is of."""
+    """The bytes of the manifest, of which ``sha256`` is the hash."""
 
     def graph(
         self,
@@ -81,14 +82,15 @@ class Bundle:
 
 
 def file_entry(data: Buffer) -> FileEntry:
-    """Return the size and hash of a member."""
+    """Return the manifest's entry for a member: its size in bytes and its SHA-256."""
     return FileEntry(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Buffer]) -> Manifest:
-    """Write ``members`` and ``manifest``, completed with their hashes, to ``path`` in one step.
+    """Write ``members`` and ``manifest`` to ``path`` in one step; return the manifest as written.
 
-    Returns the manifest as written. Raises OutputError; a failure leaves no file and no old file harmed.
+    The sizes and hashes of the members are added to the manifest. Raises OutputError; after a failure an
+    earlier file at ``path`` is unchanged, and no partial file is left.
     """
     files = {name: file_entry(data) for name, data in members.items()}
     manifest = msgspec.structs.replace(manifest, files=files)
@@ -97,9 +99,10 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Buffer]) 
 
 
 def read_bundle(path: str | Path, approve: Callable[[Head], None] | None = None) -> Bundle:
-    """Read and check the bundle at ``path``, a file or an unpacked folder. Raises BundleError.
+    """Return the checked bundle at ``path``, a file or an unpacked folder. Raises BundleError.
 
-    ``approve`` is given what the bundle begins with, before any other byte is read, and raises to refuse it.
+    ``approve`` is called with the head before any other byte is read; it raises an error to refuse the
+    bundle.
     """
     path = Path(path)
     where = str(path)

@@ -1,8 +1,9 @@
-"""Where a bundle's members come from, a packed file or an unpacked folder, and in which order they are read.
+"""The containers of a bundle's members: a packed file or an unpacked folder.
 
-First what says how large everything is and who signed it (``head``), at most 16 MiB; then, if the caller goes
-on, exactly the members that this names (``members``). Sizes are compared before the bytes are read, so that a
-file that lies about itself costs neither memory nor time. Links, pipes and devices are refused, not followed.
+``head`` reads the manifest and the signature, at most 16 MiB: they say how large every member is and who
+signed the bundle. ``members`` then reads exactly the members that the manifest names. Sizes are compared
+before bytes are read, so a file with wrong sizes costs neither memory nor time. Links, pipes and devices are
+refused.
 """
 
 from __future__ import annotations
@@ -37,34 +38,37 @@ _OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) 
 
 
 class Container(Protocol):
-    """A packed or an unpacked bundle, not yet trusted."""
+    """A packed or unpacked bundle whose content has not been checked yet."""
 
     def head(self) -> dict[str, bytes]:
         """Return ``manifest.json``, and ``signature.json`` if there is one. Raises BundleError, OSError."""
 
     def members(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
-        """Return the members with ``sizes``, the head's too. BundleError unless there are just these."""
+        """Return the members with ``sizes`` (name → bytes), the head included.
+
+        Raises BundleError if a member is missing, has another size, or is not in ``sizes``.
+        """
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close open files."""
 
 
 def open_container(path: Path) -> Container:
-    """Return the container at ``path``. Raises OSError when there is nothing."""
+    """Return the container at ``path``. Raises OSError if there is no such file or folder."""
     return Folder(path) if path.is_dir() else Archive(path)
 
 
 class Archive:
-    """A packed bundle, opened once: what was checked is what is used, whatever happens to the file."""
+    """A packed bundle. The file is opened once, so replacing it in the meantime cannot bypass the checks."""
 
     def __init__(self, path: Path) -> None:
         self._where = str(path)
-        # The path itself may be a link: that is the user's affair. A pipe would wait for ever.
+        # The path itself may be a link, which the user chose. O_NONBLOCK: opening a pipe must not block.
         self._stream = os.fdopen(os.open(path, _OPEN & ~getattr(os, "O_NOFOLLOW", 0)), "rb")
         self._head = b""
 
     def head(self) -> dict[str, bytes]:
-        """Read the first member or two."""
+        """Read ``manifest.json``, and ``signature.json`` if there is one, from the start of the file."""
         information = os.fstat(self._stream.fileno())
         hint = "`gagrad-edge export MODEL -o part.gagrad` makes one"
         if not stat.S_ISREG(information.st_mode):
@@ -103,7 +107,7 @@ class Archive:
 
 
 class Folder:
-    """An unpacked bundle: the same members as plain files."""
+    """An unpacked bundle: a folder with the members as plain files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -118,7 +122,7 @@ class Folder:
         return dict(self._head)
 
     def members(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
-        """Read the members one by one, after a look at what else is there."""
+        """Read the members one by one, after checking that the folder holds no other file."""
         _check_limits(sizes, where=self._where)
         for name in self._names():
             if name not in sizes:
@@ -131,10 +135,10 @@ class Folder:
         }
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no file stays open."""
 
     def _names(self) -> Iterator[str]:
-        """Yield the names of the files in the folder; it may be anyone's, so the number is bounded."""
+        """Yield the names of the files in the folder. It may be any folder, so their number is limited."""
         waiting, seen = [self._folder], 0
         while waiting:
             with os.scandir(waiting.pop()) as entries:
@@ -173,7 +177,7 @@ class Folder:
 
 
 def wrong_member(name: str, *, where: str) -> BundleError:
-    """Return the error about a member that is not the one that was exported."""
+    """Return the error for a member whose size or hash differs from the manifest."""
     return BundleError(
         f"member {name!r} is not the file that was exported (wrong size or hash)",
         where=where,
@@ -186,7 +190,7 @@ def _no_plain_file(name: str, where: str) -> BundleError:
 
 
 def _check_limits(sizes: Mapping[str, int], *, where: str) -> None:
-    """Check names, number and sizes before anything is allocated."""
+    """Raise BundleError for a bad name, too many members or too large a size, before memory is allocated."""
     if len(sizes) > MEMBERS_LIMIT:
         raise BundleError(f"it names more than {MEMBERS_LIMIT} members", where=where, hint=COPY_AGAIN)
     for name, size in sizes.items():

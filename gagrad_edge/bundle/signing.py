@@ -1,4 +1,4 @@
-"""Sign a bundle: state what it is, seal the statement, and write it beside the manifest."""
+"""Signing a bundle: a signed statement of product and version becomes the member ``signature.json``."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def sign_bundle(
 ) -> Release:
     """Write the bundle at ``path`` to ``output``, signed with ``keys`` as ``version`` of ``product``.
 
-    Signatures that it had are dropped: they were for another statement. ``signed`` is now unless given, or
-    ``SOURCE_DATE_EPOCH``. ``output`` may be ``path``. Raises BundleError, SettingError and OutputError.
+    Returns the signed statement. Earlier signatures are dropped, because they belong to an earlier statement.
+    ``signed`` is the signing time; by default ``SOURCE_DATE_EPOCH`` or now. ``output`` may equal ``path``.
+    Raises BundleError, SettingError and OutputError.
     """
     bundle = read_bundle(path)
     fields = {
@@ -52,7 +53,7 @@ def sign_bundle(
         release = msgspec.convert(fields, Release)
     except msgspec.ValidationError as error:
         raise SettingError(
-            f"this cannot be stated of a bundle ({error})",
+            f"product or version is not valid ({error})",
             where=f"product {product!r}, version {version}",
             hint="a product has letters, digits, '.', '_' and '-', at most 64; a version is 1, 2, 3, …",
         ) from error
@@ -63,25 +64,28 @@ def sign_bundle(
 def cosign_bundle(path: Path, output: Path, keys: Sequence[PrivateKey]) -> Release:
     """Write the signed bundle at ``path`` to ``output`` with the signatures of ``keys`` added.
 
-    Raises BundleError and OutputError.
+    Returns the signed statement. Raises BundleError and OutputError.
     """
     bundle = read_bundle(path)
     if bundle.envelope is None:
         raise BundleError(
             "the bundle is not signed yet, so there is nothing to add a signature to",
             where=str(path),
-            hint="say what it is: --product NAME --version N",
+            hint="sign it first, with --product NAME --version N",
         )
     payload = bundle.envelope.payload
     envelope = seal(payload, keys, bundle.envelope.signatures)
     if len(envelope.signatures) > SIGNATURES:
-        raise BundleError(f"the bundle has {SIGNATURES} signatures, which is the most", where=str(path))
+        raise BundleError(f"a bundle can have {SIGNATURES} signatures at most", where=str(path))
     _write(bundle, output, envelope)
     return decode_release(payload, where=str(path))
 
 
 def _write(bundle: Bundle, output: Path, envelope: Envelope) -> None:
-    """Write all of ``bundle`` with ``envelope``; of an unpacked one only that, into its folder."""
+    """Write ``bundle`` with the signatures ``envelope`` to ``output``.
+
+    For an unpacked bundle only ``signature.json`` is written, into the bundle's folder.
+    """
     signature = encode_envelope(envelope)
     if output.is_dir():
         if bundle.path.resolve() != output.resolve():

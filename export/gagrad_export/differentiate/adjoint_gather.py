@@ -1,8 +1,8 @@
-"""Put elements back where they were taken from: the adjoint of selecting along an axis.
+"""The adjoint of selecting elements along an axis: each cotangent is added where its element came from.
 
-y[k] = x[index[k]]  ⟹  dx[i] = Σ dy[k] over the k with index[k] = i. Engines have no scatter with a sum, or a
-slow one, so it is written as padding, as a gather through the inverse table, or as a product with a matrix
-of zeros and ones.
+y[k] = x[index[k]]  ⟹  dx[i] = Σ dy[k] over the k with index[k] = i. This is a scatter with a sum, which
+engines lack or run slowly. So it is written as padding, as a gather through the inverse index table, or as a
+product with a matrix of zeros and ones.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 TO_THE_END = 2**31 - 1
-"""A slice's end beyond any size; exporters write this or more."""
+"""End of a Slice that reaches to the end of the axis; exporters write this number or a larger one."""
 LARGEST_ONE_HOT = 1 << 24
 """Elements per sample of a computed one-hot matrix: 64 MB in float32."""
 
 
 def put_back(op: Op, dy: ir.Value, axis: int, indices: NDArray[np.int64], size: int) -> ir.Value:
-    """Return dx of y = x[indices] along ``axis``, which has ``size`` elements in x; all indices are ≥ 0."""
+    """Return dx for y = x[indices] along ``axis``; x has ``size`` elements there and all indices are ≥ 0."""
     count = len(indices)
     steps = np.unique(np.diff(indices)) if count > 1 else np.ones(1, np.int64)
     if len(steps) == 1 and steps[0] != 0:
@@ -39,11 +39,11 @@ def put_back(op: Op, dy: ir.Value, axis: int, indices: NDArray[np.int64], size: 
     occurrences = np.bincount(indices, minlength=size)
     width = int(occurrences.max())
     if width > 1 and count <= 16 * width:
-        # At most 16 multiplications for each element that the table would copy, and it may be mostly holes.
+        # At most 16 multiplications for each element that a gather would copy; the table may be mostly empty.
         one_hot = np.zeros((size, count), np.float32)
         one_hot[indices, np.arange(count)] = 1
         return multiply_along(op, op.constant(one_hot, like=dy), dy, axis)
-    # Row i of the table lists the positions k that took element i, filled up with that of a zero.
+    # Row i of the table lists the positions k with indices[k] = i. Empty entries point at a padded zero.
     table = np.full((size, width), count)
     order = np.argsort(indices, kind="stable")
     column = np.arange(count) - np.repeat(occurrences.cumsum() - occurrences, occurrences)
@@ -56,9 +56,9 @@ def put_back(op: Op, dy: ir.Value, axis: int, indices: NDArray[np.int64], size: 
 
 
 def put_back_range(op: Op, dy: ir.Value, taken: Mapping[int, tuple[range, int]]) -> ir.Value:
-    """Return dx of y = x[range] along each axis of ``taken``, which gives the range and the size of x.
+    """Return dx for y = x[range] along each axis of ``taken``: axis → (range, size of x).
 
-    Zeros come where x was left out. A step s keeps every s-th element: s − 1 zeros behind each.
+    dx is zero where x was not selected. For a step s, s − 1 zeros follow each element.
     """
     borders = {}
     for axis, (elements, size) in taken.items():
@@ -77,9 +77,10 @@ def reverse(op: Op, value: ir.Value, axis: int) -> ir.Value:
 
 
 def padded(op: Op, value: ir.Value, borders: Mapping[int, tuple[int, int]]) -> ir.Value:
-    """Pad (positive) with zeros and crop (negative): compilers want the two as separate operators.
+    """Return ``value`` padded with zeros (positive border) or cropped (negative border).
 
-    ``borders`` gives, per axis, the elements before and after.
+    ``borders`` maps an axis to the number of elements before and after. Padding and cropping are two
+    operators because compilers refuse a Pad with negative numbers.
     """
     cropped = {axis: border for axis, border in borders.items() if min(border) < 0}
     if cropped:
@@ -94,7 +95,7 @@ def padded(op: Op, value: ir.Value, borders: Mapping[int, tuple[int, int]]) -> i
 def one_hot(op: Op, node: ir.Node, indices: ir.Value, size: int, like: ir.Value) -> ir.Value:
     """Return the matrices ``[…, size, K]`` with a 1 at (indices[…, k], k), for computed ``indices [..., K]``.
 
-    Negative indices count from the end. Raises UnsupportedOperatorError where that would be too large.
+    Negative indices count from the end. Raises UnsupportedOperatorError if a matrix would be too large.
     """
     dims = [dim for dim in static_shape(indices) if dim is not None]
     if math.prod(dims) * size > LARGEST_ONE_HOT:
@@ -105,7 +106,7 @@ def one_hot(op: Op, node: ir.Node, indices: ir.Value, size: int, like: ir.Value)
 
 
 def multiply_along(op: Op, matrices: ir.Value, value: ir.Value, axis: int) -> ir.Value:
-    """Return ``matrices @ value`` where the product runs over ``axis`` and leaves the axes behind it."""
+    """Return ``matrices @ value`` with the product along ``axis`` of ``value``; later axes stay."""
     before, after = static_shape(value)[:axis], static_shape(value)[axis + 1 :]
     count = static_shape(matrices)[-1]
     columns = reshape(op, value, [*before, count, folded(after)], kept=axis)
@@ -114,9 +115,9 @@ def multiply_along(op: Op, matrices: ir.Value, value: ir.Value, axis: int) -> ir
 
 
 def reshape(op: Op, value: ir.Value, shape: Sequence[int | None], kept: int = 0) -> ir.Value:
-    """Return ``value`` in ``shape``, whose first ``kept`` axes are its own and may be unknown.
+    """Return ``value`` in ``shape``, which has the first ``kept`` axes of ``value``.
 
-    One more may be unknown.
+    These axes may be unknown, and so may one other.
     """
     if list(shape) == static_shape(value):
         return value
@@ -126,13 +127,13 @@ def reshape(op: Op, value: ir.Value, shape: Sequence[int | None], kept: int = 0)
 
 
 def folded(dims: Sequence[int | None]) -> int | None:
-    """Return the size of several axes as one."""
+    """Return the size of one axis that several axes are merged into; None if any of them is unknown."""
     known = [dim for dim in dims if dim is not None]
     return math.prod(known) if len(known) == len(dims) else None
 
 
 def fixed(node: ir.Node, dims: Sequence[int | None], what: str) -> list[int]:
-    """Return ``dims``, all of which must be fixed. Raises UnsupportedOperatorError."""
+    """Return ``dims``. Raises UnsupportedOperatorError if one of them is unknown."""
     known = [dim for dim in dims if dim is not None]
     if len(known) != len(dims):
         raise not_fixed(node, f"{what} has no fixed size")
@@ -140,7 +141,7 @@ def fixed(node: ir.Node, dims: Sequence[int | None], what: str) -> list[int]:
 
 
 def not_fixed(node: ir.Node, why: str) -> UnsupportedOperatorError:
-    """Return the error for something that has to be known when the gradient is built."""
+    """Return the error for a size, shape or index that must be constant but is computed in the graph."""
     return UnsupportedOperatorError(
         f"operator {node.op_type} cannot be differentiated here: {why}",
         where=f"node {node.name!r}",
@@ -149,7 +150,7 @@ def not_fixed(node: ir.Node, why: str) -> UnsupportedOperatorError:
 
 
 def _spread(op: Op, dy: ir.Value, axis: int, step: int) -> ir.Value:
-    """Put ``step − 1`` zeros behind each element along ``axis``."""
+    """Return ``dy`` with ``step − 1`` zeros after each element along ``axis``."""
     if step == 1:
         return dy
     before, (size, *after) = static_shape(dy)[:axis], static_shape(dy)[axis:]

@@ -1,4 +1,4 @@
-"""The equation of an Einsum, with everything that it leaves to be understood written out."""
+"""The equation of an Einsum with its implied output and its ellipses written out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def spelled_out(equation: str, ranks: Sequence[int]) -> list[str]:
-    """Return the labels of the output and of operands of these ``ranks``, in lower case if that suffices.
+    """Return the labels of the output, then of each operand; ``ranks`` are the operands' numbers of axes.
 
-    An ellipsis becomes labels, as many in every term: onnx wants it to stand for as many axes everywhere. An
-    output that is implied has the labels that occur once, in alphabetic order.
+    An ellipsis becomes the same labels in every term, as onnx requires. An implied output has the labels that
+    occur once, in alphabetical order. Labels are lower-case letters as long as 26 suffice.
     """
     left, arrow, right = equation.replace(" ", "").partition("->")
     counts = Counter(left.replace(",", "").replace(".", ""))

@@ -1,7 +1,7 @@
-"""Resize as a linear map: one matrix per resized axis, whose rows hold the weights of an output element.
+"""Resize as a linear map: one matrix per resized axis; row i holds the input weights of output element i.
 
-Resize is separable, y = W₁ ⊗ W₂ ⊗ … x, and with fixed sizes its weights are constants. Its adjoint applies
-the transposed matrices. Source: the ONNX operator specification of Resize, versions 11 to 19.
+Resize is separable, y = W₁ ⊗ W₂ ⊗ … x, and with fixed sizes its weights are constants. The adjoint of Resize
+applies the transposed matrices. Source: the ONNX operator specification of Resize, versions 11 to 19.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def resize_matrices(node: ir.Node) -> dict[int, Array]:
     """Return the matrix ``[resized, size]`` of each axis that the Resize ``node`` changes.
 
-    Raises UnsupportedOperatorError where the sizes or the scales are not fixed.
+    Raises UnsupportedOperatorError if the sizes or the scales are computed in the graph.
     """
     sizes, resized = static_shape(operand(node, 0)), static_shape(node.outputs[0])
     scales, regions = _scales(node, sizes), _regions(node, len(sizes))
@@ -45,15 +45,16 @@ def resize_matrices(node: ir.Node) -> dict[int, Array]:
             continue
         x = _cropped_coordinates(node, size, length, *region)
         matrices[axis] = _matrix(node, size, np.clip(x, 0, size - 1), ratio)
-        # There, the result is a constant, ``extrapolation_value``.
+        # Outside the image the result is the constant ``extrapolation_value``.
         matrices[axis][(x < 0) | (x > size - 1)] = 0
     return matrices
 
 
 def reads_alike(node: ir.Node, size: int, resized: int, scales: Sequence[float]) -> bool:
-    """Tell whether the Resize ``node`` takes the same elements along one axis with each of ``scales``.
+    """Tell whether the Resize ``node`` reads the same elements along one axis for each of ``scales``.
 
-    Only "nearest" may not, where an output element lies on the border between two: the others are continuous.
+    Modes other than "nearest" always do, because they are continuous in the scale. "nearest" may not, where
+    an output element lies on the border between two input elements.
     """
     if attribute(node, "mode", "nearest") != "nearest":
         return True
@@ -62,17 +63,17 @@ def reads_alike(node: ir.Node, size: int, resized: int, scales: Sequence[float])
 
 
 def apply_matrices(op: Op, x: ir.Value, matrices: Mapping[int, Array]) -> ir.Value:
-    """Return ``x`` with a matrix ``[new, old]`` applied along each of the axes."""
-    # Where the axis shrinks most first: the other products are the cheaper.
+    """Return ``x`` multiplied along each axis of ``matrices`` by a matrix ``[new size, old size]``."""
+    # The axis that shrinks most comes first, which makes the later products smaller.
     for axis, matrix in sorted(matrices.items(), key=lambda item: item[1].shape[0] / item[1].shape[1]):
         x = _apply_along(op, x, axis, matrix)
     return x
 
 
 def affine_points(node: ir.Node) -> Array:
-    """Return the points of the AffineGrid ``node`` in homogeneous coordinates: (x, y, 1) for each pixel.
+    """Return the grid points of the AffineGrid ``node``, ``[pixels, 3]``: (x, y, 1) for each pixel.
 
-    Raises UnsupportedOperatorError where their number is not fixed.
+    Raises UnsupportedOperatorError if the size of the grid is computed in the graph.
     """
     lines = []
     for size in static_shape(node.outputs[0])[1:-1]:
@@ -97,7 +98,7 @@ def _apply_along(op: Op, x: ir.Value, axis: int, matrix: Array) -> ir.Value:
 
 
 def _scales(node: ir.Node, sizes: list[int | None]) -> dict[int, float | None]:
-    """Return the scale of each axis that may change; None where it is the ratio of the lengths."""
+    """Return axis → scale for each axis that may change; a scale of None is the ratio of the lengths."""
     rank = len(sizes)
     axes = [axis % rank for axis in attribute(node, "axes", list(range(rank)))]
     given = [value is not None and value.shape != (0,) for value in node.inputs[2:]]
@@ -117,13 +118,13 @@ def _scales(node: ir.Node, sizes: list[int | None]) -> dict[int, float | None]:
 
 
 def _matrix(node: ir.Node, size: int, x: Array, scale: float) -> Array:
-    """Return the matrix ``[resized, size]`` of one axis, whose output elements lie at ``x``."""
+    """Return the matrix ``[resized, size]`` of one axis; ``x`` holds the input coordinate of each output."""
     mode = attribute(node, "mode", "nearest")
     if mode == "nearest":
         return np.eye(size)[np.clip(_nearest(node, x), 0, size - 1)]
     stretch = max(1.0, 1 / scale) if attribute(node, "antialias", 0) else 1.0
     radius = (2 if mode == "cubic" else 1) * stretch
-    # Taps outside the image, which are there too, count for the pixel at the edge or not at all.
+    # A tap outside the image counts for the pixel at the edge, or with ``exclude_outside`` not at all.
     outside = math.ceil(radius + max(-x.min(), x.max() - (size - 1), 0))
     distance = np.abs(np.arange(-outside, size + outside) - x[:, None]) / stretch
     if mode == "cubic":
@@ -139,7 +140,7 @@ def _matrix(node: ir.Node, size: int, x: Array, scale: float) -> Array:
 
 
 def _coordinates(node: ir.Node, size: int, resized: int, scale: float) -> Array:
-    """Return where each output element lies in the input (``coordinate_transformation_mode``)."""
+    """Return the input coordinate of each output element, after ``coordinate_transformation_mode``."""
     mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
     if mode == "align_corners":
         return np.arange(resized) * ((size - 1) / max(resized - 1, 1))
@@ -155,12 +156,15 @@ def _coordinates(node: ir.Node, size: int, resized: int, scale: float) -> Array:
 
 
 def _precision(node: ir.Node) -> np.dtype[np.floating]:
-    """Return float32 where engines compute in it and its last bit decides which pixel "nearest" reads."""
+    """Return the dtype of the coordinates: float32 for "nearest", float64 otherwise.
+
+    Engines compute coordinates in float32, and for "nearest" the last bit decides which pixel is read.
+    """
     return np.dtype(np.float32 if attribute(node, "mode", "nearest") == "nearest" else np.float64)
 
 
 def _regions(node: ir.Node, rank: int) -> dict[int, tuple[float, float]]:
-    """Return which part of each axis is taken, 0..1, where the operator crops; empty where it does not."""
+    """Return axis → (start, end) of the cropped region, 0..1; empty if the operator does not crop."""
     if attribute(node, "coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
         return {}
     bounds = constant_array(node.inputs[1])
@@ -172,7 +176,7 @@ def _regions(node: ir.Node, rank: int) -> dict[int, tuple[float, float]]:
 
 
 def _cropped_coordinates(node: ir.Node, size: int, resized: int, start: float, end: float) -> Array:
-    """Return where each output element lies in the input, from one end of the region to the other."""
+    """Return the input coordinate of each output element for a crop from ``start`` to ``end``, 0..1."""
     precision = _precision(node)
     first, last, i = precision.type(start), precision.type(end), np.arange(resized).astype(precision)
     if resized == 1:

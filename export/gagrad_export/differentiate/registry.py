@@ -5,12 +5,12 @@ A rule is the vector-Jacobian product of one operator, written with standard ONN
     @vjp("Sigmoid", since=(6, 13))
     def sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value: ...
 
-It returns the contribution to the cotangent of each input, in order; None or an omitted tail means that
-there is no derivative with respect to that input. It may read the node's outputs. Contributions have the
-shape that the arithmetic gives: the walk sums them down to the input's shape where it was broadcast.
+A rule returns the contribution to the cotangent of each input, in the order of the inputs; None, or a list
+that ends early, means that there is no derivative with respect to that input. A rule may read the node's
+outputs. A contribution may have the broadcast shape: the walk sums it down to the input's shape.
 
-The versions are exact, not "from here on": when a new opset changes an operator, its meaning is looked at
-before a gradient is computed with it.
+A rule holds for exactly the listed versions, not for later ones: when a new opset changes an operator,
+somebody reads the new definition before a gradient is computed for it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ RuleT = TypeVar("RuleT", bound=Rule)
 
 @dataclass(frozen=True)
 class Entry:
-    """A rule, whether it takes a cotangent not yet broadcast to the shape of the output, and its limits."""
+    """A row of the table: a rule and what the walk and the documentation need to know about it."""
 
     rule: Rule
     elementwise: bool
+    """The rule accepts a cotangent that has size 1 along axes where it is constant."""
     limits: str = ""
+    """What the rule refuses, in words for docs/operators.md."""
 
 
 class DuplicateRuleError(Exception):
-    """Two rules claim the same operator version: a programming mistake."""
+    """Two rules are registered for the same operator version: a programming mistake."""
 
 
 _rules: dict[tuple[str, str, int], Entry] = {}
@@ -57,9 +59,9 @@ def vjp(
 ) -> Callable[[RuleT], RuleT]:
     """Register the decorated rule for the operator's versions ``since``.
 
-    ``elementwise`` rules multiply the cotangent with something of the output's shape, so that a cotangent
-    that is constant along an axis (size 1 there) needs no expansion before them. ``limits`` says, for
-    docs/operators.md, what the rule refuses.
+    An ``elementwise`` rule multiplies the cotangent by a tensor of the output's shape, so a cotangent that
+    is constant along an axis (size 1 there) need not be expanded first. ``limits`` says, for
+    docs/operators.md, which nodes the rule refuses.
     """
     versions = (since,) if isinstance(since, int) else since
 
@@ -82,7 +84,7 @@ def zero_derivative(*op_types: str, domain: str = "") -> None:
 
 
 def refuse(*op_types: str, why: str, domain: str = "") -> None:
-    """Say why there is no rule for operators: to the user whose model has one, and in docs/operators.md."""
+    """Declare operators that have no rule; ``why`` appears in the error message and in docs/operators.md."""
     for op_type in op_types:
         _require_unclaimed(domain, op_type)
         _refused[domain, op_type] = why
@@ -102,7 +104,7 @@ def find_rule(node: ir.Node, opset: int) -> Entry | None:
 
 
 def has_zero_derivative(node: ir.Node) -> bool:
-    """Tell whether no gradient flows through ``node`` by declaration."""
+    """Tell whether the operator of ``node`` is declared to have a zero derivative."""
     return (node.domain, node.op_type) in _zero
 
 

@@ -1,6 +1,7 @@
 """The reverse walk: from the cotangent of the outputs to the gradient at any tensor of the graph.
 
-Only what the asked-for tensors need is built. Weights are not active, so no weight gradient appears.
+Only the nodes that the requested gradients need are built. Weights do not depend on the requested tensors,
+so no weight gradient is built.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 def gradients(
     op: Op, cotangents: Mapping[ir.Value, ir.Value], wrt: Sequence[ir.Value]
 ) -> list[ir.Value | None]:
-    """Append the nodes of ``Σ_y ⟨cotangents[y], ∂y/∂x⟩`` to the graph, for each x in ``wrt``.
+    """Append ``Σ_y ⟨cotangents[y], ∂y/∂x⟩`` to the graph for each x in ``wrt`` and return these gradients.
 
-    ``cotangents`` maps output values to their cotangents, of the same shape. The result is None for an x
-    that no output depends on. Raises UnsupportedOperatorError.
+    ``cotangents`` maps each output value to its cotangent, of the same shape. The gradient is None for an x
+    on which no output depends. Raises UnsupportedOperatorError.
     """
     nodes = list(op.graph)
     active = _active_values(nodes, wrt)
@@ -55,10 +56,11 @@ def gradients(
 
 
 def unbroadcast(op: Op, dx: ir.Value, x: ir.Value) -> ir.Value:
-    """Sum ``dx`` over the axes along which ``x`` was broadcast, so that it has the shape of ``x``.
+    """Return ``dx`` summed over the axes along which ``x`` was broadcast, so that it has the shape of ``x``.
 
     Broadcasting copies, and the adjoint of a copy is a sum. An axis of size 1 in ``dx`` that is larger in
-    ``x`` stays: that cotangent is constant along it and is expanded where somebody needs it.
+    ``x`` stays at size 1: the cotangent is constant along that axis and is expanded only where a rule needs
+    the full shape.
     """
     have, want = static_shape(dx), static_shape(x)
     extra = len(have) - len(want)
@@ -69,7 +71,7 @@ def unbroadcast(op: Op, dx: ir.Value, x: ir.Value) -> ir.Value:
 
 
 def _active_values(nodes: Iterable[ir.Node], wrt: Sequence[ir.Value]) -> set[ir.Value]:
-    """Return the values that depend on ``wrt`` through operators with a derivative."""
+    """Return the values that depend on ``wrt`` through differentiable operators."""
     active = set(wrt)
     for node in nodes:
         if any(value in active for value in node.inputs) and not has_zero_derivative(node):
@@ -78,7 +80,7 @@ def _active_values(nodes: Iterable[ir.Node], wrt: Sequence[ir.Value]) -> set[ir.
 
 
 def _is_differentiable(value: ir.Value) -> bool:
-    """Tell whether a value is a real number or, as an integer made by QuantizeLinear, stands for one."""
+    """Tell whether ``value`` is floating-point, or the output of QuantizeLinear, which stands for floats."""
     producer = value.producer()
     quantised = producer is not None and producer.op_type == "QuantizeLinear"
     return quantised or value.dtype is None or value.dtype.is_floating_point()
@@ -87,7 +89,7 @@ def _is_differentiable(value: ir.Value) -> bool:
 def _contributions(
     op: Op, node: ir.Node, dys: list[ir.Value | None], active: set[ir.Value]
 ) -> Iterable[tuple[ir.Value, ir.Value]]:
-    """Yield (input, contribution) for the active inputs of ``node``."""
+    """Yield (input, contribution to its cotangent) for each active input of ``node``."""
     entry = find_rule(node, op.opset)
     if entry is None:
         raise _no_rule(node, op.opset)
@@ -105,14 +107,14 @@ def _contributions(
 
 
 def _total(op: Op, terms: list[ir.Value]) -> ir.Value:
-    """Add the contributions that arrived from a value's uses; the sum replaces them."""
+    """Return the sum of the contributions from all uses of a value; ``terms`` is replaced by that sum."""
     while len(terms) > 1:
         terms[:2] = [op.Add(terms[0], terms[1])]
     return terms[0]
 
 
 def _full(op: Op, dy: ir.Value, y: ir.Value) -> ir.Value:
-    """Expand a cotangent that is constant along an axis to the shape of ``y``."""
+    """Return ``dy`` expanded to the shape of ``y``; ``dy`` has size 1 along axes where it is constant."""
     lazy = any(have == 1 != want for have, want in zip(static_shape(dy), static_shape(y), strict=True))
     return op.expand_like(dy, y) if lazy else dy
 

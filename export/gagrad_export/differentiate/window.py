@@ -1,4 +1,4 @@
-"""The geometry of a sliding window (convolution, pooling) with every default and auto_pad resolved."""
+"""The geometry of a sliding window (convolution, pooling), with defaults and ``auto_pad`` resolved."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """A window over spatial axes; all lists have one entry per spatial axis."""
+    """A sliding window, in elements; each list has one entry per spatial axis."""
 
     kernel: list[int]
     strides: list[int]
     dilations: list[int]
     begin: list[int]
-    """Padding before the first element; ``end`` behind the last."""
+    """Padding before the first element."""
     end: list[int]
+    """Padding after the last element."""
 
     @staticmethod
     def of(node: ir.Node, size: Sequence[int], kernel: Sequence[int] = ()) -> Window:
@@ -76,20 +77,20 @@ class Window:
         return Window(plain.kernel, plain.strides, plain.dilations, begin, end)
 
     def covering(self, size: Sequence[int], outputs: Sequence[int]) -> Window:
-        """Return the window padded to the end of its last position: as far as ``ceil_mode`` reads."""
+        """Return the window with its end padding set to the last element that ``ceil_mode`` reads."""
         last = [(n - 1) * s for n, s in zip(outputs, self.strides, strict=True)]
         end = [max(last[i] + self.reach(i) - self.begin[i] - size[i], 0) for i in range(len(size))]
         return replace(self, end=end)
 
     def reach(self, axis: int) -> int:
-        """Return how many elements the window spans along ``axis``."""
+        """Return the number of elements that the window spans along ``axis``, dilation included."""
         return self.dilations[axis] * (self.kernel[axis] - 1) + 1
 
 
 def averaged_counts(node: ir.Node, window: Window, size: Sequence[int]) -> NDArray[np.float64]:
-    """Return, per output position, how many elements the AveragePool ``node`` divides by.
+    """Return the divisor of the AveragePool ``node`` at each output position, in elements.
 
-    Padding counts with ``count_include_pad``, but not what ``ceil_mode`` reads beyond it.
+    With ``count_include_pad`` padding counts; elements that ``ceil_mode`` reads beyond the padding do not.
     """
     include = attribute(node, "count_include_pad", 0)
     counts = np.ones(())

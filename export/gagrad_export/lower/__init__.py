@@ -1,7 +1,7 @@
-"""Lowering: operators become others that inference engines accept and run fast.
+"""Lowering: operators are replaced by others that inference engines accept and run fast.
 
-Internal operators, which differentiation leaves behind, and the standard operators that compilers refuse.
-One operator family a file, with before → after and the algebra in the docstring.
+Lowered are the internal operators that differentiation emits, and standard operators that compilers refuse.
+Each file lowers one operator family; its docstring gives before → after and the algebra.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EARLY: Lowerings = {
     ("", "MaxPool"): lower_dilated_max_pool,
     ("", "Resize"): lower_resize,
 }
-"""Those of standard operators return None for a node that every compiler takes as it is."""
+"""Lowerings of the first round. For a standard operator: None if every compiler accepts the node."""
 
 _LATE: Lowerings = {
     (INTERNAL, "Below"): lower_offset_mask,
@@ -53,7 +53,7 @@ _LATE: Lowerings = {
     (INTERNAL, "Interleave"): lower_interleave,
     (INTERNAL, "Phase"): lower_phase,
 }
-"""What ``keep_phases_apart`` has to see first."""
+"""Lowerings of the second round: ``keep_phases_apart`` runs between the rounds and needs these operators."""
 
 _LATE_FOR: dict[GraphTarget, Lowerings] = {
     "portable": _LATE,
@@ -65,20 +65,24 @@ _LATE_FOR: dict[GraphTarget, Lowerings] = {
         (INTERNAL, "Phase"): lower_phase_by_slice,
     },
 }
-"""ONNX Runtime's blocked layout has convolutions and few other functions; compilers fuse what they get."""
+"""Second round per target.
+
+ONNX Runtime keeps its blocked layout only through convolutions and a few functions: ``portable`` uses these.
+Compilers fuse comparisons and slices: ``tensorrt`` uses those.
+"""
 
 
 def lowerings(target: GraphTarget = "portable") -> Lowerings:
-    """Return what is lowered for ``target`` and by which function."""
+    """Return (domain, operator) → lowering function for ``target``."""
     return {**_EARLY, **_LATE_FOR[target]}
 
 
 def lower(op: Op, target: GraphTarget = "portable") -> dict[str, int]:
-    """Replace the operators of the tables in the graph; return how many there were of each.
+    """Lower the graph of ``op`` for ``target``; return operator → number of replaced nodes.
 
-    Both targets compute the same and run anywhere; each is in the forms that are fast there.
-    A lowering may emit operators of its table itself; they come later in the graph and are lowered in turn.
-    Replacements are appended at the end, so the graph has to be sorted afterwards.
+    Both targets compute the same values and run on any engine; each has the forms that its engine runs fast.
+    A lowering may emit operators of its own table: they come later in the graph and are lowered in turn.
+    Replacements are appended at the end, so the caller must sort the graph afterwards.
     """
     counts = _replace(op, _EARLY)
     keep_phases_apart(op)

@@ -1,7 +1,7 @@
-"""AffineGrid, which compilers refuse.
+"""AffineGrid as a matrix product, since compilers refuse AffineGrid.
 
 Before: ``AffineGrid(θ [N, 2, 3], size)``. After: ``Reshape(P·θᵀ)`` with the constant points
-P ``[H·W, 3]`` = (x, y, 1) of the regular grid; over three axes likewise.
+P ``[H·W, 3]`` = (x, y, 1) of the regular grid; likewise for three spatial axes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ if TYPE_CHECKING:
 
 
 def lower_affine_grid(op: Op, node: ir.Node) -> ir.Value:
-    """Return the grid as a matrix product."""
+    """Return the grid of the AffineGrid ``node``, computed as a matrix product."""
     transposed = op.Transpose(operand(node, 0), perm=[0, 2, 1])
     return op.Reshape(op.MatMul(affine_points(node), transposed), [0, *fixed_shape(node.outputs[0])])

@@ -6,14 +6,15 @@ Before: ``ConvInputGradient(dy, w)``, with the attributes of the forward convolu
 After, stride 1: ``Conv(dy, w′)`` where w′ has input and output channels swapped within each group and its
 window reversed. From y[i] = Σₖ w[k]·x[i + d·k − p] follows dx[j] = Σₖ w[k]·dy[j − d·k + p]; with
 k′ = K − 1 − k this is a convolution of dy with the reversed w and padding p′ = d·(K − 1) − p. Engines run it
-as fast as the forward convolution, where their ConvTranspose is up to 40 times slower.
+as fast as the forward convolution, while their ConvTranspose is up to 40 times slower.
 
-After, to few channels: see ``first_convolution.py``; otherwise, stride 2: see ``strided_convolution.py``.
+After, strided with few input channels: see ``first_convolution.py``. After, stride 2 with many: see
+``strided_convolution.py``.
 
-After, stride s with dilation: the same, of dy with s − 1 zeros put behind each element.
+After, stride s with dilation: as for stride 1, applied to dy with s − 1 zeros inserted after each element.
 
-After, otherwise: ``ConvTranspose(dy, w)``, which is the adjoint by definition; its output padding makes up
-for what the forward's rounding dropped.
+After, in all other cases: ``ConvTranspose(dy, w)``, which is the adjoint by definition. Its output padding
+restores the input elements that the forward convolution did not reach when it rounded its output size down.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adjoint:
-    """The adjoint of the convolution with ``window``: a map back onto the spatial ``size``."""
+    """The adjoint of the convolution with ``window``; its output has the spatial ``size``."""
 
     window: Window
     size: list[int]
@@ -45,7 +46,7 @@ class Adjoint:
 
 
 def lower_convolution(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered input gradient of a convolution."""
+    """Return the lowered ConvInputGradient ``node``: dx, the gradient by the convolution's input."""
     dy, w = operand(node, 0), operand(node, 1)
     size = fixed_shape(node.outputs[0])[1:]
     adjoint = Adjoint(Window.of(node, size, fixed_shape(w)[1:]), size, attribute(node, "group"))
@@ -59,7 +60,7 @@ def lower_convolution(op: Op, node: ir.Node) -> ir.Value:
 
 
 def lower_conv_transpose(op: Op, node: ir.Node) -> ir.Value | None:
-    """Return a ConvTranspose with stride and dilation as a Conv; None for any other, which may stay."""
+    """Return a ConvTranspose with both stride and dilation as a Conv; None for any other ConvTranspose."""
     x, w = operand(node, 0), operand(node, 1)
     window = Window.of_transpose(node, fixed_shape(x)[1:], fixed_shape(w)[1:])
     if not _strided_and_dilated(window):
@@ -98,7 +99,7 @@ def _convolved(op: Op, operands: list[ir.Value | None], adjoint: Adjoint) -> ir.
     have, axes = fixed_shape(spread)[1:], range(len(adjoint.size))
     before = [window.reach(i) - 1 - window.begin[i] for i in axes]
     after = [adjoint.size[i] + window.begin[i] - have[i] for i in axes]
-    # What only fell on the forward's padding is cropped: compilers have no negative padding.
+    # Elements of dy that belong to padding only are cropped, because compilers refuse negative padding.
     crop = [i for i in axes if min(before[i], after[i]) < 0]
     if crop:
         starts, ends = [max(-before[i], 0) for i in crop], [have[i] + min(after[i], 0) for i in crop]
@@ -114,7 +115,7 @@ def _convolved(op: Op, operands: list[ir.Value | None], adjoint: Adjoint) -> ir.
 
 
 def _zeros_inserted(op: Op, value: ir.Value, strides: list[int]) -> ir.Value:
-    """Put ``stride − 1`` zeros behind each element along each spatial axis."""
+    """Return ``value`` with ``stride − 1`` zeros after each element along each spatial axis."""
     if all(stride == 1 for stride in strides):
         return value
     channels, *size = fixed_shape(value)

@@ -1,18 +1,18 @@
 """The input gradient of a strided convolution with few input channels, as one convolution for all phases.
 
 Before: ``ConvInputGradient(dy, w)`` with stride s along both axes and constant weights: a network's first
-layer, or its patches.
+layer, or the patch embedding of a transformer.
 
 After: ``Interleave(Split(Conv(dy, w′)))``; for larger strides ``DepthToSpace(Conv(dy, w′))``. As in
 ``strided_convolution.py``, the pixels j = s·m + f of phase f get
 
     dx[s·m + f] = Σₜ w[k₀ + s·t]·dy[m + c − t],    k₀ = (f + p) mod s,  c = (f + p − k₀)/s.
 
-Here the s² phases are output channels of one Conv at stride 1, whose window spans the offsets c − t of all
-phases, with zero weights where a phase does not reach. For patches (K = s) none is zero. For K = 7, s = 2
-engines do 1.3 times the multiplications, but in their best kernel: three channels alone would leave its
-vectors mostly empty, and their ConvTranspose adds a pass over all columns. Of 2 × 2 phases ONNX Runtime
-copies the parts at twice DepthToSpace's speed or more, of 8 × 8 no faster.
+Here the s² phases are output channels of one Conv at stride 1. Its window spans the offsets c − t of all
+phases, and a weight is zero where a phase does not use an offset. For patches (K = s) no weight is zero. For
+K = 7, s = 2 engines do 1.3 times the multiplications, but in their best kernel: a Conv with three output
+channels would leave most of each vector empty, and ConvTranspose adds a pass over all columns. Interleave
+copies 2 × 2 phases at least twice as fast as DepthToSpace in ONNX Runtime, and 8 × 8 phases no faster.
 """
 
 from __future__ import annotations
@@ -31,25 +31,27 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 FEW_CHANNELS = 16
-"""As many as the widest vector holds."""
+"""A convolution with fewer input channels than this is lowered here: the widest vector holds 16 floats."""
 LARGEST_INTERLEAVED = 4
-"""Stride up to which the phases are parts of their own."""
+"""Largest stride that is lowered to Split and Interleave; larger strides use DepthToSpace."""
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """Which weight each phase has at each offset of dy along one axis, −1 for none, and the padding of dy."""
+    """The phases along one axis: which weight each phase has at each offset of dy, and the padding of dy."""
 
     weight: NDArray[np.int64]
-    """``[s, K′]``."""
+    """``[s, K′]``: index into the K weights, −1 for none."""
     before: int
+    """Padding of dy before its first element, in elements."""
     after: int
+    """Padding of dy after its last element, in elements."""
 
 
 def lower_first_convolution(op: Op, node: ir.Node, swapped: NDArray[np.float32]) -> ir.Value | None:
-    """Return the lowered gradient; None where this lowering does not apply.
+    """Return the lowered ConvInputGradient ``node``; None if this lowering does not apply.
 
-    ``swapped [C, M, K, K]`` are the weights for dy, not yet reversed.
+    ``swapped [C, M, K, K]`` are the weights with input and output channels swapped, not yet reversed.
     """
     dy, strides = operand(node, 0), attribute(node, "strides")
     channels, *kernel = swapped.shape[:1] + swapped.shape[2:]
@@ -77,8 +79,8 @@ def lower_first_convolution(op: Op, node: ir.Node, swapped: NDArray[np.float32])
 
 
 def _axis(stride: int, kernel: int, pad: int, have: int, size: int) -> _Axis:
-    """Find the weights for ``dy`` of ``have`` elements and ``dx`` of ``size``."""
-    # Weight k reaches phase f from element m + o of dy where s·o = f + p − k.
+    """Return the phases along one axis, for ``dy`` with ``have`` and ``dx`` with ``size`` elements."""
+    # Element m of phase f gets weight k times element m + o of dy, where s·o = f + p − k.
     reach = {
         (f, (f + pad - k) // stride): k
         for f in range(stride)
@@ -94,6 +96,6 @@ def _axis(stride: int, kernel: int, pad: int, have: int, size: int) -> _Axis:
 
 
 def _phases(weights: NDArray[np.float32], index: NDArray[np.int64], axis: int) -> NDArray[np.float32]:
-    """Return ``weights`` with ``axis`` replaced by the two axes of ``index``; zero where that is −1."""
+    """Return ``weights`` with ``axis`` replaced by the two axes of ``index``; zero where ``index`` is −1."""
     zero = np.zeros_like(weights.take([0], axis))
     return np.concatenate([weights, zero], axis).take(index, axis)

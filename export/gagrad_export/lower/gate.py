@@ -1,14 +1,15 @@
 """The gradient through a clipped identity (ReLU, Clip): the cotangent where y is strictly between its bounds.
 
-Before: ``Gate(dy, y; lower, upper)``, a bound that is absent does not limit.
+Before: ``Gate(dy, y; lower, upper)``; a missing bound does not limit y.
 
 After: ``HardSigmoid(y; 2¹⁰⁰, −2¹⁰⁰·lower) · HardSigmoid(y; −2¹⁰⁰, 2¹⁰⁰·upper) · dy``.
 
-HardSigmoid is clip(αy + β, 0, 1). Scaling by a power of two is exact, so αy + β is exactly 0 at the bound,
-and at the next float32 inside it is at least 1 as long as the step there is 2⁻¹⁰⁰ or more: a step function
-from 0 to 1. ONNX Runtime keeps HardSigmoid and Mul in the blocked layout of the convolutions around them,
-where a comparison and a Cast make it reorder the tensor twice. TensorRT fuses either. A bound of 2²⁷ or
-more would overflow, and float16 cannot hold 2¹⁰⁰: there, and for TensorRT, the mask is a comparison.
+HardSigmoid is clip(αy + β, 0, 1). Scaling by a power of two is exact, so αy + β is exactly 0 at the bound. At
+the next float32 number inside the bound it is at least 1, as long as the step between the two is 2⁻¹⁰⁰ or
+more. So HardSigmoid is a step function from 0 to 1. ONNX Runtime keeps HardSigmoid and Mul in the blocked
+layout of the surrounding convolutions; a comparison and a Cast would make ONNX Runtime reorder the tensor
+twice. TensorRT fuses both forms. The mask is a comparison for TensorRT, for a bound of 2²⁷ or more (2¹⁰⁰
+times that overflows) and for float16 (which cannot hold 2¹⁰⁰).
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 STEEP = 2.0**100
 ZERO = -(2.0**-126)
-"""What an attribute of 0 is written as: OpenVINO takes 0 for absent, hence for the default, ½ for β.
+"""Number written for an attribute β = 0: OpenVINO reads 0 as a missing attribute and takes the default, ½.
 
-So small and below 0 that it changes no step: αy is 0, or 2⁻⁴⁹ and more.
+The number is too small to change the step function: αy is 0, or at least 2⁻⁴⁹ in magnitude.
 """
 _LARGEST = 2.0**27
 
 
 def lower_gate(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered gate."""
+    """Return the lowered Gate ``node``: ``dy`` times step functions of y."""
     y = operand(node, 1)
     bounds = _bounds(node)
     if y.dtype == ir.DataType.FLOAT16 or any(abs(bound) >= _LARGEST for bound, _ in bounds):
@@ -41,18 +42,18 @@ def lower_gate(op: Op, node: ir.Node) -> ir.Value:
     masks = [
         op.HardSigmoid(y, alpha=sign * STEEP, beta=-sign * STEEP * bound or ZERO) for bound, sign in bounds
     ]
-    # The masks meet first: where dy is in another layout, one tensor is reordered and not two.
+    # The masks are multiplied first: if dy is in another layout, one tensor is reordered and not two.
     return reduce(op.Mul, [*masks, operand(node, 0)])
 
 
 def lower_gate_by_comparison(op: Op, node: ir.Node) -> ir.Value:
-    """Return ``dy · [lower < y < upper]`` with the mask from comparisons: for compilers, which fuse them."""
+    """Return ``dy · [lower < y < upper]`` with the mask from comparisons, which compilers fuse."""
     dy, y = operand(node, 0), operand(node, 1)
     inside = [op.Greater(y, bound) if sign > 0 else op.Less(y, bound) for bound, sign in _bounds(node)]
     return op.Mul(dy, op.CastLike(reduce(op.And, inside), y)) if inside else dy
 
 
 def _bounds(node: ir.Node) -> list[tuple[float, float]]:
-    """Return the bounds that limit, each with the sign of y − bound inside."""
+    """Return (bound, sign of y − bound inside the bound) for each bound that is given."""
     both = ((attribute(node, "lower"), 1.0), (attribute(node, "upper"), -1.0))
     return [(bound, sign) for bound, sign in both if bound is not None]

@@ -1,8 +1,9 @@
-"""HardSwish by its definition.
+"""HardSwish as a product with HardSigmoid.
 
 Before: ``HardSwish(x)``. After: ``x · HardSigmoid(x; 1/6, 1/2)``.
 
-ONNX Runtime expands it so in any case; written out here, its gradient shares the HardSigmoid.
+ONNX Runtime expands HardSwish in the same way when it loads a graph. Expanded at export, the forward pass and
+the gradient share one HardSigmoid.
 """
 
 from __future__ import annotations
@@ -18,6 +19,6 @@ if TYPE_CHECKING:
 
 
 def lower_hard_swish(op: Op, node: ir.Node) -> ir.Value:
-    """Return the product."""
+    """Return the HardSwish ``node`` as ``x · HardSigmoid(x)``."""
     x = operand(node, 0)
     return op.Mul(x, op.HardSigmoid(x, alpha=1 / 6, beta=0.5))

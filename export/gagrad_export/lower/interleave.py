@@ -1,12 +1,15 @@
-"""Tensors taken apart into the pixels of phase 0 … s − 1 along each spatial axis, and put together again.
+"""The internal operators Interleave (join the pixel phases of an image) and Phase (take one phase of it).
 
-``Interleave(p₀, p₁, …; strides)`` has element (s·m + f) of each axis from element m of part f; with strides
-(2, 2) the parts are those of f = (0, 0), (0, 1), (1, 0), (1, 1). A part that is absent is zero. What exceeds
-the output is dropped. After: Concat along a new last axis, axis by axis, the last one first. Engines copy
-that fast, where DepthToSpace and a transposition over six axes are slow.
+Phase f of an axis with stride s holds the elements s·m + f, for f = 0 … s − 1.
 
-``Phase(x; strides, phase)`` is the part f of x. After: a depthwise Conv of these strides with one tap, which
-stays in the blocked layout of the convolutions around, where Slice with steps does not. For TensorRT: Slice.
+``Interleave(p₀, p₁, …; strides)`` takes element s·m + f of each axis from element m of part f. With strides
+(2, 2) the parts are in the order f = (0, 0), (0, 1), (1, 0), (1, 1). A missing part is zero. Elements beyond
+the output's size are dropped. After: Concat along a new last axis, one spatial axis at a time, the last axis
+first. Engines copy that fast; DepthToSpace and a transposition over six axes are slow.
+
+``Phase(x; strides, phase)`` is part f of x. After: a depthwise Conv with these strides and one tap, which
+stays in the blocked layout of the surrounding convolutions; a Slice with steps does not. After, for TensorRT:
+Slice with steps.
 """
 
 from __future__ import annotations
@@ -29,17 +32,17 @@ if TYPE_CHECKING:
 
 
 def keys(strides: Sequence[int]) -> list[Key]:
-    """Return the phases, in the order of Interleave's inputs."""
+    """Return the phases f, one index per spatial axis, in the order of Interleave's inputs."""
     return list(product(*map(range, strides)))
 
 
 def lower_interleave(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered Interleave."""
+    """Return the lowered Interleave ``node``: Unsqueeze, Concat and Reshape for each axis."""
     strides, size = attribute(node, "strides"), fixed_shape(node.outputs[0])[1:]
     parts: dict[Key, ir.Value | None] = dict(zip(keys(strides), node.inputs, strict=True))
     for axis in reversed(range(len(strides))):
         finer = {key: [(*key, f) for f in range(strides[axis])] for key in keys(strides[:axis])}
-        parts = {key: _joined(op, [parts[one] for one in ones], 2 + axis) for key, ones in finer.items()}
+        parts = {key: _joined(op, [parts[k] for k in group], 2 + axis) for key, group in finer.items()}
     whole = parts[()]
     assert whole is not None  # noqa: S101 - some part is there
     have = fixed_shape(whole)[1:]
@@ -50,19 +53,19 @@ def lower_interleave(op: Op, node: ir.Node) -> ir.Value:
 
 
 def lower_phase(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered Phase; the window ends at its tap, so that no other pixel is read."""
+    """Return the lowered Phase ``node`` as a depthwise Conv whose window ends at its only non-zero tap."""
     x, strides, phase = operand(node, 0), attribute(node, "strides"), attribute(node, "phase")
     channels, *size = fixed_shape(x)
     tap = np.zeros([channels, 1, *(f + 1 for f in phase)], np.float32)
     index = (slice(None), slice(None), *phase)
     tap[index] = 1
-    # As many pixels as phase 0 has; a last one that is not there is zero.
+    # Every phase gets as many pixels as phase 0; a pixel beyond the image is zero.
     pads = [max(0, f - (n - 1) % s) for n, s, f in zip(size, strides, phase, strict=True)]
     return op.Conv(x, op.constant(tap, like=x), pads=[0] * len(size) + pads, strides=strides, group=channels)
 
 
 def lower_phase_by_slice(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered Phase as Slice with steps; a last element that is not there is zero."""
+    """Return the lowered Phase ``node`` as Slice with steps; an element beyond the image is zero."""
     x, strides = operand(node, 0), attribute(node, "strides")
     size = fixed_shape(x)[1:]
     over = [-length % stride for length, stride in zip(size, strides, strict=True)]

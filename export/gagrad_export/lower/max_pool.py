@@ -2,17 +2,18 @@
 
 Before: ``MaxPoolInputGradient(x, y, dy)``, with the attributes of the forward pooling.
 
-After, over several axes: the maximum over the last one is computed again, and the gradient goes through that
-pooling and the one over the others in turn. The first of equal maxima in the rows is found either way, with
-2·K offsets for a window of K·K.
+After, for a window over several axes: the pooling is split into one over the last axis and one over the other
+axes. The maximum over the last axis is computed again, and the gradient passes through the two poolings in
+turn. The first of equal maxima in row order is found as before, with 2·K offsets for a window of K·K.
 
-After, over one axis, with k = 0 … K − 1 the offsets of the window and x_k the part of x that offset k sees:
+After, for a window over one axis, with k = 0 … K − 1 its offsets and x_k the part of x read at offset k:
 
-    G_0 = dy,  G_{k+1} = G_k·[x_k < y]      what no earlier offset has taken
+    G_0 = dy,  G_{k+1} = G_k·[x_k < y]      the cotangent that no earlier offset has received
     dx  = Σ_k place_k(G_k·[x_k = y])        place_k is the adjoint of reading x_k
 
-So the first of equal maxima takes the gradient, as in PyTorch. The last offset takes what is left: some
-offset matched. The masks are ``Below`` and ``Equal``, internal operators that ``offset_mask.py`` lowers.
+So the first of equal maxima receives the gradient, as in PyTorch. The last offset receives the rest without a
+comparison, because one offset must match. The masks [x_k < y] and [x_k = y] are the internal operators
+``Below`` and ``Equal``; ``offset_mask.py`` lowers them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def lower_max_pool(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered input gradient of a max pooling."""
+    """Return the lowered MaxPoolInputGradient ``node``: dx, the gradient by the pooling's input."""
     x, y, dy = (operand(node, i) for i in range(3))
     pooling = _Pooling(**{name: attribute(node, name) for name in _Pooling.__dataclass_fields__})
     wide = [axis for axis, length in enumerate(pooling.kernel_shape) if length > 1]
@@ -48,16 +49,16 @@ def lower_max_pool(op: Op, node: ir.Node) -> ir.Value:
 
 @dataclass(frozen=True)
 class _Pooling:
-    """The attributes of a pooling, one number for each spatial axis."""
+    """The attributes of a pooling, in elements, one number per spatial axis."""
 
     kernel_shape: list[int]
     strides: list[int]
     dilations: list[int]
     pads: list[int]
-    """Before each axis, then after each."""
+    """Padding before the first element of each axis, then after the last element of each axis."""
 
     def only(self, axes: list[int]) -> _Pooling:
-        """Return the pooling along ``axes``, which leaves the others as they are."""
+        """Return the pooling along ``axes`` only: window 1, stride 1 and no padding along the other axes."""
         rank = len(self.kernel_shape)
         along = [axis in axes for axis in range(rank)]
         kernel, strides, dilations = (
@@ -68,7 +69,10 @@ class _Pooling:
         return _Pooling(kernel, strides, dilations, pads)
 
     def pooled(self, op: Op, x: ir.Value) -> ir.Value:
-        """Return the maxima. Engines want no more padding than the window is long, so x is padded before."""
+        """Return the maxima of ``x``.
+
+        If the padding is as long as the window, ``x`` is padded first, because engines refuse such a MaxPool.
+        """
         attributes = asdict(self)
         if any(pad >= length for pad, length in zip(self.pads, self.kernel_shape * 2, strict=True)):
             x, attributes["pads"] = padded(op, x, self.pads), [0] * len(self.pads)

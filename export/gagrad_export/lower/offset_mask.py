@@ -1,13 +1,14 @@
-"""Masks over the windows of a max pooling: whether one offset of the window lies below the maximum.
+"""Masks of a max pooling: where the input at one offset of the window is below, or equal to, the maximum.
 
-Before: ``Below(x, y; offset)`` and ``Equal(x, y; offset)`` with the pooling's window, which is longer than 1
-along one axis at most; x_k, the part of x that the offset sees, is never above y.
+Before: ``Below(x, y; offset)`` = [x_k < y] and ``Equal(x, y; offset)`` = [x_k = y], where y is the pooled
+value and x_k the part of x read at the offset: x_k ≤ y. The window is longer than 1 along at most one axis.
 
-After: ``HardSigmoid(2¹⁰⁰·(y − x_k))`` and ``HardSigmoid(1 − 2¹⁰⁰·(y − x_k))``, see ``gate.py``; −x_k is a
-strided Conv with one tap per channel. Conv and sum are a single kernel in ONNX Runtime, in the layout of the
-convolutions around; Slice and Pad in its place took more than half as long as ResNet-18's forward pass.
+After: ``HardSigmoid(2¹⁰⁰·(y − x_k))`` and ``HardSigmoid(1 − 2¹⁰⁰·(y − x_k))``, see ``gate.py``. −x_k is a
+strided Conv with one tap per channel. ONNX Runtime runs the Conv and the sum as one kernel, in the blocked
+layout of the surrounding convolutions; with Slice and Pad instead, the masks took more than half the time of
+ResNet-18's forward pass.
 
-After, for TensorRT: a comparison of Slice with steps, which moves data only and is exact in float16 too.
+After, for TensorRT: a comparison with a Slice with steps, which only moves data and is exact in float16 too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 
 def lower_offset_mask(op: Op, node: ir.Node) -> ir.Value:
-    """Return the lowered mask."""
+    """Return the lowered Below or Equal ``node``, a mask of 0 and 1, as a HardSigmoid."""
     x, y = operand(node, 0), operand(node, 1)
     if x.dtype == ir.DataType.FLOAT16:
         return lower_offset_mask_by_comparison(op, node)
@@ -52,7 +53,7 @@ def lower_offset_mask(op: Op, node: ir.Node) -> ir.Value:
 
 
 def lower_offset_mask_by_comparison(op: Op, node: ir.Node) -> ir.Value:
-    """Return the mask from Slice and a comparison."""
+    """Return the lowered Below or Equal ``node``, a mask of 0 and 1, from Slice and a comparison."""
     x, y = operand(node, 0), operand(node, 1)
     kernel, strides = attribute(node, "kernel_shape"), attribute(node, "strides")
     axis = max(range(len(kernel)), key=kernel.__getitem__)
@@ -66,7 +67,7 @@ def lower_offset_mask_by_comparison(op: Op, node: ir.Node) -> ir.Value:
 
 
 def padded(op: Op, x: ir.Value, pads: list[int]) -> ir.Value:
-    """Return x with the lowest number around it, which is never a maximum."""
+    """Return ``x`` padded with the lowest number of its dtype, which is never the maximum of a window."""
     if not any(pads):
         return x
     rank = len(pads) // 2
@@ -75,10 +76,10 @@ def padded(op: Op, x: ir.Value, pads: list[int]) -> ir.Value:
 
 
 def _zero_is_lowest(x: ir.Value) -> bool:
-    """Tell whether zero padding can only win where the gradient does not matter.
+    """Tell whether zero padding of ``x`` gives the same input gradient as padding with the lowest number.
 
-    x ≥ 0 behind a ReLU: a padded zero equals the maximum only where that is 0, and there the ReLU lets no
-    gradient pass. The same holds for maxima of such values.
+    After a ReLU x ≥ 0, so a padded zero equals the maximum only where the maximum is 0, and there the ReLU
+    passes no gradient. The same holds for the maxima of such values.
     """
     node = x.producer()
     if node is not None and node.op_type == "MaxPool":

@@ -1,15 +1,18 @@
-"""Interleave late: where fewer channels have to be moved, and sums before they are spread out.
+"""Move Interleave behind pixelwise operators, to where it copies fewer channels or one tensor instead of two.
 
-Before: ``Conv(Gate(Interleave(p₀, …), y), w)`` with one weight per pair of channels, to fewer channels.
+Before: ``Conv(Gate(Interleave(p₀, …), y), w)`` with a 1×1 Conv that has fewer output than input channels.
 After: ``Interleave(Conv(Gate(p₀, Phase₀(y)), w), …)``.
 
 Before: ``Add(Interleave(p₀, …), Interleave(q₀, …))``.
 After: ``Interleave(Add(p₀, q₀), …)``.
 
-Both hold because these operators treat every pixel alike. In an inverted bottleneck the gradient of a strided
-depthwise convolution has six times the channels of what the pointwise convolution before it makes of it; in a
-residual block the shortcut's gradient is zero for three pixels of four, which are then never written. And the
-masks between stay in the blocked layout of the convolutions, which Interleave ends.
+Both hold because these operators compute each pixel from the same pixel of their operands. What it saves:
+
+- In an inverted bottleneck the gradient of the strided depthwise convolution has six times as many channels
+  as the gradient of the pointwise convolution before it; Interleave copies the smaller tensor.
+- In a residual block the gradient of a strided shortcut is zero for three pixels of four. Those zeros are
+  missing parts and are never written.
+- The masks in between stay in the blocked layout of the convolutions, which Interleave would end.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def keep_phases_apart(op: Op) -> None:
-    """Move every Interleave to where it costs least. The graph has to be sorted afterwards."""
+    """Move every Interleave to where it costs least. The caller must sort the graph afterwards."""
     op.graph.sort()
     for node in list(op.graph):
         if _is_interleave(node):
@@ -49,12 +52,15 @@ def _move(op: Op, node: ir.Node) -> None:
         at = step.outputs[0]
     moved = op.internal("Interleave", list(parts.values()), like=at, strides=strides)
     at.replace_all_uses_with(moved)
-    for left in [*reversed(steps), node]:
-        op.graph.remove(left, safe=True)
+    for replaced in [*reversed(steps), node]:
+        op.graph.remove(replaced, safe=True)
 
 
 def _worthwhile_steps(node: ir.Node) -> list[ir.Node]:
-    """Return the operators to do before Interleave ``node``; each alone reads the one before."""
+    """Return the chain of nodes behind the Interleave ``node`` that should be computed on its parts.
+
+    Each node of the chain is the only reader of the one before. The chain is empty if moving saves nothing.
+    """
     steps: list[ir.Node] = []
     strides, value = attribute(node, "strides"), node.outputs[0]
     worthwhile, fewest = 0, static_shape(value)[1] or 0
@@ -73,7 +79,7 @@ def _worthwhile_steps(node: ir.Node) -> list[ir.Node]:
 
 
 def _behind(op: Op, step: ir.Node, at: int, parts: Parts, strides: Sequence[int]) -> Parts:
-    """Return the parts of the output of ``step``, whose input ``at`` has ``parts``."""
+    """Return phase → part of the output of ``step``, computed from ``parts`` of its input number ``at``."""
     if step.op_type == "Conv":
         w = operand(step, 1)
         return {key: None if part is None else op.Conv(part, w) for key, part in parts.items()}
@@ -83,7 +89,7 @@ def _behind(op: Op, step: ir.Node, at: int, parts: Parts, strides: Sequence[int]
 
 
 def _both(op: Op, step: ir.Node, part: ir.Value | None, other: ir.Value | None) -> ir.Value | None:
-    """Do ``step`` with one part of each operand: zeros add nothing, and leave nothing of a product."""
+    """Return ``step`` applied to one part of each operand; None is a part of zeros."""
     if part is None or other is None:
         return (part or other) if step.op_type == "Add" else None
     if step.op_type == "Gate":
@@ -93,7 +99,7 @@ def _both(op: Op, step: ir.Node, part: ir.Value | None, other: ir.Value | None) 
 
 
 def _parts(op: Op, value: ir.Value, strides: Sequence[int], like: ir.Value) -> Parts:
-    """Return the parts of ``value``; the value itself for each where it is the same for all pixels."""
+    """Return phase → part of ``value``; ``value`` itself for each phase if it is the same for all pixels."""
     producer = value.producer()
     if _is_same_everywhere(value, len(strides)):
         return dict.fromkeys(keys(strides), value)
@@ -118,7 +124,10 @@ def _is_pointwise_convolution(node: ir.Node, at: int) -> bool:
 
 
 def _is_elementwise(node: ir.Node, at: int) -> bool:
-    """Tell whether ``node`` treats every pixel of two values, or of one and some numbers, alike."""
+    """Tell whether ``node`` computes each pixel from the same pixel of its operands.
+
+    The other operand must have the same shape, or one number for all pixels (Mul only).
+    """
     if not (node.op_type in ("Add", "Mul") or (node.op_type == "Gate" and at == 0)):
         return False
     value, other = operand(node, at), operand(node, 1 - at)

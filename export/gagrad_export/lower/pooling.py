@@ -1,4 +1,4 @@
-"""Poolings that compilers refuse: with dilation, or of a norm they do not know.
+"""Poolings that compilers refuse: with dilation, or LpPool with a norm that they do not support.
 
 Before → after, w a window of ones per channel:
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def lower_dilated_max_pool(op: Op, node: ir.Node) -> ir.Value | None:
-    """Return a dilated MaxPool as a maximum of slices; None for any other."""
+    """Return a dilated MaxPool as a maximum of slices; None for a MaxPool without dilation."""
     x = operand(node, 0)
     window = _covering(node)
     if max(window.dilations) == 1 or len(node.outputs) > 1:
@@ -43,7 +43,7 @@ def lower_dilated_max_pool(op: Op, node: ir.Node) -> ir.Value | None:
 
 
 def lower_dilated_average_pool(op: Op, node: ir.Node) -> ir.Value | None:
-    """Return a dilated AveragePool as a convolution; None for any other."""
+    """Return a dilated AveragePool as a convolution; None for an AveragePool without dilation."""
     x = operand(node, 0)
     size = fixed_shape(x)[1:]
     window = Window.of(node, size)
@@ -53,7 +53,7 @@ def lower_dilated_average_pool(op: Op, node: ir.Node) -> ir.Value | None:
 
 
 def lower_lp_pool(op: Op, node: ir.Node) -> ir.Value | None:
-    """Return an LpPool as powers and a convolution; None for the Euclidean and absolute norm."""
+    """Return an LpPool as powers and a convolution; None for an LpPool that compilers accept."""
     x, p = operand(node, 0), attribute(node, "p", 2)
     window = _covering(node)
     if max(window.dilations) == 1 and len(window.kernel) > 1 and p <= 2:

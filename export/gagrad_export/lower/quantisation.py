@@ -1,11 +1,11 @@
-"""Quantisation as arithmetic on floats.
+"""Quantisation as float arithmetic.
 
 Before: ``DequantizeLinear(QuantizeLinear(x, s, z), s, z)``.
 After: ``s · Clip(Round(x / s), min − z, max − z)``, the same numbers bit for bit.
 
-TensorRT refuses a zero point other than 0, which asymmetric 8-bit models have. And engines merge the two
-with the operators between them into integer kernels that round in other places: the gradient would then
-belong to another function than the scores.
+TensorRT refuses a zero point other than 0, which asymmetric 8-bit models have. Also, engines fuse quantisers
+with the operators between them into integer kernels, which round in other places: the scores would then come
+from another function than the gradient.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def lower_quantisation(op: Op, *, rounding: bool = True) -> None:
-    """Replace every quantiser in the graph, which has to be sorted afterwards.
+    """Replace every quantiser in the graph of ``op``. The caller must sort the graph afterwards.
 
-    Without ``rounding`` values are only limited to the quantiser's range: the smooth function whose gradient
-    the straight-through rule takes.
+    With ``rounding=False`` values are only clipped to the quantiser's range. That is the function whose
+    gradient the straight-through rule computes.
     """
     write = Quantiser.rounded if rounding else Quantiser.clipped
     for node in [node for node in op.graph if node.op_type == "QuantizeLinear"]:

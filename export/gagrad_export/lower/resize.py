@@ -1,10 +1,10 @@
-"""Resizing that compilers refuse: filtered against aliasing, with the aspect ratio kept, of a part, by axes.
+"""Resize in the modes that compilers refuse, as matrix products.
 
 Before: ``Resize(x)`` with ``antialias``, ``keep_aspect_ratio_policy`` other than ``stretch`` or the
 coordinates ``half_pixel_symmetric`` or ``tf_crop_and_resize``, or with sizes for some axes only.
 
-After: ``x`` multiplied along each axis with the constant matrix of its weights, W_h·x·W_wᵀ for an image. Rows
-of zeros stand for what a crop reads outside the image, where ``extrapolation_value`` is added.
+After: ``x`` multiplied along each axis by the constant matrix of its weights, W_h·x·W_wᵀ for an image. An
+output element that a crop reads outside the image has a row of zeros, and gets ``extrapolation_value``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REFUSED = ("half_pixel_symmetric", "tf_crop_and_resize")
 
 
 def lower_resize(op: Op, node: ir.Node) -> ir.Value | None:
-    """Return the resized value as matrix products; None where compilers accept the Resize."""
+    """Return the Resize ``node`` as matrix products; None if compilers accept the Resize."""
     accepted = (
         not attribute(node, "antialias", 0)
         and attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch"

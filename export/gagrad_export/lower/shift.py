@@ -1,12 +1,13 @@
-"""Shift: lines moved by parts of pixels, as one gather and an interpolation.
+"""Shift, which moves lines by fractions of a pixel, as one gather and a linear interpolation.
 
 Before: ``Shift(x, by; axis, size, start)``: y[i] = x[i + start + by] along the axis, linear, zero outside.
 
-After: with k = ⌊by⌋ and f = by − k, ``g[i] = x[i + start + k]`` for i = 0 … size (one more than asked for),
-by GatherElements from x with a zero on either side, to which all that lies outside is clipped; then
-``y = g[:-1] + f·(g[1:] − g[:-1])``.
+After: with k = ⌊by⌋ and f = by − k, ``g[i] = x[i + start + k]`` for i = 0 … size (one element more than y
+has), then ``y = g[:-1] + f·(g[1:] − g[:-1])``. g is a GatherElements from x padded with one zero on each
+side; indices outside are clipped to these zeros.
 
-By 0 this is x, bit for bit. TensorRT has no scatter that adds, and needs none: the adjoint is a Shift, too.
+With ``by`` = 0 the result is x, bit for bit. The adjoint of a Shift is a Shift, so no scatter with a sum is
+needed, which TensorRT lacks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _INT32 = 6
 
 
 def lower_shift(op: Op, node: ir.Node) -> ir.Value:
-    """Return the moved lines."""
+    """Return the lowered Shift ``node``: x with each line moved."""
     x, by = operand(node, 0), operand(node, 1)
     axis, size, start = (attribute(node, name) for name in ("axis", "size", "start"))
     shape = static_shape(x)

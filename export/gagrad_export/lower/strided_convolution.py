@@ -2,16 +2,16 @@
 
 Before: ``ConvInputGradient(dy, w)`` with strides s of 1 or 2 and constant weights.
 
-After, per axis: y[i] = Σₖ w[k]·x[s·i + k − p] gives dx[j] = Σₖ w[k]·dy[(j + p − k)/s] over the k that divide.
-For the pixels j = s·m + f of phase f these are k = k₀ + s·t with k₀ = (f + p) mod s, and with
-c = (f + p − k₀)/s
+After, per axis: y[i] = Σₖ w[k]·x[s·i + k − p] gives dx[j] = Σₖ w[k]·dy[(j + p − k)/s] over the k for which s
+divides j + p − k. For the pixels j = s·m + f of phase f these are k = k₀ + s·t with k₀ = (f + p) mod s, and
+with c = (f + p − k₀)/s
 
     dx[s·m + f] = Σₜ w[k₀ + s·t]·dy[m + c − t],
 
-a stride-1 convolution of dy with every s-th weight, reversed. No multiplication is wasted: the phases share
-out the window's weights. ``Interleave`` puts them together, see ``interleave.py``.
+a stride-1 convolution of dy with every s-th weight, reversed. Each weight belongs to exactly one phase, so no
+multiplication is wasted. ``Interleave`` joins the phases, see ``interleave.py``.
 
-In ONNX Runtime the convolutions run in the blocked layout; ConvTranspose has no such kernel.
+In ONNX Runtime these convolutions run in the blocked layout, for which ConvTranspose has no kernel.
 """
 
 from __future__ import annotations
@@ -36,19 +36,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of one axis: its weights and the padding of dy, in elements; no weights, no gradient."""
+    """One phase along one axis; a phase without weights has no gradient."""
 
     taps: slice
+    """The weights of the phase: every s-th weight of the window."""
     count: int
+    """Number of weights."""
     before: int
+    """Padding of dy before its first element, in elements."""
     after: int
+    """Padding of dy after its last element, in elements."""
 
 
 def lower_by_phases(op: Op, node: ir.Node, swapped: NDArray[np.float32]) -> ir.Value | None:
-    """Return the lowered gradient; None where this lowering does not apply.
+    """Return the lowered ConvInputGradient ``node``; None if this lowering does not apply.
 
-    ``swapped [C, M/g, K…]`` are the weights for dy, not yet reversed. It needs stride 2 without dilation on
-    every axis, and no phase that would read dy with negative padding.
+    ``swapped [C, M/g, K…]`` are the weights with input and output channels swapped, not yet reversed. The
+    lowering applies to strides of 1 and 2 without dilation if no phase needs negative padding of dy.
     """
     dy, group, strides = operand(node, 0), attribute(node, "group"), attribute(node, "strides")
     plain = {*strides} <= {1, 2} and {*attribute(node, "dilations")} == {1}
@@ -79,7 +83,7 @@ def _worthwhile(swapped: NDArray[np.float32], group: int) -> bool:
 
 
 def _phases(node: ir.Node, kernel: Sequence[int]) -> list[list[Phase]]:
-    """Return the phases of each axis."""
+    """Return, for each spatial axis, its phases f = 0 … s − 1."""
     have, wanted = fixed_shape(operand(node, 0))[1:], fixed_shape(node.outputs[0])[1:]
     each = zip(kernel, attribute(node, "strides"), attribute(node, "pads"), have, wanted, strict=False)
     return [[_phase(f, s, k, p, h, -(-n // s)) for f in range(s)] for k, s, p, h, n in each]

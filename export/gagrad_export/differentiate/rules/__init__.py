@@ -1,4 +1,4 @@
-"""The rules, by family. Importing this package registers them all."""
+"""The differentiation rules, one module per operator family. Importing this package registers all of them."""
 
 from __future__ import annotations
 

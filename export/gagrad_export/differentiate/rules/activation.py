@@ -1,4 +1,4 @@
-"""Activation functions. Where the output tells the derivative it is read instead of recomputing from x."""
+"""Activation functions. A rule reads the output y where the derivative is a function of y."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 _UNLIMITED = 3.4e38
-"""A bound at float32's largest value limits nothing."""
+"""A bound of this magnitude (float32's largest value) is treated as absent."""
 
 
 @vjp("Relu", since=(6, 13, 14), elementwise=True)
@@ -57,8 +57,8 @@ def shrink(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 def clip(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = min(max(x, lo), hi)  ⟹  dx = dy·[lo < y < hi].
 
-    Read off the output: strictly between the bounds y equals x. A bound given as an input is a constant
-    with respect to the image. At the bounds themselves this is 0, as PyTorch's hardtanh and ReLU6 are.
+    The mask is computed from the output y, which equals x strictly between the bounds. A bound that is an
+    input of the node is taken as constant. At the bounds dx is 0, as for PyTorch's hardtanh and ReLU6.
     """
     y = node.outputs[0]
     bounds = [attribute(node, "min"), attribute(node, "max")]
@@ -78,8 +78,8 @@ def clip(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 def sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = 1/(1 + e⁻ˣ)  ⟹  dx = dy·y·(1 − y).
 
-    1 − y is written as HardSigmoid, clip(−y + 1, 0, 1), which is the same for y in 0..1: unlike a Sub it
-    keeps the blocked layout of the convolutions around it in ONNX Runtime.
+    1 − y is written as HardSigmoid, clip(−y + 1, 0, 1), which is equal for y in 0..1. Unlike Sub, HardSigmoid
+    keeps the blocked layout of the surrounding convolutions in ONNX Runtime.
     """
     y = node.outputs[0]
     return op.Mul(dy, op.Mul(y, op.HardSigmoid(y, alpha=-1.0, beta=1.0)))
@@ -102,10 +102,10 @@ def hard_sigmoid(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 def hard_swish(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = x·h(x), h = clip(x/6 + ½, 0, 1)  ⟹  dx = dy·(h(x) + x/6·[−3 < x < 3]).
 
-    The sixth is a HardSigmoid without slope, and not a number, for the same reason as in ``sigmoid``.
+    The constant 1/6 is a HardSigmoid of slope 0, which keeps the blocked layout as in ``sigmoid``.
     """
     x = operand(node, 0)
-    # OpenVINO takes a slope of 0 for absent, hence for the default.
+    # OpenVINO reads a slope of 0 as a missing attribute and takes the default, so the slope is 2⁻¹²⁶.
     sixth = op.HardSigmoid(x, alpha=2.0**-126, beta=1 / 6)
     ramp = gate(op, op.Mul(x, sixth), x, lower=-3.0, upper=3.0)
     return op.Mul(dy, op.Add(op.HardSigmoid(x, alpha=1 / 6, beta=0.5), ramp))
@@ -137,8 +137,8 @@ def celu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 def gelu(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = x·Φ(x)  ⟹  dx = dy·(Φ(x) + x·φ(x)), φ the density of the normal distribution Φ.
 
-    Approximated, ``tanh``: Φ(x) = s = ½(1 + tanh u) = sigmoid(2u) with 2u = √(8/π)·(x + 0.044715x³), so that
-    x·ds/dx = x·s·(1 − s)·(2u)′ = y·(1 − s)·(2u)′.
+    With ``approximate="tanh"``: Φ(x) = s = ½(1 + tanh u) = sigmoid(2u) with 2u = √(8/π)·(x + 0.044715x³), so
+    that x·ds/dx = x·s·(1 − s)·(2u)′ = y·(1 − s)·(2u)′.
     """
     x, y = operand(node, 0), node.outputs[0]
     square = op.Mul(x, x)
@@ -206,7 +206,7 @@ def log_softmax(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 
 def positive(op: Op, x: ir.Value) -> ir.Value:
-    """Return the mask [x > 0] as 0 and 1 in the type of ``x``."""
+    """Return the mask [x > 0] as 0 and 1 in the dtype of ``x``."""
     return as_float(op, op.Greater(x, 0.0), x)
 
 
@@ -222,7 +222,7 @@ def _exponential_slope(op: Op, y: ir.Value, left: float, right: float) -> ir.Val
 
 
 def _number(bound: ir.Value | float | None) -> float | None:
-    """Return a bound that is known now."""
+    """Return the bound as a number; None if there is no bound or the graph computes it."""
     if bound is None or isinstance(bound, (int, float)):
         return bound
     known = constant_array(bound)

@@ -1,6 +1,6 @@
 """Arithmetic and elementary functions, element by element with broadcasting.
 
-The walk sums a contribution down to its input's shape, so these are the scalar formulas.
+The rules are the scalar formulas: the walk sums a contribution over the axes that broadcasting added.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def div(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
 def power(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
     """y = xᵖ  ⟹  dx = dy·p·xᵖ⁻¹, dp = dy·y·ln x; as in PyTorch dx = 0 where p = 0, dp = 0 where x = 0.
 
-    Both are 0·∞ as they stand: so x is raised to p − [p ≠ 0], and the logarithm is of x + [x = 0].
+    The plain formulas give 0·∞ there. So x is raised to p − [p ≠ 0], and the logarithm is of x + [x = 0].
     """
     x, p = operand(node, 0), operand(node, 1)
     assert x.dtype is not None  # noqa: S101 - canonical values are typed
@@ -60,7 +60,7 @@ def power(op: Op, node: ir.Node, dy: ir.Value) -> Pair:
     else:
         exponent = op.constant(known.astype(np.float64), like=x)
         lower = op.constant((known - (known != 0)).astype(np.float64), like=x)
-    # Squares are by far the most frequent powers, and x¹ is not free.
+    # Most powers are squares; for them x¹ is x, which saves a Pow.
     root = x if known is not None and np.all(known == 2) else op.Pow(x, lower)
     logarithm = op.Log(op.Add(x, as_float(op, op.Equal(x, 0.0), x)))
     dp = op.Mul(dy, op.Mul(node.outputs[0], logarithm))

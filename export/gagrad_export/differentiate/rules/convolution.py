@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def conv(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
     """y = w ∗ x + b  ⟹  dx = wᵀ ∗ dy, the adjoint (``lower/convolution.py``); db = Σ dy per channel.
 
-    dw is the correlation of x with dy, for weights that are computed from the image.
+    For weights that are computed from the image, dw is the correlation of x with dy.
     """
     x, w = operand(node, 0), operand(node, 1)
     window = Window.of(node, fixed_shape(x)[1:], fixed_shape(w)[1:])
@@ -36,9 +36,9 @@ def conv(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
 
 @vjp("ConvTranspose", since=(1, 11, 22))
 def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
-    """y = wᵀ ∗ x + b  ⟹  dx = w ∗ dy: the convolution whose adjoint the operator is; db = Σ dy per channel.
+    """y = wᵀ ∗ x + b  ⟹  dx = w ∗ dy, the convolution whose adjoint this operator is; db = Σ dy per channel.
 
-    dw is that convolution's: the correlation of dy with x.
+    For weights that are computed from the image, dw is the correlation of dy with x.
     """
     x, w = operand(node, 0), operand(node, 1)
     size = fixed_shape(x)[1:]
@@ -51,7 +51,7 @@ def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]
         dilations=window.dilations,
         group=attribute(node, "group", 1),
     )
-    # Output padding of a stride or more is length that no input element reaches.
+    # If the output padding is a stride or more, no element of x reaches the last outputs: dx is cropped.
     return [
         _cropped(op, dx, size),
         _weight_gradient(op, node, dy, x, window),
@@ -62,10 +62,11 @@ def conv_transpose(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]
 def _weight_gradient(op: Op, node: ir.Node, x: ir.Value, dy: ir.Value, window: Window) -> ir.Value | None:
     """y[n, m] = Σ_c w[m, c] ∗ x[n, c]  ⟹  dw[m, c] = Σₙ x[n, c] ∗ dy[n, m].
 
-    None for constant weights, and with a free batch, whose images such weights would mix.
+    This is a convolution with swapped roles: the batch takes the place of the channels and dy that of the
+    window; stride and dilation swap, since the offset d·k moves where s·i did.
 
-    A convolution with the roles swapped: the batch is summed over as channels are, dy is the window, and
-    stride and dilation change places since the offset d·k moves where s·i did.
+    Returns None for constant weights. Also None for a free batch: weights computed from the images would mix
+    the rows of the batch.
     """
     w, group = operand(node, 1), attribute(node, "group", 1)
     if constant_array(w) is not None or static_shape(x)[0] is None:
@@ -88,7 +89,7 @@ def _weight_gradient(op: Op, node: ir.Node, x: ir.Value, dy: ir.Value, window: W
 
 
 def _bias_gradient(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """Return [db] for a bias that is computed from the image."""
+    """Return [db] if the bias is computed from the image, else []."""
     if len(node.inputs) < 3 or constant_array(node.inputs[2]) is not None:
         return []
     rank = len(static_shape(dy))
@@ -96,7 +97,7 @@ def _bias_gradient(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 
 def _cropped(op: Op, value: ir.Value, size: list[int]) -> ir.Value:
-    """Return the first ``size`` elements along the spatial axes."""
+    """Return ``value`` cropped to its first ``size`` elements along each spatial axis."""
     longer = [i for i, length in enumerate(fixed_shape(value)[1:]) if length > size[i]]
     if not longer:
         return value

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def einsum(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = Σ a·b·… over the labels that y lacks  ⟹  da = Σ dy·b·… over the labels that a lacks.
 
-    A label that only a has was summed away: da is constant along it. Where a has one twice, the second gets a
-    name of its own, and an identity matrix as another operand equates the two.
+    A label that only a has was summed over, so da is constant along that axis. If a has a label twice (a
+    diagonal), the second axis gets a new label, and an identity matrix over both labels becomes an operand.
     """
     result, *terms = _terms(op, node, [dy, *(operand(node, i) for i in range(len(node.inputs)))])
     parts = []
@@ -41,7 +41,7 @@ def einsum(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @dataclass(frozen=True)
 class _Term:
-    """One operand: ``axes`` has a label for each axis, a blank where a single element is broadcast."""
+    """One operand of an Einsum; ``axes`` has one letter per axis, a blank for a broadcast axis of size 1."""
 
     operand: ir.Value
     axes: str
@@ -56,9 +56,9 @@ class _Term:
 
 
 def _terms(op: Op, node: ir.Node, values: list[ir.Value]) -> list[_Term]:
-    """Return the output and the operands of an Einsum; ``values`` are the cotangent and the operands.
+    """Return the terms of an Einsum node: the output, the operands, then an identity for each diagonal.
 
-    Behind them come the identities of diagonals.
+    ``values`` are the cotangent and the operands.
     """
     ranks = [len(static_shape(value)) for value in values[1:]]
     spelled = spelled_out(str(attribute(node, "equation")), ranks)
@@ -73,7 +73,7 @@ def _terms(op: Op, node: ir.Node, values: list[ir.Value]) -> list[_Term]:
 def _without_diagonals(
     op: Op, values: list[ir.Value], spelled: list[str], free: list[str]
 ) -> tuple[list[ir.Value], list[str]]:
-    """Give a label that a term has twice another name there, and add the identity that equates the two."""
+    """Return values and labels without repeated labels: a repetition is renamed, an identity joins both."""
     values, spelled, free = list(values), list(spelled), list(free)
     for index, labels in enumerate(spelled):
         for axis, label in enumerate(labels):
@@ -87,7 +87,7 @@ def _without_diagonals(
 
 
 def _without_broadcast(value: ir.Value, labels: str, values: list[ir.Value], spelled: list[str]) -> str:
-    """Return ``labels`` with a blank for each axis of size 1 whose label is larger elsewhere."""
+    """Return ``labels`` with a blank for each axis of size 1 whose label is larger in another term."""
 
     def is_larger(label: str) -> bool:
         sizes = [

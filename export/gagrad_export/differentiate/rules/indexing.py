@@ -1,4 +1,4 @@
-"""Operators that select elements by index: the adjoint puts them back, see ``differentiate/placement.py``."""
+"""Operators that select elements by index. The adjoint is in ``differentiate/adjoint_gather.py``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @vjp("Slice", since=(10, 11, 13), limits="constant bounds")
 def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = a range of x along some axes  ⟹  dx = dy with zeros put back where x was left out."""
+    """y = a range of x along some axes  ⟹  dx = dy at the selected elements, 0 at the others."""
     shape = static_shape(operand(node, 0))
     taken = {}
     for start, end, axis, step in zip(*_bounds(node, len(shape)), strict=True):
@@ -45,13 +45,13 @@ def slice_(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("Gather", since=(1, 11, 13), limits="computed indices: up to 2²⁴ pairs of index and element")
 def gather(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x[…, indices, …] along an axis  ⟹  dx = dy put back, summed where an element was taken twice."""
+    """y = x[…, indices, …] along an axis  ⟹  dx[…, i, …] = Σ dy[…, k, …] over the k with indices[k] = i."""
     x, indices = operand(node, 0), operand(node, 1)
     shape = static_shape(x)
     axis = attribute(node, "axis", 0) % len(shape)
     before, after = shape[:axis], shape[axis + 1 :]
     (size,) = fixed(node, [shape[axis]], f"axis {axis}")
-    # The indices' own axes become one.
+    # The axes of ``indices`` are merged into one.
     dy = reshape(op, dy, [*before, folded(static_shape(indices)), *after], kept=axis)
     known = constant_array(indices)
     if known is not None:
@@ -61,7 +61,7 @@ def gather(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("GatherElements", since=(11, 13), limits="computed indices: up to 2²⁴ pairs of index and element")
 def gather_elements(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y[…, k, …] = x[…, indices[…, k, …], …]  ⟹  dx = dy put back within each line along the axis."""
+    """y[…, k, …] = x[…, indices[…, k, …], …]  ⟹  dx = dy added at the indices, line by line."""
     x, indices = operand(node, 0), operand(node, 1)
     shape = static_shape(x)
     axis = attribute(node, "axis", 0) % len(shape)
@@ -75,9 +75,9 @@ def gather_elements(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("GatherND", since=(11, 12, 13), limits="computed indices: up to 2²⁴ pairs of index and element")
 def gather_nd(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y[b, k] = x[b, indices[b, k]], an index being one number per axis  ⟹  dx = dy put back.
+    """y[b, k] = x[b, indices[b, k]], an index being one number per axis  ⟹  dx = dy added at the indices.
 
-    The indexed axes are counted through as one.
+    The indexed axes are merged into one, and an index becomes one number along that axis.
     """
     x, indices = operand(node, 0), operand(node, 1)
     shape, batch = static_shape(x), attribute(node, "batch_dims", 0)
@@ -101,7 +101,7 @@ def gather_nd(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("TopK", since=(10, 11, 24), limits="computed indices: up to 2²⁴ pairs of index and element")
 def top_k(op: Op, node: ir.Node, dy: ir.Value, dindices: ir.Value | None = None) -> list[ir.Value]:
-    """y, indices = the k largest of x along an axis  ⟹  dx = dy put back at the indices."""
+    """y, indices = the k largest of x along an axis  ⟹  dx = dy at the indices, 0 elsewhere."""
     axis = attribute(node, "axis", -1) % len(static_shape(dy))
     return [put_back_in_lines(op, node, dy, node.outputs[1], axis)]
 
@@ -122,21 +122,21 @@ def compress(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("Trilu", since=14)
 def trilu(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x above (or below) a diagonal, 0 elsewhere  ⟹  dx = dy there, 0 elsewhere."""
+    """y = x above (or below) a diagonal, 0 elsewhere  ⟹  dx = dy above (or below) it, 0 elsewhere."""
     return [op.Trilu(dy, *node.inputs[1:], upper=attribute(node, "upper", 1))]
 
 
 @vjp("ReverseSequence", since=10)
 def reverse_sequence(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x with the beginning of each sequence reversed  ⟹  dx = dy with the same reversed again."""
+    """y = x with the beginning of each sequence reversed  ⟹  dx = dy with the same beginnings reversed."""
     axes = {name: attribute(node, name, default) for name, default in (("batch_axis", 1), ("time_axis", 0))}
     return [op.ReverseSequence(dy, node.inputs[1], **axes)]
 
 
 def put_back_in_lines(op: Op, node: ir.Node, dy: ir.Value, indices: ir.Value, axis: int) -> ir.Value:
-    """Return dx of y[…, k, …] = x[…, indices[…, k, …], …] for computed indices.
+    """Return dx for y[…, k, …] = x[…, indices[…, k, …], …] along ``axis``, with computed indices.
 
-    Where there are fewer lines than in x, the others get 0.
+    If y has fewer lines than x, dx is 0 in the lines that y lacks.
     """
     shape = static_shape(operand(node, 0))
     (size,) = fixed(node, [shape[axis]], f"axis {axis}")
@@ -157,14 +157,14 @@ def put_back_in_lines(op: Op, node: ir.Node, dy: ir.Value, indices: ir.Value, ax
 
 
 def element_positions(indices: NDArray[np.int64], axis: int, sizes: list[int]) -> NDArray[np.int64]:
-    """Return, flat, which elements of a tensor of ``sizes`` GatherElements and ScatterElements touch."""
+    """Return the flat positions that GatherElements or ScatterElements access in a tensor of ``sizes``."""
     coordinates = np.indices(indices.shape)
     coordinates[axis] = indices % sizes[axis]
     return np.ravel_multi_index(tuple(coordinates), sizes).reshape(-1)
 
 
 def nd_positions(indices: NDArray[np.int64], batch: int, sizes: list[int]) -> NDArray[np.int64]:
-    """Return, flat, which parts of a tensor GatherND and ScatterND touch; ``sizes`` of the indexed axes."""
+    """Return the flat positions that GatherND or ScatterND access along the indexed axes, of ``sizes``."""
     own = np.indices(indices.shape[:-1])[:batch]
     named = [indices[..., i] % size for i, size in enumerate(sizes[batch:])]
     return np.ravel_multi_index((*own, *named), sizes).reshape(-1)

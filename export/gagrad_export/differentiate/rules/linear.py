@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def matmul(op: Op, node: ir.Node, dy: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Y = A·B  ⟹  dA = dY·Bᵀ, dB = Aᵀ·dY.
 
-    A 1-D operand is a row (A) or a column (B) whose axis of size 1 the product drops; it is put back for
-    the products and the walk sums away what broadcasting added.
+    A 1-D operand is a row (A) or a column (B); MatMul drops its axis of size 1 from the output. The rule
+    restores that axis before it multiplies. The walk sums over broadcast axes.
     """
     a, b = operand(node, 0), operand(node, 1)
     assert a.shape is not None and b.shape is not None  # noqa: S101, PT018 - canonical values are shaped
@@ -51,7 +51,7 @@ def gemm(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 
 def transposed(op: Op, value: ir.Value) -> ir.Value:
-    """Return ``value`` with its last two axes swapped; a constant is swapped now."""
+    """Return ``value`` with its last two axes swapped; for a constant a new constant is made."""
     known = constant_array(value)
     if known is not None:
         return op.constant(np.ascontiguousarray(known.swapaxes(-1, -2)))

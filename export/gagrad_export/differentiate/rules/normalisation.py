@@ -1,9 +1,10 @@
 """Normalisation: subtract a mean, divide by a root mean square, scale and shift.
 
-Most are made of two steps, each differentiated once here: centring, c = x − mean x, which is its own
-adjoint, and dividing by the root mean square. Both are recomputed from x. Reading the normalised value off
-the output, as (y − β)/γ, fails where γ = 0 and saves nothing: 1/σ is not in y, and getting σ from x passes
-through c anyway. Operators' own outputs for mean and 1/σ are of no use either, as TensorRT refuses them.
+Most of these operators consist of two steps, and each step has one rule here: centring, c = x − mean x, which
+is its own adjoint, and division by the root mean square. Both are recomputed from x. The normalised value
+could be had from the output, as (y − β)/γ, but that fails for γ = 0 and saves nothing: σ has to be computed
+from x, and that needs c. The operators' optional outputs for mean and 1/σ cannot be used: TensorRT refuses
+them.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def instance_normalization(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value
 def mean_variance_normalization(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = (x − μ)/(σ + 10⁻⁹)  ⟹  see ``_standardisation``.
 
-    Taken as √(σ² + 10⁻¹⁸), which is the same at σ = 0 and for every σ that float32 tells from σ + 10⁻⁹.
+    The divisor is written √(σ² + 10⁻¹⁸). It equals σ + 10⁻⁹ at σ = 0, and in float32 wherever σ ≫ 10⁻⁹.
     """
     return _standardisation(op, operand(node, 0), dy, attribute(node, "axes", [0, 2, 3]), 1e-18)
 
@@ -83,7 +84,7 @@ def mean_variance_normalization(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value
 def lp_normalization(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """y = x/‖x‖  ⟹  dx = (dy − d·Σ dy·y)/‖x‖ with d = ∂‖x‖/∂x: y for p = 2, sign x for p = 1.
 
-    Where the norm is 0 the operator gives 0, a constant, and so the gradient is 0.
+    Where the norm is 0 the operator gives the constant 0, so the gradient is 0.
     """
     x, y, axis = operand(node, 0), node.outputs[0], attribute(node, "axis", -1)
     absolute = attribute(node, "p", 2) == 1
@@ -130,12 +131,12 @@ def _last_axes(node: ir.Node) -> list[int]:
 
 
 def _per_channel(op: Op, value: ir.Value, node: ir.Node) -> ir.Value:
-    """Return ``value``, one number for each channel, so that it broadcasts against the input of ``node``."""
+    """Return ``value [C]`` reshaped to broadcast along the channel axis of the input of ``node``."""
     return op.Reshape(value, [-1] + [1] * (len(static_shape(operand(node, 0))) - 2))
 
 
 def _channel_mean(op: Op, x: ir.Value, before: int, after: int) -> ir.Value:
-    """Return the mean over the channels c − ``before`` … c + ``after``, those beyond the ends as zeros."""
+    """Return the mean over channels c − ``before`` … c + ``after``; channels beyond the ends count as 0."""
     channels = static_shape(x)[1]
     assert channels is not None  # noqa: S101 - only the batch may be unknown
     plane = op.Reshape(x, [0, 1, channels, -1])

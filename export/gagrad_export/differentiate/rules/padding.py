@@ -1,4 +1,4 @@
-"""Padding: the adjoint crops, and folds what a border repeats back onto where it came from."""
+"""Padding. The adjoint crops the border; a border that repeats elements is added to those elements."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @vjp("Pad", since=(2, 11, 13, 18, 19, 21, 23, 24, 25), limits="constant pads")
 def pad(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x with a border  ⟹  dx = dy without it, and the border's dy added where its elements came from."""
+    """y = x with a border  ⟹  dx = dy without the border, plus the border's dy at the elements it repeats."""
     mode, shape = attribute(node, "mode", "constant"), static_shape(operand(node, 0))
     borders = {axis: border for axis, border in _borders(node, len(shape)).items() if any(border)}
     if mode == "constant":
         return [padded(op, dy, {axis: (-before, -after) for axis, (before, after) in borders.items()})]
     for axis, border in borders.items():
         (size,) = fixed(node, [shape[axis]], f"axis {axis}")
-        # Reflection does not repeat the outermost element.
+        # Reflection does not repeat the outermost element, so it has one element less to repeat.
         if min(border) < 0 or (mode != "edge" and max(border) > size - (mode == "reflect")):
             raise not_fixed(node, f"padding axis {axis} of {size} elements by {border} in mode {mode!r}")
         dy = _folded(op, dy, axis, border, size, mode)
@@ -31,7 +31,7 @@ def pad(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 
 def _folded(op: Op, dy: ir.Value, axis: int, border: tuple[int, int], size: int, mode: str) -> ir.Value:
-    """Return the crop of ``dy`` along ``axis`` with each border added to the elements that it repeats."""
+    """Return ``dy`` cropped along ``axis``, with each border added to the elements that it repeats."""
     before, after = border
     dx = padded(op, dy, {axis: (-before, -after)})
     first, last = {"edge": (0, size - 1), "reflect": (1, size - 1 - after), "wrap": (size - before, 0)}[mode]
@@ -48,7 +48,7 @@ def _folded(op: Op, dy: ir.Value, axis: int, border: tuple[int, int], size: int,
 
 
 def _borders(node: ir.Node, rank: int) -> dict[int, tuple[int, int]]:
-    """Return, per axis, how many elements a Pad adds before and after; negative where it crops."""
+    """Return axis → (elements added before, elements added after) of a Pad; negative numbers crop."""
     pads = constant_array(node.inputs[1]) if len(node.inputs) > 1 else attribute(node, "pads")
     listed = node.inputs[3] if len(node.inputs) > 3 else None
     axes = constant_array(listed)

@@ -1,4 +1,4 @@
-"""Pooling. Averages are convolutions with equal weights, and so are their adjoints."""
+"""Pooling. An average pooling is a convolution with equal weights, and so is its adjoint."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def global_lp_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 @vjp("AveragePool", since=(7, 10, 11, 19, 22))
 def average_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
-    """y = w ∗ x with equal weights, per channel  ⟹  dx = wᵀ ∗ (dy / n), n the elements that were averaged.
+    """y = w ∗ x with equal weights, per channel  ⟹  dx = wᵀ ∗ (dy / n), n the number of averaged elements.
 
-    ``count_include_pad`` and ``ceil_mode`` only change n, which is known now.
+    ``count_include_pad`` and ``ceil_mode`` change only n, which is a constant for each output position.
     """
     size = fixed_shape(operand(node, 0))[1:]
     counts = averaged_counts(node, Window.of(node, size), size)
@@ -63,9 +63,9 @@ def lp_pool(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 @vjp("MaxPool", since=(8, 10, 11, 12, 22))
 def max_pool(op: Op, node: ir.Node, dy: ir.Value, *dindices: ir.Value) -> ir.Value:
-    """y = max of x over the window  ⟹  dx = dy where x was the maximum; the first of equals, as in PyTorch.
+    """y = max of x over the window  ⟹  dx = dy at the maximum; at the first of equal maxima, as in PyTorch.
 
-    The index output of MaxPool would tell which, but compilers refuse it: see ``lower/max_pool.py``.
+    The maximum is found without the index output of MaxPool, which compilers refuse: ``lower/max_pool.py``.
     """
     x, y = operand(node, 0), node.outputs[0]
     size = fixed_shape(x)[1:]
@@ -103,6 +103,6 @@ def _norm_slope(op: Op, x: ir.Value, p: int) -> ir.Value:
 
 
 def _per_norm(op: Op, y: ir.Value, dy: ir.Value, p: int) -> ir.Value:
-    """Return dy·y^(1−p). Where the norm y is 0 so is every x: any finite value will do, not 0/0."""
+    """Return dy·y^(1−p), and a finite value instead of 0/0 where the norm y is 0 (there all x are 0)."""
     power = op.Pow(y, float(p - 1))
     return op.Div(dy, op.Add(power, as_float(op, op.Equal(power, 0.0), y)))

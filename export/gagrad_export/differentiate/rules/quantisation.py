@@ -1,10 +1,10 @@
-"""Quantisation: the gradient passes straight through, as if values were limited but not rounded.
+"""Quantisation: the gradient passes straight through, as if values were clipped but not rounded.
 
-A quantised model is a staircase, whose derivative is zero wherever it exists and explains nothing. The
-straight-through estimator (Bengio et al. 2013, arXiv 1308.3432) is what such models are trained with.
+A quantised model is a staircase; its derivative is zero wherever it exists and explains nothing. Such models
+are trained with the straight-through estimator (Bengio et al. 2013, arXiv 1308.3432), and these rules use it.
 
-The cotangent of a quantised tensor is here that of the number it stands for, (q − z)·s: between the two
-rules, s and 1/s would cancel.
+The cotangent of a quantised tensor q is kept as the cotangent of the real number (q − z)·s that q stands
+for: the factors s and 1/s of the two rules cancel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _VERSIONS = (10, 13, 19, 21, 23, 24, 25)
 def quantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
     """q = clip(round(x/s) + z, min, max)  ⟹  dx = dq·[(min − z)·s ≤ x ≤ (max − z)·s], as if not rounded.
 
-    With the ends: a second quantiser, which finds the largest values at its end, takes nothing away.
+    Both ends are included. So a second quantiser in a row, whose largest inputs lie exactly at its end, does
+    not stop the gradient.
     """
     x, known = operand(node, 0), quantiser(node)
     above = op.GreaterOrEqual(x, known.scale * known.lowest)
@@ -37,5 +38,5 @@ def quantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 @vjp("DequantizeLinear", since=_VERSIONS, elementwise=True, limits="in pairs of one constant scale")
 def dequantize(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
-    """y = (q − z)·s  ⟹  dq = dy: the cotangent of the number that q stands for."""
+    """y = (q − z)·s  ⟹  dq = dy, the cotangent of the real number that q stands for."""
     return dy

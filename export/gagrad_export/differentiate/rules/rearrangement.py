@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @vjp("DepthToSpace", since=(1, 11, 13))
 def depth_to_space(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
-    """y = channels of x spread over b×b pixels  ⟹  dx = dy's pixels gathered into channels.
+    """y = channels of x spread over b×b pixels  ⟹  dx = dy's b×b pixels gathered into channels.
 
-    SpaceToDepth puts the pixel in front of the channel (DCR); for CRD the channel comes first.
+    SpaceToDepth orders the result pixel first, then channel, which is the adjoint for mode DCR. For CRD
+    the channel comes first, so the result is built by Reshape and Transpose.
     """
     b = attribute(node, "blocksize")
     if attribute(node, "mode", "DCR") == "DCR":

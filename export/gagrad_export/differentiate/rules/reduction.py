@@ -1,4 +1,4 @@
-"""Reductions. The cotangent of a reduced axis is constant along it and stays of size 1 until it is needed."""
+"""Reductions. A cotangent is constant along a reduced axis and keeps size 1 there until a rule expands it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reduce_l1(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("ReduceL2", since=(1, 11, 13, 18))
 def reduce_l2(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = √Σx²  ⟹  dx = dy·x / y; 0 where y = 0, as in PyTorch: there y + [y = 0] divides x = 0."""
+    """y = √Σx²  ⟹  dx = dy·x / y; 0 where y = 0, as in PyTorch: the divisor is y + [y = 0], and x is 0."""
     y = with_reduced_axes(op, node, node.outputs[0])
     divisor = op.Add(y, as_float(op, op.Equal(y, 0.0), y))
     return [op.Mul(op.Div(with_reduced_axes(op, node, dy), divisor), operand(node, 0))]
@@ -71,8 +71,8 @@ def reduce_log_sum_exp(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 def reduce_prod(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = Π x  ⟹  dxᵢ = dy·Π xⱼ over j ≠ i.
 
-    With p the product of all x that are not zero, that is p/xᵢ, or p for xᵢ = 0; and it is 0 if one of the
-    other x is zero: if the number of zeros is not [xᵢ = 0].
+    With p the product of all non-zero x, the product over j ≠ i is p/xᵢ, or p for xᵢ = 0. It is 0 if another
+    x is zero, that is if the number of zeros differs from [xᵢ = 0].
     """
     x, axes = operand(node, 0), reduced_axes(node)
     if not axes:
@@ -98,13 +98,16 @@ def reduce_extreme(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("CumSum", since=(11, 14))
 def cum_sum(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """yᵢ = Σ xⱼ over j ≤ i  ⟹  dxⱼ = Σ dyᵢ over i ≥ j: the same sum from the other end."""
+    """yᵢ = Σ xⱼ over j ≤ i  ⟹  dxⱼ = Σ dyᵢ over i ≥ j: the cumulative sum in the other direction."""
     exclusive, reverse = attribute(node, "exclusive", 0), attribute(node, "reverse", 0)
     return [op.CumSum(dy, node.inputs[1], exclusive=exclusive, reverse=1 - reverse)]
 
 
 def reduced_axes(node: ir.Node) -> list[int]:
-    """Return the axes that a reduction removes, from its attribute or its constant input; all by default."""
+    """Return the axes that the reduction ``node`` removes; all axes if none are given.
+
+    The axes are an attribute or a constant input. Raises UnsupportedOperatorError for computed axes.
+    """
     x = operand(node, 0)
     assert x.shape is not None  # noqa: S101 - canonical values are shaped
     rank = x.shape.rank()
@@ -124,6 +127,6 @@ def reduced_axes(node: ir.Node) -> list[int]:
 
 
 def with_reduced_axes(op: Op, node: ir.Node, value: ir.Value) -> ir.Value:
-    """Return ``value``, shaped like the output of ``node``, with the reduced axes put back as size 1."""
+    """Return ``value``, shaped like the output of ``node``, with each reduced axis present as size 1."""
     axes = reduced_axes(node)
     return value if attribute(node, "keepdims", 1) or not axes else op.Unsqueeze(value, axes)

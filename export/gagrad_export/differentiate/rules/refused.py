@@ -1,13 +1,13 @@
-"""Operators without a derivative that an exported graph could compute, each with the reason."""
+"""Operators whose derivative an exported graph cannot compute, each with the reason."""
 
 from __future__ import annotations
 
 from gagrad_export.differentiate.registry import refuse
 
-refuse("NonMaxSuppression", "Range", "Unique", why="how much it returns depends on the image")
-refuse("STFT", why="it is of sounds, and TensorRT has no kernel for it")
+refuse("NonMaxSuppression", "Range", "Unique", why="the size of its output depends on the image")
+refuse("STFT", why="it transforms sound, and TensorRT has no kernel for it")
 refuse("Det", why="its gradient needs the inverse of a matrix, and engines have no kernel for that")
-refuse("MaxRoiPool", why="engines tell the maximum and not where it was; RoiAlign can be differentiated")
+refuse("MaxRoiPool", why="engines give the maximum but not its position; RoiAlign can be differentiated")
 refuse("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", why="the rounding depends on the image")
 refuse("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", why="a loss: explain the scores")
 refuse("SequenceMap", why="it runs a graph for each element of a sequence; write it as a Loop")

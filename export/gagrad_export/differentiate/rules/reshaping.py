@@ -1,4 +1,4 @@
-"""Operators that give elements another shape, join or repeat them: the adjoints undo that."""
+"""Operators that reshape, join, split or repeat tensors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def transpose(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 @vjp("Expand", since=(8, 13))
 def expand(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x broadcast to a shape  ⟹  dx = dy summed over what was repeated (the walk does that)."""
+    """y = x broadcast to a shape  ⟹  dx = dy summed over the broadcast axes (done by the walk)."""
     return [dy]
 
 
@@ -46,7 +46,8 @@ def expand(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 def tile(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = x repeated along each axis  ⟹  dx = Σ of dy over the repetitions.
 
-    Along an axis of size 1 the walk sums, as for Expand: the repetitions are needed for the others only.
+    Along an axis of size 1 the walk sums, as for Expand. So the repetitions must be constant for the other
+    axes only.
     """
     shape, repeats = static_shape(operand(node, 0)), constant_array(node.inputs[1])
     if repeats is None:
@@ -69,9 +70,9 @@ def tile(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("Concat", since=(4, 11, 13))
 def concat(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x₁ … xₙ one behind the other  ⟹  dxᵢ = its part of dy.
+    """y = x₁ … xₙ joined along an axis  ⟹  dxᵢ = the part of dy at the position of xᵢ.
 
-    Parts behind one of unknown size are counted from the end.
+    After an input of unknown size, positions are counted from the end.
     """
     axis = attribute(node, "axis")
     sizes = [static_shape(operand(node, i))[axis] for i in range(len(node.inputs))]
@@ -88,7 +89,7 @@ def concat(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 @vjp("Split", since=(2, 11, 13, 18))
 def split(op: Op, node: ir.Node, *dys: ir.Value | None) -> list[ir.Value]:
-    """y₁ … yₙ = consecutive parts of x  ⟹  dx = dy₁ … dyₙ one behind the other; 0 for an unused part."""
+    """y₁ … yₙ = consecutive parts of x  ⟹  dx = dy₁ … dyₙ joined; 0 for a part that is not used."""
     parts = [
         op.expand_like(op.constant(0.0, like=y), y) if dy is None else dy
         for dy, y in zip(dys, node.outputs, strict=True)

@@ -1,4 +1,4 @@
-"""Resize: a separable linear map, whose matrices ``differentiate/interpolation.py`` computes."""
+"""Resize, a separable linear map; ``differentiate/interpolation.py`` computes its matrices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def resize(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y = W₁ ⊗ W₂ ⊗ … x, a matrix per axis  ⟹  dx = W₁ᵀ ⊗ W₂ᵀ ⊗ … dy.
 
-    Where pixels are repeated k times the adjoint is a sum over blocks, which engines run as a pooling.
+    If Resize repeats every pixel k times, the adjoint is a sum over blocks, which engines run as a pooling.
     """
     matrices = resize_matrices(node)
     rank = len(static_shape(operand(node, 0)))
@@ -35,7 +35,7 @@ def resize(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 
 def _repeats(matrix: NDArray[np.floating]) -> int:
-    """Return k if the matrix repeats every element k times, else 0."""
+    """Return k if ``matrix`` repeats every element k times, else 0."""
     resized, size = matrix.shape
     k = resized // size
     return k if np.array_equal(matrix, np.repeat(np.eye(size), k, axis=0)) else 0

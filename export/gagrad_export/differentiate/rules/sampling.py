@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 LARGEST = 1 << 26
-"""Elements of the largest intermediate tensor of an image, which compilers would still have to hold."""
+"""Largest intermediate tensor allowed for one image, in elements."""
 
 
 @vjp("AffineGrid", since=20)
@@ -34,9 +34,9 @@ def affine_grid(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 def grid_sample(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
     """y[c, o] = Σ_hw v[o, h]·u[o, w]·x[c, h, w]  ⟹  dx[c, h, w] = Σ_o dy[c, o]·v[o, h]·u[o, w].
 
-    v and u hold the weights of the rows and columns that point o reads, 0 for all others: a scatter as a
-    matrix product, since compilers refuse scattering with a sum. For a computed grid the weights depend on
-    it: dgrid_x[o] = Σ_chw dy[c, o]·v[o, h]·u′[o, w]·x[c, h, w], and likewise along y.
+    v and u hold the weights of the rows and columns that point o reads, and 0 for all others. So the scatter
+    is a matrix product; compilers refuse a scatter with a sum. If the grid is computed, it has a gradient:
+    dgrid_x[o] = Σ_chw dy[c, o]·v[o, h]·u′[o, w]·x[c, h, w], and likewise along y.
     """
     x, grid = operand(node, 0), operand(node, 1)
     channels, *size = fixed_shape(x)
@@ -62,10 +62,11 @@ def grid_sample(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
 
 
 def _weights(op: Op, node: ir.Node, grid: ir.Value, axis: int, size: int) -> tuple[ir.Value, ir.Value]:
-    """Return the weights ``[N, points, size]`` along a spatial axis and their derivatives by the grid.
+    """Return the weights ``[N, points, size]`` along a spatial axis, and their derivatives by the grid.
 
-    Point p reads the pixels near ⌊p⌋, with weights that are polynomials in p − ⌊p⌋; a pixel outside the
-    image is read where ``padding_mode`` puts it. The grid's last axis is (x, y), the image's (y, x).
+    Point p reads the pixels near ⌊p⌋, with weights that are polynomials in p − ⌊p⌋. ``padding_mode`` says
+    which pixel is read outside the image. The grid's last axis is in the order (x, y), the image's axes are
+    in the order (y, x).
     """
     half = (size - 1) / 2 if attribute(node, "align_corners", 0) else size / 2
     points = math.prod(fixed_shape(grid)[:-1])
@@ -85,20 +86,20 @@ def _weights(op: Op, node: ir.Node, grid: ir.Value, axis: int, size: int) -> tup
 
 
 def _taps(node: ir.Node) -> dict[int, Polynomial]:
-    """Return the weight of each pixel near ⌊p⌋, as a polynomial in r = p − ⌊p⌋."""
+    """Return offset from ⌊p⌋ → weight of that pixel, as a polynomial in r = p − ⌊p⌋."""
     mode = attribute(node, "mode", "linear")
     r = Polynomial([0.0, 1.0])
     if mode == "nearest":
         return {0: Polynomial([1.0])}
     if mode in ("linear", "bilinear"):
         return {0: 1 - r, 1: r}
-    # Keys' kernel with a = −3/4, up to distance 1 and from 1 to 2.
+    # Keys' cubic kernel with a = −3/4: ``near`` for distances below 1, ``far`` for distances from 1 to 2.
     near, far = Polynomial([1.0, 0.0, -2.25, 1.25]), Polynomial([3.0, -6.0, 3.75, -0.75])
     return {-1: far(1 + r), 0: near(r), 1: near(1 - r), 2: far(2 - r)}
 
 
 def _padded(op: Op, node: ir.Node, place: ir.Value, size: int) -> ir.Value:
-    """Return the pixel that is read for ``place``, which may lie outside the image."""
+    """Return the index of the pixel that is read for index ``place``, which may lie outside the image."""
     mode = attribute(node, "padding_mode", "zeros")
     if mode == "zeros":
         return place
@@ -113,7 +114,7 @@ def _padded(op: Op, node: ir.Node, place: ir.Value, size: int) -> ir.Value:
 
 
 def _evaluated(op: Op, curve: Polynomial, r: ir.Value) -> ir.Value:
-    """Return the polynomial's value at ``r``, by Horner's rule."""
+    """Return the value of the polynomial ``curve`` at ``r``, by Horner's rule."""
     *lower, highest = (float(coefficient) for coefficient in curve.coef)
     value: ir.Value | float = highest
     for coefficient in reversed(lower):

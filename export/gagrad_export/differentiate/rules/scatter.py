@@ -1,7 +1,7 @@
 """Operators that write updates into a copy of their data at given indices.
 
 ScatterElements and ScatterND share their formulas: ``read`` gathers at the same indices, ``write`` is the
-operator itself. What repeated indices give without a reduction is undefined, and so is its gradient.
+operator itself. Without a reduction, repeated indices have an undefined result, and an undefined gradient.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def scatter_nd(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value | None]:
 def _scatter(
     op: Op, node: ir.Node, dy: ir.Value, read: Callable[[ir.Value], ir.Value], write: Callable[..., ir.Value]
 ) -> list[ir.Value | None]:
-    """y = data with updates u at some places  ⟹  by reduction, dy′ being dy read there.
+    """y = data with updates u written at indices  ⟹  one formula per reduction; v′ is v read at the indices.
 
     none: ddata = dy, 0 where overwritten; du = dy′.   add: ddata = dy; du = dy′.
-    mul, each place once: ddata = dy·u there, dy elsewhere; du = (dy·data)′.
-    max, min: ddata = s·[data = y], du = s′·[u = y′] with s = dy divided by the number of winners.
+    mul, each index once: ddata = dy·u at the indices, dy elsewhere; du = (dy·data)′.
+    max, min: ddata = s·[data = y], du = s′·[u = y′] with s = dy divided by the number of tied values.
     """
     data, y, updates = operand(node, 0), node.outputs[0], operand(node, 2)
     reduction = attribute(node, "reduction", "none")
@@ -77,7 +77,7 @@ def _scatter(
 
 
 def _is_distinct(node: ir.Node) -> bool:
-    """Tell whether the indices are constants that write to each place at most once."""
+    """Tell whether the indices are constants that write to each element at most once."""
     indices, shape = constant_array(node.inputs[1]), static_shape(operand(node, 0))
     if indices is None:
         return False

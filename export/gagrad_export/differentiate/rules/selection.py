@@ -1,9 +1,9 @@
 """Operators that take each element from one of their operands.
 
-Masks multiply, as everywhere in these rules: several times faster than ``Where`` with a scalar branch. The
-two differ only where the cotangent itself is infinite at an element that was not taken: ``Where`` gives 0
-there, 0·∞ is NaN. That needs an operator behind this one with an infinite slope (√, ln, 1/x at 0) exactly
-at the value of the other branch; and it shows, as NaN in the map, instead of passing for a gradient.
+As in all rules, a mask is multiplied: that is several times faster than ``Where`` with a scalar branch. The
+two differ only if the cotangent is infinite at an element that was not selected: ``Where`` gives 0, the
+product gives 0·∞ = NaN. A later operator must then have an infinite slope (√, ln, 1/x at 0) exactly at the
+value of the other branch. The NaN shows in the map, so it is not mistaken for a gradient.
 """
 
 from __future__ import annotations

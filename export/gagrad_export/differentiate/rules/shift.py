@@ -1,4 +1,4 @@
-"""Derivative of the internal operator Shift: lines of an image, each moved by an amount of its own."""
+"""The internal operator Shift, which moves each line of an image by its own amount, and its derivative."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def shift(op: Op, x: ir.Value, by: ir.Value, *, axis: int, size: int, start: int = 0) -> ir.Value:
-    """Return y with y[…, i, …] = x[…, i + start + by, …] along ``axis``, ``size`` elements of it.
+    """Return y with y[…, i, …] = x[…, i + start + by, …] for i = 0 … ``size`` − 1 along ``axis``.
 
-    Interpolated linearly, zero outside. ``by`` has size 1 along ``axis`` and broadcasts to ``x`` elsewhere,
-    so that a line is moved as a whole.
+    ``x`` is interpolated linearly and is zero outside. ``by``, in elements, has size 1 along ``axis`` and
+    broadcasts to ``x`` along the other axes, so a line is moved as a whole.
     """
     y = op.internal("Shift", [x, by], like=x, axis=axis, size=size, start=start)
     shape = list(x.shape or ())
@@ -28,7 +28,7 @@ def shift(op: Op, x: ir.Value, by: ir.Value, *, axis: int, size: int, start: int
 
 @vjp("Shift", since=0, domain=INTERNAL)
 def shift_gradient(op: Op, node: ir.Node, dy: ir.Value) -> list[ir.Value]:
-    """y = x moved by −(start + by)  ⟹  dx = dy moved back: linear interpolation has a symmetric kernel."""
+    """y = x moved by −(start + by)  ⟹  dx = dy moved by start + by: the interpolation kernel is symmetric."""
     x, axis = operand(node, 0), attribute(node, "axis")
     size = static_shape(x)[axis] or 0
     start = -attribute(node, "start")

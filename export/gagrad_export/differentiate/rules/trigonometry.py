@@ -83,5 +83,5 @@ def atanh(op: Op, node: ir.Node, dy: ir.Value) -> ir.Value:
 
 
 def _one_minus_square(op: Op, x: ir.Value) -> ir.Value:
-    """Return 1 − x² as (1 − x)·(1 + x), which keeps its digits near ±1."""
+    """Return 1 − x² as (1 − x)·(1 + x), which does not lose precision near ±1."""
     return op.Mul(op.Sub(1.0, x), op.Add(x, 1.0))
