@@ -1,4 +1,4 @@
-"""What a station gets: memory over samples, the price of stability, latency frame by frame, deadlines under load.
+"""Latency and memory on a station: memory over samples, cost of the stability figure, latency, deadlines under load.
 
 python -m benchmarks.answering        (about eight minutes; writes docs/answering.md)
 """
@@ -24,26 +24,27 @@ NAMES = ("efficientnet_lite0", "resnet50")
 DEMO = Path(__file__).parent.parent / "gagrad_edge" / "demo" / "defects.onnx"
 FRAMES, DEADLINES = 40, 200
 BUDGETS_MS = {"demo": (150, 300), "efficientnet_lite0": (500, 1000)}
-INTRODUCTION = """# Answering on a station
+INTRODUCTION = """# Latency and memory on a station
 
-ONNX Runtime on the CPU, 224², one session, frame after frame. {machine}
+ONNX Runtime on the CPU, 224², one session, one frame after the other. {machine}
 Reproduce: `python -m benchmarks.answering`.
 
 """
 MEMORY = """## Memory over samples
-Peak of a whole process that explains one frame three times with T samples, chunk 10.
+Peak memory of a whole process that explains one frame three times with T samples, chunk 10.
 
 """
 LATENCY = """
 ## Frame by frame
-`explain` of {frames} different frames with 20 samples, RCAP and stability included. `stability` is its share of that time.
+`explain` of {frames} different frames with 20 samples, RCAP and stability included. `stability` is the share of the time that
+the stability figure takes.
 
 """
 DEADLINE = """
 ## Deadlines on a loaded machine
-`--budget-ms` with up to 1,000 samples, {count} frames, while one busy process for each core competes. `in time` is the share of
-frames done within the budget; `+ chunk` within the budget and the time of one more chunk (the median of this run). Bar: 99 % of
-the latter.
+`--budget-ms` with up to 1,000 samples, {count} frames, while one busy process per core competes for the processor. `in time` is
+the share of frames done within the budget; `+ chunk` the share done within the budget plus the time of one chunk (the median of
+this run). The bar is 99 % for `+ chunk`.
 
 """
 

@@ -79,14 +79,14 @@ def main() -> int:
         packages = (root / "kit" / "requirements.lock").read_text().count("==")
     text = f"""# aarch64
 
-A Debian 12 root for arm64 under qemu-user, without a network, installs a kit of `gagrad-edge pack --platform linux-aarch64` ({packages} packages, installed and
-self-tested in {seconds:.0f} s of emulation) and explains the same images as this machine. The bar is a rank correlation of {BAR} between the maps.
+A Debian 12 root file system for arm64 under qemu-user, without a network, installs a kit of `gagrad-edge pack --platform linux-aarch64` ({packages} packages, installed and
+self-tested in {seconds:.0f} s of emulation) and explains the same images as this x86-64 machine. The bar is a rank correlation of {BAR} between the maps.
 
 `make arm64-check`; here: {machine("onnxruntime", "numpy")}
 
 {markdown(("model", "image", "rank correlation", "pixels within 1e-3", "same class"), rows)}
-Emulated, so it says that everything is there, fits together and computes the same. It says nothing of speed, nor of the CPU features of a given
-device, nor of TensorRT.
+The processor is emulated. The check shows that the kit is complete, that its packages work together, and that the maps are the same. It does not
+show speed, the CPU features of a given device, or TensorRT.
 """
     publish("arm64", text)
     return int(any(float(row[2]) < BAR or row[4] != "yes" for row in rows))

@@ -26,14 +26,17 @@ SAMPLES = 20
 BARS = {"efficientnet_lite0": "≥ 3.8", "mobilenet_v3_large": "≥ 3.8", "resnet50": "≥ 1.75"}
 INTRODUCTION = """
 ## One frame, end to end
-{samples} samples, the session open, from an array of pixels to the map. `ours` is `explain`, all of it: target, noise, map,
-stability, RCAP; `map` the part of it that ends with the map. `authors` is the paper's program to the same point: target, noise, one
-gradient at a time, guide, map. `chunk` is what the runtime chose here. Medians over {repeats} interleaved rounds; `faster` is
-authors over ours in a round, `same work` authors over map, in brackets the smallest and the largest; `bar` is what we hold
-ourselves to. `products` is the time that the convolutions and matrix products of these {samples} samples take in ONNX Runtime's own profile,
-once in each round: nothing else, no mask, no sum, no noise. Their rate, in 10⁹ multiplications with an addition a second, stands beside that of the
-fastest convolution among them, which is about what this processor can do. `at most` is authors over products: what `same work` would
-be if all the rest cost nothing.
+{samples} samples, the session open, from an array of pixels to the map. Medians over {repeats} interleaved rounds; ratios are taken within a
+round, with the smallest and the largest in brackets.
+
+- `chunk`: the chunk size that the runtime chose on this machine.
+- `ours`: all of `explain`: target, noise, map, stability, RCAP. `map`: the part of `ours` without stability and RCAP.
+- `authors`: the paper's program from the same array to the map: target, noise, one gradient at a time, guide, map.
+- `faster`: authors over ours. `same work`: authors over map. `bar`: the bar for `same work`.
+- `products`: the time that only the convolutions and matrix products of these {samples} samples take in ONNX Runtime's profile, without masks,
+  sums and noise. In brackets their rate and the rate of the fastest convolution among them, in 10⁹ multiply-adds per second. The latter is
+  about what this processor can do.
+- `at most`: authors over products. `same work` would be this if masks, sums and noise cost nothing.
 
 """
 

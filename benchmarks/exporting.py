@@ -16,8 +16,8 @@ from benchmarks.table import markdown
 BARS = {"resnet50": ("≤ 30 s", "≤ 3.0 GB", "≤ 3.2"), "vit_base": ("≤ 60 s", "–", "≤ 3.2")}
 INTRODUCTION = """
 ## Export
-From a torch module to a verified bundle, in a process of its own; imports count, and so does torch in the peak memory.
-`graph` is `accumulate` over the weights' bytes. In brackets what we hold ourselves to.
+From a torch module to a verified bundle, in a process of its own. The time includes imports, and the peak memory includes torch.
+`graph` is the size of `accumulate` over the size of the weights. The bars are in brackets.
 
 """
 

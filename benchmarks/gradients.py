@@ -23,15 +23,15 @@ GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 SIZE, DRAWS, NOISE_STD = (224, 224), 6, 0.15
 INTRODUCTION = """# Gradients against autograd
 
-The exported `accumulate` graph in ONNX Runtime, and PyTorch's own autograd in float32, both against PyTorch's
-autograd in float64: relative error of the mean gradient of a batch, ‖g − g₆₄‖₂ / ‖g₆₄‖₂, over {draws} batches
-of noisy copies of a photograph (the coffee cup of the golden vectors, 224²). EfficientNet-Lite0 has its
-ImageNet weights, the others have random ones.
+The exported `accumulate` graph in ONNX Runtime (`ours`) and PyTorch's autograd in float32, both compared with PyTorch's
+autograd in float64. The figure is the relative error of the mean gradient of a batch, ‖g − g₆₄‖₂ / ‖g₆₄‖₂, over {draws} batches
+of noisy samples of a photograph (the coffee cup of the golden vectors, 224²). EfficientNet-Lite0 has its
+ImageNet weights, the other networks have random weights.
 
 Where an activation lies within rounding of a ReLU's kink, two float32 programs may take different sides, and
-a whole path of the gradient flips. That is no error of a rule: PyTorch's float32 shows the same against its
-own float64. So both are in the table, and the count of batches in which ours took the sides that float64
-takes.
+a whole path of the gradient changes. That is not an error of a rule: PyTorch in float32 shows the same against PyTorch in
+float64. So the table shows both errors, and in how many batches the error of the exported graph is ≤ 1e-4, that is, no
+activation took another side than in float64.
 
 Reproduce: `python -m benchmarks.gradients`. {machine}
 

@@ -29,19 +29,19 @@ SAMPLES, CHUNK, NOISE_STD, PERCENTILE = 20, 5, 0.15, 0.85
 INTRODUCTION = """# Float16 against float32
 
 `gagrad-edge export --precision fp16` writes the model and its gradient as a typed float16 graph beside the float32
-one ([ADR 14](adr/0014-half-precision.md)). Here both explain a photograph (the coffee cup of the golden vectors, 224²; the
-demo model its reference frame) with {samples} noisy copies, the same ones. Float16 is emulated on the CPU: every operator
-in float32, every result rounded to half, which is what a GPU does that accumulates in float32. No GPU was used.
+graph ([ADR 14](adr/0014-half-precision.md)). Here both graphs explain a photograph (the coffee cup of the golden vectors, 224²; for
+the demo model its reference frame) with the same {samples} samples. Float16 is emulated on the CPU: every operator
+computes in float32 and every result is rounded to float16, as on a GPU that accumulates in float32. No GPU was used.
 
-- **cosine** of the mean gradients, and **rank correlation** (Spearman) of the saliency maps, float16 to float32. At export they
-  must be at least {cosine} and {correlation} on the reference frame, or nothing is written.
-- **other seed**: the same two figures for two float32 explanations from other draws of the noise, as a yardstick.
-- **top 1**: in how many of the noisy copies both name the same class.
-- **largest**: the largest magnitude of any value in half (the end is 65504), the cotangent scaled by 2⁸. **flushed**: the share of
-  non-zero values that half made zero (below 3·10⁻⁸).
+- **cosine** of the mean gradients, and **rank correlation** (Spearman) of the saliency maps, float16 against float32. At export they
+  must be at least {cosine} and {correlation} on the reference frame, or no bundle is written.
+- **other seed**: the same two figures for two float32 explanations with different noise, for comparison.
+- **top 1**: for how many samples both graphs give the same class.
+- **largest**: the largest magnitude of any float16 value (float16 ends at 65504), with the cotangent scaled by 2⁸. **flushed**: the share
+  of non-zero values that became zero in float16 (below 3·10⁻⁸).
 
-EfficientNet-Lite0 (ImageNet) and the demo model have trained weights. The others have random ones, with the statistics of
-their batch norms set on noise, for without that MobileNetV3's gradient is below 10⁻¹², which half cannot carry.
+EfficientNet-Lite0 (ImageNet) and the demo model have trained weights. The other networks have random weights, and the statistics of
+their batch norms are set on noise: without that, MobileNetV3's gradient is below 10⁻¹², which float16 cannot represent.
 
 Reproduce: `python -m benchmarks.precision`. {machine}
 
@@ -109,12 +109,12 @@ def _run(
 
 
 def _range_used(data: bytes, image: np.ndarray, cotangent: np.ndarray) -> tuple[float, float]:
-    """Return the largest magnitude before rounding, and the share of non-zero values that became zero."""
+    """Return the largest magnitude before rounding to float16, and the share of non-zero values rounded to zero."""
     model = onnx.load_from_string(data)
     graph = model.graph
     names: list[str] = []
     casts = [node for node in graph.node if node.op_type == "Cast" and node.attribute[0].i == 10]
-    # The bound around a maximum is no value: it stands for infinity.
+    # The padding around a max pooling stands for minus infinity: it is not a value of the network.
     graph.initializer.extend(
         helper.make_tensor(f"used/{name}", TensorProto.FLOAT, [], [number])
         for name, number in (("bound", 65504.0), ("zero", 0.0))

@@ -59,19 +59,19 @@ ELEMENTWISE = frozenset(
         "Where",
     ]
 )
-"""What compilers fuse into its neighbours."""
+"""Elementwise operators, which compilers fuse into their neighbours."""
 FREE = ("Constant", "Identity", "Reshape", "Shape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 @dataclass(frozen=True)
 class Device:
-    """A module in its fastest power mode, as NVIDIA publishes it."""
+    """A Jetson module in its fastest power mode, with the rates that NVIDIA publishes."""
 
     name: str
     half_tflops: float
-    """Dense FP16 on the tensor cores of the GPU."""
+    """Dense FP16 rate of the GPU's tensor cores, 10¹² operations per second."""
     gigabytes: float
-    """Per second, memory."""
+    """Memory bandwidth, 10⁹ bytes per second."""
 
 
 # Sparse INT8 TOPS of the GPU alone / 4: Orin's tensor cores do 2,048 dense FP16 operations per SM and clock
@@ -85,25 +85,25 @@ DEVICES = (
 INTRODUCTION = """# Sizing: which model on which Jetson
 
 **An estimate on paper; none of these devices was at hand.** Operations and bytes are counted in the shipped graphs (float16,
-batch {batch}, {side}²), each operator takes the longer of its arithmetic at {compute:.0%} of the GPU's dense FP16 rate and its traffic at {bandwidth:.0%}
-of the memory's; both shares are assumptions, about what well-shaped convolutions reach. Elementwise work is taken as fused into
-its neighbour: only what it reads besides counts. Rates are NVIDIA's published ones in the fastest power mode: {rates}.
+batch {batch}, {side}²). The time of an operator is the longer of two: its arithmetic at {compute:.0%} of the GPU's dense FP16 rate, or its memory traffic at {bandwidth:.0%}
+of the memory's rate. Both shares are assumptions, about what well-shaped convolutions reach. An elementwise operator is taken as fused into
+its neighbour: only its other operands count as traffic. Rates are published by NVIDIA for the fastest power mode: {rates}.
 
-`floor` is the arithmetic of `accumulate` alone at the full rate. `in 100 ms` is how many samples fit beside the prediction, the map and
-RCAP ({levels} recovered images): 20 is the paper's default; the guide `pooled` reaches its fidelity with 2 to 10 ([fidelity.md](fidelity.md)).
+`floor` is the arithmetic of `accumulate` alone at the full rate. `in 100 ms` is how many samples fit into 100 ms together with the prediction, the map and
+RCAP ({levels} recovered images). The paper's default is 20 samples; the guide `pooled` reaches the same fidelity with 2 to 10 ([fidelity.md](fidelity.md)).
 
-What the estimate leaves out: launch gaps (tens of microseconds a kernel without a CUDA graph, which dominate the smallest networks),
-DLA, other programs on the same memory, thermal limits, decoding and the picture..
+The estimate leaves out launch gaps (tens of microseconds per kernel without a CUDA graph; they dominate the smallest networks),
+DLA, other programs on the same memory, thermal limits, decoding and the picture.
 
 """
 GROWTH = """
 ## How it grows
-- **Image size**: time and memory with the number of pixels (attention: with its square); 448² is four times 224².
-- **Samples**: time in proportion; memory not at all, beyond a chunk ([answering.md](answering.md)).
-- **Classes**: nothing but the last layer; a class more to explain is another full explanation, the noise is shared.
-- **Stations**: one process a camera; the engine and the weights are held once per process.
-- **Images a day**: a line at one part a second with 1 % NG explains 864 a day; at 20 samples and 25 ms a sample that is 7 minutes of
-  GPU time. Explaining every part takes 500 ms in each second.
+- **Image size**: time and memory grow with the number of pixels (for attention: with its square); 448² has four times the pixels of 224².
+- **Samples**: time grows in proportion; memory does not grow beyond that of a chunk ([answering.md](answering.md)).
+- **Classes**: only the last layer of the model grows. To explain one more class takes one more full explanation; the noise is shared.
+- **Stations**: one process per camera; each process holds the engine and the weights once.
+- **Images per day**: a line with one part per second and 1 % NG explains 864 parts per day; at 20 samples and 25 ms per sample that is 7 minutes
+  of GPU time. Explaining every part takes 500 ms of each second.
 """
 
 

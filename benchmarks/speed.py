@@ -21,21 +21,21 @@ from benchmarks.timing import spread
 
 INTRODUCTION = """# Speed
 
-ONNX Runtime on the CPU. `forward` is the bundle's `predict` graph on B images. `in turns` and `alone` are
-`accumulate` (the model, the gradients of B noisy copies and the running statistics) over it, the median of
-{repeats} rounds, smallest and largest in brackets. **In turns**: forward, accumulate, forward, accumulate, the figure of
-[performance.md](performance.md). ONNX Runtime's threads go on spinning behind a run and take a core from the other session, which
-weighs more on the shorter of the two. **Alone**: each behind a run of its own, as in an explanation. Everything
-else is over the forward pass alone. All columns of a row take turns in every round. 2.0 is the floor: the gradient
-needs the forward pass's multiplications once more.
+ONNX Runtime on the CPU. `forward` is the time of the bundle's `predict` graph on B images. All other columns but `memory` are ratios to
+a forward pass: the median of {repeats} rounds, smallest and largest in brackets. `in turns` and `alone` are the time of `accumulate` (the model, the
+gradients of B samples and the running statistics) over the forward pass. The floor is 2.0: the gradient needs the multiplications
+of the forward pass once more. All columns of a row take turns in every round.
 
-PyTorch columns: `batch` is one eager batch, the gradient only; `authors` is the paper's program, one copy at a
-time, with its guide; `captum` is NoiseTunnel(Saliency, vargrad). All take the gradient of the input only. `onnx-ad`
-is its reverse graph in ONNX Runtime, `OpenVINO` our `accumulate` graph there, in float32. A dash: it cannot run this
-network, see below.
+- **In turns**: forward, accumulate, forward, accumulate; the figure of [performance.md](performance.md). ONNX Runtime's threads
+  spin for a while after a run and take a core from the other session. That slows both, and the shorter run more.
+- **Alone**: each graph runs after a run of its own, as in an explanation. All further columns are over this forward pass.
+- **PyTorch batch**: one eager batch, the gradient only. **PyTorch authors**: the paper's program, one sample at a time, with its guide.
+  **captum**: NoiseTunnel(Saliency, vargrad). All three take the gradient of the input only.
+- **onnx-ad**: its reverse graph in ONNX Runtime. **OpenVINO**: our `accumulate` graph in OpenVINO, in float32.
+- A dash means that the program cannot run the network.
 
-`memory` is the peak of a chunk over that of PyTorch's eager batch with frozen weights: growth of a process from the
-loaded graph to the peak of {memory_runs} runs, in MB.
+`memory` is the peak memory of a chunk over the peak of PyTorch's eager batch with frozen weights, in brackets both in MB: the growth of
+a process from the loaded graph to the peak of {memory_runs} runs. For the demo model, which torch does not have, it is our figure in MB.
 
 Reproduce: `python -m benchmarks.speed`. {machine}
 

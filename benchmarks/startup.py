@@ -1,4 +1,4 @@
-"""How long a cold start takes: imports, help, one explanation as a whole process.
+"""The time of a cold start: imports, help, and one explanation as a whole process.
 
 python -m benchmarks.startup        (under a minute; writes docs/startup.md)
 """
@@ -21,7 +21,8 @@ DEMO = Path(__file__).parent.parent / "gagrad_edge" / "demo"
 INTRODUCTION = """# Start-up
 
 Wall time of whole processes, {repeats} runs each, interleaved. Files are in the page cache; torch and onnx
-are installed but not loaded, and the chunk size is known from an earlier run. The demo model at 224², 20 samples, RCAP, picture, map and record written.
+are installed but not loaded. `explain` runs the demo model at 224² with 20 samples and writes RCAP, picture, map and record. The chunk size
+is known from an earlier run.
 
 Reproduce: `python -m benchmarks.startup`. {machine}
 
@@ -42,7 +43,7 @@ def main() -> None:
             "`gagrad-edge --help`": [*command, "--help"],
             "`gagrad-edge explain` of one image": [*command, "explain", bundle, sample, "-o", folder],
         }
-        # Chunk sizes are measured in a device's first run, which is not shown.
+        # The first run on a device also measures the chunk size; it is not part of the figures.
         environment = {**os.environ, "XDG_CACHE_HOME": folder}
         for case in cases.values():
             subprocess.run(case, check=True, capture_output=True, env=environment)

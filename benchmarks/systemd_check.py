@@ -58,11 +58,11 @@ def main() -> int:
     rows = [(text, "yes" if good else "**no**", detail) for text, good, detail in checks.done]
     text = f"""# Under systemd
 
-A Debian 12 container (systemd-nspawn, its own systemd, no network, Python and nothing else) installs kits of `gagrad-edge pack`.
+A Debian 12 container (systemd-nspawn with its own systemd, Python, no network) installs kits of `gagrad-edge pack`, and its service is attacked.
 `make systemd-check`; {machine("onnxruntime")}
 
 {markdown(("what", "", "seen"), rows)}
-It is the system's real service manager and a real installation, not a device: no GPU, no camera, no JetPack. Where the kernel has the old cgroups, as here, the unit's device rules are not in force."""
+The service manager and the installation are real; the device is not: there is no GPU, no camera and no JetPack. The unit's device rules need cgroup v2; this kernel has cgroup v1, so they were not in force."""
     publish("systemd", text)
     return int(not all(good for _, good, _ in checks.done))
 

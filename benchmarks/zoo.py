@@ -2,9 +2,9 @@
 
     python -m benchmarks.zoo [--more | --models NAME …] [--fresh] [--no-tensorrt]
 
-Each network runs in a process of its own, with a time limit; results are kept in ``.zoo/`` and a run that was
-interrupted goes on where it stopped. Writes docs/coverage.md, about forty minutes on two cores; with ``--more``
-docs/coverage-more.md, of a second list that the compiler was not made with, in two hours.
+Each network runs in a process of its own, with a time limit; results are kept in ``.zoo/``, and a run that was
+interrupted goes on where it stopped. Writes docs/coverage.md (about forty minutes on two cores), or with ``--more``
+docs/coverage-more.md about a second list of networks that was not used during development (two hours).
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ LIMIT_S = 900
 SMOOTH, KINKED = 1e-4, 2e-3
 INTRODUCTION = """# {title}
 
-{count} architectures of timm, {which}, random weights of seed 0 (those that start at zero redrawn), exported by torch.onnx (opset 20) and by
-gagrad-edge at their own input size. `gradient` is the relative error of the exported graph in ONNX Runtime against
-PyTorch's autograd in float64, ‖g − g₆₄‖₂ / ‖g₆₄‖₂, the median over three draws of noisy copies, for batches of 1 and 5;
-`PyTorch` is autograd's own error in float32 on the batches of 5. A pass is ≤ 1e-4, or ≤ 2e-3 (marked k) where the network has kinks and
-an activation within rounding of one took the other side. `size` is the graph's over the model's. `TensorRT` says which graphs
-TensorRT-RTX built. `state` is the commit that the row was measured at: an interrupted run goes on with what it has.
+{count} architectures of timm, {which}, with random weights of seed 0 (weights that are initialised to zero are redrawn), exported by torch.onnx
+(opset 20) and by gagrad-edge at their own input size.
+
+- `gradient` is the relative error of the exported graph in ONNX Runtime against PyTorch's autograd in float64, ‖g − g₆₄‖₂ / ‖g₆₄‖₂: the median
+  over three draws of noisy samples, for batches of 1 and 5.
+- `PyTorch` is the error of autograd in float32 on the batches of 5.
+- `pass` is yes for ≤ 1e-4, and "yes, k" for ≤ 2e-3 if the network has kinks and an activation within rounding of a kink took the other side.
+- `size` is the size of the `accumulate` graph over the size of the model.
+- `TensorRT` says which graphs TensorRT-RTX built.
+- `state` is the commit at which the row was measured: an interrupted run keeps the rows that are done.
 
 **{passed} of {count} pass{also}.**{note}
 
@@ -58,15 +62,15 @@ MORE = Page(
     "zoo_more.json",
     "coverage-more",
     "Coverage, a second list",
-    "other families and variants than those of [coverage.md](coverage.md), which were not looked at before",
+    "of other families and variants than [coverage.md](coverage.md), which nobody looked at during development",
     "python -m benchmarks.zoo --more --no-tensorrt",
     " Left out are gemma4_vit_167m, nasnetalarge, pnasnet5large, qwen3_vit_88m and sam2_hiera_tiny: autograd in "
-    "float64 on these batches takes more memory or time than 24 GB and a quarter of an hour.",
+    "float64 on these batches takes more than 24 GB of memory or more than a quarter of an hour.",
 )
 
 
 def main() -> None:
-    """Run what is missing, and publish."""
+    """Measure the networks without a kept result, then write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--more", action="store_true", help="the second list")
     parser.add_argument("--models", nargs="+")
@@ -122,14 +126,14 @@ def _run(name: str, kept: Path, *, tensorrt: bool) -> None:
 
 
 def _reason(stderr: str) -> str:
-    """Return the line that names the exception: what follows it is how to mend it."""
+    """Return the line that names the exception, without the hint that follows."""
     lines = stderr.strip().splitlines()
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return (named or lines or ["killed, out of memory perhaps"])[-1]
 
 
 def _state() -> str:
-    """Return the commit that is checked out, short; with a + when files differ from it."""
+    """Return the short hash of the checked-out commit, with a + if files differ from it."""
     described = subprocess.run(
         ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
         capture_output=True, text=True, cwd=ROOT, check=False,

@@ -9,7 +9,7 @@ PROGRAMS = ("bundles", "images", "kills", "installs", "camera", "power", "full",
 
 
 def main() -> int:
-    """Run each in a process of its own; return 1 when one failed."""
+    """Run each fault test in a process of its own; return 1 if one failed."""
     failed = []
     for name in PROGRAMS:
         print(f"== {name}", flush=True)

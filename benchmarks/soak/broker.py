@@ -1,4 +1,4 @@
-"""A receiver that is away while 1,000 events arise, and a sender that is killed: everything arrives, in order.
+"""A receiver that is down while 1,000 events are stored, and a sender that is killed: all events arrive, in order.
 
 python -m benchmarks.soak.broker [COUNT]        (a minute or two; writes its section of docs/soak.md)
 
@@ -56,7 +56,7 @@ with Store(folder, sinks=[kind]) as store:
 
 
 def main() -> int:
-    """Run both kinds, and return 1 when something is missing or out of order, 2 without a Mosquitto."""
+    """Run both receivers; return 1 if an event is missing or out of order, 2 if Mosquitto is not installed."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     broker = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if broker is None:
@@ -74,11 +74,11 @@ def main() -> int:
                 bad |= bool(lost or disorder)
                 rows.append((kind, label, total, lost, disorder, len(got) - len(unique), f"{seconds:.1f}"))
                 print(rows[-1], flush=True)
-    text = f"""**away**: the receiver is down while the events arise, comes up a second later, goes down when about half has arrived, and comes up again. **killed**: the sender is killed with SIGKILL
-{KILLS} times while it stores and sends. A real Mosquitto, and Python's http.server. Out of order counts first arrivals.
+    text = f"""**away**: the receiver is down while the events are stored, comes up a second later, goes down when about half of the events have arrived, and comes up again. **killed**: the sender is killed with SIGKILL
+{KILLS} times while it stores and sends. The receivers are a real Mosquitto and Python's http.server. "Out of order" counts first arrivals only.
 
-{markdown(("receiver", "case", "events", "lost", "out of order", "came twice", "seconds until all were there"), rows)}
-At least once is the promise: receivers know repetitions by `sequence`."""
+{markdown(("receiver", "case", "events", "lost", "out of order", "received twice", "seconds until all were received"), rows)}
+Delivery is at least once: receivers recognise repeated events by `sequence`."""
     write_section("Receivers that are away", "python -m benchmarks.soak.broker", text, "aiomqtt", "paho-mqtt")
     return int(bad)
 
@@ -121,20 +121,20 @@ def _sender(folder: Path, kind: str, port: int, end: int) -> subprocess.Popen[by
 
 
 def _read_until(sender: subprocess.Popen[bytes], count: int) -> None:
-    """Read ``count`` lines, each of an event that is stored."""
+    """Read ``count`` lines of the sender; each stands for a stored event."""
     for _ in range(count):
         if sender.stdout is None or not sender.stdout.readline():
             return
 
 
 def _mosquitto(program: str, folder: Path) -> Callable[..., Any]:
-    """Return what starts a broker on a port and a subscriber that notes numbers."""
+    """Return a context manager that starts a broker on a port, and a subscriber that collects sequence numbers."""
 
     @contextmanager
     def started(port: int, got: list[int]) -> Iterator[None]:
         (folder / "mosquitto.conf").write_text(
             f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n"
-            # What it acknowledged it keeps over its end, for a subscriber that it knows.
+            # Persistence: after a restart the broker still has the messages that it acknowledged, for a known subscriber.
             f"persistence true\npersistence_location {folder}/\nuser root\n"
         )
         child = subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)

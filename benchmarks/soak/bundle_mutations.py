@@ -1,7 +1,7 @@
-"""Ways to change a signed bundle, from a bad stick's flipped bit to a forger with the source code at hand.
+"""Mutations of a signed bundle, from a flipped bit on a bad USB stick to a forger who has the source code.
 
-Each takes the workshop and a random generator and returns the bytes of a file, or a folder. The forger can do
-everything but sign with a trusted key.
+Each mutation takes the workshop and a random generator and returns the bytes of a bundle file, or a folder. The
+forger can do everything except sign with a trusted key.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def flipped_bits(shop: Workshop, rng: np.random.Generator) -> bytes:
 
 @mutation
 def flipped_bits_with_right_checksums(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Flip a bit in one member, the manifest and the signature among them, and packed again as we do it."""
+    """Flip a bit in one member, manifest and signature included, and pack the archive in canonical form."""
     name = _one(rng, {name for name, data in shop.members.items() if data})
     data = bytearray(shop.members[name])
     data[rng.integers(len(data))] ^= 1 << rng.integers(8)
@@ -108,14 +108,14 @@ def flipped_bits_with_right_checksums(shop: Workshop, rng: np.random.Generator) 
 
 @mutation
 def truncated(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Cut it at any byte, or a piece taken out."""
+    """Cut the file at any byte, or take a piece out."""
     start, end = sorted(rng.integers(0, len(shop.good) + 1, 2))
     return shop.good[:start] + (shop.good[end:] if rng.integers(2) else b"")
 
 
 @mutation
 def bytes_put_in(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Put bytes in front, behind or between."""
+    """Insert bytes before, after or inside the archive."""
     at = int(rng.choice([0, len(shop.good), int(rng.integers(len(shop.good)))]))
     return shop.good[:at] + rng.bytes(int(rng.integers(1, 100))) + shop.good[at:]
 
@@ -129,23 +129,23 @@ def swapped_members(shop: Workshop, rng: np.random.Generator) -> bytes:
 
 @mutation
 def extra_member(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Add one that is not named in the manifest."""
+    """Add a member that is not named in the manifest."""
     return packed(shop.members | {f"graphs/x{rng.integers(1000)}.onnx": rng.bytes(20)})
 
 
 @mutation
 def missing_member(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Take one out, perhaps the signature."""
+    """Remove a member, possibly the signature."""
     gone = _one(rng, shop.members)
     return packed({name: data for name, data in shop.members.items() if name != gone})
 
 
 @mutation
 def renamed_member(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Give one another name, sometimes one that leads out of the folder."""
+    """Rename a member, sometimes to a path outside the folder."""
     old = _one(rng, shop.members)
     new = _one(rng, {"graphs/new.onnx", "graphs/../../etc", "/etc/passwd", "manifest.JSON", "a\\b", ".x"})
-    # Not with ``pack``, which does not write such names.
+    # ``pack`` refuses such names, so the archive is written by hand.
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, data in shop.members.items():
@@ -170,7 +170,7 @@ def packed_by_another_program(shop: Workshop, rng: np.random.Generator) -> bytes
 
 
 def _forged(shop: Workshop, rng: np.random.Generator) -> dict[str, bytes]:
-    """Return members with one changed and the manifest made to agree."""
+    """Return members with one changed member and a manifest with its new hash."""
     name = _one(rng, _files(shop))
     members = shop.members | {name: rng.bytes(int(rng.integers(1, 60)))}
     files = {file: file_entry(members[file]) for file in _files(shop)}
@@ -178,7 +178,7 @@ def _forged(shop: Workshop, rng: np.random.Generator) -> dict[str, bytes]:
 
 
 def _restated(shop: Workshop, members: dict[str, bytes], **fields: object) -> bytes:
-    """Return the statement in the old envelope, changed to be about ``members``; the signature stays."""
+    """Return the old envelope with a statement about ``members``, under the old signature."""
     envelope = decode_envelope(shop.members[SIGNATURE], where="workshop")
     release = decode_release(envelope.payload, where="workshop")
     changed = {"manifest": file_entry(members[MANIFEST]).sha256, **fields}
@@ -188,20 +188,20 @@ def _restated(shop: Workshop, members: dict[str, bytes], **fields: object) -> by
 
 @mutation
 def manifest_made_to_agree(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Change a member and hash it again in the manifest."""
+    """Change a member and write its new hash into the manifest."""
     return packed(_forged(shop, rng))
 
 
 @mutation
 def statement_made_to_agree(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Also state that it is about the new manifest, under the old signature."""
+    """Change a member and the manifest, and name the new manifest in the statement, under the old signature."""
     members = _forged(shop, rng)
     return packed(members | {SIGNATURE: _restated(shop, members)})
 
 
 @mutation
 def statement_changed(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """State another version, product or expiry under the old signature."""
+    """Change version, product or expiry of the statement, under the old signature."""
     fields: list[dict[str, object]] = [
         {"version": int(rng.integers(6, 10**6))},
         {"product": "other"},
@@ -212,7 +212,7 @@ def statement_changed(shop: Workshop, rng: np.random.Generator) -> bytes:
 
 @mutation
 def wrong_key(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Sign all of it with another key, perhaps under the trusted key's name."""
+    """Sign the bundle with another key, possibly under the trusted key's name."""
     members = _forged(shop, rng) if rng.integers(2) else dict(shop.members)
     payload = decode_envelope(_restated(shop, members), where="workshop").payload
     envelope = seal(payload, [shop.foreign])
@@ -231,19 +231,19 @@ def signature_of_another_bundle(shop: Workshop, rng: np.random.Generator) -> byt
 
 @mutation
 def old_version(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Sign with the trusted key what is older than what the device has."""
+    """Sign with the trusted key an older version than the device has used."""
     return shop.signed(shop.key, version=int(rng.integers(1, 5)))
 
 
 @mutation
 def expired(shop: Workshop, rng: np.random.Generator) -> bytes:
-    """Sign with the trusted key what is out of date."""
+    """Sign with the trusted key a statement that has expired."""
     return shop.signed(shop.key, expires=NOW - timedelta(seconds=int(rng.integers(1, 10**6))))
 
 
 @mutation
 def unpacked_and_changed(shop: Workshop, rng: np.random.Generator) -> Path:
-    """Take the folder form, with a changed, extra, missing or linked file."""
+    """Unpack the bundle into a folder and change, add, remove or link a file."""
     folder = shop.folder / "unpacked"
     shutil.rmtree(folder, ignore_errors=True)
     for name, data in shop.members.items():

@@ -26,14 +26,14 @@ OUTCOMES = ("refused", "accepted", "crashed")
 
 def attempt(first: int, count: int, _: object) -> Counter[str]:
     """Load ``count`` changed bundles, of each kind in turn; return outcomes as ``kind: outcome``."""
-    warnings.simplefilter("ignore", UserWarning)  # zipfile's, about names that are twice in a mutant
+    warnings.simplefilter("ignore", UserWarning)  # zipfile warns about duplicate names in a mutant
     found: Counter[str] = Counter()
     kinds = list(MUTATIONS.items())
     with tempfile.TemporaryDirectory() as folder:
         shop = Workshop(Path(folder))
         path = Path(folder) / "mutant.gagrad"
         path.write_bytes(shop.good)
-        admit(path, shop.policy, now=NOW)  # else everything would be refused
+        admit(path, shop.policy, now=NOW)  # the unchanged bundle must load, or the test would pass for the wrong reason
         for seed in range(first, first + count):
             name, change = kinds[seed % len(kinds)]
             rng = np.random.default_rng(seed)
@@ -55,14 +55,14 @@ def attempt(first: int, count: int, _: object) -> Counter[str]:
 
 
 def main() -> int:
-    """Run, write the section, and return 1 when one was accepted or something crashed."""
+    """Run, write the section, and return 1 if a changed bundle was accepted or a process crashed."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     tally = in_batches(attempt, total, BATCH, None)
     rows = [[name, *(tally.outcomes[f"{name}: {outcome}"] for outcome in OUTCOMES)] for name in MUTATIONS]
     sums = [sum(int(row[column]) for row in rows) for column in (1, 2, 3)]
     table = markdown(["change", *OUTCOMES], [*rows, ["**all**", *sums]])
-    text = f"""A bundle that is signed as a policy asks is changed and offered to that policy (docs/trust.md).
-Crashed is any error that is not the one for a bad bundle; processes that died: {len(tally.deaths)}; most memory of one:
+    text = f"""A bundle that is signed as a trust policy demands is changed and then loaded under that policy (docs/trust.md).
+"Crashed" counts every error other than the error for a bad bundle; processes that died: {len(tally.deaths)}; peak memory of a process:
 {tally.peak / 2**20:.0f} MB.
 
 {table}"""

@@ -1,4 +1,4 @@
-"""An RTSP server that is frozen, killed and started again under a camera, which must notice and come back.
+"""An RTSP server that is frozen, killed and started again: the camera must notice and deliver frames again.
 
 python -m benchmarks.soak.camera [ROUNDS]        (a quarter of a minute each; writes its section of docs/soak.md)
 
@@ -34,17 +34,17 @@ _GSTREAMER = Path(__file__).with_name("gstreamer_server.py")
 
 
 def main() -> int:
-    """Run the rounds, and return 1 when a bar is missed."""
+    """Run the rounds, and return 1 if a time is over its bar."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     rng = np.random.default_rng(0)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command, name = _server()
     times: dict[str, list[float]] = {
-        "frozen found out": [],
-        "back from frozen": [],
-        "lost found out": [],
-        "back from killed": [],
+        "frozen server noticed": [],
+        "frames again after freezing": [],
+        "killed server noticed": [],
+        "frames again after killing": [],
     }
     child = _start(command, port)
     camera = Camera(f"rtsp://127.0.0.1:{port}/line")
@@ -55,35 +55,35 @@ def main() -> int:
             _flowing(camera)
             used.append(_usage())
             os.kill(child.pid, signal.SIGSTOP)
-            times["frozen found out"].append(_until(lambda: camera.state == "frozen"))
+            times["frozen server noticed"].append(_until(lambda: camera.state == "frozen"))
             time.sleep(float(rng.uniform(0, 8)))
             os.kill(child.pid, signal.SIGCONT)
-            times["back from frozen"].append(_until(lambda: camera.state == "connected"))
+            times["frames again after freezing"].append(_until(lambda: camera.state == "connected"))
             _flowing(camera)
             child.kill()
             child.wait()
-            times["lost found out"].append(_until(lambda: camera.state == "lost"))
+            times["killed server noticed"].append(_until(lambda: camera.state == "lost"))
             time.sleep(float(rng.uniform(0, 8)))
             child = _start(command, port)
-            times["back from killed"].append(_until(lambda: camera.state == "connected"))
+            times["frames again after killing"].append(_until(lambda: camera.state == "connected"))
             print(turn + 1, {key: round(values[-1], 2) for key, values in times.items()}, flush=True)
     finally:
         camera.close()
         child.kill()
         child.wait()
     bars = {
-        "frozen found out": FROZEN,
-        "back from frozen": BACK,
-        "lost found out": FROZEN,
-        "back from killed": BACK,
+        "frozen server noticed": FROZEN,
+        "frames again after freezing": BACK,
+        "killed server noticed": FROZEN,
+        "frames again after killing": BACK,
     }
     rows = [
         (key, f"{np.median(values):.2f}", f"{max(values):.2f}", f"{bars[key]:.0f}")
         for key, values in times.items()
     ]
     (memory, threads, files), (memory_end, threads_end, files_end) = used[min(3, len(used) - 1)], used[-1]
-    text = f"""A camera reads from an RTSP server ({name}), which is frozen (SIGSTOP) for up to 8 s and goes on, then is killed (SIGKILL) and started again up to 8 s
-later; {rounds} times. Seconds:
+    text = f"""A camera reads from an RTSP server ({name}). The server is frozen (SIGSTOP) for up to 8 s and continued, then killed (SIGKILL) and started again up to 8 s
+later; {rounds} times. Times in seconds:
 
 {markdown(("", "median", "worst", "bar"), rows)}
 Between the fourth round and the last: memory {memory:.0f} → {memory_end:.0f} MB, threads {threads} → {threads_end}, descriptors {files} → {files_end}."""
@@ -106,7 +106,7 @@ def _start(command: list[str], port: int) -> subprocess.Popen[bytes]:
 
 
 def _flowing(camera: Camera) -> None:
-    """Wait until frames come, so that the next fault meets a camera at work."""
+    """Wait until the camera delivers frames, so that the next fault meets a working camera."""
     before = camera.frames
     _until(lambda: camera.frames > before + 20)
     camera.look()
@@ -114,7 +114,7 @@ def _flowing(camera: Camera) -> None:
 
 
 def _until(condition: Callable[[], bool], seconds: float = 60.0) -> float:
-    """Wait for it and return for how long; so long if it never comes."""
+    """Wait until the condition holds; return the waiting time in seconds, or the time limit if it never holds."""
     began = time.monotonic()
     while not condition() and time.monotonic() - began < seconds:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A clock that jumps under a `watch`, and between two: order, retention, the outbox and trust stay as they are.
+"""A clock that jumps during a `watch` and between two runs: order, retention, outbox and trust must not change.
 
 python -m benchmarks.soak.clock [ROUNDS]        (half a minute each; writes its section of docs/soak.md)
 
@@ -29,7 +29,7 @@ KEEP = 8
 
 
 def main() -> int:
-    """Jump, look, and return 1 when something went by the clock, 2 without libfaketime."""
+    """Jump, check the results, and return 1 if a result depended on the clock, 2 without libfaketime."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
@@ -44,16 +44,16 @@ def main() -> int:
         bad += sum(value for key, value in totals.items() if key != "lines")
         rows.append((jump, *totals.values()))
         print(jump, totals, flush=True)
-    text = f"""`gagrad-edge watch` with a trust policy and an outbox; the clock jumps in the middle of a run, and, in as many other runs, between two; {rounds} times each. {KEEP} explanations are kept.
+    text = f"""`gagrad-edge watch` with a trust policy and an outbox. The clock jumps in the middle of a run or, in as many other runs, between two runs; {rounds} times each. {KEEP} explanations are kept.
 
-{markdown(("jump", "lines told", "lost or half", "rows out of order", "others kept than the newest", "events out of order", "times of rows that did not jump", "starts refused"), rows)}
-The clock is libfaketime's; the monotonic clock of the system does not jump, as in reality. A bundle with an expiry is another matter: docs/trust.md, "Clocks"."""
+{markdown(("jump", "lines printed", "lost or incomplete", "rows out of order", "explanations kept that are not the newest", "events out of order", "row times that did not jump", "starts refused"), rows)}
+The clock is changed by libfaketime; the monotonic clock does not jump, as on a real machine. For bundles with an expiry see docs/trust.md, "Clocks"."""
     write_section("A clock that jumps", "python -m benchmarks.soak.clock", text, "onnxruntime")
     return int(bad > 0)
 
 
 def _round(library: str, jump: str, rng: np.random.Generator, within: bool) -> dict[str, int]:
-    """Run a station over a jump, and count what went wrong."""
+    """Run a station over a jump of the clock, and count the faults."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         bundle, frames, out = _signed(root), root / "in", root / "out"
@@ -116,7 +116,7 @@ def _judged(out: Path, told: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _signed(root: Path) -> Path:
-    """Return a signed bundle, with the policy and the configuration of the station beside it."""
+    """Return a signed bundle; the station's policy and configuration are written beside the bundle."""
     bundle = demo_bundle(root)
     key = root / "release"
     commands = [
@@ -133,7 +133,7 @@ def _signed(root: Path) -> Path:
         f'state = "state.json"\n[[keys]]\nname = "release"\nkey = "{public.text}"\n'
     )
     (root / "station.toml").write_text(
-        # Nobody listens there: the outbox keeps what is told.
+        # No receiver listens on this port, so the outbox keeps all events.
         f'trust = "trust.toml"\n[retention]\nkeep = {KEEP}\n[webhook]\nurl = "http://127.0.0.1:9/"\n'
     )
     return bundle

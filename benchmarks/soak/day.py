@@ -1,9 +1,9 @@
-"""A day's results, one a second, as fast as they go: memory, descriptors, latency and disk must stay as they are.
+"""The results of one day at one frame per second, run as fast as possible: memory, latency and disk must not grow.
 
 python -m benchmarks.soak.day [COUNT]        (86,400 take half an hour; writes its section of docs/soak.md)
 
 A station in this process: frames made in memory, a verdict for each, an explanation for every tenth, at most 500 kept,
-the outbox delivered to a receiver in another process, metrics counted. A tenth of the day is a line of the table.
+the outbox delivered to a receiver in another process, metrics counted. Each row of the table is a tenth of the day.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ server.serve_forever()
 
 @dataclass
 class Made:
-    """One frame of the pool, under a number."""
+    """A frame of the pool under a number of its own."""
 
     name: str
     pixels: Frame
     path: None = None
 
     def sha256(self) -> str:
-        """Return its number: each is another."""
+        """Return the frame's number in place of a hash, so that no two frames are equal."""
         return self.name
 
     def frame(self) -> Frame:
@@ -70,7 +70,7 @@ class Made:
 
 @dataclass
 class Day:
-    """A source that gives ``count`` frames, and notes when."""
+    """A source that gives ``count`` frames and records the time of each."""
 
     count: int
     pool: list[Frame]
@@ -104,7 +104,7 @@ class Day:
 
 
 def main() -> int:
-    """Run the day, and return 1 when it did not stay as it was."""
+    """Run the day; return 1 if memory, descriptors or latency grew beyond the bars."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     receiver = subprocess.Popen([sys.executable, "-c", _RECEIVER], stdout=subprocess.PIPE)
     try:
@@ -168,12 +168,12 @@ def _day(total: int, receiver: subprocess.Popen[bytes]) -> int:
         ("tenth", *first),
         [(index + 1, *(f"{value:.4g}" for value in row.values())) for index, row in enumerate(rows)],
     )
-    text = f"""{total:,} frames, a verdict each, an explanation for every {EVERY}th (4 samples of the demo model, one thread), {KEEP} of them kept; each of the {total + total // EVERY:,}
+    text = f"""{total:,} frames, a verdict for each, an explanation for every {EVERY}th (4 samples of the demo model, one thread), {KEEP} of them kept; each of the {total + total // EVERY:,}
 events delivered to a webhook on loopback.
 
 {table}
 From the second tenth to the last: memory {growth:+.1%} (bar 5 %), descriptors {first["descriptors"]:.0f} → {last["descriptors"]:.0f}, verdict {last["verdict ms"] / first["verdict ms"]:.2f}×,
-explanation {last["explanation ms"] / first["explanation ms"]:.2f}×. Rows: {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))}; waiting for the webhook at the end: {standing.waiting}, dropped: {standing.dropped}. Latencies are medians,
+explanation {last["explanation ms"] / first["explanation ms"]:.2f}×. Rows: {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))}; waiting for the webhook at the end: {standing.waiting}, dropped: {standing.dropped}. Latencies are medians
 from the frame's arrival to its stored verdict; other work ran on this machine."""
     write_section("A day", "python -m benchmarks.soak.day", text, "onnxruntime")
     flat = last["descriptors"] <= first["descriptors"] + 2
@@ -183,7 +183,7 @@ from the frame's arrival to its stored verdict; other work ran on this machine."
 def _tenth(
     out: Path, verdicts: list[float], explanations: list[float], delivery: Delivery
 ) -> dict[str, float]:
-    """Return what is measured at the end of a tenth, and begin the next."""
+    """Return the measurements at the end of a tenth of the day, and reset the counters for the next tenth."""
     memory = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     row = {
         "memory MB": memory / 1e6,

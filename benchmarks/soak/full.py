@@ -1,9 +1,9 @@
-"""A disk that fills up, and one that becomes read-only, under a `watch`: verdicts go on, and it recovers.
+"""A full disk and a read-only folder under a `watch`: it goes on giving verdicts, and recovers.
 
 python -m benchmarks.soak.full [COUNT]        (half a minute each; root; writes its section of docs/soak.md)
 
-The results are on a small tmpfs. It is filled by somebody else's file until nothing can be written, and emptied again;
-on ext4 it becomes immutable, and is released.
+The results are on a small tmpfs. Another program's file fills it until nothing can be written, and is removed again. On
+ext4 the results folder becomes immutable, and is released.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MEGABYTES = 12
 
 
 def main() -> int:
-    """Do both, and return 1 when verdicts stopped or something was corrupt, 2 when it cannot run here."""
+    """Run both faults; return 1 if verdicts stopped or a file was corrupt, 2 if the test cannot run here."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     if os.geteuid() != 0:
         print("not run: only root can mount", file=sys.stderr)
@@ -51,19 +51,19 @@ def main() -> int:
             print(turn + 1, dict(found), flush=True)
         with _tmpfs(mount):
             refused = _read_only_at_start(root, bundle, mount)
-    text = f"""`gagrad-edge watch` explains images that keep coming into a folder on a tmpfs of {_MEGABYTES} MB. {total} times it is filled by a foreign file until not a byte is free,
-and emptied after some seconds; {total} times, on ext4, the folder and all in it become immutable (chattr +i) and are released. "Recovered" is a new verdict with a row and a new explanation with its files.
+    text = f"""`gagrad-edge watch` explains images that keep coming into a folder on a tmpfs of {_MEGABYTES} MB. {total} times another program's file fills the disk until no byte is free,
+and is removed after some seconds; {total} times, on ext4, the folder and all files in it become immutable (chattr +i) and are released. "Recovered" means that a new verdict is stored with its row and a new explanation with its files.
 
 | | disk full | read-only |
 |---|---|---|
 | times | {total} | {total} |
-| it said that results are not stored | {found["full: said"]} | {found["ro: said"]} |
-| verdicts went on meanwhile | {found["full: went on"]} | {found["ro: went on"]} |
+| it reported that results are not stored | {found["full: said"]} | {found["ro: said"]} |
+| it went on giving verdicts | {found["full: went on"]} | {found["ro: went on"]} |
 | recovered | {found["full: recovered"]} | {found["ro: recovered"]} |
-| told lines lost, half files, damaged indexes | {found["full: lost"]} | {found["ro: lost"]} |
-| ended with another exit code than 0 | {found["full: crashed"]} | {found["ro: crashed"]} |
+| printed lines lost, incomplete files, damaged indexes | {found["full: lost"]} | {found["ro: lost"]} |
+| exit codes other than 0 | {found["full: crashed"]} | {found["ro: crashed"]} |
 
-Started on a read-only folder it ends with exit code {refused[0]}: "{refused[1]}"."""
+Started on a read-only folder, `watch` ends with exit code {refused[0]}: "{refused[1]}"."""
     write_section("A full disk, a read-only one", "python -m benchmarks.soak.full", text, "onnxruntime")
     good = all(
         found[f"{kind}: {what}"] == total
@@ -98,7 +98,7 @@ def _ext4(disk: Path, mount: Path) -> Iterator[None]:
 
 @contextmanager
 def _images(folder: Path) -> Iterator[None]:
-    """Let an image come every 0.1 s, and at most 30 lie there."""
+    """Put an image into ``folder`` every 0.1 s; at most 30 images stay there."""
     folder.mkdir()
     ending = threading.Event()
     rng = np.random.default_rng(0)
@@ -136,14 +136,14 @@ def _filled(root: Path, bundle: Path, mount: Path, turn: int) -> Counter[str]:
 
 def _read_only(root: Path, bundle: Path, mount: Path, turn: int) -> Counter[str]:
     def seal(how: str) -> None:
-        # A file system with open files cannot be remounted; the flag stops writes to those too.
+        # A file system with open files cannot be remounted read-only. The immutable flag also stops writes to open files.
         subprocess.run(["chattr", "-R", how, str(mount / "out")], check=True)
 
     return _faulted(root, bundle, mount, "ro", lambda: seal("+i"), lambda: seal("-i"), pause=2 + turn % 3)
 
 
 def _faulted(root: Path, bundle: Path, mount: Path, kind: str, fault, mend, *, pause: float) -> Counter[str]:  # type: ignore[no-untyped-def]
-    """Run a watch through ``fault`` and ``mend``, and count what was as it should be."""
+    """Run a watch through ``fault`` and ``mend``, and count the checks that it passed."""
     found: Counter[str] = Counter()
     with _images(root / "in"):
         watching = Watching(bundle, root / "in", mount / "out", "--keep", "10")

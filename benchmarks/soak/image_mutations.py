@@ -1,4 +1,4 @@
-"""Image files of the four formats in the forms that cameras and tools write, and ways to damage them."""
+"""Image files of the four formats in the forms that cameras and tools write, and mutations that damage them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def originals() -> dict[str, list[bytes]]:
 
 
 def mutate(files: list[bytes], rng: np.random.Generator) -> tuple[str, bytes]:
-    """Return the name of a change and one of ``files`` changed by it."""
+    """Return the name of a random mutation, and one of ``files`` with that mutation."""
     data = files[rng.integers(len(files))]
     name = str(rng.choice(sorted(CHANGES)))
     changed = CHANGES[name](data, files, rng)
@@ -84,7 +84,7 @@ def _header(data: bytes, _: list[bytes], rng: np.random.Generator) -> bytes:
 
 
 def _number(data: bytes, _: list[bytes], rng: np.random.Generator) -> bytes:
-    """Replace a number of 2 or 4 bytes, of either order, near the beginning or the end."""
+    """Replace a number of 2 or 4 bytes, in either byte order, near the beginning or the end."""
     value = int(rng.choice(_SIZES))
     form = str(rng.choice(["<I", ">I", "<H", ">H"]))
     piece = struct.pack(form, value & (0xFFFF if form[1] == "H" else 0xFFFFFFFF))
@@ -116,7 +116,7 @@ def _noise(data: bytes, _: list[bytes], rng: np.random.Generator) -> bytes:
 
 
 def _claimed(data: bytes, _: list[bytes], rng: np.random.Generator) -> bytes:
-    """Let the header claim another size, up to beyond the limit of 100 million pixels."""
+    """Write another image size into the header, up to more than the limit of 100 million pixels."""
     width, height = (int(2 ** rng.uniform(0, 17)) for _ in range(2))
     if data.startswith(b"\x89PNG"):
         return _with_right_checksums(data[:16] + struct.pack(">II", width, height) + data[24:])
@@ -147,7 +147,7 @@ CHANGES: dict[str, Callable[[bytes, list[bytes], np.random.Generator], bytes]] =
 
 
 def _with_right_checksums(png: bytes) -> bytes:
-    """Return ``png`` with the CRC of each chunk made right, so that damage reaches the parser behind it."""
+    """Return ``png`` with the right CRC for each chunk, so that the parser reaches the damaged data."""
     changed, at = bytearray(png), 8
     while at + 12 <= len(changed):
         (length,) = struct.unpack_from(">I", changed, at)

@@ -59,7 +59,7 @@ def make_bundle(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Run, write the section, and return 1 when a process died or a map was wrong."""
+    """Run, write the section, and return 1 if a process died or a map was wrong."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     with tempfile.TemporaryDirectory() as folder:
         bundle = str(make_bundle(Path(folder)))
@@ -68,12 +68,12 @@ def main() -> int:
     sums = [sum(int(row[column]) for row in rows) for column in range(1, 5)]
     table = markdown(["format", *OUTCOMES], [*rows, ["**all**", *sums]])
     text = f"""Good files of each format (mono and colour, 1 to 16 bits, each compression, with EXIF and several pages) are
-damaged: bits, headers, numbers in them, claimed sizes, cuts, moved and spliced pieces, half of the PNGs with right
-checksums. Each is decoded and, if that gives pixels, explained: right where the damage is in pixels that carry no
-checksum. Crashed is any error that is not the one for a bad frame.
+damaged: flipped bits, damaged headers and numbers in them, false sizes, cuts, moved and spliced pieces; half of the PNGs get right
+checksums afterwards. Each file is decoded and, if that gives pixels, explained. A damaged file may be explained if the
+damage is in pixels without a checksum. "Crashed" counts every error other than the error for a bad frame.
 
 {table}
-Processes that died: {len(tally.deaths)} of {-(-total // BATCH)}. Most memory that one held: {tally.peak / 2**20:.0f} MB.
+Processes that died: {len(tally.deaths)} of {-(-total // BATCH)}. Peak memory of a process: {tally.peak / 2**20:.0f} MB.
 """
     write_section(
         "Damaged images", "python -m benchmarks.soak.images", text, "pillow", "opencv-python-headless"

@@ -1,4 +1,4 @@
-"""An installation that is killed at odd moments, again and again: the old version or the new one must work.
+"""An installation that is killed at random moments: the old version or the new one must work afterwards.
 
 python -m benchmarks.soak.installs [COUNT]        (some seconds each; writes its section of docs/soak.md)
 """
@@ -28,17 +28,17 @@ DEMO = Path(__file__).parent.parent.parent / "gagrad_edge" / "demo" / "defects.o
 
 
 def main() -> int:
-    """Kill, look, and return 1 when no version or half of one is left."""
+    """Kill, check the version in use, and return 1 if no complete version is left."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     rng = np.random.default_rng(0)
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        # Three: the version in use and the one before are kept, so the third is always installed anew.
+        # Three versions: an installation keeps the version in use and the one before, so the third is always new.
         kits = [_kit(root, version) for version in (1, 2, 3)]
         device = root / "device"
         whole = 0.0
-        for kit in kits:  # the second takes longer: it is judged by the first
+        for kit in kits:  # the second takes longer: the first judges it
             began = time.monotonic()
             if _install(kit, device).wait():
                 raise RuntimeError("the kit does not install undisturbed")
@@ -48,7 +48,7 @@ def main() -> int:
             before = _in_use(device)
             kit = kits[(versions[before] + 1) % len(kits)]
             child = _install(kit, device)
-            if turn % 4 > 1:  # half of them near the end, where the versions change places
+            if turn % 4 > 1:  # half of the kills near the end, when the link to the version in use changes
                 _wait_for_self_test(child)
                 time.sleep(float(rng.uniform(0, 0.4 * whole)))
             else:
@@ -69,8 +69,8 @@ def main() -> int:
                 print(turn + 1, dict(found), flush=True)
         unfinished = _finish(kits, device)
         left = len(list((device / "versions").iterdir()))
-    text = f"""`install.sh` replaces a version by another (the demo model, all packages of a station; {whole:.0f} s undisturbed) and is killed with SIGKILL at
-any moment, half of them behind the beginning of the self-test: every other time the whole process group, else the installer alone, whose pip then runs on. After each kill the
+    text = f"""`install.sh` replaces one version by another (the demo model, all packages of a station; {whole:.0f} s undisturbed) and is killed with SIGKILL at
+any moment, half of the times after the self-test has begun. Every other kill ends the whole process group; the others end the installer alone, and its pip runs on. After each kill the
 version that `current` names must pass `gagrad-edge verify`.
 
 | | |
@@ -111,7 +111,7 @@ def _install(kit: Path, device: Path) -> subprocess.Popen[bytes]:
 
 
 def _wait_for_self_test(child: subprocess.Popen[bytes]) -> None:
-    """Wait until the installer says that it tests the new version; its end will do too."""
+    """Wait until the installer prints that it tests the new version, or until it ends."""
     if child.stderr is None:
         raise RuntimeError("no pipe to the installer")
     while line := child.stderr.readline():
@@ -138,13 +138,13 @@ def _works(device: Path) -> bool:
 
 
 def _wait_until_free(device: Path) -> None:
-    """Wait for a pip whose installer was killed: it holds the lock until it has ended."""
+    """Wait for the pip of a killed installer: pip holds the lock until it ends."""
     with (device / ".lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _finish(kits: list[Path], device: Path) -> int:
-    """Install all undisturbed; return how many did not succeed."""
+    """Install every version without a kill; return how many installations failed."""
     failed = 0
     for kit in kits:
         _install(kit, device).wait()

@@ -1,4 +1,4 @@
-"""Run many small trials in child processes, so that one that kills its process is counted and not the end."""
+"""Run many small trials in child processes: a trial that crashes its process is counted, and the run goes on."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """Outcomes by name, deaths of child processes among them, and the most memory that a child held."""
+    """Outcomes by name, the child processes that died, and the peak memory of a child."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     deaths: list[int] = field(default_factory=list)
     """First seeds of the batches whose process died."""
     peak: int = 0
-    """Bytes."""
+    """Peak memory of a child process, in bytes."""
 
 
 def in_batches(run: Batch, total: int, size: int, argument: Any, seconds: int = 600) -> Tally:
-    """Run ``run(first seed, how many, argument)`` for ``total`` seeds, ``size`` to a fresh process."""
+    """Run ``run(first seed, count, argument)`` for ``total`` seeds, in a new process for every ``size`` seeds."""
     context = multiprocessing.get_context("spawn")
     tally = Tally()
     for first in range(0, total, size):
@@ -53,7 +53,7 @@ def in_batches(run: Batch, total: int, size: int, argument: Any, seconds: int = 
 
 
 def _child(pipe: Any, run: Batch, first: int, count: int, argument: Any) -> None:
-    # Decoders written in C tell their troubles there, by the thousand.
+    # Decoders written in C print thousands of warnings to stderr.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     outcomes = run(first, count, argument)

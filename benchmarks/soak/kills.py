@@ -1,4 +1,4 @@
-"""A `watch` that is killed at odd moments, again and again: what it told must be there, and whole.
+"""A `watch` that is killed at random moments: every result that it printed must be stored, and complete.
 
 python -m benchmarks.soak.kills [COUNT]        (a second each; writes its section of docs/soak.md)
 """
@@ -20,7 +20,7 @@ COUNT = 1_000
 
 
 def main() -> int:
-    """Kill, look, and return 1 when something was lost or half."""
+    """Kill, check the results, and return 1 if a result was lost or incomplete."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     rng = np.random.default_rng(0)
     told: list[dict[str, Any]] = []
@@ -47,18 +47,18 @@ def main() -> int:
                 print(turn + 1, len(told), look(out, told), flush=True)
         lost, half, counts = look(out, told)
     text = f"""`gagrad-edge watch` explains images that keep coming (4 samples each, so that it writes most of the time) and is killed with
-SIGKILL up to 0.6 s behind its first line. A line is told after its row is stored.
+SIGKILL up to 0.6 s after its first line.
 
 | | |
 |---|---|
 | kills | {total} |
 | starts that failed | {failed} |
-| lines told | {len(told)} |
+| lines printed | {len(told)} |
 | of these missing or with another state in the index | {lost} |
 | pictures, records or indexes that do not open | {half} |
 | rows | {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))} |
 
-Kills of a process, not of the machine: what the system had taken is still written."""
+The process is killed, not the machine: the operating system still writes the data that it had accepted."""
     write_section("Kills of a writing watch", "python -m benchmarks.soak.kills", text, "onnxruntime")
     return 1 if lost or half or failed else 0
 

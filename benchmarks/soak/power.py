@@ -1,9 +1,9 @@
-"""Simulated power cuts under a writing `watch`: what it told must be on the disk, and whole.
+"""Simulated power cuts under a writing `watch`: every result that it printed must be on the disk, and complete.
 
 python -m benchmarks.soak.power [COUNT]        (two seconds each; root; writes its section of docs/soak.md)
 
-The results are on an ext4 file system in a file. A cut is FS_IOC_SHUTDOWN without flushing the journal: what was not
-synchronised is gone. Then it is mounted again, which replays the journal, and looked at.
+The results are on an ext4 file system in a file. A cut is FS_IOC_SHUTDOWN without flushing the journal: data that were
+not synchronised are lost. Then the file system is mounted again, which replays the journal, and checked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NO_FLUSH = 2
 
 
 def main() -> int:
-    """Cut, look, and return 1 when something was lost or half, 2 when it cannot run here."""
+    """Cut, check the results, and return 1 if a result was lost or incomplete, 2 if it cannot run here."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     if os.geteuid() != 0:
         print("not run: only root can mount", file=sys.stderr)
@@ -67,19 +67,19 @@ def main() -> int:
         finally:
             subprocess.run(["umount", str(mount)], check=True)
     text = f"""`gagrad-edge watch` explains images that keep coming (4 samples each) into a folder on ext4, which is shut down (FS_IOC_SHUTDOWN, the
-journal not flushed) up to 0.6 s behind its first line. After each the file system is mounted again, the index and every file are looked at, and the next
-`watch` goes on in it.
+journal not flushed) up to 0.6 s after its first line. After each cut the file system is mounted again, the index and every file are checked, and the next
+`watch` continues in the same folder.
 
 | | |
 |---|---|
 | cuts | {total} |
-| lines told | {len(told)} |
+| lines printed | {len(told)} |
 | of these missing or with another state in the index | {lost} |
 | pictures, records and indexes that do not open | {half} |
 | starts that failed | {unclean} |
 | rows | {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))} |
 
-The file system forgets what was not synchronised; a disk that acknowledges what it has not written would lose more."""
+The file system loses data that was not synchronised. A disk that acknowledges data before it has written them would lose more."""
     write_section("Power cuts", "python -m benchmarks.soak.power", text, "onnxruntime")
     return 1 if lost or half or unclean else 0
 
@@ -87,7 +87,7 @@ The file system forgets what was not synchronised; a disk that acknowledges what
 def _cut(
     bundle: Path, frames: Path, mount: Path, rng: np.random.Generator, turn: int
 ) -> list[dict[str, Any]]:
-    """Return what a watch told before the power went."""
+    """Return the lines that a watch printed before the power cut."""
     for old in sorted(frames.iterdir()):
         old.unlink()
     for number in range(12):
@@ -101,7 +101,7 @@ def _cut(
     finally:
         os.close(descriptor)
     watching.kill()
-    # A line told behind the cut has no number, or it was stored before.
+    # A line printed after the cut has no number, or its row was stored before.
     return watching.lines
 
 

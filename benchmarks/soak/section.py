@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """# Fault tests
 
-What is done to a station, how often, and what became of it. `make soak` runs all of them again (the short forms run
-with `make test`). Each section is written by the program that it names.
+Each section describes a fault, how often it was caused, and what the program did. `make soak` runs all fault tests (`make test` runs
+short forms). Each section is written by the program that it names. A *line* is one JSON object that `gagrad-edge watch --json` prints after
+it has stored the result.
 """
 
 

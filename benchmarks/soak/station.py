@@ -1,4 +1,4 @@
-"""What the fault tests of a station have in common: a bundle, images that keep coming, and a look at what is left."""
+"""Shared by the fault tests of a station: a bundle, a stream of images, and the check of the stored results."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def demo_bundle(folder: Path) -> Path:
 
 
 def put_image(folder: Path, name: str, rng: np.random.Generator) -> None:
-    """Put an image into ``folder`` as a camera does: hidden, then renamed."""
+    """Put an image into ``folder`` as a camera does: written under a hidden name, then renamed."""
     pixels = rng.integers(0, 255, (120, 160, 3), np.uint8)
     cv2.imwrite(str(folder / f".{name}.png"), pixels)
     (folder / f".{name}.png").rename(folder / f"{name}.png")
 
 
 class Watching:
-    """A `gagrad-edge watch` in a process, and the lines that it told so far."""
+    """A `gagrad-edge watch` in a child process, and the lines that it has printed so far."""
 
     def __init__(self, bundle: Path, source: Path, out: Path, *options: str) -> None:
         command = [sys.executable, "-c", _WATCH, "watch", str(bundle), str(source), "-o", str(out), "--json"]
@@ -56,7 +56,7 @@ class Watching:
             reader.start()
 
     def wait_for(self, count: int, seconds: float = 60.0) -> None:
-        """Wait until so many lines were told. Raises RuntimeError when it ends before, or takes too long."""
+        """Wait until ``watch`` has printed this many lines. Raises RuntimeError if it ends first or is too slow."""
         until = time.monotonic() + seconds
         while len(self.lines) < count:
             if self.child.poll() is not None or time.monotonic() > until:
@@ -64,12 +64,12 @@ class Watching:
             time.sleep(0.005)
 
     def kill(self) -> None:
-        """Kill it, and read what it told."""
+        """Kill the process, and read the rest of its lines."""
         self.child.kill()
         self.end()
 
     def end(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait for the end of the process and return its exit code."""
         code = self.child.wait()
         for reader in self._readers:
             reader.join()
@@ -88,17 +88,17 @@ class Watching:
 
 
 def look(out: Path, told: list[dict[str, Any]], sinks: Sequence[str] = ()) -> tuple[int, int, dict[str, int]]:
-    """Return told lines that the index does not bear out, files and indexes that are half, and the states."""
+    """Return the printed lines that the index contradicts, the incomplete files and indexes, and the row states."""
     with Store(out, sinks=sinks) as store:
         rows = {row.id: row for row in store.rows()}
         counts = store.counts()
     lost = 0
     for event in told:
-        if event.get("id") is None or not event.get("stored", True):  # said to be not stored
+        if event.get("id") is None or not event.get("stored", True):  # the line says that it was not stored
             continue
         row = rows.get(int(event["id"]))
         ended = event["event"] in ("explained", "dropped", "failed", "quarantined")
-        # What was explained may have been removed since, to make room.
+        # An explanation may have been removed since by the retention rules.
         fair = {event["event"], "dropped"} if event["event"] == "explained" else {event["event"]}
         lost += row is None or (ended and row.state not in fair)
     half = sum(_half(out, row.stem) for row in rows.values() if row.state == "explained")
