@@ -1,1 +1,1 @@
-"""Programs that measure and print the tables in ``docs/``."""
+"""Programs that measure the figures in ``docs/`` and write these pages."""

@@ -1,10 +1,9 @@
-"""A kit on aarch64: a Debian root under qemu installs from it, explains, and must give the maps of x86.
+"""A kit on aarch64: installed in a Debian root under qemu, it must give the same maps as on x86-64.
 
 python -m benchmarks.arm64_check        (needs root; a few minutes; writes docs/arm64.md)
 
-Needs mmdebstrap, arch-test and qemu-user-static with its binfmt entry (Debian's packages of these names). The root
-is kept in .arm64/ for the next time. Nothing from outside is reachable for the installation: it runs in a network
-namespace of its own.
+Needs mmdebstrap, arch-test and qemu-user-static with its binfmt entry (Debian's packages of these names). The Debian
+root is kept in .arm64/ for the next run. The installation runs in a network namespace of its own, without a network.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ CACHE = ROOT / ".arm64"
 GOLDEN = ROOT / "tests" / "golden"
 SAMPLES = ROOT / "gagrad_edge" / "demo" / "samples"
 BAR = 0.9999
-"""Rank correlation of the two maps."""
+"""Lowest rank correlation allowed between the two maps."""
 _TOOLS = ("mmdebstrap", "qemu-aarch64-static", "arch-test", "unshare")
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 _MIRROR = "http://deb.debian.org/debian"
 
 
 def main() -> int:
-    """Install, explain on both, compare, write the page; return 1 when a map differs, 2 when it cannot run."""
+    """Install, explain on both machines, write the page; return 1 if a map differs, 2 if the check cannot run."""
     if missing := _missing():
         print(f"not run: {missing}", file=sys.stderr)
         return 2
@@ -118,7 +117,7 @@ def _bundles(work: Path) -> dict[str, Path]:
 
 
 def _images(work: Path, root: Path) -> dict[str, list[str]]:
-    """Put the images into both worlds; return their names for each model."""
+    """Put the images on both machines; return model → names of its images."""
     names = [path.name for path in sorted(SAMPLES.iterdir())]
     for path in SAMPLES.iterdir():
         shutil.copyfile(path, work / path.name)
@@ -131,7 +130,7 @@ def _images(work: Path, root: Path) -> dict[str, list[str]]:
 
 
 def _kit(work: Path, bundles: dict[str, Path]) -> Path:
-    """Sign the bundles, since the device will load nothing else, and pack a kit with the first."""
+    """Sign the bundles, as the device loads only signed ones, and pack a kit with the first bundle."""
     key = work / "release"
     commands = [["keygen", str(key)]]
     for version, bundle in enumerate(bundles.values(), 1):
@@ -147,7 +146,7 @@ def _kit(work: Path, bundles: dict[str, Path]) -> Path:
 
 
 def _root(work: Path) -> Path:
-    """Unpack the Debian root, made the first time."""
+    """Unpack the Debian root; the first run makes it."""
     archive = CACHE / "bookworm-arm64.tar"
     if not archive.exists():
         CACHE.mkdir(exist_ok=True)
@@ -165,7 +164,7 @@ def _root(work: Path) -> Path:
 def _mounted(root: Path) -> Iterator[None]:
     done: list[Path] = []
     try:
-        # Not /sys: there ONNX Runtime's cpuinfo library finds this machine's x86 processors, and crashes.
+        # /sys is not mounted: ONNX Runtime's cpuinfo library would find this machine's x86 processors there, and crash.
         for name in ("proc", "dev"):
             subprocess.run(["mount", "--bind", f"/{name}", str(root / name)], check=True)
             done.append(root / name)
@@ -176,7 +175,7 @@ def _mounted(root: Path) -> Iterator[None]:
 
 
 def _inside(root: Path, command: list[str]) -> None:
-    """Run a command in the root, without a network."""
+    """Run a command in the Debian root, without a network."""
     subprocess.run(["unshare", "--net", "chroot", str(root), *command], check=True)
 
 

@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: peak memory belongs to a process, and what ran before it counts too."""
+"""Measurements in a child process: peak memory is a figure of the whole process, so each needs a new one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ MB = 2**20
 
 
 def in_child(module: str, *arguments: object, limit: float = 600) -> Any:
-    """Return what ``python -m module arguments…`` answers. Raises RuntimeError with its last words."""
+    """Return the value that ``python -m module arguments…`` passes to ``answer``.
+
+    Raises RuntimeError with the last line of its error output.
+    """
     command = [sys.executable, "-m", module, *(str(argument) for argument in arguments)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
@@ -25,7 +28,7 @@ def in_child(module: str, *arguments: object, limit: float = 600) -> Any:
 
 
 def answer(value: object) -> None:
-    """Hand ``value`` to the parent: the last line of stdout."""
+    """Pass ``value`` to the parent process, as the last line of stdout."""
     print(json.dumps(value))
 
 
@@ -33,18 +36,18 @@ class Peak:
     """Peak memory of this process from here on. Linux only."""
 
     def __init__(self) -> None:
-        # What loading freed and the C library kept would else be filled first, and not count.
+        # Memory that loading freed and the C library kept is returned first; otherwise it would be used again and not count.
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is now the present size
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak to the current size
         self._start = _peak()
 
     def growth(self) -> float:
-        """Return the megabytes between the start and the peak."""
+        """Return the growth from the start to the peak, in megabytes."""
         return (_peak() - self._start) / MB
 
 
 def whole_peak() -> int:
-    """Return the bytes that this process held at most."""
+    """Return the peak memory of this process since its start, in bytes."""
     return _peak()
 
 

@@ -1,4 +1,4 @@
-"""A Debian container with a systemd of its own and no network, for what needs a real service manager."""
+"""A Debian container with its own systemd and no network, for checks that need a real service manager."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Container:
         self.root, self.leader = root, leader
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command inside."""
+        """Run a command inside the container."""
         enter = ["nsenter", "--target", str(self.leader), "--all", "--", *command]
         done = subprocess.run(enter, capture_output=True, text=True, check=False)
         if check and done.returncode:
@@ -31,24 +31,24 @@ class Container:
         return done
 
     def show(self, what: str) -> str:
-        """Return a property of the service."""
+        """Return a property of the station's service, as ``systemctl show`` gives it."""
         return self.run("systemctl", "show", UNIT, "--property", what, "--value").stdout.strip()
 
     def active(self) -> bool:
-        """Tell whether the service runs and has said that it is ready."""
+        """Tell whether the service runs and has notified systemd that it is ready."""
         return self.show("ActiveState") == "active"
 
     def version(self) -> str:
-        """Return the version in use."""
+        """Return the installed version to which the link ``current`` points."""
         return (self.root / "opt/gagrad-edge/current").readlink().name.split("-")[0]
 
     def python(self, code: str) -> str:
-        """Run Python inside."""
+        """Run the installed version's Python inside the container."""
         return self.run("python3", "-c", code).stdout.strip()
 
 
 def debian_root(work: Path) -> Path:
-    """Unpack the Debian root, made the first time."""
+    """Unpack the Debian root; the first run makes it."""
     archive = CACHE / "bookworm.tar"
     if not archive.exists():
         CACHE.mkdir(exist_ok=True)
@@ -63,7 +63,7 @@ def debian_root(work: Path) -> Path:
 
 @contextlib.contextmanager
 def booted(root: Path) -> Iterator[Container]:
-    """Boot the container, and power it off."""
+    """Boot the container, and power it off at the end of the context."""
     command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"]
     quiet = subprocess.DEVNULL
     child = subprocess.Popen(
@@ -86,7 +86,7 @@ def booted(root: Path) -> Iterator[Container]:
 
 
 def _leader(child: subprocess.Popen[bytes]) -> int:
-    """Return the container's first process."""
+    """Return the process id of the container's first process, as the host sees it."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
         children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()

@@ -1,4 +1,4 @@
-"""What runs side by side on one network: the forward pass, ``accumulate``, and what users have today."""
+"""The programs compared on one network: the forward pass, ``accumulate``, and the peers that users have today."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 PEERS = ("PyTorch batch", "PyTorch authors", "captum", "onnx-ad", "OpenVINO")
 TARGET = 1
 SLOW = 15.0
-"""A peer that takes this many forward passes is run fewer times."""
+"""A peer that takes more forward passes than this is run less often."""
 OURS = ("in turns", "alone")
-"""How ``accumulate`` is measured."""
+"""The two ways in which ``accumulate`` is measured, see ``Contest.measure``."""
 LIMIT = 90
-"""Seconds that a peer has to build its graph and run once."""
+"""Time limit for a peer to build its graph and run once, in seconds."""
 AGREEMENT = 5e-2
-"""How far OpenVINO's mean gradient may be from ours: kinks, as when an export is verified."""
+"""Largest relative difference of OpenVINO's mean gradient from ours; above 0 because of kinks, as in ``verify``."""
 
 
 class Contest:
@@ -44,7 +44,7 @@ class Contest:
         self.subject = subject
         self.accumulate, _ = accumulate_graph(canonical, spec)
         self.notes: list[str] = []
-        """Why a peer is left out."""
+        """One line for each peer that is left out, with the reason."""
         self._predict = open_session(predict_graph(canonical, spec), "predict")
         self._session = open_session(self.accumulate, "accumulate")
         shape = canonical.input_shape
@@ -63,10 +63,10 @@ class Contest:
     def measure(
         self, batch: int, repeats: int, *, peers_too: bool
     ) -> tuple[list[float], dict[str, list[float]]]:
-        """Return the seconds of the forward pass, and ratios to it, round by round.
+        """Return the seconds of the forward pass, and column → ratios to the forward pass, one per round.
 
-        ``alone``: each run behind one of its own. ``in turns``: forward, accumulate, forward, accumulate;
-        ONNX Runtime's threads go on spinning for tens of milliseconds, so that two sessions disturb each other.
+        ``alone``: each graph runs after a run of its own. ``in turns``: forward, accumulate, forward, accumulate;
+        ONNX Runtime's threads spin for tens of milliseconds after a run, so two sessions disturb each other.
         """
         copies = self._rng.standard_normal((batch, *self._feeds["image"].shape[1:])).astype(np.float32)
         images = np.repeat(self._feeds["image"], batch, 0)
@@ -95,7 +95,7 @@ class Contest:
         return forwards, ratios
 
     def _peers(self, copies: Array) -> Runs:
-        """Return the peers that can run, each run once; one that cannot is left out, with a note."""
+        """Return the peers that can run the network, each run once; a peer that cannot is left out, with a note."""
         batch, module = len(copies), self.subject.module
         makers: dict[str, Callable[[], peers.Run]] = {
             "onnx-ad": lambda: peers.onnx_ad_graph(self.subject.model, TARGET, batch),
@@ -120,7 +120,7 @@ class Contest:
         return runs
 
     def _openvino(self, copies: Array) -> Any:
-        """Return OpenVINO's run, if it computes what ONNX Runtime does."""
+        """Return the function that runs OpenVINO, if OpenVINO computes the same gradient as ONNX Runtime."""
         run = peers.openvino_graph(self.accumulate, self._feeds)
         (expected,) = self._session.run(["mean_out"], {**self._feeds, "noise": copies})
         difference = np.linalg.norm(run(copies)["mean_out"] - expected) / np.linalg.norm(expected)

@@ -1,4 +1,4 @@
-"""One frame explained with 20 samples: ours, all of it, against the paper's program in PyTorch eager."""
+"""One frame explained with 20 samples: our whole ``explain`` against the paper's program in PyTorch eager."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ round, with the smallest and the largest in brackets.
 
 
 def section(names: Sequence[str], repeats: int) -> str:
-    """Return the section of the page, over those of ``names`` that torch has."""
+    """Return the section of docs/speed.md, for those networks of ``names`` that torch has."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder  # the chunk size is measured here, and not remembered
+        os.environ["XDG_CACHE_HOME"] = folder  # an empty cache: the chunk size is measured in this run
         for name in names:
             if name in MAKERS:
                 rows.append(_row(name, Path(folder), repeats))

@@ -1,6 +1,6 @@
 """Time, peak memory and graph size of whole exports, torch module to verified bundle, each in its own process.
 
-python -m benchmarks.exporting NETWORK        (prints the three)
+python -m benchmarks.exporting NETWORK        (prints the three figures)
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ From a torch module to a verified bundle, in a process of its own. The time incl
 
 
 def section() -> str:
-    """Return the section of the page."""
+    """Return the section of docs/speed.md."""
     rows = []
     for name, bars in BARS.items():
         try:
             seconds, gigabytes, ratio = in_child("benchmarks.exporting", name)
             cells = (f"{seconds:.0f} s", f"{gigabytes:.1f} GB", f"{ratio:.2f}")
-        except RuntimeError as error:  # a page without one row is better than no page
+        except RuntimeError as error:  # the other rows are still worth a page
             cells = (f"failed: {error}", "–", "–")
         rows.append((name, *(f"{cell} ({bar})" for cell, bar in zip(cells, bars, strict=True))))
         print(rows[-1], flush=True)

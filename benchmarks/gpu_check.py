@@ -1,4 +1,4 @@
-"""Proof on a GPU, in one command: build, check, compare, time; what cannot be done here is said, and why.
+"""Checks on a GPU in one command: build, check, compare, time. A check that cannot run is listed with the reason.
 
 python -m benchmarks.gpu_check [--devices cuda,tensorrt,…] [--networks resnet50,…] [--samples 20] [--rounds 20]
 
@@ -65,21 +65,21 @@ Reproduce: `make gpu-check`.
 
 @dataclass
 class Report:
-    """What was seen."""
+    """The results of the checks, and the checks that were skipped."""
 
     rows: list[tuple[str, ...]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def skip(self, what: str, why: object) -> None:
-        """Say what could not be done."""
+        """Record a check that could not run, with the reason."""
         line = f"{what}: {str(why).splitlines()[0] if str(why) else type(why).__name__}"
         print("skipped", line, flush=True)
         self.skipped.append(line)
 
 
 def main() -> int:
-    """Check, print, publish."""
+    """Run the checks, print the results and write docs/gpu.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check")
     parser.add_argument("--devices", default=",".join(DEVICES))
     parser.add_argument("--networks", default=",".join(NETWORKS))
@@ -113,7 +113,7 @@ def main() -> int:
 
 
 def _opens(name: str, report: Report) -> bool:
-    """Tell whether a device opens here."""
+    """Tell whether a session opens on ``device``."""
     try:
         open_backend(name)
     except GagradError as error:
@@ -167,7 +167,7 @@ def _device(
         build = time.perf_counter() - began
         findings = examine(bundle, explainer)
         report.failed += [f"{name} on {device}: {finding}" for finding in findings if not finding.passed]
-        # The CPU's target, so that the maps are of the same class also where two scores are close.
+        # The CPU's target, so that both maps explain the same class even if two scores are close.
         target = expected.target.index
         explanation = explainer.explain(frame, target, samples=samples)
         same = rank_correlation(explanation.saliency.ravel(), expected.saliency.ravel()) or 0.0
@@ -199,7 +199,7 @@ def _device(
 
 
 def _pytorch(module: nn.Module, samples: int, rounds: int, report: Report, name: str) -> dict[str, float]:
-    """Return PyTorch's seconds on the GPU by kind, and the floors; empty without a CUDA build of torch."""
+    """Return PyTorch's seconds on the GPU by kind of run, and the floors; empty without a CUDA build of torch."""
     import torch
 
     if not torch.cuda.is_available():
@@ -247,7 +247,7 @@ def _forward_operations(module: nn.Module, image: np.ndarray) -> int:
 
 
 def _sanitise(path: Path, device: str, report: Report) -> None:
-    """Explain once under compute-sanitizer: no read or write out of bounds."""
+    """Explain one frame under compute-sanitizer, which finds reads and writes out of bounds."""
     tool = shutil.which("compute-sanitizer")
     if tool is None:
         report.skip("compute-sanitizer", "it is not on the path")

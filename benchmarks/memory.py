@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory ours ACCUMULATE.onnx BATCH | pytorch NETWORK BATCH
 
-Prints the megabytes that the process grew by, from the loaded graph to the peak of three runs.
+Prints the growth of the process in megabytes, from the loaded graph to the peak of three runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RUNS = 3
 
 
 def compare(name: str, accumulate: Path, batch: int, *, in_torch: bool) -> tuple[float, float | None]:
-    """Return the megabytes of our chunk, and of PyTorch's where it has the network."""
+    """Return the growth in megabytes of our chunk, and of PyTorch's batch; None if torch does not have the network."""
     ours = in_child("benchmarks.memory", "ours", accumulate, batch)
     return ours, in_child("benchmarks.memory", "pytorch", name, batch) if in_torch else None
 

@@ -1,4 +1,4 @@
-"""The networks that the speed tables are about, as torch modules (None: an ONNX file only)."""
+"""The networks of the speed tables, as torch modules (None: an ONNX file only)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEMO = Path(__file__).parent.parent / "gagrad_edge" / "demo" / "defects.onnx"
 
 @dataclass(frozen=True)
 class Subject:
-    """A network as torch has it, where torch has it, and as ONNX."""
+    """A network as an ONNX model, and as a torch module if torch has the network."""
 
     name: str
     module: nn.Module | None
@@ -51,11 +51,11 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
     "vit_base": _timm("vit_base_patch16_224"),
 }
 NAMES = (*(name for name in MAKERS if name != "vit_base"), "demo")
-"""Of the table; the large ViT is exported only."""
+"""The networks of the speed tables; the large ViT is only exported."""
 
 
 def subject(name: str, *, calibrated: bool = False) -> Subject:
-    """Return the network ``name``, one of NAMES; ``calibrated`` has batch norms that scale to unit variance."""
+    """Return the network ``name``, one of NAMES; with ``calibrated`` its batch norms scale to unit variance."""
     if name == "demo":
         return Subject(name, None, onnx.load(_DEMO))
     module = MAKERS[name]()
@@ -65,7 +65,7 @@ def subject(name: str, *, calibrated: bool = False) -> Subject:
 
 
 def _calibrate(module: nn.Module) -> None:
-    """Set the statistics of the batch norms on noise, so that random weights neither swell nor vanish."""
+    """Set the statistics of the batch norms on noise, so that activations of random weights keep their magnitude."""
     for part in module.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.train()

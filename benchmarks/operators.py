@@ -55,12 +55,12 @@ model and in its gradient. Operators of the domain `gagrad` are internal: no wri
 
 
 def main() -> None:
-    """Publish the page."""
+    """Write docs/operators.md."""
     publish("operators", page())
 
 
 def page() -> str:
-    """Return docs/operators.md."""
+    """Return the text of docs/operators.md."""
     rows = [
         (f"`{name}`", _written(*versions), *_status(name, versions))
         for name, versions in _operators().items()
@@ -72,7 +72,7 @@ def page() -> str:
 
 
 def _lowered() -> list[tuple[str, str]]:
-    """Return the operators that are lowered, each with the first sentence of the module that does it."""
+    """Return (operator, first sentence of the lowering's module) for each lowered operator."""
     return [
         (
             f"`{f'{domain}.' if domain else ''}{name}`",
@@ -83,7 +83,7 @@ def _lowered() -> list[tuple[str, str]]:
 
 
 def _operators() -> dict[str, tuple[list[int], list[int]]]:
-    """Return, by name, the versions in models from OPSET to NEWEST and those in older models alone."""
+    """Return name → versions in models from OPSET to NEWEST, and versions that only older models have."""
     versions = defaultdict(set)
     for schema in onnx.defs.get_all_schemas_with_history():
         if schema.domain == "" and schema.since_version <= NEWEST:
@@ -106,7 +106,7 @@ def _operators() -> dict[str, tuple[list[int], list[int]]]:
 
 
 def _status(name: str, versions: tuple[list[int], list[int]]) -> tuple[str, str, str]:
-    """Return the status of an operator, how or why, and where that ends."""
+    """Return an operator's status, the formula or reason, and its limits."""
     key = ("", name)
     rules = {rule[2]: entry for rule, entry in registered_rules().items() if rule[:2] == key}
     rewritten, refused = rewritten_operators(), refused_operators()

@@ -1,4 +1,4 @@
-"""What users have today: each peer is a function of the noisy copies, returning their gradients or a map."""
+"""The programs that users have today. Each peer is a function of the samples; it returns gradients or a map."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERCENTILE, NOISE_STD = 0.85, 0.15
 
 
 def eager_batch(module: nn.Module, target: int) -> Run:
-    """Return PyTorch eager on one batch, the gradient only; of the input only, as all PyTorch peers."""
+    """Return PyTorch eager on one batch: only the gradient by the input, as in all PyTorch peers."""
 
     def run(copies: Array) -> object:
         leaf = torch.from_numpy(copies).to(_device(module)).requires_grad_()
@@ -33,7 +33,7 @@ def eager_batch(module: nn.Module, target: int) -> Run:
 
 
 def authors_algorithm(module: nn.Module, target: int) -> Run:
-    """Run the paper's program in PyTorch eager: one copy at a time, all gradients kept, then the guide."""
+    """Return the paper's program in PyTorch eager: one sample at a time, all gradients kept, then the guide."""
 
     def run(copies: Array) -> object:
         return _guided([_gradient(module, torch.from_numpy(copy[None]), target) for copy in copies])
@@ -42,7 +42,7 @@ def authors_algorithm(module: nn.Module, target: int) -> Run:
 
 
 def authors_program(module: nn.Module, samples: int) -> Run:
-    """Run the same from a model input ``[1, C, H, W]`` on: the target and the noise as well."""
+    """Return the paper's program from a model input ``[1, C, H, W]`` on: target and noise included."""
 
     def run(image: Array) -> object:
         x = torch.from_numpy(image).to(_device(module))
@@ -77,7 +77,7 @@ def _guided(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def captum_noise_tunnel(module: nn.Module, target: int) -> Run:
-    """Return captum's NoiseTunnel over Saliency, vargrad, all copies in one batch."""
+    """Return captum's NoiseTunnel over Saliency, vargrad, all samples in one batch."""
     from captum.attr import NoiseTunnel, Saliency
 
     tunnel = NoiseTunnel(Saliency(module))
@@ -92,7 +92,7 @@ def captum_noise_tunnel(module: nn.Module, target: int) -> Run:
 
 
 def onnx_ad_graph(model: onnx.ModelProto, target: int, batch: int) -> Run:
-    """Return onnx-ad's reverse graph in ONNX Runtime; it asks for a fixed batch and for all shapes."""
+    """Return onnx-ad's reverse graph in ONNX Runtime; onnx-ad needs a fixed batch and all shapes."""
     import onnx
     import onnx_ad
     import onnxruntime
@@ -120,11 +120,11 @@ def onnx_ad_graph(model: onnx.ModelProto, target: int, batch: int) -> Run:
 
 
 def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Callable[[Array], dict[str, Array]]:
-    """Return our ``accumulate`` in OpenVINO: outputs by name, all inputs but the noise fixed."""
+    """Return our ``accumulate`` graph in OpenVINO: outputs by name, all inputs but the noise are fixed."""
     import openvino
 
     core = openvino.Core()
-    # By default it computes in bfloat16 where the processor can.
+    # By default OpenVINO computes in bfloat16 if the processor supports it.
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(accumulate), "CPU", settings)
     request = compiled.create_infer_request()
@@ -138,7 +138,7 @@ def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Callable[[Array]
 
 @contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
-    """Raise TimeoutError in the body after ``seconds``; a call into C is waited for."""
+    """Raise TimeoutError in the body after ``seconds``; a call into C is not interrupted."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {seconds} s")

@@ -1,4 +1,4 @@
-"""Float16 graphs against float32 at 224²: gradient, answer, map, and how much of half's range is used.
+"""Float16 graphs against float32 at 224²: gradient, predicted class, map, and the used range of float16.
 
 python -m benchmarks.precision        (about three minutes; writes docs/precision.md)
 """

@@ -1,7 +1,7 @@
-"""What the convolutions and matrix products of ``accumulate`` take by themselves: the floor of its time.
+"""The time of the convolutions and matrix products of ``accumulate`` alone: a lower bound of its time.
 
-From ONNX Runtime's own profile. What is above it (masks, sums, copies, reorders) other lowerings may save; the
-multiplications themselves have to be done, and ``rate`` beside ``best`` tells how well the engine does them.
+From ONNX Runtime's own profile. Other lowerings may save masks, sums, copies and reorders, but not the
+multiplications. ``rate`` compared with ``best`` shows how well the engine does these.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _PRODUCTS = frozenset({"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "Fuse
 
 @dataclass(frozen=True)
 class Products:
-    """Of one copy."""
+    """The products of one sample."""
 
     seconds: float
-    """In convolutions and matrix products."""
+    """Time of convolutions and matrix products, in seconds."""
     rate: float
-    """Multiplications with an addition of the convolutions, in 10⁹ a second."""
+    """Multiply-adds of the convolutions, in 10⁹ per second."""
     best: float
-    """The same of the fastest convolution: what this machine can do."""
+    """Multiply-adds of the fastest convolution, in 10⁹ per second: about what this machine can do."""
 
 
 class Profiled:
-    """A session of ``accumulate`` that is profiled, to be run in turns with what it is compared with."""
+    """A profiled session of ``accumulate``, which runs in turns with the other programs."""
 
     def __init__(self, graph: bytes, batch: int) -> None:
         self._folder = tempfile.TemporaryDirectory()
         options = onnxruntime.SessionOptions()
         options.enable_profiling = True
-        options.enable_mem_pattern = False  # as the runtime has it
+        options.enable_mem_pattern = False  # the runtime's setting
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.profile_file_prefix = str(Path(self._folder.name) / "profile")
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -55,7 +55,7 @@ class Profiled:
         self._session.run(None, self._feeds)
 
     def close(self) -> Products:
-        """Return the medians over the runs, the first left out."""
+        """Close the session and return the medians over all runs but the first."""
         events = json.loads(Path(self._session.end_profiling()).read_text())
         self._folder.cleanup()
         durations: dict[str, list[float]] = defaultdict(list)
@@ -76,7 +76,7 @@ class Profiled:
 
 
 def _multiplications(kernel: Mapping[str, Any]) -> float:
-    """Return how many a convolution does: of each output one for each weight of its filter."""
+    """Return the multiplications of a convolution: its number of outputs times the weights of one filter."""
     weights, output = _shapes(kernel["input_type_shape"])[1], _shapes(kernel["output_type_shape"])[0]
     return float(np.prod(output) * np.prod(weights[1:]))
 

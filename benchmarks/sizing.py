@@ -1,4 +1,4 @@
-"""Which Jetson for which model: a roofline over the shipped graphs, from published rates. No device was at hand.
+"""Which Jetson for which model: a roofline model of the shipped graphs, from published rates, without a device.
 
 python -m benchmarks.sizing        (about two minutes; writes docs/sizing.md)
 """
@@ -108,7 +108,7 @@ GROWTH = """
 
 
 def main() -> None:
-    """Count, estimate and publish."""
+    """Count operations and bytes, estimate times, and write docs/sizing.md."""
     rows = []
     for name, make in MAKERS.items():
         predict, accumulate = (_operators(graph) for graph in _graphs(make(), name))
@@ -193,7 +193,7 @@ def _seconds(operators: list[tuple[float, float]], device: Device) -> float:
 
 
 def _map_ms(device: Device) -> float:
-    """Return the time of ``finalize``: 60 comparisons of each value in float32, from memory 15 times."""
+    """Return the time of ``finalize`` in ms: 60 float32 comparisons per value, and 15 reads of all values."""
     values = 3 * math.prod(SIZE)
     return 1000 * 15 * 4 * values / (BANDWIDTH_SHARE * device.gigabytes * 1e9)
 

@@ -1,9 +1,9 @@
-"""``accumulate`` against the forward pass, and against what users have today, interleaved in one run.
+"""The speed of ``accumulate`` against the forward pass and against the programs that users have today.
 
     python -m benchmarks.speed [--models …] [--batches 1 10 20] [--repeats 5] [--no-peers]
 
-Writes docs/speed.md, or prints only when not all models are asked for. About 25 minutes with everything on two
-cores; nothing else should run.
+Writes docs/speed.md; with ``--models`` only prints. All programs run in turns. About 25 minutes for everything on
+two cores; no other program should run.
 """
 
 from __future__ import annotations

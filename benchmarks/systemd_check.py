@@ -1,8 +1,8 @@
-"""An offline kit under a real systemd: installed, attacked, upgraded, taken back, in a container without a network.
+"""An offline kit under a real systemd in a container without a network: installed, killed, upgraded, rolled back.
 
 python -m benchmarks.systemd_check        (root; three minutes; writes docs/systemd.md)
 
-Needs mmdebstrap and systemd-container (Debian's packages of these names). The Debian root is kept in .systemd/ for the next time.
+Needs mmdebstrap and systemd-container (Debian's packages of these names). The Debian root is kept in .systemd/ for the next run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DATA = Path("var/lib/gagrad-edge")
 
 
 def main() -> int:
-    """Check, write the page; return 1 when a check failed, 2 when it cannot run here."""
+    """Run the checks, write docs/systemd.md; return 1 if a check failed, 2 if they cannot run here."""
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
         print(f"not run: {', '.join(missing) or 'root'} is missing", file=sys.stderr)
@@ -68,14 +68,14 @@ The service manager and the installation are real; the device is not: there is n
 
 
 class Checks:
-    """What was looked at, and how it was."""
+    """The checks that ran: description, result, and the observed value."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.done: list[tuple[str, bool, str]] = []
 
     def that(self, text: str, look: Callable[[], Any], seconds: float = 30.0) -> None:
-        """Look until it is so, or the time is over."""
+        """Call ``look`` until it returns a true value or ``seconds`` have passed, and record the result."""
         began = time.monotonic()
         seen: Any = False
         while not (seen := look()) and time.monotonic() - began < seconds:
@@ -86,7 +86,7 @@ class Checks:
 
 
 def _first(checks: Checks, box: Container) -> None:
-    """Install the first version, and look at the service."""
+    """Install the first version, and check the service."""
     box.run("sh", "/kit-1/install.sh")
     checks.that("installed, the service is ready (Type=notify)", box.active)
     checks.that(
@@ -123,7 +123,7 @@ def _first(checks: Checks, box: Container) -> None:
 
 
 def _faults(checks: Checks, box: Container) -> None:
-    """Kill and stop the process."""
+    """Kill, freeze and stop the service's process, and check that systemd reacts."""
     first = box.show("MainPID")
     _signal(box, "KILL")
     checks.that("killed, it is started again", lambda: box.active() and box.show("MainPID") != first)
@@ -150,7 +150,7 @@ def _faults(checks: Checks, box: Container) -> None:
 
 
 def _upgrades(checks: Checks, box: Container) -> None:
-    """Upgrade, fail to, and go back."""
+    """Upgrade, try an upgrade that must fail, and roll back."""
     state = box.root / _DATA / "trust-state.json"
     box.run("sh", "/kit-2/install.sh")
     checks.that("upgraded, the new version runs", lambda: box.active() and box.version() == "2")
@@ -187,14 +187,14 @@ def _status(box: Container, field: str) -> str:
 
 
 def _confined(box: Container) -> bool:
-    """Look through the service's own mounts."""
+    """Tell whether the service can write only its own data, seen through the service's mounts."""
     code = "import os; print([os.access(p, os.W_OK) for p in ('/etc', '/opt/gagrad-edge', '/usr')], os.access('/var/lib/gagrad-edge', os.W_OK))"
     enter = ["nsenter", "--target", box.show("MainPID"), "--mount", "--", "python3", "-c", code]
     return box.run(*enter).stdout.strip() == "[False, False, False] True"
 
 
 def _drop(box: Container, name: str) -> None:
-    """Put an image where the station looks."""
+    """Put an image into the folder that the station watches."""
     target = box.root / _DATA / "incoming"
     shutil.copyfile(sorted(SAMPLES.iterdir())[0], target / f".{name}.jpg")
     (target / f".{name}.jpg").rename(target / f"{name}.jpg")
@@ -212,7 +212,7 @@ def _left(box: Container) -> bool:
 
 
 def _kits(work: Path) -> dict[str, Path]:
-    """Pack versions 1 and 2, and a 3 whose program passes the self-test and cannot watch."""
+    """Pack versions 1 and 2, and a version 3 whose program passes the self-test but whose service does not start."""
     key = work / "release"
     _do("keygen", str(key))
     (work / "wheel").mkdir()

@@ -1,4 +1,4 @@
-"""Coverage: one architecture per family, exported, compared with autograd, and built by TensorRT.
+"""The coverage tables: one architecture per family is exported, compared with autograd and built by TensorRT.
 
     python -m benchmarks.zoo [--more | --models NAME …] [--fresh] [--no-tensorrt]
 
@@ -100,7 +100,7 @@ def main() -> None:
         machine=machine("torch", "timm", "onnxruntime", "tensorrt-rtx-cu13"),
     )
     header = ("network", "gradient, B = 1", "B = 5", "PyTorch", "pass", "size", "export", "TensorRT", "state")
-    # A part is printed only: the page in docs/ is of the whole.
+    # A part of the list is only printed: the page in docs/ is about the whole list.
     if options.models:
         print(text + markdown(header, [_row(*item) for item in results.items()]))
     else:

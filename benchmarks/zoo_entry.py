@@ -1,4 +1,4 @@
-"""One network of the coverage table, in a process of its own: ``python -m benchmarks.zoo_entry NAME RESULT``."""
+"""Measures one network of the coverage table: ``python -m benchmarks.zoo_entry NAME RESULT``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main() -> None:
     )
     result: dict[str, Any] = {"seconds": seconds, "size": len(accumulate) / source.model.ByteSize()}
     result |= _errors(module, Sessions(graphs), shape, canonical.score_shape)
-    # Written before the build too: where that takes longer than the time there is, the rest is known.
+    # Written before the TensorRT build too: if the build exceeds the time limit, the other figures are kept.
     path.write_text(json.dumps(result | {"tensorrt": "–"}))
     if "--no-tensorrt" not in sys.argv:
         path.write_text(json.dumps(result | {"tensorrt": _tensorrt(graphs)}))
@@ -56,8 +56,8 @@ def main() -> None:
 def _waken(module: torch.nn.Module) -> None:
     """Redraw weights that start at or near zero: heads, residual branches, layer scales, position biases.
 
-    With them as initialised whole branches have no gradient to compare, and some networks have none at all.
-    Biases stay: drawn at random they would outweigh what little these networks see of an image.
+    With their initial weights whole branches have no gradient, and some networks have none at all, so there would
+    be nothing to compare. Biases stay: random biases would be larger than the image's effect on these networks.
     """
     for name, parameter in module.named_parameters():
         if not name.endswith("bias") and parameter.abs().max() < 1e-3:
@@ -77,7 +77,7 @@ def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any
         errors = []
         for noise in noise_chunks(0, batch * DRAWS, batch, shape):
             copies = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
-            # Alone in a batch, an image can get a wrong gradient from torch itself (2.13; LeViT is one).
+            # For a batch of 1 torch itself (2.13) gives some networks a wrong gradient; LeViT is one.
             rows = copies if batch > 1 else np.concatenate([copies, copies])
             single = autograd(module, rows, cotangent).mean(0)
             try:

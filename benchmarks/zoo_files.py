@@ -1,8 +1,8 @@
-"""The zoo as ONNX files, with weights as they are drawn: what ``gagrad-edge export FILE`` makes of each.
+"""``gagrad-edge export FILE`` on the networks of the coverage table, saved as ONNX files with random weights.
 
 python -m benchmarks.zoo_files [NAME …]        (prints a row as each is done; all take about 50 minutes)
 
-Unlike ``benchmarks.zoo`` this runs the command on a file, whose gradient is verified without autograd.
+Unlike ``benchmarks.zoo``, this runs the command on a file, and the gradient is verified without autograd.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.table import markdown
 from tests.export import networks  # noqa: F401 - lets torchvision be imported
 
 LIMIT = 1200
-"""Seconds for one export."""
+"""Time limit for one export, in seconds."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def save(name: str, path: Path) -> None:
-    """Write a network of timm as an ONNX file, by torch's exporter of today."""
+    """Write a network of timm as an ONNX file, with torch's dynamo exporter."""
     import timm
 
     torch.manual_seed(0)

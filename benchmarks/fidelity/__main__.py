@@ -1,8 +1,8 @@
-"""Samples needed for a map, by estimator: see ``docs/fidelity.md``.
+"""The number of samples that each estimator needs for a map: writes ``docs/fidelity.md``.
 
 OMP_NUM_THREADS=1 python -m benchmarks.fidelity      (about 20 minutes on one core; writes docs/fidelity.md)
 
-Gradients are kept in ``.fidelity/`` (3 GB): another run needs only the estimators, about 13 minutes.
+Gradients are kept in ``.fidelity/`` (3 GB): another run computes only the estimators, about 13 minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.table import machine, markdown, publish
 
 
 def main() -> None:
-    """Gather what is missing, try all estimators, publish."""
+    """Compute missing gradients, run all estimators, write the page."""
     rows = list(study.rows())
     page = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
     values = {

@@ -1,4 +1,4 @@
-"""Other noise than independent draws: whether a better spread set of T noises makes a better map."""
+"""Noise designs other than independent draws, to see if a more even set of T noise tensors gives a better map."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def independent(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def centred(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Subtract the T noises' mean at each pixel, and scale back to variance 1: a simplex around the image."""
+    """Draw noise, subtract its mean over T at each pixel, and scale to variance 1: a simplex around the image."""
     noise = rng.standard_normal(shape, dtype=np.float32)
     return (noise - noise.mean(axis=0)) * np.float32(np.sqrt(len(noise) / (len(noise) - 1)))
 
 
 def antithetic(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Each noise and its negative."""
+    """Draw T/2 noise tensors and use each and its negative."""
     noise = rng.standard_normal((shape[0] // 2, *shape[1:]), dtype=np.float32)
     return np.concatenate([noise, -noise])
 
@@ -49,14 +49,14 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def latin(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Latin hypercube (McKay et al. 1979): at each pixel one draw from each T-th of the Gaussian."""
+    """Latin hypercube (McKay et al. 1979): at each pixel one draw from each of T equally likely intervals."""
     order = np.argsort(rng.random(shape, dtype=np.float32), axis=0)
     uniform = (order + rng.random(shape, dtype=np.float32)) / shape[0]
     return ndtri(np.clip(uniform, 1e-6, 1 - 1e-6)).astype(np.float32)
 
 
 def balanced_signs(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """±1 by a random column of a Hadamard matrix at each pixel: balanced signs, pixels pairwise balanced."""
+    """Draw ±1 from a random column of a Hadamard matrix at each pixel: signs balanced per pixel and pair of pixels."""
     size = 1 << (shape[0] - 1).bit_length()
     columns = hadamard(size).astype(np.float32)[: shape[0], 1:]
     chosen = columns[:, rng.integers(0, size - 1, shape[1:])]
@@ -79,10 +79,10 @@ def rows() -> list[dict[str, Any]]:
 
 
 def control_share() -> dict[str, float]:
-    """Return the share of the variance of |g| that the pixel's own noise, z and z², explains, by model.
+    """Return model → share of the variance of |g| that the pixel's own noise, z and z², explains.
 
-    That is what a control variate with these as its known means could take off. Two coefficients fitted to
-    100 samples explain 2 % of anything; that is taken off.
+    A control variate made of z and z² could remove this share. Two coefficients fitted to 100 samples explain
+    2 % of any data by chance; these 2 % are subtracted.
     """
     shares: dict[str, list[float]] = {}
     for name in MODELS:

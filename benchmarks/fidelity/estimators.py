@@ -1,7 +1,7 @@
-"""The estimators that keep the paper's frame: S = Σ_c A·w(V), with A, V or w estimated in another way.
+"""Estimators of the form of the paper's map, S = Σ_c A·w(V), with A, V or w estimated in another way.
 
-Each takes ``Evidence`` and returns a map ``[H, W]``; only the order of its values counts, so maps are not
-scaled. A is mean |g| and V = Var(g), per channel and pixel; q is the channel's 0.85 quantile.
+Each estimator takes ``Evidence`` and returns a map ``[H, W]``. Only the order of the map's values is compared, so
+maps are not scaled. A is mean |g| and V = Var(g), per channel and pixel; q is the channel's 0.85 quantile of V.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ def step(variance: Array) -> Array:
 
 
 def relative(variance: Array) -> Array:
-    """``min(1, V/q)``: continuous, and free of the gradient's unit."""
+    """Return the relative guide ``min(1, V/q)``, which is continuous and independent of the gradient's unit."""
     return np.minimum(np.float32(1), variance / np.maximum(thresholds(variance), np.float32(1e-30)))
 
 
 def soft(variance: Array) -> Array:
-    """Logistic function of log V around log q with slope 2: V²/(V² + q²)."""
+    """Return the soft guide V²/(V² + q²), the logistic function of log V around log q with slope 2."""
     ratio = np.square(variance / np.maximum(thresholds(variance), np.float32(1e-30)))
     return ratio / (1 + ratio)
 
 
 def same(x: Array) -> Array:
-    """No pooling."""
+    """Return ``x`` unchanged: no pooling."""
     return x
 
 
 def shared(x: Array) -> Array:
-    """Give each channel the mean of all."""
+    """Return ``x`` with each channel replaced by the mean over the channels."""
     return np.broadcast_to(x.mean(axis=0), x.shape)
 
 
 def pooled(evidence: Evidence, guide: Guide = step, magnitude: Pool = same, variance: Pool = same) -> Array:
-    """Σ_c pool(A)·guide(pool(V))."""
+    """Return the map Σ_c magnitude(A)·guide(variance(V)); ``magnitude`` and ``variance`` are poolings."""
     total = magnitude(evidence.magnitude) * guide(variance(evidence.variance))
     result: Array = total.sum(axis=0)
     return result
 
 
 def by_image(evidence: Evidence, filtered: Callable[[Array, Array], Array]) -> Array:
-    """Smooth A and V by a filter that the image steers; relative guide."""
+    """Return the map with A and V smoothed by a filter that the image guides, and the relative guide."""
     return pooled(
         evidence,
         relative,
@@ -70,17 +70,17 @@ def by_image(evidence: Evidence, filtered: Callable[[Array, Array], Array]) -> A
 
 
 def multi_scale(x: Array) -> Array:
-    """Geometric mean of x and its means over 3², 5² and 9²."""
+    """Return the geometric mean of ``x`` and its means over 3², 5² and 9² pixels."""
     floor = np.float32(1e-2) * x.mean(axis=(1, 2), keepdims=True) + np.float32(1e-30)
     scales = [np.log(np.maximum(values, floor)) for values in (x, box(x, 3), box(x, 5), box(x, 9))]
     return np.exp(np.mean(scales, axis=0))
 
 
 def towards_neighbours(evidence: Evidence) -> Array:
-    """Log variance shrunk towards its neighbourhood, after limma's moderated variance (Smyth 2004).
+    """Return the map with log V shrunk towards its neighbourhood, like limma's moderated variance (Smyth 2004).
 
-    log V is a sample of log σ² with error variance about 2/(T − 1); the prior is its own 5 × 5 mean and the
-    prior's variance what is left of the spread around it. Shrunk per channel by one factor.
+    log V estimates log σ² with an error variance of about 2/(T − 1). The prior's mean is the 5 × 5 mean of log V, and
+    the prior's variance is the spread around this mean minus the error variance. One factor per channel.
     """
 
     def shrunk(variance: Array) -> Array:
@@ -96,9 +96,9 @@ def towards_neighbours(evidence: Evidence) -> Array:
 
 
 def towards_channels(evidence: Evidence) -> Array:
-    """James & Stein (1961) across channels: each pixel's log variances shrunk towards their mean.
+    """Return the map with each pixel's log variances shrunk towards their mean over channels (James & Stein 1961).
 
-    The positive-part factor with C − 3 replaced by 1, as C is 3: 1 − error/|deviation|².
+    The factor is the positive part of 1 − error/|deviation|²; C − 3 of the formula is replaced by 1, because C is 3.
     """
 
     def shrunk(variance: Array) -> Array:
@@ -114,17 +114,20 @@ def towards_channels(evidence: Evidence) -> Array:
 
 
 def from_magnitude(evidence: Evidence) -> Array:
-    """V taken as proportional to A², as it is for a gradient of zero mean: A has half of V's relative error."""
+    """Return the map with V taken as proportional to A², as it is for gradients of zero mean.
+
+    The relative error of A is half that of V.
+    """
     return pooled(evidence, lambda _: relative(np.square(evidence.magnitude)))
 
 
 def half_product(evidence: Evidence) -> Array:
-    """Geometric mean of the paper's maps of both halves."""
+    """Return the geometric mean of the paper's maps of both halves."""
     return np.sqrt(pooled(evidence.half(evidence.even)) * pooled(evidence.half(evidence.odd)))
 
 
 def half_crossed(evidence: Evidence) -> Array:
-    """Take the guide from one half and A from the other, both ways: no sample judges itself."""
+    """Return the map with the guide from one half and A from the other, summed over both ways."""
     even, odd = evidence.half(evidence.even), evidence.half(evidence.odd)
     total = even.magnitude * step(odd.variance) + odd.magnitude * step(even.variance)
     result: Array = total.sum(axis=0)
@@ -132,7 +135,7 @@ def half_crossed(evidence: Evidence) -> Array:
 
 
 def with_clean(evidence: Evidence) -> Array:
-    """Count the gradient at the image itself as one more sample of A (it costs one)."""
+    """Return the paper's map with the gradient at the unperturbed image as one more sample of A."""
     magnitude = (evidence.state.abs_sum + np.abs(evidence.clean)) / np.float32(evidence.count + 1)
     return pooled(evidence, step, lambda _: magnitude)
 
@@ -171,4 +174,4 @@ ESTIMATORS: dict[str, Estimator] = {
     "gradient at the image as a sample": with_clean,
     **GRID_ESTIMATORS,
 }
-"""All estimators by the name that the tables give them."""
+"""All estimators: name in the tables → function."""

@@ -1,4 +1,4 @@
-"""What an estimator may look at: the two interleaved halves of the samples, and the picture."""
+"""The input of an estimator: the statistics of the two interleaved halves of the samples, and the picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PERCENTILE = 0.85
 
 @dataclass(frozen=True)
 class Evidence:
-    """The states of the even and odd samples, ``image [3, H, W]`` and the gradient at it ``[3, H, W]``."""
+    """The statistics of the even and of the odd samples, ``image [3, H, W]`` and its gradient ``[3, H, W]``."""
 
     even: State
     odd: State
@@ -31,12 +31,12 @@ class Evidence:
 
     @cached_property
     def state(self) -> State:
-        """The state of all samples."""
+        """The statistics of all samples."""
         return combine(self.even, self.odd)
 
     @property
     def count(self) -> int:
-        """T."""
+        """The number of samples, T."""
         return self.state.count
 
     @property
@@ -50,12 +50,12 @@ class Evidence:
         return self.state.m2 / np.float32(max(self.count - 1, 1))
 
     def half(self, state: State) -> Evidence:
-        """Return one half as evidence of its own."""
+        """Return the evidence of one half of the samples alone."""
         return Evidence(state, State.empty(state.mean.shape), self.image, self.clean)
 
 
 def prefixes(gradients: Iterable[Array], counts: Sequence[int]) -> dict[int, tuple[State, State]]:
-    """Return the states of the even and odd samples among the first T ``gradients``, for each T."""
+    """Return T → statistics of the even and of the odd samples among the first T ``gradients``."""
     found: dict[int, tuple[State, State]] = {}
     halves: list[State] = []
     for index, gradient in enumerate(gradients):

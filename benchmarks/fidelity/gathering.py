@@ -1,4 +1,4 @@
-"""Gradients of noisy copies, run once and kept on disk, so that estimators are tried without a network."""
+"""Gradients of the samples, computed once and kept on disk, so that estimators run without the network."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 NOISE_STD = 0.15
 SEEDS, SAMPLES = (1, 2, 3), 100
-"""The noise of the maps under test, and how many samples of each are kept."""
+"""Noise seeds of the maps under test, and the number of samples that is kept for each."""
 LIMIT_SEED, LIMIT_SAMPLES = 1000, 1000
-"""The noise of the limit: none of it is in a map under test."""
+"""Noise seeds of the limit; no map under test uses them."""
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What is on disk for one subject."""
+    """The gradients of one subject on disk."""
 
     folder: Path
     target: int
@@ -38,14 +38,14 @@ class Gathered:
         return loaded
 
     def limit(self) -> tuple[State, State]:
-        """Return the states of the even and of the odd samples of the limit."""
+        """Return the statistics of the even and of the odd samples of the limit."""
         with np.load(self.folder / "limit.npz") as kept:
             even, odd = (State(LIMIT_SAMPLES // 2, *kept[half]) for half in ("even", "odd"))
         return even, odd
 
 
 def gather(model: Model, subject: Subject) -> Gathered:
-    """Run what is not on disk yet."""
+    """Compute the gradients that are not on disk yet."""
     folder = STORE / subject.model / subject.name
     folder.mkdir(parents=True, exist_ok=True)
     target = int(model.probabilities(subject.image)[0].argmax())

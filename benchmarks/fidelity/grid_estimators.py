@@ -1,9 +1,10 @@
-"""Estimators that keep the grid of the network's strides apart while they pool.
+"""Estimators that estimate the grid of the network's strides separately and pool the rest.
 
 A convolution of stride 2 reads some pixels in more windows than others, so the gradient's magnitude has a
-checkerboard (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016): a factor of the pixel's
-place modulo the strides, as large as the picture's own structure. Pooling over neighbours blurs it away, and
-with it half of what the paper's map shows. Divided out, it leaves something smooth to pool.
+checkerboard (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016): a factor that depends on the
+pixel's row and column modulo the strides, as large as the structure of the picture. Pooling over neighbours blurs this
+factor away, and with it half of what the paper's map shows. Divided by the factor, the magnitude is smooth and can be
+pooled.
 """
 
 from __future__ import annotations
@@ -28,25 +29,25 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 PERIOD = 8
-"""Three strides of 2; deeper ones leave no visible grid."""
+"""Period of the grid in pixels: three strides of 2. Deeper strides leave no visible grid."""
 
 
 def logarithm(x: Array, floor: float = 1e-2) -> Array:
-    """Log x, no lower than ``floor`` times the channel's mean: padding and dead units have gradients of 0."""
+    """Return log x, with x at least ``floor`` times the channel's mean: padding and dead units have gradients of 0."""
     return np.log(np.maximum(x, np.float32(floor) * x.mean(axis=(1, 2), keepdims=True) + np.float32(1e-30)))
 
 
 def total(log_magnitude: Array, log_variance: Array) -> Array:
-    """Σ_c A·w of logarithms, with the paper's guide: w = 1 where V > q, else V."""
+    """Return Σ_c A·w from log A and log V, with the paper's guide: w = 1 where V > q, else V."""
     above = log_variance > thresholds(log_variance)
     result: Array = (np.exp(log_magnitude) * np.where(above, np.float32(1), np.exp(log_variance))).sum(axis=0)
     return result
 
 
 def excess(evidence: Evidence) -> Array:
-    """Return log V − 2·log A, what the variance says beyond the magnitude, as ``[C, H, W]``.
+    """Return log V − 2·log A ``[C, H, W]``, the part of the variance that the magnitude does not predict.
 
-    It is constant where the gradients have one shape of distribution around 0.
+    It is constant if the gradients of all pixels have the same shape of distribution around 0.
     """
     return logarithm(evidence.variance, 1e-4) - 2 * logarithm(evidence.magnitude)
 
@@ -54,7 +55,7 @@ def excess(evidence: Evidence) -> Array:
 def apart(
     evidence: Evidence, pool: Callable[[Array], Array], period: int = PERIOD, own: float = 0.0
 ) -> Array:
-    """Log A pooled with the grid kept apart; V = κ·A² with one κ per channel.
+    """Return the map with log A pooled separately from the grid, and V = κ·A² with one κ per channel.
 
     m = grid mean of (log A − pool(log A)); log Â = (1 − own)·(pool(log A − m) + m) + own·log A.
     """
@@ -66,12 +67,12 @@ def apart(
 
 
 def image_apart(evidence: Evidence) -> Array:
-    """As ``apart``, with the guided filter steered by the image."""
+    """Return the map of ``apart`` with a filter guided by the image as its pooling."""
     return apart(evidence, partial(guided, image=evidence.image))
 
 
 def linear_apart(evidence: Evidence, sigma: float = 2) -> Array:
-    """As ``apart``, of A and V themselves: m = grid(x)/grid(pool(x)); pool(x/m)·m."""
+    """Return the map of ``apart`` on A and V instead of log A: m = grid(x)/grid(pool(x)); pool(x/m)·m."""
 
     def estimate(x: Array) -> Array:
         factor = grid(x, PERIOD) / np.maximum(grid(gaussian(x, sigma), PERIOD), np.float32(1e-30))
@@ -85,9 +86,9 @@ def linear_apart(evidence: Evidence, sigma: float = 2) -> Array:
 
 
 def candidate(evidence: Evidence, *, relative: bool = False) -> Array:
-    """Compute the map of ``--guide pooled``: ``gagrad_edge.method.pooled`` has its formula.
+    """Return the map of ``--guide pooled``; ``gagrad_edge.method.pooled`` has the formula.
 
-    ``relative`` takes min(1, V/q) for its guide.
+    With ``relative`` the guide is min(1, V/q).
     """
     magnitude, variance = pooled(evidence.count, evidence.state.abs_sum, evidence.variance)
     limits = thresholds(variance)
@@ -100,10 +101,10 @@ def candidate(evidence: Evidence, *, relative: bool = False) -> Array:
 
 
 def adaptive(evidence: Evidence) -> Array:
-    """Weigh each band of detail by what the two halves agree on.
+    """Return the map with each band of detail weighted by the agreement of the two halves.
 
-    What both halves share is signal: weight = cov(band of even, band of odd)/var(band of all), in 0..1, the
-    Wiener gain (Wiener 1949). Bands between Gaussians of σ 0, 1, 2, 4 and 8; the grid's factor is one more.
+    The signal is common to both halves: weight = cov(band of even, band of odd)/var(band of all), in 0..1, the
+    Wiener gain (Wiener 1949). The bands lie between Gaussians of σ 0, 1, 2, 4 and 8; the grid is one more band.
     """
     *bands, coarse = _bands(evidence.magnitude)
     gains = band_gains(evidence)
@@ -112,21 +113,21 @@ def adaptive(evidence: Evidence) -> Array:
 
 
 def band_gains(evidence: Evidence) -> list[np.float32]:
-    """Return the weights of ``adaptive``: of the grid, then of the bands from fine to coarse."""
+    """Return the weights of ``adaptive``: the grid's, then those of the bands from fine to coarse."""
     parts = [_bands(half.abs_sum / np.float32(max(half.count, 1))) for half in (evidence.even, evidence.odd)]
     bands = _bands(evidence.magnitude)[:-1]
     return [_gain(one, two, both) for one, two, both in zip(*parts, bands, strict=False)]
 
 
 def grid_share(magnitude: Array) -> float:
-    """Return the share of the variance of log A − t₉(log A) that is the grid's."""
+    """Return the share of the variance of log A − t₉(log A) that the grid explains."""
     log = logarithm(magnitude)
     detail = log - tent(log, 9)
     return 1 - float((detail - grid(detail, PERIOD)).var() / detail.var())
 
 
 def _bands(magnitude: Array) -> list[Array]:
-    """Return the grid's factor, the bands from fine to coarse, and what is left, of log A."""
+    """Return log A as its grid, its bands from fine to coarse, and the remaining smooth part."""
     log = logarithm(magnitude)
     factor = grid(log - gaussian(log, 2.5), PERIOD)
     levels = [log - factor] + [gaussian(log - factor, sigma) for sigma in (1, 2, 4, 8)]

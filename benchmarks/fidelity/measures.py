@@ -1,4 +1,4 @@
-"""How alike two maps are, and how well one of them points."""
+"""Measures of the similarity of two maps, and of the localisation of a map."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A map by its order: centred ranks of unit length, and which tenth of the pixels is highest."""
+    """The order of a map's pixels: centred ranks of unit length, and a mask of the highest tenth."""
 
     ranks: NDArray[np.float64]
     top: NDArray[np.bool_]
 
     @staticmethod
     def of(saliency: Array) -> Ranked:
-        """Rank a map."""
+        """Return the ranks of a map."""
         ranks = rankdata(saliency.ravel())
         ranks -= ranks.mean()
         top = np.zeros(saliency.size, bool)
@@ -36,11 +36,11 @@ class Ranked:
         return Ranked(ranks / max(float(np.linalg.norm(ranks)), 1e-30), top)
 
     def spearman(self, other: Ranked) -> float:
-        """Rank correlation."""
+        """Return Spearman's rank correlation with another map, −1..1."""
         return float(self.ranks @ other.ranks)
 
     def overlap(self, other: Ranked) -> float:
-        """Intersection over union of the highest tenths."""
+        """Return the intersection over union of the two highest tenths, 0..1."""
         return float((self.top & other.top).sum() / (self.top | other.top).sum())
 
 
@@ -51,12 +51,12 @@ def mass(saliency: Array, mask: NDArray[np.bool_]) -> float:
 
 
 def points_at(saliency: Array, mask: NDArray[np.bool_]) -> bool:
-    """Say whether the map's highest pixel lies on the mask: the pointing game (Zhang et al., ECCV 2016)."""
+    """Tell whether the map's highest pixel lies on the mask: the pointing game (Zhang et al., ECCV 2016)."""
     return bool(mask.ravel()[saliency.argmax()])
 
 
 def rcap(model: Model, image: Array, saliency: Array, target: int) -> float:
-    """RCAP = mean over levels of ratio · confidence (the paper's equation 8), from the reference."""
+    """Return RCAP, the mean over levels of ratio · confidence (the paper's equation 8), by the numpy reference."""
     recovered, ratio = recover(image[0], normalise(saliency), rcap_levels(0.5, 0.1))
     counted = ratio >= 0
     confidence = model.probabilities(recovered)[:, target]

@@ -1,4 +1,4 @@
-"""Neighbourhoods: every way of pooling statistics ``[C, H, W]`` over pixels that the study tries."""
+"""Poolings of statistics ``[C, H, W]`` over neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def box(x: Array, k: int) -> Array:
-    """Mean over k × k pixels; what lies outside the image does not count (AveragePool)."""
+    """Return the mean over k × k pixels; pixels outside the image do not count (AveragePool)."""
     frame, options = (k, k), {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
     count = cv2.boxFilter(np.ones_like(x[0]), -1, frame, **options)
     return np.stack([cv2.boxFilter(np.ascontiguousarray(c), -1, frame, **options) / count for c in x])
 
 
 def gaussian(x: Array, sigma: float) -> Array:
-    """Gaussian mean."""
+    """Return the Gaussian mean."""
     return np.stack([cv2.GaussianBlur(c, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101) for c in x])
 
 
 def guided(x: Array, image: Array, radius: int = 4, epsilon: float = 1e-3) -> Array:
-    """Guided filter with the image's luminance (He, Sun & Tang, ECCV 2010): locally x ≈ a·I + b.
+    """Return the guided filter by the image's luminance I (He, Sun & Tang, ECCV 2010): locally x ≈ a·I + b.
 
-    a = cov(I, x)/(var I + ε), b = mean x − a·mean I, both then averaged; means over (2·radius + 1)².
+    a = cov(I, x)/(var I + ε), b = mean x − a·mean I, both then averaged; means over (2·radius + 1)² pixels.
     """
     k = 2 * radius + 1
     light = image.mean(axis=0, keepdims=True)
@@ -40,7 +40,7 @@ def guided(x: Array, image: Array, radius: int = 4, epsilon: float = 1e-3) -> Ar
 
 
 def bilateral(x: Array, image: Array, radius: int = 3, sigma: float = 2, spread: float = 0.1) -> Array:
-    """Joint bilateral filter (Petschnigg et al., SIGGRAPH 2004): weights from distance and luminance."""
+    """Return the joint bilateral filter (Petschnigg et al., SIGGRAPH 2004): weights by distance and luminance."""
     light = np.pad(image.mean(axis=0), radius, mode="reflect")
     padded = np.pad(x, ((0, 0), (radius, radius), (radius, radius)), mode="reflect")
     height, width = x.shape[1:]
@@ -57,7 +57,7 @@ def bilateral(x: Array, image: Array, radius: int = 3, sigma: float = 2, spread:
 
 
 def grid(x: Array, period: int) -> Array:
-    """Mean over all pixels of the same (row mod period, column mod period), put back at each of them."""
+    """Return at each pixel the mean over all pixels with the same row and column modulo ``period``."""
     out = np.empty_like(x)
     for i in range(period):
         for j in range(period):

@@ -1,4 +1,4 @@
-"""Rows of the study as tables."""
+"""The tables of docs/fidelity.md, from the rows of the study."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 DEFAULT = 20
-"""The paper's T."""
+"""The paper's default number of samples T."""
 CURVES = ("paper", "relative, A, V 3×3", "grid apart, log A, Gaussian 2.5", "pooled", "adaptive")
 
 
 def mean(rows: Iterable[Row], field: str, **where: Any) -> float:
-    """Return the mean of ``field`` over the rows in which all of ``where`` holds."""
+    """Return the mean of ``field`` over the rows that have all values of ``where``."""
     values = [row[field] for row in rows if field in row and all(row[k] == v for k, v in where.items())]
     return float(np.mean(values)) if values else float("nan")
 
 
 def needed(curve: dict[int, float], goal: float) -> float:
-    """Return the T at which ``curve`` reaches ``goal``, interpolated over log T; its first T if it begins above.
+    """Return the T at which ``curve`` reaches ``goal``, interpolated over log T.
 
-    Infinite when no T reaches it.
+    The first T of the curve if it begins above ``goal``; infinite if no T reaches ``goal``.
     """
     before: tuple[int, float] | None = None
     for count, value in sorted(curve.items()):
@@ -44,7 +44,7 @@ def needed(curve: dict[int, float], goal: float) -> float:
 
 
 def samples(rows: list[Row]) -> dict[tuple[str, str, str], float]:
-    """Return T needed for the paper's fidelity at T = 20, by (estimator, measure, model)."""
+    """Return (estimator, measure, model) → T needed for the fidelity of the paper's T = 20."""
     found = {}
     for model in MODELS:
         mine = [row for row in rows if row["model"] == model and row["seed"]]
@@ -87,7 +87,7 @@ def curves(rows: list[Row]) -> str:
 
 
 def everything(rows: list[Row], count: int = 4) -> str:
-    """Return all estimators at one T: both judges, the limits' likeness, and the time."""
+    """Return all estimators at one T: similarity to both limits, similarity of the limits, and the time."""
     lines = []
     for name in ESTIMATORS:
         cells: list[object] = [name]
@@ -116,7 +116,7 @@ def localisation(rows: list[Row]) -> str:
 
 
 def stability(rows: list[Row]) -> str:
-    """Return predicted beside measured stability, and the mean absolute error over images."""
+    """Return predicted and measured stability, and the mean absolute error over images."""
     lines = []
     for name in dict.fromkeys(row["estimator"] for row in rows):
         for count in sorted({row["T"] for row in rows}):
@@ -160,7 +160,7 @@ def _pivot(rows: list[Row], key: str, column: str, title: Callable[[Any], str]) 
 
 
 def _five(rows: list[Row], name: str, model: str, image: str) -> bool:
-    """Say whether T = 4 of ``name`` is as good here as T = 20 of the paper's, by both measures."""
+    """Tell whether ``name`` at T = 4 is as good as the paper's map at T = 20 on this image, by both measures."""
     mine = [row for row in rows if row["model"] == model and row["image"] == image and row["seed"]]
     return all(
         mean(mine, measure, estimator=name, T=4) >= mean(mine, measure, estimator="paper", T=DEFAULT)
@@ -179,6 +179,6 @@ def _count(value: float) -> str:
 
 
 def _factor(values: list[float]) -> str:
-    """Return how many times fewer samples than 20, as a geometric mean over the models."""
+    """Return 20/T as a geometric mean over the models: how many times fewer samples are needed."""
     factor = DEFAULT / float(np.exp(np.mean(np.log(np.minimum(values, 1e9)))))
     return "–" if factor < 0.01 else f"{factor:.1f}"

@@ -19,15 +19,15 @@ JUDGED = ("paper", "pooled")
 def rows() -> list[dict[str, Any]]:
     """Return one row per subject, T and estimator, each a mean over the noise seeds.
 
-    ``half`` is the Spearman correlation r of the maps of the even and the odd samples; ``repeat`` that of the
-    maps of two seeds, which Spearman and Brown (1910) predict to be 2r/(1 + r); ``limit`` that with the
-    estimator's limit, which its square root predicts.
+    ``half`` is the Spearman correlation r of the maps of the even and the odd samples. ``repeat`` is the
+    correlation of the maps of two seeds, which Spearman and Brown (1910) predict to be 2r/(1 + r). ``limit`` is
+    the correlation with the estimator's limit, which the square root of 2r/(1 + r) predicts.
     """
     return [row for name in MODELS for row in _model(Model(name), name)]
 
 
 def spearman_brown(half: float) -> float:
-    """2r/(1 + r) for r above 0, else 0."""
+    """Return 2r/(1 + r) for r above 0, else 0."""
     return max(0.0, 2 * half / (1 + half)) if half > -1 else 0.0
 
 
@@ -44,7 +44,7 @@ def _model(model: Model, name: str) -> list[dict[str, Any]]:
                     limits[judged] = ranked
                     continue
                 maps.setdefault((judged, count), []).append(ranked)
-                if count > 2:  # the variance of one sample is no guide
+                if count > 2:  # a half of one sample has no variance, so no guide
                     even, odd = (
                         Ranked.of(ESTIMATORS[judged](seen.half(half))) for half in (seen.even, seen.odd)
                     )

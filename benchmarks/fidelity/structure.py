@@ -1,4 +1,4 @@
-"""What the winner rests on: how strong the grid is, and after how many samples detail is to be believed."""
+"""The two facts behind ``pooled``: how strong the grid is, and how many samples each band of detail needs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BANDS = ("grid", "σ 0–1", "σ 1–2", "σ 2–4", "σ 4–8")
 
 
 def rows() -> list[tuple[object, ...]]:
-    """Return per model: the grid's share at the limit, how alike the limit's two halves are, and T·(1/gain − 1).
+    """Return per model: the grid's share at the limit, the correlation of the limit's halves, and T·(1/gain − 1).
 
-    The last is, for each of BANDS, the number of samples at which ``adaptive`` gives it half its weight, as
-    measured at T = 10; medians over images and seeds.
+    T·(1/gain − 1) is, for each of BANDS, the number of samples at which ``adaptive`` gives the band half its
+    weight, measured at T = 10; medians over images and seeds.
     """
     lines: list[tuple[object, ...]] = []
     for name in MODELS:

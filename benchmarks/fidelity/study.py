@@ -1,4 +1,4 @@
-"""Every estimator on every map: fidelity, localisation and time, as rows that ``report`` tells of."""
+"""Every estimator on every map: rows of fidelity, localisation and time, from which ``report`` makes tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RCAP_ESTIMATORS = (
     "pooled",
     "adaptive",
 )
-"""RCAP runs the model, so only the ones that matter."""
+"""Estimators for which RCAP is computed; RCAP runs the model, so not for all."""
 
 Row = dict[str, Any]
 
@@ -44,7 +44,7 @@ def rows() -> Iterator[Row]:
 
 
 def evidence(model: Model, subject: Subject, gathered: Gathered) -> Iterator[tuple[int, int, Evidence]]:
-    """Yield (seed, T, evidence), the limit first (its seed is 0)."""
+    """Yield (seed, T, evidence); the first is the limit, with seed 0."""
     clean = model.gradient(subject.image, np.zeros_like(subject.image[0]), NOISE_STD, gathered.target)
     yield 0, LIMIT_SAMPLES, Evidence(*gathered.limit(), subject.image[0], clean)
     for seed in SEEDS:

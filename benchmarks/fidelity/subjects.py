@@ -1,4 +1,4 @@
-"""The trained models of the study and the pictures that each explains."""
+"""The trained models of the study, and the pictures explained with each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TEXTS = (
     "keep upright",
 )
 PARTS_SERIES = 4
-"""Neither the parts trained on (1), nor the held-out ones (2), nor the samples that ship (3)."""
+"""Series of the parts; not the training series (1), the held-out series (2) or the series of the demo (3)."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ class Model:
         return outputs
 
     def probabilities(self, images: Array) -> NDArray[np.float64]:
-        """``images [N, 3, H, W]`` → softmax of the scores ``[N, K]``."""
+        """Return the softmax of the scores ``[N, K]`` of ``images [N, 3, H, W]``."""
         scores = self.run("predict", {"image": images})[0].astype(np.float64)
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
         return result
 
     def gradient(self, image: Array, noise: Array, noise_std: float, target: int) -> Array:
-        """Return the gradient ``[3, H, W]`` of the target's score at one noisy copy."""
+        """Return the gradient ``[3, H, W]`` of the target's score at one sample."""
         classes = self._bundle.manifest.output.shape[0]
         zeros = np.zeros(image.shape[1:], np.float32)
         inputs = {"image": image, "noise": noise[None], "noise_std": np.array(noise_std, np.float32)}
@@ -107,7 +107,7 @@ def subjects(model: str) -> Iterator[Subject]:
 
 
 def _photographs() -> Iterator[Subject]:
-    """Yield the middles of pictures in scikit-image's wheel; its files are enough, it need not import."""
+    """Yield the centres of pictures in scikit-image's wheel; only its files are read, it is not imported."""
     package = find_spec("skimage")
     folder = Path(str(package.origin)).parent / "data" if package else Path("skimage is not installed")
     for name in PHOTOGRAPHS:
@@ -122,7 +122,7 @@ def _photographs() -> Iterator[Subject]:
 
 
 def _parts() -> Iterator[Subject]:
-    """Two parts of each kind of defect, their masks grown by 6 pixels as the demonstration grows them."""
+    """Yield two parts of each kind of defect, with masks grown by 6 pixels as in the demo."""
     for index in range(8):
         label = 1 + index % 4
         made = part(PARTS_SERIES, index, label=label, material=MATERIALS[index % len(MATERIALS)].name)
@@ -133,7 +133,7 @@ def _parts() -> Iterator[Subject]:
 
 
 def _text_lines() -> Iterator[Subject]:
-    """Lines of print on uneven paper, every other one upside down."""
+    """Yield printed text lines on uneven paper, every other line upside down."""
     from PIL import Image, ImageDraw, ImageFont
 
     rng = np.random.default_rng(0)

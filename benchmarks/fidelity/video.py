@@ -1,4 +1,4 @@
-"""A static scene: the state of the last frames is kept and fades, so that each frame adds few samples."""
+"""A static scene: the statistics of earlier frames are kept with fading weight, so each frame needs few samples."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IMAGES, FRAMES, SENSOR = 3, 20, 0.01
-"""``SENSOR`` is the standard deviation of a camera's noise in each frame, in pixel values 0..1."""
+"""``SENSOR`` is the standard deviation of the sensor noise in each frame, in pixel values 0..1."""
 PLANS = ((1, 0.95), (2, 0.9), (4, 0.8))
-"""Samples a frame, and the share of the state that the next frame keeps: 20 samples in equilibrium."""
+"""Samples per frame, and the share of its weight that the state keeps in the next frame: 20 samples in equilibrium."""
 SHOWN = (1, 2, 5, 10, 20)
 JUDGED = ("paper", "pooled")
 
 
 def fade(state: State, keep: float) -> State:
-    """Return ``state`` as if each of its samples counted ``keep`` times."""
+    """Return ``state`` with the weight of each of its samples multiplied by ``keep``."""
     keep32 = np.float32(keep)
     return State(state.count * keep, state.abs_sum * keep32, state.mean, state.m2 * keep32)  # type: ignore[arg-type]
 

@@ -1,1 +1,1 @@
-"""A made-up inspection task with known answers: machined parts, their defects, and a small classifier."""
+"""A synthetic inspection task with known defects: rendered machined parts and a small classifier."""

@@ -1,4 +1,4 @@
-"""Say how well the demo model's maps point at the defects, on held-out parts whose masks are known.
+"""Measure how well the demo model's maps lie on the defects, on held-out parts whose masks are known.
 
 gagrad-edge export gagrad_edge/demo/defects.onnx -o defects.gagrad --classes gagrad_edge/demo/labels.txt \
         --size 224 224 --mean 0.5 0.5 0.5 --std 0.25 0.25 0.25
@@ -22,7 +22,7 @@ SERIES = 2
 
 
 def main(bundle: Path, per_class: int = 20) -> None:
-    """Print one line per class: parts named rightly, share of the map on the defect, times chance."""
+    """Print one line per class: parts classified rightly, share of the map on the defect, ratio to chance."""
     print(f"{'class':14} {'right':>6} {'share':>7} {'lift':>6} {'worst':>6}   medians of {per_class} parts")
     with gagrad_runtime.load(bundle) as explainer:
         for label, name in enumerate(CLASSES[1:], start=1):

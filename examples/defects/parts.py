@@ -1,7 +1,7 @@
-"""Machined parts on an inspection camera, with or without a defect whose place is known.
+"""Rendered pictures of machined parts under an inspection camera, with the masks of their defects.
 
-``part(seed, index)`` always makes the same picture: everything is drawn from a Philox generator keyed by
-the two numbers, so test sets of any size need no storage.
+``part(seed, index)`` always makes the same picture: all random numbers come from a Philox generator keyed by
+seed and index, so test sets of any size need no storage.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass
 class _Scene:
-    """A part under construction: everything ``[size, size]``."""
+    """A part while it is drawn; all arrays are ``[size, size]``."""
 
     rng: np.random.Generator
     size: int
@@ -140,7 +140,7 @@ def _drill(scene: _Scene, *, missing: bool) -> None:
 
 
 def _dust(scene: _Scene) -> None:
-    """Put specks and a faint machining ring on every part: not everything odd is a defect."""
+    """Put specks of dust and a faint machining ring on every part; they are not defects."""
     for _ in range(int(scene.rng.integers(0, 6))):
         centre = (float(scene.rng.uniform(0, scene.size)), float(scene.rng.uniform(0, scene.size)))
         speck = np.exp(-((_distance(scene, centre) / scene.rng.uniform(0.5, 1.0)) ** 2))
@@ -191,14 +191,14 @@ def _dent(scene: _Scene) -> None:
 
 
 def _stain(scene: _Scene) -> None:
-    """Let oil or coolant dry on the surface: an irregular darker patch with a darker rim."""
+    """Draw a stain of dried oil or coolant: an irregular darker patch with a darker rim."""
     rng, size = scene.rng, scene.size
     radius = rng.uniform(0.05, 0.09) * size
     column, row = _free_point(scene, margin=radius * 0.4)
     blob = 1.0 - _distance(scene, (column, row)) / radius + 0.35 * smooth_noise(rng, size, radius * 0.7)
     patch = np.clip(blob * 2.2, 0, 1) * (scene.inside > 1)
     patch = cv2.GaussianBlur(patch.astype(np.float32), (0, 0), 1.2)
-    # Only what hangs together with the middle belongs to the stain.
+    # The stain is the area connected to its centre.
     _, pieces = cv2.connectedComponents((patch > 0.2).astype(np.uint8))
     patch = patch * (pieces == pieces[int(row), int(column)]) if pieces[int(row), int(column)] else patch
     rim = np.clip(patch * (1 - patch) * 4, 0, 1)

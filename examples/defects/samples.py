@@ -2,7 +2,7 @@
 
     python -m examples.defects.samples
 
-The parts are the first of their series, class and material: none was picked for looking well.
+Each part is the first of its series, class and material: no part was selected by its result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from examples.defects.parts import CLASSES, part
 
 DEMO = Path(__file__).parents[2] / "gagrad_edge" / "demo"
 SERIES = 3
-"""Neither the parts trained on (1) nor the held-out ones (2)."""
+"""Series of the demo's parts; the training series is 1, the held-out series is 2."""
 
 # Bright, dark and coloured parts, JPEG and PNG, and one from a monochrome camera.
 SAMPLES = (

@@ -23,7 +23,7 @@ class Material:
     grain: float
     """Standard deviation of the height's texture, in pixels."""
     brushed: bool
-    """Grain drawn out along one direction, as grinding leaves it."""
+    """Length of the texture along one direction, as grinding leaves it."""
     gloss: float
     """Strength of the specular highlight."""
     shininess: float
@@ -61,7 +61,7 @@ def grain(rng: np.random.Generator, material: Material, size: int) -> Field:
 
 
 def lit(rng: np.random.Generator, height: Field, albedo: NDArray[np.float32], material: Material) -> Field:
-    """Return the light that a camera above gets from a surface, linear RGB ``[size, size, 3]``.
+    """Return the light that a camera above the surface receives, linear RGB ``[size, size, 3]``.
 
     Lambert and Blinn-Phong from one large lamp, with its falloff over the part and a weak fill light.
     """

@@ -3,7 +3,7 @@
     python -m examples.defects.testset -o testset/ --count 200
 
 The same count gives the same files: ``images/0007-stain-brass.png`` and, where there is a defect,
-``masks/0007-stain-brass.png`` (0 or 255). Classes take turns, materials are drawn.
+``masks/0007-stain-brass.png`` (0 or 255). Classes alternate, materials are random.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 from examples.defects.parts import CLASSES, part
 
 SERIES = 4
-"""Neither the parts trained on (1), nor the held-out ones (2), nor the demo's samples (3)."""
+"""Series of the test parts; 1 is for training, 2 is held out, 3 is for the demo."""
 
 
 def write_testset(output: Path, count: int) -> None:

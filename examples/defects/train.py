@@ -2,8 +2,9 @@
 
     python -m examples.defects.train
 
-Everything is drawn from SEED, and the training parts (series 1) never meet the held-out ones (series 2).
-About a quarter of an hour on two cores. The last bits of the weights depend on the machine's matrix kernels.
+All random numbers come from SEED, and the held-out parts (series 2) are not used for training (series 1).
+Takes about a quarter of an hour on two cores. The last bits of the weights depend on the machine's matrix
+kernels.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ TRAINING_PARTS, HELD_OUT_PARTS = 4000, 1000
 EPOCHS, BATCH = 24, 25
 CELLS = 28
 INPUT = 224
-"""Side of the model's input; parts are photographed at 288 and shrunk as the runtime shrinks them."""
+"""Side of the model's input in pixels; parts are rendered at 288 and resized as the runtime does it."""
 
 DEMO = Path(__file__).parents[2] / "gagrad_edge" / "demo"
 
 
 class Block(nn.Module):
-    """Depthwise 3×3 and pointwise convolution; the depthwise one strides."""
+    """A depthwise 3×3 convolution, with the stride, and a pointwise convolution."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class Block(nn.Module):
 
 
 class DefectNet(nn.Module):
-    """A small CNN with the operators a deployed one has: dense, depthwise and strided, max-pooling."""
+    """A small CNN with the operators of deployed ones: dense, depthwise, strided convolutions, max pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,20 +81,20 @@ class DefectNet(nn.Module):
         near = self.near(self.stem(x))
         far = self.far(near)
         cells = self.near_cells(near), self.far_cells(far)
-        # The mean sees what is missing from the whole part, the maxima see a small mark.
+        # The mean shows what is missing from the whole part; the maxima show a small mark.
         pooled = [far.mean((2, 3)), far.amax((2, 3)), *(each.amax((2, 3)) for each in cells)]
         return self.head(torch.cat(pooled, dim=1)), *cells
 
     def losses(self, x: torch.Tensor, labels: torch.Tensor, touched: torch.Tensor) -> torch.Tensor:
         """Return the loss: the class, and in every cell ``[N, 28, 28]`` whether the defect is there.
 
-        Defects cover about one per cent of a picture. From the class alone a small network does not find
-        them in a few thousand parts; told where to look, it does, and looks there afterwards.
+        Defects cover about one per cent of a picture. From the class alone, a small network does not learn to
+        find them in a few thousand parts. With the cells of the defects as a second target it does.
         """
         logits, near, far = self.parts(x)
         named = nn.functional.one_hot(labels, len(CLASSES))[:, :, None, None]
         where = touched[:, None] * named.float()
-        # A missing hole looks like any other flat place from near by; only the wider view can tell it.
+        # In a small cell a missing hole looks like a flat area; a larger cell shows that it is missing.
         seen_near = where * (named.argmax(1, keepdim=True) != CLASSES.index("missing-hole"))
         loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.02)
         for cells, truth in ((near, seen_near), (far, nn.functional.max_pool2d(where, 2))):
@@ -120,7 +121,7 @@ def parts(series: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
-    """Return what the model takes; the demo exports with ``--mean 0.5 --std 0.25``."""
+    """Return the model input of ``images``; the demo exports with ``--mean 0.5 --std 0.25``."""
     return (images.float() / 255 - 0.5) / 0.25
 
 
@@ -139,7 +140,7 @@ def augmented(images: torch.Tensor, cells: torch.Tensor, noise: float) -> tuple[
 
 
 def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the share of images that ``model`` names rightly."""
+    """Return the share of images that ``model`` classifies rightly, 0..1."""
     model.eval()
     with torch.inference_mode():
         named = torch.cat([model(normalised(batch)).argmax(1) for batch in images.split(100)])
@@ -147,7 +148,7 @@ def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> fl
 
 
 def train() -> nn.Module:
-    """Return the trained classifier, in evaluation mode, and say how good it is on parts it has not seen."""
+    """Return the trained classifier in evaluation mode, and print its accuracy on held-out parts."""
     torch.manual_seed(SEED)
     images, labels, cells = parts(TRAINING_SERIES, TRAINING_PARTS)
     model = DefectNet().to(memory_format=torch.channels_last)
@@ -157,7 +158,7 @@ def train() -> nn.Module:
     for epoch in range(EPOCHS):
         model.train()
         losses = []
-        # None at first, all of it from three quarters on.
+        # No noise at first, full noise from three quarters of the training on.
         noise = 0.6 * min(1.0, max(0.0, 2 * epoch / EPOCHS - 0.5))
         for index in torch.randperm(TRAINING_PARTS).split(BATCH):
             x, where = augmented(images[index], cells[index], noise)
