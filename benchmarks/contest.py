@@ -68,16 +68,16 @@ class Contest:
         ``alone``: each graph runs after a run of its own. ``in turns``: forward, accumulate, forward, accumulate;
         ONNX Runtime's threads spin for tens of milliseconds after a run, so two sessions disturb each other.
         """
-        copies = self._rng.standard_normal((batch, *self._feeds["image"].shape[1:])).astype(np.float32)
+        samples = self._rng.standard_normal((batch, *self._feeds["image"].shape[1:])).astype(np.float32)
         images = np.repeat(self._feeds["image"], batch, 0)
 
         def forward() -> object:
             return self._predict.run(None, {"image": images})
 
         def accumulate() -> object:
-            return self._session.run(None, {**self._feeds, "noise": copies})
+            return self._session.run(None, {**self._feeds, "noise": samples})
 
-        runs = self._peers(copies) if peers_too else {}
+        runs = self._peers(samples) if peers_too else {}
         forwards: list[float] = []
         ratios: dict[str, list[float]] = {name: [] for name in (*OURS, *runs)}
         for _ in range(repeats):
@@ -94,12 +94,12 @@ class Contest:
                     ratios[name].append(seconds(run) / forwards[-1])
         return forwards, ratios
 
-    def _peers(self, copies: Array) -> Runs:
+    def _peers(self, samples: Array) -> Runs:
         """Return the peers that can run the network, each run once; a peer that cannot is left out, with a note."""
-        batch, module = len(copies), self.subject.module
+        batch, module = len(samples), self.subject.module
         makers: dict[str, Callable[[], peers.Run]] = {
             "onnx-ad": lambda: peers.onnx_ad_graph(self.subject.model, TARGET, batch),
-            "OpenVINO": lambda: self._openvino(copies),
+            "OpenVINO": lambda: self._openvino(samples),
         }
         if module is not None:
             makers["PyTorch batch"] = lambda: peers.eager_batch(module, TARGET)
@@ -110,20 +110,20 @@ class Contest:
             try:
                 with peers.time_limit(LIMIT):
                     run = make()
-                    run(copies)
+                    run(samples)
             except Exception as error:  # noqa: BLE001 - a peer fails in its own ways
                 reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
                 self.notes.append(f"{name} on {self.subject.name}, batch {batch}: {reason}")
                 print(self.notes[-1], flush=True)
                 continue
-            runs[name] = lambda run=run: run(copies)  # type: ignore[misc]
+            runs[name] = lambda run=run: run(samples)  # type: ignore[misc]
         return runs
 
-    def _openvino(self, copies: Array) -> Any:
+    def _openvino(self, samples: Array) -> Any:
         """Return the function that runs OpenVINO, if OpenVINO computes the same gradient as ONNX Runtime."""
         run = peers.openvino_graph(self.accumulate, self._feeds)
-        (expected,) = self._session.run(["mean_out"], {**self._feeds, "noise": copies})
-        difference = np.linalg.norm(run(copies)["mean_out"] - expected) / np.linalg.norm(expected)
+        (expected,) = self._session.run(["mean_out"], {**self._feeds, "noise": samples})
+        difference = np.linalg.norm(run(samples)["mean_out"] - expected) / np.linalg.norm(expected)
         if not difference <= AGREEMENT:
             raise ArithmeticError(f"its mean gradient differs by {difference:.1g} of ours")
         return run

@@ -51,12 +51,12 @@ INTRODUCTION = """# On a GPU
 {samples} samples at 224², RCAP and stability included, medians of {rounds} explanations. {machine}
 Reproduce: `make gpu-check`.
 
-- **canary**: the worst of its figures, as a share of what is allowed; below 1 passes (devices.md).
+- **canary**: the worst figure of the canary (devices.md), as a share of the allowed value; below 1 passes.
 - **map**: Spearman's rank correlation with the float32 map of ONNX Runtime on the CPU; at least {float32} in float32, {float16} in float16.
-- **authors**, **batched**, **compiled**: how many times as long the paper's program takes in PyTorch eager on this GPU, the gradients
-  of all copies in one eager batch, and the same through torch.compile; the maps' guide is part of the first only.
-- **floor**: time of twice the forward pass's operations for each sample, at the rate of a large product measured here in that precision, over
-  the time that the samples took.
+- **authors**, **batched**, **compiled**: the time of another program over ours: the paper's program in PyTorch eager on this GPU, the gradients
+  of all samples in one eager batch, and the same batch through torch.compile. Only the first includes the guide.
+- **floor**: the time of twice the operations of the forward pass for each sample, at the rate of a large matrix product measured here in the same
+  precision, over the time that the samples took.
 
 {goals}
 

@@ -74,11 +74,11 @@ def _rows(name: str, image: np.ndarray, folder: Path) -> list[tuple[object, ...]
     for batch in (1, 8):
         ours, theirs = [], []
         for noise in noise_chunks(0, batch * DRAWS, batch, (3, *SIZE)):
-            copies = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
-            expected = autograd(double, copies.astype(np.float64), cotangent).mean(0)
+            samples = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
+            expected = autograd(double, samples.astype(np.float64), cotangent).mean(0)
             state, _ = sessions.accumulate(image, noise, NOISE_STD, cotangent)
             ours.append(relative(state.mean, expected))
-            theirs.append(relative(autograd(module, copies, cotangent).mean(0), expected))
+            theirs.append(relative(autograd(module, samples, cotangent).mean(0), expected))
         good = sum(error <= 1e-4 for error in ours)
         figures = (min(ours), np.median(ours), max(ours), np.median(theirs), max(theirs))
         rows.append((name, batch, *(f"{value:.1e}" for value in figures), f"{good} of {DRAWS}"))

@@ -46,10 +46,10 @@ def _pytorch(name: str, batch: int) -> float:
     # Frozen weights: autograd then keeps less for its backward pass.
     module = MAKERS[name]().requires_grad_(False)
     run = eager_batch(module, 1)
-    copies = np.random.default_rng(0).standard_normal((batch, 3, *SIZE)).astype(np.float32)
+    samples = np.random.default_rng(0).standard_normal((batch, 3, *SIZE)).astype(np.float32)
     peak = Peak()
     for _ in range(RUNS):
-        run(copies)
+        run(samples)
     return peak.growth()
 
 

@@ -25,8 +25,8 @@ PERCENTILE, NOISE_STD = 0.85, 0.15
 def eager_batch(module: nn.Module, target: int) -> Run:
     """Return PyTorch eager on one batch: only the gradient by the input, as in all PyTorch peers."""
 
-    def run(copies: Array) -> object:
-        leaf = torch.from_numpy(copies).to(_device(module)).requires_grad_()
+    def run(samples: Array) -> object:
+        leaf = torch.from_numpy(samples).to(_device(module)).requires_grad_()
         return torch.autograd.grad(module(leaf)[:, target].sum(), leaf)[0]
 
     return run
@@ -35,8 +35,8 @@ def eager_batch(module: nn.Module, target: int) -> Run:
 def authors_algorithm(module: nn.Module, target: int) -> Run:
     """Return the paper's program in PyTorch eager: one sample at a time, all gradients kept, then the guide."""
 
-    def run(copies: Array) -> object:
-        return _guided([_gradient(module, torch.from_numpy(copy[None]), target) for copy in copies])
+    def run(samples: Array) -> object:
+        return _guided([_gradient(module, torch.from_numpy(sample[None]), target) for sample in samples])
 
     return run
 
@@ -50,7 +50,7 @@ def authors_program(module: nn.Module, samples: int) -> Run:
             target = int(module(x)[0].argmax())
         sigma = NOISE_STD * float(x.max() - x.min())
         noisy = (x + sigma * torch.randn_like(x) for _ in range(samples))
-        return _guided([_gradient(module, copy, target) for copy in noisy])
+        return _guided([_gradient(module, sample, target) for sample in noisy])
 
     return run
 
@@ -59,8 +59,8 @@ def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def _gradient(module: nn.Module, copy: torch.Tensor, target: int) -> torch.Tensor:
-    leaf = copy.requires_grad_()
+def _gradient(module: nn.Module, sample: torch.Tensor, target: int) -> torch.Tensor:
+    leaf = sample.requires_grad_()
     return torch.autograd.grad(module(leaf)[0, target], leaf)[0][0]
 
 
@@ -82,10 +82,10 @@ def captum_noise_tunnel(module: nn.Module, target: int) -> Run:
 
     tunnel = NoiseTunnel(Saliency(module))
 
-    def run(copies: Array) -> object:
-        image = torch.from_numpy(copies[:1])
+    def run(samples: Array) -> object:
+        image = torch.from_numpy(samples[:1])
         return tunnel.attribute(
-            image, nt_type="vargrad", nt_samples=len(copies), stdevs=NOISE_STD, target=target
+            image, nt_type="vargrad", nt_samples=len(samples), stdevs=NOISE_STD, target=target
         )
 
     return run
@@ -113,8 +113,8 @@ def onnx_ad_graph(model: onnx.ModelProto, target: int, batch: int) -> Run:
     weights = np.zeros((batch, classes, 1), np.float32)
     weights[:, target] = 1
 
-    def run(copies: Array) -> object:
-        return session.run([gradient], {image: copies, seed: weights})
+    def run(samples: Array) -> object:
+        return session.run([gradient], {image: samples, seed: weights})
 
     return run
 
@@ -129,8 +129,8 @@ def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Callable[[Array]
     compiled = core.compile_model(core.read_model(accumulate), "CPU", settings)
     request = compiled.create_infer_request()
 
-    def run(copies: Array) -> dict[str, Array]:
-        results = request.infer({**feeds, "noise": copies})
+    def run(samples: Array) -> dict[str, Array]:
+        results = request.infer({**feeds, "noise": samples})
         return {name: value for port, value in results.items() for name in port.get_names()}
 
     return run

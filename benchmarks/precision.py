@@ -37,7 +37,7 @@ computes in float32 and every result is rounded to float16, as on a GPU that acc
   must be at least {cosine} and {correlation} on the reference frame, or no bundle is written.
 - **other seed**: the same two figures for two float32 explanations with different noise, for comparison.
 - **top 1**: for how many samples both graphs give the same class.
-- **largest**: the largest magnitude of any float16 value (float16 ends at 65504), with the cotangent scaled by 2⁸. **flushed**: the share
+- **largest**: the largest magnitude of any float16 value (65504 is the largest possible), with the cotangent scaled by 2⁸. **flushed**: the share
   of non-zero values that became zero in float16 (below 3·10⁻⁸).
 
 EfficientNet-Lite0 (ImageNet) and the demo model have trained weights. The other networks have random weights, and the statistics of

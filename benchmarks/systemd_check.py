@@ -52,9 +52,9 @@ def main() -> int:
             _faults(checks, container)
             _upgrades(checks, container)
         with booted(root) as container:
-            checks.that("after a reboot it runs by itself", container.active)
+            checks.that("after a reboot the service starts by itself", container.active)
             container.run("sh", "/kit-2/install.sh", "--uninstall")
-            checks.that("uninstalled, settings and results stay", lambda: _left(container))
+            checks.that("after uninstalling, settings and results are kept", lambda: _left(container))
     rows = [(text, "yes" if good else "**no**", detail) for text, good, detail in checks.done]
     text = f"""# Under systemd
 
@@ -88,20 +88,20 @@ class Checks:
 def _first(checks: Checks, box: Container) -> None:
     """Install the first version, and check the service."""
     box.run("sh", "/kit-1/install.sh")
-    checks.that("installed, the service is ready (Type=notify)", box.active)
+    checks.that("after the installation the service is ready (Type=notify)", box.active)
     checks.that(
-        "it runs as its own user",
+        "the service runs as its own user",
         lambda: _status(box, "Uid").split()[0] != "0" and "uid " + _status(box, "Uid").split()[0],
     )
     checks.that(
-        "no capabilities",
+        "the service has no capabilities",
         lambda: int(_status(box, "CapEff"), 16) == 0 and int(_status(box, "CapBnd"), 16) == 0,
     )
     checks.that(
-        "no new privileges, system calls filtered",
+        "no new privileges; system calls are filtered",
         lambda: (_status(box, "NoNewPrivs"), _status(box, "Seccomp")) == ("1", "2"),
     )
-    checks.that("it cannot write outside its data", lambda: _confined(box))
+    checks.that("the service cannot write outside its data", lambda: _confined(box))
     score = (
         box.run("systemd-analyze", "security", "--no-pager", UNIT)
         .stdout.strip()
@@ -110,23 +110,23 @@ def _first(checks: Checks, box: Container) -> None:
     )
     checks.that("systemd-analyze security ≤ 2.0", lambda: float(score.split()[0]) <= 2.0 and score.split()[0])
     checks.that(
-        "nothing failed on the system", lambda: not box.run("systemctl", "--failed", "--quiet").stdout.strip()
+        "no unit of the system failed", lambda: not box.run("systemctl", "--failed", "--quiet").stdout.strip()
     )
     _drop(box, "first")
     checks.that("an image gets its verdict and its explanation", lambda: _explained(box, 1))
     health = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/health').read().decode())"
-    checks.that("health answers", lambda: json.loads(box.python(health))["alive"])
+    checks.that("the health endpoint answers", lambda: json.loads(box.python(health))["alive"])
     metrics = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
-    checks.that("metrics answer", lambda: 'events_total{event="explained"} 1.0' in box.python(metrics))
+    checks.that("the metrics endpoint answers", lambda: 'events_total{event="explained"} 1.0' in box.python(metrics))
     before = box.run("sh", "/kit-1/install.sh").stderr
-    checks.that("installed again, there is nothing to do", lambda: "is in use already" in before)
+    checks.that("a second installation finds nothing to do", lambda: "is in use already" in before)
 
 
 def _faults(checks: Checks, box: Container) -> None:
     """Kill, freeze and stop the service's process, and check that systemd reacts."""
     first = box.show("MainPID")
     _signal(box, "KILL")
-    checks.that("killed, it is started again", lambda: box.active() and box.show("MainPID") != first)
+    checks.that("after a kill the service is started again", lambda: box.active() and box.show("MainPID") != first)
     folder = box.root / f"etc/systemd/system/{UNIT}.service.d"
     folder.mkdir()
     (folder / "test.conf").write_text("[Service]\nWatchdogSec=4\n")
@@ -134,18 +134,18 @@ def _faults(checks: Checks, box: Container) -> None:
     box.run("systemctl", "restart", UNIT)
     time.sleep(6)
     checks.that(
-        "with a watchdog of 4 s an idle station is not restarted",
+        "a watchdog of 4 s does not restart an idle station",
         lambda: box.show("NRestarts") == "0" and box.active(),
     )
     hung = box.show("MainPID")
     _signal(box, "STOP")
-    checks.that("a hanging one is", lambda: box.show("MainPID") not in (hung, "0") and box.active())
+    checks.that("the watchdog restarts a hanging station", lambda: box.show("MainPID") not in (hung, "0") and box.active())
     (folder / "test.conf").unlink()
     box.run("systemctl", "daemon-reload")
     began = time.monotonic()
     box.run("systemctl", "stop", UNIT)
     seconds = time.monotonic() - began
-    checks.that("it stops cleanly", lambda: box.show("Result") == "success" and f"{seconds:.1f} s")
+    checks.that("the service stops cleanly", lambda: box.show("Result") == "success" and f"{seconds:.1f} s")
     box.run("systemctl", "start", UNIT)
 
 
@@ -153,26 +153,26 @@ def _upgrades(checks: Checks, box: Container) -> None:
     """Upgrade, try an upgrade that must fail, and roll back."""
     state = box.root / _DATA / "trust-state.json"
     box.run("sh", "/kit-2/install.sh")
-    checks.that("upgraded, the new version runs", lambda: box.active() and box.version() == "2")
-    checks.that("the results are still there", lambda: _explained(box, 1))
+    checks.that("after an upgrade the new version runs", lambda: box.active() and box.version() == "2")
+    checks.that("after the upgrade the results are still there", lambda: _explained(box, 1))
     remembered = state.read_text()
     broken = box.run("sh", "/kit-3/install.sh", check=False)
     checks.that(
         "an upgrade whose service does not start is refused", lambda: broken.returncode == 5 and "exit code 5"
     )
-    checks.that("and the version before runs again", lambda: box.active() and box.version() == "2")
+    checks.that("after the refused upgrade the version before runs again", lambda: box.active() and box.version() == "2")
     checks.that(
-        "with what it remembered",
+        "with the trust state that it had before",
         lambda: json.loads(state.read_text())["versions"] == json.loads(remembered)["versions"],
     )
     _drop(box, "second")
-    checks.that("and explains", lambda: _explained(box, 2))
+    checks.that("and it explains", lambda: _explained(box, 2))
     box.run("sh", "/kit-2/install.sh", "--rollback")
-    checks.that("taken back by hand, the first version runs", lambda: box.active() and box.version() == "1")
+    checks.that("after a rollback by hand the first version runs", lambda: box.active() and box.version() == "1")
     _drop(box, "third")
-    checks.that("and explains, though a newer bundle was used", lambda: _explained(box, 3))
+    checks.that("it explains, although a newer bundle was used before", lambda: _explained(box, 3))
     box.run("sh", "/kit-2/install.sh")
-    checks.that("and forward again", lambda: box.active() and box.version() == "2")
+    checks.that("after another upgrade the second version runs again", lambda: box.active() and box.version() == "2")
 
 
 def _signal(box: Container, name: str) -> None:

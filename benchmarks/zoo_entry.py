@@ -76,9 +76,9 @@ def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any
     for batch in (1, 5):
         errors = []
         for noise in noise_chunks(0, batch * DRAWS, batch, shape):
-            copies = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
+            samples = x + noise * (np.float32(NOISE_STD) * (x.max() - x.min()))
             # For a batch of 1 torch itself (2.13) gives some networks a wrong gradient; LeViT is one.
-            rows = copies if batch > 1 else np.concatenate([copies, copies])
+            rows = samples if batch > 1 else np.concatenate([samples, samples])
             single = autograd(module, rows, cotangent).mean(0)
             try:
                 expected = autograd(double, rows.astype(np.float64), cotangent).mean(0)

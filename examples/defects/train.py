@@ -52,7 +52,7 @@ class Block(nn.Module):
 
 
 class DefectNet(nn.Module):
-    """A small CNN with the operators of deployed ones: dense, depthwise, strided convolutions, max pooling."""
+    """A small CNN with common operators: dense, depthwise and strided convolutions, max pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,8 +133,8 @@ def augmented(images: torch.Tensor, cells: torch.Tensor, noise: float) -> tuple[
     turns = int(torch.randint(4, ()))
     x, cells = torch.rot90(x, turns, (2, 3)), torch.rot90(cells, turns, (1, 2))
     x = x * (0.85 + 0.3 * torch.rand(len(x), 1, 1, 1)) + 0.3 * (torch.rand(len(x), 1, 1, 1) - 0.5)
-    # The method asks for gradients at noisy copies (0.15 of the range, about 0.6 here): a model that
-    # has never seen noise is not itself there. Most pictures get little: in full noise nobody sees a scratch.
+    # The method computes gradients at noisy samples (0.15 of the range, about 0.6 here), so the model must know
+    # noise. Most pictures get little noise, because a scratch cannot be seen in full noise.
     x = x + noise * torch.rand(len(x), 1, 1, 1) ** 2 * torch.randn_like(x)
     return x.contiguous(memory_format=torch.channels_last), cells
 
