@@ -14,8 +14,8 @@ import onnx
 
 from benchmarks.table import markdown, publish
 from gagrad_export import lower
+from gagrad_export.canonicalise.passes import rewritten_operators
 from gagrad_export.canonicalise.rewrite.opset import OPSET
-from gagrad_export.canonicalise.rewrite.table import rewritten_operators
 from gagrad_export.differentiate import gradients  # noqa: F401 - registers the rules
 from gagrad_export.differentiate.registry import refused_operators, registered_rules, zero_operators
 from gagrad_export.differentiate.rules import quantisation
@@ -113,12 +113,9 @@ def _status(name: str, versions: tuple[list[int], list[int]]) -> tuple[str, str,
     if rules:
         status, how, limits = _rule(rules, versions[0])
     elif (found := name.removeprefix("com.microsoft.")) in rewritten:
-        module = rewritten[found]
-        status, how, limits = (
-            "rewritten",
-            _first_sentence(module.__doc__ or ""),
-            getattr(module, "LIMITS", ""),
-        )
+        step = rewritten[found]
+        module = sys.modules[type(step).__module__]
+        status, how, limits = "rewritten", _first_sentence(module.__doc__ or ""), step.limits
     elif key in refused:
         status, how, limits = "refused", refused[key], ""
     elif not versions[0]:

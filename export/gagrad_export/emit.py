@@ -25,17 +25,25 @@ Operand = ir.Value | float | int | list[int] | np.ndarray | None
 
 
 class Op:
-    """Node emitter of ``graph``: ``op.NAME(inputs…, attribute=…)`` appends a node and returns its output.
+    """Writes nodes into ``graph``; ``op.NAME(inputs…, attribute=…)`` returns the output value.
 
     Operands may be Python numbers, lists of int (a 1-D int64 tensor: axes, shapes) or arrays; numbers and
     floating-point arrays take the dtype of the first floating-point value among the inputs. ``None`` is an
-    omitted optional input. ``prefix`` begins the names of the emitted nodes and values: two emitters into one
-    graph need different prefixes.
+    omitted optional input. ``prefix`` begins the names of the new nodes and values: two emitters into one
+    graph take different prefixes.
+
+    New nodes go in front of the node ``before``, so that the graph stays sorted; without ``before``, to the
+    end of the graph. ``infer=False`` is for a graph whose types and shapes are not known yet: the new values
+    get none either, and floating-point operands have to be arrays of the right dtype.
     """
 
-    def __init__(self, graph: ir.Graph, prefix: str = INTERNAL) -> None:
+    def __init__(
+        self, graph: ir.Graph, prefix: str = INTERNAL, *, before: ir.Node | None = None, infer: bool = True
+    ) -> None:
         self.graph = graph
         self._prefix = prefix
+        self._before = before
+        self._infers = infer
         self.opset = graph.opset_imports[""]
         self._constants: dict[tuple[object, ...], ir.Value] = {}
         self._serial = 0
@@ -52,18 +60,19 @@ class Op:
     def emit(
         self, op_type: str, inputs: Sequence[Operand], attributes: dict[str, Any], outputs: int = 1
     ) -> Sequence[ir.Value]:
-        """Append one node of the standard domain and return its outputs, typed and shaped."""
+        """Write one node of the standard domain and return its outputs, typed and shaped (``infer``)."""
         like = next((value for value in inputs if isinstance(value, ir.Value) and _is_float(value)), None)
         operands = [None if value is None else self.constant(value, like=like) for value in inputs]
-        node = self._append("", op_type, operands, attributes, outputs)
-        _infer(node, self.opset)
+        node = self._insert("", op_type, operands, attributes, outputs)
+        if self._infers:
+            _infer(node, self.opset)
         return node.outputs
 
     def internal(
         self, op_type: str, inputs: Sequence[ir.Value | None], *, like: ir.Value, **attributes: Any
     ) -> ir.Value:
-        """Append a node of the internal domain and return its output, with the type and shape of ``like``."""
-        node = self._append(INTERNAL, op_type, inputs, attributes, 1)
+        """Write a node of the internal domain, whose output has the type and shape of ``like``."""
+        node = self._insert(INTERNAL, op_type, inputs, attributes, 1)
         node.outputs[0].shape = like.shape
         node.outputs[0].type = like.type
         return node.outputs[0]
@@ -79,7 +88,7 @@ class Op:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             initializer = ir.Value(
-                name=self._name("constant"),
+                name=self.new_name("constant"),
                 shape=ir.Shape(array.shape),
                 type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
                 const_value=ir.tensor(array),
@@ -123,7 +132,7 @@ class Op:
         result.shape = like.shape
         return result
 
-    def _append(
+    def _insert(
         self,
         domain: str,
         op_type: str,
@@ -137,14 +146,18 @@ class Op:
             inputs,
             ir.convenience.convert_attributes(attributes),
             num_outputs=outputs,
-            name=self._name(op_type),
+            name=self.new_name(op_type),
         )
         for index, output in enumerate(node.outputs):
             output.name = f"{node.name}:{index}" if index else node.name
-        self.graph.append(node)
+        if self._before is None:
+            self.graph.append(node)
+        else:
+            self.graph.insert_before(self._before, node)
         return node
 
-    def _name(self, kind: str) -> str:
+    def new_name(self, kind: str) -> str:
+        """Return a name for a node or a value of this ``kind``, unique under the prefix."""
         self._serial += 1
         return f"{self._prefix}/{kind}_{self._serial}"
 

@@ -15,7 +15,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
-from gagrad_export.canonicalise.fold.inference import forget, infer
+from gagrad_export.canonicalise.fold.inference import infer_shapes, invalidate_shapes
 from gagrad_export.canonicalise.fold.precision import convert
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
 from gagrad_export.differentiate.window import Window, averaged_counts
@@ -92,7 +92,7 @@ def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
     graph.outputs[:] = [value for value in graph.outputs if value.name == output]
     passes.RemoveUnusedNodesPass()(model)
     graph.inputs[:] = [value for value in graph.inputs if value.uses()]
-    infer(model)
+    infer_shapes(model)
     _replace_resize(graph)
     _spell_out_windows(graph)
     convert(graph, (ir.DataType.FLOAT,), ir.DataType.DOUBLE)
@@ -100,7 +100,7 @@ def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
         value.dtype = ir.DataType.DOUBLE
     for node in graph:
         node.attributes.pop("stash_type", None)  # the evaluator knows one, and does not round to it
-    forget(graph)
+    invalidate_shapes(model)
     proto = ir.to_proto(model)
     del model, graph  # three copies of the weights would be too many
     replacements: list[type] = [LRN, Average, Convolution, Erf, Gelu, LpNormalization, Maximum]

@@ -12,7 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.canonicalise.rewrite.col2im import replace_col2im
+from gagrad_export.canonicalise.contract import run
+from gagrad_export.canonicalise.rewrite.col2im import ReplaceCol2Im
 from gagrad_export.differentiate import gradients
 from gagrad_export.lower import lower
 from tests.export.networks import tensorrt_refuses
@@ -42,7 +43,7 @@ def test_the_rewriting_is_exact(x: tuple[int, ...], image: str, block: str, attr
     """Every patch is added where Col2Im adds it; what no patch reaches stays 0."""
     model = model_of(", ".join(map(str, x)), image, block, attributes)
     rewritten = ir.serde.deserialize_model(model)
-    replace_col2im(rewritten.graph)
+    assert run(rewritten, [ReplaceCol2Im()])
     assert [node.op_type for node in rewritten.graph] == ["Reshape", "ConvTranspose"]
     feeds = {"x": np.random.default_rng(0).standard_normal(x).astype(np.float32)}
     expected = ReferenceEvaluator(model).run(None, feeds)[0]

@@ -10,7 +10,8 @@ from onnx import numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.canonicalise.rewrite.group_normalisation import replace_group_normalisation
+from gagrad_export.canonicalise.contract import run
+from gagrad_export.canonicalise.rewrite.group_normalisation import ReplaceGroupNormalisation
 
 RNG = np.random.default_rng(0)
 
@@ -43,7 +44,7 @@ def normalised(x: np.ndarray, model: onnx.ModelProto) -> np.ndarray:
 def test_the_rewriting_is_exact(opset: int, parameters: int, dims: tuple[int, ...]) -> None:
     model = model_of(opset, parameters, ", ".join(map(str, (6, *dims))))
     rewritten = ir.serde.deserialize_model(model)
-    replace_group_normalisation(rewritten.graph)
+    assert run(rewritten, [ReplaceGroupNormalisation()])
     x = RNG.standard_normal((2, 6, *dims)).astype(np.float32)
     found = ReferenceEvaluator(ir.serde.serialize_model(rewritten)).run(["y"], {"x": x})[0]
     np.testing.assert_allclose(found, normalised(x, model), rtol=1e-5, atol=1e-5)

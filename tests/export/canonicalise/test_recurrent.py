@@ -15,7 +15,10 @@ from onnx.reference import ReferenceEvaluator
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.assemble.graph import finish
-from gagrad_export.canonicalise.unroll.recurrent import unroll_recurrent
+from gagrad_export.canonicalise.contract import run
+from gagrad_export.canonicalise.findings import Known
+from gagrad_export.canonicalise.fold.inference import supply_shapes
+from gagrad_export.canonicalise.unroll.recurrent import UnrollRecurrent
 from gagrad_export.differentiate import gradients
 from gagrad_export.emit import Op
 from gagrad_export.lower import lower
@@ -84,8 +87,10 @@ def model_of(case: Case, dtype: type = np.float32, batch: int | str = BATCH) -> 
 
 
 def unrolled(model: onnx.ModelProto) -> ir.Graph:
-    graph = ir.serde.deserialize_model(model).graph
-    assert unroll_recurrent(graph)
+    source = ir.serde.deserialize_model(model)
+    graph = source.graph
+    assert run(source, [UnrollRecurrent()])
+    supply_shapes(source, Known.ALL)
     assert not any(node.op_type in GATES for node in graph)
     return graph
 

@@ -12,7 +12,7 @@ import torch
 
 from gagrad_edge.errors import UnsupportedOperatorError
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.canonicalise.rewrite.table import rewritten_operators
+from gagrad_export.canonicalise.passes import rewritten_operators
 from tests.export.source_check import check_rows, exported, model_of
 
 RNG = np.random.default_rng(0)

@@ -23,9 +23,10 @@ from onnx import helper, numpy_helper
 
 from gagrad_edge.errors import GagradError
 from gagrad_export.assemble.graph import finish
-from gagrad_export.canonicalise.canonical import in_simple_operators
-from gagrad_export.canonicalise.rewrite.group_normalisation import replace_group_normalisation
-from gagrad_export.canonicalise.rewrite.opset import to_opset
+from gagrad_export.canonicalise.contract import run
+from gagrad_export.canonicalise.findings import Known
+from gagrad_export.canonicalise.fold.inference import supply_shapes
+from gagrad_export.canonicalise.passes import ONE_OPSET, SIMPLE_OPERATORS
 from gagrad_export.differentiate import gradients, registry
 from gagrad_export.emit import Op
 from gagrad_export.lower import lower
@@ -202,10 +203,12 @@ def explained(model: onnx.ModelProto, feeds: dict[str, Any], name: str) -> ir.Mo
     graph.node.insert(0, helper.make_node("Cast", ["explained"], [name], to=kind))
     del graph.input[:]
     graph.input.append(kept)
-    written = to_opset(ir.from_proto(model))
+    written = ir.from_proto(model)
+    run(written, ONE_OPSET)
     passes.RemoveUnusedNodesPass()(written)
-    replace_group_normalisation(written.graph)
-    return in_simple_operators(written, 1)[0]
+    run(written, SIMPLE_OPERATORS)
+    supply_shapes(written, Known.ALL)
+    return written
 
 
 def graph_of(written: ir.Model) -> tuple[bytes, dict[str, str]]:

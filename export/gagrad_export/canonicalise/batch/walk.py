@@ -1,10 +1,11 @@
 """Free the batch: follow it from the image through every operator of the graph.
 
-A model's shapes are first inferred for the number of rows that its file asks for (one, where they are free),
-so that every shape is a number and everything computed from shapes is a constant. Then each operator, in order,
-says where its outputs hold the batch (``registry``). Constants that were made for the fixed number of rows
-(targets of Reshape and Expand, class tokens, masks) are rewritten where they meet the batch. The result
-computes for each row what the model computes for that row alone; the exporter proves that afterwards.
+Shapes are first inferred for the number of rows that the model's file asks for (one row, where the batch is
+free), so that every shape is a number and everything computed from shapes is a constant. Then the rule of
+each operator, in order, says where its outputs hold the batch (``registry``). Constants that were made for
+the fixed number of rows (targets of Reshape and Expand, class tokens, masks) are rewritten where they meet
+the batch. The new graph computes for each row what the model computes for that row alone; the exporter proves
+that afterwards.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is computed from constants alone, whatever its size.
+"""Contents of a value that is computed from constants alone, whatever its size.
 
-Folding by onnxscript keeps large tensors and what quantisation is made of; a pass that has to know them
-evaluates them here.
+Folding by onnxscript leaves large tensors and the nodes of quantisation as they are; a pass that has to know
+their contents evaluates them here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_NODES = 100
-"""A constant is a few operators away from others; more means that it is computed from the image."""
+"""A constant is a few nodes away from other constants; behind more nodes lies the image."""
 
 
 def evaluated(value: ir.Value | None, opset: int) -> NDArray[Any] | None:

@@ -1,4 +1,4 @@
-"""Shapes and types of all values, inferred anew whenever the graph's inputs have changed."""
+"""Types and shapes of all values: inferred where a pass needs them, invalidated where a pass changes them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import onnx
 import onnx_ir as ir
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.findings import Known, findings_of
 from gagrad_export.emit import static_shape
 
 _NO_SHAPE = 1 << 13
 """Bytes; a larger constant is no shape, axes or scales that the shape of another value depends on."""
 
 
-def forget(graph: ir.Graph) -> None:
-    """Drop what is recorded of intermediate values: it holds the old batch, size or precision."""
+def supply_shapes(model: ir.Model, needs: Known) -> None:
+    """Infer types and shapes unless ``needs`` is met already. Raises ModelError where it cannot be met."""
+    if findings_of(model).known >= needs:
+        return
+    infer_shapes(model, partly=needs is Known.SOME)
+    if needs is Known.FIXED:
+        require_fixed_shapes(model.graph)
+
+
+def invalidate_shapes(model: ir.Model) -> None:
+    """Drop types and shapes of intermediate values: they hold the old batch, size or precision."""
+    graph = model.graph
     for node in graph:
         for value in node.outputs:
             value.shape = None
@@ -21,10 +32,11 @@ def forget(graph: ir.Graph) -> None:
     for value in graph.initializers.values():
         if value.const_value is not None:
             value.shape = ir.Shape(value.const_value.numpy().shape)
+    findings_of(model).known = Known.NOTHING
 
 
-def infer(model: ir.Model, *, partly: bool = False) -> ir.Model:
-    """Type and shape all values of ``model``, ``partly``: as far as can be; return it. Raises ModelError."""
+def infer_shapes(model: ir.Model, *, partly: bool = False) -> None:
+    """Infer types and shapes of all values; ``partly``, as far as possible. Raises ModelError."""
     proto = _without_weights(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=not partly, data_prop=True)
@@ -35,7 +47,8 @@ def infer(model: ir.Model, *, partly: bool = False) -> ir.Model:
         ) from error
     found = ir.serde.deserialize_model(inferred)
     for node, typed in zip(model.graph.all_nodes(), found.graph.all_nodes(), strict=True):
-        for value, known in zip(node.outputs, typed.outputs, strict=True):
+        # Last outputs that a node leaves out are not written to the proto.
+        for value, known in zip(node.outputs, typed.outputs, strict=False):
             value.shape, value.type = known.shape, known.type
     # An output that a node leaves out (an LSTM's Y, say) has no name, and no shape either.
     unknown = [
@@ -43,7 +56,21 @@ def infer(model: ir.Model, *, partly: bool = False) -> ir.Model:
     ]
     if unknown and not partly:
         raise ModelError(f"the shape of {unknown[0]} could not be inferred", hint="export with fixed shapes")
-    return model
+    findings_of(model).known = Known.SOME if partly else measured(model.graph)
+
+
+def measured(graph: ir.Graph) -> Known:
+    """Return what the graph's values carry: FIXED, ALL, or NOTHING where a type or a shape is missing."""
+    level = Known.FIXED
+    for node in graph:
+        for value in node.outputs:
+            if not value.name:
+                continue
+            if value.shape is None or value.type is None:
+                return Known.NOTHING
+            if not value.shape.is_static():
+                level = Known.ALL
+    return level
 
 
 def _without_weights(model: ir.Model) -> onnx.ModelProto:

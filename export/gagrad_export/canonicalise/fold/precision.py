@@ -1,7 +1,7 @@
-"""Compute in float32 what a model computes in float16, bfloat16 or float64; or in float64, to verify it.
+"""float32 in place of float16, bfloat16 and float64; or, to verify a graph, float64 in place of float32.
 
-Weights are cast, which is exact for the two halves, and casts between them and float32 become empty. A
-gradient in half precision loses small values to underflow, so the explanation is computed in float32 even
+Weights are cast, which is exact for the two halves, and the model's own casts become casts to the same type.
+A gradient in half precision loses small values to underflow, so the explanation is computed in float32 even
 where the model is not.
 """
 
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import findings_of
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
@@ -19,17 +22,19 @@ OTHER = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 _TYPE_ATTRIBUTES = {"to", "dtype", "output_dtype", "stash_type", "softmax_precision"}
 
 
-def to_float32(graph: ir.Graph) -> ir.DataType:
-    """Make every other floating-point type in ``graph`` float32; return the least exact that there was.
+class ToFloat32(Pass):
+    """Makes every other floating-point type float32, and records the least exact that there was."""
 
-    Types of intermediate values are stale afterwards.
-    """
-    found = convert(graph, OTHER, ir.DataType.FLOAT)
-    return next((other for other in OTHER if other in found), ir.DataType.FLOAT)
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Convert constants and the types that attributes name."""
+        found = convert(model.graph, OTHER, ir.DataType.FLOAT)
+        least_exact = next((other for other in OTHER if other in found), ir.DataType.FLOAT)
+        findings_of(model).precision = least_exact
+        return ir.passes.PassResult(model, bool(found))
 
 
 def convert(graph: ir.Graph, types: Container[ir.DataType], to: ir.DataType) -> set[ir.DataType]:
-    """Make constants and attributes of any of ``types`` into those of another; return which there were."""
+    """Convert constants and attributes of any of ``types`` to the type ``to``; return the types found."""
     found: set[ir.DataType] = set()
     for value in _initializers(graph):
         tensor = value.const_value

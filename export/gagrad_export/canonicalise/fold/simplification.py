@@ -1,9 +1,9 @@
-"""Fold constants and BatchNorm, drop identities and duplicates: by passes and rewrite rules of others.
+"""Simplification by the passes and rewrite rules of onnx_ir and onnxscript.
 
-What ``onnxscript.optimizer.optimize`` does, but for the rules. One of its own looks for two slices that are a
-Split by trying all pairs of nodes, which takes minutes where a network is unrolled to ten thousand; and each
-rule that is tried costs as long as folding does, so the second time only those come that what happened in
-between gives work to.
+Constants and BatchNorm are folded, identities and duplicates removed: as ``onnxscript.optimizer.optimize``
+does, but with rules of our choice. One of onnxscript's rules looks for two Slices that make a Split by trying
+all pairs of nodes, which takes minutes on a network that is unrolled to ten thousand nodes. Each rule takes
+as long as folding does, so the second simplification has LATE_RULES alone.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnxscript import optimizer, rewriter
 from onnxscript.rewriter.rules import common as rules
 
-from gagrad_export.canonicalise.fold.inference import infer
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import Known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import onnx_ir as ir
 
 LATE_RULES: tuple[rewriter.RewriteRule, ...] = (
     rules.no_op_cast_rule,
@@ -31,7 +31,7 @@ LATE_RULES: tuple[rewriter.RewriteRule, ...] = (
     rules.transpose_transpose_rule,
     rules.unsqueeze_unsqueeze_rule,
 )
-"""For what our own passes write around the nodes that they replace."""
+"""Rules for what our own passes write around the nodes that they replace."""
 
 RULES: tuple[rewriter.RewriteRule, ...] = (
     rules.add_0_rule,
@@ -71,37 +71,51 @@ RULES: tuple[rewriter.RewriteRule, ...] = (
 )
 
 _ROUNDS, _LARGEST = 4, 16 << 20
-"""Rounds of folding and rewriting, and the bytes of a constant that folding may make."""
+"""The most rounds of folding and rewriting, and the most bytes of a constant that folding may make."""
 
 
-def simplify(model: ir.Model, rules: Sequence[rewriter.RewriteRule]) -> ir.Model:
-    """Return ``model`` simplified in place, with all types and shapes."""
-    # Paddle writes weights as Constant nodes, which the BatchNorm folding would not recognise.
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    rewrite = rewriter.RewritePass(rules)
-    for _ in range(_ROUNDS):
-        folded = optimizer.fold_constants(model, onnx_shape_inference=True, output_size_limit=_LARGEST)
-        rewritten = rewrite(model)
-        _register_initializers(model.graph)
-        passes.RemoveUnusedNodesPass()(model)
-        if not (folded.modified or rewritten.modified):
-            break
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    passes.DeduplicateInitializersPass()(model)
-    passes.CommonSubexpressionEliminationPass()(model)
-    passes.OutputFixPass()(model)
-    passes.NameFixPass()(model)
-    passes.IdentityEliminationPass()(model)
-    passes.RemoveUnusedNodesPass()(model)
-    passes.ClearMetadataAndDocStringPass()(model)
-    return infer(model)
+class Simplify(Pass):
+    """Folds constants, applies rewrite rules, and removes duplicates, identities and unused nodes."""
+
+    needs = Known.ALL
+    keeps_shapes = True
+
+    def __init__(self, rules: Sequence[rewriter.RewriteRule]) -> None:
+        self._rules = rules
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold and rewrite until nothing changes, at most _ROUNDS times; then tidy up once."""
+        # Paddle writes weights as Constant nodes, which the BatchNorm folding would not recognise.
+        lift_constants = passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
+        modified = lift_constants(model).modified
+        rewrite = rewriter.RewritePass(self._rules)
+        for _ in range(_ROUNDS):
+            folded = optimizer.fold_constants(model, onnx_shape_inference=True, output_size_limit=_LARGEST)
+            rewritten = rewrite(model)
+            _register_initializers(model.graph)
+            unused = passes.RemoveUnusedNodesPass()(model)
+            modified |= folded.modified or rewritten.modified or unused.modified
+            if not (folded.modified or rewritten.modified):
+                break
+        for tidy in (
+            lift_constants,
+            passes.DeduplicateInitializersPass(),
+            passes.CommonSubexpressionEliminationPass(),
+            passes.OutputFixPass(),
+            passes.NameFixPass(),
+            passes.IdentityEliminationPass(),
+            passes.RemoveUnusedNodesPass(),
+            passes.ClearMetadataAndDocStringPass(),
+        ):
+            modified |= tidy(model).modified
+        return ir.passes.PassResult(model, modified)
 
 
 def _register_initializers(graph: ir.Graph) -> None:
-    """Give the graph the constants that it reads and does not have.
+    """Register the constants that nodes read and that are not among the graph's initializers.
 
-    A rule names its constant after its input, so where two branches of one value are rewritten (the clipped
-    inputs of q, k and v) the second takes the first one's place (onnxscript 0.7).
+    A rule of onnxscript 0.7 names its constant after its input. Where two branches of one value are rewritten
+    (the clipped inputs of q, k and v), the second constant takes the place of the first in the graph.
     """
     for node in graph:
         for value in node.inputs:

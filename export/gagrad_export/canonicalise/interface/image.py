@@ -1,54 +1,29 @@
-"""How the image enters the model: as ``[N, C, H, W]`` float32, whatever the model was exported with.
+"""The image as the graph's input: float32 ``[N, C, H, W]``, whatever the model was exported with.
 
 Before: ``x: uint8 [N, H, W, 3] → …``. After: ``x: float32 [N, 3, H, W] → Mul 255 → Transpose → …``. A model
-that starts with uint8 does its own scaling; what it gets is not rounded, so that it has a gradient.
+that starts with uint8 does its own scaling; its pixels are not rounded, so that it has a gradient.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx_ir as ir
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import findings_of
 from gagrad_export.canonicalise.interface.ports import CHANNELS
+from gagrad_export.canonicalise.interface.source import SourceInput
 from gagrad_export.emit import Op
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-
-
-@dataclass(frozen=True)
-class SourceInput:
-    """How to feed the model as it was given, to compare it with the canonical one."""
-
-    name: str
-    dtype: ir.DataType
-    batch: int
-    """Rows that the model takes at a time; 1 where it takes any number."""
-    fixed_batch: bool
-    channels_last: bool
-    shape: tuple[int, int, int]
-    """(C, H, W)."""
-    constants: Mapping[str, NDArray[np.generic]]
-    """The other inputs."""
-
-    @property
-    def pixels(self) -> bool:
-        """Whether the model takes uint8 pixels and does its own normalisation."""
-        return self.dtype == ir.DataType.UINT8
-
-    def feed(self, x: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
-        """Return the inputs for one model input ``x [1, C, H, W]``, the same for every row."""
-        rows = np.repeat(x.transpose(0, 2, 3, 1) if self.channels_last else x, self.batch, axis=0)
-        values = np.rint(rows * 255) if self.pixels else rows
-        return {self.name: values.astype(self.dtype.numpy()), **self.constants}
 
 
 def source_input(
@@ -102,11 +77,23 @@ def source_input(
     )
 
 
-def enter_image(graph: ir.Graph, image: ir.Value, source: SourceInput, notes: list[str]) -> None:
-    """Let the graph take ``[batch, C, H, W]`` in float32."""
+class EnterImage(Pass):
+    """Lets the graph take ``[batch, C, H, W]`` in float32. Raises ModelError where the input is no image."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Record how to feed the model as it was given in the findings."""
+        findings = findings_of(model)
+        image = model.graph.inputs[0]
+        findings.source_input = source_input(image, findings.request.size, findings.constants)
+        _enter(model.graph, image, findings.source_input, findings.notes)
+        return ir.passes.PassResult(model, modified=True)
+
+
+def _enter(graph: ir.Graph, image: ir.Value, source: SourceInput, notes: list[str]) -> None:
+    """Write the nodes that lead from a float32 image to the model's own input."""
     image.shape = ir.Shape([source.batch, *source.shape])
     image.type = ir.TensorType(ir.DataType.FLOAT)
-    op = Op(graph, "image")
+    op = Op(graph, "image", before=next(iter(graph), None))
     value, users = image, list(image.uses())
     if source.pixels:
         notes.append("the model takes uint8 pixels: it gets image · 255, not rounded")
@@ -118,4 +105,3 @@ def enter_image(graph: ir.Graph, image: ir.Value, source: SourceInput, notes: li
         value = op.Transpose(value, perm=[0, 2, 3, 1])
     for use in users:
         use.node.replace_input_with(use.idx, value)
-    graph.sort()

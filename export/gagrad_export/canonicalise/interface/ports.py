@@ -1,4 +1,4 @@
-"""Which input is the image, which output is the score, and what becomes of the others."""
+"""The model's input that is the image and its output that is the score; other inputs become constants."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import ModelError, SettingError
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import findings_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +18,24 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 CHANNELS = (1, 3)
+
+
+class ChoosePorts(Pass):
+    """Makes the image the only input and the score the only output. Raises ModelError and SettingError."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Choose as the request says, and record names and constants in the findings."""
+        graph, findings = model.graph, findings_of(model)
+        request = findings.request
+        before = (list(graph.inputs), list(graph.outputs))
+        findings.value_names = frozenset(value.name or "" for node in graph for value in node.outputs)
+        image = choose_input(graph, request.input_name, request.fixed, findings.notes)
+        output = choose_output(graph, request.output_name, findings.notes)
+        findings.output_name = output.name or "scores"
+        unused = passes.RemoveUnusedNodesPass()(model)
+        findings.constants = fix_inputs(graph, image, request.fixed, findings.notes)
+        changed = before != (list(graph.inputs), list(graph.outputs))
+        return ir.passes.PassResult(model, unused.modified or changed)
 
 
 def choose_input(graph: ir.Graph, name: str | None, fixed: Collection[str], notes: list[str]) -> ir.Value:
@@ -55,7 +76,7 @@ def fix_inputs(
     unknown = sorted(set(fixed) - set(names))
     if unknown:
         raise SettingError(
-            f"the model has no input {unknown[0]!r} besides the image", where="--fix", choices=names
+            f"the model has no input {unknown[0]!r} besides the image", where="fixed", choices=names
         )
     missing = [value for value in others if value.uses() and value.name not in fixed]
     if missing:
@@ -85,28 +106,6 @@ def fix_inputs(
     return constants
 
 
-def require_float(output: ir.Value, names: set[str]) -> None:
-    """Refuse an output that is an index or a flag. Raises ModelError with the value in front of it.
-
-    ``names`` are those that the model's file knows.
-    """
-    if output.dtype is None or output.dtype.is_floating_point():
-        return
-    value, in_front = output, None
-    while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
-        value = node.inputs[0]
-        if value.dtype is not None and value.dtype.is_floating_point() and value.name in names:
-            in_front = value.name
-            break
-    raise ModelError(
-        f"the output is {output.dtype}, an index or a flag, which has no gradient",
-        where=f"output {output.name!r}",
-        hint=f"explain the scores in front of it: --output-name {in_front}"
-        if in_front
-        else "choose the scores that it is made from with --output-name NAME",
-    )
-
-
 def _is_image(value: ir.Value) -> bool:
     floating = value.dtype is not None and value.dtype.is_floating_point()
     if value.shape is None or value.shape.rank() != 4 or not (floating or value.dtype == ir.DataType.UINT8):
@@ -128,7 +127,7 @@ def _constant(value: ir.Value, given: ArrayLike) -> NDArray[np.generic]:
     except (ValueError, IndexError) as error:
         raise SettingError(
             f"a value of shape {array.shape} does not fit the input {value.name}, which is {value.shape}",
-            where="--fix",
+            where="fixed",
         ) from error
 
 

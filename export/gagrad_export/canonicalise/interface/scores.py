@@ -1,56 +1,47 @@
-"""How the scores leave: ``[N, K…]`` with the classes first, whatever the model's output looks like.
+"""The scores as the graph's output: ``[N, K…]`` with the classes first, whatever the model's output is.
 
-``[N]`` gets an axis, a batch that is not the first axis is brought there, and so is the axis of the
-classes behind it (``[N, H, W, K]`` of a segmentation model with its channels last).
+Before: an output ``[N]``, ``[H, W, N]`` or ``[N, H, W, K]``. After: ``[N]`` has a second axis of extent 1,
+the batch is the first axis, and the axis of the classes (channels, in a segmentation model) is the second.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+import onnx_ir as ir
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.batch.place import shape_of
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import Known, findings_of
+from gagrad_export.canonicalise.interface.source import SourceOutput
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from gagrad_export.canonicalise.batch import Batch, Place
-
-
-@dataclass(frozen=True)
-class SourceOutput:
-    """How to read the model as it was given, to compare it with the canonical one."""
-
-    name: str
-    activation: str | None
-    """Operator of the activation that the canonical form took off: Softmax, LogSoftmax, Sigmoid."""
-    shape: tuple[int, ...]
-    """For the batch that the model takes at a time."""
-    batch: int
-    place: Place
-    """Where the batch lies in ``shape``."""
-    class_axis: int
-    """Axis of a row that holds the classes."""
-
-    def row(self, output: NDArray[Any]) -> NDArray[np.float32]:
-        """Return one row ``[K…]`` of the model's output."""
-        parts = output.reshape(self.place.split(self.shape, self.batch))
-        row = parts.take(0, self.place.axis + 1).reshape(self.place.row(self.shape))
-        row = np.moveaxis(row, self.class_axis, 0) if row.ndim else row.reshape(1)
-        scores: NDArray[np.float32] = row.astype(np.float32)
-        return scores
+    from gagrad_export.canonicalise.batch import Batch
+    from gagrad_export.canonicalise.findings import Findings
 
 
-def leave_scores(
-    batch: Batch, name: str, activation: str | None, axis: int | None, channels_last: bool, notes: list[str]
-) -> SourceOutput:
-    """Make the graph's output ``[N, K…]``; ``axis`` is the output's axis of the classes, where known.
+class LeaveScores(Pass):
+    """Frees the batch and makes the output ``[N, K…]``. Raises ModelError where that cannot be done."""
 
-    Raises ModelError when it does not depend on the image.
-    """
+    needs = Known.FIXED
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Record how to read the output of the model as it was given in the findings."""
+        graph, findings = model.graph, findings_of(model)
+        source = findings.source_input
+        assert source is not None  # noqa: S101 - EnterImage set it
+        batch = free_batch(graph, source.batch)
+        findings.source_output = _leave(batch, findings, channels_last=source.channels_last)
+        graph.inputs[0].shape = ir.Shape([BATCH, *source.shape])
+        graph.sort()
+        return ir.passes.PassResult(model, modified=True)
+
+
+def _leave(batch: Batch, findings: Findings, *, channels_last: bool) -> SourceOutput:
+    """Bring the batch to the front of the output, and the axis of the classes behind it."""
+    name, axis = findings.output_name, findings.class_axis
     output = batch.op.graph.outputs[0]
     place = batch.places.get(output)
     if place is None:
@@ -71,13 +62,15 @@ def leave_scores(
     if not row:
         scores = batch.reshaped(scores, [-1, 1], [batch.size, 1])
     if class_axis:
-        notes.append(f"the classes are axis {class_axis} of an output {row}: they come first in the scores")
+        findings.notes.append(
+            f"the classes are axis {class_axis} of an output {row}: they come first in the scores"
+        )
         order = [class_axis, *(i for i in range(len(row)) if i != class_axis)]
         scores = batch.op.Transpose(scores, perm=[0, *(i + 1 for i in order)])
     batch.op.graph.outputs[0] = scores
     return SourceOutput(
         name=name,
-        activation=activation,
+        activation=findings.activation,
         shape=tuple(shape),
         batch=batch.size,
         place=place,

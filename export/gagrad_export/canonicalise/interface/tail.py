@@ -1,4 +1,4 @@
-"""Find the activation at the end of a model: the gradient starts before it.
+"""The activation at the end of a model: the gradient starts before it.
 
 Before: ``scores → Softmax → Reshape → output``. After: ``scores → Reshape → output``, and the activation is
 recorded. The paper explains logits: behind a softmax the gradient of a confident class vanishes.
@@ -9,11 +9,16 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
+from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch.place import shape_of
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import Known, findings_of
 from gagrad_export.emit import attribute, operand
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
+    from collections.abc import Collection
 
     from gagrad_edge.manifest import Activation
 
@@ -21,7 +26,43 @@ _ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "LogSoftmax": "soft
 _VIEWS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
-def split_tail(graph: ir.Graph) -> tuple[str | None, int | None]:
+class SplitTail(Pass):
+    """Takes a trailing activation out of the graph. Raises ModelError where the output is an integer."""
+
+    needs = Known.FIXED
+    keeps_shapes = True
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Record the activation's operator and axis in the findings."""
+        findings = findings_of(model)
+        _require_float(model.graph.outputs[0], findings.value_names)
+        findings.activation, findings.class_axis = _split_tail(model.graph)
+        return ir.passes.PassResult(model, findings.activation is not None)
+
+
+def _require_float(output: ir.Value, names: Collection[str]) -> None:
+    """Refuse an output that is an index or a flag. Raises ModelError with the value in front of it.
+
+    ``names`` are the values of the model's file, any of which may be chosen as the output.
+    """
+    if output.dtype is None or output.dtype.is_floating_point():
+        return
+    value, in_front = output, None
+    while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
+        value = node.inputs[0]
+        if value.dtype is not None and value.dtype.is_floating_point() and value.name in names:
+            in_front = value.name
+            break
+    raise ModelError(
+        f"the output is {output.dtype}, an index or a flag, which has no gradient",
+        where=f"output {output.name!r}",
+        hint=f"explain the scores in front of it: --output-name {in_front}"
+        if in_front
+        else "choose the scores that it is made from with --output-name NAME",
+    )
+
+
+def _split_tail(graph: ir.Graph) -> tuple[str | None, int | None]:
     """Take a trailing activation out of ``graph``.
 
     Returns its operator (None if there is none) and the output's axis that a softmax runs over.

@@ -12,21 +12,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.canonicalise.rewrite.writing import not_rewritten, replace_each
+from gagrad_export.canonicalise.rewrite.writing import Rewriting, not_rewritten
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_ir as ir
 
     from gagrad_export.emit import Op
 
-OPERATORS = ("DeformConv",)
-LIMITS = "two spatial axes; as large as GridSample may be"
 
+class ReplaceDeformConv(Rewriting):
+    """Rewrites every DeformConv. Raises UnsupportedOperatorError where it has other than two spatial axes."""
 
-def replace_deform_conv(graph: ir.Graph) -> None:
-    """Rewrite every DeformConv. Raises UnsupportedOperatorError."""
-    replace_each(graph, OPERATORS, _sampled)
+    operators = ("DeformConv",)
+    limits = "two spatial axes; as large as GridSample may be"
+
+    def rewritten(self, op: Op, node: ir.Node) -> Sequence[ir.Value]:
+        """Return y ``[N, C, h, w]``."""
+        return [_sampled(op, node)]
 
 
 def _sampled(op: Op, node: ir.Node) -> ir.Value:

@@ -13,22 +13,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.canonicalise.fold.constants import evaluated
-from gagrad_export.canonicalise.rewrite.writing import not_rewritten, replace_each
+from gagrad_export.canonicalise.rewrite.writing import Rewriting, not_rewritten
 from gagrad_export.emit import attribute, operand, static_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_ir as ir
     from numpy.typing import NDArray
 
     from gagrad_export.emit import Op
 
-OPERATORS = ("DFT",)
-LIMITS = "a constant length"
 
+class ReplaceDFT(Rewriting):
+    """Rewrites every DFT. Raises UnsupportedOperatorError where its length or axis is computed."""
 
-def replace_dft(graph: ir.Graph) -> None:
-    """Rewrite every DFT. Raises UnsupportedOperatorError."""
-    replace_each(graph, OPERATORS, _product)
+    operators = ("DFT",)
+    limits = "a constant length"
+
+    def rewritten(self, op: Op, node: ir.Node) -> Sequence[ir.Value]:
+        """Return the spectrum, or the signal for the inverse."""
+        return [_product(op, node)]
 
 
 def _product(op: Op, node: ir.Node) -> ir.Value:

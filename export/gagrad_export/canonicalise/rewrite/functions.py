@@ -1,7 +1,7 @@
-"""Operators that ONNX itself defines by others, as their definition has it.
+"""Operators that ONNX defines by others, as their definition has it.
 
 Before: ``Attention(q, k, v)``. After: the body of the function that ONNX's schema gives for these inputs and
-attributes. Most of it computes shapes, and folds away.
+attributes. Most of the body computes shapes, and folds away.
 """
 
 from __future__ import annotations
@@ -12,26 +12,31 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.findings import Known
+from gagrad_export.canonicalise.rewrite.writing import standard_nodes
 from gagrad_export.emit import type_proto
 
-OPERATORS = ("Attention", "CenterCropPad", "RotaryEmbedding")
 
+class ExpandFunctions(Pass):
+    """Replaces each of ``operators`` whose inputs are typed by the body of its definition."""
 
-def has_functions(graph: ir.Graph) -> bool:
-    """Tell whether the graph has one of OPERATORS."""
-    return any(node.domain == "" and node.op_type in OPERATORS for node in graph)
+    operators = ("Attention", "CenterCropPad", "RotaryEmbedding")
+    needs = Known.SOME
 
-
-def expand_functions(model: ir.Model) -> None:
-    """Replace every one of OPERATORS whose inputs are typed."""
-    graph = model.graph
-    for serial, node in enumerate(graph):
-        typed = all(value is None or value.type is not None for value in node.inputs)
-        if node.domain == "" and node.op_type in OPERATORS and typed:
-            function = _definition(node, graph.opset_imports[""], f"{node.op_type}_{serial}")
-            model.functions[function.identifier()] = function
-            node.domain, node.op_type = function.domain, function.name
-    passes.InlinePass()(model)
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Make a call of each node, and inline the calls."""
+        opset = model.graph.opset_imports[""]
+        modified = False
+        for serial, node in enumerate(standard_nodes(model.graph, self.operators)):
+            if all(value is None or value.type is not None for value in node.inputs):
+                function = _definition(node, opset, f"{node.op_type}_{serial}")
+                model.functions[function.identifier()] = function
+                node.domain, node.op_type = function.domain, function.name
+                modified = True
+        if modified:
+            passes.InlinePass()(model)
+        return ir.passes.PassResult(model, modified)
 
 
 def _definition(node: ir.Node, opset: int, name: str) -> ir.Function:
@@ -43,7 +48,8 @@ def _definition(node: ir.Node, opset: int, name: str) -> ir.Function:
     proto.domain, proto.name = "gagrad.defined", name
     # The definition holds for later opsets, too, until the operator gets a new version.
     proto.opset_import[0].version = opset
-    # It lists outputs that it does not compute, as the node does not ask for them: any other stands in.
+    # The definition lists outputs that the node does not ask for, and does not compute them: any other output
+    # stands in.
     computed = {name for inner in proto.node for name in inner.output}
     outputs = [name if name in computed else proto.output[0] for name in proto.output[: len(node.outputs)]]
     del proto.output[:]

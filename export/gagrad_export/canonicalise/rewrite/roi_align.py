@@ -14,22 +14,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_export.canonicalise.fold.constants import evaluated
-from gagrad_export.canonicalise.rewrite.writing import not_rewritten, replace_each
+from gagrad_export.canonicalise.rewrite.writing import Rewriting, not_rewritten
 from gagrad_export.emit import as_float, attribute, operand, static_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_ir as ir
     from numpy.typing import NDArray
 
     from gagrad_export.emit import Op
 
-OPERATORS = ("RoiAlign",)
-LIMITS = "mode avg; regions of one image; sampling_ratio 0 for fixed regions alone"
 
+class ReplaceRoiAlign(Rewriting):
+    """Rewrites every RoiAlign. Raises UnsupportedOperatorError for the forms that ``limits`` leaves out."""
 
-def replace_roi_align(graph: ir.Graph) -> None:
-    """Rewrite every RoiAlign. Raises UnsupportedOperatorError."""
-    replace_each(graph, OPERATORS, _aligned)
+    operators = ("RoiAlign",)
+    limits = "mode avg; regions of one image; sampling_ratio 0 for fixed regions alone"
+
+    def rewritten(self, op: Op, node: ir.Node) -> Sequence[ir.Value]:
+        """Return y ``[R, C, h, w]``."""
+        return [_aligned(op, node)]
 
 
 def _aligned(op: Op, node: ir.Node) -> ir.Value:

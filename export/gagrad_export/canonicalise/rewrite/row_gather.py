@@ -1,8 +1,8 @@
-"""Gathers from the flattened batch, which torch writes for ``as_strided``, as gathers within each row.
+"""Gather from the flattened batch as Gather within each row of the batch.
 
-Before: ``Gather(Reshape(x, [−1]), indices)``: row n's start plus the same offsets in every row. After:
-``Gather(Reshape(x, [rows, S]), offsets, axis=1)``, S the elements of a row; a plain Reshape where the offsets
-count up.
+torch exports ``as_strided`` as ``Gather(Reshape(x, [−1]), indices)``; the indices are the start of row n plus
+the same offsets in every row. After: ``Gather(Reshape(x, [rows, S]), offsets, axis=1)``, S the number of
+elements in a row; a plain Reshape where the offsets are 0, 1, 2 … S − 1.
 """
 
 from __future__ import annotations
@@ -10,31 +10,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 
+from gagrad_export.canonicalise.rewrite.writing import Rewriting, rows_of, standard_nodes
 from gagrad_export.emit import attribute, constant_array, operand, static_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
+    from gagrad_export.emit import Op
 
-def gather_within_rows(graph: ir.Graph, rows: int) -> None:
-    """Rewrite every such Gather; shapes are those of a batch of ``rows``, so all indices are constants."""
-    for node in [node for node in graph if node.op_type == "Gather" and node.domain == ""]:
+
+class GatherWithinRows(Rewriting):
+    """Rewrites every Gather of that form. The batch is fixed, so the indices are constants."""
+
+    def nodes(self, graph: ir.Graph) -> list[ir.Node]:
+        """Return every Gather."""
+        return standard_nodes(graph, ("Gather",))
+
+    def rewritten(self, op: Op, node: ir.Node) -> Sequence[ir.Value] | None:
+        """Return the gathered elements; None where the indices have another form."""
+        rows = rows_of(op.graph)
         flat, indices = operand(node, 0), constant_array(node.inputs[1])
         reshape = flat.producer()
         if attribute(node, "axis", 0) != 0 or reshape is None or reshape.op_type != "Reshape":
-            continue
+            return None
         x = operand(reshape, 0)
         (length, *others), (lead, *_) = static_shape(flat), static_shape(x)
         if others or indices is None or length is None or lead != rows:
-            continue
+            return None
         offsets = _offsets(indices, rows, length // rows)
-        if offsets is None:
-            continue
-        tape = ir.tape.Tape(graph)
-        result = _within_rows(tape, node, x, [rows, length // rows], offsets)
-        ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [node.outputs[0]], [result])
+        return None if offsets is None else [_within_rows(op, x, [rows, length // rows], offsets)]
 
 
 def _offsets(indices: NDArray[np.int64], rows: int, size: int) -> NDArray[np.int64] | None:
@@ -47,15 +55,7 @@ def _offsets(indices: NDArray[np.int64], rows: int, size: int) -> NDArray[np.int
     return offsets[0] if same else None
 
 
-def _within_rows(
-    tape: ir.tape.Tape, node: ir.Node, x: ir.Value, shape: list[int], offsets: NDArray[np.int64]
-) -> ir.Value:
-    prefix = f"{node.outputs[0].name}/within_rows"
-
-    def constant(kind: str, array: NDArray[np.int64]) -> ir.Value:
-        return tape.initializer(ir.tensor(array, name=f"{prefix}/{kind}"))
-
+def _within_rows(op: Op, x: ir.Value, shape: list[int], offsets: NDArray[np.int64]) -> ir.Value:
     if np.array_equal(offsets.ravel(), np.arange(shape[1])):
-        return tape.op("Reshape", [x, constant("shape", np.array([shape[0], *offsets.shape]))])
-    apart = tape.op("Reshape", [x, constant("rows", np.array(shape))])
-    return tape.op("Gather", [apart, constant("offsets", offsets)], {"axis": 1})
+        return op.Reshape(x, [shape[0], *offsets.shape])
+    return op.Gather(op.Reshape(x, shape), offsets, axis=1)

@@ -1,38 +1,48 @@
-"""Recognise a softmax that is written out.
+"""Softmax in place of the exponentials and sums that it is written out in.
 
 Before: ``Exp(s − ReduceMax(s)) / ReduceSum(…)``, with or without the maximum. After: ``Softmax(s)``. The
 maximum only guards against overflow: e^(s−m) / Σe^(s−m) = e^s / Σe^s. Likewise ``Log(Softmax(s))`` and
-``s − Log(ReduceSum(Exp(s)))`` become ``LogSoftmax(s)``. One operator is faster, its gradient is shorter,
-and at the end of a model it is known for what it is.
+``s − Log(ReduceSum(Exp(s)))`` become ``LogSoftmax(s)``. One operator is faster and its gradient is shorter;
+at the end of a model it is recognised as the activation.
 """
 
 from __future__ import annotations
 
-import onnx_ir as ir
+from typing import TYPE_CHECKING, TypeAlias
 
+from gagrad_export.canonicalise.findings import Known
+from gagrad_export.canonicalise.rewrite.writing import Rewriting, standard_nodes
 from gagrad_export.emit import attribute, constant_array, operand
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def fuse_softmax(graph: ir.Graph) -> None:
-    """Replace every softmax that is written out in ``graph``; the parts left without a use stay."""
-    for node in list(graph):
+    import onnx_ir as ir
+
+    from gagrad_export.emit import Op
+
+
+class FuseSoftmax(Rewriting):
+    """Replaces every softmax that is written out; its parts are left without a use."""
+
+    needs = Known.ALL
+
+    def nodes(self, graph: ir.Graph) -> list[ir.Node]:
+        """Return the nodes that may be the last of a softmax."""
+        return standard_nodes(graph, ("Div", "Log", "Sub"))
+
+    def rewritten(self, op: Op, node: ir.Node) -> Sequence[ir.Value] | None:
+        """Return the output of Softmax or LogSoftmax; None where ``node`` is not the last of one."""
         for find in (_softmax, _log_of_softmax, _log_softmax):
             found = find(node)
             if found is not None:
                 op_type, scores, axis = found
-                scores = _unshifted(scores, axis)
-                fused = ir.node(op_type, [scores], {"axis": axis}, name=node.name)
-                fused.outputs[0].type, fused.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
-                fused.outputs[0].name = node.outputs[0].name
-                graph.insert_before(node, fused)
-                ir.convenience.replace_all_uses_with(
-                    node.outputs[0], fused.outputs[0], replace_graph_outputs=True
-                )
-                graph.remove(node, safe=True)
-                break
+                return op.emit(op_type, [_unshifted(scores, axis)], {"axis": axis})
+        return None
 
 
-Found = tuple[str, ir.Value, int]
+Found: TypeAlias = "tuple[str, ir.Value, int]"
+"""The operator, its input s and its axis."""
 
 
 def _softmax(node: ir.Node) -> Found | None:

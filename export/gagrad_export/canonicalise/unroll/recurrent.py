@@ -3,8 +3,8 @@
 Before: ``LSTM(x [T, N, I], W, R, B, …)``. After, for a T that is known:
 
 - one MatMul for the input's share in all steps, ``x·Wᵀ + b``, split into T values;
-- T times the step of ``recurrent_cell``, both directions at once: the backward one reads its share turned
-  round in time;
+- T times the step of ``recurrent_cell``, both directions at once: the backward direction reads its share
+  reversed in time;
 - Concat, Transpose and Squeeze to Y, Y_h and Y_c.
 """
 
@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 
 from gagrad_edge.errors import UnsupportedOperatorError
+from gagrad_export.canonicalise.findings import Known
 from gagrad_export.canonicalise.fold.constants import evaluated
+from gagrad_export.canonicalise.rewrite.writing import Rewriting
 from gagrad_export.canonicalise.unroll.recurrent_cell import (
     ACTIVATIONS,
     Activation,
@@ -27,50 +28,50 @@ from gagrad_export.canonicalise.unroll.recurrent_cell import (
     lstm,
     rnn,
 )
-from gagrad_export.emit import Op, attribute, operand, static_shape
+from gagrad_export.emit import attribute, operand, static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import onnx_ir as ir
     from numpy.typing import NDArray
+
+    from gagrad_export.emit import Op
 
     Array = NDArray[Any]
     Step = Callable[[Op, Cell, ir.Value, State], State]
 
-OPERATORS: dict[str, tuple[Step, int, list[str]]] = {
+_CELLS: dict[str, tuple[Step, int, list[str]]] = {
     "LSTM": (lstm, 4, ["Sigmoid", "Tanh", "Tanh"]),
     "GRU": (gru, 3, ["Sigmoid", "Tanh"]),
     "RNN": (rnn, 1, ["Tanh"]),
 }
 """The step, the number of gates and the default activations."""
 
-LIMITS = "a fixed number of steps, up to 1000; constant weights"
-
 _MOST_STEPS = 1000
-"""More would make a graph that no engine opens in reasonable time."""
+"""The most steps to unroll: no engine opens a longer graph in reasonable time."""
 
 
-def unroll_recurrent(graph: ir.Graph) -> bool:
-    """Unroll every LSTM, GRU and RNN; tell whether there was one.
+class UnrollRecurrent(Rewriting):
+    """Unrolls every LSTM, GRU and RNN. Raises UnsupportedOperatorError beyond ``limits``."""
 
-    Types and shapes have to be known. New nodes lie in order, but their values' shapes are not yet passed
-    on. Raises UnsupportedOperatorError.
-    """
-    nodes = [node for node in graph if node.domain == "" and node.op_type in OPERATORS]
-    for node in nodes:
-        _Unrolling(graph, node).replace()
-    graph.sort()
-    return bool(nodes)
+    operators = tuple(_CELLS)
+    limits = "a fixed number of steps, up to 1000; constant weights"
+    needs = Known.ALL
+    keeps_shapes = False
+
+    def rewritten(self, op: Op, node: ir.Node) -> Sequence[ir.Value]:
+        """Return Y, Y_h and, for an LSTM, Y_c."""
+        return _Unrolling(op, node).results()
 
 
 class _Unrolling:
-    """One node on its way to ordinary operators."""
+    """One LSTM, GRU or RNN on its way to ordinary operators."""
 
-    def __init__(self, graph: ir.Graph, node: ir.Node) -> None:
-        # Names of outputs are unique, those of nodes need not be.
-        self.op = Op(graph, next(f"{value.name}/unrolled" for value in node.outputs if value.name))
+    def __init__(self, op: Op, node: ir.Node) -> None:
+        self.op = op
         self.node = node
-        self.step, self.gates, self.default_activations = OPERATORS[node.op_type]
+        self.step, self.gates, self.default_activations = _CELLS[node.op_type]
         if node.op_type == "GRU" and attribute(node, "linear_before_reset", 0):
             self.step = gru_linear_before_reset
         self.w, self.r = self._constant(1, "W"), self._constant(2, "R")
@@ -79,8 +80,8 @@ class _Unrolling:
         self.b = np.zeros(shape, self.w.dtype) if self._omitted(3) else self._constant(3, "B").reshape(shape)
         self.swapped = attribute(node, "layout", 0) == 1
 
-    def replace(self) -> None:
-        """Emit the steps and put their results in the place of the node's outputs."""
+    def results(self) -> list[ir.Value]:
+        """Emit the steps and return what takes the place of the node's outputs."""
         op, node = self.op, self.node
         x = operand(node, 0)
         x = op.Transpose(x, perm=[1, 0, 2]) if self.swapped else x
@@ -95,10 +96,7 @@ class _Unrolling:
         if self.swapped:
             y = op.Transpose(y, perm=[2, 0, 1, 3])
             last = [op.Transpose(value, perm=[1, 0, 2]) for value in last]
-        for old, new in zip(node.outputs, [y, *last], strict=False):
-            ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
-            new.name = old.name or new.name
-        op.graph.remove(node, safe=True)
+        return [y, *last]
 
     def _run(self, x: ir.Value, group: list[int], activations: tuple[Activation, ...]) -> State:
         """Return Y ``[T, D, N, H]`` and the last state, ``[1, D, N, H]`` each, of ``group``."""
@@ -106,7 +104,7 @@ class _Unrolling:
         weights = self.w[group].transpose(2, 0, 1).reshape(self.w.shape[2], -1)
         projected = op.Add(op.MatMul(x, weights), self._projected_bias()[group].reshape(-1))
         shares = [
-            op.Unsqueeze(self._in_its_time(part, d), [1])
+            op.Unsqueeze(self._reversed_in_time(part, d), [1])
             for part, d in zip(self._equal_parts(projected, 2, len(group)), group, strict=True)
         ]
         stacked = op.Concat(*shares, axis=1)
@@ -118,11 +116,11 @@ class _Unrolling:
             state = self.step(op, cell, x_t, state)
             hidden.append(state[0])
         in_steps = self._equal_parts(op.Concat(*hidden, axis=0), 1, len(group))
-        y = [self._in_its_time(part, d) for part, d in zip(in_steps, group, strict=True)]
+        y = [self._reversed_in_time(part, d) for part, d in zip(in_steps, group, strict=True)]
         return [op.Concat(*y, axis=1), *state]
 
-    def _in_its_time(self, value: ir.Value, direction: int) -> ir.Value:
-        """Turn a value of steps round for the direction that runs from the last step to the first."""
+    def _reversed_in_time(self, value: ir.Value, direction: int) -> ir.Value:
+        """Reverse the steps of ``value`` for a direction that runs from the last step to the first."""
         if direction == 0 and attribute(self.node, "direction", "forward") != "reverse":
             return value
         return self.op.Slice(value, [-1], [-(2**31)], [0], [-1])

@@ -22,7 +22,7 @@ State: TypeAlias = "list[ir.Value]"
 
 @dataclass(frozen=True)
 class Activation:
-    """One of the activations that ONNX lists, with its parameters."""
+    """An activation of ONNX's list, with its parameters."""
 
     name: str
     """In lower case: engines read the names so."""
@@ -36,9 +36,9 @@ class Activation:
 
 @dataclass(frozen=True)
 class ActivationKind:
-    """How an activation is written, and the defaults of its parameters α and β.
+    """The function that writes an activation, and the defaults of its parameters α and β.
 
-    None where engines disagree about the default.
+    A default is None where engines disagree about it.
     """
 
     emit: Callable[..., ir.Value]
@@ -66,7 +66,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What is the same in every step."""
+    """The weights and settings that every step shares."""
 
     hidden: int
     """H."""
