@@ -7,6 +7,7 @@ The structures below are the schema: msgspec validates types, and ``__post_init_
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,7 +18,7 @@ FORMAT = 1
 """Version of the bundle format that this package writes and the newest that it reads."""
 
 ABI = 1
-"""Version of the graphs' inputs and outputs."""
+"""Version of the graphs' inputs and outputs, which ``gagrad_edge.abi`` spells."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -138,18 +139,34 @@ class ModelInfo(_Struct, frozen=True):
     """Where class activation maps are taken; null when the bundle has none, and then a note says why."""
 
 
-class GraphEntry(_Struct, frozen=True):
-    """One ONNX graph. A role may come in several variants, and for other targets or precisions."""
+@dataclass(frozen=True)
+class GraphKey:
+    """What distinguishes one graph of a bundle from the others; hashable, to be a key of mappings."""
 
     role: GraphRole
-    file: str
     variant: str = ""
     """Which of several graphs of a role: for ``finalize`` the guide (empty: the paper's), for ``accumulate``
     ``perturbed`` (empty: noise only)."""
     target: str = "portable"
-    """In whose fast forms it is written: ``portable`` is ONNX Runtime's, and any engine takes it."""
+    """The engine in whose fast forms the graph is written: ``portable`` is ONNX Runtime's, and any engine
+    takes it."""
     precision: GraphPrecision = "float32"
     """What the model and its gradient are computed in; inputs, outputs and statistics are float32."""
+
+
+class GraphEntry(_Struct, frozen=True):
+    """One ONNX graph: the fields of its ``GraphKey``, and the member that holds it."""
+
+    role: GraphRole
+    file: str
+    variant: str = ""
+    target: str = "portable"
+    precision: GraphPrecision = "float32"
+
+    @property
+    def key(self) -> GraphKey:
+        """The graph's key."""
+        return GraphKey(self.role, self.variant, self.target, self.precision)
 
 
 class FileEntry(_Struct, frozen=True):
@@ -254,26 +271,26 @@ class Manifest(_Struct, frozen=True):
         if absent:
             raise ValueError(f"no graph for: {', '.join(absent)}")
 
-    def graph(
-        self,
-        role: GraphRole,
-        target: str = "portable",
-        variant: str = "",
-        precision: GraphPrecision = "float32",
-    ) -> GraphEntry:
-        """Return the graph of ``role``: rather of that precision than for that target. KeyError when none.
+    def graph(self, key: GraphKey) -> GraphEntry:
+        """Return the graph of ``key``, or the nearest form of it in the bundle. KeyError when there is none.
 
-        What there is in float32 only, or in portable form only, is returned so.
+        A role and variant that the bundle has in float32 only, or in portable form only, is returned so;
+        where it has either the precision or the target, the one of that precision.
         """
         forms = {
             (graph.precision, graph.target): graph
             for graph in self.graphs
-            if (graph.role, graph.variant) == (role, variant)
+            if (graph.role, graph.variant) == (key.role, key.variant)
         }
-        for wanted in ((precision, target), (precision, "portable"), ("float32", target)):
+        for wanted in ((key.precision, key.target), (key.precision, "portable"), ("float32", key.target)):
             if wanted in forms:
                 return forms[wanted]
         return forms["float32", "portable"]
+
+    def keys(self, target: str, precision: GraphPrecision) -> list[GraphKey]:
+        """Return one key of ``target`` and ``precision`` for each role and variant in the bundle."""
+        found = [GraphKey(graph.role, graph.variant, target, precision) for graph in self.graphs]
+        return list(dict.fromkeys(found))
 
     def variants(self, role: GraphRole) -> list[str]:
         """Return the names of the graphs of ``role``, the plain one as an empty name; sorted."""

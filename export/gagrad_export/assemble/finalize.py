@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.assemble.graph import add_input, finish, new_graph
+from gagrad_edge.abi import ABS_SUM, COUNT, M2, MEAN, PERCENTILE, RANGE, SALIENCY, Sizes
+from gagrad_export.assemble.graph import finish_graph, start_graph
 from gagrad_export.assemble.order_statistic import interpolated
 from gagrad_export.assemble.pooled import pooled
 
@@ -26,12 +27,11 @@ def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
     As ``gagrad_edge.method.reference.finalize``, the two special percentiles included. ``guide`` is one of
     ``gagrad_edge.method.reference.GUIDES``.
     """
-    op = new_graph("finalize")
+    sizes = Sizes(shape)
+    op, inputs = start_graph("finalize", sizes)
     channels, height, width = shape
-    count = add_input(op, "count", [])
-    abs_sum, mean, m2 = (add_input(op, name, shape) for name in ("abs_sum", "mean", "m2"))
-    percentile = add_input(op, "percentile", [])
-    # The ABI hands over the whole state, though this method's map does not need the mean.
+    count, abs_sum, mean, m2, percentile = (inputs[name] for name in (COUNT, ABS_SUM, MEAN, M2, PERCENTILE))
+    # The ABI has the whole state as input, and this map does not need the mean: an unused input would go.
     abs_sum = op.Add(abs_sum, op.Mul(op.ReduceSum(mean, keepdims=0), 0.0))
     variance = op.Div(m2, op.Max(op.Sub(count, 1.0), 1.0))
     if guide == "pooled":
@@ -45,10 +45,8 @@ def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
     total = op.ReduceSum(op.Mul(abs_sum, weights), [0], keepdims=0)
     low, high = op.ReduceMin(total, keepdims=0), op.ReduceMax(total, keepdims=0)
     extremes = op.Concat(op.Reshape(low, [1]), op.Reshape(high, [1]), axis=0)
-    return finish(
-        op,
-        {"saliency": normalised_map(op, total, low), "range": op.Div(extremes, op.Max(count, 1.0))},
-    )
+    outputs = {SALIENCY: normalised_map(op, total, low), RANGE: op.Div(extremes, op.Max(count, 1.0))}
+    return finish_graph(op, "finalize", sizes, outputs)
 
 
 def normalised_map(op: Op, total: ir.Value, low: ir.Value) -> ir.Value:

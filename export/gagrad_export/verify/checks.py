@@ -6,13 +6,22 @@ along segments, rows of a batch against the same rows alone, finalize and recove
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gagrad_edge.abi import IMAGE, PERTURBED
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import Agreement, FeatureLayer, InputSpec, MethodSpec, PrecisionCheck, Verification
+from gagrad_edge.manifest import (
+    Agreement,
+    FeatureLayer,
+    GraphKey,
+    InputSpec,
+    MethodSpec,
+    PrecisionCheck,
+    Verification,
+)
 from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
@@ -32,10 +41,12 @@ from gagrad_export.verify.gradient import (
 )
 from gagrad_export.verify.half import verify_half
 from gagrad_export.verify.perturbation import verify_perturbations
-from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+from gagrad_export.verify.sessions import Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gagrad_export.canonicalise import Canonical
@@ -62,7 +73,7 @@ class Verified:
 
 
 def verify(
-    graphs: Graphs,
+    graphs: Mapping[GraphKey, bytes],
     source: Source,
     model: Canonical,
     spec: InputSpec,
@@ -95,7 +106,7 @@ def verify(
     alike = None
     _require_gradient(state, target)
     if quantised:
-        twin = twin_sessions(graphs, model, spec)
+        twin = twin_sessions(model, spec)
         gradient = against_segments(twin, point, spec)
         alike = Agreement(
             **agreement(
@@ -125,11 +136,13 @@ def verify(
     saliency, magnitude = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     _check_other_targets(graphs, point, method, state)
-    precisions = [verify_half(graphs, point, method, state)] if graphs.half else []
+    in_half = any(key.precision == "float16" for key in graphs)
+    precisions = [verify_half(graphs, point, method, state)] if in_half else []
     if feature_layer is not None:
-        verify_class_activation(graphs.others["cam", ""], model, spec, feature_layer, point)
-    if ("accumulate", "perturbed") in graphs.others:
-        verify_perturbations(graphs.others["accumulate", "perturbed"], sessions, model, spec, point)
+        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layer, point)
+    perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
+    if perturbed is not None:
+        verify_perturbations(perturbed, sessions, model, spec, point)
     return Verified(
         numbers=_numbers(
             "finite-differences" if quantised or source.gradient is None else "autograd",
@@ -147,13 +160,13 @@ def verify(
     )
 
 
-def _as_written(graphs: Graphs, image: Array) -> Array:
+def _as_written(graphs: Mapping[GraphKey, bytes], image: Array) -> Array:
     """Return the scores of ``predict`` without ONNX Runtime's optimisations.
 
     Quantised models are compared so: integer kernels, and sums in another order, round to other steps.
     """
-    session = open_session(graphs.predict, "predict", as_written=True)
-    scores: Array = session.run(None, {"image": image})[0][0]
+    session = open_session(graphs[GraphKey("predict")], "predict", as_written=True)
+    scores: Array = session.run(None, {IMAGE: image})[0][0]
     return scores
 
 
@@ -189,7 +202,7 @@ def _batch_error(sessions: Sessions, point: Point) -> float:
         )
         alone.append(row_scores)
     pairs = [(scores, np.concatenate(alone))]
-    pairs += [(getattr(together, name), getattr(state, name)) for name in ("abs_sum", "mean")]
+    pairs += [(together.abs_sum, state.abs_sum), (together.mean, state.mean)]
     return max(float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-30) for a, b in pairs)
 
 
@@ -239,10 +252,16 @@ def _map(sessions: Sessions, state: State, method: MethodSpec) -> tuple[Array, f
     return saliency, float(scale[1])
 
 
-def _check_other_targets(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> None:
+def _check_other_targets(
+    graphs: Mapping[GraphKey, bytes], point: Point, method: MethodSpec, state: State
+) -> None:
     """Compare ``accumulate`` in other forms with the portable one, whose final ``state`` is given."""
-    for target, accumulate in graphs.accumulate_for.items():
-        other = run_samples(Sessions(replace(graphs, accumulate=accumulate)), point, method)
+    forms = {
+        key.target: data for key, data in graphs.items() if key == GraphKey("accumulate", target=key.target)
+    }
+    del forms[GraphKey("accumulate").target]
+    for target, accumulate in forms.items():
+        other = run_samples(Sessions({GraphKey("accumulate"): accumulate}), point, method)
         error = float(np.linalg.norm(other.mean - state.mean) / np.linalg.norm(state.mean))
         _require(
             error <= KINK_TOLERANCE,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import COTANGENT, IMAGE
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_edge.method.noise import noise_chunks
-from gagrad_export.assemble.cam import cam_probe_graph
+from gagrad_export.assemble.cam import DELTA, cam_probe_graph
 from gagrad_export.emit import Op
 from gagrad_export.verify.double import NotInDoubleError, in_double
 from gagrad_export.verify.float_twin import float_twin
@@ -43,7 +44,7 @@ is a run of the whole model."""
 def verify_class_activation(
     graph: bytes, model: Canonical, spec: InputSpec, layer: FeatureLayer, point: Point
 ) -> None:
-    """Check the bytes of ``cam`` on noisy copies of an image. Raises VerificationError.
+    """Check the bytes of ``cam`` on noisy samples of an image. Raises VerificationError.
 
     The maps are compared with numpy's of the activation and gradient of a graph made by the same rules, and
     that graph's gradient with what the scores change by when the activation is moved along segments.
@@ -51,7 +52,7 @@ def verify_class_activation(
     (noise,) = noise_chunks(3, _ROWS, _ROWS, point.image.shape[1:])
     deviation = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
     image = point.image + noise * (np.float32(NOISE_STD) * point.spread) * deviation
-    _, cams = open_session(graph, "cam").run(None, {"image": image, "cotangent": point.cotangent})
+    _, cams = open_session(graph, "cam").run(None, {IMAGE: image, COTANGENT: point.cotangent})
     _require(
         cams.shape == (len(CAMS), _ROWS, layer.height, layer.width) and bool(np.isfinite(cams).all()),
         f"the maps at {layer.name!r} have shape {cams.shape}, or are not finite",
@@ -79,7 +80,7 @@ def _probe(graph: bytes, point: Point) -> Probe:
 
     def run(image: Array, delta: Array) -> tuple[Array, Array, Array]:
         scores, features, gradients = session.run(
-            None, {"image": image, "delta": delta, "cotangent": point.cotangent}
+            None, {IMAGE: image, DELTA: delta, COTANGENT: point.cotangent}
         )
         return scores, features, gradients
 
@@ -117,7 +118,7 @@ def _gradient_error(
         if reach == _REACHES[0]:
             try:
                 delta = np.zeros_like(features)
-                known = {"image": image, "delta": delta}, probe(image, delta)[0]
+                known = {IMAGE: image, DELTA: delta}, probe(image, delta)[0]
                 double = in_double(graph, like=known)
                 return _along_segments(probe, image, features, point, points, reach, double)
             except NotInDoubleError:
@@ -151,7 +152,7 @@ def _along_segments(
         ends = scores[points:].astype(np.float64)
         if double is not None:
             moved = np.array([-1.0, 1.0]).reshape(-1, 1, 1, 1) * (direction.astype(np.float64) * step)
-            ends = double({"image": rows[:2], "delta": moved})
+            ends = double({IMAGE: rows[:2], DELTA: moved})
         values = np.tensordot(ends, point.cotangent[0].astype(np.float64), ends.ndim - 1)
         gradient = gradients[:points].astype(np.float64).mean(axis=0)
         predicted = float(np.vdot(gradient, direction)) * step

@@ -15,6 +15,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
+from gagrad_edge.abi import SCORES
 from gagrad_export.canonicalise.fold.inference import forget, infer
 from gagrad_export.canonicalise.fold.precision import convert
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
@@ -55,7 +56,7 @@ class NotInDoubleError(Exception):
 
 
 def in_double(
-    graph: bytes, output: str = "scores", *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
+    graph: bytes, output: str = SCORES, *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
 ) -> Callable[[dict[str, Any]], Array]:
     """Return a function from the inputs of ``graph``, as float64, to one of its outputs.
 

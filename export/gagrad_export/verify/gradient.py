@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import IMAGE
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
 from gagrad_export.verify.double import NotInDoubleError, in_double
@@ -90,7 +92,7 @@ def model_input(image: Array, spec: InputSpec) -> Array:
 
 
 def against_autograd(sessions: Sessions, point: Point, autograd: Autograd) -> GradientErrors:
-    """Compare ``accumulate`` with autograd in float64, one perturbed copy at a time.
+    """Compare ``accumulate`` with autograd in float64, one sample at a time.
 
     A network whose kinks lie so densely that autograd in float32 misses its own float64 answer by 1e-3
     cannot be met to 1e-4 by anyone: then the tolerance follows that own error, up to _OWN_ERROR_LIMIT.
@@ -152,9 +154,9 @@ def against_segments(
         if errors.passed:
             return errors
     try:
-        known = {"image": point.image}, sessions.predict(point.image)
-        double = in_double(sessions.graphs.predict, like=known)
-        exact = _weighted(lambda image: double({"image": image}), point.cotangent, spec)
+        known = {IMAGE: point.image}, sessions.predict(point.image)
+        double = in_double(sessions.graphs[GraphKey("predict")], like=known)
+        exact = _weighted(lambda image: double({IMAGE: image}), point.cotangent, spec)
         for reach in _REACHES:
             errors = _along_segments(sessions, point, points, reach, exact)
             if smooth:

@@ -8,7 +8,6 @@ stay. That is what a GPU does which accumulates in float32 and rounds each resul
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,18 +16,19 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import PrecisionCheck
+from gagrad_edge.manifest import GraphKey, PrecisionCheck
 from gagrad_export.emit import Op
 from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.sessions import Sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import MethodSpec
     from gagrad_edge.method.reference import State
     from gagrad_export.verify.gradient import Point
-    from gagrad_export.verify.sessions import Graphs
 
     Array = NDArray[np.float32]
 
@@ -44,13 +44,17 @@ and more at 224², and 0.94 where 50 layers of random weights see 64² (with map
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
-def verify_half(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> PrecisionCheck:
+def verify_half(
+    graphs: Mapping[GraphKey, bytes], point: Point, method: MethodSpec, state: State
+) -> PrecisionCheck:
     """Compare the float16 graphs with the float32 ones, whose state of all samples is given.
 
     Raises VerificationError.
     """
-    predict, accumulate = (emulated(graphs.half[role]) for role in ("predict", "accumulate"))
-    sessions = Sessions(replace(graphs, predict=predict, accumulate=accumulate))
+    rounded = {
+        GraphKey(key.role): emulated(data) for key, data in graphs.items() if key.precision == "float16"
+    }
+    sessions = Sessions(rounded)
     scores = sessions.predict(point.image)
     sessions.close("predict")
     found = run_samples(sessions, point, method)

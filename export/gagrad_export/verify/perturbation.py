@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import MEAN, PERTURBATION, SCORES, STATE_OUT
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.perturbation import COLUMNS, IDENTITY
-from gagrad_edge.method.reference import State
 from gagrad_export.assemble.accumulate import accumulate_graph
 from gagrad_export.verify.float_twin import float_twin
 from gagrad_export.verify.gradient import KINK_TOLERANCE, NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point
-from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.sessions import accumulate_inputs, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,11 +65,8 @@ def _runner(graph: bytes, cotangent: Array) -> Run:
     session = open_session(graph, "accumulate, perturbed")
 
     def run(image: Array, noise: Array, noise_std: float, rows: Array) -> tuple[Array, Array]:
-        state = State.empty(image.shape[1:])
-        feed = {"image": image, "noise": noise, "perturbation": rows, "cotangent": cotangent}
-        feed |= {"noise_std": np.array(noise_std, np.float32), "count": np.array(0, np.float32)}
-        feed |= {"abs_sum": state.abs_sum, "mean": state.mean, "m2": state.m2}
-        mean, scores = session.run(["mean_out", "scores"], feed)
+        feed = {**accumulate_inputs(image, noise, noise_std, cotangent), PERTURBATION: rows}
+        mean, scores = session.run([STATE_OUT[MEAN], SCORES], feed)
         return mean, scores
 
     return run
