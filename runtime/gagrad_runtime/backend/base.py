@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Port:
-    """A graph's input or output: its name, and its shape with None where a dimension is free."""
+    """A graph's input or output: its name, its shape with None for each free axis, and its type."""
 
     name: str
     shape: tuple[int | None, ...]
+    dtype: str = DTYPE
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Tell whether a tensor of ``shape`` fits."""

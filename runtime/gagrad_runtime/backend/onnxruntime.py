@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
@@ -232,7 +233,11 @@ class OnnxRuntimeRunner(Runner):
 
 def _ports(values: Any) -> list[Port]:
     return [
-        Port(value.name, tuple(dim if isinstance(dim, int) else None for dim in value.shape))
+        Port(
+            value.name,
+            tuple(dim if isinstance(dim, int) else None for dim in value.shape),
+            DTYPE if value.type == "tensor(float)" else value.type,
+        )
         for value in values
     ]
 

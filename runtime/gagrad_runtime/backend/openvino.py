@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.machine.memory import process_memory
@@ -133,6 +134,7 @@ def _ports(values: Any, suffix: str) -> list[Port]:
         Port(
             value.node.get_friendly_name().removesuffix(suffix),
             tuple(dim.get_length() if dim.is_static else None for dim in value.partial_shape),
+            DTYPE if value.element_type.get_type_name() == "f32" else value.element_type.get_type_name(),
         )
         for value in values
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import COTANGENT, IMAGE, NOISE, NOISE_STD
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import Target, cotangent
@@ -88,16 +89,16 @@ def _rows(bundle: Bundle, explainer: Explainer) -> list[Finding]:
     sampler.begin(
         graphs.runner("accumulate"),
         {
-            "image": backend.upload(image),
-            "noise_std": backend.upload(np.array(manifest.method.noise_std, np.float32)),
-            "cotangent": backend.upload(weights),
+            IMAGE: backend.upload(image),
+            NOISE_STD: backend.upload(np.array(manifest.method.noise_std, np.float32)),
+            COTANGENT: backend.upload(weights),
         },
     )
     (noise,) = noise_chunks(0, 2, 2, manifest.input.shape)
 
     def statistics(rows: Array) -> State:
         sampler.restart()
-        sampler.run(len(rows), {"noise": backend.upload(rows)})
+        sampler.run(len(rows), {NOISE: backend.upload(rows)})
         return sampler.halves()[0]
 
     first, second = statistics(noise[:1]), statistics(noise[1:])

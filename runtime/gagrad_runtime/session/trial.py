@@ -87,13 +87,13 @@ def _mark(bundle: Bundle, backend: Backend) -> Path | None:
 def _graphs(bundle: Bundle, backend: Backend) -> list[tuple[GraphRole, Buffer, int]]:
     """Return role, bytes (views) and largest batch of each graph that ``backend`` may be asked for.
 
-    The batch as well, so that an engine which the child compiles and keeps is the one that is used then.
+    With the batch, so that the engine that the child compiles and keeps is the one that is used afterwards.
     """
-    manifest, found = bundle.manifest, {}
-    for entry in manifest.graphs:
-        chosen = manifest.graph(entry.role, backend.target, entry.variant, backend.precision)
-        found[entry.role, entry.variant] = bundle.members[chosen.file]
-    return [(role, data, largest_batch(manifest, role)) for (role, _), data in found.items()]
+    manifest = bundle.manifest
+    return [
+        (key.role, bundle.members[manifest.graph(key).file], largest_batch(manifest, key.role))
+        for key in manifest.keys(backend.target, backend.precision)
+    ]
 
 
 def _run(
