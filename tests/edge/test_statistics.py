@@ -9,7 +9,7 @@ from gagrad_edge.statistics import rank_correlation
 
 
 def test_independent_sparse_maps_do_not_correlate() -> None:
-    """Nine of ten pixels are 0 in both, as in a map of a ReLU network: ranks by position would give 0.7."""
+    """Nine of ten pixels are 0 in both, as in a map of a ReLU network: ranks by position would give 0.67."""
     g = np.random.default_rng(0)
     first, second = (
         np.where(g.random((112, 112)) < 0.9, 0, g.random((112, 112))).astype(np.float32) for _ in range(2)

@@ -12,7 +12,7 @@ from gagrad_edge import abi
 from gagrad_edge.abi import Sizes
 from gagrad_edge.errors import ModelError
 from gagrad_export.assemble.graph import finish_graph, insert_model, start_graph
-from gagrad_export.assemble.half import Region
+from gagrad_export.assemble.half import PrecisionRegion
 from gagrad_export.assemble.perturbation import perturbed
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
@@ -56,7 +56,7 @@ def accumulate_graph(
     """
     sizes, variant = Sizes(model.input_shape, model.score_shape), abi.PERTURBED if perturbations else ""
     op, inputs = start_graph("accumulate", sizes, variant=variant, opset=model.opset)
-    region = Region(op, precision)
+    region = PrecisionRegion(op, precision)
     noise = inputs[abi.NOISE]
 
     x = normalised(op, inputs[abi.IMAGE], spec)

@@ -1,7 +1,7 @@
-"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1, and what 0 and 1 were.
+"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1, and its range before scaling.
 
-``range [2]`` is the map's smallest and largest value before scaling, divided by the number of samples: the
-sum of magnitudes grows with it.
+The range ``[2]`` is the smallest and largest value of the map before it was scaled, divided by the number of
+samples, because the sum of magnitudes grows with it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
 
 
 def normalised_map(op: Op, total: ir.Value, low: ir.Value) -> ir.Value:
-    """Scale a map to 0..1; a constant one becomes ones, as the authors' program makes of 0/0."""
+    """Scale a map to 0..1; a constant map becomes ones, as 0/0 does in the authors' program."""
     shifted = op.Sub(total, low)
     span = op.ReduceMax(shifted, keepdims=0)
     constant = op.Equal(span, 0.0)
@@ -60,8 +60,8 @@ def normalised_map(op: Op, total: ir.Value, low: ir.Value) -> ir.Value:
 def quantile_rank(op: Op, percentile: ir.Value, values: int) -> tuple[ir.Value, ir.Value]:
     """Return the whole part and the fraction of ``p·(n − 1)`` as if computed in float64, in float32 only.
 
-    Compilers have no float64, and a rank that lands on a whole number must not be rounded onto it from
-    below: one pixel would leave the guide. p = a/4096 + ε and n − 1 = 4096·h + l split into 12-bit parts
+    Compilers have no float64, and a rank just below a whole number must not be rounded up to it: one pixel
+    would leave the guide. p = a/4096 + ε and n − 1 = 4096·h + l split into 12-bit parts
     whose products float32 holds exactly; only ε·(n − 1) is rounded. Exact up to n = 2^24.
     """
     p = op.Min(op.Max(percentile, 0.0), 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gagrad_edge.abi import IMAGE, SCORES, Sizes
 from gagrad_export.assemble.graph import finish_graph, insert_model, start_graph
-from gagrad_export.assemble.half import Region
+from gagrad_export.assemble.half import PrecisionRegion
 from gagrad_export.lower import lower
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision =
     """Return the ONNX bytes of ``predict``."""
     sizes = Sizes(model.input_shape, model.score_shape)
     op, inputs = start_graph("predict", sizes, opset=model.opset)
-    region = Region(op, precision)
+    region = PrecisionRegion(op, precision)
     scores = region.leave(insert_model(op, model, region.enter(normalised(op, inputs[IMAGE], spec))))
     lower(op)
     region.convert()

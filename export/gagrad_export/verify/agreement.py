@@ -1,4 +1,4 @@
-"""How well two forms of a model agree: in their scores, their gradients, and the maps made of these."""
+"""Agreement of two forms of a model: of scores, gradients, and the maps made from the gradients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_samples(sessions: Sessions, point: Point, method: MethodSpec) -> State:
-    """Return the statistics of one explanation's samples."""
+    """Return the statistics of all samples of one explanation."""
     state = State.empty(point.image.shape[1:])
     for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
         state, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, state)

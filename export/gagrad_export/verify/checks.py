@@ -1,7 +1,7 @@
-"""Prove a bundle's graphs before they are packaged; a graph that fails is not written.
+"""Checks of a bundle's graphs before they are packaged; a bundle with a graph that fails is not written.
 
-Checked on the very bytes that ship: scores against the source model, the gradient against autograd or
-along segments, rows of a batch against the same rows alone, finalize and recover against numpy.
+The checks run the very bytes that ship: scores against the source model, the gradient against autograd or
+along segments, rows of a batch against the same rows alone, ``finalize`` and ``recover`` against numpy.
 """
 
 from __future__ import annotations
@@ -60,16 +60,17 @@ _ROWS = 4
 
 @dataclass(frozen=True)
 class Verified:
-    """What was measured, and the case that the bundle's self-test repeats."""
+    """The measured numbers, and the case that the bundle's self-test repeats."""
 
     numbers: Verification
     frame: NDArray[np.uint8]
     target: tuple[int, ...]
     score: float
-    """Of the target."""
+    """Score of the target."""
     saliency: Array
+    """The expected map, [H, W]."""
     magnitude: float
-    """What 1 of the map was before it was scaled."""
+    """Largest value of the map before it was scaled, per sample."""
 
 
 def verify(
@@ -163,7 +164,7 @@ def verify(
 def _as_written(graphs: Mapping[GraphKey, bytes], image: Array) -> Array:
     """Return the scores of ``predict`` without ONNX Runtime's optimisations.
 
-    Quantised models are compared so: integer kernels, and sums in another order, round to other steps.
+    For quantised models, because integer kernels and sums in another order round to other steps.
     """
     session = open_session(graphs[GraphKey("predict")], "predict", as_written=True)
     scores: Array = session.run(None, {IMAGE: image})[0][0]
@@ -207,7 +208,10 @@ def _batch_error(sessions: Sessions, point: Point) -> float:
 
 
 def _require_gradient(state: State, target: tuple[int, ...]) -> None:
-    """Refuse a gradient that is no number, or zero for every copy, which would agree with one of zeros."""
+    """Raise VerificationError for a gradient that is not finite, or zero for every sample.
+
+    A gradient of zeros would agree with another gradient of zeros, whatever is wrong.
+    """
     _require(
         bool(np.isfinite(state.abs_sum).all()),
         "the gradient is not finite (NaN or infinity) on an ordinary image",
@@ -225,7 +229,7 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
     if float(state.abs_sum.max()) <= VANISHED:
         raise VerificationError(
             f"score {list(target)}, the highest on an ordinary image, has a gradient of zero on each of its "
-            f"{state.count} noisy copies: as far as gradients tell, it does not depend on the image",
+            f"{state.count} noisy samples: as far as gradients tell, it does not depend on the image",
             hint="check that the weights were loaded (a last layer of zeros?), that --mean and --std are "
             "those of the training (else all activations may be off), and that the output is a score: behind "
             "ArgMax, a threshold or a limit, choose one in front of it with --output-name NAME",
@@ -233,7 +237,10 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
 
 
 def _require_visible(state: State, scores: Array, point: Point) -> None:
-    """Refuse a gradient that no difference of scores confirms: all pixels together change them too little."""
+    """Raise VerificationError where all pixels together change the scores by less than their rounding.
+
+    No difference of scores can confirm such a gradient.
+    """
     change = float(state.abs_sum.astype(np.float64).sum()) / state.count * float(point.spread)
     if change <= float(np.finfo(np.float32).eps) * float(np.abs(scores).max()):
         raise VerificationError(
@@ -287,5 +294,5 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _digits(value: float) -> float:
-    """Round to two significant digits: more would be noise of the machine, not a property of the bundle."""
+    """Round to two significant digits: further digits depend on the machine, not on the bundle."""
     return float(f"{value:.1e}")

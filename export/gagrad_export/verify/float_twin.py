@@ -1,9 +1,9 @@
-"""The twin of a quantised model whose quantisers limit values but do not round them.
+"""The float twin of a quantised model: its quantisers limit values but do not round them.
 
-A quantised model is a staircase: differences of its scores say nothing about the slope that its steps
-follow, which is what the straight-through gradient is. The twin is the function that has this slope; its
-graphs are made by the same rules and lowerings as those that ship, so the proof of its gradient is theirs.
-What differs is the rule of the quantiser alone.
+A quantised model is a staircase, so differences of its scores say nothing about the slope that the steps
+follow, the straight-through gradient. The twin is the function with this slope. Its graphs are made by the
+same rules and lowerings as the graphs that ship, so a check of its gradient is a check of theirs. Only the
+rule of the quantiser differs.
 """
 
 from __future__ import annotations

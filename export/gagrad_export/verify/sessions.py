@@ -1,4 +1,4 @@
-"""Run the shipped graphs in ONNX Runtime: the exporter's own small loop, apart from the runtime's."""
+"""ONNX Runtime sessions over the graphs that ship; the exporter does not import the runtime."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def state_inputs(state: State) -> dict[str, Array]:
 
 
 def open_session(data: bytes, what: str, *, as_written: bool = False) -> Any:
-    """Open ONNX bytes in ONNX Runtime on the CPU; ``as_written`` without merging operators.
+    """Return an ONNX Runtime session on the CPU over ONNX bytes; with ``as_written`` without optimisations.
 
     Raises MissingPackageError and ModelError.
     """

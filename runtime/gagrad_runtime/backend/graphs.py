@@ -51,16 +51,16 @@ class Graphs:
 
     @property
     def compiled_size(self) -> int | None:
-        """Bytes of the compiled graphs that are open; None where the engine keeps none."""
+        """Bytes of the compiled graphs that are open; None where the engine stores none."""
         sizes = [runner.size for runner in (self._open or {}).values() if runner.size is not None]
         return sum(sizes) if sizes else None
 
     def close(self) -> None:
-        """Free the runners; asking for one afterwards is an error."""
+        """Free the runners. ``runner`` raises SettingError afterwards."""
         self._open = None
 
     def one_row_at_a_time(self) -> None:
-        """Let ``predict`` take its rows one by one."""
+        """Run ``predict`` for one image at a time from here on."""
         if self._open is not None:
             self._open[self._key("predict", "")] = RowByRow(self._backend, self.runner("predict"))
 

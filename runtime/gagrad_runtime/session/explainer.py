@@ -18,7 +18,7 @@ from gagrad_runtime.question.output_region import region_of
 from gagrad_runtime.question.settings import Settings
 from gagrad_runtime.question.target import cotangent, predicted_target, probabilities, resolve_target
 from gagrad_runtime.sampling.chunk import ChunkSize
-from gagrad_runtime.sampling.estimation import LEAST, Estimation, Limits, Pace, finite
+from gagrad_runtime.sampling.estimation import MIN_SAMPLES, Estimation, Limits, Pace, finite
 from gagrad_runtime.sampling.rcap import Rcap, confidence, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
@@ -131,7 +131,7 @@ class Explainer:
             estimation.grow(query.copies.count)
             self.largest_chunk = estimation.largest_chunk or self.largest_chunk
             explanation = self._explanation(query, self._answer(query, estimation))
-            self._pace.tail(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+            self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
             self._sampler.forget()
             return explanation
 
@@ -163,7 +163,7 @@ class Explainer:
         with self._lock:
             query = self._query(frame, target, against, region, chosen)
             estimation = self._estimation(query, self._new_sampler())
-        until = LEAST
+        until = MIN_SAMPLES
         while True:
             with self._lock:
                 estimation.grow(until)
@@ -219,7 +219,7 @@ class Explainer:
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
-                tail=levels * query.clock.seconds["predict"],
+                reserve=levels * query.clock.seconds["predict"],
                 stable=settings.until_stable,
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
