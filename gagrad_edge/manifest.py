@@ -7,6 +7,7 @@ The structures below are the schema: msgspec validates types, and ``__post_init_
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,7 +18,7 @@ FORMAT = 1
 """Version of the bundle format that this package writes and the newest that it reads."""
 
 ABI = 1
-"""Version of the graphs' inputs and outputs."""
+"""Version of the graphs' inputs and outputs, which ``gagrad_edge.abi`` spells."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -30,12 +31,12 @@ Resize = Literal["stretch", "letterbox", "crop"]
 Colour = Literal["rgb", "bgr", "mono"]
 Bayer = Literal["rggb", "bggr", "grbg", "gbrg"]
 MAX_PIXELS = 1 << 26
-"""Largest image of a model, height × width: what a device allocates grows with it."""
+"""Largest image of a model, height × width, because a device's memory grows with it."""
 FeatureLayout = Literal["channels-first", "channels-last", "tokens"]
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Strict and immutable: an unknown field is an error, not a silent default."""
+    """Base of the manifest's structures: immutable, and an unknown field is an error."""
 
 
 class InputSpec(_Struct, frozen=True):
@@ -46,12 +47,13 @@ class InputSpec(_Struct, frozen=True):
     colour: Colour
     """Order of the image's channels; ``mono`` has one."""
     mean: list[float]
-    """Per channel, in pixel values 0..1; model input = (image − mean) / std."""
+    """One number per channel, in pixel values 0..1; model input = (image − mean) / std."""
     std: list[float]
+    """One number per channel, greater than 0."""
     resize: Resize = "stretch"
     """``stretch`` to the size; ``letterbox``: fit inside, pad with black; ``crop``: cover, cut the centre."""
     bit_depth: Annotated[int, msgspec.Meta(ge=9, le=16)] = 16
-    """Significant bits of a uint16 frame; its pixel values are divided by ``2^bit_depth − 1``."""
+    """Significant bits of a uint16 frame, whose values are divided by ``2^bit_depth − 1``."""
     bayer: Bayer | None = None
     """Colours of the first 2×2 pixels of a raw mono frame, row by row; null when mono frames are grey."""
 
@@ -67,9 +69,9 @@ class InputSpec(_Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.height * self.width > MAX_PIXELS:
-            raise ValueError(f"an image of {self.width}×{self.height} is larger than any model takes")
+            raise ValueError(f"an image of {self.width}×{self.height} has more than {MAX_PIXELS} pixels")
         if self.bayer and self.colour == "mono":
-            raise ValueError("a Bayer pattern is of use to a model that takes colours")
+            raise ValueError("a Bayer pattern needs a model that takes colours, not mono")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels or not all(math.isfinite(value) for value in values):
                 raise ValueError(f"{name} must hold {self.channels} finite numbers, one per channel")
@@ -84,9 +86,9 @@ class OutputSpec(_Struct, frozen=True):
     shape: list[Positive]
     """K…: the output's shape without the batch."""
     activation: Activation
-    """What turns scores into probabilities; ``none`` for a plain score (regression, anomaly)."""
+    """The function from scores to probabilities; ``none`` for a plain score (regression, anomaly)."""
     classes: list[str]
-    """One name per class along the first axis of ``shape``; empty when the classes have no names."""
+    """One name for each class along the first axis of ``shape``; empty when the classes have no names."""
 
     def __post_init__(self) -> None:
         if self.classes and (not self.shape or len(self.classes) != self.shape[0]):
@@ -94,14 +96,16 @@ class OutputSpec(_Struct, frozen=True):
 
 
 class MethodSpec(_Struct, frozen=True):
-    """Defaults of the method; each can be overridden when explaining, except RCAP's two."""
+    """Defaults of the method. Each can be overridden when explaining, except RCAP's two."""
 
     samples: Annotated[int, msgspec.Meta(ge=2)] = 20
+    """T, the number of samples of one explanation."""
     noise_std: Annotated[float, msgspec.Meta(gt=0)] = 0.15
     """Noise level relative to the range of the model input."""
     percentile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.85
+    """p of the guide."""
     chunk: Positive = 10
-    """Samples that one run of ``accumulate`` takes, unless the device chooses."""
+    """Samples of one run of ``accumulate``, unless the device chooses another number."""
     rcap_lower_bound: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     rcap_interval: Annotated[float, msgspec.Meta(ge=0.001, lt=1)] = 0.1
 
@@ -110,46 +114,65 @@ class FeatureLayer(_Struct, frozen=True):
     """The intermediate activation at which the class activation maps (role ``cam``) are taken."""
 
     name: str
-    """Of the value in the canonical model."""
+    """Name of the activation in the canonical model."""
     operator: str
-    """What makes it."""
+    """Operator whose output the activation is."""
     layout: FeatureLayout
     """``[N, F, h, w]``, ``[N, h, w, F]``, or tokens ``[N, L, F]``, the last h·w of which are the patches."""
     features: Positive
+    """F, the number of features."""
     height: Positive
+    """h, in positions of the activation."""
     width: Positive
+    """w, in positions of the activation."""
 
 
 class ModelInfo(_Struct, frozen=True):
-    """Where the graphs come from."""
+    """The model that the graphs were made from."""
 
     name: str
     sha256: Sha256
-    """Of the model file, or of the ONNX bytes that torch exported."""
+    """SHA-256 of the model file, or of the ONNX bytes that torch exported."""
     source: Literal["onnx", "torch"]
     opset: Positive
     operators: dict[str, int]
-    """How many nodes of each operator the canonical model has."""
+    """Number of nodes of each operator in the canonical model."""
     notes: list[str] = []
-    """What the exporter changed or assumed to take the model, in sentences."""
+    """Changes to the model and assumptions about it that the exporter made, in sentences."""
     straight_through: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """How many quantisers of activations the gradient passes straight through; 0 for a float model."""
+    """Number of quantisers of activations that the gradient passes straight through; 0 for a float model."""
     feature_layer: FeatureLayer | None = None
-    """Where class activation maps are taken; null when the bundle has none, and then a note says why."""
+    """Where class activation maps are taken; null when the bundle has no such maps: a note says why."""
 
 
-class GraphEntry(_Struct, frozen=True):
-    """One ONNX graph. A role may come in several variants, and for other targets or precisions."""
+@dataclass(frozen=True)
+class GraphKey:
+    """What distinguishes one graph of a bundle from the others; hashable, to be a key of mappings."""
 
     role: GraphRole
-    file: str
     variant: str = ""
     """Which of several graphs of a role: for ``finalize`` the guide (empty: the paper's), for ``accumulate``
     ``perturbed`` (empty: noise only)."""
     target: str = "portable"
-    """In whose fast forms it is written: ``portable`` is ONNX Runtime's, and any engine takes it."""
+    """The engine in whose fast forms the graph is written: ``portable`` is ONNX Runtime's, and any engine
+    takes it."""
     precision: GraphPrecision = "float32"
     """What the model and its gradient are computed in; inputs, outputs and statistics are float32."""
+
+
+class GraphEntry(_Struct, frozen=True):
+    """One ONNX graph: the fields of its ``GraphKey``, and the member that holds it."""
+
+    role: GraphRole
+    file: str
+    variant: str = ""
+    target: str = "portable"
+    precision: GraphPrecision = "float32"
+
+    @property
+    def key(self) -> GraphKey:
+        """The graph's key."""
+        return GraphKey(self.role, self.variant, self.target, self.precision)
 
 
 class FileEntry(_Struct, frozen=True):
@@ -160,7 +183,7 @@ class FileEntry(_Struct, frozen=True):
 
 
 class Agreement(_Struct, frozen=True):
-    """How two forms of one model compare on the self-test's frame."""
+    """How well two forms of one model agree on the self-test's frame."""
 
     gradient_cosine: float
     """Cosine of the mean gradients over the samples of one explanation."""
@@ -171,50 +194,57 @@ class Agreement(_Struct, frozen=True):
 
 
 class PrecisionCheck(Agreement, frozen=True):
-    """The graphs of another precision, each value rounded as they do it, against the float32 ones."""
+    """How well the graphs of another precision, each value rounded to it, agree with the float32 graphs."""
 
     precision: GraphPrecision
+    """The other precision."""
 
 
 class Verification(_Struct, frozen=True):
     """What the exporter measured before it packaged the graphs."""
 
     reference: Literal["autograd", "finite-differences"]
+    """The independent gradient that the graph's gradient was compared with."""
     gradient_error: float
-    """‖g − g_ref‖₂ / ‖g_ref‖₂, the median over the verification inputs."""
+    """Relative error ‖g − g_ref‖₂ / ‖g_ref‖₂ of the gradient, the median over the verification inputs."""
     gradient_error_worst: float
-    """The same, the worst: larger where rounding decides on which side of a kink an activation falls."""
+    """The largest of these errors. Rounding decides on which side of a kink an activation falls, and so
+    a single input can have a large error."""
     gradient_tolerance: float
-    """What the median had to meet."""
+    """Largest ``gradient_error`` that is packaged."""
     forward_error: float
-    """Largest difference of the scores to the source model's, relative to their range."""
+    """Largest difference of the scores from those of the source model, relative to their range."""
     forward_tolerance: float
-    """What it had to meet; wider for a model that computes in float16 itself."""
+    """Largest ``forward_error`` that is packaged; larger for a model that itself computes in float16."""
     batch_error: float
-    """Largest relative difference between a batch and the same rows run alone."""
+    """Largest relative difference between the samples of a batch and the same samples run alone."""
     precisions: list[PrecisionCheck] = []
-    """One for each precision beside float32 that the bundle has graphs in."""
+    """One check for each precision of the bundle's graphs beside float32."""
     float_twin: Agreement | None = None
-    """A quantised model against its twin whose quantisers limit values but do not round; null for others."""
+    """Agreement of a quantised model with the same model without rounding (its quantisers only limit values);
+    null for a float model."""
 
 
 class SelfTest(_Struct, frozen=True):
-    """A frame whose map is known; ``verify`` explains it again on the device."""
+    """A frame and its expected map; ``verify`` explains the frame again on the device."""
 
     frame: str
-    """Member: PNG at the model's size, RGB or grey, 8 bits."""
+    """Name of the member that holds the frame: PNG of the model's size, RGB or grey, 8 bits."""
     saliency: str
-    """Member: the expected map, ``.npy`` float32 [H, W]."""
+    """Name of the member that holds the expected map: ``.npy``, float32 [H, W]."""
     target: list[int]
-    """Index into ``scores`` without the batch axis."""
+    """Index of the explained score, without the batch axis."""
     score: float
-    """The target's score."""
+    """Score of the target, in the model's unit."""
     magnitude: Annotated[float, msgspec.Meta(ge=0)]
-    """What 1 of the map was before it was scaled, for one sample; 0 for a linear model."""
+    """Largest value of the map before it was scaled to 0..1, divided by the number of samples; 0 for a linear
+    model."""
     samples: Positive
+    """Samples that the expected map was made from."""
     seed: Annotated[int, msgspec.Meta(ge=0)]
+    """Seed of their noise bank."""
     tolerance: float
-    """A pixel agrees when it is within this of the expected value."""
+    """A pixel agrees when its value differs from the expected value by at most this."""
     agreement: float
     """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
 
@@ -233,7 +263,7 @@ class Manifest(_Struct, frozen=True):
     abi: Positive
     name: str
     created: str
-    """UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
+    """Time of the export in UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
     exporter: Exporter
     model: ModelInfo
     input: InputSpec
@@ -254,26 +284,26 @@ class Manifest(_Struct, frozen=True):
         if absent:
             raise ValueError(f"no graph for: {', '.join(absent)}")
 
-    def graph(
-        self,
-        role: GraphRole,
-        target: str = "portable",
-        variant: str = "",
-        precision: GraphPrecision = "float32",
-    ) -> GraphEntry:
-        """Return the graph of ``role``: rather of that precision than for that target. KeyError when none.
+    def graph(self, key: GraphKey) -> GraphEntry:
+        """Return the graph of ``key``, or the nearest form of it in the bundle. KeyError when there is none.
 
-        What there is in float32 only, or in portable form only, is returned so.
+        A role and variant that the bundle has in float32 only, or in portable form only, is returned so;
+        where it has either the precision or the target, the one of that precision.
         """
         forms = {
             (graph.precision, graph.target): graph
             for graph in self.graphs
-            if (graph.role, graph.variant) == (role, variant)
+            if (graph.role, graph.variant) == (key.role, key.variant)
         }
-        for wanted in ((precision, target), (precision, "portable"), ("float32", target)):
+        for wanted in ((key.precision, key.target), (key.precision, "portable"), ("float32", key.target)):
             if wanted in forms:
                 return forms[wanted]
         return forms["float32", "portable"]
+
+    def keys(self, target: str, precision: GraphPrecision) -> list[GraphKey]:
+        """Return one key of ``target`` and ``precision`` for each role and variant in the bundle."""
+        found = [GraphKey(graph.role, graph.variant, target, precision) for graph in self.graphs]
+        return list(dict.fromkeys(found))
 
     def variants(self, role: GraphRole) -> list[str]:
         """Return the names of the graphs of ``role``, the plain one as an empty name; sorted."""
@@ -311,7 +341,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the manifest is not valid ({error})", where=where, hint=_COPY_AGAIN) from error
-    # In its own content's form: what an earlier version wrote lacks fields that have a default here.
+    # Compared with what was read, not with ``manifest``: an earlier version left out fields with a default.
     if _canonical(msgspec.json.decode(data)) != data:
         raise BundleError("the manifest is not in canonical form", where=where, hint=_COPY_AGAIN)
     return manifest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from gagrad_edge.manifest import (
     Exporter,
     FileEntry,
     GraphEntry,
+    GraphKey,
     InputSpec,
     Manifest,
     MethodSpec,
@@ -26,19 +28,17 @@ from gagrad_edge.manifest import (
 from gagrad_edge.source_date import creation_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import FeatureLayer, GraphPrecision, GraphRole, GraphTarget
+    from gagrad_edge.manifest import FeatureLayer
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
-    from gagrad_export.verify import Graphs
     from gagrad_export.verify.checks import Verified
 
 _FRAME, _SALIENCY = "selftest/frame.png", "selftest/saliency.npy"
-_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "finalize", "recover")
 
 SELFTEST_TOLERANCE, SELFTEST_AGREEMENT = 1e-3, 0.995
 """Measured between engines: up to 0.4 % of pixels flip at the guide's threshold; the rest agree to 1e-5."""
@@ -50,7 +50,7 @@ def package(
     name: str,
     source: Source,
     model: Canonical,
-    graphs: Graphs,
+    graphs: Mapping[GraphKey, bytes],
     verified: Verified,
     spec: InputSpec,
     output: OutputSpec,
@@ -60,13 +60,10 @@ def package(
 ) -> Manifest:
     """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError.
 
-    ``notes`` are put behind the model's own.
+    ``graphs`` stand in the manifest in their order. ``notes`` come after the model's own.
     """
-    contents = {_entry(role): getattr(graphs, role) for role in _ROLES}
-    contents |= {_entry("accumulate", target=target): data for target, data in graphs.accumulate_for.items()}
-    contents |= {_entry(role, precision="float16"): data for role, data in graphs.half.items()}
-    contents |= {_entry(role, variant): data for (role, variant), data in graphs.others.items()}
-    members: dict[str, bytes | memoryview] = {entry.file: data for entry, data in contents.items()}
+    entries = {key: _entry(key) for key in graphs}
+    members: dict[str, bytes | memoryview] = {entries[key].file: data for key, data in graphs.items()}
     members[_FRAME] = _png(verified.frame)
     members[_SALIENCY] = _npy(verified.saliency)
     manifest = Manifest(
@@ -88,7 +85,7 @@ def package(
         input=spec,
         output=output,
         method=method,
-        graphs=list(contents),
+        graphs=list(entries.values()),
         selftest=SelfTest(
             frame=_FRAME,
             saliency=_SALIENCY,
@@ -107,17 +104,11 @@ def package(
     return write_bundle(path, manifest, members)
 
 
-def _entry(
-    role: GraphRole,
-    variant: str = "",
-    target: GraphTarget = "portable",
-    precision: GraphPrecision = "float32",
-) -> GraphEntry:
-    plain = ("", "portable", "float32")
-    parts = [role, *(part for part in (variant, target, precision) if part not in plain), "onnx"]
-    return GraphEntry(
-        role=role, variant=variant, target=target, precision=precision, file="graphs/" + ".".join(parts)
-    )
+def _entry(key: GraphKey) -> GraphEntry:
+    plain = GraphKey(key.role)
+    named = ((key.variant, plain.variant), (key.target, plain.target), (key.precision, plain.precision))
+    parts = [key.role, *(part for part, usual in named if part != usual), "onnx"]
+    return GraphEntry(**asdict(key), file="graphs/" + ".".join(parts))
 
 
 def _png(frame: NDArray[np.uint8]) -> bytes:

@@ -18,29 +18,19 @@ from gagrad_edge.bundle.bundle import SUFFIX
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Manifest, MethodSpec, Resize
 from gagrad_edge.source_date import creation_time
-from gagrad_export.assemble import (
-    accumulate_graph,
-    cam_graph,
-    combine_graph,
-    finalize_graph,
-    maps_graph,
-    predict_graph,
-    recover_graph,
-)
+from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import package
 from gagrad_export.settings import check_precisions, input_spec, output_spec
-from gagrad_export.verify import Graphs, verify
+from gagrad_export.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
-
-    from gagrad_edge.manifest import GraphRole
 
 STAGES = ("load", "canonicalise", "differentiate", "verify", "package")
 
@@ -138,30 +128,14 @@ def export(
     output = output_spec(canonical, activation=activation, classes=classes)
     layer, without_layer = choose_feature_layer(canonical, feature_layer)
     clock.start("differentiate")
-    accumulate, lowered = accumulate_graph(canonical, spec)
-    half: dict[GraphRole, bytes] = {}
-    if "float16" in precisions:
-        half["predict"] = predict_graph(canonical, spec, "float16")
-        half["accumulate"], _ = accumulate_graph(canonical, spec, precision="float16")
-    others: dict[tuple[GraphRole, str], bytes] = {
-        ("combine", ""): combine_graph(canonical.input_shape),
-        ("finalize", "pooled"): finalize_graph(canonical.input_shape, "pooled"),
-        ("maps", ""): maps_graph(canonical.input_shape),
-    }
-    if layer is not None:
-        others["cam", ""] = cam_graph(canonical, spec, layer)
-    if perturbations:
-        others["accumulate", "perturbed"], _ = accumulate_graph(canonical, spec, perturbations=True)
-    graphs = Graphs(
-        predict=predict_graph(canonical, spec),
-        accumulate=accumulate,
-        finalize=finalize_graph(canonical.input_shape),
-        recover=recover_graph(canonical.input_shape, method.rcap_lower_bound, method.rcap_interval),
-        accumulate_for={
-            target: accumulate_graph(canonical, spec, target)[0] for target in targets if target != "portable"
-        },
-        others=others,
-        half=half,
+    graphs, lowered = bundle_graphs(
+        canonical,
+        spec,
+        method,
+        feature_layer=layer,
+        targets=targets,
+        precisions=precisions,
+        perturbations=perturbations,
     )
     _return_freed_memory()
     clock.start("verify")

@@ -20,7 +20,7 @@ from gagrad_edge.bundle.container import COPY_AGAIN, open_container, wrong_membe
 from gagrad_edge.errors import BundleError
 from gagrad_edge.manifest import (
     FileEntry,
-    GraphPrecision,
+    GraphKey,
     GraphRole,
     Manifest,
     decode_manifest,
@@ -70,15 +70,13 @@ class Bundle:
     manifest_bytes: bytes = b""
     """The bytes of the manifest, of which ``sha256`` is the hash."""
 
-    def graph(
-        self,
-        role: GraphRole,
-        target: str = "portable",
-        variant: str = "",
-        precision: GraphPrecision = "float32",
-    ) -> bytes:
-        """Return the ONNX bytes of a graph, as ``Manifest.graph`` chooses it. KeyError when there is none."""
-        return bytes(self.members[self.manifest.graph(role, target, variant, precision).file])
+    def graph(self, key: GraphKey | GraphRole) -> bytes:
+        """Return the ONNX bytes of a graph, as ``Manifest.graph`` chooses it. KeyError when there is none.
+
+        A role alone stands for its plain graph: portable, float32.
+        """
+        key = key if isinstance(key, GraphKey) else GraphKey(key)
+        return bytes(self.members[self.manifest.graph(key).file])
 
 
 def file_entry(data: Buffer) -> FileEntry:

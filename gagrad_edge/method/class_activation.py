@@ -1,4 +1,4 @@
-"""Class activation maps in numpy: what the ``cam`` graphs are compared with.
+"""Class activation maps in numpy: the reference that the ``cam`` graphs are compared with.
 
 From an intermediate activation A ``[F, h, w]`` and the gradient g of the target at it. Sources: Grad-CAM,
 Selvaraju et al., ICCV 2017 (equations 1 and 2); Grad-CAM++, Chattopadhay et al., WACV 2018 (equation 19, in
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 CAMS = ("grad-cam", "grad-cam++", "layer-cam")
-"""Order of the maps in ``cams [3, N, h, w]``."""
+"""Methods whose maps ``cam`` gives, in their order in the output ``[3, N, h, w]``."""
 
 EPSILON = 1e-6
 """Keeps Grad-CAM++'s quotient defined where the gradient is zero, as pytorch-grad-cam has it."""
 
 
 def class_activation_maps(features: Array, gradients: Array) -> Array:
-    """Return ``cams [3, N, h, w]`` in the order of ``CAMS``, at least 0, not scaled.
+    """Return the maps ``[3, N, h, w]`` in the order of ``CAMS``, at least 0, not scaled.
 
     ``features`` and ``gradients`` are ``[N, F, h, w]``.
     """

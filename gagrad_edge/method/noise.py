@@ -22,9 +22,9 @@ def generator(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed))
 
 
-def normal(source: np.random.Generator, rows: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Return the next ``rows`` samples of a bank as ``[rows, C, H, W]``, ``shape = (C, H, W)``."""
-    return source.standard_normal((rows, *shape), dtype=np.float32)
+def normal(source: np.random.Generator, samples: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return the next ``samples`` of a bank as ``[samples, C, H, W]``, ``shape = (C, H, W)``."""
+    return source.standard_normal((samples, *shape), dtype=np.float32)
 
 
 def noise_chunks(

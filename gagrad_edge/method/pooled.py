@@ -1,8 +1,9 @@
 """The guide ``pooled``: the paper's map from fewer samples, its statistics pooled over pixels.
 
-A convolution of stride 2 reads some pixels in more windows than others, so a gradient's magnitude has a
-checkerboard (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016). Pooled over neighbours
-it is blurred away, and with it half of the map. Divided out first, it leaves something smooth to pool.
+A convolution of stride 2 reads some pixels in more windows than others, so the magnitude of a gradient has a
+checkerboard (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016). Pooling over neighbours
+would blur the checkerboard away, and half of the map with it. So the checkerboard is divided out first, and
+what is pooled is smooth.
 
 With a = log Σ|g| per channel and pixel, t₃ and t₉ tents (a box mean of 3 or 9 pixels, twice) and P₈ the mean
 over all pixels of the same row and column modulo 8:
@@ -13,9 +14,10 @@ over all pixels of the same row and column modulo 8:
     log V̂ = 2·log Â + ē + (T − 1)/(T + 99)·(e − ē)
 
 and then the paper's guide and sum on Â and V̂. T/(T + k) is the weight of T observations whose error has k
-times the variance of what is observed (the gain of James & Stein, and of Kalman): detail comes in as samples
-do, the finest last, and as T grows Â → Σ|g| and V̂ → V, so that the map goes to the paper's own. V follows A²
-at first because that has half its relative error. ``docs/fidelity.md`` has the study behind it and 10 and 40.
+times the variance of the observed quantity (the gain of James & Stein, and of Kalman). The more samples, the
+more detail counts, the finest last: as T grows, Â → Σ|g| and V̂ → V, and the map becomes the paper's own. With
+few samples V̂ follows A², whose relative error is half that of V. ``docs/fidelity.md`` has the study behind
+this estimate and behind the numbers 10 and 40.
 """
 
 from __future__ import annotations
@@ -30,13 +32,15 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 PERIOD = 8
-"""Pixels after which the grid repeats: three strides of 2. Deeper ones leave no visible grid."""
+"""Period of the checkerboard in pixels: three strides of 2. Deeper strides leave no visible checkerboard."""
 FINE, COARSE = 3, 9
-"""Pixels of the tents' boxes."""
+"""Sizes of the boxes of the two tents, in pixels."""
 FINE_SAMPLES, COARSE_SAMPLES, VARIANCE_SAMPLES = 40, 10, 100
-"""Samples at which finest detail, coarser detail and the variance's own word weigh one half."""
+"""Number of samples T at which the weight of a term is one half: of the finest detail, of the coarser detail,
+and of the measured variance beside the variance that the magnitude predicts."""
 MAGNITUDE_FLOOR, VARIANCE_FLOOR, TINY = 1e-2, 1e-4, 1e-36
-"""Lowest value before the logarithm, as a share of the channel's mean, and at all: dead units give zeros."""
+"""Lower bounds of a value before its logarithm: two as a share of the channel's mean, one absolute. Dead
+units give zeros."""
 
 
 def pooled(count: float, abs_sum: Array, variance: Array) -> tuple[Array, Array]:
@@ -58,7 +62,7 @@ def pooled(count: float, abs_sum: Array, variance: Array) -> tuple[Array, Array]
 def tent(x: Array, k: int) -> Array:
     """Return the mean over k × k pixels of the mean over k × k pixels of ``x [C, H, W]``.
 
-    What lies outside the image does not count, as in AveragePool without the padding.
+    Pixels outside the image do not count, as in AveragePool without its padding.
     """
     inside = np.ones_like(x[:1])
     for axis in (1, 2, 1, 2):

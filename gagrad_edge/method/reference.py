@@ -1,4 +1,4 @@
-"""The method in numpy, as readable as we can make it: what every backend's graphs are compared with.
+"""The method in numpy: the readable reference that the graphs of every backend are compared with.
 
 Source: Huang & Liu, "Guided AbsoluteGrad: Magnitude of Gradients Matters to Explanation's Localization
 and Saliency", Canadian AI 2024 (arXiv 2404.15564): equations 4 to 6 and Algorithm 1 for the map, section 4
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """Per-pixel running statistics of the gradients seen so far.
+    """Running statistics, per channel and pixel, of the gradients g of the samples so far.
 
-    ``abs_sum`` is Σ|g|, ``mean`` the mean of g and ``m2`` the sum of squared deviations from it, each
+    ``abs_sum`` is Σ|g|, ``mean`` the mean of g and ``m2`` the sum of squared deviations from the mean, each
     ``[C, H, W]``. The guide does not depend on the sample, so these are enough, whatever T is.
     """
 
@@ -46,16 +46,16 @@ def accumulate(state: State, gradients: Array) -> State:
 
     Chan, Golub & LeVeque's pairwise update: a plain Σg² − (Σg)²/n cancels badly in float32.
     """
-    rows = len(gradients)
-    total = state.count + rows
+    samples = len(gradients)
+    total = state.count + samples
     chunk_mean = gradients.mean(axis=0)
     chunk_m2 = np.square(gradients - chunk_mean).sum(axis=0)
     delta = chunk_mean - state.mean
     return State(
         count=total,
         abs_sum=state.abs_sum + np.abs(gradients).sum(axis=0),
-        mean=state.mean + delta * np.float32(rows / total),
-        m2=state.m2 + chunk_m2 + np.square(delta) * np.float32(state.count * rows / total),
+        mean=state.mean + delta * np.float32(samples / total),
+        m2=state.m2 + chunk_m2 + np.square(delta) * np.float32(state.count * samples / total),
     )
 
 
@@ -76,17 +76,17 @@ STATE_MAPS = ("absolute", "signed", "squared", "variance")
 """Names of the maps that ``state_maps`` returns, in order."""
 
 
-def state_maps(state: State, times: Array) -> Array:
+def state_maps(state: State, multiplier: Array) -> Array:
     """Return the maps ``[4, H, W]`` of the methods without a guide, not scaled.
 
-    Σ_c of: E|g| (AbsoluteGrad), |E[g] · times| (the plain gradient and SmoothGrad with ``times`` of ones,
-    Input × Gradient with the input, Integrated Gradients with its distance from the baseline), E[g²]
-    (SmoothGrad-Squared) and Var[g] with divisor T − 1 (VarGrad).
+    Σ_c of: E|g| (AbsoluteGrad), |E[g] · multiplier| (the plain gradient and SmoothGrad with a ``multiplier``
+    of ones, Input × Gradient with the model input, Integrated Gradients with the input's difference from the
+    baseline), E[g²] (SmoothGrad-Squared) and Var[g] with divisor T − 1 (VarGrad).
     """
     count = np.float32(state.count)
     per_channel = [
         state.abs_sum / count,
-        np.abs(state.mean * times),
+        np.abs(state.mean * multiplier),
         state.m2 / count + np.square(state.mean),
         state.m2 / np.float32(max(state.count - 1, 1)),
     ]
@@ -94,16 +94,16 @@ def state_maps(state: State, times: Array) -> Array:
 
 
 GUIDES = ("paper", "pooled")
-"""What the guide is computed from: the statistics of each pixel alone, or ``gagrad_edge.method.pooled``."""
+"""Guides by name: from the statistics of each pixel alone, or from those of ``gagrad_edge.method.pooled``."""
 
 
 def finalize(state: State, percentile: float, guide: str = "paper") -> Array:
     """Return the saliency map ``[H, W]`` in 0..1.
 
     ``percentile`` is p of the guide ``w = 1 where V > quantile_p(V), else V``, per channel. Two values
-    outside (0, 1] select the authors' other guides: 0 is a guide of ones, negative is V itself. A constant
-    sum is 0/0 everywhere and becomes a map of ones, as in the authors' program. ``guide`` is one of GUIDES;
-    raises SettingError.
+    outside (0, 1] select the authors' other guides: 0 is a guide of ones, a negative value is V itself. A
+    constant sum is 0/0 everywhere and becomes a map of ones, as in the authors' program. ``guide`` is one of
+    GUIDES; another raises SettingError.
     """
     if guide not in GUIDES:
         raise SettingError(f"unknown guide {guide!r}", where="guide", hint=f"give one of {', '.join(GUIDES)}")
@@ -124,9 +124,9 @@ def finalize(state: State, percentile: float, guide: str = "paper") -> Array:
 def quantile(values: Array, percentile: float) -> Array:
     """Return the ``percentile`` quantile of each row of ``values [R, n]``, linearly interpolated, as ``[R]``.
 
-    As ``numpy.quantile``, except that p is first rounded to float32, as the authors' program has it: the
-    rank of p = 0.7 among 221 values is then 153.9999974 and not 154, which moves the threshold below the
-    154th value and one pixel above it. The guide is a step, so that pixel shows in the map.
+    As ``numpy.quantile``, except that p is first rounded to float32, as in the authors' program: the rank of
+    p = 0.7 among 221 values is then 153.9999974 and not 154, so the threshold lies below the 154th value and
+    one more pixel above the threshold. The guide is a step, so this pixel shows in the map.
     """
     ordered = np.sort(values, axis=1)
     rank = float(np.float32(percentile)) * (values.shape[1] - 1)
@@ -149,8 +149,8 @@ def normalise(total: Array) -> Array:
 def rcap_levels(lower_bound: float, interval: float) -> list[float]:
     """Return RCAP's levels r from high to low, rounded to two decimals as the authors do.
 
-    ``numpy.arange`` may include a last level of 1 when the interval divides the range, through rounding;
-    that is kept, because the authors' figures contain it.
+    ``numpy.arange`` may include a last level of 1 when the interval divides the range, through rounding. The
+    level is kept, because the authors' figures contain it.
     """
     return [round(float(r), 2) for r in np.arange(lower_bound, 1, interval)][::-1]
 
@@ -166,10 +166,11 @@ def threshold_index(pixels: int, level: float) -> int:
 def recover(image: Array, saliency: Array, levels: list[float]) -> tuple[Array, Array]:
     """Return ``recovered [P, C, H, W]`` and ``ratio [P]`` for ``levels`` from high to low.
 
-    At level r the pixels with ``S > t_r`` are kept and the rest is black; ``ratio`` is their share of the
-    map's mass. Three cases follow the authors' program: a threshold at the map's maximum would keep
-    nothing and becomes 0, so that all of the map is kept; what one level has kept, the lower ones keep; and
-    when all thresholds differ, a first one at the maximum is left out (ratio −1 here: skip that row).
+    At level r the pixels with ``S > t_r`` are kept and the others are black; ``ratio`` is the share of the
+    map's sum on the kept pixels. Three cases follow the authors' program: a threshold at the map's maximum
+    would keep nothing and becomes 0, so that all of the map is kept; pixels that one level keeps, the lower
+    levels keep too; and when all thresholds differ, a first threshold at the maximum is left out, with a
+    ``ratio`` of −1: this level does not count.
     """
     ordered = np.sort(saliency.ravel())
     thresholds = np.array([ordered[threshold_index(saliency.size, level)] for level in levels], np.float32)

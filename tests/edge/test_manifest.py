@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from gagrad_edge.errors import BundleError
-from gagrad_edge.manifest import GraphEntry, InputSpec, Manifest, OutputSpec, decode_manifest, encode_manifest
+from gagrad_edge.manifest import (
+    GraphEntry,
+    GraphKey,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    decode_manifest,
+    encode_manifest,
+)
 from tests.models import plain_manifest
 
 
@@ -72,10 +80,13 @@ def test_a_graph_is_chosen_by_precision_before_target() -> None:
     hashed = plain.files["graphs/predict.onnx"]
     files = {**plain.files, half.file: hashed, fast.file: hashed}
     manifest = plain_manifest(graphs=[*plain.graphs, half, fast], files=files)
-    assert manifest.graph("accumulate").file == "graphs/accumulate.onnx"
-    assert manifest.graph("accumulate", "tensorrt") == fast
-    assert manifest.graph("accumulate", "tensorrt", precision="float16") == half
-    assert manifest.graph("finalize", "tensorrt", precision="float16").file == "graphs/finalize.onnx"
+    assert manifest.graph(GraphKey("accumulate")).file == "graphs/accumulate.onnx"
+    assert manifest.graph(GraphKey("accumulate", target="tensorrt")) == fast
+    assert manifest.graph(GraphKey("accumulate", target="tensorrt", precision="float16")) == half
+    assert (
+        manifest.graph(GraphKey("finalize", target="tensorrt", precision="float16")).file
+        == "graphs/finalize.onnx"
+    )
 
 
 def test_as_many_names_as_classes() -> None:

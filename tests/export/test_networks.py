@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
+from gagrad_edge.manifest import GraphKey, GraphRole
 from gagrad_edge.method.reference import State
 from gagrad_export import export
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 from tests.export.networks import (
     TORCH_MODELS,
     lite0,
@@ -29,7 +30,7 @@ from tests.export.networks import (
 SIZE = (32, 32)
 """Few activations, so few of them lie within rounding of a kink; the benchmark prints 224²."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-ROLES = ("predict", "accumulate", "finalize", "recover")
+ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "finalize", "recover")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
         module = network(name)
         export(module, folder / f"{name}.gagrad", size=SIZE, mean=MEAN, std=STD)
         bundle = read_bundle(folder / f"{name}.gagrad")
-        return Exported(module, bundle, Sessions(Graphs(**{role: bundle.graph(role) for role in ROLES})))
+        return Exported(module, bundle, Sessions({GraphKey(role): bundle.graph(role) for role in ROLES}))
 
     return make
 
@@ -194,7 +195,7 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
         plain = explainer.explain(vectors["image"], target, method="gradient").saliency
         assert spearman(plain, vectors["vanilla"]) >= 0.9998
         bundle = read_bundle(lite0_bundle)
-        sessions = Sessions(Graphs(**{role: bundle.graph(role) for role in ROLES}))
+        sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
         image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
         recovered, ratio = sessions.recover(image, expected)
         scores = sessions.predict(recovered)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from gagrad_edge.bundle.bundle import read_bundle
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.manifest import GraphKey, InputSpec
 from gagrad_export import export
 from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.canonicalise import Canonical, canonicalise
@@ -23,7 +23,7 @@ from gagrad_export.emit import attribute, constant_array, operand
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.quantiser import quantiser
 from gagrad_export.verify.float_twin import float_twin
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 from tests.export.networks import tensorrt_refuses
 
 SIZE = (24, 32)
@@ -92,7 +92,7 @@ def quantised(float_model: Path, kind: str, form: QuantFormat = QuantFormat.QDQ)
 
 def sessions(model: Canonical) -> Sessions:
     accumulate, _ = accumulate_graph(model, SPEC)
-    return Sessions(Graphs(predict_graph(model, SPEC), accumulate, b"", b""))
+    return Sessions({GraphKey("predict"): predict_graph(model, SPEC), GraphKey("accumulate"): accumulate})
 
 
 def gradient(model: Canonical, image: np.ndarray, target: int) -> np.ndarray:
@@ -218,7 +218,7 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     assert f"{info.straight_through} quantisers" in summary(report, 1.0)
     bundle = read_bundle(path)
     for role, variant in (("predict", ""), ("accumulate", ""), ("accumulate", "perturbed"), ("cam", "")):
-        graph = bundle.graph(role, variant=variant)
+        graph = bundle.graph(GraphKey(role, variant))
         operators = {node.op_type for node in onnx.load_from_string(graph).graph.node}
         assert not {"QuantizeLinear", "DequantizeLinear"} & operators
         assert tensorrt_refuses(graph) == ""

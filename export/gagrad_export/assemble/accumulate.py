@@ -1,4 +1,4 @@
-"""``accumulate``: one chunk of perturbed copies → their input gradients → the running statistics.
+"""``accumulate``: one chunk of samples → their input gradients → the running statistics.
 
 The state is three maps and a count, so memory does not grow with the number of samples; the outputs of one
 run are the inputs of the next.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_edge import abi
+from gagrad_edge.abi import Sizes
 from gagrad_edge.errors import ModelError
-from gagrad_edge.method.perturbation import COLUMNS
-from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
-from gagrad_export.assemble.half import Region
+from gagrad_export.assemble.graph import finish_graph, insert_model, start_graph
+from gagrad_export.assemble.half import PrecisionRegion
 from gagrad_export.assemble.perturbation import perturbed
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 
 HALF_SCALE = 2.0**8
-"""What the cotangent is multiplied by in half, and the gradient divided by in float32.
+"""Factor on the cotangent in float16, divided out of the gradient again in float32.
 
-A gradient that half flushes to zero (2⁻¹⁶ of a cotangent of 1 does it) is lost; scales from 1 to 2¹⁴ give the
-same gradient, and this one leaves room on both sides.
+A gradient that float16 flushes to zero (2⁻¹⁶ of a cotangent of 1 is enough) is lost. Factors from 1 to 2¹⁴
+give the same gradient; 2⁸ leaves a margin on both sides.
 """
 
 
@@ -44,35 +45,30 @@ def accumulate_graph(
 ) -> tuple[bytes, dict[str, int]]:
     """Return the ONNX bytes of ``accumulate`` in the forms of ``target``, and what was lowered, by name.
 
-    In ``float16`` the model and its gradient are, from the noisy copies on; the statistics are not. With
-    perturbations there is float32 only.
+    With ``precision`` float16 the model and its gradient compute in float16, from the noisy samples on; the
+    statistics stay float32.
 
-    With ``perturbations`` there is one more input, ``perturbation [B, P]``, whose columns are those of
-    ``gagrad_edge.method.perturbation``; the gradient is that at the model input before them.
+    With ``perturbations`` it is the variant ``perturbed``, in float32 only: one more input has a row of
+    ``gagrad_edge.method.perturbation.COLUMNS`` for each sample, and the gradient is that at the model input
+    before it is perturbed.
 
     Raises UnsupportedOperatorError and ModelError.
     """
-    op = new_graph("accumulate", model.opset)
-    region = Region(op, precision)
-    shape = model.input_shape
-    image = add_input(op, "image", [1, *shape])
-    noise = add_input(op, "noise", ["B", *shape])
-    noise_std = add_input(op, "noise_std", [])
-    cotangent = add_input(op, "cotangent", [1, *model.score_shape])
-    count = add_input(op, "count", [])
-    abs_sum, mean, m2 = (add_input(op, name, shape) for name in ("abs_sum", "mean", "m2"))
+    sizes, variant = Sizes(model.input_shape, model.score_shape), abi.PERTURBED if perturbations else ""
+    op, inputs = start_graph("accumulate", sizes, variant=variant, opset=model.opset)
+    region = PrecisionRegion(op, precision)
+    noise = inputs[abi.NOISE]
 
-    x = normalised(op, image, spec)
+    x = normalised(op, inputs[abi.IMAGE], spec)
     spread = op.Sub(op.ReduceMax(x, keepdims=0), op.ReduceMin(x, keepdims=0))
-    deviation = op.Mul(noise_std, spread)
+    deviation = op.Mul(inputs[abi.NOISE_STD], spread)
     if perturbations:
-        perturbation = add_input(op, "perturbation", ["B", len(COLUMNS)])
-        origin, samples = perturbed(op, x, noise, deviation, perturbation, spec)
+        origin, samples = perturbed(op, x, noise, deviation, inputs[abi.PERTURBATION], spec)
     else:
         origin = samples = region.enter(op.Add(x, op.Mul(noise, deviation)))
     scores = insert_model(op, model, samples)
     op.graph.sort()
-    seeds = per_sample(op, cotangent, noise)
+    seeds = per_sample(op, inputs[abi.COTANGENT], noise)
     if precision == "float16":
         seeds = region.enter(op.Mul(seeds, HALF_SCALE))
     (gradient,) = gradients(op, {scores: seeds}, [origin])
@@ -84,11 +80,12 @@ def accumulate_graph(
     gradient, scores = region.leave(gradient), region.leave(scores)
     if precision == "float16":
         gradient = op.Mul(gradient, 1 / HALF_SCALE)
-    state = merge(op, gradient, count, abs_sum, mean, m2)
-    # Half has no 2¹⁰⁰ for the steps of the portable masks; TensorRT's are comparisons, which run anywhere.
+    state = merge(op, gradient, {name: inputs[name] for name in abi.STATE})
+    # The portable masks multiply by 2¹⁰⁰, which float16 lacks; TensorRT's compare, which runs anywhere.
     lowered = lower(op, target if precision == "float32" else "tensorrt")
     region.convert()
-    return finish(op, {**state, "scores": scores}), lowered
+    outputs = {**state, abi.SCORES: scores}
+    return finish_graph(op, "accumulate", sizes, outputs, variant=variant), lowered
 
 
 def per_sample(op: Op, cotangent: ir.Value, noise: ir.Value) -> ir.Value:
@@ -103,25 +100,26 @@ def per_sample(op: Op, cotangent: ir.Value, noise: ir.Value) -> ir.Value:
     return op.Add(cotangent, op.Reshape(zero, [0] + [1] * (rank - 1)))
 
 
-def merge(
-    op: Op, gradient: ir.Value, count: ir.Value, abs_sum: ir.Value, mean: ir.Value, m2: ir.Value
-) -> dict[str, ir.Value]:
-    """Return the state after a chunk of gradients ``[B, C, H, W]``, by Chan's pairwise update.
+def merge(op: Op, gradient: ir.Value, state: dict[str, ir.Value]) -> dict[str, ir.Value]:
+    """Return ``state`` after a chunk of gradients ``[B, C, H, W]``, by Chan's pairwise update.
 
     δ = mean_B − mean;  mean′ = mean + δ·B/n′;  M₂′ = M₂ + M₂_B + δ²·n·B/n′, with n′ = n + B. A plain sum of
     squares would cancel badly in float32.
     """
-    rows = op.Cast(op.Squeeze(op.Shape(gradient, start=0, end=1), [0]), to=1)
-    total = op.Add(count, rows)
-    share = op.Div(rows, total)
+    count, mean = state[abi.COUNT], state[abi.MEAN]
+    samples = op.Cast(op.Squeeze(op.Shape(gradient, start=0, end=1), [0]), to=1)
+    total = op.Add(count, samples)
+    share = op.Div(samples, total)
     chunk_mean = op.ReduceMean(gradient, [0], keepdims=0)
     deviation = op.Sub(gradient, chunk_mean)
     chunk_m2 = op.ReduceSum(op.Mul(deviation, deviation), [0], keepdims=0)
     delta = op.Sub(chunk_mean, mean)
     between = op.Mul(op.Mul(delta, delta), op.Mul(count, share))
     return {
-        "count_out": total,
-        "abs_sum_out": op.Add(abs_sum, op.ReduceSum(op.Abs(gradient), [0], keepdims=0)),
-        "mean_out": op.Add(mean, op.Mul(delta, share)),
-        "m2_out": op.Add(m2, op.Add(chunk_m2, between)),
+        abi.STATE_OUT[abi.COUNT]: total,
+        abi.STATE_OUT[abi.ABS_SUM]: op.Add(
+            state[abi.ABS_SUM], op.ReduceSum(op.Abs(gradient), [0], keepdims=0)
+        ),
+        abi.STATE_OUT[abi.MEAN]: op.Add(mean, op.Mul(delta, share)),
+        abi.STATE_OUT[abi.M2]: op.Add(state[abi.M2], op.Add(chunk_m2, between)),
     }

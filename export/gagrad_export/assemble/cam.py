@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import CAMS, COTANGENT, IMAGE, SCORES, N, Sizes, graph_abi
 from gagrad_edge.errors import ModelError
 from gagrad_edge.method.class_activation import EPSILON
 from gagrad_export.assemble.accumulate import per_sample
-from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
+from gagrad_export.assemble.graph import add_input, finish, finish_graph, insert_model, new_graph, start_graph
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
 from gagrad_export.lower import lower
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx_ir as ir
 
     from gagrad_edge.manifest import FeatureLayer, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
+
+DELTA, FEATURES, GRADIENTS = "delta", "features", "gradients"
+"""What the probe has beside the ABI's names."""
 
 
 def cam_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
@@ -33,36 +39,46 @@ def cam_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
     ``gagrad_edge.method.class_activation.class_activation_maps`` computes them. Raises ModelError and
     UnsupportedOperatorError.
     """
-    op = new_graph("cam", model.opset)
-    image = add_input(op, "image", ["N", *model.input_shape])
-    scores, feature, gradient = _at_layer(op, model, spec, layer, image, None)
+    sizes = _sizes(model, layer)
+    op, inputs = start_graph("cam", sizes, opset=model.opset)
+    scores, feature, gradient = _at_layer(op, model, spec, layer, inputs)
     cams = _maps(op, _channels_first(op, feature, layer), _channels_first(op, gradient, layer))
     lower(op)
-    return finish(op, {"scores": scores, "cams": cams})
+    return finish_graph(op, "cam", sizes, {SCORES: scores, CAMS: cams})
 
 
 def cam_probe_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
-    """Return a graph for verification: what ``cam`` is made of, with ``delta`` added to the activation.
+    """Return a graph for verification, in no bundle: as ``cam``, with DELTA added to the activation.
 
-    ``image [N, C, H, W]``, ``cotangent`` and ``delta [N, F, h, w]`` → ``scores``, and ``features`` and
-    ``gradients [N, F, h, w]`` there.
+    The inputs of ``cam`` and ``DELTA [N, F, h, w]`` → the scores, and ``FEATURES`` and
+    ``GRADIENTS [N, F, h, w]`` at the layer.
     """
     op = new_graph("cam_probe", model.opset)
-    image = add_input(op, "image", ["N", *model.input_shape])
-    delta = add_input(op, "delta", ["N", layer.features, layer.height, layer.width])
-    scores, feature, gradient = _at_layer(op, model, spec, layer, image, delta)
-    outputs = {"features": feature, "gradients": gradient}
-    # Lowering may replace the nodes that make them; an identity's input is exchanged with that.
+    given = _sizes(model, layer).fill(graph_abi("cam")).inputs
+    inputs = {name: add_input(op, name, shape) for name, shape in given.items()}
+    delta = add_input(op, DELTA, [N, layer.features, layer.height, layer.width])
+    scores, feature, gradient = _at_layer(op, model, spec, layer, inputs, delta)
+    outputs = {FEATURES: feature, GRADIENTS: gradient}
+    # Lowering may replace the nodes behind these values, and then changes the input of the Identity.
     outputs = {name: op.Identity(_channels_first(op, value, layer)) for name, value in outputs.items()}
     lower(op)
-    return finish(op, {"scores": scores, **outputs})
+    return finish(op, {SCORES: scores, **outputs})
+
+
+def _sizes(model: Canonical, layer: FeatureLayer) -> Sizes:
+    return Sizes(model.input_shape, model.score_shape, feature=(layer.height, layer.width))
 
 
 def _at_layer(
-    op: Op, model: Canonical, spec: InputSpec, layer: FeatureLayer, image: ir.Value, delta: ir.Value | None
+    op: Op,
+    model: Canonical,
+    spec: InputSpec,
+    layer: FeatureLayer,
+    inputs: Mapping[str, ir.Value],
+    delta: ir.Value | None = None,
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
     """Return scores, the layer's activation plus ``delta``, and the gradient of ⟨cotangent, scores⟩ at it."""
-    cotangent = add_input(op, "cotangent", [1, *model.score_shape])
+    image, cotangent = inputs[IMAGE], inputs[COTANGENT]
     scores = insert_model(op, model, normalised(op, image, spec))
     feature = next(
         value for node in op.graph for value in node.outputs if value.name == f"model/{layer.name}"

@@ -1,7 +1,7 @@
-"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1, and what 0 and 1 were.
+"""``finalize``: the running statistics → the saliency map ``[H, W]`` in 0..1, and its range before scaling.
 
-``range [2]`` is the map's smallest and largest value before scaling, divided by the number of samples: the
-sum of magnitudes grows with it.
+The range ``[2]`` is the smallest and largest value of the map before it was scaled, divided by the number of
+samples, because the sum of magnitudes grows with it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.assemble.graph import add_input, finish, new_graph
+from gagrad_edge.abi import ABS_SUM, COUNT, M2, MEAN, PERCENTILE, RANGE, SALIENCY, Sizes
+from gagrad_export.assemble.graph import finish_graph, start_graph
 from gagrad_export.assemble.order_statistic import interpolated
 from gagrad_export.assemble.pooled import pooled
 
@@ -26,12 +27,11 @@ def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
     As ``gagrad_edge.method.reference.finalize``, the two special percentiles included. ``guide`` is one of
     ``gagrad_edge.method.reference.GUIDES``.
     """
-    op = new_graph("finalize")
+    sizes = Sizes(shape)
+    op, inputs = start_graph("finalize", sizes)
     channels, height, width = shape
-    count = add_input(op, "count", [])
-    abs_sum, mean, m2 = (add_input(op, name, shape) for name in ("abs_sum", "mean", "m2"))
-    percentile = add_input(op, "percentile", [])
-    # The ABI hands over the whole state, though this method's map does not need the mean.
+    count, abs_sum, mean, m2, percentile = (inputs[name] for name in (COUNT, ABS_SUM, MEAN, M2, PERCENTILE))
+    # The ABI has the whole state as input, and this map does not need the mean: an unused input would go.
     abs_sum = op.Add(abs_sum, op.Mul(op.ReduceSum(mean, keepdims=0), 0.0))
     variance = op.Div(m2, op.Max(op.Sub(count, 1.0), 1.0))
     if guide == "pooled":
@@ -45,14 +45,12 @@ def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
     total = op.ReduceSum(op.Mul(abs_sum, weights), [0], keepdims=0)
     low, high = op.ReduceMin(total, keepdims=0), op.ReduceMax(total, keepdims=0)
     extremes = op.Concat(op.Reshape(low, [1]), op.Reshape(high, [1]), axis=0)
-    return finish(
-        op,
-        {"saliency": normalised_map(op, total, low), "range": op.Div(extremes, op.Max(count, 1.0))},
-    )
+    outputs = {SALIENCY: normalised_map(op, total, low), RANGE: op.Div(extremes, op.Max(count, 1.0))}
+    return finish_graph(op, "finalize", sizes, outputs)
 
 
 def normalised_map(op: Op, total: ir.Value, low: ir.Value) -> ir.Value:
-    """Scale a map to 0..1; a constant one becomes ones, as the authors' program makes of 0/0."""
+    """Scale a map to 0..1; a constant map becomes ones, as 0/0 does in the authors' program."""
     shifted = op.Sub(total, low)
     span = op.ReduceMax(shifted, keepdims=0)
     constant = op.Equal(span, 0.0)
@@ -62,8 +60,8 @@ def normalised_map(op: Op, total: ir.Value, low: ir.Value) -> ir.Value:
 def quantile_rank(op: Op, percentile: ir.Value, values: int) -> tuple[ir.Value, ir.Value]:
     """Return the whole part and the fraction of ``p·(n − 1)`` as if computed in float64, in float32 only.
 
-    Compilers have no float64, and a rank that lands on a whole number must not be rounded onto it from
-    below: one pixel would leave the guide. p = a/4096 + ε and n − 1 = 4096·h + l split into 12-bit parts
+    Compilers have no float64, and a rank just below a whole number must not be rounded up to it: one pixel
+    would leave the guide. p = a/4096 + ε and n − 1 = 4096·h + l split into 12-bit parts
     whose products float32 holds exactly; only ε·(n − 1) is rounded. Exact up to n = 2^24.
     """
     p = op.Min(op.Max(percentile, 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""Start a graph of the ABI, put a model into it, and finish it as self-contained ONNX bytes."""
+"""Start a graph of the ABI, insert a model, and finish the graph as self-contained ONNX bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from gagrad_edge import __version__
+from gagrad_edge.abi import graph_abi
 from gagrad_export.emit import Op
 from gagrad_export.lower.quantisation import lower_quantisation
 from gagrad_export.size import check_size
@@ -16,6 +17,8 @@ from gagrad_export.size import check_size
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gagrad_edge.abi import Shape, Sizes
+    from gagrad_edge.manifest import GraphRole
     from gagrad_export.canonicalise import Canonical
 
 OPSET = 18
@@ -25,6 +28,15 @@ OPSET = 18
 def new_graph(name: str, opset: int = OPSET) -> Op:
     """Return an emitter into an empty graph."""
     return Op(ir.Graph([], [], nodes=[], opset_imports={"": opset}, name=name))
+
+
+def start_graph(
+    role: GraphRole, sizes: Sizes, *, variant: str = "", opset: int = OPSET
+) -> tuple[Op, dict[str, ir.Value]]:
+    """Return an emitter into a new graph of ``role``, and the graph's inputs by name, as the ABI has them."""
+    op = new_graph(role, opset)
+    abi = sizes.fill(graph_abi(role, variant))
+    return op, {name: add_input(op, name, shape) for name, shape in abi.inputs.items()}
 
 
 def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
@@ -59,6 +71,30 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
     ir.convenience.replace_all_uses_with(placeholder, image)
     # Lowering may replace the model's last node; the caller's hold on the scores outlives that.
     return op.Identity(scores)
+
+
+def finish_graph(
+    op: Op, role: GraphRole, sizes: Sizes, outputs: Mapping[str, ir.Value], *, variant: str = ""
+) -> bytes:
+    """Finish the graph of ``role`` with ``outputs``, which must be those of the ABI; return the ONNX bytes.
+
+    Raises ModelError as ``finish`` does, and ValueError for other names or sizes, a mistake in this package.
+    """
+    expected = sizes.fill(graph_abi(role, variant)).outputs
+    if list(outputs) != list(expected):
+        raise ValueError(f"outputs of {role!r} are {list(outputs)}, and the ABI has {list(expected)}")
+    for name, value in outputs.items():
+        found = None if value.shape is None else tuple(value.shape)
+        if found is not None and not _agrees(found, expected[name]):
+            raise ValueError(f"{name!r} of {role!r} is {found}, and the ABI has {expected[name]}")
+    return finish(op, outputs)
+
+
+def _agrees(found: tuple[int | ir.SymbolicDim, ...], expected: Shape) -> bool:
+    """Tell whether an inferred shape can be the ABI's: as many axes, no axis with another size."""
+    return len(found) == len(expected) and all(
+        have == want for have, want in zip(found, expected, strict=True) if isinstance(have, int)
+    )
 
 
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:

@@ -1,10 +1,10 @@
 """The exact k-th smallest of many non-negative float32 values without sorting.
 
-Compilers limit TopK (TensorRT: 3840 elements); counting is allowed everywhere. The answer is the largest c
-with #(x < c) ≤ k. It is built from the top, like a radix sort works on digits: first its power of two, then
-its mantissa bits. Each pass tries a few candidates above the current lower bound t and keeps the largest
-that still has at most k values below it. Every candidate is exact in float32, so the result is too, also
-with ties, zeros and denormals.
+Compilers limit TopK (TensorRT: 3840 elements), but every compiler can count. The k-th smallest is the largest
+c with #(x < c) ≤ k. It is found from the most significant digit down, as a radix sort goes: first its power
+of two, then its mantissa bits. Each pass compares a few candidates above the current lower bound and keeps
+the largest that has at most k values below it. Every candidate is exact in float32, so the result is exact
+too, also with ties, zeros and denormals.
 
 Cost: 15 passes, 60 comparisons per value; nothing grows with k.
 """

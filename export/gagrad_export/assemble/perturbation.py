@@ -1,4 +1,4 @@
-"""Perturbations that an inspection line has, as a differentiable part of ``accumulate``.
+"""Perturbations of an inspection line, as a differentiable part of ``accumulate``.
 
 In the order of the camera: what lies before it (flip, rotation, shift), its lens (defocus), its exposure, its
 sensor. All are applied to the model input: they commute with the normalisation, or their constants are
@@ -32,24 +32,24 @@ def perturbed(
     """Return x ``[1, C, H, W]`` once per sample, and the samples made from it: ``[B, C, H, W]`` both.
 
     ``noise [B, C, H, W]`` is standard-normal, ``deviation []`` that of the method's noise, ``perturbation
-    [B, P]`` as in ``gagrad_edge.method.perturbation``. Differentiate to the first result: it is the
-    *original* x, and the gradient there has been through the adjoint of each perturbation. What comes from outside
-    the image is its mean, which counts as a constant.
+    [B, P]`` as in ``gagrad_edge.method.perturbation``. Differentiate to the first result: the *original* x,
+    where the gradient has been through the adjoint of each perturbation. Pixels from outside the image have
+    the image's mean, which counts as a constant.
     """
     given = {
         name: op.Reshape(op.Slice(perturbation, [i], [i + 1], [1]), [0, 1, 1, 1])
         for i, name in enumerate(COLUMNS)
     }
-    copies = op.Add(x, op.Mul(given["gain"], 0.0))
+    originals = op.Add(x, op.Mul(given["gain"], 0.0))
     outside = op.ReduceMean(x, [2, 3], keepdims=1)
-    values = op.Sub(copies, outside)
+    values = op.Sub(originals, outside)
     values = _flipped(op, values, given["flip"])
     values = _moved(op, values, given["angle"], given["shift_y"], given["shift_x"])
     values = op.Add(_blurred(op, values, given["blur"]), outside)
     mean, std = _per_channel(spec.mean), _per_channel(spec.std)
     values = _exposed(op, values, given["gain"], given["offset"], mean, std)
     level = _noise_level(op, values, deviation, given["read_noise"], given["shot_noise"], mean, std)
-    return copies, op.Add(values, op.Mul(noise, level))
+    return originals, op.Add(values, op.Mul(noise, level))
 
 
 def _flipped(op: Op, x: ir.Value, flip: ir.Value) -> ir.Value:

@@ -52,7 +52,7 @@ def _logarithm(op: Op, x: ir.Value, floor: float) -> ir.Value:
 
 
 def _tent(op: Op, x: ir.Value, k: int) -> ir.Value:
-    """Rows and columns apart: 4·k additions a pixel, and what lies outside does not count in either."""
+    """``gagrad_edge.method.pooled.tent`` by separate means over rows and columns: 4·k additions per pixel."""
     x = op.Unsqueeze(x, [0])
     for _ in range(2):
         for kernel, pads in (([k, 1], [k // 2, 0, k // 2, 0]), ([1, k], [0, k // 2, 0, k // 2])):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
-from gagrad_export.assemble.half import Region
+from gagrad_edge.abi import IMAGE, SCORES, Sizes
+from gagrad_export.assemble.graph import finish_graph, insert_model, start_graph
+from gagrad_export.assemble.half import PrecisionRegion
 from gagrad_export.lower import lower
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision = "float32") -> bytes:
     """Return the ONNX bytes of ``predict``."""
-    op = new_graph("predict", model.opset)
-    region = Region(op, precision)
-    image = add_input(op, "image", ["N", *model.input_shape])
-    scores = region.leave(insert_model(op, model, region.enter(normalised(op, image, spec))))
+    sizes = Sizes(model.input_shape, model.score_shape)
+    op, inputs = start_graph("predict", sizes, opset=model.opset)
+    region = PrecisionRegion(op, precision)
+    scores = region.leave(insert_model(op, model, region.enter(normalised(op, inputs[IMAGE], spec))))
     lower(op)
     region.convert()
-    return finish(op, {"scores": scores})
+    return finish_graph(op, "predict", sizes, {SCORES: scores})
 
 
 def normalised(op: Op, image: ir.Value, spec: InputSpec) -> ir.Value:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import IMAGE, RATIO, RECOVERED, SALIENCY, Sizes
 from gagrad_edge.method.reference import rcap_levels, threshold_index
-from gagrad_export.assemble.graph import add_input, finish, new_graph
+from gagrad_export.assemble.graph import finish_graph, start_graph
 from gagrad_export.assemble.order_statistic import kth_smallest
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ def recover_graph(shape: tuple[int, int, int], lower_bound: float, interval: flo
     As ``gagrad_edge.method.reference.recover``: the levels, and so P, are fixed by ``lower_bound``
     and ``interval``.
     """
-    op = new_graph("recover")
+    levels = rcap_levels(lower_bound, interval)
+    sizes = Sizes(shape, levels=len(levels))
+    op, inputs = start_graph("recover", sizes)
+    image, saliency = inputs[IMAGE], inputs[SALIENCY]
     _, height, width = shape
     pixels = height * width
-    image = add_input(op, "image", [1, *shape])
-    saliency = add_input(op, "saliency", [height, width])
-    levels = rcap_levels(lower_bound, interval)
     ranks = np.array([[threshold_index(pixels, level)] for level in levels], np.float32)
     row = op.Reshape(saliency, [1, pixels])
     spread = op.Expand(row, [len(levels), pixels])
@@ -54,7 +55,8 @@ def recover_graph(shape: tuple[int, int, int], lower_bound: float, interval: flo
     lower_triangle = np.tril(np.ones((len(levels), len(levels)), np.float32))
     seen = op.Cast(op.Greater(op.MatMul(lower_triangle, kept), 0.5), to=1)
     recovered = op.Mul(image, op.Reshape(seen, [len(levels), 1, height, width]))
-    return finish(op, {"recovered": recovered, "ratio": op.Reshape(ratio, [len(levels)])})
+    outputs = {RECOVERED: recovered, RATIO: op.Reshape(ratio, [len(levels)])}
+    return finish_graph(op, "recover", sizes, outputs)
 
 
 def _sum(op: Op, rows: ir.Value, size: tuple[int, int]) -> ir.Value:

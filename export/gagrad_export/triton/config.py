@@ -6,8 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gagrad_edge.abi import COTANGENT, IMAGE, SALIENCY, SCORES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+TARGET = "target"
+"""Output of ``NAME.target``, which no bundle has: the index of the highest score."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +36,23 @@ def onnx_config(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], 
     return text + ("dynamic_batching { }\n" if batch else "")
 
 
-def ensemble_config(name: str, image: Tensor, outputs: Sequence[Tensor], cotangent: Tensor) -> str:
-    """Return the configuration of ``NAME.explain``: predict, choose the target, compute its map."""
+def ensemble_config(name: str, image: Tensor, outputs: Sequence[Tensor]) -> str:
+    """Return the configuration of ``NAME.explain``: predict, choose the target, compute its map.
+
+    Each tensor of the ensemble has the name of the ports that it connects.
+    """
     steps = (
-        (f"{name}.predict", {"image": image.name}, {"scores": "scores"}),
-        (f"{name}.target", {"scores": "scores"}, {cotangent.name: cotangent.name, "target": "target"}),
-        (
-            f"{name}.saliency",
-            {"image": image.name, "cotangent": cotangent.name},
-            {"saliency": "saliency"},
-        ),
+        (f"{name}.predict", [IMAGE], [SCORES]),
+        (f"{name}.target", [SCORES], [COTANGENT, TARGET]),
+        (f"{name}.saliency", [IMAGE, COTANGENT], [SALIENCY]),
     )
     text = f"name: {_quoted(f'{name}.explain')}\nplatform: {_quoted('ensemble')}\nmax_batch_size: 0\n"
     text += _ports([image], outputs) + "ensemble_scheduling {\n"
     for model, inputs, results in steps:
         text += f"  step {{\n    model_name: {_quoted(model)}\n    model_version: -1\n"
         for kind, ports in (("input_map", inputs), ("output_map", results)):
-            for port, value in ports.items():
-                text += f"    {kind} {{ key: {_quoted(port)} value: {_quoted(value)} }}\n"
+            for port in ports:
+                text += f"    {kind} {{ key: {_quoted(port)} value: {_quoted(port)} }}\n"
         text += "  }\n"
     return text + "}\n"
 

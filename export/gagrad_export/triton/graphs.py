@@ -8,67 +8,68 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from gagrad_edge import abi
 from gagrad_edge.method.noise import generator, normal
+from gagrad_edge.method.reference import State
+from gagrad_export.triton.config import TARGET
+from gagrad_export.verify.sessions import state_inputs
 
 if TYPE_CHECKING:
     from gagrad_edge.bundle.bundle import Bundle
 
-STATE = ("count", "abs_sum", "mean", "m2")
+_FINALIZE = "finalize/"
+"""Prefix of the names of ``finalize`` in the merged graph."""
 
 
 def saliency_graph(bundle: Bundle, samples: int, seed: int) -> bytes:
-    """Return ONNX bytes: ``image [1, C, H, W]`` and ``cotangent [1, K…]`` → ``saliency [H, W]``.
+    """Return ONNX bytes: image ``[1, C, H, W]`` and cotangent ``[1, K…]`` → saliency map ``[H, W]``.
 
-    ``accumulate`` and ``finalize`` in one, with an empty state, the method's defaults and the noise of
-    ``seed`` as constants. All ``samples`` go through in one batch.
+    ``accumulate`` and ``finalize`` in one graph, with an empty state, the method's defaults and the noise of
+    ``seed`` as constants. All ``samples`` are one batch.
     """
     manifest = bundle.manifest
     accumulate = onnx.load_from_string(bundle.graph("accumulate"))
     finalize = onnx.load_from_string(bundle.graph("finalize"))
-    # It holds no operator whose definition changed between its opset and any model's, 18 and later.
+    # None of its operators changed between its opset, 18, and those of the models, 18 and later.
     finalize.opset_import[0].version = accumulate.opset_import[0].version
     finalize.ir_version = accumulate.ir_version
     model = compose.merge_models(
         accumulate,
-        compose.add_prefix(finalize, "finalize/"),
-        io_map=[(f"{name}_out", f"finalize/{name}") for name in STATE],
-        outputs=["finalize/saliency"],
+        compose.add_prefix(finalize, _FINALIZE),
+        io_map=[(abi.STATE_OUT[name], _FINALIZE + name) for name in abi.STATE],
+        outputs=[_FINALIZE + abi.SALIENCY],
     )
     shape = manifest.input.shape
-    zeros = np.zeros(shape, np.float32)
     constants = {
-        "noise": normal(generator(seed), samples, shape),
-        "noise_std": np.array(manifest.method.noise_std, np.float32),
-        "finalize/percentile": np.array(manifest.method.percentile, np.float32),
-        "count": np.array(0, np.float32),
-        "abs_sum": zeros,
-        "mean": zeros,
-        "m2": zeros,
+        abi.NOISE: normal(generator(seed), samples, shape),
+        abi.NOISE_STD: np.array(manifest.method.noise_std, np.float32),
+        _FINALIZE + abi.PERCENTILE: np.array(manifest.method.percentile, np.float32),
+        **state_inputs(State.empty(shape)),
     }
     for name, value in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
     kept = [value for value in model.graph.input if value.name not in constants]
     del model.graph.input[:]
     model.graph.input.extend(kept)
-    model.graph.node.append(helper.make_node("Identity", ["finalize/saliency"], ["saliency"]))
+    model.graph.node.append(helper.make_node("Identity", [_FINALIZE + abi.SALIENCY], [abi.SALIENCY]))
     del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info("saliency", TensorProto.FLOAT, shape[1:]))
-    model.graph.name = "saliency"
+    model.graph.output.append(helper.make_tensor_value_info(abi.SALIENCY, TensorProto.FLOAT, shape[1:]))
+    model.graph.name = abi.SALIENCY
     return _checked(model)
 
 
 def target_graph(bundle: Bundle) -> bytes:
-    """Return ONNX bytes: ``scores [1, K…]`` → ``cotangent [1, K…]``, one at the largest, and ``target [1]``.
+    """Return ONNX bytes: scores ``[1, K…]`` → cotangent ``[1, K…]``, 1 at the highest score, and TARGET.
 
-    ``target`` is the index in the flattened scores, int64.
+    TARGET ``[1]`` is the index of the highest among the flattened scores, int64.
     """
     shape = [1, *bundle.manifest.output.shape]
     size = int(np.prod(shape))
     nodes = [
-        helper.make_node("Reshape", ["scores", "flat"], ["row"]),
-        helper.make_node("ArgMax", ["row"], ["target"], axis=1, keepdims=0),
-        helper.make_node("OneHot", ["target", "size", "values"], ["rows"]),
-        helper.make_node("Reshape", ["rows", "shape"], ["cotangent"]),
+        helper.make_node("Reshape", [abi.SCORES, "flat"], ["row"]),
+        helper.make_node("ArgMax", ["row"], [TARGET], axis=1, keepdims=0),
+        helper.make_node("OneHot", [TARGET, "size", "values"], ["rows"]),
+        helper.make_node("Reshape", ["rows", "shape"], [abi.COTANGENT]),
     ]
     constants: dict[str, np.ndarray[tuple[int, ...], np.dtype[Any]]] = {
         "flat": np.array([1, size], np.int64),
@@ -79,10 +80,10 @@ def target_graph(bundle: Bundle) -> bytes:
     graph = helper.make_graph(
         nodes,
         "target",
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(abi.SCORES, TensorProto.FLOAT, shape)],
         [
-            helper.make_tensor_value_info("cotangent", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("target", TensorProto.INT64, [1]),
+            helper.make_tensor_value_info(abi.COTANGENT, TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info(TARGET, TensorProto.INT64, [1]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gagrad_edge.abi import COTANGENT, IMAGE, SALIENCY, SCORES
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import OutputError, SettingError
-from gagrad_export.triton.config import Tensor, ensemble_config, onnx_config
+from gagrad_export.triton.config import TARGET, Tensor, ensemble_config, onnx_config
 from gagrad_export.triton.graphs import saliency_graph, target_graph
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def write_repository(bundle: Bundle, folder: str | Path, *, batch: int = 16, see
     check_writable(folder)
     name = bundle.manifest.name
     image, scores = list(bundle.manifest.input.shape), list(bundle.manifest.output.shape)
-    one, cotangent = Tensor("image", [1, *image]), Tensor("cotangent", [1, *scores])
-    saliency, target = Tensor("saliency", image[1:]), Tensor("target", [1], "TYPE_INT64")
-    row = Tensor("scores", [1, *scores])
+    one, cotangent = Tensor(IMAGE, [1, *image]), Tensor(COTANGENT, [1, *scores])
+    saliency, target = Tensor(SALIENCY, image[1:]), Tensor(TARGET, [1], "TYPE_INT64")
+    row = Tensor(SCORES, [1, *scores])
     models: dict[str, tuple[str, bytes | None]] = {
         f"{name}.predict": (
-            onnx_config(f"{name}.predict", [Tensor("image", image)], [Tensor("scores", scores)], batch),
+            onnx_config(f"{name}.predict", [Tensor(IMAGE, image)], [Tensor(SCORES, scores)], batch),
             bundle.graph("predict"),
         ),
         f"{name}.target": (
@@ -60,13 +61,13 @@ def write_repository(bundle: Bundle, folder: str | Path, *, batch: int = 16, see
             onnx_config(f"{name}.saliency", [one, cotangent], [saliency], 0),
             saliency_graph(bundle, samples, seed),
         ),
-        f"{name}.explain": (ensemble_config(name, one, [row, target, saliency], cotangent), None),
+        f"{name}.explain": (ensemble_config(name, one, [row, target, saliency]), None),
     }
     return [_write(folder, model, *contents) for model, contents in models.items()]
 
 
 def _write(folder: Path, name: str, config: str, graph: bytes | None) -> Path:
-    """Put a model in its place in one step: the server may be watching."""
+    """Put a model in place in one step: the server may be watching the folder."""
     place = folder / name
     try:
         with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gagrad_export.verify.checks import verify
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 
-__all__ = ["Graphs", "Sessions", "verify"]
+__all__ = ["Sessions", "verify"]

@@ -1,4 +1,4 @@
-"""How well two forms of a model agree: in their scores, their gradients, and the maps made of these."""
+"""Agreement of two forms of a model: of scores, gradients, and the maps made from the gradients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State, finalize
+from gagrad_edge.statistics import rank_correlation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_samples(sessions: Sessions, point: Point, method: MethodSpec) -> State:
-    """Return the statistics of one explanation's samples."""
+    """Return the statistics of all samples of one explanation."""
     state = State.empty(point.image.shape[1:])
     for noise in noise_chunks(0, method.samples, method.chunk, point.image.shape[1:]):
         state, _ = sessions.accumulate(point.image, noise, method.noise_std, point.cotangent, state)
@@ -38,7 +39,7 @@ def agreement(
     maps = [finalize(one, percentile) for one in (state, other)]
     return {
         "gradient_cosine": round(cosine(state.mean, other.mean), 4),
-        "map_correlation": round(rank_correlation(*maps), 4),
+        "map_correlation": round(map_correlation(*maps), 4),
         "scores_error": float(f"{np.abs(scores - other_scores).max() / span:.1e}"),
     }
 
@@ -50,9 +51,12 @@ def cosine(one: Array, two: Array) -> float:
         return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def rank_correlation(one: Array, two: Array) -> float:
-    """Return Spearman's rank correlation, equal values in the order of the pixels."""
-    first, second = (
-        np.argsort(np.argsort(values.ravel(), kind="stable"), kind="stable") for values in (one, two)
-    )
-    return float(np.corrcoef(first, second)[0, 1])
+def map_correlation(one: Array, two: Array) -> float:
+    """Return Spearman's rank correlation of two maps.
+
+    A constant map has no order: two constant maps agree (1), a constant map and another do not (0).
+    """
+    correlation = rank_correlation(one, two)
+    if correlation is None:
+        return float(np.ptp(one) == np.ptp(two))
+    return correlation

@@ -1,18 +1,27 @@
-"""Prove a bundle's graphs before they are packaged; a graph that fails is not written.
+"""Checks of a bundle's graphs before they are packaged; a bundle with a graph that fails is not written.
 
-Checked on the very bytes that ship: scores against the source model, the gradient against autograd or
-along segments, rows of a batch against the same rows alone, finalize and recover against numpy.
+The checks run the very bytes that ship: scores against the source model, the gradient against autograd or
+along segments, rows of a batch against the same rows alone, ``finalize`` and ``recover`` against numpy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gagrad_edge.abi import IMAGE, PERTURBED
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import Agreement, FeatureLayer, InputSpec, MethodSpec, PrecisionCheck, Verification
+from gagrad_edge.manifest import (
+    Agreement,
+    FeatureLayer,
+    GraphKey,
+    InputSpec,
+    MethodSpec,
+    PrecisionCheck,
+    Verification,
+)
 from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
@@ -32,10 +41,12 @@ from gagrad_export.verify.gradient import (
 )
 from gagrad_export.verify.half import verify_half
 from gagrad_export.verify.perturbation import verify_perturbations
-from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+from gagrad_export.verify.sessions import Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gagrad_export.canonicalise import Canonical
@@ -49,20 +60,21 @@ _ROWS = 4
 
 @dataclass(frozen=True)
 class Verified:
-    """What was measured, and the case that the bundle's self-test repeats."""
+    """The measured numbers, and the case that the bundle's self-test repeats."""
 
     numbers: Verification
     frame: NDArray[np.uint8]
     target: tuple[int, ...]
     score: float
-    """Of the target."""
+    """Score of the target."""
     saliency: Array
+    """The expected map, [H, W]."""
     magnitude: float
-    """What 1 of the map was before it was scaled."""
+    """Largest value of the map before it was scaled, per sample."""
 
 
 def verify(
-    graphs: Graphs,
+    graphs: Mapping[GraphKey, bytes],
     source: Source,
     model: Canonical,
     spec: InputSpec,
@@ -95,7 +107,7 @@ def verify(
     alike = None
     _require_gradient(state, target)
     if quantised:
-        twin = twin_sessions(graphs, model, spec)
+        twin = twin_sessions(model, spec)
         gradient = against_segments(twin, point, spec)
         alike = Agreement(
             **agreement(
@@ -125,11 +137,13 @@ def verify(
     saliency, magnitude = _map(sessions, state, method)
     _check_recover(sessions, image, saliency, method)
     _check_other_targets(graphs, point, method, state)
-    precisions = [verify_half(graphs, point, method, state)] if graphs.half else []
+    in_half = any(key.precision == "float16" for key in graphs)
+    precisions = [verify_half(graphs, point, method, state)] if in_half else []
     if feature_layer is not None:
-        verify_class_activation(graphs.others["cam", ""], model, spec, feature_layer, point)
-    if ("accumulate", "perturbed") in graphs.others:
-        verify_perturbations(graphs.others["accumulate", "perturbed"], sessions, model, spec, point)
+        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layer, point)
+    perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
+    if perturbed is not None:
+        verify_perturbations(perturbed, sessions, model, spec, point)
     return Verified(
         numbers=_numbers(
             "finite-differences" if quantised or source.gradient is None else "autograd",
@@ -147,13 +161,13 @@ def verify(
     )
 
 
-def _as_written(graphs: Graphs, image: Array) -> Array:
+def _as_written(graphs: Mapping[GraphKey, bytes], image: Array) -> Array:
     """Return the scores of ``predict`` without ONNX Runtime's optimisations.
 
-    Quantised models are compared so: integer kernels, and sums in another order, round to other steps.
+    For quantised models, because integer kernels and sums in another order round to other steps.
     """
-    session = open_session(graphs.predict, "predict", as_written=True)
-    scores: Array = session.run(None, {"image": image})[0][0]
+    session = open_session(graphs[GraphKey("predict")], "predict", as_written=True)
+    scores: Array = session.run(None, {IMAGE: image})[0][0]
     return scores
 
 
@@ -189,12 +203,15 @@ def _batch_error(sessions: Sessions, point: Point) -> float:
         )
         alone.append(row_scores)
     pairs = [(scores, np.concatenate(alone))]
-    pairs += [(getattr(together, name), getattr(state, name)) for name in ("abs_sum", "mean")]
+    pairs += [(together.abs_sum, state.abs_sum), (together.mean, state.mean)]
     return max(float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-30) for a, b in pairs)
 
 
 def _require_gradient(state: State, target: tuple[int, ...]) -> None:
-    """Refuse a gradient that is no number, or zero for every copy, which would agree with one of zeros."""
+    """Raise VerificationError for a gradient that is not finite, or zero for every sample.
+
+    A gradient of zeros would agree with another gradient of zeros, whatever is wrong.
+    """
     _require(
         bool(np.isfinite(state.abs_sum).all()),
         "the gradient is not finite (NaN or infinity) on an ordinary image",
@@ -212,7 +229,7 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
     if float(state.abs_sum.max()) <= VANISHED:
         raise VerificationError(
             f"score {list(target)}, the highest on an ordinary image, has a gradient of zero on each of its "
-            f"{state.count} noisy copies: as far as gradients tell, it does not depend on the image",
+            f"{state.count} noisy samples: as far as gradients tell, it does not depend on the image",
             hint="check that the weights were loaded (a last layer of zeros?), that --mean and --std are "
             "those of the training (else all activations may be off), and that the output is a score: behind "
             "ArgMax, a threshold or a limit, choose one in front of it with --output-name NAME",
@@ -220,7 +237,10 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
 
 
 def _require_visible(state: State, scores: Array, point: Point) -> None:
-    """Refuse a gradient that no difference of scores confirms: all pixels together change them too little."""
+    """Raise VerificationError where all pixels together change the scores by less than their rounding.
+
+    No difference of scores can confirm such a gradient.
+    """
     change = float(state.abs_sum.astype(np.float64).sum()) / state.count * float(point.spread)
     if change <= float(np.finfo(np.float32).eps) * float(np.abs(scores).max()):
         raise VerificationError(
@@ -239,10 +259,16 @@ def _map(sessions: Sessions, state: State, method: MethodSpec) -> tuple[Array, f
     return saliency, float(scale[1])
 
 
-def _check_other_targets(graphs: Graphs, point: Point, method: MethodSpec, state: State) -> None:
+def _check_other_targets(
+    graphs: Mapping[GraphKey, bytes], point: Point, method: MethodSpec, state: State
+) -> None:
     """Compare ``accumulate`` in other forms with the portable one, whose final ``state`` is given."""
-    for target, accumulate in graphs.accumulate_for.items():
-        other = run_samples(Sessions(replace(graphs, accumulate=accumulate)), point, method)
+    forms = {
+        key.target: data for key, data in graphs.items() if key == GraphKey("accumulate", target=key.target)
+    }
+    del forms[GraphKey("accumulate").target]
+    for target, accumulate in forms.items():
+        other = run_samples(Sessions({GraphKey("accumulate"): accumulate}), point, method)
         error = float(np.linalg.norm(other.mean - state.mean) / np.linalg.norm(state.mean))
         _require(
             error <= KINK_TOLERANCE,
@@ -268,5 +294,5 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _digits(value: float) -> float:
-    """Round to two significant digits: more would be noise of the machine, not a property of the bundle."""
+    """Round to two significant digits: further digits depend on the machine, not on the bundle."""
     return float(f"{value:.1e}")

@@ -1,4 +1,4 @@
-"""Is ``cam`` right: its gradient along segments at the layer, and its maps against numpy."""
+"""Check of ``cam``: its gradient along segments at the feature layer, and its maps against numpy."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import COTANGENT, IMAGE
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_edge.method.noise import noise_chunks
-from gagrad_export.assemble.cam import cam_probe_graph
+from gagrad_export.assemble.cam import DELTA, cam_probe_graph
 from gagrad_export.emit import Op
 from gagrad_export.verify.double import NotInDoubleError, in_double
 from gagrad_export.verify.float_twin import float_twin
@@ -33,25 +34,28 @@ MAPS_TOLERANCE = 1e-4
 """On the maps' difference, relative to their largest value: sums of a few thousand float32 products."""
 
 _ROWS, _SEGMENTS, _REACHES = 2, 3, (1e-3, 1e-2, 1e-1)
-"""The longer ones are for a graph that cannot be run in float64."""
+"""Batch of the maps, segments of the gradient, and lengths of a segment relative to the range of the
+activation; the longer ones are for a graph that cannot be run in float64."""
 _POINTS, _SMOOTH_POINTS, _AT_ONCE = 32, 7, 9
-"""Points of a segment: with 8, a global maximum behind the layer, whose gradient jumps from cell to cell,
-looks wrong; a network without kinks needs few. And how many of them, the ends included, are run at once: each
-is a run of the whole model."""
+"""Points of a segment, in a network with kinks and without, and points that are run in one batch.
+
+With 8 points, a global maximum behind the layer, whose gradient jumps from cell to cell, would look wrong; a
+network without kinks needs few.
+"""
 
 
 def verify_class_activation(
     graph: bytes, model: Canonical, spec: InputSpec, layer: FeatureLayer, point: Point
 ) -> None:
-    """Check the bytes of ``cam`` on noisy copies of an image. Raises VerificationError.
+    """Check the bytes of ``cam`` on noisy samples of an image. Raises VerificationError.
 
-    The maps are compared with numpy's of the activation and gradient of a graph made by the same rules, and
-    that graph's gradient with what the scores change by when the activation is moved along segments.
+    A second graph, made by the same rules, gives activation and gradient. The maps are compared with numpy's
+    maps of these, and this gradient with the change of the scores when the activation moves along segments.
     """
     (noise,) = noise_chunks(3, _ROWS, _ROWS, point.image.shape[1:])
     deviation = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
     image = point.image + noise * (np.float32(NOISE_STD) * point.spread) * deviation
-    _, cams = open_session(graph, "cam").run(None, {"image": image, "cotangent": point.cotangent})
+    _, cams = open_session(graph, "cam").run(None, {IMAGE: image, COTANGENT: point.cotangent})
     _require(
         cams.shape == (len(CAMS), _ROWS, layer.height, layer.width) and bool(np.isfinite(cams).all()),
         f"the maps at {layer.name!r} have shape {cams.shape}, or are not finite",
@@ -79,7 +83,7 @@ def _probe(graph: bytes, point: Point) -> Probe:
 
     def run(image: Array, delta: Array) -> tuple[Array, Array, Array]:
         scores, features, gradients = session.run(
-            None, {"image": image, "delta": delta, "cotangent": point.cotangent}
+            None, {IMAGE: image, DELTA: delta, COTANGENT: point.cotangent}
         )
         return scores, features, gradients
 
@@ -89,7 +93,7 @@ def _probe(graph: bytes, point: Point) -> Probe:
 def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
     """Return ``model`` with an Identity behind the layer that takes its name.
 
-    The twin has other nodes in place of the quantisers, which may be what makes the layer.
+    The twin has other nodes in place of the quantisers, and the layer may be the output of a quantiser.
     """
     graph = model.graph.clone()
     value = next(value for node in graph for value in node.outputs if value.name == layer.name)
@@ -106,7 +110,7 @@ def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
 def _gradient_error(
     graph: bytes, probe: Probe, image: Array, features: Array, point: Point, points: int
 ) -> float:
-    """Return the mismatch along segments, in float64 where it drowns in the rounding of float32.
+    """Return the mismatch along segments, in float64 where the rounding of float32 is too large.
 
     As ``verify.gradient.against_segments`` does.
     """
@@ -117,7 +121,7 @@ def _gradient_error(
         if reach == _REACHES[0]:
             try:
                 delta = np.zeros_like(features)
-                known = {"image": image, "delta": delta}, probe(image, delta)[0]
+                known = {IMAGE: image, DELTA: delta}, probe(image, delta)[0]
                 double = in_double(graph, like=known)
                 return _along_segments(probe, image, features, point, points, reach, double)
             except NotInDoubleError:
@@ -134,9 +138,9 @@ def _along_segments(
     reach: float,
     double: Callable[[dict[str, Any]], NDArray[np.float64]] | None = None,
 ) -> float:
-    """Return the median mismatch over segments, the scores at their ends from ``double`` if it is given.
+    """Return the median mismatch over segments; the scores at the ends come from ``double`` if it is given.
 
-    Once most segments agree so does the median, whatever the others would show: then an upper bound of it.
+    Once more than half of the segments agree, so does the median: then an upper bound of it is returned.
     """
     ticks = np.concatenate([(np.arange(points) + 0.5) / points * 2 - 1, [-1, 1]]).astype(np.float32)
     rows = np.repeat(image, _AT_ONCE, axis=0)
@@ -151,7 +155,7 @@ def _along_segments(
         ends = scores[points:].astype(np.float64)
         if double is not None:
             moved = np.array([-1.0, 1.0]).reshape(-1, 1, 1, 1) * (direction.astype(np.float64) * step)
-            ends = double({"image": rows[:2], "delta": moved})
+            ends = double({IMAGE: rows[:2], DELTA: moved})
         values = np.tensordot(ends, point.cotangent[0].astype(np.float64), ends.ndim - 1)
         gradient = gradients[:points].astype(np.float64).mean(axis=0)
         predicted = float(np.vdot(gradient, direction)) * step

@@ -1,7 +1,7 @@
-"""Scores of a shipped graph in float64, for differences that drown in the rounding of float32.
+"""Scores of a shipped graph in float64, for differences that are smaller than the rounding of float32.
 
-onnx's own evaluator has every operator, and computes in the types that the graph states. Those that it runs
-element by element, or rounds to float32, are replaced: Resize by matrices, the others by
+onnx's own evaluator has every operator, and computes in the types that the graph states. Operators that the
+evaluator runs element by element, or rounds to float32, are replaced: Resize by matrices, the others by
 ``reference_operators``.
 """
 
@@ -15,6 +15,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
+from gagrad_edge.abi import SCORES
 from gagrad_export.canonicalise.fold.inference import infer_shapes, invalidate_shapes
 from gagrad_export.canonicalise.fold.precision import convert
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _ALIKE = 1e-3
-"""How far scores may lie apart, relative to the largest: float32's rounding is below it, a mistake is not."""
+"""Largest difference of scores, relative to the largest score: rounding of float32 is below it, a mistake is
+not."""
 
 _REPLACED = {
     "Conv": Convolution.__name__,
@@ -55,12 +57,12 @@ class NotInDoubleError(Exception):
 
 
 def in_double(
-    graph: bytes, output: str = "scores", *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
+    graph: bytes, output: str = SCORES, *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
 ) -> Callable[[dict[str, Any]], Array]:
     """Return a function from the inputs of ``graph``, as float64, to one of its outputs.
 
-    ``like`` holds inputs and what ONNX Runtime gives for them, which has to be the same: onnx's evaluator is
-    a program with mistakes of its own. Raises NotInDoubleError, and so does that function.
+    ``like`` holds inputs and the scores that ONNX Runtime gives for them. The function must give the same,
+    because onnx's evaluator has mistakes of its own. Raises NotInDoubleError, and so does the function.
     """
     try:
         evaluator = _evaluator(graph, output)
@@ -82,7 +84,7 @@ def in_double(
         if found.shape != expected.shape or not np.allclose(
             found, expected, 0, _ALIKE * np.abs(expected).max()
         ):
-            raise NotInDoubleError("its scores are others than those of ONNX Runtime")
+            raise NotInDoubleError("its scores differ from those of ONNX Runtime")
     return run
 
 
@@ -102,7 +104,7 @@ def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
         node.attributes.pop("stash_type", None)  # the evaluator knows one, and does not round to it
     invalidate_shapes(model)
     proto = ir.to_proto(model)
-    del model, graph  # three copies of the weights would be too many
+    del model, graph  # not three copies of the weights at once
     replacements: list[type] = [LRN, Average, Convolution, Erf, Gelu, LpNormalization, Maximum]
     return ReferenceEvaluator(proto, new_ops=[*replacements, TransposedConvolution])
 
@@ -117,7 +119,7 @@ def _replace_resize(graph: ir.Graph) -> None:
 
 
 def _spell_out_windows(graph: ir.Graph) -> None:
-    """Give convolutions and pooling of numbers the operators below, with the padding that they come to."""
+    """Replace convolutions and pooling by ``reference_operators``, with explicit padding."""
     for node in graph:
         replacement = _REPLACED.get(node.op_type) if node.domain == "" else None
         if replacement is None or len([value for value in node.outputs if value.name]) > 1:

@@ -1,9 +1,9 @@
-"""The twin of a quantised model whose quantisers limit values but do not round them.
+"""The float twin of a quantised model: its quantisers limit values but do not round them.
 
-A quantised model is a staircase: differences of its scores say nothing about the slope that its steps
-follow, which is what the straight-through gradient is. The twin is the function that has this slope; its
-graphs are made by the same rules and lowerings as those that ship, so the proof of its gradient is theirs.
-What differs is the rule of the quantiser alone.
+A quantised model is a staircase, so differences of its scores say nothing about the slope that the steps
+follow, the straight-through gradient. The twin is the function with this slope. Its graphs are made by the
+same rules and lowerings as the graphs that ship, so a check of its gradient is a check of theirs. Only the
+rule of the quantiser differs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gagrad_edge.manifest import GraphKey
 from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.emit import Op
 from gagrad_export.lower.quantisation import lower_quantisation
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 
 if TYPE_CHECKING:
     from gagrad_edge.manifest import InputSpec
@@ -29,8 +30,8 @@ def float_twin(model: Canonical) -> Canonical:
     return replace(model, graph=op.graph, straight_through=0)
 
 
-def twin_sessions(graphs: Graphs, model: Canonical, spec: InputSpec) -> Sessions:
+def twin_sessions(model: Canonical, spec: InputSpec) -> Sessions:
     """Return sessions over the twin's ``predict`` and ``accumulate``."""
     twin = float_twin(model)
     accumulate, _ = accumulate_graph(twin, spec)
-    return Sessions(replace(graphs, predict=predict_graph(twin, spec), accumulate=accumulate))
+    return Sessions({GraphKey("predict"): predict_graph(twin, spec), GraphKey("accumulate"): accumulate})

@@ -15,7 +15,7 @@ _SEED = 20240401
 def reference_frame(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Return a frame ``[H, W, 3]`` (``[H, W]`` for one channel): a lit plate with a disc, a bar and grain.
 
-    A flat or purely random frame would leave a trained model's activations dead or saturated.
+    On a constant or purely random frame the activations of a trained model would be dead or saturated.
     """
     generator = np.random.Generator(np.random.Philox(_SEED))
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Two independent answers to "is this the gradient?": autograd, and the score's change along segments."""
+"""Two independent references for the gradient: autograd, and the change of the score along segments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import IMAGE
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
 from gagrad_export.verify.double import NotInDoubleError, in_double
@@ -28,21 +30,23 @@ SAMPLES = 5
 NOISE_STD = 0.15
 _SEGMENTS, _REACHES = 4, (5e-4, 4e-3, 3e-2)
 _POINTS, _SMOOTH_POINTS = 32, 8
-"""Of a segment, eight at once; without kinks the gradient along it is all but constant."""
+"""Points of a segment in a network with kinks and without, where the gradient hardly changes along it; eight
+points are one batch."""
 
 
 AUTOGRAD_TOLERANCE, SEGMENT_TOLERANCE, SMOOTH_TOLERANCE = 1e-4, 2e-2, 1e-3
-"""On the median error. A missing term or a wrong factor in one rule shows as several per cent or more; along
-segments kinks add up to one or two, and a network without any 1e-6, float32 being what is left."""
+"""Bounds of the median relative error. A missing term or a wrong factor in one rule gives several per cent or
+more; along segments kinks add one or two per cent, and a network without kinks has 1e-6, the rounding of
+float32."""
 
 KINK_TOLERANCE = 5e-2
-"""On the worst error against autograd, where one flipped activation can show."""
+"""Bound of the largest error against autograd: one flipped activation can be seen there."""
 
 VANISHED = 1e-30
-"""A gradient smaller than this explains nothing, and its relative error says nothing."""
+"""Largest gradient that counts as zero: it explains nothing, and its relative error has no meaning."""
 
 _OWN_ERROR_LIMIT = 1e-2
-"""What autograd's own float32 error may widen the tolerance to, at most."""
+"""Largest tolerance to which autograd's own error in float32 may widen it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class GradientErrors:
 
 @dataclass(frozen=True)
 class Point:
-    """Where the gradient is checked: an image, its model input x, and the target's cotangent."""
+    """The point at which the gradient is checked: an image, its model input x, and the target's cotangent."""
 
     image: Array
     x: Array
@@ -90,7 +94,7 @@ def model_input(image: Array, spec: InputSpec) -> Array:
 
 
 def against_autograd(sessions: Sessions, point: Point, autograd: Autograd) -> GradientErrors:
-    """Compare ``accumulate`` with autograd in float64, one perturbed copy at a time.
+    """Compare ``accumulate`` with autograd in float64, one sample at a time.
 
     A network whose kinks lie so densely that autograd in float32 misses its own float64 answer by 1e-3
     cannot be met to 1e-4 by anyone: then the tolerance follows that own error, up to _OWN_ERROR_LIMIT.
@@ -102,7 +106,7 @@ def against_autograd(sessions: Sessions, point: Point, autograd: Autograd) -> Gr
         x = point.x + noise * (np.float32(NOISE_STD) * point.spread)
         try:
             expected = autograd(x, point.cotangent, double=double)
-        except RuntimeError:  # the model holds float32 constants of its own: float32 it is
+        except RuntimeError:  # the model holds float32 constants of its own, so it runs in float32 only
             double = False
             expected = autograd(x, point.cotangent, double=False)
         error = _relative(state.mean, expected[0])
@@ -140,9 +144,9 @@ def against_segments(
     difference at one point is ten times less sharp: with thousands of ReLUs every step crosses kinks. For
     a random v the mismatch, divided by ‖v‖ per pixel and ‖g‖, estimates the gradient's relative error.
 
-    Without kinks to limit what this shows, or where the change drowns in the score's rounding, differences
-    are taken in float64. Where that cannot be, longer segments are asked. A wrong gradient disagrees with
-    all of them.
+    Differences are taken in float64 where the network has no kinks, so that the check is sharper, and where
+    the change is smaller than the rounding of the score. Where the graph does not run in float64, a longer
+    segment is used. A wrong gradient disagrees on segments of every length.
     """
     smooth = is_smooth(operators)
     points = _SMOOTH_POINTS if smooth else _POINTS
@@ -152,9 +156,9 @@ def against_segments(
         if errors.passed:
             return errors
     try:
-        known = {"image": point.image}, sessions.predict(point.image)
-        double = in_double(sessions.graphs.predict, like=known)
-        exact = _weighted(lambda image: double({"image": image}), point.cotangent, spec)
+        known = {IMAGE: point.image}, sessions.predict(point.image)
+        double = in_double(sessions.graphs[GraphKey("predict")], like=known)
+        exact = _weighted(lambda image: double({IMAGE: image}), point.cotangent, spec)
         for reach in _REACHES:
             errors = _along_segments(sessions, point, points, reach, exact)
             if smooth:

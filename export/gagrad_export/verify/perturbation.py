@@ -1,4 +1,4 @@
-"""Is the perturbed ``accumulate`` right: plain for the identity, and along segments of the original image."""
+"""Check of the perturbed ``accumulate``: against the plain one, and along segments of the original image."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import MEAN, PERTURBATION, SCORES, STATE_OUT
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.perturbation import COLUMNS, IDENTITY
-from gagrad_edge.method.reference import State
 from gagrad_export.assemble.accumulate import accumulate_graph
 from gagrad_export.verify.float_twin import float_twin
 from gagrad_export.verify.gradient import KINK_TOLERANCE, NOISE_STD, SEGMENT_TOLERANCE, VANISHED, Point
-from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.sessions import accumulate_inputs, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ _ROWS: tuple[dict[str, float], ...] = (
     {"angle": 0.03, "blur": 0.7, "shot_noise": 0.002},
     {"flip": 1.0, "angle": -0.02, "gain": 0.9, "blur": 1.6, "shift_x": 0.5},
 )
-"""The identity, and then each column at least once."""
+"""Perturbations of the check: the identity, then each column at least once."""
 
 _SEGMENTS, _POINTS, _REACHES = 2, 8, (5e-4, 4e-3)
 
@@ -61,15 +61,12 @@ def verify_perturbations(
 
 
 def _runner(graph: bytes, cotangent: Array) -> Run:
-    """Return what gives the mean gradient ``[C, H, W]`` and the scores of one chunk."""
+    """Return a function that gives the mean gradient ``[C, H, W]`` and the scores of one chunk."""
     session = open_session(graph, "accumulate, perturbed")
 
     def run(image: Array, noise: Array, noise_std: float, rows: Array) -> tuple[Array, Array]:
-        state = State.empty(image.shape[1:])
-        feed = {"image": image, "noise": noise, "perturbation": rows, "cotangent": cotangent}
-        feed |= {"noise_std": np.array(noise_std, np.float32), "count": np.array(0, np.float32)}
-        feed |= {"abs_sum": state.abs_sum, "mean": state.mean, "m2": state.m2}
-        mean, scores = session.run(["mean_out", "scores"], feed)
+        feed = {**accumulate_inputs(image, noise, noise_std, cotangent), PERTURBATION: rows}
+        mean, scores = session.run([STATE_OUT[MEAN], SCORES], feed)
         return mean, scores
 
     return run
@@ -80,8 +77,9 @@ def _along_segments(
 ) -> float:
     """Return the median mismatch over segments, as ``verify.gradient.against_segments`` measures it.
 
-    Only the sensor's noise is on, for the level of the method's follows the image's extremes; and a segment
-    keeps each channel's mean, which is what comes in from outside: both count as constants.
+    Two quantities count as constants in the gradient and must not change along a segment. The level of the
+    method's noise follows the image's extremes, so only the sensor noise is on. Pixels from outside the image
+    have the channel's mean, so a segment keeps the mean of each channel.
     """
     std = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
     base, *directions = noise_chunks(6, _SEGMENTS + 1, 1, point.image.shape[1:])

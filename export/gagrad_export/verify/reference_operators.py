@@ -1,7 +1,7 @@
-"""Operators in float64 for onnx's evaluator, whose own take an element at a time or round to float32.
+"""Operators in float64 for onnx's evaluator, whose own are computed per element or rounded to float32.
 
-Those over a window carry attributes that say all there is to say: no defaults and no ``auto_pad``. They take
-one step of numpy for each tap of the window.
+Operators over a window have every attribute written out, without defaults and ``auto_pad``. They take one
+step of numpy for each tap of the window.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOMAIN = "gagrad.double"
 
 
 class _Windowed(OpRun):
-    """An operator over a window, whose attributes say all there is to say."""
+    """An operator over a window, with every attribute written out."""
 
     op_domain = DOMAIN
     kernel: list[int]
@@ -39,7 +39,7 @@ class _Windowed(OpRun):
     group: int
 
     def _taps(self, positions: Sequence[int]) -> Iterator[tuple[Index, Index]]:
-        """Yield each tap of the window, and the elements that it meets in as many ``positions``."""
+        """Yield each tap of the window, and the elements under this tap at each of ``positions``."""
         for tap in product(*(range(size) for size in self.kernel)):
             places = zip(tap, self.strides, self.dilations, positions, strict=True)
             met = (slice(k * d, k * d + s * (n - 1) + 1, s) for k, s, d, n in places)
@@ -66,7 +66,7 @@ class Convolution(_Windowed):
 
 
 class TransposedConvolution(_Windowed):
-    """y = wᵀ ∗ x + b: each tap's product added where the convolution would have read it."""
+    """y = wᵀ ∗ x + b: each tap's product is added where the convolution would read its input."""
 
     def _run(self, x: Array, w: Array, b: Array | None = None, **_attributes: Any) -> tuple[Array]:
         grouped, size = self._groups(x), x.shape[2:]
@@ -101,7 +101,7 @@ class Maximum(_Windowed):
 
 
 class Average(_Windowed):
-    """y = Σ x of a window over how many count."""
+    """y = Σ x of a window, divided by the number of elements that count."""
 
     counts: Array
 
@@ -145,7 +145,7 @@ class Gelu(OpRun):
 
 
 _BOUND, _PER_UNIT = 6, 1024
-"""Of the table of ``_erf``; at the bound 1 − erf is 2e-17."""
+"""Range of the table of ``_erf`` and its nodes per unit; at the bound 1 − erf is 2e-17."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Run the shipped graphs in ONNX Runtime: the exporter's own small loop, apart from the runtime's."""
+"""ONNX Runtime sessions over the graphs that ship; the exporter does not import the runtime."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge import abi
 from gagrad_edge.errors import MissingPackageError, ModelError
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.reference import State
 
 if TYPE_CHECKING:
@@ -15,83 +17,76 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import GraphRole, GraphTarget
+    from gagrad_edge.manifest import GraphRole
 
     Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Graphs:
-    """The ONNX bytes of a bundle's graphs."""
-
-    predict: bytes
-    accumulate: bytes
-    finalize: bytes
-    recover: bytes
-    accumulate_for: Mapping[GraphTarget, bytes] = field(default_factory=dict)
-    """``accumulate`` in the forms of other targets than ``portable``."""
-    others: Mapping[tuple[GraphRole, str], bytes] = field(default_factory=dict)
-    """All other graphs, by role and variant."""
-    half: Mapping[GraphRole, bytes] = field(default_factory=dict)
-    """``predict`` and ``accumulate`` in float16, if the bundle is to have them."""
-
-
 @dataclass
 class Sessions:
-    """Sessions over the graphs, opened when first used: at most one large model is held twice."""
+    """ONNX Runtime sessions over the plain graphs of each role, opened when first used.
 
-    graphs: Graphs
-    _open: dict[str, Any] = field(default_factory=dict)
+    So at most one large model is held twice.
+    """
+
+    graphs: Mapping[GraphKey, bytes]
+    _open: dict[GraphRole, Any] = field(default_factory=dict)
 
     def predict(self, image: Array) -> Array:
-        """``image [N, C, H, W]`` → ``scores [N, K…]``."""
-        return self._run("predict", {"image": image})[0]
+        """Return the scores ``[N, K…]`` of ``image [N, C, H, W]``."""
+        return self._run("predict", {abi.IMAGE: image})[0]
 
     def accumulate(
         self, image: Array, noise: Array, noise_std: float, cotangent: Array, state: State | None = None
     ) -> tuple[State, Array]:
-        """Run one chunk from ``state`` (empty by default); return the new state and ``scores [B, K…]``."""
-        state = state or State.empty(image.shape[1:])
-        outputs = self._run(
-            "accumulate",
-            {
-                "image": image,
-                "noise": noise,
-                "noise_std": np.array(noise_std, np.float32),
-                "cotangent": cotangent,
-                "count": np.array(state.count, np.float32),
-                "abs_sum": state.abs_sum,
-                "mean": state.mean,
-                "m2": state.m2,
-            },
-        )
+        """Run one chunk from ``state`` (empty by default); return the new state and scores ``[B, K…]``."""
+        inputs = accumulate_inputs(image, noise, noise_std, cotangent, state)
+        outputs = self._run("accumulate", inputs)
         return State(int(outputs[0]), outputs[1], outputs[2], outputs[3]), outputs[4]
 
     def finalize(self, state: State, percentile: float) -> tuple[Array, Array]:
         """Return the saliency map ``[H, W]`` and its range ``[2]`` before it was scaled."""
-        inputs = {"count": np.array(state.count, np.float32), "percentile": np.array(percentile, np.float32)}
-        inputs |= {"abs_sum": state.abs_sum, "mean": state.mean, "m2": state.m2}
+        inputs = {**state_inputs(state), abi.PERCENTILE: np.array(percentile, np.float32)}
         saliency, scale = self._run("finalize", inputs)
         return saliency, scale
 
     def recover(self, image: Array, saliency: Array) -> tuple[Array, Array]:
-        """Return ``recovered [P, C, H, W]`` and ``ratio [P]``."""
-        recovered, ratio = self._run("recover", {"image": image, "saliency": saliency})
+        """Return the recovered images ``[P, C, H, W]`` and the ratios ``[P]``."""
+        recovered, ratio = self._run("recover", {abi.IMAGE: image, abi.SALIENCY: saliency})
         return recovered, ratio
 
-    def close(self, role: str) -> None:
+    def close(self, role: GraphRole) -> None:
         """Free the session of one graph."""
         self._open.pop(role, None)
 
-    def _run(self, role: str, inputs: dict[str, Array]) -> list[Array]:
+    def _run(self, role: GraphRole, inputs: dict[str, Array]) -> list[Array]:
         if role not in self._open:
-            self._open[role] = open_session(getattr(self.graphs, role), role)
-        outputs: list[Array] = self._open[role].run(None, inputs)
+            self._open[role] = open_session(self.graphs[GraphKey(role)], role)
+        outputs: list[Array] = self._open[role].run(list(abi.ABI[role].outputs), inputs)
         return outputs
 
 
+def accumulate_inputs(
+    image: Array, noise: Array, noise_std: float, cotangent: Array, state: State | None = None
+) -> dict[str, Array]:
+    """Return the inputs of ``accumulate`` by name, without the perturbation; ``state`` None is empty."""
+    return {
+        abi.IMAGE: image,
+        abi.NOISE: noise,
+        abi.NOISE_STD: np.array(noise_std, np.float32),
+        abi.COTANGENT: cotangent,
+        **state_inputs(state or State.empty(image.shape[1:])),
+    }
+
+
+def state_inputs(state: State) -> dict[str, Array]:
+    """Return the arrays of ``state`` by the names that graphs have for them."""
+    arrays = np.array(state.count, np.float32), state.abs_sum, state.mean, state.m2
+    return dict(zip(abi.STATE, arrays, strict=True))
+
+
 def open_session(data: bytes, what: str, *, as_written: bool = False) -> Any:
-    """Open ONNX bytes in ONNX Runtime on the CPU; ``as_written`` without merging operators.
+    """Return an ONNX Runtime session on the CPU over ONNX bytes; with ``as_written`` without optimisations.
 
     Raises MissingPackageError and ModelError.
     """

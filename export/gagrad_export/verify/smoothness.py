@@ -1,4 +1,4 @@
-"""Which networks have no kinks: there the gradient along a short segment is all but constant."""
+"""Networks without kinks, whose gradient hardly changes along a short segment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SMOOTH = {
     *("Cast", "Concat", "Constant", "DepthToSpace", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Shape"),
     *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
 }
-"""Operators with a second derivative wherever their result is finite. One that is not here may have kinks."""
+"""Operators with a second derivative wherever their result is finite. Other operators may have kinks."""
 
 
 def is_smooth(operators: Iterable[str]) -> bool:

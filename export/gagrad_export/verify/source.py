@@ -1,4 +1,4 @@
-"""The model as it was given, run in ONNX Runtime: what the canonical form's scores are compared with."""
+"""The source model, run in ONNX Runtime: the reference for the scores of the canonical form."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 FORWARD_TOLERANCE = 1e-3
-"""On the scores' difference, relative to their range."""
+"""Largest difference of the scores, relative to their range."""
 
 _PROBABILITY_SPAN = 1e-4
-"""The least span of probabilities: near 0 ONNX Runtime's Sigmoid has steps of 6e-8, the rounding of 1."""
+"""Least range of probabilities: near 0 ONNX Runtime's Sigmoid has steps of 6e-8, the rounding of 1."""
 
 _LESS_EXACT = {ir.DataType.FLOAT16: 2e-2, ir.DataType.BFLOAT16: 1e-1}
-"""A float16 has 11 significant bits, a bfloat16 8: each operation of the source is off by up to 5e-4 or
-4e-3, and what is compared is the sum of many."""
+"""Tolerances for a source in float16 (11 significant bits) and bfloat16 (8): each operation of the source is
+off by up to 5e-4 or 4e-3, and these errors add up."""
 
 QUANTISED_TOLERANCE = 5e-2
-"""For the scores and rows of a quantised model. A sum in another order may round to the next step, and the
-layers behind carry that on: EfficientNet-Lite0's scores move by up to 3 % of their range. A wrong scale or
-zero point moves them by their whole range."""
+"""Tolerance for the scores and rows of a quantised model. A sum in another order may round to the next step,
+and the following layers propagate the difference: the scores of EfficientNet-Lite0 move by up to 3 % of their
+range. A wrong scale or zero point moves them by their whole range."""
 
 
 def forward_tolerance(model: Canonical) -> float:
-    """Return what ``forward_error`` must meet."""
+    """Return the largest ``forward_error`` that is packaged."""
     if model.straight_through:
         return QUANTISED_TOLERANCE
     return _LESS_EXACT.get(model.precision, FORWARD_TOLERANCE)
@@ -51,7 +51,7 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
     proto = _only_output(source, model)
     needed = {value.name for value in proto.graph.input}
     feed = {name: value for name, value in model.source_input.feed(x).items() if name in needed}
-    # As written, for ONNX Runtime's integer kernels round in other places.
+    # Without optimisations, because ONNX Runtime's integer kernels round in other places.
     as_written = model.straight_through > 0
     expected = model.source_output.row(_run(proto, feed, model.precision, as_written=as_written))
     ours = _activated(scores, model.source_output.activation).reshape(expected.shape)
@@ -68,14 +68,14 @@ def _run(
     except ModelError:
         if precision not in (ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
             raise
-        # On a CPU, ONNX Runtime has no convolution in these; onnx's own evaluator is slow but has all.
+        # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
         session = ReferenceEvaluator(proto)
     output: NDArray[Any] = session.run(None, dict(feed))[0]
     return output
 
 
 def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:
-    """Return the source with the explained value as its one output, without what it ignores."""
+    """Return the source with the explained value as its only output, without nodes that it does not need."""
     name = model.source_output.name
     if [output.name for output in source.model.graph.output] == [name]:
         return source.model
@@ -92,7 +92,7 @@ def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:
 
 
 def _activated(scores: Array, activation: str | None) -> Array:
-    """Return our scores behind the activation that the canonical form took off the source's output."""
+    """Return the canonical form's scores after the activation that the source has and the form lacks."""
     if activation is None:
         return scores
     if activation == "Sigmoid":

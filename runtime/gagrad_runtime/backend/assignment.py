@@ -1,7 +1,7 @@
-"""Which nodes of a session really run on its execution provider, and which fell to the CPU.
+"""Which nodes of an ONNX Runtime session run on its execution provider, and which run on the CPU instead.
 
-ONNX Runtime gives nodes that a provider does not take to the CPU and says so only in its log. Results stay
-right and become slow, tensors crossing to the CPU and back in each run.
+ONNX Runtime assigns nodes that a provider does not take to the CPU and says so only in its log. The results
+stay right and become slow, because tensors are copied to the CPU and back in each run.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections import Counter
 from typing import Any
 
 RECORD = "session.record_ep_graph_assignment_info"
-"""Session option without which a session cannot tell."""
+"""Session option that makes a session record the assignment of nodes."""
 STRICT = "session.disable_cpu_ep_fallback"
-"""Session option with which opening fails when a node would fall to the CPU."""
+"""Session option that makes opening fail when a node would run on the CPU."""
 CPU = "CPUExecutionProvider"
 
 _SHAPES = {
@@ -20,17 +20,17 @@ _SHAPES = {
     *("ConstantOfShape", "Identity", "Reshape", "Expand", "Where", "Add", "Sub", "Mul", "Div", "Mod", "Max"),
     *("Min", "Equal", "Less", "Greater", "ReduceProd"),
 }
-"""What shapes are computed with. GPU providers leave that to the CPU on purpose, as it needs no image; on
-images they have all of these operators themselves."""
+"""Operators that compute shapes. GPU providers leave shape arithmetic to the CPU on purpose, as it is tiny;
+on images they run all of these operators themselves."""
 
 
 def can_tell(session_class: Any) -> bool:
-    """Tell whether this onnxruntime names each provider's nodes (1.24 and later)."""
+    """Tell whether this onnxruntime can name the nodes of each provider (1.24 and later)."""
     return hasattr(session_class, "get_provider_graph_assignment_info")
 
 
 def on_cpu(session: Any) -> list[str]:
-    """Return what fell to the CPU, as ``Operator (how many, name of the first)``; shape arithmetic left out.
+    """Return the nodes on the CPU as ``Operator (how many, name of the first)``, without shape arithmetic.
 
     ``session`` was opened with the option RECORD.
     """
@@ -49,5 +49,5 @@ def on_cpu(session: Any) -> list[str]:
 
 
 def all_on_cpu(session: Any) -> bool:
-    """Tell whether a session, opened with the option RECORD, has no node anywhere else."""
+    """Tell whether all nodes of a session, opened with the option RECORD, run on the CPU."""
     return all(part.ep_name == CPU for part in session.get_provider_graph_assignment_info())

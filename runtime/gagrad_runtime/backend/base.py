@@ -1,8 +1,8 @@
 """The interface between the method and an engine.
 
-Tensors stay where the engine computes; ``upload`` and ``download`` are the only crossings. A run leaves its
-outputs in tensors the caller hands in or in new ones, so that state can go round without a copy: the
-output tensors of one run are the input tensors of the next.
+Tensors stay in the engine's memory; only ``upload`` and ``download`` copy between host and device. A run
+writes its outputs to tensors of the caller or to new ones, so that the state needs no copy: the output
+tensors of one run are the input tensors of the next.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -27,18 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A float32 tensor on the device; only its backend knows what ``handle`` is."""
+    """A float32 tensor in a backend's memory."""
 
     handle: Any
+    """The backend's own object; its type is the backend's business."""
     shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Port:
-    """A graph's input or output: its name, and its shape with None where a dimension is free."""
+    """A graph's input or output: its name, its shape with None for each free axis, and its type."""
 
     name: str
     shape: tuple[int | None, ...]
+    dtype: str = DTYPE
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Tell whether a tensor of ``shape`` fits."""
@@ -55,18 +58,18 @@ class Runner(ABC):
         self.inputs = {port.name: port for port in inputs}
         self.outputs = {port.name: port for port in outputs}
         self.rows: int | None = None
-        """Largest batch; None for any."""
+        """Largest batch that a run takes; None for any."""
         self.size: int | None = None
-        """Bytes of what was compiled; None where nothing is kept."""
+        """Bytes of the compiled graph; None where the engine stores none."""
 
     def run(
         self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Run the graph and return its outputs by name.
 
-        Outputs named in ``into`` are written to those tensors, which must not be inputs of the same run;
-        the others are allocated. Raises ModelError when names or shapes are not the graph's, and when the
-        engine fails, OutOfMemoryError when that is for want of memory.
+        Outputs named in ``into`` are written to those tensors, which must not be inputs of the same run; for
+        the other outputs new tensors are allocated. Raises ModelError when names or shapes are not the
+        graph's and when the engine fails, and OutOfMemoryError when memory does not suffice.
         """
         into = into or {}
         self._check("input", self.inputs, inputs, complete=True)
@@ -99,31 +102,31 @@ class Backend(ABC):
     description: str
     """Engine, version and device, for people and for the record."""
     target: GraphTarget = "portable"
-    """In whose forms it wants graphs."""
+    """Target of the graphs that this engine runs fastest."""
     precision: GraphPrecision = "float32"
-    """In what it wants the model and its gradient, where the bundle has that; float32 where not."""
+    """Precision of the graphs to use where the bundle has them; the other graphs are float32."""
     setup: str
-    """``description`` and all else that the speed of a graph depends on: threads, kind of processor."""
+    """``description``, and what else the speed of a graph depends on: threads, kind of processor."""
 
     notes: list[str]
-    """What it does otherwise than asked, in sentences for the record: nodes on the CPU, batches of one."""
+    """Deviations from what was asked, in sentences for the record: nodes on the CPU, batches of one."""
     verified: bool = False
-    """Whether it is the engine with which the exporter verified the graphs: ONNX Runtime on a CPU."""
+    """Whether the exporter verified the graphs with this engine: ONNX Runtime on a CPU."""
 
     @abstractmethod
     def memory(self) -> Memory | None:
-        """Return the memory where the engine computes, or None where that is not known."""
+        """Return the size and use of the memory in which the engine computes; None where not known."""
 
     @abstractmethod
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
         """Compile the ONNX graph in ``data``; ``graph`` names it in errors. Raises ModelError.
 
-        ``rows`` is the largest batch it will be given, for engines that fix it when they compile.
+        ``rows`` is the largest batch of a run, for engines that fix it when they compile.
         """
 
     @abstractmethod
     def upload(self, array: Array) -> Tensor:
-        """Return ``array`` as a tensor on the device; the array may be reused afterwards."""
+        """Return a copy of ``array`` on the device; the array may be changed afterwards."""
 
     @abstractmethod
     def zeros(self, shape: tuple[int, ...]) -> Tensor:
@@ -131,4 +134,4 @@ class Backend(ABC):
 
     @abstractmethod
     def download(self, tensor: Tensor) -> Array:
-        """Return a copy of ``tensor`` that the device no longer touches."""
+        """Return a copy of ``tensor`` on the host."""

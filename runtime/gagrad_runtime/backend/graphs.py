@@ -1,12 +1,13 @@
-"""A bundle's graphs on a device: the usual ones compiled at once, the others when first asked for."""
+"""A bundle's graphs on a device: what every bundle has is opened at once, the others when asked for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import REQUIRED_ROLES
+from gagrad_edge.manifest import REQUIRED_ROLES, GraphKey
 from gagrad_edge.method.reference import rcap_levels
+from gagrad_runtime.backend.port_check import check_ports
 from gagrad_runtime.backend.rows import RowByRow
 
 if TYPE_CHECKING:
@@ -17,23 +18,29 @@ if TYPE_CHECKING:
     from gagrad_runtime.backend import Backend, Runner
 
 PRECISIONS: dict[GraphPrecision, str] = {"float32": "fp32", "float16": "fp16"}
-"""The command line's names."""
+"""Names of the precisions on the command line."""
 
 
 class Graphs:
-    """Runners by role and variant. Closing frees what they hold on the device."""
+    """The runners of one bundle on one device. ``close`` frees their memory there.
+
+    ``opened`` are the roles whose plain graphs are opened now. Raises BundleError for a graph whose inputs or
+    outputs are not those of the ABI, ModelError and DeviceError for one that the engine does not take, and
+    SettingError where the bundle has no graphs of the precision that the backend wants.
+    """
 
     def __init__(
         self, bundle: Bundle, backend: Backend, opened: Sequence[GraphRole] = REQUIRED_ROLES
     ) -> None:
         self._bundle, self._backend = bundle, backend
-        if bundle.manifest.graph("accumulate", precision=backend.precision).precision != backend.precision:
+        accumulate = GraphKey("accumulate", precision=backend.precision)
+        if bundle.manifest.graph(accumulate).precision != backend.precision:
             raise SettingError(
                 f"this bundle has no {backend.precision} graphs, which this device was asked for",
                 where=str(bundle.path),
                 hint=f"export the model with --precision {PRECISIONS[backend.precision]}, or use float32",
             )
-        self._open: dict[tuple[GraphRole, str], Runner] | None = {}
+        self._open: dict[GraphKey, Runner] | None = {}
         for role in opened:
             self.runner(role)
 
@@ -44,34 +51,43 @@ class Graphs:
 
     @property
     def compiled_size(self) -> int | None:
-        """Bytes of the compiled graphs that are open; None where the engine keeps none."""
+        """Bytes of the compiled graphs that are open; None where the engine stores none."""
         sizes = [runner.size for runner in (self._open or {}).values() if runner.size is not None]
         return sum(sizes) if sizes else None
 
     def close(self) -> None:
-        """Free the runners; asking for one afterwards is an error."""
+        """Free the runners. ``runner`` raises SettingError afterwards."""
         self._open = None
 
     def one_row_at_a_time(self) -> None:
-        """Let ``predict`` take its rows one by one."""
+        """Run ``predict`` for one image at a time from here on."""
         if self._open is not None:
-            self._open["predict", ""] = RowByRow(self._backend, self.runner("predict"))
+            self._open[self._key("predict", "")] = RowByRow(self._backend, self.runner("predict"))
 
     def runner(self, role: GraphRole, variant: str = "") -> Runner:
-        """Return the runner of a graph. Raises SettingError for one the bundle does not have."""
+        """Return the runner of a graph, opened if it is not yet.
+
+        Raises SettingError for a graph that the bundle does not have, and what opening raises.
+        """
         if self._open is None:
             raise SettingError("this explainer has been closed", hint="load the bundle again")
-        if (role, variant) not in self._open:
+        key = self._key(role, variant)
+        if key not in self._open:
             if variant not in self._bundle.manifest.variants(role):
                 raise _absent(self._bundle, role, variant)
-            backend = self._backend
-            data = self._bundle.graph(role, backend.target, variant, backend.precision)
-            self._open[role, variant] = backend.open(role, data, largest_batch(self._bundle.manifest, role))
-        return self._open[role, variant]
+            rows = largest_batch(self._bundle.manifest, role)
+            runner = self._backend.open(role, self._bundle.graph(key), rows)
+            check_ports(runner, key, self._bundle)
+            self._open[key] = runner
+        return self._open[key]
+
+    def _key(self, role: GraphRole, variant: str) -> GraphKey:
+        """Return the key of a graph in the form that this backend wants."""
+        return GraphKey(role, variant, self._backend.target, self._backend.precision)
 
 
 def largest_batch(manifest: Manifest, role: GraphRole) -> int:
-    """Return how many rows a graph is run with: copies of a chunk, for ``predict`` also RCAP's images."""
+    """Return the largest batch of a graph: the samples of a chunk, for ``predict`` also RCAP's images."""
     method = manifest.method
     levels = len(rcap_levels(method.rcap_lower_bound, method.rcap_interval))
     return max(method.chunk, levels, 2) if role == "predict" else max(method.chunk, 2)

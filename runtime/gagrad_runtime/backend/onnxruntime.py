@@ -1,4 +1,4 @@
-"""ONNX Runtime: sessions with I/O binding, so that state stays in OrtValues between runs."""
+"""ONNX Runtime: sessions with I/O binding, so that the state stays in OrtValues between runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
@@ -40,8 +41,8 @@ _log = logging.getLogger(__name__)
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime with one execution provider; ``threads`` None leaves the number to ONNX Runtime.
 
-    A provider other than the CPU's is tried on a graph of one node, as ONNX Runtime lists also those whose
-    libraries or device are not there. Raises MissingPackageError and DeviceError.
+    A provider other than the CPU's first runs a graph of one node, because ONNX Runtime also lists providers
+    whose libraries or device are missing. Raises MissingPackageError and DeviceError.
     """
 
     def __init__(self, provider: Provider = PROVIDERS["cpu"], *, threads: int | None = None) -> None:
@@ -59,7 +60,8 @@ class OnnxRuntimeBackend(Backend):
         self.target = provider.target
         self.verified = provider.memory == "cpu"
         self.notes = []
-        self.fallen: dict[str, list[str]] = {}
+        self.on_cpu: dict[str, list[str]] = {}
+        """Nodes that another provider leaves to the CPU, by graph."""
         self.description = f"onnxruntime {onnxruntime.__version__} ({provider.name})"
         place = f"{threads or os.cpu_count()} threads, {platform.machine()}"
         if provider.memory == "cpu":
@@ -76,20 +78,17 @@ class OnnxRuntimeBackend(Backend):
                 choices=onnxruntime.get_available_providers(),
             )
         elif hasattr(onnxruntime, "preload_dlls"):
-            # Finds CUDA and cuDNN where pip put them; since 1.21. What it prints is no business of stdout.
+            # Finds CUDA and cuDNN where pip installed them; since 1.21. It prints to stdout, the caller's.
             with contextlib.redirect_stdout(io.StringIO()):
                 onnxruntime.preload_dlls()
         self._try()
 
     def memory(self) -> Memory | None:
-        """Return the machine's memory: an execution provider for another device tells nothing."""
+        """Return the memory of this process for the CPU; None for another device, which reports none."""
         return process_memory() if self._provider.memory == "cpu" else None
 
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
-        """Open a session over ``data``, and warn of the nodes that fell to the CPU.
-
-        ``fallen`` then names them by graph.
-        """
+        """Open a session over ``data``, and warn of nodes that run on the CPU instead: see ``on_cpu``."""
         options = self._options()
         tells = assignment.can_tell(self._ort.InferenceSession)
         try:
@@ -104,7 +103,7 @@ class OnnxRuntimeBackend(Backend):
                         where=f"graph {graph!r}",
                         hint="use --device cpu, or another device of `gagrad-edge doctor`",
                     )
-                self._fell(graph, assignment.on_cpu(session))
+                self._warn_of_cpu_nodes(graph, assignment.on_cpu(session))
             else:
                 session = self._strict_session(graph, data)
         except DeviceError:
@@ -119,7 +118,7 @@ class OnnxRuntimeBackend(Backend):
         # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
         # next while the arena keeps the first copy: twice the peak, and no faster (docs/performance.md).
         options.enable_mem_pattern = False
-        # The four sessions take turns: threads that spin on behind a run would take cores from the next.
+        # The sessions take turns: threads that keep spinning after a run would take cores from the next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
@@ -140,7 +139,7 @@ class OnnxRuntimeBackend(Backend):
         return self._ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
 
     def _strict_session(self, graph: str, data: bytes) -> Any:
-        """Open a session where onnxruntime does not name nodes: without the CPU first, else with it."""
+        """Open a session where onnxruntime cannot name nodes: first without the CPU, then with the CPU."""
         options = self._options()
         options.add_session_config_entry(assignment.STRICT, "1")
         try:
@@ -148,18 +147,18 @@ class OnnxRuntimeBackend(Backend):
         except Exception as error:
             if "CPU EP" not in str(error):
                 raise
-        self._fell(graph, ["nodes that this onnxruntime is too old to name"])
+        self._warn_of_cpu_nodes(graph, ["nodes that this onnxruntime is too old to name"])
         return self._session(data, self._options())
 
-    def _fell(self, graph: str, nodes: list[str]) -> None:
+    def _warn_of_cpu_nodes(self, graph: str, nodes: list[str]) -> None:
         if nodes:
-            self.fallen[graph] = nodes
+            self.on_cpu[graph] = nodes
             text = f"graph {graph!r}: {self._provider.name} leaves to the CPU: {', '.join(nodes)}"
             self.notes.append(text)
             _log.warning("%s; each run waits for them", text)
 
     def _try(self) -> None:
-        """Run one node, to find out now whether libraries, driver and kernels for this device are there."""
+        """Run a graph of one node. Raises DeviceError when libraries, driver or kernels are missing."""
         where = f"--device {self._provider.device}"
         hint = (
             f"{self._provider.install}, and a driver for its CUDA; `gagrad-edge doctor` shows what is missing"
@@ -232,7 +231,11 @@ class OnnxRuntimeRunner(Runner):
 
 def _ports(values: Any) -> list[Port]:
     return [
-        Port(value.name, tuple(dim if isinstance(dim, int) else None for dim in value.shape))
+        Port(
+            value.name,
+            tuple(dim if isinstance(dim, int) else None for dim in value.shape),
+            DTYPE if value.type == "tensor(float)" else value.type,
+        )
         for value in values
     ]
 
@@ -249,7 +252,7 @@ def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
         return OutOfMemoryError(
             f"out of memory ({first_line})",
             where=f"graph {graph!r}",
-            hint="take fewer copies at a time with --chunk 1, or close other programs",
+            hint="take fewer samples at a time with --chunk 1, or close other programs",
         )
     return ModelError(
         f"ONNX Runtime cannot run it ({first_line})",

@@ -1,4 +1,4 @@
-"""OpenVINO: compiled models with tensors of our own, so that state goes round between runs without a copy."""
+"""OpenVINO: compiled models that run on tensors of this backend, so that the state needs no copy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.machine.memory import process_memory
@@ -30,8 +31,8 @@ _TELEMETRY = "openvino_telemetry"
 class OpenVinoBackend(Backend):
     """OpenVINO on one of its devices: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``.
 
-    Computes in float32: a GPU would take float16 by itself. ``threads`` limits the CPU; None leaves the
-    number to OpenVINO. Raises MissingPackageError, and DeviceError for a device that this machine lacks.
+    Computes in float32, where a GPU would take float16 by default. ``threads`` limits the CPU; None leaves
+    the number to OpenVINO. Raises MissingPackageError, and DeviceError for a device that this machine lacks.
     """
 
     def __init__(self, device: str = "CPU", *, threads: int | None = None) -> None:
@@ -54,7 +55,7 @@ class OpenVinoBackend(Backend):
         self.notes = []
         self._options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
-            # Also forbids what the precision does not: quantising activations on the fly.
+            # The precision alone does not forbid that activations are quantised during a run.
             "EXECUTION_MODE_HINT": "ACCURACY",
             "PERFORMANCE_HINT": "LATENCY",
         }
@@ -67,7 +68,7 @@ class OpenVinoBackend(Backend):
         self.setup = f"{self.description}, {name}, {count}{platform.machine()}"
 
     def memory(self) -> Memory | None:
-        """Return the machine's memory for the CPU; another device tells nothing."""
+        """Return the memory of this process for the CPU; None for another device, which reports none."""
         return process_memory() if self._device == "CPU" else None
 
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
@@ -81,7 +82,7 @@ class OpenVinoBackend(Backend):
 
     def upload(self, array: Array) -> Tensor:
         """Copy ``array`` into a tensor."""
-        # Shared with an array of its own: OpenVINO's copying constructor makes a scalar of one axis.
+        # A shared array that this tensor owns: OpenVINO's copying constructor turns a scalar into one axis.
         own = np.array(array, np.float32, order="C")
         return Tensor(self._openvino.Tensor(own, shared_memory=True), own.shape)
 
@@ -119,13 +120,13 @@ class OpenVinoRunner(Runner):
         }
 
     def _new(self, name: str) -> Any:
-        """Return a tensor for an output; where its shape is free, the run gives it its size."""
+        """Return a tensor for an output; a free shape is set by the run."""
         shape = self._openvino.Shape([dim or 0 for dim in self.outputs[name].shape])
         return self._openvino.Tensor(self._openvino.Type.f32, shape)
 
 
 _SINK = "/sink_port_0"
-"""What OpenVINO appends to an output's name in the ONNX graph."""
+"""Suffix that OpenVINO appends to the name of an output of the ONNX graph."""
 
 
 def _ports(values: Any, suffix: str) -> list[Port]:
@@ -133,16 +134,17 @@ def _ports(values: Any, suffix: str) -> list[Port]:
         Port(
             value.node.get_friendly_name().removesuffix(suffix),
             tuple(dim.get_length() if dim.is_static else None for dim in value.partial_shape),
+            DTYPE if value.element_type.get_type_name() == "f32" else value.element_type.get_type_name(),
         )
         for value in values
     ]
 
 
 def _import() -> Any:
-    """Import OpenVINO, without the package by which it reports each import to its makers' statistics.
+    """Import OpenVINO without its telemetry package, which reports each import over the network.
 
-    A device on a line calls nobody. OpenVINO does without that package; where the program has imported
-    OpenVINO itself before, that was the program's choice.
+    A device on a line must not call out. OpenVINO works without that package. Where the caller's program has
+    imported OpenVINO before, telemetry was that program's choice.
     """
     hide = "openvino" not in sys.modules and _TELEMETRY not in sys.modules
     if hide:
@@ -160,7 +162,7 @@ def _import() -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Return the line of OpenVINO's message that says something: the others name its source files."""
+    """Return the line of OpenVINO's message that gives the reason; other lines name its source files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
     return (telling or lines or [type(error).__name__])[0]
@@ -173,7 +175,7 @@ def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
         return OutOfMemoryError(
             f"out of memory ({reason})",
             where=f"graph {graph!r}",
-            hint="take fewer copies at a time with --chunk 1, or close other programs",
+            hint="take fewer samples at a time with --chunk 1, or close other programs",
         )
     return ModelError(
         f"OpenVINO cannot run it ({reason})",

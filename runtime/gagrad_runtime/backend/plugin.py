@@ -1,4 +1,4 @@
-"""Execution providers in packages of their own, which are registered with ONNX Runtime at run time."""
+"""Execution providers from packages of their own, registered with ONNX Runtime at run time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def plugin_devices(onnxruntime: Any, provider: Provider) -> list[Any]:
-    """Return the first device of a plug-in, registered once a process.
+    """Return a list of the first device of a plug-in provider, which is registered once per process.
 
-    Raises MissingPackageError, and DeviceError when it finds no device.
+    Raises MissingPackageError, and DeviceError when the provider finds no device.
     """
     where = f"--device {provider.device}"
     try:

@@ -1,6 +1,6 @@
-"""ONNX Runtime's execution providers that ``--device`` names, and what each is opened with.
+"""ONNX Runtime's execution providers that a device name selects, and the options of each.
 
-Each computes in float32 here: a GPU would take TF32, of ten bits, by itself, and the guide is a step.
+Each computes in float32. By default a GPU would take TF32, whose ten bits show in the guide, a step function.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ class Provider:
     """One execution provider."""
 
     device: str
-    """The ``--device`` name."""
+    """Name by which a caller selects the provider."""
     name: str
-    """What ONNX Runtime calls it."""
+    """Name of the provider in ONNX Runtime."""
     memory: str = "cuda"
-    """Kind of memory that its tensors live in, in ``OrtValue``'s words."""
+    """Device type of its tensors, as ``OrtValue`` names it."""
     options: Mapping[str, str] = field(default_factory=dict)
     backup: str = ""
-    """Device name of the provider that takes what this one refuses, in front of the CPU."""
+    """Device name of the provider that runs the nodes that this provider refuses, before the CPU."""
     plugin: str = ""
-    """Module that carries it, when ONNX Runtime does not; of it come the library and the name."""
+    """Module with the provider's library and name, where ONNX Runtime itself does not contain it."""
     cache_options: tuple[str, ...] = ()
-    """Options that are set to a folder of the graph's own, to keep what was compiled."""
+    """Options whose value is the folder in which the engines of one graph are stored."""
     target: GraphTarget = "portable"
     install: str = 'pip install "gagrad-edge[gpu]"'
 
@@ -77,9 +77,9 @@ PROVIDERS = {
 
 
 def provider_options(provider: Provider, data: bytes) -> dict[str, str]:
-    """Return the options for the graph in ``data``, with a folder of its own to keep what was compiled.
+    """Return the options for the graph in ``data``, with a cache folder for this graph alone.
 
-    Of its own, because ONNX Runtime names an engine by the graph's names and not by its weights.
+    For this graph alone, because ONNX Runtime names a cached engine by the graph's names, not by its weights.
     """
     options = dict(provider.options)
     if not provider.cache_options:
@@ -88,7 +88,7 @@ def provider_options(provider: Provider, data: bytes) -> dict[str, str]:
     folder = None if root is None else root / hashlib.sha256(data).hexdigest()
     try:
         if folder is not None:
-            # An engine is native code: nobody else may put one there.
+            # An engine is native code, so no other user may write to the folder.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         folder = None

@@ -1,4 +1,4 @@
-"""A graph whose rows are run one by one, for an engine that gets batches wrong."""
+"""A graph whose batch is run one image at a time, for an engine that computes wrong numbers in batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RowByRow(Runner):
-    """Splits each input along its first axis and joins each output along its own, over the host."""
+    """Splits each input along its first axis, runs the parts, and joins their outputs, on the host."""
 
     def __init__(self, backend: Backend, runner: Runner) -> None:
         super().__init__(runner.graph, list(runner.inputs.values()), list(runner.outputs.values()))
@@ -23,7 +23,7 @@ class RowByRow(Runner):
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if into:
-            raise ValueError("outputs of rows go to new tensors")
+            raise ValueError("a graph that runs row by row has new tensors for its outputs, not the caller's")
         arrays = {name: self._backend.download(tensor) for name, tensor in inputs.items()}
         (rows,) = {len(array) for array in arrays.values()}
         joined: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}

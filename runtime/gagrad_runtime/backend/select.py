@@ -1,4 +1,4 @@
-"""Which backend a ``--device`` name means."""
+"""The backend of a device name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ DEVICES = (
     *("tensorrt", "tensorrt:fp16", "tensorrt:tf32", "tensorrt-rtx", "tensorrt-rtx:fp16", "tensorrt-rtx:tf32"),
     *("openvino", "openvino:GPU", "openvino:NPU"),
 )
-"""Names that this version accepts; ``auto`` takes the first of AUTO that opens."""
+"""Device names that this version accepts."""
 AUTO = ("cuda", "cpu")
+"""Devices that ``auto`` tries in this order; the first that opens is used."""
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.sampling.estimation import LEAST
+from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caut
 def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Caution]:
     """Caution when no noise moves the score: ``low`` and ``high [K…]`` are its extremes over the copies."""
     moved = target.reading(high) != target.reading(low)
-    if moved or samples < LEAST:
+    if moved or samples < MIN_SAMPLES:
         return []
     return [
         Caution(
@@ -93,7 +93,7 @@ def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]
     if budget_ms is None or seconds * 1000 <= budget_ms:
         return []
     text = f"This took {seconds * 1000:.0f} ms and not {budget_ms:g} ms as asked"
-    text += f": {LEAST} samples are the least." if samples <= LEAST else "."
+    text += f": {MIN_SAMPLES} samples are the least." if samples <= MIN_SAMPLES else "."
     return [Caution("late", text)]
 
 

@@ -1,3 +1,3 @@
-"""From noisy samples of the image to a saliency map, its RCAP and its stability."""
+"""From the samples of an image to the saliency map, its RCAP and its stability."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One explanation under way: copies are added, chunk by chunk, until enough, settled, or out of time."""
+"""One explanation in progress: samples are added, chunk by chunk, until a limit is reached."""
 
 from __future__ import annotations
 
@@ -25,69 +25,73 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 
-LEAST = 4
-"""Samples that an explanation has at least: fewer have no variance to guide it, and no stability."""
+MIN_SAMPLES = 4
+"""Samples that an explanation has at least. With fewer, a half of the samples has no variance, so there is no
+stability."""
 
 
 _REMEMBERED = 8
+"""Durations that a Pace takes into account."""
 
 
 class Pace:
-    """What one copy, and all that follows the last copy, took lately on this device."""
+    """Recent durations on this device: of one sample, and of all that follows the last sample."""
 
     def __init__(self) -> None:
-        self._copy: deque[float] = deque(maxlen=_REMEMBERED)
-        self._tail: deque[float] = deque(maxlen=_REMEMBERED)
+        self._sample_seconds: deque[float] = deque(maxlen=_REMEMBERED)
+        self._finish_seconds: deque[float] = deque(maxlen=_REMEMBERED)
 
-    def copies(self, rows: int, seconds: float) -> None:
-        """Remember that a chunk of ``rows`` took ``seconds``."""
-        self._copy.append(seconds / rows)
+    def add_chunk(self, samples: int, seconds: float) -> None:
+        """Add a chunk of ``samples`` that took ``seconds``."""
+        self._sample_seconds.append(seconds / samples)
 
-    def tail(self, seconds: float) -> None:
-        """Remember that the map and its RCAP took ``seconds``."""
-        self._tail.append(seconds)
+    def add_finish(self, seconds: float) -> None:
+        """Add the ``seconds`` from the last sample to the finished map and RCAP."""
+        self._finish_seconds.append(seconds)
 
-    def room(self, seconds: float, tail: float) -> int | None:
-        """Return how many copies there is time for in ``seconds``; None before the first was measured.
+    def samples_in(self, seconds: float, reserve: float) -> int | None:
+        """Return the samples that ``seconds`` allow, map and RCAP included; None before the first chunk.
 
-        By the slowest of those remembered, since a promise is better kept early than late. ``tail`` is the
-        time to reserve as long as none was measured.
+        The slowest recent durations count, because a deadline is better met early than late. ``reserve``, in
+        seconds, stands for map and RCAP until their duration is known.
         """
-        if not self._copy:
+        if not self._sample_seconds:
             return None
-        return int((seconds - max(self._tail, default=tail)) / max(self._copy))
+        left = seconds - max(self._finish_seconds, default=reserve)
+        return int(left / max(self._sample_seconds))
 
 
-def next_size(planned: int, done: int, *, first_of_pair: bool, room: int | None) -> int:
-    """Return the next chunk's size under a deadline, at most ``planned``; 0 when it is time to stop.
+def next_size(planned: int, done: int, *, first_of_pair: bool, affordable: int | None) -> int:
+    """Return the next chunk's size under a deadline, at most ``planned``; 0 when the time is up.
 
-    Chunks come in pairs, one for each half of the samples, and the first ``LEAST`` samples come in any case.
+    ``affordable`` is the number of samples that the time left allows, None where that is not known. Chunks
+    come in pairs, one for each half of the samples, and the first ``MIN_SAMPLES`` samples always come.
     """
-    if done < LEAST:
-        least = LEAST // 2
-        if room is None:
+    if done < MIN_SAMPLES:
+        least = MIN_SAMPLES // 2
+        if affordable is None:
             return least
-        return max(least, min(planned, room // 2 if first_of_pair else room))
-    if room is None or room < (2 if first_of_pair else 1):
+        return max(least, min(planned, affordable // 2 if first_of_pair else affordable))
+    if affordable is None or affordable < (2 if first_of_pair else 1):
         return 0
-    return min(planned, room // 2 if first_of_pair else room)
+    return min(planned, affordable // 2 if first_of_pair else affordable)
 
 
 Stop = Literal["samples", "stable", "budget"]
-_SETTLING_CHUNK = 5
-"""Chunk while waiting for a map to settle: it is looked at after each pair."""
+_CHUNK_UNTIL_STABLE = 5
+"""Largest chunk when a stability is asked for: the stability is measured after each pair of chunks."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop; whatever comes first."""
+    """Limits of one explanation; the first that is reached ends the sampling."""
 
     samples: int
     deadline: float | None = None
-    """``time.perf_counter()`` by which the explanation should be done, map and RCAP included."""
-    tail: float = 0.0
-    """Seconds to reserve for those as long as none were measured."""
+    """Value of ``time.perf_counter()`` by which the explanation is to be done, map and RCAP included."""
+    reserve: float = 0.0
+    """Seconds reserved for map and RCAP until their duration on this device is known."""
     stable: float | None = None
     """Stability that is enough, 0..1."""
 
@@ -98,25 +102,28 @@ class Estimation:
 
     sampler: Sampler
     inputs: Callable[[int, int], dict[str, Tensor]]
-    """The inputs of a chunk by its first sample and its size."""
+    """Inputs of a chunk, from the number of its first sample and its size."""
     limits: Limits
     chunk: int
     pace: Pace
     agreement: Callable[[], float | None] | None = None
-    """Rank correlation of the maps of both halves."""
+    """Rank correlation of the maps of both halves; None for a method whose halves have no such map."""
     progress: Callable[[int, int], None] | None = None
+    """Called with (samples done, samples) after each chunk."""
     stopped: Stop = "samples"
-    """Why there are no more samples than these."""
+    """The limit that ended the sampling."""
     stability: float | None = None
+    """Stability of the map when it was last measured, 0..1."""
     scores: tuple[Array, Array] | None = None
-    """Smallest and largest scores ``[K…]`` among the copies."""
+    """Smallest and largest scores ``[K…]`` among the samples."""
     largest_chunk: int | None = None
-    """The largest that memory allowed, if it once ran out."""
+    """Largest chunk that memory allowed, if memory ran out."""
     _measured: int = field(default=0, init=False)
+    """Number of samples at which the stability was last measured."""
 
     def __post_init__(self) -> None:
         if self.limits.stable is not None:
-            self.chunk = min(self.chunk, _SETTLING_CHUNK)
+            self.chunk = min(self.chunk, _CHUNK_UNTIL_STABLE)
         self.sampler.restart()
 
     @property
@@ -125,10 +132,10 @@ class Estimation:
         return self.stopped != "samples" or self.sampler.count >= self.limits.samples
 
     def grow(self, until: int) -> None:
-        """Add copies until there are ``until``, or a limit is reached.
+        """Add samples until there are ``until``, or a limit is reached.
 
-        When memory runs out all copies are computed anew with half the chunk, so that the map is the one that
-        ``--chunk`` with that size gives.
+        When memory runs out, all samples are computed again with half the chunk, so that the map is the one
+        that a chunk of this size gives.
         """
         try:
             self._grow(until)
@@ -136,15 +143,15 @@ class Estimation:
             if self.chunk == 1:
                 raise
             self.chunk = self.largest_chunk = (min(self.chunk, self.limits.samples) + 1) // 2
-            _log.warning("%s; going on with %d copies at a time", error.what, self.chunk)
+            _log.warning("%s; going on with %d samples at a time", error.what, self.chunk)
             self.sampler.restart()
             self._measured, self.scores = 0, None
             self.grow(until)
 
     def measure(self) -> float | None:
-        """Return the stability of the map of all copies so far, 0..1; None where it has none."""
+        """Return the stability of the map of all samples so far, 0..1; None for a map without a stability."""
         count = self.sampler.count
-        if self.agreement is not None and count >= LEAST and self._measured != count:
+        if self.agreement is not None and count >= MIN_SAMPLES and self._measured != count:
             correlation = self.agreement()
             first, second = self.sampler.counts
             self.stability = None if correlation is None else full_sample(correlation, (first, second))
@@ -161,7 +168,7 @@ class Estimation:
                 return
             self._run(size)
             paired = self.sampler.chunks % 2 == 0
-            if paired and self.limits.stable is not None and self.sampler.count >= LEAST:
+            if paired and self.limits.stable is not None and self.sampler.count >= MIN_SAMPLES:
                 stability = self.measure()
                 if stability is not None and stability >= self.limits.stable:
                     self.stopped = "stable"
@@ -173,17 +180,17 @@ class Estimation:
     def _size(self, planned: int) -> int:
         if self.limits.deadline is None:
             return planned
-        room = self.pace.room(self.limits.deadline - time.perf_counter(), self.limits.tail)
+        affordable = self.pace.samples_in(self.limits.deadline - time.perf_counter(), self.limits.reserve)
         done = self.sampler.count
-        size = next_size(planned, done, first_of_pair=self.sampler.chunks % 2 == 0, room=room)
+        size = next_size(planned, done, first_of_pair=self.sampler.chunks % 2 == 0, affordable=affordable)
         return min(size, self.limits.samples - done)
 
-    def _run(self, rows: int) -> None:
+    def _run(self, size: int) -> None:
         began = time.perf_counter()
-        inputs = self.inputs(self.sampler.count, rows)
-        scores = self.sampler.run(rows, inputs)
-        finite(scores, "scores of a perturbed copy")
-        self.pace.copies(rows, time.perf_counter() - began)
+        inputs = self.inputs(self.sampler.count, size)
+        scores = self.sampler.run(size, inputs)
+        finite(scores, "scores of a sample")
+        self.pace.add_chunk(size, time.perf_counter() - began)
         low, high = scores.min(axis=0), scores.max(axis=0)
         if self.scores is not None:
             low, high = np.minimum(low, self.scores[0]), np.maximum(high, self.scores[1])
@@ -193,7 +200,7 @@ class Estimation:
 
 
 def finite(values: Array, what: str) -> Array:
-    """Return ``values`` if every number in them is finite: no map is drawn from NaN. Raises ModelError."""
+    """Return ``values`` if every number in them is finite. Raises ModelError: no map is drawn from NaN."""
     if not np.isfinite(values).all():
         raise ModelError(
             f"the model's {what} are not finite numbers (NaN or infinity), so no map was drawn",

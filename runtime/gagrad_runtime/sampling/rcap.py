@@ -1,4 +1,4 @@
-"""RCAP on the host: a handful of numbers from the graphs' ``ratio`` and the recovered images' scores."""
+"""RCAP on the host: score and curve, from the ratios and the recovered images' scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rcap:
-    """ReCover And Predict: localisation and noise of a map in one number, with the curve behind it.
+    """ReCover And Predict: a score for the localisation and noise of a map, with the curve behind it.
 
     ``score`` is the mean over the levels of ``ratio · confidence``, 0..1. At ``levels[i]`` (high to low)
     ``ratio[i]`` is the share of the map's mass that is kept and ``confidence[i]`` the model's probability
@@ -39,12 +39,12 @@ def confidence(
 ) -> NDArray[np.float64]:
     """Return the model's confidence in the target on each recovered image, 0..1.
 
-    ``recovered [P, K…]`` and ``original [K…]`` are scores. A plain score has no probability: there it is
-    clip(f(I_r) / f(I), 0, 1), as far as the score recovers.
+    ``recovered [P, K…]`` and ``original [K…]`` are scores. A plain score has no probability: its confidence
+    is clip(f(I_r) / f(I), 0, 1), the share of the score that recovers.
     """
     known = probabilities(recovered, activation)
-    rows = recovered if known is None else known
-    values = np.array([target.reading(row) for row in rows], np.float64)
+    answers = recovered if known is None else known
+    values = np.array([target.reading(answer) for answer in answers], np.float64)
     if known is not None:
         return values
     whole = target.reading(original)

@@ -1,4 +1,4 @@
-"""From the running statistics to the saliency map, by method; and the maps of both halves, to be compared."""
+"""From the running statistics to the saliency map of each method, and the agreement of two halves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from gagrad_edge.method.class_activation import CAMS
+from gagrad_edge.abi import ABS_SUM, CAMS, MAPS, MULTIPLIER, PERCENTILE, RANGE, SALIENCY
+from gagrad_edge.method.class_activation import CAMS as CAM_METHODS
 from gagrad_edge.method.reference import STATE_MAPS, finalize, normalise, state_maps
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.estimation import finite
@@ -30,68 +31,70 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Saliency:
-    """A map as it came from the device."""
+    """A saliency map as it came from the device."""
 
     values: Array
     """[H, W] in 0..1."""
     raw: tuple[float, float]
-    """What 0 and 1 were before scaling; for one sample, so that it does not grow with their number."""
+    """Values of the map's 0 and 1 before it was scaled, per sample, so that they do not grow with T."""
     dead: bool
-    """Whether no gradient arrived at all."""
+    """Whether every gradient was zero."""
 
 
 def saliency_of(
-    backend: Backend, graphs: Graphs, settings: Settings, state: Mapping[str, Tensor], times: Array
+    backend: Backend, graphs: Graphs, settings: Settings, state: Mapping[str, Tensor], multiplier: Array
 ) -> Saliency:
-    """Return the map of ``state`` (on the device). ``times [C, H, W]`` as in ``reference.state_maps``."""
+    """Return the map of ``state`` (on the device); ``multiplier`` as in ``reference.state_maps``."""
     if settings.method.map == "guided":
         variant = "" if settings.guide == "paper" else settings.guide
         percentile = backend.upload(np.array(settings.percentile, np.float32))
-        outputs = graphs.runner("finalize", variant).run({**state, "percentile": percentile})
-        values = finite(backend.download(outputs["saliency"]), "gradients")
-        low, high = map(float, backend.download(outputs["range"]))
+        outputs = graphs.runner("finalize", variant).run({**state, PERCENTILE: percentile})
+        values = finite(backend.download(outputs[SALIENCY]), "gradients")
+        low, high = map(float, backend.download(outputs[RANGE]))
     else:
-        outputs = graphs.runner("maps").run({**state, "times": backend.upload(times)})
-        maps = finite(backend.download(outputs["maps"]), "gradients")
+        outputs = graphs.runner("maps").run({**state, MULTIPLIER: backend.upload(multiplier)})
+        maps = finite(backend.download(outputs[MAPS]), "gradients")
         total = maps[STATE_MAPS.index(settings.method.map)]
         values, low, high = normalise(total), float(total.min()), float(total.max())
-    # The sum is looked at only in the rare case that needs it: it is as large as the image.
+    # Σ|g| is as large as the image, so it is downloaded only for a constant map.
     flat = bool(values.max() == values.min())
-    return Saliency(values, (low, high), flat and not backend.download(state["abs_sum"]).any())
+    return Saliency(values, (low, high), flat and not backend.download(state[ABS_SUM]).any())
 
 
 def class_activation(
     backend: Backend, graphs: Graphs, settings: Settings, inputs: Mapping[str, Tensor]
 ) -> Saliency:
-    """Return the class activation map; ``inputs`` are ``image`` and ``cotangent``."""
+    """Return the class activation map; ``inputs`` are those of ``cam``: the image and the cotangent."""
     runner = graphs.runner("cam")
-    cams = finite(backend.download(runner.run(inputs)["cams"]), "gradients")
-    cam = cams[CAMS.index(settings.method.name), 0]
+    cams = finite(backend.download(runner.run(inputs)[CAMS]), "gradients")
+    cam = cams[CAM_METHODS.index(settings.method.name), 0]
     size = graphs.size
     return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
 
 
 def agreement(
-    backend: Backend, graphs: Graphs, settings: Settings, sampler: Sampler, times: Array
+    backend: Backend, graphs: Graphs, settings: Settings, sampler: Sampler, multiplier: Array
 ) -> float | None:
     """Return the rank correlation of the maps of two halves, on a subset of the pixels; None when flat.
 
-    In numpy where a pixel's value needs no neighbour: at a few thousand pixels that is faster than two more
-    runs on most devices.
+    In numpy where the value of a pixel depends on no other: for a few thousand pixels that is faster than two
+    more runs of a graph on most devices.
     """
-    pixels = pixel_subset(*times.shape[1:])
+    pixels = pixel_subset(*multiplier.shape[1:])
     if settings.method.map == "guided" and settings.guide != "paper":
-        maps = (saliency_of(backend, graphs, settings, half, times).values for half in sampler.half_tensors)
+        maps = (
+            saliency_of(backend, graphs, settings, half, multiplier).values for half in sampler.half_tensors
+        )
         first, second = (values.ravel()[pixels] for values in maps)
     else:
-        first, second = (_at(half, settings, times, pixels) for half in sampler.halves())
+        first, second = (_at(half, settings, multiplier, pixels) for half in sampler.halves())
     return rank_correlation(first, second)
 
 
-def _at(state: State, settings: Settings, times: Array, pixels: NDArray[np.intp]) -> Array:
+def _at(state: State, settings: Settings, multiplier: Array, pixels: NDArray[np.intp]) -> Array:
     if settings.method.map == "guided":
         return finalize(at_pixels(state, pixels), settings.percentile)
-    few = times.reshape(len(times), 1, -1)[:, :, pixels]
+    few = multiplier.reshape(len(multiplier), 1, -1)[:, :, pixels]
     maps = state_maps(at_pixels(state, pixels), few)
     chosen: Array = maps[STATE_MAPS.index(settings.method.map)]
     return chosen
@@ -100,9 +103,9 @@ def _at(state: State, settings: Settings, times: Array, pixels: NDArray[np.intp]
 def class_activation_map(cam: Array, size: tuple[int, int]) -> Array:
     """Return the saliency map ``[H, W]`` in 0..1 for ``cam [h, w]``; ``size`` is (H, W).
 
-    In pytorch-grad-cam's order: what speaks against the target is cut off, then min-max, then bilinear
-    interpolation (OpenCV), then min-max again, as interpolation may miss the extremes. There is no ε in the
-    quotients, so a map of small gradients keeps its contrast; a constant one becomes all zeros.
+    In pytorch-grad-cam's order: negative values become 0, then min-max, then bilinear interpolation (OpenCV),
+    then min-max again, as interpolation may miss the extremes. There is no ε in the quotients, so a map of
+    small gradients keeps its contrast; a constant map becomes all zeros.
     """
     scaled = _min_max(np.maximum(np.asarray(cam, np.float32), 0))
     resized = cv2.resize(scaled, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)

@@ -1,7 +1,8 @@
-"""The copies of the image whose gradients a method wants: noisy ones, the image itself, or a path to it.
+"""The samples whose gradients a method averages: noisy ones, the model input, or points on a path to it.
 
-All are ``x + σ·z`` with σ = noise_std · (max(x) − min(x)), so one graph computes them all and only z differs:
-noise from the bank, zeros, or (α − 1)(x − baseline)/σ for the point at α on the way from the baseline.
+Each sample is ``x + σ·z`` with σ = noise_std · (max(x) − min(x)), so one graph computes them all and only z
+differs: noise from the bank, zeros, or (α − 1)(x − baseline)/σ for the point at α on the path from the
+baseline to x.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import NOISE, PERTURBATION
 from gagrad_edge.method.noise import generator, normal
 from gagrad_runtime.question.perturbation import parse_perturbations
 
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class NoiseBank:
-    """Chunks of the standard-normal bank as device tensors.
+    """Chunks of the noise bank as tensors on the device.
 
-    Chunks within the first ``keep`` samples are kept; later ones are drawn when they are needed, so memory
-    does not grow with the number of samples.
+    Chunks within the first ``keep`` samples are kept there; later chunks are drawn when they are needed, so
+    that memory does not grow with the number of samples.
     """
 
     def __init__(self, backend: Backend, shape: tuple[int, int, int], keep: int) -> None:
@@ -37,34 +39,34 @@ class NoiseBank:
         self._generator = np.random.Generator(np.random.Philox(0))
         self._position = 0
 
-    def take(self, seed: int, start: int, rows: int) -> Tensor:
-        """Return samples ``start`` to ``start + rows`` of the bank of ``seed`` as ``[rows, C, H, W]``."""
+    def take(self, seed: int, start: int, number: int) -> Tensor:
+        """Return samples ``start`` to ``start + number`` of the bank of ``seed``, ``[number, C, H, W]``."""
         if seed != self._seed:
             self._kept.clear()
             self._restart(seed)
-        if (start, rows) in self._kept:
-            return self._kept[start, rows]
+        if (start, number) in self._kept:
+            return self._kept[start, number]
         if start < self._position:
             self._restart(seed)
         while self._position < start:
-            self._draw(min(start - self._position, rows))
-        tensor = self._backend.upload(self._draw(rows))
-        if start + rows <= self._keep:
-            if sum(kept for _, kept in self._kept) + rows > self._keep:
+            self._draw(min(start - self._position, number))
+        tensor = self._backend.upload(self._draw(number))
+        if start + number <= self._keep:
+            if sum(kept for _, kept in self._kept) + number > self._keep:
                 self._kept.clear()  # chunks of another size
-            self._kept[start, rows] = tensor
+            self._kept[start, number] = tensor
         return tensor
 
     def _restart(self, seed: int) -> None:
         self._seed, self._position, self._generator = seed, 0, generator(seed)
 
-    def _draw(self, rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        self._position += rows
-        return normal(self._generator, rows, self._shape)
+    def _draw(self, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        self._position += number
+        return normal(self._generator, number, self._shape)
 
 
-class Copies:
-    """The copies of one image for one method."""
+class Samples:
+    """The samples of one image for one method: how many there are, and the inputs that make them."""
 
     def __init__(
         self, backend: Backend, bank: NoiseBank, spec: InputSpec, settings: Settings, image: Array
@@ -72,30 +74,32 @@ class Copies:
         self._backend, self._bank, self._settings = backend, bank, settings
         mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
         x = (image[0] - mean) / std
-        self._rows: Array | None = None
+        self._perturbations: Array | None = None
         if settings.perturb:
-            self._rows = parse_perturbations(settings.perturb).rows(settings.samples, settings.seed)
+            chosen = parse_perturbations(settings.perturb)
+            self._perturbations = chosen.rows(settings.samples, settings.seed)
         self.count = 1 if settings.method.copies == "single" else settings.samples
-        """How many there are."""
+        """Number of samples."""
         self.noise_std = settings.noise_std if settings.method.copies == "noisy" else 1.0
-        """The graph's input of that name."""
+        """Noise level, the input of ``accumulate``."""
         self._distance = x - (np.float32(settings.baseline) - mean) / std
         self._spread = x.max() - x.min()
-        self.times: Array = np.ones_like(x)
-        """[C, H, W], what the mean gradient is to be multiplied by."""
+        self.multiplier: Array = np.ones_like(x)
+        """[C, H, W], what the mean gradient is multiplied by: ones, x, or x − baseline."""
         if settings.method.times != "one":
-            self.times = x if settings.method.times == "input" else self._distance
+            self.multiplier = x if settings.method.times == "input" else self._distance
 
-    def inputs(self, start: int, rows: int) -> dict[str, Tensor]:
-        """Return the inputs of ``accumulate`` for the copies ``start`` to ``start + rows``."""
+    def inputs(self, start: int, number: int) -> dict[str, Tensor]:
+        """Return the inputs of ``accumulate`` for the samples ``start`` to ``start + number``."""
         if self._settings.method.copies == "noisy":
-            inputs = {"noise": self._bank.take(self._settings.seed, start, rows)}
-            if self._rows is not None:
-                inputs["perturbation"] = self._backend.upload(self._rows[start : start + rows])
+            inputs = {NOISE: self._bank.take(self._settings.seed, start, number)}
+            if self._perturbations is not None:
+                chosen = self._perturbations[start : start + number]
+                inputs[PERTURBATION] = self._backend.upload(chosen)
             return inputs
-        noise = np.zeros((rows, *self.times.shape), np.float32)
+        noise = np.zeros((number, *self.multiplier.shape), np.float32)
         if self._settings.method.copies == "path" and self._spread > 0:
             # The midpoint rule: its error falls with the square of the number of points.
-            alpha = (np.arange(start, start + rows, dtype=np.float32) + np.float32(0.5)) / self.count
+            alpha = (np.arange(start, start + number, dtype=np.float32) + np.float32(0.5)) / self.count
             noise = (alpha[:, None, None, None] - 1) * (self._distance / self._spread)
-        return {"noise": self._backend.upload(noise)}
+        return {NOISE: self._backend.upload(noise)}

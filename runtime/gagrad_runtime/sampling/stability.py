@@ -1,9 +1,9 @@
-"""How far a map has settled: split-half reliability, from one explanation.
+"""Stability of a map: its split-half reliability, 0..1, from one explanation.
 
 Two interleaved halves of the samples give two maps. Their rank correlation says how well a map of half the
-samples repeats; the Spearman–Brown formula carries that to the map of all of them (Spearman 1910, Brown 1910;
-usual in the theory of tests). The figure is the expected rank correlation of this map with another made from
-as many other samples; docs/fidelity.md holds it against measurements.
+samples repeats; the Spearman–Brown formula extends that to the map of all samples (Spearman 1910, Brown 1910;
+usual in the theory of tests). The stability is the expected rank correlation of this map with a map of as
+many other samples; docs/fidelity.md compares it with measurements.
 """
 
 from __future__ import annotations
@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 PIXELS = 4096
-"""Pixels compared: all of them would give a correlation that differs by about (1 − r²)/√4096."""
-
-LEAST = 4
-"""Samples below which there is no figure: each half needs a variance."""
+"""Pixels that are compared: all pixels would give a correlation r that differs by about (1 − r²)/√4096."""
 
 
 def pixel_subset(height: int, width: int) -> NDArray[np.intp]:
     """Return up to ``PIXELS`` flat pixel indices, spread evenly and without alignment to rows or columns.
 
-    Multiples of the golden ratio (a Weyl sequence), so the same every time.
+    Multiples of the golden ratio (a Weyl sequence): the same indices every time.
     """
     pixels = height * width
     if pixels <= PIXELS:
@@ -40,7 +37,7 @@ def pixel_subset(height: int, width: int) -> NDArray[np.intp]:
 
 
 def at_pixels(state: State, pixels: NDArray[np.intp]) -> State:
-    """Return ``state`` at some pixels only, as an image ``[C, 1, n]``."""
+    """Return ``state`` at the flat indices ``pixels [n]``, as of an image ``[C, 1, n]``."""
     channels = len(state.mean)
     parts = (
         values.reshape(channels, 1, -1)[:, :, pixels] for values in (state.abs_sum, state.mean, state.m2)
@@ -49,11 +46,12 @@ def at_pixels(state: State, pixels: NDArray[np.intp]) -> State:
 
 
 def full_sample(correlation: float, counts: tuple[int, int]) -> float:
-    """Return the reliability of the map of all samples from the correlation of its two parts.
+    """Return the reliability, 0..1, of the map of all samples from the rank correlation of two parts' maps.
 
-    A map of k samples has the reliability 1/(1 + s/k), s its noise to signal for one sample, and the maps of
-    m and n other samples correlate by r = ((1 + s/m)(1 + s/n))^(−1/2). Solved for s; for m = n this is
-    Spearman–Brown's 2r/(1 + r). No correlation, or a negative one, is 0.
+    ``counts`` are the samples m and n of the parts. A map of k samples has the reliability 1/(1 + s/k), where
+    s is the ratio of noise to signal of one sample, and maps of m and n other samples correlate by
+    r = ((1 + s/m)(1 + s/n))^(−1/2), which is solved for s. For m = n the result is Spearman–Brown's
+    2r/(1 + r). A correlation of 0 or less gives 0.
     """
     if correlation <= 0:
         return 0.0

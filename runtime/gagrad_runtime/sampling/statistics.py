@@ -1,13 +1,14 @@
 """The running statistics on the device, in two interleaved halves.
 
 Chunks go to the first and the second half in turns. Each half alone gives a map, and how well the two agree
-tells how far the whole has settled; at the end ``combine`` makes one state of both.
+tells how far the map has settled; at the end ``combine`` makes one state of both.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_edge.abi import ABS_SUM, COUNT, FIRST, M2, MEAN, SCORES, SECOND, STATE, STATE_OUT
 from gagrad_edge.method.reference import State
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.backend import Backend, Runner, Tensor
 
     Array = NDArray[np.float32]
-
-_STATE = ("count", "abs_sum", "mean", "m2")
 
 
 def plan(samples: int, chunk: int) -> list[int]:
@@ -59,23 +58,22 @@ class Sampler:
         """Samples so far."""
         return sum(self.counts)
 
-    def run(self, rows: int, inputs: Mapping[str, Tensor]) -> Array:
-        """Run one chunk of ``rows`` copies for the half whose turn it is; return ``scores [rows, K…]``."""
+    def run(self, samples: int, inputs: Mapping[str, Tensor]) -> Array:
+        """Run one chunk of ``samples`` for the half whose turn it is; return the scores ``[samples, K…]``."""
         half = self.chunks % 2
         into = next(state for state in self._states[half] if state is not self._now[half])
         outputs = self._accumulate.run(
-            {**self._fixed, **inputs, **self._now[half]}, {f"{name}_out": into[name] for name in _STATE}
+            {**self._fixed, **inputs, **self._now[half]}, {STATE_OUT[name]: into[name] for name in STATE}
         )
         self._now[half] = into
-        self.counts[half] += rows
+        self.counts[half] += samples
         self.chunks += 1
-        return self._backend.download(outputs["scores"])
+        return self._backend.download(outputs[SCORES])
 
     def combined(self) -> dict[str, Tensor]:
         """Return the state of all samples, on the device."""
-        prefixes = zip(("first_", "second_"), self._now, strict=True)
-        inputs = {prefix + name: state[name] for prefix, state in prefixes for name in _STATE}
-        return self._combine.run(inputs)
+        halves = zip((FIRST, SECOND), self._now, strict=True)
+        return self._combine.run({names[name]: state[name] for names, state in halves for name in STATE})
 
     @property
     def half_tensors(self) -> list[dict[str, Tensor]]:
@@ -85,10 +83,10 @@ class Sampler:
     def halves(self) -> tuple[State, State]:
         """Return the states of the halves, on the host."""
         first, second = (
-            State(count, *(self._backend.download(state[name]) for name in _STATE[1:]))
+            State(count, *(self._backend.download(state[name]) for name in (ABS_SUM, MEAN, M2)))
             for count, state in zip(self.counts, self._now, strict=True)
         )
         return first, second
 
     def _new(self) -> dict[str, Tensor]:
-        return {name: self._backend.zeros(() if name == "count" else self._shape) for name in _STATE}
+        return {name: self._backend.zeros(() if name == COUNT else self._shape) for name in STATE}

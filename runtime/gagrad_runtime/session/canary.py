@@ -1,9 +1,9 @@
-"""Can this engine be trusted with this bundle? Runs with known answers, before the first explanation.
+"""The canary: checks with known answers of one engine with one bundle, before the first explanation.
 
 An engine can compile a graph and compute something else: NVIDIA/TensorRT #4853 and #4796 are silently wrong
-rows in batches of more than one. Nothing in a map would show it. So on each engine but the one that the
-exporter verified with, copies of one row must give one answer, rows of a batch the same as alone, and the
-bundle's own frame the bundle's own map.
+rows in batches of more than one, and no map would show them. So each engine other than the one that the
+exporter verified with must give equal results for equal rows of a batch, the same results for a row in a
+batch and alone, and the bundle's own map for the bundle's own frame.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_edge.abi import COTANGENT, IMAGE, NOISE, NOISE_STD
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import Target, cotangent
@@ -30,26 +31,27 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 ROWS: dict[GraphPrecision, float] = {"float32": 0.02, "float16": 0.1}
-"""How far rows of a batch may be from the same rows alone, ‖a − b‖₂ / ‖b‖₂. Kernels for another batch size
-round otherwise, and that flips single ReLUs; a wrong row is off by about 1, by 0.3 among ten right ones."""
+"""Largest difference ‖a − b‖₂ / ‖b‖₂ of rows in a batch from the same rows alone. Kernels for another batch
+size round differently, which flips single ReLUs; a wrong row is off by about 1, by 0.3 among ten right."""
 CORRELATION: dict[GraphPrecision, float] = {"float32": 0.999, "float16": 0.98}
-"""Spearman's rank correlation with the bundle's map that is enough. Not the share of pixels that agree, which
-``gagrad-edge verify`` asks for: rounding alone moves pixels over the guide's threshold."""
+"""Least rank correlation (Spearman) with the bundle's map. Not the share of equal pixels, as in ``verify``,
+because rounding alone moves pixels over the guide's threshold."""
 _SCALE: dict[GraphPrecision, float] = {"float32": 0.01, "float16": 0.05}
-"""How far score and gradient may be from the bundle's, relative."""
+"""Largest relative difference of the score and the gradient's magnitude from the bundle's."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was measured, and what it may be."""
+    """One check: a measured value and the largest that is allowed."""
 
     check: str
+    """The measured quantity, in words to be followed by its value."""
     found: float
     allowed: float
 
     @property
     def passed(self) -> bool:
-        """Whether it is within what is allowed; NaN is not."""
+        """Whether the value is at most the allowed one; False for NaN."""
         return self.found <= self.allowed
 
     def __str__(self) -> str:
@@ -57,7 +59,7 @@ class Finding:
 
 
 def examine(bundle: Bundle, explainer: Explainer) -> list[Finding]:
-    """Run the checks on ``explainer``'s engine; about the time of two explanations.
+    """Return the findings for ``explainer``'s engine, which takes about as long as two explanations.
 
     Raises BundleError, ModelError and DeviceError.
     """
@@ -74,7 +76,7 @@ def examine(bundle: Bundle, explainer: Explainer) -> list[Finding]:
 
 
 def _rows(bundle: Bundle, explainer: Explainer) -> list[Finding]:
-    """Compare rows of a batch, as large as the bundle's chunk, with the same rows alone."""
+    """Compare the rows of a batch of the bundle's chunk size with the same rows alone."""
     manifest, backend, graphs = bundle.manifest, explainer.backend, explainer.graphs
     index = np.arange(max(manifest.method.chunk, 2)) % 2
     image, _ = prepare(reference_frame(bundle), manifest.input)
@@ -88,21 +90,21 @@ def _rows(bundle: Bundle, explainer: Explainer) -> list[Finding]:
     sampler.begin(
         graphs.runner("accumulate"),
         {
-            "image": backend.upload(image),
-            "noise_std": backend.upload(np.array(manifest.method.noise_std, np.float32)),
-            "cotangent": backend.upload(weights),
+            IMAGE: backend.upload(image),
+            NOISE_STD: backend.upload(np.array(manifest.method.noise_std, np.float32)),
+            COTANGENT: backend.upload(weights),
         },
     )
     (noise,) = noise_chunks(0, 2, 2, manifest.input.shape)
 
-    def statistics(rows: Array) -> State:
+    def statistics(noise: Array) -> State:
         sampler.restart()
-        sampler.run(len(rows), {"noise": backend.upload(rows)})
+        sampler.run(len(noise), {NOISE: backend.upload(noise)})
         return sampler.halves()[0]
 
     first, second = statistics(noise[:1]), statistics(noise[1:])
     same, mixed = statistics(noise[np.zeros_like(index)]), statistics(noise[index])
-    # Per row, from their mean: equal rows have no variance.
+    # Deviation per row from the rows' mean: equal rows have no variance.
     spread = float(np.sqrt(same.m2.sum(dtype=np.float64) / len(index)))
     expected = first.mean + (second.mean - first.mean) * np.float32(index.mean())
     found = {

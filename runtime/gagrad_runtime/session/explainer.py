@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge import abi
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.explanation import Explanation, Verdict
 from gagrad_runtime.frame import Frame, load_frame
@@ -17,10 +18,10 @@ from gagrad_runtime.question.output_region import region_of
 from gagrad_runtime.question.settings import Settings
 from gagrad_runtime.question.target import cotangent, predicted_target, probabilities, resolve_target
 from gagrad_runtime.sampling.chunk import ChunkSize
-from gagrad_runtime.sampling.estimation import LEAST, Estimation, Limits, Pace, finite
+from gagrad_runtime.sampling.estimation import MIN_SAMPLES, Estimation, Limits, Pace, finite
 from gagrad_runtime.sampling.rcap import Rcap, confidence, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
-from gagrad_runtime.sampling.samples import Copies, NoiseBank
+from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
 from gagrad_runtime.session.query import Answer, Clock, Query, cautions, provenance
 
@@ -83,8 +84,8 @@ class Explainer:
             runner = self.graphs.runner("predict")
             rows = runner.rows or max(len(images), 1)
             parts = [images[start : start + rows] for start in range(0, len(images), rows)]
-            runs = (runner.run({"image": self.backend.upload(part)}) for part in parts)
-            scores = np.concatenate([self.backend.download(outputs["scores"]) for outputs in runs])
+            runs = (runner.run({abi.IMAGE: self.backend.upload(part)}) for part in parts)
+            scores = np.concatenate([self.backend.download(outputs[abi.SCORES]) for outputs in runs])
             return finite(scores, "scores")
 
     def verdict(self, frame: FrameLike) -> Verdict:
@@ -130,7 +131,7 @@ class Explainer:
             estimation.grow(query.copies.count)
             self.largest_chunk = estimation.largest_chunk or self.largest_chunk
             explanation = self._explanation(query, self._answer(query, estimation))
-            self._pace.tail(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+            self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
             self._sampler.forget()
             return explanation
 
@@ -162,7 +163,7 @@ class Explainer:
         with self._lock:
             query = self._query(frame, target, against, region, chosen)
             estimation = self._estimation(query, self._new_sampler())
-        until = LEAST
+        until = MIN_SAMPLES
         while True:
             with self._lock:
                 estimation.grow(until)
@@ -186,13 +187,13 @@ class Explainer:
         image, placement = prepare(loaded, self.manifest.input)
         clock.lap("decode")
         device_image = self.backend.upload(image)
-        outputs = runner.run({"image": device_image})
-        scores = finite(self.backend.download(outputs["scores"]), "scores")[0]
+        outputs = runner.run({abi.IMAGE: device_image})
+        scores = finite(self.backend.download(outputs[abi.SCORES]), "scores")[0]
         spec = self.manifest.output
         cells = None if region is None else region_of(region, placement, spec)
         chosen = resolve_target(target, against, scores, spec, cells)
         clock.lap("predict")
-        copies = Copies(self.backend, self._noise, self.manifest.input, settings, image)
+        copies = Samples(self.backend, self._noise, self.manifest.input, settings, image)
         return Query(settings, loaded, placement, device_image, copies, scores, chosen, clock)
 
     def _estimation(
@@ -200,11 +201,11 @@ class Explainer:
     ) -> Estimation:
         settings, copies = query.settings, query.copies
         sampler.begin(
-            accumulate=self.graphs.runner("accumulate", "perturbed" if settings.perturb else ""),
+            accumulate=self.graphs.runner("accumulate", abi.PERTURBED if settings.perturb else ""),
             fixed={
-                "image": query.device_image,
-                "noise_std": self.backend.upload(np.array(copies.noise_std, np.float32)),
-                "cotangent": self.backend.upload(cotangent(query.target, query.scores.shape)),
+                abi.IMAGE: query.device_image,
+                abi.NOISE_STD: self.backend.upload(np.array(copies.noise_std, np.float32)),
+                abi.COTANGENT: self.backend.upload(cotangent(query.target, query.scores.shape)),
             },
         )
         chunk = settings.chunk or self._choose(sampler, copies, settings)
@@ -218,18 +219,18 @@ class Explainer:
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
-                tail=levels * query.clock.seconds["predict"],
+                reserve=levels * query.clock.seconds["predict"],
                 stable=settings.until_stable,
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
             pace=self._pace,
-            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, copies.times)
+            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, copies.multiplier)
             if settings.method.splits
             else None,
             progress=progress,
         )
 
-    def _choose(self, sampler: Sampler, copies: Copies, settings: Settings) -> int:
+    def _choose(self, sampler: Sampler, copies: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
         if self.largest_chunk == 1:
             return 1
@@ -246,7 +247,7 @@ class Explainer:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.copies.times)
+        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.copies.multiplier)
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
@@ -261,7 +262,7 @@ class Explainer:
 
     def _class_activation(self, query: Query) -> Answer:
         weights = self.backend.upload(cotangent(query.target, query.scores.shape))
-        inputs = {"image": query.device_image, "cotangent": weights}
+        inputs = {abi.IMAGE: query.device_image, abi.COTANGENT: weights}
         saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
         query.clock.lap("map")
         return Answer(saliency)
@@ -291,16 +292,16 @@ class Explainer:
         return replace(explanation, cautions=tuple(cautions(explanation, query, answer)))
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
-        inputs = {"image": query.device_image, "saliency": self.backend.upload(saliency)}
+        inputs = {abi.IMAGE: query.device_image, abi.SALIENCY: self.backend.upload(saliency)}
         outputs = self.graphs.runner("recover").run(inputs)
-        recovered = self.graphs.runner("predict").run({"image": outputs["recovered"]})["scores"]
+        recovered = self.graphs.runner("predict").run({abi.IMAGE: outputs[abi.RECOVERED]})[abi.SCORES]
         conf = confidence(
             finite(self.backend.download(recovered), "scores of a recovered image"),
             query.scores,
             query.target,
             self.manifest.output.activation,
         )
-        return rcap(self.backend.download(outputs["ratio"]), conf, self.manifest.method)
+        return rcap(self.backend.download(outputs[abi.RATIO]), conf, self.manifest.method)
 
     def _new_sampler(self) -> Sampler:
         return Sampler(self.backend, self.graphs.runner("combine"), self.manifest.input.shape)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.saliency import Saliency
-    from gagrad_runtime.sampling.samples import Copies
+    from gagrad_runtime.sampling.samples import Samples
 
     Array = NDArray[np.float32]
 
@@ -41,7 +41,7 @@ class Query(NamedTuple):
     frame: Frame
     placement: Placement
     device_image: Tensor
-    copies: Copies
+    copies: Samples
     scores: Array
     """[K…]"""
     target: Target

@@ -1,4 +1,4 @@
-"""Does this machine give the map that the exporter gave? The bundle's own frame, explained again."""
+"""The self-test: the bundle's own frame is explained again and its map compared with the bundle's map."""
 
 from __future__ import annotations
 
@@ -25,25 +25,27 @@ _NPY = re.compile(
     rb"'shape': \((\d{1,5}), (\d{1,5})\), \} *\n",
     re.DOTALL,
 )
-"""Header of a ``.npy`` file with a float32 map, as every version of numpy writes it."""
+"""Header of a ``.npy`` file with a float32 map [H, W], as every version of numpy writes it."""
 
 
 @dataclass(frozen=True)
 class SelfTestResult:
-    """How well the map made here agrees with the bundle's."""
+    """Agreement of the map made on this machine with the bundle's map."""
 
     agreement: float
     """Share of pixels within the tolerance."""
     required: float
+    """Share of pixels that must be within the tolerance."""
     worst: float
-    """Largest difference of a pixel; single pixels may flip at the guide's threshold."""
+    """Largest difference of a pixel, 0..1; single pixels may flip at the guide's threshold."""
     correlation: float
     """Spearman's rank correlation of the maps."""
     score_error: float
-    """Of the target's score, relative to the bundle's, or absolute where that is below 1."""
+    """Difference of the target's score, relative to the bundle's score, absolute where that is below 1."""
     magnitude_error: float
-    """Of what 1 of the map was before it was scaled, relative."""
+    """Relative difference of the map's largest value before it was scaled."""
     backend: str
+    """Engine, version and device."""
 
     @property
     def passed(self) -> bool:
@@ -62,11 +64,11 @@ def reference_frame(bundle: Bundle) -> Frame:
 
 
 def expected_map(bundle: Bundle) -> NDArray[np.float32]:
-    """Return the map that the exporter made of it, [H, W]. Raises BundleError."""
+    """Return the map that the exporter made of the bundle's frame, float32 [H, W]. Raises BundleError."""
     member, shape = bundle.manifest.selftest.saliency, bundle.manifest.input.shape[1:]
     where = f"{bundle.path}:{member}"
     data = bytes(bundle.members[member])
-    # numpy's own reader takes the memory for whatever shape a header states, and fails in many ways.
+    # numpy's reader allocates memory for any shape that a header states, and raises many kinds of errors.
     match = _NPY.match(data)
     found = match and (int(match[1]), int(match[2]))
     if match is None or found != shape or len(data) != match.end() + 4 * math.prod(shape):
@@ -79,7 +81,7 @@ def run_selftest(bundle: Bundle, explainer: Explainer) -> SelfTestResult:
     """Explain the bundle's reference frame and compare with its map. Raises BundleError and ModelError."""
     test = bundle.manifest.selftest
     expected = expected_map(bundle)
-    # With the bundle's chunk: its map was made with it.
+    # With the bundle's chunk, because the expected map was made with this chunk.
     explanation = explainer.explain(
         reference_frame(bundle),
         tuple(test.target),
@@ -90,7 +92,7 @@ def run_selftest(bundle: Bundle, explainer: Explainer) -> SelfTestResult:
     found = explanation.saliency
     difference = np.abs(found - expected)
     correlation = rank_correlation(found.ravel(), expected.ravel())
-    if correlation is None:  # of a flat map, which has no order
+    if correlation is None:  # a constant map has no order
         correlation = float(np.ptp(found) == np.ptp(expected))
     score = float(explanation.scores[explanation.target.index])
     return SelfTestResult(

@@ -1,9 +1,9 @@
-"""The first time a device meets a bundle, its engine opens the graphs in a child process.
+"""Opening a bundle's graphs in a child process, the first time that a device gets the bundle.
 
-A malformed graph can crash an engine's loader, make it search for ever or take all memory, and none of that
-can be caught in the process where it happens. So the child tries it, within limits, and what it came through
-is remembered by bundle and engine. Not done for bundles that a trust policy vouches for: their signers
-exported them, which opened and ran every graph.
+A malformed graph can crash an engine's loader, let it loop for ever or use up all memory, and the process
+where this happens cannot catch it. So a child process opens the graphs first, within limits, and success is
+stored by bundle and engine. Bundles that a trust policy trusts need no trial: their signers exported them,
+and the export opened and ran every graph.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from gagrad_runtime.backend import Backend
 
 SECONDS, SLOW_SECONDS = 120.0, 3600.0
-"""Time to open a bundle: on the engine that exporters verify with, and on one that compiles for a device."""
+"""Seconds to open a bundle: on ONNX Runtime's CPU provider, and on an engine that compiles for a device."""
 MEMORY, SLOW_MEMORY = 1 << 30, 8 << 30
-"""Bytes that the child may hold beside GROWTH times the graphs; the second with a device's driver."""
+"""Bytes that the child may use beside GROWTH times the graphs' size; the second with a device's driver."""
 GROWTH = 8
+"""Memory of an opened graph as a multiple of its file's size, at most."""
 _POLL = 0.02
 _DONE = "done"
 _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from gagrad_runtime.session.trial import child; child()"
@@ -49,13 +50,13 @@ _log = logging.getLogger(__name__)
 def try_opening(
     bundle: Bundle, backend: Backend, device: str, *, seconds: float | None = None, memory: int | None = None
 ) -> None:
-    """Open the graphs of ``bundle`` in a child, as ``backend`` on ``device``, unless that was done before.
+    """Open the graphs of ``bundle`` in a child, as ``backend`` on ``device``, unless that succeeded before.
 
     ``seconds`` and ``memory`` (bytes) replace the limits. Raises BundleError when the child crashes or
-    exceeds them, and what the engine itself has against a graph: ModelError or DeviceError.
+    exceeds a limit, and ModelError or DeviceError when the engine refuses a graph.
     """
-    mark = _mark(bundle, backend)
-    if mark is not None and mark.exists():
+    passed = _passed_file(bundle, backend)
+    if passed is not None and passed.exists():
         return
     if getattr(sys, "frozen", False) or not sys.executable:
         _log.warning("the graphs are not tried in a child process: this program has no Python of its own")
@@ -71,14 +72,14 @@ def try_opening(
         memory=memory or (MEMORY if fast else SLOW_MEMORY) + GROWTH * size,
         quiet=fast,
     )
-    if mark is not None:
+    if passed is not None:
         with contextlib.suppress(OutputError):
-            make_folder(mark.parent)
-            write_atomic(mark, [])
+            make_folder(passed.parent)
+            write_atomic(passed, [])
 
 
-def _mark(bundle: Bundle, backend: Backend) -> Path | None:
-    """Return the file whose presence says that this was done; None where nothing can be kept."""
+def _passed_file(bundle: Bundle, backend: Backend) -> Path | None:
+    """Return the empty file that exists once the trial has passed; None where nothing can be stored."""
     folder = cache_folder("opened")
     key = hashlib.sha256(f"{bundle.sha256} {backend.description}".encode()).hexdigest()
     return None if folder is None else folder / key
@@ -87,13 +88,13 @@ def _mark(bundle: Bundle, backend: Backend) -> Path | None:
 def _graphs(bundle: Bundle, backend: Backend) -> list[tuple[GraphRole, Buffer, int]]:
     """Return role, bytes (views) and largest batch of each graph that ``backend`` may be asked for.
 
-    The batch as well, so that an engine which the child compiles and keeps is the one that is used then.
+    With the batch, so that the engine that the child compiles and keeps is the one that is used afterwards.
     """
-    manifest, found = bundle.manifest, {}
-    for entry in manifest.graphs:
-        chosen = manifest.graph(entry.role, backend.target, entry.variant, backend.precision)
-        found[entry.role, entry.variant] = bundle.members[chosen.file]
-    return [(role, data, largest_batch(manifest, role)) for (role, _), data in found.items()]
+    manifest = bundle.manifest
+    return [
+        (key.role, bundle.members[manifest.graph(key).file], largest_batch(manifest, key.role))
+        for key in manifest.keys(backend.target, backend.precision)
+    ]
 
 
 def _run(
@@ -106,14 +107,14 @@ def _run(
     quiet: bool,
 ) -> None:
     head = msgspec.json.encode([(role, len(data), rows) for role, data, rows in graphs]) + b"\n"
-    # With the parent's path and nothing else: the folder where it was started is not the child's business.
+    # The parent's sys.path and nothing else: the child does not import from the folder where it is started.
     command = [sys.executable, "-c", _CHILD, device, *sys.path]
-    # An engine that compiles for minutes shows how far it is.
-    said_to = subprocess.DEVNULL if quiet else None
+    # An engine that compiles for minutes shows its progress on stderr.
+    stderr = subprocess.DEVNULL if quiet else None
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said_to
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
     )
-    # By a thread: ``communicate`` forgets its input when it is interrupted to look at the limits.
+    # By a thread: ``communicate`` loses its input when it is interrupted in order to check the limits.
     feeding = threading.Thread(target=_feed, args=(process.stdin, [head, *(data for _, data, _ in graphs)]))
     process.stdin = None
     feeding.start()
@@ -121,7 +122,7 @@ def _run(
     with process:
         while True:
             try:
-                said, _ = process.communicate(timeout=_POLL)
+                output, _ = process.communicate(timeout=_POLL)
                 break
             except subprocess.TimeoutExpired:
                 if time.monotonic() - began > seconds:
@@ -134,7 +135,7 @@ def _run(
                 process.kill()
                 raise
     feeding.join()
-    lines = said.decode("utf-8", "replace").splitlines()
+    lines = output.decode("utf-8", "replace").splitlines()
     if lines and lines[-1] == _DONE and process.returncode == 0:
         return
     error = None if problem or not lines else _error(lines[-1])
@@ -149,7 +150,7 @@ def _run(
 
 
 def _feed(pipe: Any, pieces: list[Buffer]) -> None:
-    # A child that is dead takes no more.
+    # A child that has died reads no more.
     with contextlib.suppress(BrokenPipeError), pipe:
         for piece in pieces:
             pipe.write(piece)
@@ -163,7 +164,7 @@ def _death(code: int) -> str:
 
 
 def _resident(pid: int) -> int:
-    """Return the bytes of memory that process ``pid`` holds; 0 where the system does not tell."""
+    """Return the resident memory of process ``pid`` in bytes; 0 where the system does not report it."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, LookupError, ValueError):
@@ -171,12 +172,12 @@ def _resident(pid: int) -> int:
 
 
 def child() -> None:
-    """Open the graphs that stdin brings on the device that is the first argument; tell each on stdout."""
+    """Open the graphs from stdin on the device of the first argument, and report each graph on stdout."""
     device = sys.argv[1]
     answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what an engine prints is no answer
+    os.dup2(2, 1)  # an engine's own output must not mix with the reports
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         answer.write(line + "\n")
         answer.flush()
 
@@ -186,18 +187,18 @@ def child() -> None:
     try:
         backend = open_backend(device, threads=1)
         for role, size, rows in entries:
-            say(f"graph {role!r}")
+            report(f"graph {role!r}")
             backend.open(role, sys.stdin.buffer.read(size), rows)
     except GagradError as error:
-        say(_encoded(error))
+        report(_encoded(error))
         return
-    say(_DONE)
-    # Some engines fall over when they are taken down; that is no fault of the bundle.
+    report(_DONE)
+    # Some engines crash when they are closed, which is no fault of the bundle.
     os._exit(0)
 
 
 class _Refusal(msgspec.Struct):
-    """An error on its way to the parent. Not pickled: the child has read what nobody vouches for."""
+    """An error on its way to the parent. JSON, not pickle, because the child has read an untrusted bundle."""
 
     kind: str
     what: str
@@ -212,7 +213,7 @@ def _encoded(error: GagradError) -> str:
 
 
 def _error(line: str) -> GagradError | None:
-    """Return the error in ``line``, if it is one."""
+    """Return the error that ``line`` encodes; None where it encodes none."""
     try:
         found = msgspec.json.decode(line, type=_Refusal)
     except msgspec.DecodeError:

@@ -15,14 +15,14 @@ from onnx import numpy_helper, parser
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.errors import ModelError, SettingError, VerificationError
-from gagrad_edge.manifest import InputSpec, MethodSpec
+from gagrad_edge.manifest import GraphKey, InputSpec, MethodSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export import export
 from gagrad_export.assemble import accumulate, accumulate_graph, predict_graph
 from gagrad_export.assemble.half import holds, rounded
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.verify.half import emulated
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 from tests.models import SIZE, tiny_model
 
 if TYPE_CHECKING:
@@ -128,11 +128,13 @@ def test_it_is_near_float32(name: str, tmp_path: Path) -> None:
     assert check.map_correlation >= 0.995
     assert check.scores_error <= 2e-3
     for role in ("predict", "accumulate"):
-        half = bundle.graph(role, precision="float16")
-        assert half == bundle.graph(role, "tensorrt", precision="float16") != bundle.graph(role)
+        half = bundle.graph(GraphKey(role, precision="float16"))
+        assert (
+            half == bundle.graph(GraphKey(role, target="tensorrt", precision="float16")) != bundle.graph(role)
+        )
         assert len(half) < 0.6 * len(bundle.graph(role))
-    assert bundle.graph("finalize", precision="float16") == bundle.graph("finalize")
-    shipped, expected = bundle.graph("accumulate", precision="float16"), bundle.graph("accumulate")
+    assert bundle.graph(GraphKey("finalize", precision="float16")) == bundle.graph("finalize")
+    shipped, expected = bundle.graph(GraphKey("accumulate", precision="float16")), bundle.graph("accumulate")
     for data in (shipped, emulated(shipped)):
         assert magnitude(data, bundle) == pytest.approx(magnitude(expected, bundle), rel=1e-2)
 
@@ -241,7 +243,7 @@ def test_a_tiny_bias_leaves_a_convolution_in_half() -> None:
 
 
 def sessions(data: bytes) -> Sessions:
-    return Sessions(Graphs(predict=b"", accumulate=data, finalize=b"", recover=b""))
+    return Sessions({GraphKey("accumulate"): data})
 
 
 def test_a_small_gradient_survives_by_scaling_the_cotangent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.cli import run
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.manifest import GraphKey, InputSpec
 from gagrad_edge.method.perturbation import COLUMNS, IDENTITY, MAX_ANGLE
 from gagrad_edge.method.reference import State
 from gagrad_export.assemble import accumulate_graph, perturbation
@@ -25,7 +25,7 @@ from gagrad_export.canonicalise import canonicalise
 from gagrad_export.differentiate import gradients, registry
 from gagrad_export.emit import INTERNAL, Op
 from gagrad_export.lower import lower
-from gagrad_export.verify import Graphs, Sessions
+from gagrad_export.verify import Sessions
 from gagrad_export.verify.gradient import Point, model_input
 from gagrad_export.verify.perturbation import verify_perturbations
 from tests.export.networks import tensorrt_refuses
@@ -271,7 +271,7 @@ def test_what_is_wrong_is_found(
     model = canonicalise(tiny_model())
     image = picture()
     point = Point(image, model_input(image, SPEC), np.eye(1, 3, 1, dtype=np.float32))
-    sessions = Sessions(Graphs(b"", graphs[0], b"", b""))
+    sessions = Sessions({GraphKey("accumulate"): graphs[0]})
     verify_perturbations(graphs[1], sessions, model, SPEC, point)
     if wrong == "adjoint":
         key = (INTERNAL, "Shift", 0)
@@ -296,6 +296,6 @@ def test_a_bundle_may_carry_it(tmp_path: Path) -> None:
     )
     bundle = read_bundle(tmp_path / "t.gagrad")
     assert bundle.manifest.variants("accumulate") == ["", "perturbed"]
-    session = onnxruntime.InferenceSession(bundle.graph("accumulate", "tensorrt", "perturbed"))
+    session = onnxruntime.InferenceSession(bundle.graph(GraphKey("accumulate", "perturbed", "tensorrt")))
     shapes = {value.name: value.shape for value in session.get_inputs()}
     assert shapes["perturbation"] == ["B", len(COLUMNS)]

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from gagrad_edge.manifest import GraphTarget, InputSpec
+from gagrad_edge.manifest import GraphKey, GraphTarget, InputSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble import accumulate_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load.torch_module import load_torch_module
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 from tests.export.networks import tensorrt_refuses
 from tests.export.test_networks import autograd, relative
 
@@ -122,7 +122,7 @@ def test_gradient_matches_autograd(name: str, size: tuple[int, int], target: Gra
     image = np.random.default_rng(1).uniform(0, 1, (1, 3, *size)).astype(np.float32)
     copies = image + noise * (0.15 * (image.max() - image.min()))
     cotangent = np.eye(1, 5, 2, dtype=np.float32)
-    state, _ = Sessions(Graphs(b"", graph, b"", b"")).accumulate(image, noise, 0.15, cotangent)
+    state, _ = Sessions({GraphKey("accumulate"): graph}).accumulate(image, noise, 0.15, cotangent)
     expected = autograd(module.double(), copies.astype(np.float64), cotangent.astype(np.float64)).mean(0)
     assert relative(state.mean, expected) < 1e-5
     if size == (31, 29):

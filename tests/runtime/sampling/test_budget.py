@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gagrad_runtime
-from gagrad_runtime.sampling.estimation import LEAST, Pace, next_size
+from gagrad_runtime.sampling.estimation import MIN_SAMPLES, Pace, next_size
 from gagrad_runtime.session.explainer import Explainer
 
 
@@ -27,18 +27,18 @@ def frame() -> np.ndarray:
 
 def test_pace_judges_by_the_slowest() -> None:
     pace = Pace()
-    assert pace.room(1.0, tail=0.1) is None
-    pace.copies(10, 0.1)
-    pace.copies(10, 0.2)
-    assert pace.room(1.0, tail=0.1) == 45
-    pace.tail(0.5)
-    assert pace.room(1.0, tail=0.1) == 25
-    assert pace.room(0.1, tail=0.1) is not None
-    assert pace.room(0.1, tail=0.1) < 0  # type: ignore[operator]
+    assert pace.samples_in(1.0, reserve=0.1) is None
+    pace.add_chunk(10, 0.1)
+    pace.add_chunk(10, 0.2)
+    assert pace.samples_in(1.0, reserve=0.1) == 45
+    pace.add_finish(0.5)
+    assert pace.samples_in(1.0, reserve=0.1) == 25
+    assert pace.samples_in(0.1, reserve=0.1) is not None
+    assert pace.samples_in(0.1, reserve=0.1) < 0  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
-    ("done", "first", "room", "size"),
+    ("done", "first", "affordable", "size"),
     [
         (0, True, None, 2),
         (2, False, None, 2),
@@ -53,13 +53,13 @@ def test_pace_judges_by_the_slowest() -> None:
         (4, True, 100, 10),
     ],
 )
-def test_chunks_under_a_deadline(done: int, first: bool, room: int | None, size: int) -> None:
-    assert next_size(10, done, first_of_pair=first, room=room) == size
+def test_chunks_under_a_deadline(done: int, first: bool, affordable: int | None, size: int) -> None:
+    assert next_size(10, done, first_of_pair=first, affordable=affordable) == size
 
 
 def test_no_time_still_gives_four_samples_and_says_so(explainer: Explainer, frame: np.ndarray) -> None:
     found = explainer.explain(frame, samples=50, budget_ms=0.001)
-    assert found.samples == LEAST
+    assert found.samples == MIN_SAMPLES
     assert found.provenance.stopped == "budget"
     assert [one.code for one in found.cautions if one.code == "late"] == ["late"]
 
@@ -75,7 +75,7 @@ def test_enough_time_gives_all(explainer: Explainer, frame: np.ndarray) -> None:
 def test_a_budget_between_stops_in_between(explainer: Explainer, frame: np.ndarray) -> None:
     """With more samples asked for than a machine makes in the time."""
     found = explainer.explain(frame, samples=1_000_000, budget_ms=300)
-    assert LEAST < found.samples < 1_000_000
+    assert MIN_SAMPLES < found.samples < 1_000_000
     assert found.provenance.stopped == "budget"
 
 
@@ -84,7 +84,7 @@ def test_stops_when_stable(explainer: Explainer, frame: np.ndarray) -> None:
     assert found.provenance.stopped == "stable"
     assert found.stability is not None
     assert found.stability >= 0.9
-    assert LEAST <= found.samples < 5000
+    assert MIN_SAMPLES <= found.samples < 5000
     again = explainer.explain(frame, samples=found.samples, chunk=found.provenance.chunk)
     assert (np.abs(found.saliency - again.saliency) < 1e-4).mean() > 0.99
 

@@ -141,7 +141,7 @@ def test_less_memory_than_when_it_was_measured(
     assert choose(Machine(LARGE_IS_FAST)) == 20
     with caplog.at_level(logging.WARNING):
         assert choose(Machine(LARGE_IS_FAST, available=210)) == 10
-    assert "at most 10 copies at a time" in caplog.text
+    assert "at most 10 samples at a time" in caplog.text
 
 
 def test_the_ladder_ends_where_memory_does(choose: Callable[..., int]) -> None:
@@ -172,7 +172,7 @@ def test_half_the_chunk_when_memory_runs_out(
     with caplog.at_level(logging.WARNING):
         found = short_of_memory.explain(frame, chunk=12, samples=12)
     assert found.provenance.chunk == 3
-    assert "going on with 3 copies" in caplog.text
+    assert "going on with 3 samples" in caplog.text
     again = short_of_memory.explain(frame, chunk=12, samples=12)
     three = short_of_memory.explain(frame, chunk=3, samples=12)
     for other in (again, three):

@@ -11,6 +11,7 @@ import pytest
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError
+from gagrad_edge.manifest import GraphKey
 from gagrad_runtime.backend.tensorrt.builder import BuildOptions, BuildStoppedError, build_plan
 from gagrad_runtime.backend.tensorrt.library import Library, open_library
 
@@ -33,7 +34,7 @@ def test_every_graph_of_a_bundle_becomes_a_plan_that_the_library_knows(
 ) -> None:
     runtime = library.module.Runtime(library.logger)
     for entry in bundle.manifest.graphs:
-        data = bundle.graph(entry.role, "tensorrt", entry.variant)
+        data = bundle.graph(GraphKey(entry.role, entry.variant, "tensorrt"))
         plan, timing = build_plan(library, entry.role, data, OPTIONS)
         assert len(plan) > runtime.engine_header_size
         assert timing == b""
@@ -55,7 +56,7 @@ def test_progress_is_told_and_can_stop_the_build(library: Library, bundle: Bundl
         steps.append((done, total))
         return True
 
-    data = bundle.graph("accumulate", "tensorrt")
+    data = bundle.graph(GraphKey("accumulate", target="tensorrt"))
     build_plan(library, "accumulate", data, OPTIONS, progress=note)
     assert steps
     assert all(1 <= done <= max(total, 1) for done, total in steps)
@@ -65,7 +66,7 @@ def test_progress_is_told_and_can_stop_the_build(library: Library, bundle: Bundl
 
 def test_ctrl_c_stops_a_build(bundle: Bundle, tmp_path: Path) -> None:
     """In a process of its own, which gets the signal while the library is building."""
-    (tmp_path / "graph.onnx").write_bytes(bundle.graph("accumulate", "tensorrt"))
+    (tmp_path / "graph.onnx").write_bytes(bundle.graph(GraphKey("accumulate", target="tensorrt")))
     child = subprocess.Popen(
         [sys.executable, "-c", _BUILD, str(tmp_path / "graph.onnx")], stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""TensorRT on device 0: engines built here or kept from before, tensors in the GPU's memory."""
+"""TensorRT on device 0: engines that are built here or come from the cache, tensors in the GPU's memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 MODES = ("", "fp16", "tf32")
-"""What may follow the device's name: ``tensorrt:fp16`` takes the bundle's float16 graphs, ``tensorrt:tf32``
-rounds factors of float32 products to ten bits."""
+"""Suffixes of the device name: ``tensorrt:fp16`` takes the bundle's float16 graphs, ``tensorrt:tf32`` rounds
+the factors of float32 products to ten bits."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,20 +60,20 @@ class TensorRtBackend(Backend):
         self._runtime = trt.Runtime(self._library.logger)
 
     def memory(self) -> Memory | None:
-        """Return None: the batch of an engine is fixed when it is built, so nothing is tried."""
+        """Return None: an engine's batch is fixed when it is built, so no chunk size is measured."""
         return None
 
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
-        """Load the engine of the graph in ``data``, built first if this device has none.
+        """Load the engine of the graph in ``data``, built first where this device has none.
 
-        Building takes minutes, and Ctrl-C stops it with nothing half-written.
+        Building takes minutes. Ctrl-C stops it and leaves no partial file.
         """
         options = BuildOptions(rows=rows, tf32=self._tf32)
         key = plan_key(data, self._library.kind, self.setup, options)
         plan = self._plans.get(key, lambda: self._build(graph, data, options))
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            # A driver that was replaced under the same version, for one: the key cannot know all.
+            # The key cannot hold everything, such as a driver that was replaced under the same version.
             _log.warning("the kept engine of %r does not load and is built again", graph)
             plan = self._build(graph, data, options)
             self._plans.write(key, plan)
@@ -108,14 +108,14 @@ class TensorRtBackend(Backend):
         return Tensor(buffer, shape)
 
     def download(self, tensor: Tensor) -> Array:
-        """Copy a tensor to the host, behind all runs so far."""
+        """Copy a tensor to the host, after all runs so far."""
         return self._cuda.download(tensor.handle, tensor.shape)
 
 
 def build_interruptibly(
     library: Library, graph: str, data: bytes, options: BuildOptions, timing: bytes, progress: Progress
 ) -> tuple[bytes, bytes]:
-    """Build in another thread, so that Ctrl-C reaches this one, and stop the build then."""
+    """Build an engine in another thread, so that this thread gets Ctrl-C and then stops the build."""
     stop = threading.Event()
     result: list[tuple[bytes, bytes]] = []
     failure: list[BaseException] = []

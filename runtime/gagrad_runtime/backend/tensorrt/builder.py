@@ -1,7 +1,7 @@
-"""From ONNX bytes to an engine's plan.
+"""From ONNX bytes to the plan of an engine.
 
-The same calls build with TensorRT 10.3 to 11 and with TensorRT-RTX; see ``library``. TensorRT-RTX needs no
-GPU for it when the compute capability is named.
+The same calls build with TensorRT 10.3 to 11 and with TensorRT-RTX; see ``library``. TensorRT-RTX builds
+without a GPU when the compute capability is named.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What an engine is built with, beside the graph; all of it is part of the plan's key."""
+    """Options of an engine beside the graph; all of them are part of the plan's key."""
 
     rows: int
-    """Largest batch. Memory for it is set aside when the engine is loaded, so it is no larger than needed."""
+    """Largest batch, as small as possible: memory for it is reserved when the engine is loaded."""
     tf32: bool = False
     """Whether matrix products may round their factors to ten bits."""
     capability: str = ""
@@ -85,7 +85,7 @@ def _flags(trt: Any) -> int:
 
 def _configure(library: Library, config: Any, options: BuildOptions) -> None:
     trt = library.module
-    # On by default in TensorRT, and a step such as the guide shows its ten bits.
+    # TF32 is on by default in TensorRT, and its ten bits show in a step function such as the guide.
     if hasattr(trt.BuilderFlag, "TF32"):
         (config.set_flag if options.tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
     if library.rtx:
@@ -95,7 +95,7 @@ def _configure(library: Library, config: Any, options: BuildOptions) -> None:
 
 
 def _profile(builder: Any, network: Any, rows: int) -> Any:
-    """Return a profile in which each free dimension goes from 1 to ``rows``; None when all are fixed."""
+    """Return a profile in which each free axis goes from 1 to ``rows``; None when all axes are fixed."""
     profile, free = builder.create_optimization_profile(), False
     for index in range(network.num_inputs):
         value = network.get_input(index)
@@ -109,25 +109,25 @@ def _profile(builder: Any, network: Any, rows: int) -> Any:
 
 def _monitor(trt: Any, progress: Steps, stopped: list[bool]) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Hands the outermost phases' steps to ``progress``. The library calls it from several threads."""
+        """Reports the steps of the outermost phases to ``progress``. Called from several threads."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self._phases: dict[str, int] = {}
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            """Note a phase that is not part of another."""
+            """Record the number of steps of an outermost phase."""
             if not parent_phase:
                 self._phases[phase_name] = num_steps
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            """Tell of a step; whether to go on."""
+            """Report a step; return whether the build goes on."""
             if phase_name in self._phases and not progress(step + 1, self._phases[phase_name]):
                 stopped.append(True)
             return not stopped
 
         def phase_finish(self, phase_name: str) -> None:
-            """Forget a phase."""
+            """Drop a finished phase."""
             self._phases.pop(phase_name, None)
 
     return Monitor()

@@ -21,10 +21,10 @@ _OUT_OF_MEMORY = 2
 
 
 class Cuda:
-    """Device 0, one stream, memory that is used again. Raises MissingPackageError and DeviceError.
+    """Device 0, one stream and a memory pool. Raises MissingPackageError and DeviceError.
 
-    All work goes to one stream and is done in order, so memory that Python has let go of can be handed out
-    again while a run that reads it is still under way.
+    All work goes to one stream and is done in order, so memory that Python has freed can be allocated again
+    while a run that reads it is still in progress.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Cuda:
         return f"{name}, CUDA driver {version // 1000}.{version % 1000 // 10}"
 
     def allocate(self, size: int) -> Buffer:
-        """Return device memory of ``size`` bytes, of a former buffer if one fits. Raises OutOfMemoryError."""
+        """Return device memory of ``size`` bytes, from the pool if there is any. Raises OutOfMemoryError."""
         size = -(-max(size, 1) // 512) * 512
         spare = self._free.get(size)
         if spare:
@@ -69,14 +69,14 @@ class Cuda:
         """Return a copy of ``array`` on the device; the array may be changed afterwards."""
         data = np.ascontiguousarray(array)
         buffer = self.allocate(data.nbytes)
-        # The copy before may still read the staging memory.
+        # The previous copy may still be reading the staging memory.
         self.synchronize()
         self._stage(data.nbytes)[:] = data.reshape(-1).view(np.uint8)
         self._copy(buffer.pointer, self._staging, data.nbytes, "cudaMemcpyHostToDevice")
         return buffer
 
     def download(self, buffer: Buffer, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Return a copy of ``buffer`` on the host, behind all work given so far."""
+        """Return a copy of ``buffer`` on the host, after all work queued so far."""
         size = 4 * int(np.prod(shape, dtype=np.int64))
         staged = self._stage(size)
         self._copy(self._staging, buffer.pointer, size, "cudaMemcpyDeviceToHost")
@@ -88,16 +88,16 @@ class Cuda:
         self._call("cudaMemsetAsync", buffer.pointer, 0, buffer.size, self.stream)
 
     def synchronize(self) -> None:
-        """Wait for all work given so far; errors of earlier launches show here."""
+        """Wait for all work queued so far; errors of earlier launches are raised here."""
         self._call("cudaStreamSynchronize", self.stream)
 
     def begin_capture(self) -> None:
-        """From here on, record the stream's work and do not do it."""
+        """Start to capture the stream's work as a CUDA graph; captured work is not executed."""
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self.stream, mode)
 
     def end_capture(self) -> int:
-        """Return what was recorded, ready to be launched. Raises DeviceError when it cannot be recorded."""
+        """Return the captured CUDA graph, ready to launch. Raises DeviceError when it cannot be captured."""
         graph = self._call("cudaStreamEndCapture", self.stream)
         try:
             return int(self._call("cudaGraphInstantiate", graph, 0))
@@ -105,23 +105,23 @@ class Cuda:
             self._call("cudaGraphDestroy", graph)
 
     def launch(self, captured: int) -> None:
-        """Do what was recorded."""
+        """Launch a captured CUDA graph."""
         self._call("cudaGraphLaunch", captured, self.stream)
 
     def forget(self, captured: int) -> None:
-        """Free a record."""
+        """Free a captured CUDA graph."""
         self._call("cudaGraphExecDestroy", captured)
 
     def give_back(self, pointer: int, size: int) -> None:
-        """Keep memory for the next buffer of its size.
+        """Return memory to the pool, for the next buffer of its size.
 
-        The lowest address goes first, so that the same work takes the same memory each time, whatever the
-        order in which it was let go: a captured launch is bound to addresses.
+        The lowest address is allocated first, so that the same work gets the same memory each time, whatever
+        the order in which buffers were freed: a captured launch is bound to addresses.
         """
         heapq.heappush(self._free.setdefault(size, []), pointer)
 
     def release(self) -> None:
-        """Give memory that is not in use back to the device."""
+        """Free the pool's memory on the device."""
         self.synchronize()
         for pointers in self._free.values():
             for pointer in pointers:
@@ -129,7 +129,7 @@ class Cuda:
         self._free.clear()
 
     def _stage(self, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return ``size`` bytes of page-locked memory, which the device copies without a detour."""
+        """Return ``size`` bytes of page-locked host memory, from which the device copies directly."""
         if size > self._staged:
             if self._staging:
                 self._call("cudaFreeHost", self._staging)
@@ -151,7 +151,7 @@ class Cuda:
                 raise OutOfMemoryError(
                     f"out of memory on the GPU ({said})",
                     where=name,
-                    hint="take fewer copies at a time with --chunk 1, or close other programs",
+                    hint="take fewer samples at a time with --chunk 1, or close other programs",
                 )
             raise DeviceError(
                 f"the GPU does not answer ({said})",
@@ -162,7 +162,7 @@ class Cuda:
 
 
 class Buffer:
-    """Memory on the device, handed back when nothing refers to it."""
+    """Memory on the device that returns to the pool when nothing refers to it."""
 
     def __init__(self, cuda: Cuda, pointer: int, size: int) -> None:
         self._cuda, self.pointer, self.size = cuda, pointer, size

@@ -1,8 +1,8 @@
 """Two libraries with one Python interface: TensorRT (10.3 and later) and TensorRT-RTX.
 
-What differs is asked for where it matters: TensorRT-RTX has compute capabilities and a runtime cache,
-TensorRT a timing cache. Both take strongly typed networks, the only kind since TensorRT 11: the graph says
-what is computed in float16 and what in float32, and no flag does.
+The differences are handled where they occur: TensorRT-RTX has compute capabilities and a runtime cache,
+TensorRT a timing cache. Both take strongly typed networks, the only kind since TensorRT 11: the types in the
+graph decide what is computed in float16 and what in float32, not a flag.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gagrad_edge.errors import DeviceError, MissingPackageError
 
 Kind = Literal["tensorrt", "tensorrt-rtx"]
 KINDS: dict[str, Kind] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
-"""By the device's name."""
+"""Libraries by device name."""
 _MODULES: dict[Kind, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 INSTALL: dict[Kind, str] = {
     "tensorrt": 'pip install "gagrad-edge[tensorrt]"; on a Jetson JetPack brings it, so make the environment '
@@ -24,7 +24,7 @@ INSTALL: dict[Kind, str] = {
     "tensorrt-rtx": 'pip install "gagrad-edge[tensorrt-rtx]"',
 }
 OLDEST = (10, 3)
-"""Of TensorRT: what JetPack 6 has."""
+"""Oldest version of TensorRT that is supported: JetPack 6 has it."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +36,7 @@ class Library:
     module: Any
     version: str
     said: list[str]
-    """Errors that it logged since the list was last cleared."""
+    """Errors that the library logged since the list was last cleared."""
     logger: Any
 
     @property
@@ -45,7 +45,7 @@ class Library:
         return self.kind == "tensorrt-rtx"
 
     def problem(self, default: str) -> str:
-        """Return what it said went wrong, and forget it."""
+        """Return the errors that the library logged, or ``default``, and clear the list."""
         text = "; ".join(dict.fromkeys(self.said)) or default
         self.said.clear()
         return text
@@ -74,13 +74,13 @@ def open_library(kind: Kind) -> Library:
 
 def _logger(module: Any, said: list[str]) -> Any:
     class Logger(module.ILogger):  # type: ignore[misc]
-        """Keeps errors for our messages and passes the rest on to logging."""
+        """Collects errors for the messages of this package and passes every line to logging."""
 
         def __init__(self) -> None:
             module.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            """Take a line; called by the library, also from its own threads."""
+            """Take a line from the library, which also calls from its own threads."""
             if severity <= module.ILogger.ERROR:
                 said.append(message)
             _log.debug("%s", message)

@@ -1,9 +1,9 @@
-"""The plans that this device has built, kept between runs.
+"""Cache of the engines' plans that this device has built.
 
-A plan is native code: whoever can hand one in runs code on the device. So plans lie in a folder that only
-this user can enter, and each carries a message authentication code under a secret that never leaves it: a
-plan from another device, or one changed on the disk, is built again. Its name is a hash of
-all that it depends on.
+A plan is native code: whoever can place a plan runs code on the device. So plans lie in a folder that only
+this user can enter, and each carries a message authentication code under a secret that never leaves the
+folder: a plan from another device, or one that was changed on the disk, is built again. The name of a plan is
+a hash of everything that the plan depends on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Plans:
-    """A folder of plans; one that cannot be used is said once, and then nothing is kept.
+    """A folder of plans. A folder that cannot be used is logged once, and then no plan is stored.
 
     ``folder`` is None for a user without a home.
     """
@@ -47,9 +47,9 @@ class Plans:
             self._folder = None
 
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
-        """Return the plan of ``key``, built if it is not there; of two processes at once, one builds.
+        """Return the plan of ``key``, built if it is not there. Of two processes at once, only one builds.
 
-        What ``build`` raises leaves the folder as it was.
+        An error from ``build`` leaves the folder as it was.
         """
         with self._lock(key):
             plan = self.read(key)
@@ -59,7 +59,7 @@ class Plans:
         return plan
 
     def read(self, key: str) -> bytes | None:
-        """Return what is kept under ``key``; None for nothing, or nothing that this device wrote."""
+        """Return the plan stored under ``key``; None where there is none that this device wrote."""
         if self._folder is None:
             return None
         path = self._folder / f"{key}.plan"
@@ -77,7 +77,7 @@ class Plans:
         return None
 
     def write(self, key: str, plan: bytes) -> None:
-        """Keep ``plan`` under ``key``; where that fails it is said, and the plan is used all the same."""
+        """Store ``plan`` under ``key``. A failure is logged, and the plan is used all the same."""
         if self._folder is None:
             return
         try:
@@ -93,7 +93,7 @@ class Plans:
         if self._folder is None:
             yield
             return
-        # Never deleted: a process could hold a lock on a name that is no longer there.
+        # Lock files are never deleted: a process could hold the lock of a file that another has replaced.
         descriptor = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -103,20 +103,20 @@ class Plans:
 
 
 def plan_key(data: bytes, *parts: object) -> str:
-    """Return the name of the plan of ``data`` for everything else that it depends on."""
+    """Return the key of the plan of the graph ``data``; ``parts`` are what else the plan depends on."""
     digest = hashlib.sha256(hashlib.sha256(data).digest())
     digest.update("\n".join(str(part) for part in parts).encode())
     return digest.hexdigest()
 
 
 def _open(folder: Path) -> bytes:
-    """Make the folder, or check that no one else can write there; return the secret. Raises OSError."""
+    """Make the folder, or check that no other user can write there; return the secret. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = folder.stat()
     if state.st_uid != os.geteuid() or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError("others can write there")
     path = folder / "secret"
-    # Linked into place whole, so that of two processes that start at once both read the same one.
+    # Written apart and linked, so that two processes that start at once read the same whole secret.
     own = folder / f".secret.{os.getpid()}.{secrets.token_hex(4)}"
     try:
         if not path.exists():

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     Key = tuple[tuple[int, tuple[int, ...]], ...]
 
 _KEPT = 32
-"""Captured launches of one engine. An explanation needs one for each chunk and state buffer: about ten."""
+"""Largest number of captured launches of one engine. An explanation needs about ten, one for each chunk and
+state buffer."""
 _log = logging.getLogger(__name__)
 
 
 class TensorRtRunner(Runner):
-    """An engine. The same tensors at the same places are captured the second time, then replayed.
+    """An engine. A run on the same tensors at the same addresses is captured as a CUDA graph, then replayed.
 
-    TensorRT-RTX captures by itself, keeps its compiled kernels in a runtime cache, and is asked for both.
+    TensorRT-RTX captures by itself and has a runtime cache for its compiled kernels; both are switched on.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class TensorRtRunner(Runner):
         self._captures = not library.rtx
         self._shapes: set[tuple[tuple[int, ...], ...]] = set()
         self._seen: OrderedDict[Key, int | None] = OrderedDict()
-        """Launches so far: None after the first, then what was captured after the second."""
+        """Launches by tensor addresses: None after the first, a captured CUDA graph after the second."""
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
         context = self._context
@@ -88,8 +89,8 @@ class TensorRtRunner(Runner):
             return
         self._execute()
         if self._captures:
-            # Behind a run, not instead of it: the first after a change of shapes does work that cannot be
-            # captured. What is captured is not done.
+            # A capture comes after a run, not in its place: capturing does not execute, and the first run
+            # after a change of shapes does work that cannot be captured.
             self._seen[key] = self._capture() if key in self._seen else None
             if len(self._seen) > _KEPT:
                 _, oldest = self._seen.popitem(last=False)
@@ -101,7 +102,7 @@ class TensorRtRunner(Runner):
             raise ModelError(self._library.problem("the run failed"), where=f"graph {self.graph!r}")
 
     def _capture(self) -> int | None:
-        """Return the launch as a CUDA graph; None, from then on, for an engine that cannot be captured."""
+        """Return the launch as a CUDA graph; None where that fails, and then no launch is captured again."""
         try:
             self._cuda.begin_capture()
             try:
@@ -120,13 +121,13 @@ class TensorRtRunner(Runner):
 
     def _too_large(self, name: str, tensor: Tensor) -> SettingError:
         return SettingError(
-            f"{name!r} has {tensor.shape[0]} rows, and the engine was built for at most {self.rows}",
+            f"the batch of {name!r} is {tensor.shape[0]}, and the engine was built for at most {self.rows}",
             where=f"graph {self.graph!r}",
-            hint=f"take at most {self.rows} copies at a time (--chunk), or export with a larger --chunk",
+            hint=f"take at most {self.rows} samples at a time (--chunk), or export with a larger --chunk",
         )
 
     def _keep_kernels(self) -> None:
-        """Keep what was compiled for new shapes."""
+        """Store the kernels that were compiled for new shapes."""
         kernels = bytes(memoryview(self._cache.serialize()))
         if len(kernels) > self._compiled:
             self._compiled = len(kernels)
@@ -144,7 +145,7 @@ def _rtx_context(trt: Any, engine: Any, kernels: bytes | None) -> tuple[Any, Any
 
 
 def _require_floats(trt: Any, graph: str, engine: Any, names: list[str]) -> None:
-    """Refuse an engine whose inputs or outputs are not float32 on the device: our tensors are."""
+    """Raise ModelError unless all inputs and outputs are float32 on the device, as this backend's tensors."""
     for name in names:
         kind, place = engine.get_tensor_dtype(name), engine.get_tensor_location(name)
         if kind != trt.DataType.FLOAT or place != trt.TensorLocation.DEVICE:

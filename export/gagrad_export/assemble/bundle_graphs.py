@@ -1,0 +1,61 @@
+"""All graphs of a bundle, by their keys: those that every bundle has, and those that an export asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_edge.abi import PERTURBED
+from gagrad_edge.manifest import GraphKey
+from gagrad_export.assemble.accumulate import accumulate_graph
+from gagrad_export.assemble.cam import cam_graph
+from gagrad_export.assemble.combine import combine_graph
+from gagrad_export.assemble.finalize import finalize_graph
+from gagrad_export.assemble.maps import maps_graph
+from gagrad_export.assemble.predict import predict_graph
+from gagrad_export.assemble.recover import recover_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gagrad_edge.manifest import FeatureLayer, GraphTarget, InputSpec, MethodSpec
+    from gagrad_export.canonicalise import Canonical
+
+
+def bundle_graphs(
+    model: Canonical,
+    spec: InputSpec,
+    method: MethodSpec,
+    *,
+    feature_layer: FeatureLayer | None = None,
+    targets: Sequence[GraphTarget] = (),
+    precisions: Sequence[str] = (),
+    perturbations: bool = False,
+) -> tuple[dict[GraphKey, bytes], dict[str, int]]:
+    """Return the ONNX bytes of each graph, and how many operators of ``accumulate`` were lowered, by name.
+
+    ``targets`` and ``precisions`` beside ``portable`` and ``float32``; ``cam`` only with ``feature_layer``.
+    Raises UnsupportedOperatorError and ModelError.
+    """
+    shape = model.input_shape
+    accumulate, lowered = accumulate_graph(model, spec)
+    graphs = {
+        GraphKey("predict"): predict_graph(model, spec),
+        GraphKey("accumulate"): accumulate,
+        GraphKey("combine"): combine_graph(shape),
+        GraphKey("finalize"): finalize_graph(shape),
+        GraphKey("finalize", "pooled"): finalize_graph(shape, "pooled"),
+        GraphKey("maps"): maps_graph(shape),
+        GraphKey("recover"): recover_graph(shape, method.rcap_lower_bound, method.rcap_interval),
+    }
+    for target in targets:
+        if target != "portable":
+            graphs[GraphKey("accumulate", target=target)], _ = accumulate_graph(model, spec, target)
+    if "float16" in precisions:
+        graphs[GraphKey("predict", precision="float16")] = predict_graph(model, spec, "float16")
+        half, _ = accumulate_graph(model, spec, precision="float16")
+        graphs[GraphKey("accumulate", precision="float16")] = half
+    if feature_layer is not None:
+        graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layer)
+    if perturbations:
+        graphs[GraphKey("accumulate", PERTURBED)], _ = accumulate_graph(model, spec, perturbations=True)
+    return graphs, lowered
