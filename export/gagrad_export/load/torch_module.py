@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import importlib
 import io
@@ -11,6 +10,8 @@ import logging
 import os
 import pickle
 import sys
+import sysconfig
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +41,11 @@ _OLDER_OPSET = 17
 def load_torch_factory(
     reference: str, *, weights: str | Path | None, input_shape: tuple[int, int, int]
 ) -> Source:
-    """Import ``package.module:factory``, call it, load ``weights`` into the module, and export it.
+    """Import ``package.module:factory``, call the factory, load ``weights``, and export the module.
 
-    The factory takes no argument and returns a ``torch.nn.Module``. ``weights`` is a file of tensors
-    (``torch.load(..., weights_only=True)``: nothing in it is executed). Raises ModelError.
+    The factory takes no argument and returns a ``torch.nn.Module``. ``weights`` is a file of tensors, read by
+    ``torch.load(..., weights_only=True)``: nothing in the file is executed. Raises ModelError, also for
+    whatever the user's own code raises; that exception is then the ModelError's ``__cause__``.
     """
     _require_torch()
     module_name, _, attribute = reference.partition(":")
@@ -55,9 +57,9 @@ def load_torch_factory(
         for part in attribute.split("."):
             factory = getattr(factory, part)
         module = factory()
-    except (ImportError, AttributeError, TypeError) as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(
-            f"the factory could not be called ({error})",
+            _factory_failure(error),
             where=reference,
             hint="give package.module:factory, where factory() returns the torch.nn.Module; run from the "
             "folder that holds the package",
@@ -67,44 +69,114 @@ def load_torch_factory(
     return load_torch_module(module, name=attribute.split(".")[-1], input_shape=input_shape)
 
 
+def _factory_failure(error: BaseException) -> str:
+    """Return what the user's factory raised, with file and line of the user's code where there is one."""
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"the factory's module cannot be imported ({said})"  # the text has file and line
+    lines = traceback.extract_tb(error.__traceback__)
+    here = [line for line in lines if _is_users(line.filename)]
+    if not here:
+        return f"the factory could not be called ({said})"
+    return f"the factory raised {said} ({here[-1].filename}:{here[-1].lineno})"
+
+
+def _is_users(file: str) -> bool:
+    """Whether a frame's file is the user's code: neither ours, nor Python's, nor an installed package's."""
+    paths = sysconfig.get_paths()
+    foreign = (paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"])
+    return not file.startswith(("<", *foreign)) and Path(file) != Path(__file__)
+
+
 def load_torch_module(
     module: torch.nn.Module, *, name: str, input_shape: tuple[int, int, int], dynamic_batch: bool = True
 ) -> Source:
-    """Export ``module``, which takes ``[N, C, H, W]``, to ONNX in evaluation mode. Raises ModelError."""
+    """Export ``module``, which takes ``[N, C, H, W]``, to ONNX in evaluation mode.
+
+    The module is left as it was: see ``_evaluating``. Raises ModelError.
+    """
     _require_torch()
     import torch  # noqa: PLC0415 - torch is needed for torch models only
 
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"this is a {type(module).__name__}, not a torch.nn.Module", where=name)
-    module = module.eval()
-    module.requires_grad_(requires_grad=False)
     tensors = (*module.parameters(), *module.buffers())
     check_size(sum(tensor.nbytes for tensor in tensors), "the model", name, SMALLER)
 
-    proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
+    with _evaluating(module):
+        proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
     data = proto.SerializeToString(deterministic=True)
     return Source(proto, name, hashlib.sha256(data).hexdigest(), "torch", _autograd(module))
 
 
-def _autograd(module: torch.nn.Module) -> Autograd:
-    """Return autograd through ``module``; the copy in float64 is made when it is first asked for."""
+@contextlib.contextmanager
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Hold ``module`` in evaluation mode, its parameters without gradients; restore everything on leaving.
+
+    The module is the caller's, who may go on training. Restored are the training flag of every submodule,
+    ``requires_grad`` of every parameter, the contents of every buffer, and every attribute that ``forward``
+    or torch's exporter bound anew, tables such as hooks and buffers included. Restored and not copied: a
+    copy would need the weights' memory again, and not every module can be copied.
+    """
     import torch  # noqa: PLC0415
 
-    in_double: list[torch.nn.Module] = []
+    parameters = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    attributes = [(each, dict(vars(each))) for each in module.modules()]
+    tables = [
+        (table, dict(table))
+        for _, known in attributes
+        for table in known.values()
+        if isinstance(table, dict)
+    ]
+    try:
+        module.eval()
+        module.requires_grad_(requires_grad=False)
+        yield
+    finally:
+        for each, known in attributes:
+            vars(each).clear()
+            vars(each).update(known)
+        for table, content in tables:
+            table.clear()
+            table.update(content)
+        for parameter, requires_grad in parameters:
+            parameter.requires_grad_(requires_grad)
+        with torch.no_grad():
+            for buffer, content in buffers:
+                # Not without need: autograd refuses to go back through a tensor that was written to.
+                if not torch.equal(buffer, content):
+                    buffer.copy_(content)
+
+
+def _autograd(module: torch.nn.Module) -> Autograd:
+    """Return autograd through ``module``; its weights in float64 are made at the first call with ``double``."""
+    import torch  # noqa: PLC0415
+
+    in_double: dict[str, torch.Tensor] = {}
 
     def gradient(
         x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
     ) -> NDArray[np.float32]:
         if double and not in_double:
-            in_double.append(copy.deepcopy(module).double())
+            tensors = (*module.named_parameters(), *module.named_buffers())
+            in_double.update({name: _double(tensor) for name, tensor in tensors})
         dtype = torch.float64 if double else torch.float32
         leaf = torch.from_numpy(x).to(dtype).requires_grad_()
-        scores = (in_double[0] if double else module)(leaf)
-        (scores * torch.from_numpy(cotangent).to(dtype)).sum().backward()
-        assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
-        return leaf.grad.float().numpy()
+        with _evaluating(module):
+            scores = torch.func.functional_call(module, in_double if double else {}, (leaf,))
+            total = (scores * torch.from_numpy(cotangent).to(dtype)).sum()
+            # Not total.backward(), which would add to the .grad of tensors that the module keeps.
+            (found,) = torch.autograd.grad(total, [leaf])
+        return found.float().numpy()
 
     return gradient
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy, in float64 where ``tensor`` holds floating-point numbers, else of its own type."""
+    copied = tensor.detach().clone()
+    return copied.double() if tensor.is_floating_point() else copied
 
 
 def _export(
