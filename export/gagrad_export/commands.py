@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "fp16": ("float16",), "bf16": ("bfloat16",)}
 
 
-class SeveralValues(click.Command):
+class SeveralValues(Command):
     """Lets an option that may be repeated take its values in one go: ``--mean 0.5 0.5 0.5``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -36,7 +37,9 @@ class SeveralValues(click.Command):
         return super().parse_args(ctx, spread)
 
 
-@click.command(cls=SeveralValues, short_help="Compile a model and its explanation into a bundle.")
+@click.command(
+    cls=SeveralValues, section="bundle", short_help="Compile a model and its explanation into a bundle."
+)
 @click.argument("model")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Bundle to write, NAME.gagrad."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 from gagrad_edge import errors
-from gagrad_edge.errors import GagradError, TargetError
+from gagrad_edge.errors import DEFECT, INTERRUPTED, GagradError, TargetError
 
 CODES = {
     "SettingError": 2,
@@ -28,20 +29,33 @@ CODES = {
 
 
 def test_the_documented_exit_codes() -> None:
+    """Each kind of error has its code, and none has the code of a defect."""
     found = {
         name: kind.exit_code
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, GagradError) and kind is not GagradError
     }
     assert found == CODES
+    assert GagradError.exit_code == DEFECT not in found.values()
+
+
+def test_both_tables_have_every_code(root: Path) -> None:
+    """docs/cli.md and the module's docstring list the same codes, and these are all there are."""
+    page = (root / "docs/cli.md").read_text(encoding="utf-8").split("## Exit codes")[1].split("\n## ")[0]
+    rows = [row.split("|")[1].strip() for row in page.splitlines() if row.startswith("| ")]
+    listed = {int(code) for code in rows if code != "code"}
+    said = {int(line.split()[0]) for line in (errors.__doc__ or "").splitlines() if line[:1].isdigit()}
+    assert listed == said == {0, 1, *CODES.values(), DEFECT, INTERRUPTED}
 
 
 def test_a_message_says_what_where_and_how_to_mend() -> None:
-    error = TargetError("there is no class 'x'", where="--target", hint="choose", choices=["a", "b"])
-    assert str(error) == ("--target: there is no class 'x'\n  How to mend it: choose\n  Valid choices: a, b")
+    """And the valid choices, each part on a line of its own."""
+    error = TargetError("there is no class 'x'", where="target", hint="choose", choices=["a", "b"])
+    assert str(error) == ("target: there is no class 'x'\n  How to mend it: choose\n  Valid choices: a, b")
 
 
 def test_an_error_crosses_a_process_border() -> None:
+    """Pickled and read again, it keeps its class and all its parts."""
     error = TargetError("what", where="where", hint="hint", choices=["a"])
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert (type(again), str(again), again.choices) == (TargetError, str(error), ("a",))
@@ -49,4 +63,5 @@ def test_an_error_crosses_a_process_border() -> None:
 
 @pytest.mark.parametrize("name", CODES)
 def test_every_error_is_documented(name: str) -> None:
+    """A class of errors says in its docstring what it is for."""
     assert getattr(errors, name).__doc__

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.errors import SettingError
 from gagrad_edge.passphrase import passphrase
 
 
-@click.command(short_help="Put everything that an offline device needs into one folder.")
+@click.command(
+    cls=Command, section="release", short_help="Put everything that an offline device needs into one folder."
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--platform", required=True, help="jetson-jp6, jetson-jp7, linux-x86_64 or linux-aarch64.")
 @click.option(

@@ -124,10 +124,7 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
     attributes = [(each, dict(vars(each))) for each in module.modules()]
     tables = [
-        (table, dict(table))
-        for _, known in attributes
-        for table in known.values()
-        if isinstance(table, dict)
+        (table, dict(table)) for _, known in attributes for table in known.values() if isinstance(table, dict)
     ]
     try:
         module.eval()
@@ -143,14 +140,14 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
         for parameter, requires_grad in parameters:
             parameter.requires_grad_(requires_grad)
         with torch.no_grad():
-            for buffer, content in buffers:
+            for buffer, before in buffers:
                 # Not without need: autograd refuses to go back through a tensor that was written to.
-                if not torch.equal(buffer, content):
-                    buffer.copy_(content)
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
 
 
 def _autograd(module: torch.nn.Module) -> Autograd:
-    """Return autograd through ``module``; its weights in float64 are made at the first call with ``double``."""
+    """Return autograd through ``module``; the first call with ``double`` makes its weights in float64."""
     import torch  # noqa: PLC0415
 
     in_double: dict[str, torch.Tensor] = {}

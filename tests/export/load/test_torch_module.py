@@ -31,6 +31,7 @@ class Net(nn.Module):
         self.last: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the scores, and keep the features."""
         self.last = self.features(x)
         scores: torch.Tensor = self.head(self.dropout(self.last).mean((2, 3)))
         return scores
@@ -40,6 +41,7 @@ class Counting(Net):
     """A module whose ``forward`` writes to a buffer, as a step counter does."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the scores, and count the call."""
         self.seen += 1
         return super().forward(x)
 
