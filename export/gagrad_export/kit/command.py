@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_edge.errors import SettingError
 from gagrad_edge.passphrase import passphrase
 
 
@@ -21,7 +20,7 @@ from gagrad_edge.passphrase import passphrase
 )
 @click.option(
     "--key",
-    "keys",
+    "trusted",
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
@@ -54,12 +53,12 @@ from gagrad_edge.passphrase import passphrase
 @click.option(
     "--wheel", type=click.Path(path_type=Path), help="gagrad-edge's own wheel.  [default: made here]"
 )
-@click.option("--index-url", help="Package index.  [default: as uv and pip are set up]")
+@click.option("--index-url", "index", help="Package index.  [default: as uv and pip are set up]")
 def pack(
     bundle: Path,
     platform: str,
     output: Path,
-    keys: tuple[Path, ...],
+    trusted: tuple[Path, ...],
     threshold: int,
     signing: tuple[Path, ...],
     station: Path | None,
@@ -68,7 +67,7 @@ def pack(
     extras: tuple[str, ...],
     constraints: tuple[Path, ...],
     wheel: Path | None,
-    index_url: str | None,
+    index: str | None,
 ) -> None:
     """Write a folder that installs BUNDLE and gagrad-edge on a device without a network.
 
@@ -81,25 +80,19 @@ def pack(
     from gagrad_export.kit.pack import pack as pack_kit  # noqa: PLC0415
     from gagrad_export.kit.platforms import platform_named  # noqa: PLC0415
 
-    if threshold > len(keys):
-        raise SettingError(
-            f"{threshold} keys cannot sign, as {len(keys)} are trusted",
-            where="--threshold",
-            hint="give more --key",
-        )
     chosen = platform_named(platform, python=python, glibc=glibc, extras=extras)
     kit, digest = pack_kit(
         bundle,
         output,
         chosen,
-        trusted=[read_public_key(path) for path in keys],
+        trusted=[read_public_key(path) for path in trusted],
         threshold=threshold,
         signing=[read_private_key(path, passphrase) for path in signing],
         station=station,
         constraints=constraints,
         wheel=wheel,
-        index=index_url,
-        told=lambda text: click.echo(text, err=True),
+        index=index,
+        progress=lambda text: click.echo(text, err=True),
     )
     size = sum(entry.size for entry in kit.files.values()) / 1e6
     what = f"{kit.product} {kit.version} for {kit.platform}"

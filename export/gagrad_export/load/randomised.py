@@ -37,7 +37,7 @@ def randomised(source: Source, seed: int) -> Source:
     if not weights:
         raise ModelError(
             "the model has no weights in float to shuffle",
-            where="--randomize",
+            where="randomize",
             hint="take the model before it was quantised",
         )
     for tensor in weights:
