@@ -1,4 +1,4 @@
-"""``gagrad-edge export``: options only; heavy imports happen when it runs."""
+"""``gagrad-edge export``: options only; heavy modules are imported when the command runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "fp16": ("float16",), "bf
 
 
 class SeveralValues(Command):
-    """Lets an option that may be repeated take its values in one go: ``--mean 0.5 0.5 0.5``."""
+    """A command whose ``--mean`` and ``--std`` take several numbers in a row: ``--mean 0.5 0.5 0.5``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option's name before each number that follows it."""
+        """Write the option's name in front of each of its numbers, as click expects it."""
         spread: list[str] = []
         current: str | None = None
         for arg in args:
@@ -59,7 +59,13 @@ class SeveralValues(Command):
     metavar="M…",
     help="Mean, per channel or one for all, in pixel values 0..1.",
 )
-@click.option("--std", multiple=True, type=float, metavar="S…", help="Standard deviation, likewise.")
+@click.option(
+    "--std",
+    multiple=True,
+    type=float,
+    metavar="S…",
+    help="Standard deviation, per channel or one for all, in pixel values 0..1.",
+)
 @click.option(
     "--colour",
     type=click.Choice(["rgb", "bgr", "mono"]),

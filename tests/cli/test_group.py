@@ -75,12 +75,12 @@ def test_a_section_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.parametrize("arguments", [["expalin"], ["explain"], ["explain", "b.gagrad"], ["verify", "--x"]])
 def test_wrong_usage_is_2(arguments: list[str]) -> None:
-    """A command, an argument or an option that does not exist or is missing."""
+    """An unknown command or option, and a missing argument, exit with 2."""
     assert run(arguments) == 2
 
 
 def test_version(capsys: Capture) -> None:
-    """``--version`` says the program's name."""
+    """--version prints the program's name and exits with 0."""
     assert run(["--version"]) == 0
     assert "gagrad-edge" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""``gagrad-edge pack``: options only; heavy imports happen when it runs."""
+"""``gagrad-edge pack``: options only; heavy modules are imported when the command runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ from gagrad_edge.passphrase import passphrase
     required=True,
     help="Public key, NAME.pub, that the device will trust; may be given several times.",
 )
-@click.option("--threshold", type=click.IntRange(1), default=1, show_default=True, help="How many must sign.")
+@click.option(
+    "--threshold",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many of the keys must have signed.",
+)
 @click.option(
     "--sign",
     "signing",
@@ -41,19 +47,19 @@ from gagrad_edge.passphrase import passphrase
     "--extra",
     "extras",
     multiple=True,
-    help="Instead of cpu: gpu, openvino, tensorrt-rtx …; may be given several times.",
+    help="Backend instead of cpu: gpu, openvino, tensorrt or tensorrt-rtx; may be given several times.",
 )
 @click.option(
     "--constraint",
     "constraints",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Versions to keep to, such as an earlier kit's requirements.lock.",
+    help="File with versions to keep, such as an earlier kit's requirements.lock.",
 )
 @click.option(
-    "--wheel", type=click.Path(path_type=Path), help="gagrad-edge's own wheel.  [default: made here]"
+    "--wheel", type=click.Path(path_type=Path), help="gagrad-edge's own wheel.  [default: built here]"
 )
-@click.option("--index-url", "index", help="Package index.  [default: as uv and pip are set up]")
+@click.option("--index-url", "index", help="Package index.  [default: as uv and pip are configured]")
 def pack(
     bundle: Path,
     platform: str,

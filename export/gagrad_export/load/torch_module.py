@@ -1,4 +1,4 @@
-"""Load a torch module and let torch export it to ONNX. Autograd stays at hand to verify the gradient."""
+"""Load a torch module: torch exports it to ONNX, and autograd through it verifies our gradient."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from gagrad_export.load.onnx_file import Autograd
 
 OPSET = 20
-"""Of torch exports: Gelu is one operator from 20 on, and TensorRT 10.3 reads no later one."""
+"""Opset that torch exports to: from 20 on Gelu is one operator, and TensorRT 10.3 reads no later opset."""
 
 _OLDER_OPSET = 17
-"""The last whose operators torch's older exporter writes without gaps."""
+"""The last opset for which torch's older (TorchScript) exporter has all operators."""
 
 
 def load_torch_factory(
@@ -179,11 +179,11 @@ def _double(tensor: torch.Tensor) -> torch.Tensor:
 def _export(
     module: torch.nn.Module, name: str, input_shape: tuple[int, int, int], *, dynamic_batch: bool
 ) -> onnx.ModelProto:
-    """Export with a free batch where ``dynamic_batch`` and torch allow it, else for one row.
+    """Return ``module`` as ONNX: with a free batch if ``dynamic_batch`` and torch allow it, else for one row.
 
-    Some models compute with the batch size in a way that torch cannot keep free; the canonicaliser frees a
-    fixed batch, and the exporter proves the result. Others hold what only torch's older exporter writes:
-    scaled_dot_product_attention of five axes (Hiera, NesT).
+    Some models compute with the batch size in a way that torch cannot keep free; the canonicaliser makes a
+    fixed batch free, and verification proves the result. Some operators only torch's older exporter can
+    write: scaled_dot_product_attention of five axes (Hiera, NesT).
     """
     ways = [*([_with_free_batch] if dynamic_batch else []), _with_one_row, _with_the_older_exporter]
     failures: list[Exception] = []
@@ -193,7 +193,7 @@ def _export(
                 return way(module, input_shape)
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything
             failures.append(error)
-    *_, plainest, _ = failures  # of one row
+    *_, plainest, _ = failures  # of the export for one row, whose message is the easiest to understand
     raise ModelError(
         f"torch could not export the model ({type(plainest).__name__}: {str(plainest).splitlines()[0]})",
         where=name,
@@ -236,7 +236,7 @@ def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, in
     import onnx  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    stream: Any = io.BytesIO()  # as good as a path, which is all that torch declares
+    stream: Any = io.BytesIO()  # torch declares a path only, and takes a stream
     torch.onnx.export(
         module, (torch.zeros(1, *input_shape),), stream, dynamo=False, opset_version=_OLDER_OPSET
     )
