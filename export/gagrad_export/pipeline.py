@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import gc
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class ExportReport:
     """What an export wrote, and what that took."""
 
     path: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     size: int
     """Bytes of the bundle."""
     model_size: int
@@ -101,7 +101,7 @@ def export(
         raise SettingError(
             f"a bundle's name ends in {SUFFIX}",
             where=str(path),
-            hint=f"write to {path.with_suffix(SUFFIX).name}",
+            hint=f"write to {path.stem or 'part'}{SUFFIX}",
         )
     method = checked_method(bundle.method)
     targets, precisions, perturbations = bundle.targets, bundle.precisions, bundle.perturbations

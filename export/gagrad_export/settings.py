@@ -177,7 +177,8 @@ def input_spec(
             bayer=options.bayer,
         )
     except ValueError as error:
-        raise SettingError(str(error), where="size, mean, std, bayer") from error
+        named = [name for name in ("mean", "std", "bayer") if name in str(error).lower()]
+        raise SettingError(str(error), where=", ".join(named or ["size"])) from error
 
 
 def output_spec(

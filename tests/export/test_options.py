@@ -107,7 +107,8 @@ def test_a_wrong_option_is_refused_where_it_is_written(make: Any, where: str) ->
     ("options", "where", "hint"),
     [
         ({"mean": [0.5, 0.5]}, "mean", None),
-        ({"std": [0.0]}, "size, mean, std, bayer", None),
+        ({"std": [0.0]}, "std", None),
+        ({"mean": [float("nan"), 0, 0]}, "mean", None),
         ({"mean": [127.5], "std": [51]}, "mean, std", "`mean=[0.5, 0.5, 0.5]` `std=[0.2, 0.2, 0.2]`"),
         ({"classes": ["ok"]}, "classes", None),
         ({"inputs": InputOptions(colour="mono")}, "colour", None),

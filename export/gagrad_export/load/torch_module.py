@@ -58,27 +58,33 @@ def load_torch_factory(
             factory = getattr(factory, part)
         module = factory()
     except (Exception, SystemExit) as error:
-        raise ModelError(
-            _factory_failure(error),
-            where=reference,
-            hint="give package.module:factory, where factory() returns the torch.nn.Module; run from the "
-            "folder that holds the package",
-        ) from error
+        raise _factory_error(reference, error) from error
     if weights is not None:
         _load_weights(module, Path(weights))
     return load_torch_module(module, name=attribute.split(".")[-1], input_shape=input_shape)
 
 
-def _factory_failure(error: BaseException) -> str:
-    """Return what the user's factory raised, with file and line of the user's code where there is one."""
+def _factory_error(reference: str, error: BaseException) -> ModelError:
+    """Return what to say of an exception: the user's code raised it, or the reference leads nowhere."""
     said = f"{type(error).__name__}: {error}".rstrip(": ")
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"the factory's module cannot be imported ({said})"  # the text has file and line
     lines = traceback.extract_tb(error.__traceback__)
-    here = [line for line in lines if _is_users(line.filename)]
-    if not here:
-        return f"the factory could not be called ({said})"
-    return f"the factory raised {said} ({here[-1].filename}:{here[-1].lineno})"
+    here = [f"{line.filename}:{line.lineno}" for line in lines if _is_users(line.filename)]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        here = [f"{error.filename}:{error.lineno}"]
+    if here:
+        module_name, _, attribute = reference.partition(":")
+        return ModelError(
+            f"the factory raised {said} ({here[-1]})",
+            where=reference,
+            hint=f'mend the factory; `python -c "import {module_name}; {module_name}.{attribute}()"` shows '
+            "the full traceback",
+        )
+    return ModelError(
+        f"the factory could not be called ({said})",
+        where=reference,
+        hint="give package.module:factory, where factory() returns the torch.nn.Module; run from the folder "
+        "that holds the package",
+    )
 
 
 def _is_users(file: str) -> bool:
