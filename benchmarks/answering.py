@@ -18,7 +18,7 @@ import gagrad_runtime
 from benchmarks.child import answer, in_child, whole_peak
 from benchmarks.networks import MAKERS, SIZE
 from benchmarks.table import machine, markdown, publish
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 
 NAMES = ("efficientnet_lite0", "resnet50")
 DEMO = Path(__file__).parent.parent / "gagrad_edge" / "demo" / "defects.onnx"
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _bundles(folder: Path) -> dict[str, Path]:
     bundles = {"demo": folder / "demo.gagrad"}
-    normal = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "feature_layer": None}
+    normal = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "bundle": BundleOptions(feature_layer=None)}
     export(DEMO, bundles["demo"], size=SIZE, **normal)
     for name in NAMES:
         bundles[name] = folder / f"{name}.gagrad"

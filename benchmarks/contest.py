@@ -40,7 +40,7 @@ class Contest:
 
     def __init__(self, subject: Subject) -> None:
         canonical = canonicalise(subject.model, size=SIZE)
-        spec = input_spec(canonical, mean=[0.5], std=[0.25], colour=None, resize="stretch", bit_depth=16)
+        spec = input_spec(canonical, mean=[0.5], std=[0.25])
         self.subject = subject
         self.accumulate, _ = accumulate_graph(canonical, spec)
         self.notes: list[str] = []

@@ -27,7 +27,7 @@ from benchmarks.table import machine, markdown, publish
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import GagradError
 from gagrad_edge.statistics import rank_correlation
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.machine.nvidia import nvidia_device
 from gagrad_runtime.session.canary import CORRELATION, examine
@@ -127,7 +127,8 @@ def _network(name: str, devices: list[str], folder: Path, samples: int, rounds: 
     path = folder / f"{name}.gagrad"
     precisions = ["float16"] if any(device.endswith(":fp16") for device in devices) else []
     try:
-        export(module, path, size=SIZE, mean=[0.5], std=[0.25], targets=["tensorrt"], precisions=precisions)
+        options = BundleOptions(targets=["tensorrt"], precisions=precisions)
+        export(module, path, size=SIZE, mean=[0.5], std=[0.25], bundle=options)
     except GagradError as error:
         report.failed.append(f"{name}: export: {error.what}")
         return

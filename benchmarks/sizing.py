@@ -142,7 +142,7 @@ def main() -> None:
 def _graphs(module: object, name: str) -> tuple[bytes, bytes]:
     source = load_torch_module(module, name=name, input_shape=(3, *SIZE))  # type: ignore[arg-type]
     canonical = canonicalise(source.model, size=SIZE)
-    spec = input_spec(canonical, mean=[0.5], std=[0.25], colour=None, resize="stretch", bit_depth=16)
+    spec = input_spec(canonical, mean=[0.5], std=[0.25])
     return predict_graph(canonical, spec), accumulate_graph(canonical, spec, "tensorrt")[0]
 
 

@@ -39,7 +39,7 @@ def main() -> None:
     source = load_torch_module(module, name=name, input_shape=shape)
     began = time.perf_counter()
     canonical = canonicalise(source.model, size=shape[1:])
-    spec = input_spec(canonical, mean=MEAN, std=STD, colour=None, resize="stretch", bit_depth=16)
+    spec = input_spec(canonical, mean=MEAN, std=STD)
     accumulate, _ = accumulate_graph(canonical, spec)
     seconds = time.perf_counter() - began
     graphs = Graphs(

@@ -1,7 +1,11 @@
 """Every error that a user of gagrad-edge can meet, in one tree.
 
-A message has three parts: what happened, where (file, node, field), and how to mend it; where there
-is a set of valid choices it lists them. The class decides the exit code of the command line:
+A message has three parts: what happened, where (file, node, parameter), and how to mend it; where there is a
+set of valid choices, the message lists them. A parameter is named as a caller in Python knows it:
+``where="output_name"``, or several as ``where="mean, std"``; within the other parts in backticks, ``"choose
+another with `output_name`"``. The command line writes its options instead (``gagrad_edge.cli.message``).
+
+The class decides the exit code of the command line:
 
 ====  =======================================================================
 code  meaning
@@ -12,6 +16,7 @@ code  meaning
 3     bad input: a frame or a target
 4     bad bundle or model
 5     device or backend: a missing backend, or results that cannot be written
+70    a defect of gagrad-edge: any other exception; its traceback is on stderr
 130   interrupted (Ctrl-C); nothing half-written stays behind
 ====  =======================================================================
 
@@ -24,13 +29,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DEFECT = 70
+"""Exit code for an exception that is none of these; ``EX_SOFTWARE`` of sysexits.h."""
+
 INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
 
 class GagradError(Exception):
     """Base of all errors: ``what`` happened, ``where``, a ``hint`` that mends it, valid ``choices``."""
 
-    exit_code = 1
+    exit_code = DEFECT
+    """Each kind below has a code of its own; this one is never raised by itself."""
 
     def __init__(
         self, what: str, *, where: str | None = None, hint: str | None = None, choices: Sequence[str] = ()

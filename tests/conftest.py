@@ -48,7 +48,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundle of ``tests.models.tiny_model``, made by the real exporter; do not write to it."""
     import onnx
 
-    from gagrad_export.pipeline import export, method_spec
+    from gagrad_export import BundleOptions, MethodSpec, export
 
     folder = tmp_path_factory.mktemp("tiny")
     onnx.save(tiny_model(), folder / "tiny.onnx")
@@ -60,6 +60,6 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
         classes=CLASSES,
-        method=method_spec(samples=6, chunk=4),
+        bundle=BundleOptions(method=MethodSpec(samples=6, chunk=4)),
     )
     return path

@@ -1,19 +1,47 @@
-"""The workstation side: a model in, a bundle out."""
+"""The workstation side: a model in, a bundle out.
+
+``export("model.onnx", "part.gagrad", size=(224, 224))`` is the whole of it; the option structs are what
+``export`` takes beside the everyday parameters, and ``errors`` has every exception that it raises.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from gagrad_export.pipeline import ExportReport, export
+from gagrad_edge import errors
 
-__all__ = ["ExportReport", "export"]
+if TYPE_CHECKING:
+    from gagrad_edge.manifest import MethodSpec
+    from gagrad_export.pipeline import ExportReport, export
+    from gagrad_export.settings import BundleOptions, InputOptions, OutputOptions, TorchFactory
+
+_MODULES = {
+    "BundleOptions": "gagrad_export.settings",
+    "ExportReport": "gagrad_export.pipeline",
+    "InputOptions": "gagrad_export.settings",
+    "MethodSpec": "gagrad_edge.manifest",
+    "OutputOptions": "gagrad_export.settings",
+    "TorchFactory": "gagrad_export.settings",
+    "export": "gagrad_export.pipeline",
+}
+"""Where each public name is, imported when the name is first used: the exporter needs onnx, and a plain
+``import gagrad_export`` should not."""
+
+__all__ = [
+    "BundleOptions",
+    "ExportReport",
+    "InputOptions",
+    "MethodSpec",
+    "OutputOptions",
+    "TorchFactory",
+    "errors",
+    "export",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the exporter when it is first asked for: it needs onnx, which a bare import should not."""
-    if name not in __all__:
+    """Import a public name's module."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from gagrad_export import pipeline  # noqa: PLC0415
-
-    return getattr(pipeline, name)
+    return getattr(import_module(_MODULES[name]), name)

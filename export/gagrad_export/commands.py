@@ -1,13 +1,14 @@
-"""``gagrad-edge export``: options only; heavy imports happen when it runs."""
+"""``gagrad-edge export``: options only; heavy modules are imported when the command runs."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 
 _PRECISIONS: dict[str, tuple[str, ...]] = {"fp32": (), "fp16": ("float16",), "bf16": ("bfloat16",)}
+"""The names of ``--precision``, and what the library calls the precisions beside float32."""
 
 
-class SeveralValues(click.Command):
-    """Lets an option that may be repeated take its values in one go: ``--mean 0.5 0.5 0.5``."""
+class SeveralValues(Command):
+    """A command whose ``--mean`` and ``--std`` take several numbers in a row: ``--mean 0.5 0.5 0.5``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option's name before each number that follows it."""
+        """Write the option's name in front of each of its numbers, as click expects it."""
         spread: list[str] = []
         current: str | None = None
         for arg in args:
@@ -36,7 +38,9 @@ class SeveralValues(click.Command):
         return super().parse_args(ctx, spread)
 
 
-@click.command(cls=SeveralValues, short_help="Compile a model and its explanation into a bundle.")
+@click.command(
+    cls=SeveralValues, section="bundle", short_help="Compile a model and its explanation into a bundle."
+)
 @click.argument("model")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Bundle to write, NAME.gagrad."
@@ -55,7 +59,13 @@ class SeveralValues(click.Command):
     metavar="M…",
     help="Mean, per channel or one for all, in pixel values 0..1.",
 )
-@click.option("--std", multiple=True, type=float, metavar="S…", help="Standard deviation, likewise.")
+@click.option(
+    "--std",
+    multiple=True,
+    type=float,
+    metavar="S…",
+    help="Standard deviation, per channel or one for all, in pixel values 0..1.",
+)
 @click.option(
     "--colour",
     type=click.Choice(["rgb", "bgr", "mono"]),
@@ -95,19 +105,21 @@ class SeveralValues(click.Command):
 )
 @click.option(
     "--fix",
+    "fixed",
     multiple=True,
     metavar="NAME=VALUE",
     help="Constant for an input that is not the image: a number, numbers with commas, or an .npy file.",
 )
 @click.option(
     "--engine",
-    "engines",
+    "targets",
     multiple=True,
     type=click.Choice(["tensorrt"]),
     help="Also write the gradient in the forms of this engine; the bundle then carries both.",
 )
 @click.option(
     "--precision",
+    "precisions",
     type=click.Choice(["fp32", "fp16", "bf16"]),
     default="fp32",
     show_default=True,
@@ -157,9 +169,9 @@ def export(
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
-    fix: tuple[str, ...],
-    engines: tuple[GraphTarget, ...],
-    precision: str,
+    fixed: tuple[str, ...],
+    targets: tuple[GraphTarget, ...],
+    precisions: str,
     feature_layer: str,
     randomize: int | None,
     perturbations: bool,
@@ -179,38 +191,49 @@ def export(
     --std 0.229 0.224 0.225 --classes labels.txt
     """
     try:
-        from gagrad_export.pipeline import export as run  # noqa: PLC0415 - --help stays fast
-        from gagrad_export.pipeline import method_spec  # noqa: PLC0415
+        import gagrad_export  # noqa: PLC0415 - --help stays fast
         from gagrad_export.settings import fixed_inputs  # noqa: PLC0415
+
+        run = gagrad_export.export
     except ImportError as error:
         raise MissingPackageError(
             f"the exporter needs a package that is not installed ({error.name})",
             hint='pip install "gagrad-edge[cpu,export]"',
         ) from error
     began = time.perf_counter()
+    defaults: dict[str, Any] = {
+        "samples": samples,
+        "noise_std": noise_std,
+        "percentile": percentile,
+        "chunk": chunk,
+    }
     report = run(
-        model,
+        model if weights is None else gagrad_export.TorchFactory(model, weights),
         output,
         size=size or None,
         mean=mean or None,
         std=std or None,
-        colour=colour,
-        resize=resize,
-        bit_depth=bit_depth,
-        bayer=bayer,
         classes=classes,
-        activation=activation,
-        weights=weights,
-        input_name=input_name,
-        output_name=output_name,
-        fixed=fixed_inputs(fix),
-        targets=engines,
-        precisions=_PRECISIONS[precision],
-        perturbations=perturbations,
-        feature_layer=None if feature_layer == "none" else feature_layer,
-        randomize=randomize,
-        name=name,
-        method=method_spec(samples=samples, noise_std=noise_std, percentile=percentile, chunk=chunk),
+        inputs=gagrad_export.InputOptions(
+            input_name=input_name,
+            fixed=fixed_inputs(fixed),
+            colour=colour,
+            resize=resize,
+            bit_depth=bit_depth,
+            bayer=bayer,
+        ),
+        outputs=gagrad_export.OutputOptions(output_name=output_name, activation=activation),
+        bundle=gagrad_export.BundleOptions(
+            name=name,
+            method=gagrad_export.MethodSpec(
+                **{key: value for key, value in defaults.items() if value is not None}
+            ),
+            targets=targets,
+            precisions=_PRECISIONS[precisions],
+            feature_layer=None if feature_layer == "none" else feature_layer,
+            perturbations=perturbations,
+            randomize=randomize,
+        ),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
     click.echo(summary(report, time.perf_counter() - began), err=True)
@@ -223,50 +246,51 @@ def export(
 
 
 def summary(report: ExportReport, seconds: float) -> str:
-    """Return what an export did, for people."""
+    """Return what an export wrote and proved, line by line for people."""
     manifest, evidence = report.manifest, report.manifest.verification
-    operators = ", ".join(f"{name} ×{count}" for name, count in manifest.model.operators.items())
+    model, spec, output = manifest.model, manifest.input, manifest.output
+    operators = ", ".join(f"{name} ×{count}" for name, count in model.operators.items())
     lowered = ", ".join(f"{name} ×{count}" for name, count in report.lowered.items()) or "none"
-    spec, output = manifest.input, manifest.output
-    shape, names = "×".join(map(str, output.shape)), len(output.classes) or "no"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",
-        f"  operators    {sum(manifest.model.operators.values())}: {operators}",
-        f"  gradient     {len(manifest.model.operators)} rules; lowered: {lowered}",
-        (
-            f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
-            f"std {_list(spec.std)}, {spec.resize}"
-        ),
-        f"  output       {output.name}: {shape}, {output.activation}, {names} class names",
-        (
-            f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
-            f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
-            f"batch rows {evidence.batch_error:.1e}"
-        ),
-        f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
+        f"  operators    {sum(model.operators.values())}: {operators}",
+        f"  gradient     {len(model.operators)} rules; lowered: {lowered}",
     ]
-    lines[-1:-1] = [
+    if model.straight_through:
+        lines.append(
+            f"  quantised    {model.straight_through} quantisers; the gradient passes straight through "
+            "their rounding"
+        )
+    lines += [f"  model        {note}" for note in model.notes]
+    lines.append(
+        f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
+        f"std {_list(spec.std)}, {spec.resize}"
+    )
+    lines.append(
+        f"  output       {output.name}: {'×'.join(map(str, output.shape))}, {output.activation}, "
+        f"{len(output.classes) or 'no'} class names"
+    )
+    lines.append(
+        f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
+        f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
+        f"batch rows {evidence.batch_error:.1e}"
+    )
+    lines += [
         f"  {check.precision:<12s} against float32: gradient cosine {check.gradient_cosine:.4f}, "
         f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
         for check in evidence.precisions
     ]
-    if manifest.model.straight_through:
-        lines.insert(
-            3,
-            f"  quantised    {manifest.model.straight_through} quantisers; the gradient passes straight "
-            "through their rounding",
-        )
-    lines[4:4] = [f"  model        {note}" for note in manifest.model.notes]
-    layer = manifest.model.feature_layer
+    layer = model.feature_layer
     if layer is not None:
-        lines.insert(
-            -2,
+        lines.append(
             f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
-            f"{layer.height}×{layer.width}",
+            f"{layer.height}×{layer.width}"
         )
+    stages = ", ".join(f"{stage} {each:.1f}" for stage, each in report.seconds.items())
+    lines.append(f"  time         {seconds:.1f} s ({stages})")
     if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
         lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
-    return "\n".join(lines)
+    return with_options("\n".join(lines), export)
 
 
 def _list(values: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""What a pair of QuantizeLinear and DequantizeLinear computes, as arithmetic on real numbers.
+"""A pair of QuantizeLinear and DequantizeLinear, as arithmetic on real numbers.
 
 q = clip(round(x/s) + z, min, max) and y = (q − z)·s are together y = s·clip(round(x/s), min − z, max − z).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quantiser:
-    """The numbers of one QuantizeLinear, which broadcast against its input."""
+    """Scale and limits of one QuantizeLinear, as arrays that broadcast against the node's input."""
 
     scale: NDArray[Any]
     """s."""
@@ -36,12 +36,12 @@ class Quantiser:
         return op.Mul(_limited(op, steps, self.lowest, self.highest), self.scale)
 
     def clipped(self, op: Op, x: ir.Value) -> ir.Value:
-        """Return y without the rounding: x within the range of y, and its nearer end outside."""
+        """Return y without the rounding: x, clipped to the range of y."""
         return _limited(op, x, self.scale * self.lowest, self.scale * self.highest)
 
 
 def quantiser(node: ir.Node) -> Quantiser:
-    """Read a QuantizeLinear; canonicalise made sure that its scale and zero point are constant integers."""
+    """Return the Quantiser of a QuantizeLinear node; canonicalise made its scale and zero point constants."""
     x, q = operand(node, 0), node.outputs[0]
     assert q.dtype is not None  # noqa: S101 - canonical values are typed
     scale = constant_array(operand(node, 1))
@@ -58,7 +58,7 @@ def quantiser(node: ir.Node) -> Quantiser:
 
 
 def _spread(array: NDArray[Any], shape: list[int | None], axis: int, block: int) -> NDArray[Any]:
-    """Return one number for all of x, one along ``axis``, or one for each ``block`` along it."""
+    """Return ``array`` so that it broadcasts against x: one number, or one per index or block of ``axis``."""
     if array.size == 1:
         return array.reshape(())
     if block:

@@ -1,55 +1,169 @@
-"""What the user says about a model, checked: input, normalisation, classes, output."""
+"""Options of an export, and what follows from them and the model: the manifest's input and output."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
 import numpy as np
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import Activation, Bayer, Colour, InputSpec, OutputSpec, Resize
+from gagrad_edge.manifest import (
+    Activation,
+    Bayer,
+    Colour,
+    GraphTarget,
+    InputSpec,
+    MethodSpec,
+    OutputSpec,
+    Resize,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from gagrad_export.canonicalise import Canonical
 
 
+def _check_choice(parameter: str, value: str | None, choices: Any, *, optional: bool = False) -> None:
+    """Raise SettingError unless ``value`` is one of the Literal ``choices``, or None where ``optional``."""
+    if value not in get_args(choices) and not (optional and value is None):
+        raise SettingError(f"there is no {parameter} {value!r}", where=parameter, choices=get_args(choices))
+
+
+@dataclass(frozen=True)
+class TorchFactory:
+    """A function that returns the torch module to export, and the weights to load into the module."""
+
+    reference: str
+    """``package.module:factory``; the factory takes no argument."""
+    weights: str | Path | None = None
+    """State dict, a file that ``torch.save`` wrote; read with ``weights_only=True``: no code in it runs."""
+
+    def __post_init__(self) -> None:
+        """Refuse a reference to a file."""
+        if not is_reference(self.reference):
+            raise SettingError(
+                f"{self.reference!r} names no factory, and only a factory's module takes weights",
+                where="weights",
+                hint="leave `weights` out, as an ONNX file holds its own; or give package.module:factory",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """How a frame becomes the model's input, and what the model's other inputs get."""
+
+    input_name: str | None = None
+    """The input that is the image; needed when several could be."""
+    fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
+    """A constant for each input that is not the image, by the input's name."""
+    colour: Colour | None = None
+    """Order of the image's channels; None is ``mono`` for one channel and ``rgb`` for three."""
+    resize: Resize = "stretch"
+    """How a frame of another size is fitted to the image."""
+    bit_depth: int = 16
+    """Significant bits of a uint16 frame, 9 to 16."""
+    bayer: Bayer | None = None
+    """Colours of the first 2×2 pixels of a raw mono frame, row by row; None when mono frames are grey."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not among the choices. Raises SettingError."""
+        _check_choice("colour", self.colour, Colour, optional=True)
+        _check_choice("resize", self.resize, Resize)
+        _check_choice("bayer", self.bayer, Bayer, optional=True)
+        if not 9 <= self.bit_depth <= 16:
+            raise SettingError(f"{self.bit_depth} is not from 9 to 16", where="bit_depth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Which output is explained, and how its scores are read."""
+
+    output_name: str | None = None
+    """The output, or any other value in the graph; needed when the model has several outputs."""
+    activation: Activation | None = None
+    """What turns scores into probabilities; None takes the activation at the model's end."""
+
+    def __post_init__(self) -> None:
+        """Refuse an activation that is not among the choices. Raises SettingError."""
+        _check_choice("activation", self.activation, Activation, optional=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleOptions:
+    """What the bundle holds: its name, the method's defaults, and graphs beside the portable float32 ones."""
+
+    name: str | None = None
+    """Name in the manifest; None takes the file's."""
+    method: MethodSpec = field(default_factory=MethodSpec)
+    """Defaults of the method; a device may explain with others."""
+    targets: Sequence[GraphTarget] = ()
+    """Engines whose forms of the gradient are written, too: ``tensorrt``."""
+    precisions: Sequence[str] = ()
+    """Precisions in which model and gradient are written, too: ``float16``."""
+    feature_layer: str | None = "auto"
+    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, or None."""
+    perturbations: bool = False
+    """Whether to write the gradient for samples that are shifted, turned, defocused and so on, too; see
+    ``gagrad_edge.method.perturbation``."""
+    randomize: int | None = None
+    """Seed to shuffle the weights with, for ``evaluate``'s parameter randomisation test; None leaves them."""
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that is not among the choices. Raises SettingError."""
+        for target in self.targets:
+            _check_choice("targets", target, GraphTarget)
+
+
+def is_reference(text: str) -> bool:
+    """Whether ``text`` is ``package.module:factory`` and not the path of a file."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text) is not None
+
+
+def checked_method(method: MethodSpec) -> MethodSpec:
+    """Return ``method`` if each of its values is in range. Raises SettingError."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(method), MethodSpec)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        raise SettingError(what, where=place.rstrip("`") or "method") from error
+
+
 def input_spec(
     model: Canonical,
+    options: InputOptions = InputOptions(),
     *,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
-    colour: Colour | None,
-    resize: Resize,
-    bit_depth: int,
-    bayer: Bayer | None = None,
 ) -> InputSpec:
     """Return the input specification for the model's images. Raises SettingError."""
     channels, height, width = model.input_shape
     if model.source_input.pixels and (mean is not None or std is not None):
         raise SettingError(
             "the model takes uint8 pixels and normalises them itself",
-            where="--mean/--std",
-            hint="leave --mean and --std out",
+            where="mean, std",
+            hint="leave `mean` and `std` out",
         )
-    colour = colour or ("mono" if channels == 1 else "rgb")
+    colour = options.colour or ("mono" if channels == 1 else "rgb")
     if (colour == "mono") != (channels == 1):
         raise SettingError(
             f"the model takes {channels} channel(s), which is not {colour}",
-            where="--colour",
+            where="colour",
             choices=["mono"] if channels == 1 else ["rgb", "bgr"],
         )
-    means = _per_channel("--mean", mean, 0.0, channels)
-    stds = _per_channel("--std", std, 1.0, channels)
+    means = _per_channel("mean", mean, 0.0, channels)
+    stds = _per_channel("std", std, 1.0, channels)
     if max(map(abs, means)) > 2 or max(stds) > 2:
         raise SettingError(
             "mean and std are in pixel values from 0 to 1, and these look like 0 to 255",
-            where="--mean/--std",
-            hint=f"divide them by 255: --mean {_by_255(means)} --std {_by_255(stds)}",
+            where="mean, std",
+            hint=f"divide them by 255: `mean={_by_255(means)}` `std={_by_255(stds)}`",
         )
     try:
         return InputSpec(
@@ -58,44 +172,46 @@ def input_spec(
             colour=colour,
             mean=means,
             std=stds,
-            resize=resize,
-            bit_depth=bit_depth,
-            bayer=bayer,
+            resize=options.resize,
+            bit_depth=options.bit_depth,
+            bayer=options.bayer,
         )
     except ValueError as error:
-        raise SettingError(str(error), where="--size, --mean, --std or --bayer") from error
+        named = [name for name in ("mean", "std", "bayer") if name in str(error).lower()]
+        raise SettingError(str(error), where=", ".join(named or ["size"])) from error
 
 
 def output_spec(
-    model: Canonical, *, activation: Activation | None, classes: Sequence[str] | str | Path | None
+    model: Canonical, options: OutputOptions, *, classes: Sequence[str] | str | Path | None
 ) -> OutputSpec:
     """Return the output specification. Raises SettingError.
 
-    Without ``activation``: the one found behind the scores; else softmax for several scores, none for one.
+    The activation is that of ``options``; else the one found behind the scores; else softmax for several
+    scores and none for one.
     """
     several = model.score_shape[0] > 1
-    found = activation or model.tail or ("softmax" if several else "none")
+    activation = options.activation or model.tail or ("softmax" if several else "none")
     names = class_names(classes)
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
             f"{len(names)} class names for a model with {model.score_shape[0]} outputs",
-            where="--classes",
+            where="classes",
             hint="give one name per output, in the model's order, one on a line",
         )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise SettingError(
             f"class names occur twice: {', '.join(repeated)}",
-            where="--classes",
+            where="classes",
             hint="make each name unique, so that a target can be chosen by it",
         )
     return OutputSpec(
-        name=model.source_output.name, shape=list(model.score_shape), activation=found, classes=names
+        name=model.source_output.name, shape=list(model.score_shape), activation=activation, classes=names
     )
 
 
 def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) -> None:
-    """Refuse what a bundle cannot hold beside float32. Raises SettingError.
+    """Refuse precisions that a bundle cannot hold beside float32. Raises SettingError.
 
     ``straight_through`` is the number of the model's quantisers.
     """
@@ -104,8 +220,8 @@ def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) ->
             raise SettingError(
                 "bfloat16 is not offered: with its 8 significant bits the gradient's cosine to float32 was "
                 "0.967 to 0.996 where float16 had 0.996 and more, and TensorRT refuses ConvTranspose in it",
-                where="--precision bf16",
-                hint="take fp16; its small range is met by scaling the gradient",
+                where="precisions",
+                hint="take float16: its small range is met by scaling the gradient",
             )
         if precision not in ("float32", "float16"):
             raise SettingError(
@@ -115,15 +231,15 @@ def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) ->
             raise SettingError(
                 "a quantised model has no float16 form: in half its values round to other steps than the "
                 "integers do",
-                where="--precision fp16",
-                hint="leave --precision out, or export the float model that it was made from",
+                where="precisions",
+                hint="leave `precisions` out, or export the float model that it was made from",
             )
 
 
 def fixed_inputs(settings: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-    """Return the constants that ``NAME=VALUE`` settings give: a number, several with commas, or an .npy file.
+    """Return the constants of ``NAME=VALUE`` texts by name, for ``InputOptions.fixed``. Raises SettingError.
 
-    Raises SettingError.
+    VALUE is a number, several numbers with commas, or the path of an .npy file.
     """
     values: dict[str, NDArray[np.generic]] = {}
     for setting in settings:
@@ -139,14 +255,14 @@ def fixed_inputs(settings: Sequence[str]) -> dict[str, NDArray[np.generic]]:
         except (OSError, ValueError) as error:
             raise SettingError(
                 f"{setting!r} cannot be used ({error})",
-                where="--fix",
+                where="fixed",
                 hint="give NAME=VALUE: a number, numbers with commas, or the path of an .npy file",
             ) from error
     return values
 
 
 def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
-    """Return the names given as a list, or in a text file with one name on each line."""
+    """Return the names of a list, or of a text file with one name on each line. Raises SettingError."""
     if classes is None:
         return []
     if not isinstance(classes, (str, Path)):
@@ -162,18 +278,20 @@ def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _per_channel(option: str, values: Sequence[float] | None, default: float, channels: int) -> list[float]:
+def _per_channel(
+    parameter: str, values: Sequence[float] | None, default: float, channels: int
+) -> list[float]:
     given = [default] if values is None else [float(value) for value in values]
     if len(given) == 1:
         return given * channels
     if len(given) != channels:
         raise SettingError(
             f"{len(given)} values for {channels} channels",
-            where=option,
+            where=parameter,
             hint="give one per channel, or one for all",
         )
     return given
 
 
-def _by_255(values: Sequence[float]) -> str:
-    return " ".join(f"{value / 255:.4g}" for value in values)
+def _by_255(values: Sequence[float]) -> list[float]:
+    return [float(f"{value / 255:.4g}") for value in values]

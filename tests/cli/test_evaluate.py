@@ -191,14 +191,13 @@ def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundle of the tiny model with its weights shuffled, as ``export --randomize`` makes it."""
     import onnx
 
-    from gagrad_export.pipeline import export, method_spec
+    from gagrad_export import BundleOptions, MethodSpec, export
     from tests.models import CLASSES, SIZE, tiny_model
 
     folder = tmp_path_factory.mktemp("random")
     onnx.save(tiny_model(), folder / "tiny.onnx")
     path = folder / "random.gagrad"
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    spec = method_spec(samples=6, chunk=4)
     export(
         folder / "tiny.onnx",
         path,
@@ -206,8 +205,7 @@ def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mean=mean,
         std=std,
         classes=CLASSES,
-        method=spec,
-        randomize=1,
+        bundle=BundleOptions(method=MethodSpec(samples=6, chunk=4), randomize=1),
     )
     return path
 

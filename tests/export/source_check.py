@@ -74,7 +74,7 @@ def exported(proto: onnx.ModelProto, folder: Path, **options: Any) -> Bundle:
 def check_rows(proto: onnx.ModelProto, *, tolerance: float = 1e-5, **options: Any) -> Canonical:
     """Canonicalise ``proto``; assert that each row of a batch is what the source computes for it."""
     canonical = canonicalise(proto, **options)
-    spec = input_spec(canonical, mean=None, std=None, colour=None, resize="stretch", bit_depth=16)
+    spec = input_spec(canonical, mean=None, std=None)
     session = onnxruntime.InferenceSession(predict_graph(canonical, spec))
     pixels = np.random.default_rng(3).integers(0, 256, (ROWS, *canonical.input_shape))
     images = pixels.astype(np.float32) / np.float32(255)

@@ -17,7 +17,7 @@ import torch
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.manifest import GraphKey, GraphRole
 from gagrad_edge.method.reference import State
-from gagrad_export import export
+from gagrad_export import TorchFactory, export
 from gagrad_export.verify.sessions import Sessions
 from tests.export.networks import (
     TORCH_MODELS,
@@ -276,7 +276,7 @@ def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     module = factory_under_test.make()
     torch.save(module.state_dict(), tmp_path / "w.pt")
     out = tmp_path / "m.gagrad"
-    report = export("factory_under_test:make", out, weights=tmp_path / "w.pt", size=(16, 16))
+    report = export(TorchFactory("factory_under_test:make", tmp_path / "w.pt"), out, size=(16, 16))
     assert report.manifest.verification.reference == "autograd"
     assert report.manifest.verification.gradient_error <= 1e-4
     x = np.random.default_rng(0).uniform(0, 1, (2, 3, 16, 16)).astype(np.float32)
@@ -293,10 +293,9 @@ def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     torch.save(Evil(), buffer)
     (tmp_path / "evil.pt").write_bytes(buffer.getvalue())
     for weights in ("evil.pt", "gone.pt", "factory_under_test.py"):
+        factory = TorchFactory("factory_under_test:make", tmp_path / weights)
         with pytest.raises(ModelError, match="weights cannot be read"):
-            export(
-                "factory_under_test:make", tmp_path / "x.gagrad", weights=tmp_path / weights, size=(16, 16)
-            )
+            export(factory, tmp_path / "x.gagrad", size=(16, 16))
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "x.gagrad").exists()
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.manifest import GraphKey, InputSpec
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.emit import attribute, constant_array, operand
@@ -205,7 +205,8 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     from gagrad_runtime.report.record import record
 
     path = tmp_path / "part.gagrad"
-    report = export(quantised(float_model, kind), path, mean=[0.5], std=[0.5], perturbations=True)
+    options = BundleOptions(perturbations=True)
+    report = export(quantised(float_model, kind), path, mean=[0.5], std=[0.5], bundle=options)
     info, evidence = report.manifest.model, report.manifest.verification
     assert info.straight_through == info.operators["QuantizeLinear"] > 5
     assert evidence.reference == "finite-differences"

@@ -75,7 +75,7 @@ def accumulate_graph(
     if gradient is None:
         raise ModelError(
             "the score does not depend on the image, so there is nothing to explain",
-            hint="choose another output with --output-name",
+            hint="choose another output with `output_name`",
         )
     gradient, scores = region.leave(gradient), region.leave(scores)
     if precision == "float16":

@@ -93,7 +93,7 @@ def _at_layer(
     if gradient is None:
         raise ModelError(
             f"the score does not depend on {layer.name!r} through anything that has a derivative",
-            where="--feature-layer",
+            where="feature_layer",
             hint="choose another layer, or none",
         )
     return scores, feature, gradient

@@ -43,7 +43,7 @@ def choose_feature_layer(model: Canonical, choice: str | None) -> tuple[FeatureL
     and score.
     """
     if choice is None:
-        return None, "no class activation maps: none were asked for (--feature-layer none)"
+        return None, "no class activation maps: none were asked for"
     nodes = _on_the_way(model.graph)
     through = _on_every_path(model.graph, nodes)
     maps = [layer for value in through if (layer := _as_map(model, value)) is not None]
@@ -65,7 +65,7 @@ def choose_feature_layer(model: Canonical, choice: str | None) -> tuple[FeatureL
         return found, ""
     return None, (
         "no class activation maps: no map of features [F, h, w] lies on every path from image to score; "
-        "name a layer with --feature-layer NAME"
+        "name a layer with `feature_layer`"
     )
 
 
@@ -191,7 +191,7 @@ def _named(
         )
         raise SettingError(
             f"the model has no layer {name!r}",
-            where="--feature-layer",
+            where="feature_layer",
             hint="give the name of a value or node of the model as the exporter sees it, or auto",
             choices=[*near, "auto", "none"],
         )
@@ -199,7 +199,7 @@ def _named(
     if value.producer() not in nodes or value is model.graph.outputs[0]:
         raise SettingError(
             f"{name!r} does not lie between the image and the score",
-            where="--feature-layer",
+            where="feature_layer",
             choices=[*spatial, "auto", "none"],
         )
     layer = _as_map(model, value) or _as_tokens(model, value, maps)
@@ -207,7 +207,7 @@ def _named(
         raise SettingError(
             f"{name!r} has shape {value.shape}, which is no map: neither [N, F, h, w] nor [N, h, w, F] nor "
             "tokens [N, L, D] with L (or L − 1) = h·w",
-            where="--feature-layer",
+            where="feature_layer",
             hint="choose an activation in front of the pooling",
             choices=[*spatial, "auto", "none"],
         )

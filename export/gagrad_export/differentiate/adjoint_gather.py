@@ -145,7 +145,7 @@ def not_fixed(node: ir.Node, why: str) -> UnsupportedOperatorError:
     return UnsupportedOperatorError(
         f"operator {node.op_type} cannot be differentiated here: {why}",
         where=f"node {node.name!r}",
-        hint="fix the model's input size with --size, and export the model with constant shapes and indices",
+        hint="fix the model's input size with `size`, and export the model with constant shapes and indices",
     )
 
 

@@ -38,7 +38,7 @@ def resize_matrices(node: ir.Node) -> dict[int, Array]:
         if size == length and (scale is None or math.isclose(scale, 1.0)) and region == (0.0, 1.0):
             continue
         if size is None or length is None:
-            raise _refused(node, f"axis {axis} has no fixed size", "fix the model's input size with --size")
+            raise _refused(node, f"axis {axis} has no fixed size", "fix the model's input size with `size`")
         ratio = length / size if scale is None else scale
         if not regions:
             matrices[axis] = _matrix(node, size, _coordinates(node, size, length, ratio), ratio)

@@ -129,7 +129,7 @@ def _no_rule(node: ir.Node, opset: int, detail: str = "") -> UnsupportedOperator
         + (f"; there are rules for its versions {sorted(others)}" if others else "")
         + (f": {why}" if why else ""),
         where=f"node {node.name!r}",
-        hint="explain an output in front of it with --output-name NAME"
+        hint="explain an output in front of it with `output_name`"
         + ("; or export the model with an older opset" if others and version > max(others) else "")
         + ("" if why else "; or add a rule, one short function (CONTRIBUTING.md shows how)"),
     )

@@ -1,1 +1,1 @@
-"""Offline kits: what a device needs, put together on a workstation with a network. See docs/kit.md."""
+"""Offline kits: all files that a device needs, collected on a workstation with a network; docs/kit.md."""

@@ -1,4 +1,4 @@
-"""``gagrad-edge pack``: options only; heavy imports happen when it runs."""
+"""``gagrad-edge pack``: options only; heavy modules are imported when the command runs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from gagrad_edge.errors import SettingError
+from gagrad_edge.cli import Command
 from gagrad_edge.passphrase import passphrase
 
 
-@click.command(short_help="Put everything that an offline device needs into one folder.")
+@click.command(
+    cls=Command, section="release", short_help="Put everything that an offline device needs into one folder."
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--platform", required=True, help="jetson-jp6, jetson-jp7, linux-x86_64 or linux-aarch64.")
 @click.option(
@@ -18,13 +20,19 @@ from gagrad_edge.passphrase import passphrase
 )
 @click.option(
     "--key",
-    "keys",
+    "trusted",
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
     help="Public key, NAME.pub, that the device will trust; may be given several times.",
 )
-@click.option("--threshold", type=click.IntRange(1), default=1, show_default=True, help="How many must sign.")
+@click.option(
+    "--threshold",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many of the keys must have signed.",
+)
 @click.option(
     "--sign",
     "signing",
@@ -39,24 +47,24 @@ from gagrad_edge.passphrase import passphrase
     "--extra",
     "extras",
     multiple=True,
-    help="Instead of cpu: gpu, openvino, tensorrt-rtx …; may be given several times.",
+    help="Backend instead of cpu: gpu, openvino, tensorrt or tensorrt-rtx; may be given several times.",
 )
 @click.option(
     "--constraint",
     "constraints",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Versions to keep to, such as an earlier kit's requirements.lock.",
+    help="File with versions to keep, such as an earlier kit's requirements.lock.",
 )
 @click.option(
-    "--wheel", type=click.Path(path_type=Path), help="gagrad-edge's own wheel.  [default: made here]"
+    "--wheel", type=click.Path(path_type=Path), help="gagrad-edge's own wheel.  [default: built here]"
 )
-@click.option("--index-url", help="Package index.  [default: as uv and pip are set up]")
+@click.option("--index-url", "index", help="Package index.  [default: as uv and pip are configured]")
 def pack(
     bundle: Path,
     platform: str,
     output: Path,
-    keys: tuple[Path, ...],
+    trusted: tuple[Path, ...],
     threshold: int,
     signing: tuple[Path, ...],
     station: Path | None,
@@ -65,7 +73,7 @@ def pack(
     extras: tuple[str, ...],
     constraints: tuple[Path, ...],
     wheel: Path | None,
-    index_url: str | None,
+    index: str | None,
 ) -> None:
     """Write a folder that installs BUNDLE and gagrad-edge on a device without a network.
 
@@ -78,25 +86,19 @@ def pack(
     from gagrad_export.kit.pack import pack as pack_kit  # noqa: PLC0415
     from gagrad_export.kit.platforms import platform_named  # noqa: PLC0415
 
-    if threshold > len(keys):
-        raise SettingError(
-            f"{threshold} keys cannot sign, as {len(keys)} are trusted",
-            where="--threshold",
-            hint="give more --key",
-        )
     chosen = platform_named(platform, python=python, glibc=glibc, extras=extras)
     kit, digest = pack_kit(
         bundle,
         output,
         chosen,
-        trusted=[read_public_key(path) for path in keys],
+        trusted=[read_public_key(path) for path in trusted],
         threshold=threshold,
         signing=[read_private_key(path, passphrase) for path in signing],
         station=station,
         constraints=constraints,
         wheel=wheel,
-        index=index_url,
-        told=lambda text: click.echo(text, err=True),
+        index=index,
+        progress=lambda text: click.echo(text, err=True),
     )
     size = sum(entry.size for entry in kit.files.values()) / 1e6
     what = f"{kit.product} {kit.version} for {kit.platform}"

@@ -1,4 +1,4 @@
-"""Put a kit together: packages, lock, bill of materials, bundle, key, settings, installer; signed."""
+"""Write a kit: packages, their lock, a bill of materials, bundle, keys, settings, installer; signed."""
 
 from __future__ import annotations
 
@@ -42,14 +42,21 @@ def pack(
     constraints: Sequence[Path] = (),
     wheel: Path | None = None,
     index: str | None = None,
-    told: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Kit, str]:
-    """Write a kit to the folder ``output`` and return what it says and the hash of its list.
+    """Write a kit to the folder ``output``; return the kit's list of files (kit.json) and its SHA-256.
 
     ``trusted`` are the keys that the device will trust; ``threshold`` of them must have signed the bundle.
     ``signing`` keys sign the kit. ``output`` may be an earlier kit, which is replaced when the new one is
-    whole. Raises BundleError, SettingError, OutputError, ModelError and MissingPackageError.
+    complete. ``progress`` is called with a line of text before the long step, the download of packages.
+    Raises BundleError, SettingError, OutputError, ModelError and MissingPackageError.
     """
+    if threshold > len(trusted):
+        raise SettingError(
+            f"{threshold} keys cannot have signed, as only {len(trusted)} are trusted",
+            where="threshold",
+            hint="give more keys with `trusted`",
+        )
     content, release = _signed(bundle, trusted, threshold)
     if output.exists():
         _check_is_kit(output)
@@ -60,7 +67,7 @@ def pack(
         ) as name:
             folder = Path(name) / "kit"
             (folder / "wheels").mkdir(parents=True)
-            told(f"fetching packages for {platform.machine}, Python {platform.python}")
+            progress(f"fetching packages for {platform.machine}, Python {platform.python}")
             own = own_wheel(folder / "wheels", wheel)
             others = fetch(resolve(own, platform, constraints, index), folder / "wheels", platform, index)
             wheels = sorted([own, *others], key=lambda each: each.name)
@@ -89,7 +96,7 @@ def pack(
 
 
 def _signed(path: Path, trusted: Sequence[PublicKey], threshold: int) -> tuple[Bundle, Release]:
-    """Return the bundle and what was signed of it. Raises BundleError unless the device would load it."""
+    """Return the bundle and its signed release. Raises BundleError unless the device would load them."""
     bundle = read_bundle(path)
     if path.is_dir() or bundle.envelope is None:
         what = "this is an unpacked bundle" if path.is_dir() else "the bundle is not signed"
@@ -100,7 +107,7 @@ def _signed(path: Path, trusted: Sequence[PublicKey], threshold: int) -> tuple[B
         raise BundleError(
             f"{len(found)} of the {threshold} keys that must have signed it did",
             where=str(path),
-            hint="give with --key the public keys that it was signed with",
+            hint="give the public keys of its signatures with `trusted`",
         )
     return bundle, decode_release(bundle.envelope.payload, where=str(path))
 
@@ -113,7 +120,7 @@ def _list(
     own: Wheel,
     signing: Sequence[PublicKey],
 ) -> Kit:
-    """Write the installer, the README and the list of everything."""
+    """Write the installer, the README and kit.json, the list of all files; return that list."""
 
     def kit(files: Sequence[Path]) -> Kit:
         return Kit(
@@ -133,9 +140,9 @@ def _list(
     (folder / "install.sh").write_text(texts.install_script(described, own.path.name), encoding="utf-8")
     (folder / "install.sh").chmod(0o755)
     (folder / "README.txt").write_text(texts.readme(described, signing), encoding="utf-8")
-    whole = kit(sorted(path for path in folder.rglob("*") if path.is_file()))
-    (folder / KIT).write_bytes(encode_kit(whole))
-    return whole
+    complete = kit(sorted(path for path in folder.rglob("*") if path.is_file()))
+    (folder / KIT).write_bytes(encode_kit(complete))
+    return complete
 
 
 def _check_is_kit(output: Path) -> None:
@@ -145,14 +152,14 @@ def _check_is_kit(output: Path) -> None:
         if output.is_dir() and not any(output.iterdir()):
             return
         raise OutputError(
-            "something else is there, which is not replaced",
+            "there is something that is not a kit, and it is not replaced",
             where=str(output),
-            hint="give another folder with -o",
+            hint="give another folder with `output`",
         ) from error
 
 
 def _replace(folder: Path, output: Path) -> None:
-    """Put the finished kit in place of an earlier one, which is gone only then."""
+    """Move the finished kit into its place; an earlier kit there is moved away first, and deleted later."""
     if output.exists():
         output.rename(folder.parent / "old")
     folder.rename(output)
@@ -162,4 +169,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"cannot be read ({error})", where=f"--station {path}") from error
+        raise SettingError(f"cannot be read ({error})", where=f"station={path}") from error

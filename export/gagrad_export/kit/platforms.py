@@ -12,27 +12,27 @@ from gagrad_edge.errors import SettingError
 
 @dataclass(frozen=True)
 class Platform:
-    """One kind of device."""
+    """A kind of device that kits are made for."""
 
     name: str
     machine: str
-    """What ``uname -m`` says there."""
+    """The processor, as ``uname -m`` prints it: ``aarch64`` or ``x86_64``."""
     python: str
-    """Version of its Python, ``3.10``."""
+    """Version of the device's Python, such as ``3.10``."""
     glibc: str
-    """Version of its C library: wheels for this one and older ones fit."""
+    """Version of the device's C library; wheels built for this version or an older one run there."""
     extras: tuple[str, ...]
-    """Of gagrad-edge; see pyproject.toml."""
+    """Extras of gagrad-edge to install there, as pyproject.toml names them."""
     requirements: tuple[str, ...] = ()
-    """Packages beside, or narrower than the extras ask for."""
+    """Requirements beside those of the extras, or stricter than they are."""
     system_packages: bool = False
-    """Whether the environment sees the system's packages."""
+    """Whether the device's virtual environment sees the packages of its system (TensorRT on a Jetson)."""
 
     def tags(self) -> list[str]:
-        """Return the platform tags of wheels that fit, best first.
+        """Return the platform tags of wheels that run on the device, newest first.
 
-        pip takes the tags it is given and no older ones of the same family; with the newest alone it finds
-        no fitting wheel of many packages, and silently falls back to pure-Python ones, such as protobuf's.
+        pip takes exactly the tags that it is given. With the newest tag alone it would find no compiled wheel
+        of many packages, and without a word take their slower pure-Python wheels, such as protobuf's.
         """
         newest = int(self.glibc.split(".")[1])
         oldest = 5 if self.machine == "x86_64" else 17
@@ -73,19 +73,19 @@ PLATFORMS = {
 def platform_named(
     name: str, *, python: str | None = None, glibc: str | None = None, extras: tuple[str, ...] = ()
 ) -> Platform:
-    """Return the platform ``name`` with what is said otherwise. Raises SettingError.
+    """Return the platform ``name``, with another Python, glibc or backends if given. Raises SettingError.
 
-    ``extras`` replace the backend ``cpu``; ``station`` and ``video`` stay.
+    ``extras`` are backends in place of ``cpu``; the extras ``station`` and ``video`` are always installed.
     """
     if name not in PLATFORMS:
-        raise SettingError(f"there is no platform {name!r}", where="--platform", choices=list(PLATFORMS))
+        raise SettingError(f"there is no platform {name!r}", where="platform", choices=list(PLATFORMS))
     platform = PLATFORMS[name]
-    for option, value, first in (("--python", python, "3"), ("--glibc", glibc, "2")):
+    for parameter, value, first in (("python", python, "3"), ("glibc", glibc, "2")):
         if value is not None and not (value.startswith(f"{first}.") and value[2:].isdigit()):
-            raise SettingError(f"{value!r} is no version", where=option, hint=f"such as {first}.11")
+            raise SettingError(f"{value!r} is not a version", where=parameter, hint=f"such as {first}.11")
     unknown = [extra for extra in extras if extra not in BACKENDS]
     if unknown:
-        raise SettingError(f"there is no extra {unknown[0]!r}", where="--extra", choices=BACKENDS)
+        raise SettingError(f"there is no extra {unknown[0]!r}", where="extras", choices=BACKENDS)
     if extras:
         platform = replace(platform, extras=(*extras, "station", "video"))
     return replace(platform, python=python or platform.python, glibc=glibc or platform.glibc)

@@ -1,7 +1,7 @@
-"""What is in a kit, for whoever must answer for it: a CycloneDX 1.6 bill of materials.
+"""The bill of materials of a kit, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/).
 
-https://cyclonedx.org/docs/1.6/json/. Names, versions, hashes, licences and the dependency graph are read from
-the wheels that are in the kit, not from an index.
+Names, versions, hashes, licences and the dependency graph are read from the wheels in the kit, not from an
+index.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NAMESPACE = uuid.UUID("6e1b1c9e-6f55-5c8e-9d1a-2a1f2f0c7d11")
 
 
 def bill_of_materials(wheels: Sequence[Wheel], platform: Platform, bundle: dict[str, str]) -> bytes:
-    """Return the bill as JSON. ``bundle`` has ``name``, ``version`` and ``sha256``.
+    """Return the bill of materials as JSON. ``bundle`` has the keys ``name``, ``version`` and ``sha256``.
 
-    The same kit has the same bill, byte for byte, when ``SOURCE_DATE_EPOCH`` is set. Raises
+    The same kit gives the same bytes when ``SOURCE_DATE_EPOCH`` is set. Raises
     MissingPackageError.
     """
     try:
@@ -83,7 +83,7 @@ def _component(wheel: Wheel, metadata: Message) -> Any:
 
 
 def _licences(metadata: Message) -> list[Any]:
-    """Return the licence as SPDX where the package says it so, else in its own words."""
+    """Return the licence: as an SPDX expression where the package has one, else in the package's words."""
     from cyclonedx.contrib.license.factories import LicenseFactory  # noqa: PLC0415
 
     factory = LicenseFactory()
@@ -101,7 +101,7 @@ def _licences(metadata: Message) -> list[Any]:
 
 
 def _needs(metadata: Message, platform: Platform, extras: Sequence[str]) -> set[str]:
-    """Return the names of the packages that one needs on the device."""
+    """Return the names of the packages that a package with this ``metadata`` needs on the device."""
     from packaging.requirements import Requirement  # noqa: PLC0415
     from packaging.utils import canonicalize_name  # noqa: PLC0415
 

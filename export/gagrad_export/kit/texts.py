@@ -1,4 +1,4 @@
-"""The texts of a kit: how to install it, whom the device trusts, what the station does."""
+"""The text files of a kit: install.sh, README.txt, the trust policy, and the station's settings."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ port = 9464
 
 
 def install_script(kit: Kit, wheel: str) -> str:
-    """Return ``install.sh``; ``wheel`` is the file name of gagrad-edge's own."""
+    """Return the text of ``install.sh``; ``wheel`` is the file name of gagrad-edge's own wheel."""
     return _INSTALL.format(python=kit.python, wheel=wheel)
 
 
 def readme(kit: Kit, signers: Sequence[PublicKey]) -> str:
-    """Return ``README.txt``, for the technician."""
+    """Return the text of ``README.txt``, for the technician who installs the kit."""
     signed = "The kit is signed by " + ", ".join(key.id[:16] for key in signers) + "."
     fields = {name: value for name, value in vars(kit).items() if isinstance(value, str | int)}
     return _README.format(**fields, signed=signed if signers else "The kit is not signed.")
 
 
 def trust_policy(keys: Sequence[PublicKey], threshold: int, product: str, version: int) -> str:
-    """Return the device's first trust policy: these keys, this product from this version on."""
+    """Return the text of the device's first trust policy: ``keys``, and ``product`` from ``version`` on."""
     lines = [f"threshold = {threshold}", 'state = "@DATA@/trust-state.json"', ""]
     for key in keys:
         lines += ["[[keys]]", f'name = "{key.name}"', f'key = "{key.text}"', ""]
@@ -95,7 +95,7 @@ def trust_policy(keys: Sequence[PublicKey], threshold: int, product: str, versio
 
 
 def station_config() -> str:
-    """Return the station's first settings."""
+    """Return the text of the station's first settings."""
     return _STATION
 
 

@@ -1,7 +1,8 @@
-"""The packages of a kit: resolved for the device's Python and machine, not for this one, and fetched.
+"""The packages of a kit: resolved for the device's Python and machine, then downloaded.
 
-uv resolves, since it evaluates the packages' markers for the device; pip, told to fetch for another
-platform, evaluates them for the machine it runs on, and so leaves out what only the device needs.
+uv resolves, because uv evaluates the packages' environment markers for the device. pip evaluates them for the
+machine that it runs on, even when it downloads for another platform, and so leaves out packages that only the
+device needs.
 """
 
 from __future__ import annotations
@@ -33,39 +34,40 @@ _EXTRA = 'pip install "gagrad-edge[pack]"'
 
 @dataclass(frozen=True)
 class Wheel:
-    """One package of a kit."""
+    """A package of a kit, as a wheel file."""
 
     path: Path
     name: str
-    """Normalised, as in PEP 503."""
+    """Name of the package, normalised as in PEP 503."""
     version: str
     sha256: str
 
     @classmethod
     def of(cls, path: Path) -> Wheel:
-        """Return the wheel at ``path``; its name says what it is (PEP 427)."""
+        """Return the wheel at ``path``, with the name and version that its file name has (PEP 427)."""
         name, version, *_ = path.name.removesuffix(".whl").split("-")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return cls(path, re.sub(r"[-_.]+", "-", name).lower(), version, digest)
 
 
 def own_wheel(target: Path, given: Path | None) -> Wheel:
-    """Put gagrad-edge's own wheel into ``target``: ``given``, or made from the folder this runs from.
+    """Write gagrad-edge's own wheel into the folder ``target``, and return the wheel.
 
-    Raises SettingError when there is neither, ModelError when it cannot be made.
+    The wheel is a copy of ``given``, or else built from the source folder that gagrad-edge runs from. Raises
+    SettingError when there is neither, and ModelError when the build fails.
     """
     if given is not None:
         wheel = target / given.name
         try:
             wheel.write_bytes(given.read_bytes())
         except OSError as error:
-            raise SettingError(f"cannot be read ({error.strerror})", where=f"--wheel {given}") from error
+            raise SettingError(f"cannot be read ({error.strerror})", where=f"wheel={given}") from error
     else:
         source = _source()
         if source is None:
             raise SettingError(
                 "gagrad-edge was installed from an index, which keeps no wheel to put into the kit",
-                where="--wheel",
+                where="wheel",
                 hint=f"fetch it, `pip download --no-deps gagrad-edge=={__version__}`, and give the file",
             )
         wheel = _build(source, target)
@@ -73,14 +75,14 @@ def own_wheel(target: Path, given: Path | None) -> Wheel:
     if (found.name, found.version) != ("gagrad-edge", __version__):
         raise SettingError(
             f"this is {found.name} {found.version}, and gagrad-edge {__version__} packs",
-            where=f"--wheel {wheel.name}",
+            where=f"wheel={wheel.name}",
             hint="give the wheel of this version",
         )
     return found
 
 
 def _source() -> Path | None:
-    """Return the folder that gagrad-edge runs from or was installed from (PEP 610), if there is one."""
+    """Return the source folder that gagrad-edge runs from or was installed from (PEP 610), or None."""
     beside = Path(gagrad_edge.__file__).parents[1]
     if (beside / "pyproject.toml").is_file():
         return beside
@@ -110,10 +112,10 @@ def _build(source: Path, target: Path) -> Path:
 
 
 def resolve(own: Wheel, platform: Platform, constraints: Sequence[Path], index: str | None) -> str:
-    """Return a lock for ``platform``, without gagrad-edge itself: lines for pip, with every hash.
+    """Return the text of a requirements file for ``platform``: exact versions with the hashes of all wheels.
 
-    Raises MissingPackageError without uv, SettingError when the packages do not go together or one has no
-    wheel for the platform.
+    gagrad-edge itself is left out. Raises MissingPackageError without uv, and SettingError when the packages'
+    versions contradict each other or a package has no wheel for the platform.
     """
     try:
         from uv import find_uv_bin  # noqa: PLC0415 - of the workstation's extra
@@ -138,15 +140,15 @@ def resolve(own: Wheel, platform: Platform, constraints: Sequence[Path], index: 
         raise SettingError(
             f"the packages cannot be resolved:\n{done.stderr.strip()}",
             where=f"{platform.name}, Python {platform.python}, glibc {platform.glibc}",
-            hint="is the network there? Give another --python or --glibc, or loosen a --constraint",
+            hint="check the network; give another `python` or `glibc`, or loosen one of the `constraints`",
         )
     return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("#")) + "\n"
 
 
 def fetch(lock: str, target: Path, platform: Platform, index: str | None) -> list[Wheel]:
-    """Put the wheels of ``lock`` into ``target``, each with its hash checked; return them by name.
+    """Download the wheels of ``lock`` into ``target``, check their hashes, and return them sorted by name.
 
-    Raises ModelError when one cannot be fetched.
+    Raises ModelError when a wheel cannot be downloaded.
     """
     requirements = target / "all-hashes.txt"
     requirements.write_text(lock, encoding="utf-8")
@@ -164,15 +166,15 @@ def fetch(lock: str, target: Path, platform: Platform, index: str | None) -> lis
 
 
 def lock_text(wheels: Sequence[Wheel]) -> str:
-    """Return what the device installs: of each package the one wheel that is in the kit."""
+    """Return the text of the device's requirements file: of each package the wheel that is in the kit."""
     return "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels)
 
 
 def glibc_of(wheels: Sequence[Wheel]) -> str:
-    """Return the least version of the C library that all of ``wheels`` run on."""
+    """Return the oldest version of glibc that all of ``wheels`` run on."""
     least = 0
     for wheel in wheels:
-        # A wheel may carry several tags; the one that asks least holds.
+        # A wheel may have several tags; the device needs to meet only the lowest.
         minors = [int(minor) for minor in re.findall(r"manylinux_2_(\d+)_", wheel.path.name)]
         minors += [17] if "manylinux2014" in wheel.path.name else []
         least = max(least, min(minors, default=0))
@@ -184,4 +186,4 @@ def _run_pip(arguments: list[str], failure: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[-8:])
-        raise ModelError(f"{failure}:\n{said}", hint="is the network there, and pip installed here?")
+        raise ModelError(f"{failure}:\n{said}", hint="check the network, and that pip is installed here")

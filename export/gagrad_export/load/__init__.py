@@ -1,4 +1,4 @@
-"""Loading: an ONNX file, or a torch module that is exported to ONNX, as one ModelProto."""
+"""Loading: an ONNX file, or a torch module that torch exports to ONNX, becomes one ModelProto."""
 
 from __future__ import annotations
 

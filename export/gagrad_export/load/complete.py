@@ -1,7 +1,7 @@
-"""Whether a model has every value that its nodes read.
+"""Check that a model provides every value that its nodes read.
 
-torch 2.13 writes models that do not: its optimiser names a constant after the value beside it, and of two
-such constants it keeps one.
+torch 2.13 writes models that lack some: its optimiser names a constant after the value that the constant is
+combined with, and where two constants get the same name, it keeps only one of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_complete(model: onnx.ModelProto, where: str) -> None:
-    """Raise ModelError if a node reads what neither an input, a weight nor another node provides."""
+    """Raise ModelError if a node reads a value that is no input, no weight and no output of another node."""
     missing = list(missing_values(model))
     if missing:
         node, value = missing[0]
@@ -31,7 +31,7 @@ def check_complete(model: onnx.ModelProto, where: str) -> None:
 
 
 def missing_values(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, str]]:
-    """Yield each node with each name that it reads and nothing provides; of nested graphs, too."""
+    """Yield each node of ``model``, nested graphs included, with each name it reads that nothing provides."""
     yield from _missing(model.graph, frozenset())
 
 

@@ -1,4 +1,4 @@
-"""Load an ``.onnx`` file from any framework, with its external data only from its own folder."""
+"""Load an ``.onnx`` file from any framework; weights in other files are read from its own folder only."""
 
 from __future__ import annotations
 
@@ -25,24 +25,21 @@ if TYPE_CHECKING:
 
 
 class Autograd(Protocol):
-    """The gradient by the framework that made the model."""
+    """A function that computes the gradient in the framework that the model comes from."""
 
     def __call__(
         self, x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
     ) -> NDArray[np.float32]:
         """Return the gradient ``[N,C,H,W]`` at the model input x for a cotangent ``[N,K…]``.
 
-        Computed in float64 when ``double``; raises RuntimeError when the model cannot run in float64.
+        Computed in float64 if ``double``. Raises RuntimeError when the model cannot run in float64.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model as it was given.
-
-    ``gradient`` is autograd, where the source has one.
-    """
+    """A model as the user gave it, in ONNX; ``gradient`` is autograd through it, for a torch module."""
 
     model: onnx.ModelProto
     name: str
@@ -93,7 +90,7 @@ def load_onnx_file(path: str | Path) -> Source:
 
 
 def _external_locations(model: onnx.ModelProto, path: Path) -> tuple[set[str], int]:
-    """Return the files that hold weights, and the weights' bytes.
+    """Return the files that hold weights, by path within the model's folder, and the weights' size in bytes.
 
     Raises ModelError unless each file lies in the model's own folder.
     """

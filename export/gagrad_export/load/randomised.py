@@ -1,8 +1,7 @@
-"""The same network with its weights shuffled: what a faithful explanation must not survive.
+"""The network with shuffled weights, for the parameter randomisation test (Adebayo et al. 2018, 1810.03307).
 
-The parameter randomisation test of Adebayo et al. 2018 (arXiv 1810.03307): a map that looks the same for a
-network that has learnt nothing explains the image, not the model. Shuffled and not redrawn, so that each
-layer keeps the scale of its weights and the network its range.
+A map that looks the same for a network with random weights explains the image, not the model. The weights are
+shuffled and not drawn anew, so that each layer keeps the scale of its weights and the network its range.
 """
 
 from __future__ import annotations
@@ -26,9 +25,10 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DO
 
 
 def randomised(source: Source, seed: int) -> Source:
-    """Return ``source`` with the elements of each weight of two and more axes shuffled, fixed by ``seed``.
+    """Return ``source`` with the elements of each weight of two or more axes shuffled; ``seed`` fixes how.
 
-    Biases and scales, which are vectors, stay. Raises ModelError for a model without such weights.
+    Biases and scales, which have one axis, are not changed. Raises ModelError for a model in which no weight
+    has two axes.
     """
     model = onnx.ModelProto()
     model.CopyFrom(source.model)
@@ -37,7 +37,7 @@ def randomised(source: Source, seed: int) -> Source:
     if not weights:
         raise ModelError(
             "the model has no weights in float to shuffle",
-            where="--randomize",
+            where="randomize",
             hint="take the model before it was quantised",
         )
     for tensor in weights:

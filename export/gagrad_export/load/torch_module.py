@@ -1,9 +1,8 @@
-"""Load a torch module and let torch export it to ONNX. Autograd stays at hand to verify the gradient."""
+"""Load a torch module: torch exports it to ONNX, and autograd through it verifies our gradient."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import importlib
 import io
@@ -11,6 +10,8 @@ import logging
 import os
 import pickle
 import sys
+import sysconfig
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,19 +32,20 @@ if TYPE_CHECKING:
     from gagrad_export.load.onnx_file import Autograd
 
 OPSET = 20
-"""Of torch exports: Gelu is one operator from 20 on, and TensorRT 10.3 reads no later one."""
+"""Opset that torch exports to: from 20 on Gelu is one operator, and TensorRT 10.3 reads no later opset."""
 
 _OLDER_OPSET = 17
-"""The last whose operators torch's older exporter writes without gaps."""
+"""The last opset for which torch's older (TorchScript) exporter has all operators."""
 
 
 def load_torch_factory(
     reference: str, *, weights: str | Path | None, input_shape: tuple[int, int, int]
 ) -> Source:
-    """Import ``package.module:factory``, call it, load ``weights`` into the module, and export it.
+    """Import ``package.module:factory``, call the factory, load ``weights``, and export the module.
 
-    The factory takes no argument and returns a ``torch.nn.Module``. ``weights`` is a file of tensors
-    (``torch.load(..., weights_only=True)``: nothing in it is executed). Raises ModelError.
+    The factory takes no argument and returns a ``torch.nn.Module``. ``weights`` is a file of tensors, read by
+    ``torch.load(..., weights_only=True)``: nothing in the file is executed. Raises ModelError, also for
+    whatever the user's own code raises; that exception is then the ModelError's ``__cause__``.
     """
     _require_torch()
     module_name, _, attribute = reference.partition(":")
@@ -55,66 +57,139 @@ def load_torch_factory(
         for part in attribute.split("."):
             factory = getattr(factory, part)
         module = factory()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ModelError(
-            f"the factory could not be called ({error})",
-            where=reference,
-            hint="give package.module:factory, where factory() returns the torch.nn.Module; run from the "
-            "folder that holds the package",
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise _factory_error(reference, error) from error
     if weights is not None:
         _load_weights(module, Path(weights))
     return load_torch_module(module, name=attribute.split(".")[-1], input_shape=input_shape)
 
 
+def _factory_error(reference: str, error: BaseException) -> ModelError:
+    """Return what to say of an exception: the user's code raised it, or the reference leads nowhere."""
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    lines = traceback.extract_tb(error.__traceback__)
+    here = [f"{line.filename}:{line.lineno}" for line in lines if _is_users(line.filename)]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        here = [f"{error.filename}:{error.lineno}"]
+    if here:
+        module_name, _, attribute = reference.partition(":")
+        return ModelError(
+            f"the factory raised {said} ({here[-1]})",
+            where=reference,
+            hint=f'mend the factory; `python -c "import {module_name}; {module_name}.{attribute}()"` shows '
+            "the full traceback",
+        )
+    return ModelError(
+        f"the factory could not be called ({said})",
+        where=reference,
+        hint="give package.module:factory, where factory() returns the torch.nn.Module; run from the folder "
+        "that holds the package",
+    )
+
+
+def _is_users(file: str) -> bool:
+    """Whether a frame's file is the user's code: neither ours, nor Python's, nor an installed package's."""
+    paths = sysconfig.get_paths()
+    foreign = (paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"])
+    return not file.startswith(("<", *foreign)) and Path(file) != Path(__file__)
+
+
 def load_torch_module(
     module: torch.nn.Module, *, name: str, input_shape: tuple[int, int, int], dynamic_batch: bool = True
 ) -> Source:
-    """Export ``module``, which takes ``[N, C, H, W]``, to ONNX in evaluation mode. Raises ModelError."""
+    """Export ``module``, which takes ``[N, C, H, W]``, to ONNX in evaluation mode.
+
+    The module is left as it was: see ``_evaluating``. Raises ModelError.
+    """
     _require_torch()
     import torch  # noqa: PLC0415 - torch is needed for torch models only
 
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"this is a {type(module).__name__}, not a torch.nn.Module", where=name)
-    module = module.eval()
-    module.requires_grad_(requires_grad=False)
     tensors = (*module.parameters(), *module.buffers())
     check_size(sum(tensor.nbytes for tensor in tensors), "the model", name, SMALLER)
 
-    proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
+    with _evaluating(module):
+        proto = _export(module, name, input_shape, dynamic_batch=dynamic_batch)
     data = proto.SerializeToString(deterministic=True)
     return Source(proto, name, hashlib.sha256(data).hexdigest(), "torch", _autograd(module))
 
 
-def _autograd(module: torch.nn.Module) -> Autograd:
-    """Return autograd through ``module``; the copy in float64 is made when it is first asked for."""
+@contextlib.contextmanager
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Hold ``module`` in evaluation mode, its parameters without gradients; restore everything on leaving.
+
+    The module is the caller's, who may go on training. Restored are the training flag of every submodule,
+    ``requires_grad`` of every parameter, the contents of every buffer, and every attribute that ``forward``
+    or torch's exporter bound anew, tables such as hooks and buffers included. Restored and not copied: a
+    copy would need the weights' memory again, and not every module can be copied.
+    """
     import torch  # noqa: PLC0415
 
-    in_double: list[torch.nn.Module] = []
+    parameters = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    attributes = [(each, dict(vars(each))) for each in module.modules()]
+    tables = [
+        (table, dict(table)) for _, known in attributes for table in known.values() if isinstance(table, dict)
+    ]
+    try:
+        module.eval()
+        module.requires_grad_(requires_grad=False)
+        yield
+    finally:
+        for each, known in attributes:
+            vars(each).clear()
+            vars(each).update(known)
+        for table, content in tables:
+            table.clear()
+            table.update(content)
+        for parameter, requires_grad in parameters:
+            parameter.requires_grad_(requires_grad)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                # Not without need: autograd refuses to go back through a tensor that was written to.
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+
+
+def _autograd(module: torch.nn.Module) -> Autograd:
+    """Return autograd through ``module``; the first call with ``double`` makes its weights in float64."""
+    import torch  # noqa: PLC0415
+
+    in_double: dict[str, torch.Tensor] = {}
 
     def gradient(
         x: NDArray[np.float32], cotangent: NDArray[np.float32], *, double: bool
     ) -> NDArray[np.float32]:
         if double and not in_double:
-            in_double.append(copy.deepcopy(module).double())
+            tensors = (*module.named_parameters(), *module.named_buffers())
+            in_double.update({name: _double(tensor) for name, tensor in tensors})
         dtype = torch.float64 if double else torch.float32
         leaf = torch.from_numpy(x).to(dtype).requires_grad_()
-        scores = (in_double[0] if double else module)(leaf)
-        (scores * torch.from_numpy(cotangent).to(dtype)).sum().backward()
-        assert leaf.grad is not None  # noqa: S101 - the exporter refuses a score without gradient first
-        return leaf.grad.float().numpy()
+        with _evaluating(module):
+            scores = torch.func.functional_call(module, in_double if double else {}, (leaf,))
+            total = (scores * torch.from_numpy(cotangent).to(dtype)).sum()
+            # Not total.backward(), which would add to the .grad of tensors that the module keeps.
+            (found,) = torch.autograd.grad(total, [leaf])
+        return found.float().numpy()
 
     return gradient
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy, in float64 where ``tensor`` holds floating-point numbers, else of its own type."""
+    copied = tensor.detach().clone()
+    return copied.double() if tensor.is_floating_point() else copied
 
 
 def _export(
     module: torch.nn.Module, name: str, input_shape: tuple[int, int, int], *, dynamic_batch: bool
 ) -> onnx.ModelProto:
-    """Export with a free batch where ``dynamic_batch`` and torch allow it, else for one row.
+    """Return ``module`` as ONNX: with a free batch if ``dynamic_batch`` and torch allow it, else for one row.
 
-    Some models compute with the batch size in a way that torch cannot keep free; the canonicaliser frees a
-    fixed batch, and the exporter proves the result. Others hold what only torch's older exporter writes:
-    scaled_dot_product_attention of five axes (Hiera, NesT).
+    Some models compute with the batch size in a way that torch cannot keep free; the canonicaliser makes a
+    fixed batch free, and verification proves the result. Some operators only torch's older exporter can
+    write: scaled_dot_product_attention of five axes (Hiera, NesT).
     """
     ways = [*([_with_free_batch] if dynamic_batch else []), _with_one_row, _with_the_older_exporter]
     failures: list[Exception] = []
@@ -124,7 +199,7 @@ def _export(
                 return way(module, input_shape)
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything
             failures.append(error)
-    *_, plainest, _ = failures  # of one row
+    *_, plainest, _ = failures  # of the export for one row, whose message is the easiest to understand
     raise ModelError(
         f"torch could not export the model ({type(plainest).__name__}: {str(plainest).splitlines()[0]})",
         where=name,
@@ -167,7 +242,7 @@ def _with_the_older_exporter(module: torch.nn.Module, input_shape: tuple[int, in
     import onnx  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    stream: Any = io.BytesIO()  # as good as a path, which is all that torch declares
+    stream: Any = io.BytesIO()  # torch declares a path only, and takes a stream
     torch.onnx.export(
         module, (torch.zeros(1, *input_shape),), stream, dynamo=False, opset_version=_OLDER_OPSET
     )

@@ -37,8 +37,8 @@ def write_repository(bundle: Bundle, folder: str | Path, *, batch: int = 16, see
     if samples > MAX_SAMPLES:
         raise SettingError(
             f"{samples} samples in one batch are more than a server should hold",
-            where="--triton",
-            hint=f"export with --samples {MAX_SAMPLES} or fewer",
+            where="samples",
+            hint=f"export with `samples={MAX_SAMPLES}` or fewer",
         )
     folder = Path(folder)
     make_folder(folder)
@@ -84,6 +84,6 @@ def _write(folder: Path, name: str, config: str, graph: bytes | None) -> Path:
         raise OutputError(
             f"the model cannot be written ({error.strerror or error})",
             where=str(place),
-            hint="make room or give another folder with --triton",
+            hint="make room or give another folder",
         ) from error
     return place

@@ -89,7 +89,7 @@ def verify(
     if not np.isfinite(scores).all():
         raise VerificationError(
             "the model's scores are not finite numbers (NaN or infinity) on an ordinary image",
-            hint="check the weights, and that --mean and --std are the ones the model was trained with",
+            hint="check the weights, and that `mean` and `std` are the ones the model was trained with",
         )
     target = tuple(int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
     cotangent = np.zeros((1, *scores.shape), np.float32)
@@ -224,15 +224,15 @@ def _require_gradient(state: State, target: tuple[int, ...]) -> None:
         raise VerificationError(
             f"the gradient is as large as {largest:.0e} on an ordinary image, and its product with its "
             "variance exceeds float32",
-            hint="check that trained weights were loaded, and that --mean and --std are those of training",
+            hint="check that trained weights were loaded, and that `mean` and `std` are those of training",
         )
     if float(state.abs_sum.max()) <= VANISHED:
         raise VerificationError(
             f"score {list(target)}, the highest on an ordinary image, has a gradient of zero on each of its "
             f"{state.count} noisy samples: as far as gradients tell, it does not depend on the image",
-            hint="check that the weights were loaded (a last layer of zeros?), that --mean and --std are "
+            hint="check that the weights were loaded (a last layer of zeros?), that `mean` and `std` are "
             "those of the training (else all activations may be off), and that the output is a score: behind "
-            "ArgMax, a threshold or a limit, choose one in front of it with --output-name NAME",
+            "ArgMax, a threshold or a limit, choose one in front of it with `output_name`",
         )
 
 
@@ -247,7 +247,7 @@ def _require_visible(state: State, scores: Array, point: Point) -> None:
             "the scores hardly depend on the image: all its pixels together change the highest by "
             f"{change:.0e} of {float(scores.max()):.1e}, less than its rounding, so the gradient cannot be "
             "confirmed and nothing was written",
-            hint="check that trained weights were loaded, and that --mean and --std are those of the "
+            hint="check that trained weights were loaded, and that `mean` and `std` are those of the "
             "training; a torch module, unlike a file, can be verified against autograd all the same",
         )
 

@@ -183,6 +183,6 @@ def _require(holds: bool, what: str) -> None:
         raise VerificationError(
             f"{what}, so nothing was written",
             where="class activation maps",
-            hint="choose another layer with --feature-layer NAME, or leave these maps out with "
-            "--feature-layer none",
+            hint="choose another layer with `feature_layer`, or leave these maps out with "
+            "`feature_layer=None`",
         )

@@ -104,6 +104,6 @@ def emulated(data: bytes) -> bytes:
 def _refusal(what: str) -> VerificationError:
     return VerificationError(
         f"{what}, so nothing was written",
-        where="--precision fp16",
-        hint="leave --precision out: float32 runs on every device",
+        where="precisions",
+        hint="leave `precisions` out: float32 runs on every device",
     )

@@ -106,6 +106,6 @@ def _require(holds: bool, what: str) -> None:
         raise VerificationError(
             f"{what}, so nothing was written",
             where="accumulate with perturbations",
-            hint="leave --perturbations out; and please report the model's operators, as "
+            hint="leave `perturbations` out; and please report the model's operators, as "
             "`gagrad-edge export` lists them",
         )

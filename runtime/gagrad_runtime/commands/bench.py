@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 from gagrad_runtime.question.methods import DEFAULT
 
 
-@click.command(short_help="Measure how long this device takes.")
+@click.command(cls=Command, section="device", short_help="Measure how long this device takes.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--frames",

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.errors import VerificationError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
 
-@click.command(short_help="Compile a bundle's graphs for this device, and check what they compute.")
+@click.command(
+    cls=Command,
+    section="device",
+    short_help="Compile a bundle's graphs for this device, and check what they compute.",
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @device_options
 @trust_option

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import device_options, trust_option
 from gagrad_runtime.question.methods import DEFAULT, METHODS
 
 
-@click.command(short_help="Fix the colour scale by good parts.")
+@click.command(cls=Command, section="explain", short_help="Fix the colour scale by good parts.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="OK_IMAGE...")
 @click.option(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import device_options
 
 
-@click.command(short_help="Export and explain the built-in defect classifier.")
+@click.command(cls=Command, section="first", short_help="Export and explain the built-in defect classifier.")
 @click.option(
     "-o",
     "--output",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import json_option
 
 
-@click.command(short_help="Show what this machine has, what is missing, and the line that installs it.")
+@click.command(
+    cls=Command,
+    section="first",
+    short_help="Show what this machine has, what is missing, and the line that installs it.",
+)
 @json_option
 def doctor(as_json: bool) -> None:
     """Show which backends this machine has, their versions and devices, and how to install what is missing.

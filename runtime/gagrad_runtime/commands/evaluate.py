@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import device_options, trust_option
 
 _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
 
 
-@click.command(short_help="Measure how far maps can be trusted, method by method.")
+@click.command(
+    cls=Command, section="explain", short_help="Measure how far maps can be trusted, method by method."
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(

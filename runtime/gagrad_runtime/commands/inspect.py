@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import json_option
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gagrad_edge.trust.envelope import Envelope
 
 
-@click.command(short_help="Show what is in a bundle.")
+@click.command(cls=Command, section="bundle", short_help="Show what is in a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @json_option
 def inspect(bundle: Path, as_json: bool) -> None:

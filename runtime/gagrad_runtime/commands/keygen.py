@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.passphrase import passphrase
 
 
-@click.command(short_help="Make a key pair to sign bundles with.")
+@click.command(cls=Command, section="release", short_help="Make a key pair to sign bundles with.")
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option("--passphrase", "protect", is_flag=True, help="Ask for a passphrase to keep the key under.")
 def keygen(name: Path, protect: bool) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.errors import SettingError
 from gagrad_edge.passphrase import passphrase
 
 _DAY = "%Y-%m-%d"
 
 
-@click.command(short_help="Sign a bundle as a version of a product.")
+@click.command(cls=Command, section="release", short_help="Sign a bundle as a version of a product.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--key",

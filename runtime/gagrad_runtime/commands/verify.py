@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.errors import BundleError, SettingError, VerificationError
 from gagrad_edge.kit import KIT
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 _MARKS = {"passed": "ok", "unsure": "??", "failed": "NO"}
 
 
-@click.command(short_help="Check who signed a bundle or a kit, its hashes, and its self-test here.")
+@click.command(
+    cls=Command,
+    section="device",
+    short_help="Check who signed a bundle or a kit, its hashes, and its self-test here.",
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--key",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gagrad_edge.cli import Command
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.config import StationConfig
 
 
-@click.command(short_help="Explain the frames of a folder, video or camera as they come, day and night.")
+@click.command(
+    cls=Command,
+    section="device",
+    short_help="Explain the frames of a folder, video or camera as they come, day and night.",
+)
 @click.argument("bundle", required=False)
 @click.argument("source", required=False)
 @click.option("-o", "--output", help="Folder to keep the results in.")

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gagrad_edge.atomic import check_writable, make_folder
+from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
@@ -185,7 +186,8 @@ class _Run:
 def say_error(path: str, error: GagradError) -> None:
     """Tell people what is wrong with one image of many."""
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(str(error) if path in str(error) else f"{path}: {error}", err=True)
+    said = message(error)
+    click.echo(said if path in said else f"{path}: {said}", err=True)
 
 
 def _line(path: str, explanation: Explanation, picture: Path) -> str:

@@ -15,7 +15,7 @@ from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import FeatureLayer, InputSpec
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import cam_graph
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import Canonical, canonicalise
@@ -128,10 +128,11 @@ def test_a_bundle_without_the_maps_says_why(tmp_path: Path) -> None:
     import onnx
 
     onnx.save(tiny_model(), tmp_path / "tiny.onnx")
-    report = export(tmp_path / "tiny.onnx", tmp_path / "tiny.gagrad", feature_layer=None)
+    without = BundleOptions(feature_layer=None)
+    report = export(tmp_path / "tiny.onnx", tmp_path / "tiny.gagrad", bundle=without)
     assert report.manifest.model.feature_layer is None
     assert "cam" not in {graph.role for graph in report.manifest.graphs}
-    assert "--feature-layer none" in report.manifest.model.notes[-1]
+    assert "none were asked for" in report.manifest.model.notes[-1]
 
 
 @pytest.mark.parametrize("wrong", ["gradient", "maps"])

@@ -17,7 +17,7 @@ from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.errors import ModelError, SettingError, VerificationError
 from gagrad_edge.manifest import GraphKey, InputSpec, MethodSpec
 from gagrad_edge.method.noise import noise_chunks
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import accumulate, accumulate_graph, predict_graph
 from gagrad_export.assemble.half import holds, rounded
 from gagrad_export.canonicalise import canonicalise
@@ -118,9 +118,16 @@ def test_it_is_near_float32(name: str, tmp_path: Path) -> None:
 
     out = tmp_path / "half.gagrad"
     if name == "demo":
-        export(DEMO, out, precisions=("float16",))
+        export(DEMO, out, bundle=BundleOptions(precisions=("float16",)))
     else:
-        export(network(name), out, size=(32, 32), mean=[0.45], std=[0.25], precisions=("float16",))
+        export(
+            network(name),
+            out,
+            size=(32, 32),
+            mean=[0.45],
+            std=[0.25],
+            bundle=BundleOptions(precisions=("float16",)),
+        )
     bundle = read_bundle(out)
     (check,) = bundle.manifest.verification.precisions
     assert check.precision == "float16"
@@ -303,7 +310,12 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     w1.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(w1) * np.float32(100), "w1"))
     onnx.save(model, folder / "m.onnx")
     method = MethodSpec(samples=6, chunk=3)
-    export(folder / "m.onnx", folder / "m.gagrad", size=SIZE, precisions=("float16",), method=method)
+    export(
+        folder / "m.onnx",
+        folder / "m.gagrad",
+        size=SIZE,
+        bundle=BundleOptions(precisions=("float16",), method=method),
+    )
     bundle = read_bundle(folder / "m.gagrad")
     image = np.ascontiguousarray(FRAME.transpose(2, 0, 1)[None]).astype(np.float32) / np.float32(255)
     cotangent = np.eye(1, 3, dtype=np.float32)
@@ -325,9 +337,9 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="ConvTranspose"):
-        export(DEMO, tmp_path / "x.gagrad", precisions=("bfloat16",))
+        export(DEMO, tmp_path / "x.gagrad", bundle=BundleOptions(precisions=("bfloat16",)))
     with pytest.raises(SettingError, match="float64"):
-        export(DEMO, tmp_path / "x.gagrad", precisions=("float64",))
+        export(DEMO, tmp_path / "x.gagrad", bundle=BundleOptions(precisions=("float64",)))
     assert not list(tmp_path.iterdir())
 
 
@@ -339,5 +351,10 @@ def test_a_model_beyond_half_is_not_packaged(tmp_path: Path) -> None:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1e5), "w3"))
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(VerificationError, match="65504"):
-        export(tmp_path / "m.onnx", tmp_path / "m.gagrad", size=SIZE, precisions=("float16",))
+        export(
+            tmp_path / "m.onnx",
+            tmp_path / "m.gagrad",
+            size=SIZE,
+            bundle=BundleOptions(precisions=("float16",)),
+        )
     assert not (tmp_path / "m.gagrad").exists()

@@ -13,7 +13,7 @@ import pytest
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.manifest import GraphRole
 from gagrad_edge.method.reference import STATE_MAPS, State, accumulate, combine, state_maps
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import combine_graph, maps_graph
 from tests.export.networks import tensorrt_refuses
 from tests.models import tiny_model
@@ -81,7 +81,7 @@ def test_tensorrt_builds_every_graph_of_a_bundle(tmp_path: Path) -> None:
     """With all that an export can add: class activation maps, perturbed copies, guides, both targets."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
     out = tmp_path / "m.gagrad"
-    export(tmp_path / "m.onnx", out, targets=["tensorrt"], perturbations=True)
+    export(tmp_path / "m.onnx", out, bundle=BundleOptions(targets=["tensorrt"], perturbations=True))
     bundle = read_bundle(out)
     entries = bundle.manifest.graphs
     assert {entry.role for entry in entries} == set(get_args(GraphRole))

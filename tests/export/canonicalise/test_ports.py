@@ -11,6 +11,7 @@ import pytest
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError, SettingError
+from gagrad_export import InputOptions, OutputOptions
 from gagrad_export.canonicalise import canonicalise
 from tests.export.source_check import check_rows, exported, model_of
 
@@ -40,7 +41,8 @@ def test_the_only_image_among_the_inputs(tmp_path: Path) -> None:
         "input shift is fixed at 0.5",
     ):
         assert words in said
-    exported(TWO_INPUTS, tmp_path, output_name="scores", fixed=fixed)
+    inputs, outputs = InputOptions(fixed=fixed), OutputOptions(output_name="scores")
+    exported(TWO_INPUTS, tmp_path, inputs=inputs, outputs=outputs)
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

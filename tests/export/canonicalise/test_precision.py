@@ -89,7 +89,7 @@ def test_a_network_cast_to_half() -> None:
         value.type.tensor_type.elem_type = TensorProto.FLOAT16
     del half.graph.value_info[:]
     canonical = check_rows(half, tolerance=2e-2)
-    spec = input_spec(canonical, mean=None, std=None, colour=None, resize="stretch", bit_depth=16)
+    spec = input_spec(canonical, mean=None, std=None)
     x = np.random.default_rng(0).uniform(0, 1, (2, 3, 32, 32)).astype(np.float32)
     (found,) = onnxruntime.InferenceSession(predict_graph(canonicalise(half), spec)).run(None, {"image": x})
     with torch.no_grad():

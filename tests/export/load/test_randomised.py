@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 import gagrad_runtime
 from gagrad_edge.errors import ModelError
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_export.load.onnx_file import load_onnx_file
 from gagrad_export.load.randomised import randomised
 from tests.models import tiny_model
@@ -44,7 +44,8 @@ def test_a_bundle_of_it_says_so_and_explains_otherwise(model: Path, tmp_path: Pa
     frame = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     maps = []
     for name, seed in (("plain", None), ("shuffled", 1)):
-        manifest = export(model, tmp_path / f"{name}.gagrad", randomize=seed).manifest
+        options = BundleOptions(randomize=seed)
+        manifest = export(model, tmp_path / f"{name}.gagrad", bundle=options).manifest
         assert any("shuffled" in note for note in manifest.model.notes) == (seed is not None)
         with gagrad_runtime.load(tmp_path / f"{name}.gagrad", device="cpu") as explainer:
             maps.append(explainer.explain(frame, 0).saliency)

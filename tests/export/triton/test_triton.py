@@ -17,8 +17,7 @@ import gagrad_runtime
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.cli import run
 from gagrad_edge.errors import SettingError
-from gagrad_export import export
-from gagrad_export.pipeline import method_spec
+from gagrad_export import BundleOptions, MethodSpec, export
 from gagrad_export.triton import write_repository
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.image import prepare
@@ -120,7 +119,8 @@ def test_a_repository_in_use_keeps_its_other_models(bundle: Bundle, tmp_path: Pa
 
 def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
     onnx.save(tiny_model(), tmp_path / "m.onnx")
-    export(tmp_path / "m.onnx", tmp_path / "m.gagrad", method=method_spec(samples=100))
+    method = MethodSpec(samples=100)
+    export(tmp_path / "m.onnx", tmp_path / "m.gagrad", bundle=BundleOptions(method=method))
     with pytest.raises(SettingError, match="one batch"):
         write_repository(read_bundle(tmp_path / "m.gagrad"), tmp_path / "models")
     assert not (tmp_path / "models").exists()

@@ -15,7 +15,7 @@ from torch import nn
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import Verification
-from gagrad_export import export
+from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.differentiate import registry
@@ -37,7 +37,7 @@ def verified(folder: Path, body: str, layer: str | None = None, **weights: Any) 
     values = {name: np.asarray(value, np.float32) for name, value in weights.items()}
     text = f"(float[N, 3, 8, 8] image) => (float[N, 2] y) {{ {body} }}"
     onnx.save(model_of(text, **WEIGHTS, **values), folder / "m.onnx")
-    export(folder / "m.onnx", folder / "m.gagrad", feature_layer=layer)
+    export(folder / "m.onnx", folder / "m.gagrad", bundle=BundleOptions(feature_layer=layer))
     return read_bundle(folder / "m.gagrad").manifest.verification
 
 
@@ -73,7 +73,7 @@ class Windows(nn.Module):
 def test_a_network_in_double_is_torchs_to_the_last_digits() -> None:
     """To 1e-8, as the file holds constants in float32, of which GELU's √2 is one."""
     canonical = canonicalise(legacy_export(module := Windows(), 20, axes=FREE), size=(20, 20))
-    spec = input_spec(canonical, mean=None, std=None, colour=None, resize="stretch", bit_depth=16)
+    spec = input_spec(canonical, mean=None, std=None)
     data = predict_graph(canonical, spec)
     x = GENERATOR.random((2, 3, 20, 20))
     expected = module.double()(torch.from_numpy(x)).detach().numpy()

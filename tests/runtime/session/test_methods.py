@@ -13,7 +13,7 @@ import gagrad_runtime
 from gagrad_edge.errors import SettingError, TargetError
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import normalise
-from gagrad_export import export
+from gagrad_export import BundleOptions, OutputOptions, export
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.session.explainer import Explainer
 
@@ -47,8 +47,8 @@ def squares(tmp_path_factory: pytest.TempPathFactory, weights: np.ndarray) -> It
         folder / "squares.gagrad",
         mean=MEAN,
         std=STD,
-        activation="softmax",
-        feature_layer=None,
+        outputs=OutputOptions(activation="softmax"),
+        bundle=BundleOptions(feature_layer=None),
     )
     with gagrad_runtime.load(folder / "squares.gagrad", device="cpu") as explainer:
         yield explainer

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 import gagrad_runtime
 from gagrad_edge.errors import SettingError, TargetError
 from gagrad_edge.method.reference import State, finalize
-from gagrad_export import export
+from gagrad_export import BundleOptions, OutputOptions, export
 from gagrad_runtime.session.explainer import Explainer
 
 SIZE = (32, 40)
@@ -42,9 +42,8 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explainer]:
         folder / "m.onnx",
         folder / "m.gagrad",
         classes=names,
-        activation="softmax",
-        feature_layer="b",
-        perturbations=True,
+        outputs=OutputOptions(activation="softmax"),
+        bundle=BundleOptions(feature_layer="b", perturbations=True),
     )
     with gagrad_runtime.load(folder / "m.gagrad", device="cpu") as explainer:
         yield explainer

@@ -49,7 +49,7 @@ def layer_normalization(op: Op, node: ir.Node, dy: ir.Value, *statistics: ir.Val
         raise UnsupportedOperatorError(
             "the mean or the inverse standard deviation that LayerNormalization returns is used",
             where=f"node {node.name!r}",
-            hint="compute it with ReduceMean in the model, or explain another output with --output-name NAME",
+            hint="compute it with ReduceMean in the model, or explain another output with `output_name`",
         )
     x, gamma = operand(node, 0), operand(node, 1)
     return [_standardisation(op, x, op.Mul(dy, gamma), _last_axes(node), attribute(node, "epsilon", 1e-5))]

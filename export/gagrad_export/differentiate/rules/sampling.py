@@ -138,5 +138,5 @@ def _check(node: ir.Node, size: list[int], elements: int) -> None:
     raise UnsupportedOperatorError(
         f"operator GridSample cannot be differentiated here: {why}",
         where=f"node {node.name!r}",
-        hint="explain an output in front of it with --output-name NAME, or sample a smaller image",
+        hint="explain an output in front of it with `output_name`, or sample a smaller image",
     )
