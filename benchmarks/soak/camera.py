@@ -109,8 +109,8 @@ def _flowing(camera: Camera) -> None:
     """Wait until frames come, so that the next fault meets a camera at work."""
     before = camera.frames
     _until(lambda: camera.frames > before + 20)
-    camera.look()
-    camera.news()
+    camera.poll()
+    camera.events()
 
 
 def _until(condition: Callable[[], bool], seconds: float = 60.0) -> float:

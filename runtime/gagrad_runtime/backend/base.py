@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gagrad_edge.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
+
+    BuildProgress = Callable[[int, int, str], None]
+    """Called with (steps done, steps in all, label) while an engine is compiled."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Backend(ABC):
 
     notes: list[str]
     """What it does otherwise than asked, in sentences for the record: nodes on the CPU, batches of one."""
+    progress: BuildProgress | None = None
+    """Called while an engine is compiled for minutes."""
     verified: bool = False
     """Whether it is the engine with which the exporter verified the graphs: ONNX Runtime on a CPU."""
 

@@ -54,10 +54,8 @@ def bench(
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.jobs.timing import as_text  # noqa: PLC0415
     from gagrad_runtime.jobs.timing import bench as measure  # noqa: PLC0415
-    from gagrad_runtime.session.opening import open_plainly  # noqa: PLC0415
-    from gagrad_runtime.trust import admit  # noqa: PLC0415
+    from gagrad_runtime.session.opening import open_session  # noqa: PLC0415
 
-    admission = admit(bundle, trust)
     settings = {
         "method": method,
         "guide": guide,
@@ -66,10 +64,14 @@ def bench(
         "budget_ms": budget_ms,
     }
     with (
-        open_plainly(admission, device, threads=threads) as explainer,
         Progress(f"{frames} frames") as progress,
+        open_session(
+            bundle, device, threads=threads, trust=trust, prove="never", progress=progress
+        ) as session,
     ):
-        report = measure(admission.bundle, explainer, frames=frames, settings=settings, progress=progress)
+        report = measure(
+            session.bundle, session.explainer, frames=frames, settings=settings, progress=progress
+        )
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
     click.echo(as_text(report), err=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gagrad_runtime.commands.options import device_options, trust_option
+
+if TYPE_CHECKING:
+    from gagrad_edge.errors import GagradError
 
 _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
 
@@ -73,18 +77,30 @@ def evaluate(
     Example: gagrad-edge evaluate part.gagrad test/images --masks test/masks -o report/
     """
     from gagrad_runtime.evaluate.study import evaluate_images  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.explaining import say_error  # noqa: PLC0415
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
 
-    return evaluate_images(
-        bundle,
-        images,
-        output,
-        methods=methods,
-        masks=masks,
-        mask_margin=mask_margin,
-        randomized=randomized,
-        target=target,
-        settings={"samples": samples, "seed": seed},
-        device=device,
-        threads=threads,
-        trust=trust,
-    )
+    def print_error(path: str, error: GagradError) -> None:
+        progress.clear()
+        say_error(path, error)
+
+    with Progress() as progress:
+        result = evaluate_images(
+            bundle,
+            images,
+            output,
+            methods=methods,
+            masks=masks,
+            mask_margin=mask_margin,
+            randomized=randomized,
+            target=target,
+            settings={"samples": samples, "seed": seed},
+            device=device,
+            threads=threads,
+            trust=trust,
+            progress=progress,
+            on_error=print_error,
+        )
+    summary = f"{result.images} of {result.total} images, {result.methods} methods"
+    click.echo(f"{summary} → {result.page}", err=True)
+    return result.exit_code

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import make_folder, output_error, sync_folder
 from gagrad_edge.errors import OutputError
+from gagrad_runtime.machine.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,20 +113,13 @@ class Layout:
         Gives the lock's descriptor: a child that has it holds the lock on when its installer is killed.
         """
         make_folder(self.versions)
-        path = self.prefix / ".lock"
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise output_error(path, error) from error
-        try:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                descriptor = stack.enter_context(locked(self.prefix / ".lock", wait=False))
+            except BlockingIOError as error:
                 what = "another installation is under way there"
                 raise OutputError(what, where=str(self.prefix), hint="wait until it has ended") from error
             yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def remove_version(path: Path) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import GraphRole
     from gagrad_runtime.backend import Backend
+    from gagrad_runtime.backend.base import BuildProgress
 
 SECONDS, SLOW_SECONDS = 120.0, 3600.0
 """Time to open a bundle: on the engine that exporters verify with, and on one that compiles for a device."""
@@ -41,18 +42,26 @@ MEMORY, SLOW_MEMORY = 1 << 30, 8 << 30
 GROWTH = 8
 _POLL = 0.02
 _DONE = "done"
+_PROGRESS = "progress "
 _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from gagrad_runtime.session.trial import child; child()"
 
 _log = logging.getLogger(__name__)
 
 
 def try_opening(
-    bundle: Bundle, backend: Backend, device: str, *, seconds: float | None = None, memory: int | None = None
+    bundle: Bundle,
+    backend: Backend,
+    device: str,
+    *,
+    seconds: float | None = None,
+    memory: int | None = None,
+    progress: BuildProgress | None = None,
 ) -> None:
     """Open the graphs of ``bundle`` in a child, as ``backend`` on ``device``, unless that was done before.
 
-    ``seconds`` and ``memory`` (bytes) replace the limits. Raises BundleError when the child crashes or
-    exceeds them, and what the engine itself has against a graph: ModelError or DeviceError.
+    ``seconds`` and ``memory`` (bytes) replace the limits; ``progress`` is called while the child compiles.
+    Raises BundleError when the child crashes or exceeds them, and what the engine itself has against a graph:
+    ModelError or DeviceError.
     """
     mark = _mark(bundle, backend)
     if mark is not None and mark.exists():
@@ -70,6 +79,7 @@ def try_opening(
         seconds=seconds or (SECONDS if fast else SLOW_SECONDS),
         memory=memory or (MEMORY if fast else SLOW_MEMORY) + GROWTH * size,
         quiet=fast,
+        progress=progress,
     )
     if mark is not None:
         with contextlib.suppress(OutputError):
@@ -104,11 +114,11 @@ def _run(
     seconds: float,
     memory: int,
     quiet: bool,
+    progress: BuildProgress | None,
 ) -> None:
     head = msgspec.json.encode([(role, len(data), rows) for role, data, rows in graphs]) + b"\n"
     # With the parent's path and nothing else: the folder where it was started is not the child's business.
     command = [sys.executable, "-c", _CHILD, device, *sys.path]
-    # An engine that compiles for minutes shows how far it is.
     said_to = subprocess.DEVNULL if quiet else None
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said_to
@@ -117,11 +127,14 @@ def _run(
     feeding = threading.Thread(target=_feed, args=(process.stdin, [head, *(data for _, data, _ in graphs)]))
     process.stdin = None
     feeding.start()
+    lines: list[str] = []
+    reading = threading.Thread(target=_read, args=(process.stdout, lines, progress))
+    reading.start()
     began, problem = time.monotonic(), ""
     with process:
         while True:
             try:
-                said, _ = process.communicate(timeout=_POLL)
+                process.wait(timeout=_POLL)
                 break
             except subprocess.TimeoutExpired:
                 if time.monotonic() - began > seconds:
@@ -132,9 +145,10 @@ def _run(
                     process.kill()
             except BaseException:
                 process.kill()
+                reading.join()
                 raise
+        reading.join()
     feeding.join()
-    lines = said.decode("utf-8", "replace").splitlines()
     if lines and lines[-1] == _DONE and process.returncode == 0:
         return
     error = None if problem or not lines else _error(lines[-1])
@@ -153,6 +167,16 @@ def _feed(pipe: Any, pieces: list[Buffer]) -> None:
     with contextlib.suppress(BrokenPipeError), pipe:
         for piece in pieces:
             pipe.write(piece)
+
+
+def _read(pipe: Any, lines: list[str], progress: BuildProgress | None) -> None:
+    """Append the child's lines to ``lines``, and pass those about progress to ``progress``."""
+    for data in pipe:
+        line = data.decode("utf-8", "replace").rstrip("\n")
+        if not line.startswith(_PROGRESS):
+            lines.append(line)
+        elif progress is not None:
+            progress(*msgspec.json.decode(line.removeprefix(_PROGRESS), type=tuple[int, int, str]))
 
 
 def _death(code: int) -> str:
@@ -185,6 +209,7 @@ def child() -> None:
     entries = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[tuple[str, int, int]])
     try:
         backend = open_backend(device, threads=1)
+        backend.progress = lambda *step: say(_PROGRESS + msgspec.json.encode(step).decode())
         for role, size, rows in entries:
             say(f"graph {role!r}")
             backend.open(role, sys.stdin.buffer.read(size), rows)

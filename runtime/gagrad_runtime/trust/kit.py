@@ -1,4 +1,4 @@
-"""Whether a device takes a kit: every file is the one that was packed, and the policy's keys signed it."""
+"""Admission of an offline kit: every file is as packed, and the policy's keys signed the list."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class AdmittedKit:
 
     kit: Kit
     sha256: str
-    """Of its list, ``kit.json``: the fingerprint that `gagrad-edge pack` prints."""
+    """SHA-256 of the list ``kit.json``: the fingerprint that `gagrad-edge pack` prints."""
     signers: tuple[PublicKey, ...]
-    """Those of the policy's keys that signed it; empty without a policy."""
+    """The policy's keys that signed the kit; empty without a policy."""
 
 
 def admit_kit(folder: Path, policy: Policy | None) -> AdmittedKit:
-    """Check the kit in ``folder``, the bundle in it too. Nothing of it is run.
+    """Check the kit in ``folder`` and the bundle in the kit. Nothing in the kit is run.
 
-    Raises BundleError when it is not whole, TrustError when ``policy`` refuses it or its bundle.
+    Raises BundleError when the kit is incomplete or changed, TrustError when ``policy`` refuses the kit or
+    its bundle.
     """
     kit, sha256 = read_kit(folder)
     found: list[PublicKey] = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def names(folder: Folder) -> list[str]:
-    return [arrival.name for arrival in folder.look()]
+    return [arrival.name for arrival in folder.poll()]
 
 
 def soon(folder: Folder, seconds: float = 5.0) -> list[str]:
@@ -40,7 +40,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]
     folder = Folder(tmp_path)
     if folder._closed is None:
         pytest.skip("this system tells nothing of files")
-    folder.look()
+    folder.poll()
     yield folder
     folder.close()
 
@@ -106,7 +106,7 @@ def test_what_was_there_before_comes(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_away(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="cannot be read"):
-        Folder(tmp_path / "nothing", polling=True).look()
+        Folder(tmp_path / "nothing", polling=True).poll()
 
 
 def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ all that it depends on.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import logging
@@ -20,9 +19,11 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import write_atomic
 from gagrad_edge.errors import OutputError
+from gagrad_runtime.machine.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _MAC = hashlib.sha256().digest_size
@@ -88,18 +89,10 @@ class Plans:
     def _code(self, key: str, plan: bytes) -> bytes:
         return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")
 
-    @contextlib.contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
+    def _lock(self, key: str) -> AbstractContextManager[object]:
         if self._folder is None:
-            yield
-            return
-        # Never deleted: a process could hold a lock on a name that is no longer there.
-        descriptor = os.open(self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+            return contextlib.nullcontext()
+        return locked(self._folder / f"{key}.lock", mode=0o600)
 
 
 def plan_key(data: bytes, *parts: object) -> str:
@@ -113,7 +106,8 @@ def _open(folder: Path) -> bytes:
     """Make the folder, or check that no one else can write there; return the secret. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = folder.stat()
-    if state.st_uid != os.geteuid() or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    owner = getattr(os, "geteuid", lambda: state.st_uid)()  # Windows has no user numbers
+    if state.st_uid != owner or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError("others can write there")
     path = folder / "secret"
     # Linked into place whole, so that of two processes that start at once both read the same one.
