@@ -113,11 +113,11 @@ class Explainer:
         there, of a model with a spatial output. ``progress`` is called with (samples done, samples).
 
         ``settings`` over the bundle's: ``method`` (``gagrad_runtime.question.methods``), ``guide``,
-        ``samples``, ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients),
-        ``perturb`` (beside noise, such as ``shift=2,angle=2``, of a bundle exported with perturbations),
-        ``chunk`` (copies at a time; by default what is fast here and fits in memory), ``budget_ms`` (be done
-        by then with what there is, from 4 samples on) and ``until_stable`` (stop at this stability), both
-        with ``samples`` as the cap.
+        ``samples``, ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``perturb``
+        (beside noise, such as ``shift=2,angle=2``, of a bundle exported with perturbations), ``chunk`` (copies at a
+        time; by default what is fast here and fits in memory), ``budget_ms`` (be done by then with what
+        there is, from 4 samples on) and ``until_stable`` (stop at this stability), both with ``samples`` as
+        the cap.
 
         Without a budget the same bundle, frame, settings and device give the same map, bit for bit. Raises
         FrameError, TargetError, SettingError, ModelError (also when the model gives NaN) and DeviceError.
