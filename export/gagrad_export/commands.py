@@ -224,53 +224,24 @@ def export(
 
 def summary(report: ExportReport, seconds: float) -> str:
     """Return what an export did, for people."""
-    manifest, evidence = report.manifest, report.manifest.verification
+    from gagrad_edge.summary import describe, line  # noqa: PLC0415 - --help stays fast
+
+    manifest = report.manifest
     operators = ", ".join(f"{name} ×{count}" for name, count in manifest.model.operators.items())
     lowered = ", ".join(f"{name} ×{count}" for name, count in report.lowered.items()) or "none"
-    spec, output = manifest.input, manifest.output
-    shape, names = "×".join(map(str, output.shape)), len(output.classes) or "no"
+    stages = ", ".join(f"{name} {taken:.1f}" for name, taken in report.seconds.items())
+    spec = manifest.input
+    plain = spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels
+    note = "no --mean/--std given: the model gets pixel values from 0 to 1"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",
-        f"  operators    {sum(manifest.model.operators.values())}: {operators}",
-        f"  gradient     {len(manifest.model.operators)} rules; lowered: {lowered}",
-        (
-            f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
-            f"std {_list(spec.std)}, {spec.resize}"
-        ),
-        f"  output       {output.name}: {shape}, {output.activation}, {names} class names",
-        (
-            f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
-            f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
-            f"batch rows {evidence.batch_error:.1e}"
-        ),
-        f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
+        line("operators", f"{sum(manifest.model.operators.values())}: {operators}"),
+        line("gradient", f"{len(manifest.model.operators)} rules; lowered: {lowered}"),
+        *describe(manifest),
+        line("time", f"{seconds:.1f} s ({stages})"),
+        *([line("note", note)] if plain else []),
     ]
-    lines[-1:-1] = [
-        f"  {check.precision:<12s} against float32: gradient cosine {check.gradient_cosine:.4f}, "
-        f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
-        for check in evidence.precisions
-    ]
-    if manifest.model.straight_through:
-        lines.insert(
-            3,
-            f"  quantised    {manifest.model.straight_through} quantisers; the gradient passes straight "
-            "through their rounding",
-        )
-    lines[4:4] = [f"  model        {note}" for note in manifest.model.notes]
-    layer = manifest.model.feature_layer
-    if layer is not None:
-        lines.insert(
-            -2,
-            f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
-            f"{layer.height}×{layer.width}",
-        )
-    if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
-        lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
     return "\n".join(lines)
-
-
-def _list(values: list[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
 
 
 def _is_number(text: str) -> bool:
