@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_runtime.commands.options import device_options, trust_option
+from gagrad_runtime.commands.options import device_options, method_options, target_option, trust_option
 
 if TYPE_CHECKING:
     from gagrad_edge.errors import GagradError
@@ -49,9 +49,8 @@ _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-grad
     type=click.Path(path_type=Path),
     help="Bundle of the same model with random weights, for the randomisation check.",
 )
-@click.option("--target", help="Class to explain, by name or index.  [default: what the model says]")
-@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+@target_option
+@method_options("samples", "seed")
 @device_options
 @trust_option
 def evaluate(
@@ -63,8 +62,7 @@ def evaluate(
     mask_margin: float,
     randomized: Path | None,
     target: str | None,
-    samples: int | None,
-    seed: int,
+    settings: dict[str, Any],
     device: str,
     threads: int | None,
     trust: Path | None,
@@ -94,7 +92,7 @@ def evaluate(
             mask_margin=mask_margin,
             randomized=randomized,
             target=target,
-            settings={"samples": samples, "seed": seed},
+            settings=settings,
             device=device,
             threads=threads,
             trust=trust,
