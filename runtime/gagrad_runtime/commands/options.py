@@ -1,7 +1,7 @@
 """Options that several commands take, each written once.
 
-The options of the method are those of ``Settings``: names and types are read from there, and each command takes
-those that it needs.
+The options of the method are the fields of ``Settings``, with its types; each command takes those that it
+needs.
 """
 
 from __future__ import annotations

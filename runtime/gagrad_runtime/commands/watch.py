@@ -83,13 +83,15 @@ def watch(
         _check(config)
         return
 
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.station.run import run_station  # noqa: PLC0415
 
     def print_event(event: Event) -> None:
         if as_json:
             click.echo(msgspec.json.encode(event).decode())
 
-    counts = run_station(config, once=once, polling=polling, on_event=print_event)
+    with Progress() as progress:
+        counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
     summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing came"
     click.echo(f"{config.output}: {summary}", err=True)
 

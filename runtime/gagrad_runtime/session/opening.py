@@ -123,9 +123,12 @@ def load(
     threads: int | None = None,
     trust: Policy | str | Path | None = None,
     trial: bool | None = None,
+    progress: BuildProgress | None = None,
 ) -> Explainer:
     """Return the explainer of a bundle in use; see ``gagrad_runtime.load``."""
-    return open_session(bundle, device, threads=threads, trust=trust, trial=trial, remember=True).explainer
+    return open_session(
+        bundle, device, threads=threads, trust=trust, trial=trial, remember=True, progress=progress
+    ).explainer
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from gagrad_runtime.station.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gagrad_runtime.backend.base import BuildProgress
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import StationConfig
     from gagrad_runtime.station.events import Event
@@ -41,10 +42,12 @@ def run_station(
     once: bool = False,
     polling: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
+    progress: BuildProgress | None = None,
 ) -> dict[str, int]:
     """Run the station until SIGTERM, SIGINT or, with ``once``, until nothing new comes.
 
-    ``on_event`` is called with each event, after it is stored. Returns the number of rows by state. Raises
+    ``on_event`` is called with each event, after it is stored; ``progress`` while engines are built. Returns
+    the number of rows by state. Raises
     SettingError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
     MissingPackageError.
     """
@@ -56,7 +59,12 @@ def run_station(
         store = Store(output, sinks=[sink.name for sink in sinks], limit=config.outbox)
         stack.callback(store.close)
         session = open_session(
-            bundle, config.device, threads=config.threads, trust=config.trust, remember=True
+            bundle,
+            config.device,
+            threads=config.threads,
+            trust=config.trust,
+            remember=True,
+            progress=progress,
         )
         explainer = stack.enter_context(session).explainer
         rule = rule_of(config, explainer)
@@ -89,12 +97,12 @@ def run_station(
             if delivery is not None:
                 delivery.wake()
 
-        def progress() -> None:
+        def step() -> None:
             notifier.progress(f"{store.kept} explanations kept, {station.waiting} waiting")
             if metrics is not None:
                 metrics.progress()
 
-        station.on_event, station.on_progress = publish, progress
+        station.on_event, station.on_progress = publish, step
         stack.enter_context(_stopped_by_signals(station))
         notifier.ready()
         station.run(once=once)

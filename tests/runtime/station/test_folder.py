@@ -7,8 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.evaluate.study import _inside
+from gagrad_runtime.frame.decoding import ENDINGS, FORMATS
 from gagrad_runtime.station.sources import folder as folder_module
 from gagrad_runtime.station.sources.closed_files import is_local
 from gagrad_runtime.station.sources.folder import Folder
@@ -122,3 +125,20 @@ def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:
     assert is_local(tmp_path / "a b", mounts)
     assert is_local(tmp_path.parent, mounts)
     assert not is_local(tmp_path, tmp_path / "no such file")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_ending_of_an_image_counts(tmp_path: Path, ending: str) -> None:
+    """One list for the decoder, the station and evaluate: a file with each of its endings is found and read."""
+    Image.new("RGB", (32, 24)).save(tmp_path / f"a{ending.upper()}")
+    folder = Folder(tmp_path, polling=True)
+    folder.poll()
+    (arrival,) = folder.poll()
+    assert arrival.frame().pixels.shape == (24, 32, 3)
+    assert _inside([str(tmp_path)]) == [str(tmp_path / f"a{ending.upper()}")]
+
+
+def test_every_format_has_an_ending() -> None:
+    """A format that can be decoded and is found in no folder would be useless there."""
+    registered = Image.registered_extensions()
+    assert {registered[ending] for ending in ENDINGS} == set(FORMATS)
