@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+import gagrad_edge
+import gagrad_runtime
 
 _BLOCK = """
 import sys
@@ -63,3 +63,14 @@ def test_a_frame_is_explained_without_posix_modules(tiny_bundle: Path, tmp_path:
     said = python(_BLOCK + _EXPLAIN, str(tiny_bundle), str(tmp_path / "out"))
     assert said.strip().startswith("(")
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_files_are_locked_in_one_place() -> None:
+    """A second lock would forget Windows, or the hint, or to release."""
+    users = {
+        path.name
+        for package in (gagrad_edge, gagrad_runtime)
+        for path in Path(package.__path__[0]).rglob("*.py")
+        if "import fcntl" in path.read_text(encoding="utf-8") or "import msvcrt" in path.read_text("utf-8")
+    }
+    assert users == {"lock.py"}

@@ -129,7 +129,7 @@ def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_every_ending_of_an_image_counts(tmp_path: Path, ending: str) -> None:
-    """One list for the decoder, the station and evaluate: a file with each of its endings is found and read."""
+    """One list for decoder, station and evaluate: a file with each of its endings is found and read."""
     Image.new("RGB", (32, 24)).save(tmp_path / f"a{ending.upper()}")
     folder = Folder(tmp_path, polling=True)
     folder.poll()
