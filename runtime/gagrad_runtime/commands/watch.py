@@ -64,8 +64,8 @@ def watch(
 
     SOURCE is a folder of images, a video file, or a camera's address (rtsp://…, http://…). Results survive
     being killed and are kept in one folder by one process; files that are no images are copied to
-    `quarantine/` there with the reason. With --json each verdict and each explanation is a line on stdout,
-    printed after it was stored. Ctrl-C or SIGTERM ends it cleanly. Options here win over those in --config.
+    `quarantine/` there with the reason. With --json each event is a line on stdout, printed after it was
+    stored. Ctrl-C or SIGTERM ends it cleanly. Options here win over those in --config.
 
     Example: gagrad-edge watch part.gagrad /mnt/camera -o results/ --good ok --keep 10000
     """

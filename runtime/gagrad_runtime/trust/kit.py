@@ -43,7 +43,7 @@ def admit_kit(folder: Path, policy: Policy | None) -> AdmittedKit:
             raise TrustError(
                 f"{len(found)} of this device's trusted keys signed the kit, and {policy.threshold} must",
                 where=str(folder),
-                hint="pack it with `gagrad-edge pack --sign KEY`, and a key that is in the device's trust policy",
+                hint="pack it with `gagrad-edge pack --sign KEY`, and a key of the device's trust policy",
             )
     check_files(folder, kit)
     admit(folder / BUNDLE, policy)
