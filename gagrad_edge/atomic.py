@@ -1,4 +1,4 @@
-"""Files that are either the old one or the whole new one, also after Ctrl-C or a power cut."""
+"""Atomic writes: after Ctrl-C or a power cut a file is the earlier one or the complete new one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
                 stream.write(chunk)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes a private file; a result is as readable as the user's umask says.
+        # mkstemp makes a private file; a result gets the permissions of the user's umask.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
@@ -43,7 +43,7 @@ def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create ``path`` and its parents if missing. Raises OutputError when something is in the way."""
+    """Make the folder ``path`` and its parents, if missing. Raises OutputError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,7 +51,7 @@ def make_folder(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OutputError unless a file can be written in ``folder``: found before the work, not after."""
+    """Raise OutputError unless a file can be written in ``folder``; to be called before long work."""
     try:
         with tempfile.NamedTemporaryFile(prefix=".", suffix=".part", dir=folder) as probe:
             probe.write(b"\0")
@@ -61,22 +61,22 @@ def check_writable(folder: Path) -> None:
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """Return ``error`` in the user's words, with the mend for the cases that people meet."""
+    """Return ``error`` as OutputError, with a hint for the usual cases."""
     hints = {
-        errno.ENOSPC: "the disk is full: free some space, or give another folder with -o",
-        errno.EDQUOT: "the disk quota is used up: free some space, or give another folder with -o",
-        errno.EACCES: "this user may not write there: give another folder with -o",
-        errno.EPERM: "this user may not write there: give another folder with -o",
-        errno.EROFS: "that file system is read-only: give another folder with -o",
-        errno.ENOENT: "the folder does not exist: create it, or give another with -o",
-        errno.ENOTDIR: "a file stands where a folder is needed: give another folder with -o",
-        errno.EEXIST: "a file stands where a folder is needed: give another folder with -o",
+        errno.ENOSPC: "the disk is full: free some space, or give another folder",
+        errno.EDQUOT: "the disk quota is used up: free some space, or give another folder",
+        errno.EACCES: "this user may not write there: give another folder",
+        errno.EPERM: "this user may not write there: give another folder",
+        errno.EROFS: "that file system is read-only: give another folder",
+        errno.ENOENT: "the folder does not exist: create it, or give another folder",
+        errno.ENOTDIR: "a file stands where a folder is needed: give another folder",
+        errno.EEXIST: "a file stands where a folder is needed: give another folder",
         errno.EISDIR: "a folder stands where the file should go: give a file name",
     }
     return OutputError(
         f"cannot be written ({os.strerror(error.errno) if error.errno else error})",
         where=str(path),
-        hint=hints.get(error.errno or 0, "give another folder with -o"),
+        hint=hints.get(error.errno or 0, "give another folder"),
     )
 
 
@@ -87,7 +87,7 @@ def _umask() -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in ``folder`` on the disk."""
+    """Synchronise the names in ``folder`` to the disk."""
     # Without it the rename itself can be lost in a power cut. Not every file system allows it.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -6,11 +6,11 @@
     kit.sig.json        signatures over the hash of kit.json (DSSE); may be missing
     install.sh          README.txt
     wheels/             the packages, and pip
-    requirements.lock   their versions and hashes
-    sbom.cdx.json       what is in it (CycloneDX)
+    requirements.lock   versions and hashes of the packages
+    sbom.cdx.json       bill of materials (CycloneDX)
     bundle.gagrad       trust.toml  station.toml
 
-Reads with the standard library alone: the installer runs from the kit before anything is installed.
+Standard library only: the installer runs from the kit before any package is installed.
 """
 
 from __future__ import annotations
@@ -51,31 +51,31 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kit:
-    """What ``kit.json`` says."""
+    """The content of ``kit.json``."""
 
     gagrad_edge: str
     """Version of the program."""
     platform: str
     """Name for people, e.g. ``jetson-jp6``."""
     machine: str
-    """What ``uname -m`` must say."""
+    """Machine that the kit is for, as ``uname -m`` prints it."""
     python: str
-    """Version of Python for which the wheels are, ``3.10``; one later in its last number does too."""
+    """Python version that the wheels are for, ``3.10``."""
     glibc: str
-    """Least version of the C library, ``2.28``."""
+    """Lowest version of the C library, ``2.28``."""
     system_packages: bool
-    """Whether the environment sees the system's packages: JetPack brings TensorRT that way."""
+    """Whether the environment sees the system's packages, such as JetPack's TensorRT."""
     product: str
     version: int
-    """What the bundle was signed as."""
+    """Version of the product, as the bundle was signed."""
     created: str
-    """UTC."""
+    """Time of packing, UTC."""
     files: dict[str, Entry]
-    """By path in the kit."""
+    """Entries by path in the kit."""
 
     @property
     def wheels(self) -> list[str]:
-        """Paths of the wheels, pip's too."""
+        """Paths of the wheels, including pip's."""
         return [name for name in self.files if name.endswith(".whl")]
 
 
@@ -85,7 +85,7 @@ def encode_kit(kit: Kit) -> bytes:
 
 
 def read_kit(folder: Path) -> tuple[Kit, str]:
-    """Return what the kit in ``folder`` says and the SHA-256 of its list; no file is looked at yet.
+    """Return the list of the kit in ``folder`` and the SHA-256 of ``kit.json``; no other file is read.
 
     Raises BundleError.
     """
@@ -126,16 +126,16 @@ def _decode(content: dict[str, Any]) -> Kit:
 
 
 def check_files(folder: Path, kit: Kit) -> None:
-    """Read every file of the kit and compare it with the list. Raises BundleError at the first other one.
+    """Compare every file of the kit with the list. Raises BundleError at the first that differs.
 
-    Files that the list does not name are left alone: they are never used, and sticks collect such.
+    Files that the list does not name are ignored, because they are never used.
     """
     for name, entry in kit.files.items():
         digest = hashlib.sha256()
         path = folder / name
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
-                raise BundleError("this is no plain file", where=str(path), hint=_COPY_AGAIN)
+                raise BundleError("this is not a regular file", where=str(path), hint=_COPY_AGAIN)
             with path.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)

@@ -1,4 +1,4 @@
-"""Who packed a kit: DSSE signatures over the hash of its list, which names every file."""
+"""Signatures of a kit: a DSSE envelope over the hash of ``kit.json``, which names every file of the kit."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _LIMIT = 64 << 10
 
 
 def sign_kit(folder: Path, sha256: str, keys: Sequence[PrivateKey]) -> None:
-    """Write the signatures of ``keys`` over the list with that hash. Raises OutputError."""
+    """Write the signatures of ``keys`` over the ``kit.json`` with that SHA-256. Raises OutputError."""
     envelope = seal(_statement(sha256), keys, kind=PAYLOAD_TYPE)
     write_atomic(folder / SIGNATURE, [encode_envelope(envelope)])
 
 
 def kit_signers(folder: Path, sha256: str, keys: Sequence[PublicKey]) -> list[PublicKey]:
-    """Return those of ``keys`` that signed the list with that hash; empty when nobody signed.
+    """Return those of ``keys`` that signed the ``kit.json`` with that SHA-256; empty without signatures.
 
-    Raises BundleError when the signatures are for another list, wrong or unreadable.
+    Raises BundleError when the signatures are of another kit, not valid or unreadable.
     """
     where = str(folder / SIGNATURE)
     try:

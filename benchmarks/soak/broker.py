@@ -37,6 +37,7 @@ _SENDER = """
 import sys, time
 from pathlib import Path
 from gagrad_runtime.station.config import MqttTable, WebhookTable
+from gagrad_runtime.station.events import VerdictEvent
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
 from gagrad_runtime.station.sinks.webhook import Webhook
@@ -46,10 +47,10 @@ sink = Mqtt(MqttTable(host="127.0.0.1", port=port), "s") if kind == "mqtt" else 
 with Store(folder, sinks=[kind]) as store:
     delivery = Delivery(store, [sink], "s")
     for number in range(store.last, end):
-        store.add(str(number), str(number), "", state="verdict", event={"event": "verdict", "number": number})
+        store.add(str(number), str(number), "", state="verdict", event=VerdictEvent(time="", file=str(number), verdict="ok", probability=None, explain=False, seconds=0.0))
         print(number, flush=True)
         delivery.wake()
-    while delivery.standing.get(kind) is None or delivery.standing[kind].waiting:
+    while delivery.status.get(kind) is None or delivery.status[kind].waiting:
         time.sleep(0.02)
     delivery.close()
 """
@@ -158,7 +159,7 @@ async def _listen(port: int, got: list[int]) -> None:
         async with aiomqtt.Client("127.0.0.1", port, identifier="listener", clean_session=False) as client:
             await client.subscribe("gagrad-edge/s/verdict", qos=1)
             async for message in client.messages:
-                got.append(int(json.loads(bytes(message.payload))["number"]))  # noqa: PERF401 - as they come
+                got.append(int(json.loads(bytes(message.payload))["file"]))  # noqa: PERF401 - as they come
     except aiomqtt.MqttError:
         return  # the broker went down
 
@@ -168,7 +169,7 @@ def _hook(port: int, got: list[int]) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append(int(json.loads(body)["number"]))
+            got.append(int(json.loads(body)["file"]))
             self.send_response(204)
             self.end_headers()
 

@@ -109,8 +109,8 @@ def _flowing(camera: Camera) -> None:
     """Wait until the camera delivers frames, so that the next fault meets a working camera."""
     before = camera.frames
     _until(lambda: camera.frames > before + 20)
-    camera.look()
-    camera.news()
+    camera.poll()
+    camera.events()
 
 
 def _until(condition: Callable[[], bool], seconds: float = 60.0) -> float:

@@ -20,6 +20,7 @@ from benchmarks.soak.section import write_section
 from benchmarks.soak.station import Watching, demo_bundle, look, put_image
 from benchmarks.table import markdown
 from gagrad_edge.cli import run as cli
+from gagrad_runtime.station.events import VerdictEvent
 from gagrad_runtime.station.outbox import Outbox
 from gagrad_runtime.station.store import Store
 
@@ -101,9 +102,9 @@ def _judged(out: Path, told: list[dict[str, Any]]) -> dict[str, int]:
     with Store(out, sinks=["webhook"]) as store:
         rows = store.rows()
         explained = [row.id for row in store.rows("explained")]
-        letters = Outbox(store.index).waiting("webhook", 1000)
+        messages = Outbox(store.index).pending("webhook", 1000)
     names = [row.name for row in rows]
-    verdicts = [letter.event["file"] for letter in letters if letter.event["event"] == "verdict"]
+    verdicts = [message.event.file for message in messages if isinstance(message.event, VerdictEvent)]
     times = sorted({row.created[:13] for row in rows})
     newest = sorted((row.id for row in rows if row.state in ("explained", "dropped")), reverse=True)[:KEEP]
     return {

@@ -25,6 +25,7 @@ from benchmarks.table import markdown
 from gagrad_runtime import load
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.station.config import RetentionTable, WebhookTable
+from gagrad_runtime.station.events import Event, ExplainedEvent, SourceEvent, VerdictEvent
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
@@ -74,13 +75,13 @@ class Day:
 
     count: int
     pool: list[Frame]
-    patient: bool = True
+    lossless: bool = True
     ended: bool = False
     given: int = 0
     since: float = 0.0
     tenths: list[dict[str, float]] = field(default_factory=list)
 
-    def look(self) -> list[Any]:
+    def poll(self) -> list[Any]:
         """Return the next frame."""
         if self.given >= self.count:
             self.ended = True
@@ -89,13 +90,13 @@ class Day:
         self.since = time.monotonic()
         return [Made(f"{self.given:06d}", self.pool[self.given % len(self.pool)])]
 
-    def again(self, name: str, sha256: str) -> None:
+    def reload(self, name: str, sha256: str) -> None:
         """Return nothing: the station keeps them."""
 
     def wait(self, seconds: float) -> None:
         """Wait for nothing."""
 
-    def news(self) -> list[dict[str, Any]]:
+    def events(self) -> list[SourceEvent]:
         """Return nothing."""
         return []
 
@@ -143,24 +144,24 @@ def _day(total: int, receiver: subprocess.Popen[bytes]) -> int:
             delivery = Delivery(store, [sink], "day")
             metrics.observe(station, delivery)
 
-            def tell(event: dict[str, Any]) -> None:
-                metrics.event(event)
+            def on_event(event: Event) -> None:
+                metrics.count(event)
                 delivery.wake()
-                if event["event"] == "verdict":
+                if isinstance(event, VerdictEvent):
                     verdicts.append(time.monotonic() - source.since)
                     if source.given % (total // 10) == 0:
                         rows.append(_tenth(out, verdicts, explanations, delivery))
                         print(source.given, rows[-1], flush=True)
-                elif event["event"] == "explained":
-                    explanations.append(event["seconds"])
+                elif isinstance(event, ExplainedEvent):
+                    explanations.append(event.seconds)
 
-            station.told = tell
+            station.on_event = on_event
             station.run()
             until = time.monotonic() + 120
-            while delivery.standing["webhook"].waiting and time.monotonic() < until:
+            while delivery.status["webhook"].waiting and time.monotonic() < until:
                 time.sleep(0.1)
             delivery.close()
-            standing = delivery.standing["webhook"]
+            standing = delivery.status["webhook"]
             counts = store.counts()
     first, last = rows[1], rows[-1]
     growth = last["memory MB"] / first["memory MB"] - 1
@@ -194,7 +195,7 @@ def _tenth(
         "index MB": (out / "index.sqlite").stat().st_size / 1e6,
         "log MB": (out / "index.sqlite-wal").stat().st_size / 1e6,
         "files": sum(1 for _ in out.iterdir()),
-        "undelivered": delivery.standing["webhook"].waiting if "webhook" in delivery.standing else 0,
+        "undelivered": delivery.status["webhook"].waiting if "webhook" in delivery.status else 0,
     }
     verdicts.clear()
     explanations.clear()

@@ -246,55 +246,25 @@ def export(
 
 
 def summary(report: ExportReport, seconds: float) -> str:
-    """Return what an export wrote and proved, line by line for people."""
-    manifest, evidence = report.manifest, report.manifest.verification
-    model, spec, output = manifest.model, manifest.input, manifest.output
-    operators = ", ".join(f"{name} ×{count}" for name, count in model.operators.items())
+    """Return what an export did, for people."""
+    from gagrad_edge.summary import describe, line  # noqa: PLC0415 - --help stays fast
+
+    manifest = report.manifest
+    operators = ", ".join(f"{name} ×{count}" for name, count in manifest.model.operators.items())
     lowered = ", ".join(f"{name} ×{count}" for name, count in report.lowered.items()) or "none"
+    stages = ", ".join(f"{name} {taken:.1f}" for name, taken in report.seconds.items())
+    spec = manifest.input
+    plain = spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels
+    note = "no --mean/--std given: the model gets pixel values from 0 to 1"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",
-        f"  operators    {sum(model.operators.values())}: {operators}",
-        f"  gradient     {len(model.operators)} rules; lowered: {lowered}",
+        line("operators", f"{sum(manifest.model.operators.values())}: {operators}"),
+        line("gradient", f"{len(manifest.model.operators)} rules; lowered: {lowered}"),
+        *describe(manifest),
+        line("time", f"{seconds:.1f} s ({stages})"),
+        *([line("note", note)] if plain else []),
     ]
-    if model.straight_through:
-        lines.append(
-            f"  quantised    {model.straight_through} quantisers; the gradient passes straight through "
-            "their rounding"
-        )
-    lines += [f"  model        {note}" for note in model.notes]
-    lines.append(
-        f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
-        f"std {_list(spec.std)}, {spec.resize}"
-    )
-    lines.append(
-        f"  output       {output.name}: {'×'.join(map(str, output.shape))}, {output.activation}, "
-        f"{len(output.classes) or 'no'} class names"
-    )
-    lines.append(
-        f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
-        f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
-        f"batch rows {evidence.batch_error:.1e}"
-    )
-    lines += [
-        f"  {check.precision:<12s} against float32: gradient cosine {check.gradient_cosine:.4f}, "
-        f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
-        for check in evidence.precisions
-    ]
-    layer = model.feature_layer
-    if layer is not None:
-        lines.append(
-            f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
-            f"{layer.height}×{layer.width}"
-        )
-    stages = ", ".join(f"{stage} {each:.1f}" for stage, each in report.seconds.items())
-    lines.append(f"  time         {seconds:.1f} s ({stages})")
-    if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
-        lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
     return with_options("\n".join(lines), export)
-
-
-def _list(values: list[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
 
 
 def _is_number(text: str) -> bool:

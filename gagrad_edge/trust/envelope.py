@@ -1,4 +1,4 @@
-"""The DSSE envelope around what a signer states, in one byte form.
+"""The DSSE envelope of a signed statement, in one canonical byte form.
 
 DSSE 1.0 (https://github.com/secure-systems-lab/dsse): signatures are over the pre-authentication encoding
 ``PAE(type, payload)``, so that nothing is parsed before it is verified and no payload passes as one of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE = "application/vnd.gagrad-edge.release+json"
 SIGNATURES = 16
-"""Most signatures of an envelope."""
+"""Most signatures in one envelope."""
 
 _COPY_AGAIN = "copy the bundle again from where it was signed, or sign it again"
 
@@ -35,7 +35,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A payload and who signed it. Field names are the standard's."""
+    """A payload and its signatures. The field names are those of DSSE."""
 
     payload: Annotated[bytes, msgspec.Meta(max_length=16 << 10)]
     payloadType: str  # noqa: N815
@@ -65,9 +65,9 @@ def pae(kind: str, payload: bytes) -> bytes:
 
 
 def signers(envelope: Envelope, keys: Sequence[PublicKey], *, where: str) -> list[PublicKey]:
-    """Return those of ``keys`` that signed, each once. Signatures of keys we do not know prove nothing.
+    """Return those of ``keys`` that signed, each once; signatures of other keys are ignored.
 
-    Raises BundleError when a signature names one of ``keys`` and is not its: someone changed something.
+    Raises BundleError when a signature names one of ``keys`` and is not valid: something was changed.
     """
     message = pae(envelope.payloadType, envelope.payload)
     known = {key.id: key for key in keys}

@@ -1,4 +1,4 @@
-"""Ed25519 keys: made, kept in PEM files, and named by the SHA-256 of the public key's 32 bytes.
+"""Ed25519 keys in PEM files. The id of a key is the SHA-256 of the public key's 32 bytes.
 
 Public keys travel as PEM (``openssl pkey -pubin`` reads them) or, in a trust policy, as base64 of the 32
 bytes.
@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gagrad_edge.atomic import output_error, write_atomic
+from gagrad_edge.atomic import make_folder, output_error, write_atomic
 from gagrad_edge.errors import InputError, MissingPackageError, OutputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _BYTES = 32
 
 @dataclass(frozen=True)
 class PublicKey:
-    """Verifies. ``name`` is for people: where the key came from, or what a policy calls it."""
+    """A public key, which verifies signatures. ``name`` is for people: its name in a file or a policy."""
 
     raw: bytes
     name: str = ""
@@ -46,7 +46,7 @@ class PublicKey:
         return f"{self.name} ({self.id[:16]})" if self.name else self.id
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Tell whether ``signature`` is this key's over ``message`` (RFC 8032, strict about S)."""
+        """Return whether ``signature`` is this key's signature of ``message`` (RFC 8032, strict about S)."""
         ed25519 = _library()
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """Signs. Ed25519 is deterministic: the same message has the same signature."""
+    """A private key, which signs. Ed25519 is deterministic: the same message has the same signature."""
 
     _key: Any
 
@@ -79,9 +79,9 @@ def generate() -> PrivateKey:
 
 
 def write_keys(key: PrivateKey, private: Path, public: Path, passphrase: str = "") -> None:
-    """Write both halves as PEM, the private one for its owner only. Neither replaces a file.
+    """Write both halves as PEM files, the private one readable by its owner only. Missing folders are made.
 
-    Raises OutputError; then neither is there.
+    Neither file replaces another. Raises OutputError; then neither is there.
     """
     from cryptography.hazmat.primitives import serialization as forms  # noqa: PLC0415
 
@@ -89,6 +89,8 @@ def write_keys(key: PrivateKey, private: Path, public: Path, passphrase: str = "
         if os.path.lexists(path):
             hint = "give another name, or move the old key away"
             raise OutputError("a key is never overwritten", where=str(path), hint=hint)
+    make_folder(private.parent)
+    make_folder(public.parent)
     secrecy = forms.BestAvailableEncryption(passphrase.encode()) if passphrase else forms.NoEncryption()
     secret = key._key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, secrecy)
     open_half = key._key.public_key().public_bytes(
@@ -137,7 +139,7 @@ def read_public_key(path: Path) -> PublicKey:
     data = _read(path)
     hint = "give the .pub file that `gagrad-edge keygen` wrote"
     if b"PRIVATE KEY" in data:
-        raise InputError("this is the private key; it belongs to who signs", where=str(path), hint=hint)
+        raise InputError("this is the private key; only the signer needs it", where=str(path), hint=hint)
     try:
         key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -180,9 +182,9 @@ def _read(path: Path) -> bytes:
 
 
 def _write_secret(path: Path, secret: bytes) -> None:
-    """Create ``path`` with mode 0600 from the first moment on; a file that cannot be finished is removed."""
+    """Write the new file ``path`` with mode 0600; a file that cannot be completed is removed."""
     try:
-        # O_EXCL and no rename: a key that someone made meanwhile stays, on any file system.
+        # O_EXCL and no rename, so that a key that someone else wrote meanwhile is never replaced.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         try:
             with os.fdopen(descriptor, "wb") as stream:

@@ -1,4 +1,4 @@
-"""What a signer states of a bundle: for which product it is, which version, when, and until when.
+"""The release statement of a bundle: product, version, signing time, and expiry.
 
 The statement is the payload of the DSSE envelope ``signature.json``. It names the manifest by its SHA-256,
 and the manifest names everything else, so one signature covers the whole bundle.

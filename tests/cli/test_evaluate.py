@@ -109,6 +109,21 @@ def test_the_page_needs_nothing_else(tiny_bundle: Path, images: Path) -> None:
     assert "same when random" not in text, "nothing was randomised"
 
 
+def test_the_legend_has_the_colours_of_the_maps(tiny_bundle: Path, images: Path) -> None:
+    """The gradient over the maps begins and ends with the colours of the pictures' own scale."""
+    from gagrad_runtime.report.colour import colour_bar
+
+    _, out = evaluate(tiny_bundle, images)
+    gradient = re.search(r"linear-gradient\(90deg, ([^)]*)\)", (out / "report.html").read_text())
+    assert gradient is not None
+    found = [tuple(bytes.fromhex(colour.strip()[1:])) for colour in gradient.group(1).split(",")]
+    scale = colour_bar(256, 1)[::-1, 0]
+    assert found[0] == tuple(scale[0])
+    assert found[-1] == tuple(scale[-1])
+    middle = np.abs(np.subtract(found[len(found) // 2], scale[128], dtype=float))
+    assert middle.max() <= 3
+
+
 def test_a_killed_run_goes_on(
     tiny_bundle: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -77,6 +77,22 @@ def test_a_passphrase_from_the_environment(desk: Path, monkeypatch: pytest.Monke
     assert run(line) == 3
 
 
+def test_a_key_in_a_new_folder(desk: Path, capsys: Capture) -> None:
+    """The documented ``keygen keys/NAME`` works where there is no folder ``keys`` yet."""
+    assert run(["keygen", "keys/release-2027"]) == 0
+    assert Path("keys/release-2027.key").stat().st_mode & 0o777 == 0o600
+    assert Path("keys/release-2027.pub").exists()
+
+
+def test_a_key_that_cannot_be_written(desk: Path, capsys: Capture) -> None:
+    """The hint names no option that ``keygen`` does not have."""
+    Path("file").write_text("no folder")
+    assert run(["keygen", "file/release"]) == 5
+    said = capsys.readouterr().err
+    assert "a file stands where a folder is needed" in said
+    assert " -o" not in said
+
+
 def test_usage(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(["keygen", "a"]) == 5
     assert run(["sign", "part.gagrad", "--key", "a.key"]) == 4

@@ -15,7 +15,7 @@ from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
+
+    BuildProgress = Callable[[int, int, str], None]
+    """Called with (steps done, steps in all, label) while an engine is compiled."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,9 @@ class Backend(ABC):
 
     notes: list[str]
     """Deviations from what was asked, in sentences for the record: nodes on the CPU, batches of one."""
+    """What it does otherwise than asked, in sentences for the record: nodes on the CPU, batches of one."""
+    progress: BuildProgress | None = None
+    """Called while an engine is compiled for minutes."""
     verified: bool = False
     """Whether the exporter verified the graphs with this engine: ONNX Runtime on a CPU."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, json_option, trust_option
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.commands.options import device_options, json_option, method_options, trust_option
 
 
 @click.command(cls=Command, section="device", short_help="Measure how long this device takes.")
@@ -22,22 +22,14 @@ from gagrad_runtime.question.methods import DEFAULT
     show_default=True,
     help="How many to explain.",
 )
-@click.option("--method", default=DEFAULT, show_default=True, help="How the map is made.")
-@click.option("--guide", help="What weighs the gradients.  [default: paper]")
-@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
-@click.option("--chunk", type=int, help="Copies at a time.  [default: chosen here]")
-@click.option("--budget-ms", type=float, help="Be done in this time, with fewer samples if need be.")
+@method_options("method", "guide", "samples", "chunk", "budget_ms")
 @device_options
 @trust_option
 @json_option
 def bench(
     bundle: Path,
     frames: int,
-    method: str,
-    guide: str | None,
-    samples: int | None,
-    chunk: int | None,
-    budget_ms: float | None,
+    settings: dict[str, Any],
     device: str,
     threads: int | None,
     trust: Path | None,
@@ -55,22 +47,17 @@ def bench(
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.jobs.timing import as_text  # noqa: PLC0415
     from gagrad_runtime.jobs.timing import bench as measure  # noqa: PLC0415
-    from gagrad_runtime.session.opening import open_plainly  # noqa: PLC0415
-    from gagrad_runtime.trust import admit  # noqa: PLC0415
+    from gagrad_runtime.session.opening import open_session  # noqa: PLC0415
 
-    admission = admit(bundle, trust)
-    settings = {
-        "method": method,
-        "guide": guide,
-        "samples": samples,
-        "chunk": chunk,
-        "budget_ms": budget_ms,
-    }
     with (
-        open_plainly(admission, device, threads=threads) as explainer,
         Progress(f"{frames} frames") as progress,
+        open_session(
+            bundle, device, threads=threads, trust=trust, prove="never", progress=progress
+        ) as session,
     ):
-        report = measure(admission.bundle, explainer, frames=frames, settings=settings, progress=progress)
+        report = measure(
+            session.bundle, session.explainer, frames=frames, settings=settings, progress=progress
+        )
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
     click.echo(as_text(report), err=True)

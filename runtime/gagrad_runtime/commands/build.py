@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,36 +32,32 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
-    from gagrad_runtime.backend import open_backend  # noqa: PLC0415
-    from gagrad_runtime.backend.graphs import Graphs  # noqa: PLC0415
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.session.canary import examine  # noqa: PLC0415
-    from gagrad_runtime.session.explainer import Explainer  # noqa: PLC0415
-    from gagrad_runtime.session.trial import try_opening  # noqa: PLC0415
-    from gagrad_runtime.trust import admit  # noqa: PLC0415
+    from gagrad_runtime.session.opening import Compiled, open_session  # noqa: PLC0415
 
-    admission = admit(bundle, trust)
-    checked = admission.bundle
-    backend = open_backend(device, threads=threads)
-    rows = []
+    rows: list[dict[str, Any]] = []
 
-    def note(name: str, began: float, compiled: int | None = None) -> None:
-        seconds = time.perf_counter() - began
-        rows.append({"graph": name, "seconds": round(seconds, 3), "bytes": compiled})
-        size = "" if compiled is None else f"{compiled / 1e6:9.1f} MB"
-        click.echo(f"{name:<20} {seconds:8.1f} s {size}".rstrip(), err=True)
+    def report_graph(one: Compiled) -> None:
+        progress.clear()
+        rows.append({"graph": one.name, "seconds": round(one.seconds, 3), "bytes": one.size})
+        size = "" if one.size is None else f"{one.size / 1e6:9.1f} MB"
+        click.echo(f"{one.name:<20} {one.seconds:8.1f} s {size}".rstrip(), err=True)
 
-    if not admission.vouched:
-        began = time.perf_counter()
-        try_opening(checked, backend, device)
-        note("all, in a child", began)
-    graphs = Graphs(checked, backend, opened=())
-    for entry in {(entry.role, entry.variant): entry for entry in checked.manifest.graphs}.values():
-        name = f"{entry.role} {entry.variant}".strip()
-        began = time.perf_counter()
-        note(name, began, graphs.runner(entry.role, entry.variant).size)
-    graphs.close()
-    with Explainer(checked, backend) as explainer:
-        findings = examine(checked, explainer)
+    with (
+        Progress() as progress,
+        open_session(
+            bundle,
+            device,
+            threads=threads,
+            trust=trust,
+            prove="never",
+            progress=progress,
+            on_compiled=report_graph,
+        ) as session,
+    ):
+        backend = session.explainer.backend
+        findings = examine(session.bundle, session.explainer)
     failed = [str(finding) for finding in findings if not finding.passed]
     if as_json:
         report = {"backend": backend.description, "graphs": rows, "findings": findings, "passed": not failed}

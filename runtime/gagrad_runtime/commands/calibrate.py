@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, trust_option
-from gagrad_runtime.question.methods import DEFAULT, METHODS
+from gagrad_runtime.commands.options import (
+    against_option,
+    device_options,
+    method_options,
+    target_option,
+    trust_option,
+)
 
 
 @click.command(cls=Command, section="explain", short_help="Fix the colour scale by good parts.")
@@ -17,21 +23,9 @@ from gagrad_runtime.question.methods import DEFAULT, METHODS
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Scale to write, NAME.scale.json."
 )
-@click.option("--target", help="Class to explain, by name or index.  [default: what the model says]")
-@click.option("--against", help="Explain why the target and not this class.")
-@click.option(
-    "--method",
-    default=DEFAULT,
-    show_default=True,
-    help=f"How the map is made: {', '.join(METHODS)}.",
-)
-@click.option("--guide", help="What weighs the gradients.  [default: paper]")
-@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
-@click.option("--baseline", type=float, help="Pixel value where integrated gradients begin.  [default: 0]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
-@click.option("--perturb", metavar="NAME=RANGE,...", help="Also perturb each copy, as in `explain`.")
-@click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
-@click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
+@target_option
+@against_option
+@method_options("method", "guide", "samples", "baseline", "seed", "perturb", "percentile", "noise_std")
 @device_options
 @trust_option
 def calibrate(
@@ -40,21 +34,14 @@ def calibrate(
     output: Path,
     target: str | None,
     against: str | None,
-    method: str,
-    guide: str | None,
-    samples: int | None,
-    baseline: float | None,
-    seed: int,
-    perturb: str | None,
-    percentile: float | None,
-    noise_std: float | None,
+    settings: dict[str, Any],
     device: str,
     threads: int | None,
     trust: Path | None,
 ) -> int:
     """Measure how high the maps of good parts reach with BUNDLE, for `explain --scale`.
 
-    With the scale a good part looks calm, and a place that stands out is one that good parts do not have.
+    With the scale the map of a good part stays dark, and a bright place is one that good parts do not have.
 
     Example: gagrad-edge calibrate part.gagrad 'good/*.png' -o part.scale.json --target scratch
     """
@@ -68,15 +55,5 @@ def calibrate(
         threads=threads,
         trust=trust,
         target=target,
-        settings={
-            "against": against,
-            "method": method,
-            "guide": guide,
-            "samples": samples,
-            "baseline": baseline,
-            "seed": seed,
-            "perturb": perturb,
-            "percentile": percentile,
-            "noise_std": noise_std,
-        },
+        settings={**settings, "against": against},
     )

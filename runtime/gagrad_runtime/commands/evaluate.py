@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, trust_option
+from gagrad_runtime.commands.options import device_options, method_options, target_option, trust_option
+
+if TYPE_CHECKING:
+    from gagrad_edge.errors import GagradError
 
 _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
 
@@ -48,9 +52,8 @@ _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-grad
     type=click.Path(path_type=Path),
     help="Bundle of the same model with random weights, for the randomisation check.",
 )
-@click.option("--target", help="Class to explain, by name or index.  [default: what the model says]")
-@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
+@target_option
+@method_options("samples", "seed")
 @device_options
 @trust_option
 def evaluate(
@@ -62,8 +65,7 @@ def evaluate(
     mask_margin: float,
     randomized: Path | None,
     target: str | None,
-    samples: int | None,
-    seed: int,
+    settings: dict[str, Any],
     device: str,
     threads: int | None,
     trust: Path | None,
@@ -76,18 +78,30 @@ def evaluate(
     Example: gagrad-edge evaluate part.gagrad test/images --masks test/masks -o report/
     """
     from gagrad_runtime.evaluate.study import evaluate_images  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.explaining import say_error  # noqa: PLC0415
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
 
-    return evaluate_images(
-        bundle,
-        images,
-        output,
-        methods=methods,
-        masks=masks,
-        mask_margin=mask_margin,
-        randomized=randomized,
-        target=target,
-        settings={"samples": samples, "seed": seed},
-        device=device,
-        threads=threads,
-        trust=trust,
-    )
+    def print_error(path: str, error: GagradError) -> None:
+        progress.clear()
+        say_error(path, error)
+
+    with Progress() as progress:
+        result = evaluate_images(
+            bundle,
+            images,
+            output,
+            methods=methods,
+            masks=masks,
+            mask_margin=mask_margin,
+            randomized=randomized,
+            target=target,
+            settings=settings,
+            device=device,
+            threads=threads,
+            trust=trust,
+            progress=progress,
+            on_error=print_error,
+        )
+    summary = f"{result.images} of {result.total} images, {result.methods} methods"
+    click.echo(f"{summary} → {result.page}", err=True)
+    return result.exit_code

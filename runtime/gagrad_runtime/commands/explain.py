@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, json_option, trust_option
-from gagrad_runtime.question.methods import DEFAULT, METHODS
+from gagrad_runtime.commands.options import (
+    against_option,
+    device_options,
+    json_option,
+    method_options,
+    trust_option,
+)
 
 
 @click.command(cls=Command, section="explain", short_help="Show what the model looked at in images.")
@@ -28,32 +34,13 @@ from gagrad_runtime.question.methods import DEFAULT, METHODS
     multiple=True,
     help="Class to explain, by name or index; may be given several times.  [default: what the model says]",
 )
-@click.option("--against", help="Explain why the target and not this class.")
+@against_option
 @click.option(
     "--region",
     metavar="BOX|MASK",
     help="Explain the class's score in a part of a spatial output: a box left,top,right,bottom, or a mask.",
 )
-@click.option(
-    "--method",
-    default=DEFAULT,
-    show_default=True,
-    help=f"How the map is made: {', '.join(METHODS)}.",
-)
-@click.option("--guide", help="What weighs the gradients; `inspect` lists the bundle's.  [default: paper]")
-@click.option("--samples", type=int, help="Perturbed copies per image.  [default: the bundle's]")
-@click.option("--budget-ms", type=float, help="Be done in this time, with fewer samples if need be, but 4.")
-@click.option("--until-stable", type=float, help="Stop when the map is this stable, 0 to 1.")
-@click.option(
-    "--perturb",
-    metavar="NAME=RANGE,...",
-    help="Change the copies by more than noise, e.g. gain=0.1,shift=2,angle=2,blur=1.",
-)
-@click.option("--baseline", type=float, help="Pixel value where integrated gradients begin.  [default: 0]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
-@click.option("--percentile", type=float, help="Percentile of the guide, 0 to 1.  [default: the bundle's]")
-@click.option("--noise-std", type=float, help="Noise relative to the input's range.  [default: the bundle's]")
-@click.option("--chunk", type=int, help="Copies at a time; fewer need less memory.  [default: chosen here]")
+@method_options()
 @click.option(
     "--roi",
     type=click.Path(path_type=Path),
@@ -82,17 +69,7 @@ def explain(
     targets: tuple[str, ...],
     against: str | None,
     region: str | None,
-    method: str,
-    guide: str | None,
-    samples: int | None,
-    budget_ms: float | None,
-    until_stable: float | None,
-    perturb: str | None,
-    baseline: float | None,
-    seed: int,
-    percentile: float | None,
-    noise_std: float | None,
-    chunk: int | None,
+    settings: dict[str, Any],
     roi: Path | None,
     roi_limit: float | None,
     roi_fail_exit: bool,
@@ -126,19 +103,5 @@ def explain(
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
         scale=scale,
-        settings={
-            "against": against,
-            "region": region,
-            "method": method,
-            "guide": guide,
-            "budget_ms": budget_ms,
-            "until_stable": until_stable,
-            "perturb": perturb,
-            "baseline": baseline,
-            "samples": samples,
-            "seed": seed,
-            "percentile": percentile,
-            "noise_std": noise_std,
-            "chunk": chunk,
-        },
+        settings={**settings, "against": against, "region": region},
     )

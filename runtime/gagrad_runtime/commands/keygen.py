@@ -16,7 +16,8 @@ from gagrad_edge.passphrase import passphrase
 def keygen(name: Path, protect: bool) -> None:
     """Make an Ed25519 key pair: NAME.key signs and stays with you, NAME.pub goes to the devices.
 
-    NAME.key can be read by its owner only. Nothing is overwritten. Prints what a device's trust.toml needs.
+    NAME may be in a new folder. NAME.key can be read by its owner only. Nothing is overwritten. Prints the
+    lines that a device's trust.toml needs.
 
     Example: gagrad-edge keygen keys/release-2026
     """

@@ -1,14 +1,93 @@
-"""Options that several commands take, written once."""
+"""Options that several commands take, each written once.
+
+The options of the method are the fields of ``Settings``, with its types; each command takes those that it
+needs.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from gagrad_runtime.question.methods import DEFAULT, METHODS
+from gagrad_runtime.question.settings import Settings
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+METHOD_HELP: dict[str, str] = {
+    "method": f"How the map is made: {', '.join(METHODS)}.",
+    "guide": "What weighs the gradients; `inspect` lists the bundle's guides.  [default: paper]",
+    "samples": "Perturbed copies per image.  [default: the bundle's]",
+    "budget_ms": "Be done in this time, with fewer samples if need be, but 4.",
+    "until_stable": "Stop when the map is this stable, 0 to 1.",
+    "perturb": "Change the copies by more than noise, e.g. gain=0.1,shift=2,angle=2,blur=1.",
+    "baseline": "Pixel value where integrated gradients begin.  [default: 0]",
+    "seed": "Seed of the noise.",
+    "percentile": "Percentile of the guide, 0 to 1.  [default: the bundle's]",
+    "noise_std": "Noise relative to the input's range.  [default: the bundle's]",
+    "chunk": "Copies at a time; fewer need less memory.  [default: chosen here]",
+}
+"""What ``--help`` says of each setting."""
+_DEFAULTS: dict[str, Any] = {"method": DEFAULT, "seed": 0}
+_METAVARS = {"perturb": "NAME=RANGE,..."}
+_TYPES: dict[str, type] = {"str": str, "int": int, "float": float}
+
+
+def method_options(*names: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of the settings ``names``, all of them without any.
+
+    The command gets their values as one argument ``settings``, a dict by name.
+    """
+    chosen = names or tuple(METHOD_HELP)
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_settings(**given: Any) -> Any:
+            settings = {name: given.pop(name) for name in chosen}
+            return command(**given, settings=settings)
+
+        decorated: Any = with_settings
+        for name in reversed(chosen):
+            decorated = _setting_option(name)(decorated)
+        result: Command = decorated
+        return result
+
+    return decorate
+
+
+def _setting_option(name: str) -> Callable[[Any], Any]:
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        type=setting_type(name),
+        default=_DEFAULTS.get(name),
+        show_default=name in _DEFAULTS,
+        metavar=_METAVARS.get(name),
+        help=METHOD_HELP[name],
+    )
+
+
+def setting_type(name: str) -> type:
+    """Return the type of the setting ``name``, as ``Settings.of`` declares it."""
+    annotation = str(inspect.signature(Settings.of).parameters[name].annotation)
+    return _TYPES[annotation.partition(" |")[0]]
+
+
+def target_option(command: Command) -> Command:
+    """Add ``--target``."""
+    return click.option(
+        "--target", help="Class to explain, by name or index.  [default: what the model says]"
+    )(command)
+
+
+def against_option(command: Command) -> Command:
+    """Add ``--against``."""
+    return click.option("--against", help="Explain why the target and not this class.")(command)
 
 
 def device_options(command: Command) -> Command:

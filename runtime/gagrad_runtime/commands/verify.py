@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_edge.errors import BundleError, SettingError, VerificationError
+from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.kit import KIT
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
 if TYPE_CHECKING:
-    from gagrad_runtime.trust.checks import Verdict
-    from gagrad_runtime.trust.policy import Policy
+    from gagrad_runtime.trust import Policy, TrustDecision
 
 _MARKS = {"passed": "ok", "unsure": "??", "failed": "NO"}
 
@@ -59,8 +58,9 @@ def verify(
     """
     import msgspec  # noqa: PLC0415 - --help stays fast
 
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.session.canary import examine  # noqa: PLC0415
-    from gagrad_runtime.session.opening import open_plainly  # noqa: PLC0415
+    from gagrad_runtime.session.opening import open_session  # noqa: PLC0415
     from gagrad_runtime.session.selftest import run_selftest  # noqa: PLC0415
     from gagrad_runtime.trust import admit  # noqa: PLC0415
     from gagrad_runtime.trust.policy import device_policy  # noqa: PLC0415
@@ -70,19 +70,30 @@ def verify(
         return
     report: dict[str, Any] = {"passed": False}
 
-    def said(verdict: Verdict) -> None:
-        report["trust"] = trusted(verdict)
-        for check in verdict.checks:
+    def print_decision(decision: TrustDecision) -> None:
+        report["trust"] = as_data(decision)
+        for check in decision.checks:
             click.echo(f"{_MARKS[check.outcome]} {check.name}: {check.text}", err=True)
-        if verdict.failed and as_json:
+        if decision.failed and as_json:
             click.echo(msgspec.json.encode(report).decode())
 
-    signed = admit(bundle, _policy(keys, threshold), heard=said) if keys or threshold else None
-    admission = admit(bundle, trust, heard=said)
-    checked = admission.bundle
-    if signed is not None and signed.bundle.sha256 != checked.sha256:
-        raise BundleError("it was changed while it was checked", where=str(bundle), hint="run it again")
-    with open_plainly(admission, device, threads=threads) as explainer:
+    sha256 = None
+    if keys or threshold:
+        sha256 = admit(bundle, _policy(keys, threshold), on_decision=print_decision).bundle.sha256
+    with (
+        Progress() as progress,
+        open_session(
+            bundle,
+            device,
+            threads=threads,
+            trust=trust,
+            prove="never",
+            sha256=sha256,
+            progress=progress,
+            on_decision=print_decision,
+        ) as session,
+    ):
+        checked, explainer = session.bundle, session.explainer
         result = run_selftest(checked, explainer)
         findings = [] if explainer.backend.verified else examine(checked, explainer)
     failed = [str(finding) for finding in findings if not finding.passed]
@@ -148,7 +159,7 @@ def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
 
 
 def _policy(keys: tuple[Path, ...], threshold: int | None) -> Policy:
-    """Return the policy that the options state; it has no memory of versions."""
+    """Return the policy that ``--key`` and ``--threshold`` state; it stores no versions."""
     from gagrad_edge.trust.keys import read_public_key  # noqa: PLC0415
     from gagrad_runtime.trust.policy import Policy, check_keys  # noqa: PLC0415
 
@@ -161,16 +172,16 @@ def _policy(keys: tuple[Path, ...], threshold: int | None) -> Policy:
     return Policy(found, needed)
 
 
-def trusted(verdict: Verdict) -> dict[str, Any]:
-    """Return the verdict for ``--json``: what, who, when, and each check."""
-    release = verdict.release
+def as_data(decision: TrustDecision) -> dict[str, Any]:
+    """Return ``decision`` as ``--json`` prints it: product, version, times, signers, and each check."""
+    release = decision.release
     return {
         "product": release and release.product,
         "version": release and release.version,
         "signed": release and release.signed,
         "expires": release and release.expires,
-        "signers": [{"name": key.name, "id": key.id} for key in verdict.signers],
+        "signers": [{"name": key.name, "id": key.id} for key in decision.signers],
         "checks": [
-            {"name": check.name, "outcome": check.outcome, "text": check.text} for check in verdict.checks
+            {"name": check.name, "outcome": check.outcome, "text": check.text} for check in decision.checks
         ],
     }

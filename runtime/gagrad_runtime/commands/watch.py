@@ -13,6 +13,7 @@ from gagrad_runtime.commands.options import device_options, json_option, trust_o
 
 if TYPE_CHECKING:
     from gagrad_runtime.station.config import StationConfig
+    from gagrad_runtime.station.events import Event
 
 
 @click.command(
@@ -24,30 +25,28 @@ if TYPE_CHECKING:
 @click.argument("source", required=False)
 @click.option("-o", "--output", help="Folder to keep the results in.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="The whole station in a TOML file.")
-@click.option("--check", is_flag=True, help="Only look whether everything is right, and load the bundle.")
+@click.option("--check", is_flag=True, help="Check the configuration, load the bundle, and stop.")
 @click.option("--good", multiple=True, help="A class that needs no explanation; give it for each.")
-@click.option("--below", type=click.FloatRange(0, 1), help="Explain good ones too below this probability.")
-@click.option("--every", type=click.IntRange(1), help="Explain every N-th of them.  [default: 1]")
-@click.option("--per-second", type=click.FloatRange(min=0.001), help="Explain at most so many in a second.")
-@click.option("--per-minute", type=click.FloatRange(min=0.01), help="Explain at most so many in a minute.")
+@click.option("--below", type=click.FloatRange(0, 1), help="Explain good frames too below this probability.")
+@click.option("--every", type=click.IntRange(1), help="Explain every N-th picked frame.  [default: 1]")
+@click.option("--per-second", type=click.FloatRange(min=0.001), help="Most explanations a second.")
+@click.option("--per-minute", type=click.FloatRange(min=0.01), help="Most explanations a minute.")
 @click.option(
     "--queue",
     type=click.IntRange(1),
-    help="Frames that may wait; beyond it the oldest goes.  [default: 20]",
+    help="Most frames that wait; beyond it the oldest is dropped.  [default: 20]",
 )
-@click.option("--keep", type=click.IntRange(1), help="Explanations to keep; the oldest go.")
-@click.option("--max-mb", type=click.FloatRange(min=1), help="Megabytes that they may take; the oldest go.")
+@click.option("--keep", type=click.IntRange(1), help="Most explanations to keep; the oldest are removed.")
+@click.option("--max-mb", type=click.FloatRange(min=1), help="Most megabytes of explanations to keep.")
 @click.option(
     "--disk-share",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Part of the disk, 0 to 1, that may be used by anyone; beyond it the oldest go.",
+    help="Remove the oldest explanations while more than this share of the disk is used, 0 to 1.",
 )
-@click.option("--keep-rows", type=click.IntRange(1), help="Rows of the index to keep.  [default: all]")
+@click.option("--keep-rows", type=click.IntRange(1), help="Most rows of the index to keep.  [default: all]")
 @click.option("--samples", type=click.IntRange(2), help="Copies per frame.  [default: the bundle's]")
-@click.option(
-    "--interval", type=click.FloatRange(0.01, 60), help="Seconds from look to look.  [default: 0.5]"
-)
-@click.option("--polling", is_flag=True, help="Look again and again, though the system could tell.")
+@click.option("--interval", type=click.FloatRange(0.01, 60), help="Seconds between polls.  [default: 0.5]")
+@click.option("--polling", is_flag=True, help="Poll the folder, though the system reports new files.")
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")
 @device_options
 @trust_option
@@ -70,8 +69,8 @@ def watch(
 
     SOURCE is a folder of images, a video file, or a camera's address (rtsp://…, http://…). Results survive
     being killed and are kept in one folder by one process; files that are no images are copied to
-    `quarantine/` there with the reason. With --json each verdict and each explanation is a line on stdout,
-    printed after it was stored. Ctrl-C or SIGTERM ends it cleanly. Options here win over those in --config.
+    `quarantine/` there with the reason. With --json each event is a line on stdout, printed after it was
+    stored. Ctrl-C or SIGTERM ends it cleanly. Options here win over those in --config.
 
     Example: gagrad-edge watch part.gagrad /mnt/camera -o results/ --good ok --keep 10000
     """
@@ -89,15 +88,17 @@ def watch(
         _check(config)
         return
 
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.station.run import run_station  # noqa: PLC0415
 
-    def tell(event: dict[str, Any]) -> None:
+    def print_event(event: Event) -> None:
         if as_json:
             click.echo(msgspec.json.encode(event).decode())
 
-    counts = run_station(config, once=once, polling=polling, told=tell)
-    said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing came"
-    click.echo(f"{config.output}: {said}", err=True)
+    with Progress() as progress:
+        counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
+    summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing came"
+    click.echo(f"{config.output}: {summary}", err=True)
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -105,7 +106,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def _merged(config: StationConfig, **given: Any) -> StationConfig:
-    """Return ``config`` with what the command line says instead."""
+    """Return ``config`` with the options ``given`` on the command line in place of its own."""
     from msgspec.structs import replace  # noqa: PLC0415 - --help stays fast
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
@@ -119,7 +120,7 @@ def _merged(config: StationConfig, **given: Any) -> StationConfig:
 
 
 def _complete(config: StationConfig) -> StationConfig:
-    """Return ``config`` if nothing is missing. Raises SettingError."""
+    """Return ``config`` if bundle, source and output are set. Raises SettingError."""
     for name in ("bundle", "source", "output"):
         if getattr(config, name) is None:
             raise SettingError(
@@ -136,7 +137,7 @@ def _complete(config: StationConfig) -> StationConfig:
 
 
 def _check(config: StationConfig) -> None:
-    """Look at all that starting would need, and start nothing."""
+    """Check everything that the start needs, the bundle and the secrets too, and start nothing."""
     from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.session.opening import load  # noqa: PLC0415
     from gagrad_runtime.station.run import rule_of, sinks_of, station_name  # noqa: PLC0415
@@ -154,11 +155,11 @@ def _check(config: StationConfig) -> None:
     ) as explainer:
         rule_of(config, explainer)
         backend = explainer.backend.description
-    told = ", ".join(sink.name for sink in sinks) or "nobody"
+    receivers = ", ".join(sink.name for sink in sinks) or "none"
     lines = [
         f"station {name}: all right",
         f"  bundle {config.bundle} on {backend}",
         f"  source {shown(source) if is_address(source) else source}",
-        f"  output {config.output}; told: {told}",
+        f"  output {config.output}; receivers: {receivers}",
     ]
     click.echo("\n".join(lines), err=True)

@@ -1,4 +1,4 @@
-"""Insertion and deletion: how the model's confidence moves as pixels come and go in the map's order.
+"""Insertion and deletion: the model's confidence while pixels appear or disappear in the order of the map.
 
 Petsiuk, Das & Saenko 2018 (RISE, arXiv 1806.07421). As in the authors' program, a deleted pixel becomes the
 mean that the model's normalisation subtracts, and insertion starts from a Gaussian blur (there 11 pixels wide
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 STEPS = 28
 _ROWS = 10
-"""Images at a time: the graph would take all, but large ones might not fit."""
+"""Images in one run of the model; all at once might not fit in memory."""
 
 
 def deletion_curve(
     image: Array, order: NDArray[np.intp], mean: Sequence[float], confidence: Confidence, steps: int = STEPS
 ) -> Curve:
-    """Return the confidence ``[steps + 1]`` while the pixels of ``image [C, H, W]`` go, first ones first."""
+    """Return the confidence ``[steps + 1]`` while pixels of ``image [C, H, W]`` are deleted, in ``order``."""
     deleted = np.broadcast_to(np.array(mean, np.float32)[:, None, None], image.shape)
     return _curve(image, deleted, order, confidence, steps)
 
@@ -42,12 +42,12 @@ def deletion_curve(
 def insertion_curve(
     image: Array, order: NDArray[np.intp], confidence: Confidence, steps: int = STEPS
 ) -> Curve:
-    """Return the confidence ``[steps + 1]`` while the pixels of ``image`` appear on its blurred self."""
+    """Return the confidence ``[steps + 1]`` while pixels of ``image`` replace a blurred one, in ``order``."""
     return _curve(blurred(image), image, order, confidence, steps)
 
 
 def blurred(image: Array) -> Array:
-    """Return ``image [C, H, W]`` so blurred that small things are gone."""
+    """Return ``image [C, H, W]`` after a Gaussian blur that removes small structures."""
     side = min(image.shape[1:])
     width, sigma = 2 * max(round(5 * side / 224), 1) + 1, 5 * side / 224
     planes = [cv2.GaussianBlur(plane, (width, width), sigma) for plane in image]
@@ -55,7 +55,7 @@ def blurred(image: Array) -> Array:
 
 
 def _curve(start: Array, end: Array, order: NDArray[np.intp], confidence: Confidence, steps: int) -> Curve:
-    """Return the confidence on the way from ``start`` to ``end [C, H, W]``, pixels by ``order``."""
+    """Return the confidence while pixels of ``end`` replace those of ``start [C, H, W]``, in ``order``."""
     rank = np.empty(order.size, np.intp)
     rank[order] = np.arange(order.size)
     counts = np.round(np.linspace(0, order.size, steps + 1)).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Results as they come, one JSON line each, so that a killed run goes on where it stopped."""
+"""The journal of a study: one JSON line per result, from which a killed run goes on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 VERSION = 1
-"""Part of every key: raised when a metric changes its meaning, so that old lines are not taken for new."""
+"""Version of the metrics, part of every key: raised when one changes its meaning, so that older lines do not
+match."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line: a row, and the small picture of its map (JPEG)."""
+    """One line: a row, and the thumbnail of its map (JPEG)."""
 
     key: str
     row: Row
@@ -34,13 +35,13 @@ def key_of(**parts: Any) -> str:
 
 
 class Journal:
-    """Lines that are there, by key, and a file to which more are appended. Use it as a context manager."""
+    """The file at ``path``: its entries by key, and more to be appended. Use it as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entries: dict[str, Entry] = {}
         try:
-            # Opened for both: what a killed run left half-written is cut off before anything is added.
+            # Opened to read and write: a half-written last line of a killed run is cut off first.
             self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
             whole = 0
             for line in self._file:
@@ -75,5 +76,5 @@ class Journal:
         try:
             entry = msgspec.json.decode(line, type=Entry)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return  # of another version, or damaged: it is measured again
+            return  # a line of another version, or damaged: that result is measured again
         self.entries[entry.key] = entry

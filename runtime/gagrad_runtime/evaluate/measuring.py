@@ -1,4 +1,4 @@
-"""One image, one method: the explanation and every metric that it has."""
+"""One measurement: an image explained with one method, and every metric of the explanation."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """A method, with a guide of its own where one is named: ``guided-absolutegrad/relative``."""
+    """A method, or a method and its guide: ``guided-absolutegrad/relative``."""
 
     name: str
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What ``explain`` takes."""
+        """Settings of ``Explainer.explain``."""
         method, _, guide = self.name.partition("/")
         return {"method": method, "guide": guide or None}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What images are measured with."""
+    """The explainers and settings of a study."""
 
     explainer: Explainer
     randomized: Explainer | None
@@ -57,7 +57,7 @@ class Bench:
     """``samples`` and ``seed``."""
 
     def measure(self, frame: Frame, name: str, mask: Mask | None, variant: Variant) -> tuple[Row, bytes]:
-        """Return the row of ``frame`` (called ``name``) and the small picture of its map.
+        """Return the row of ``frame`` (called ``name``) and the thumbnail of its map.
 
         ``mask [H, W]``, in frame pixels, is where the known defect is. Raises what ``explain`` raises.
         """
@@ -100,7 +100,7 @@ class Bench:
 
 
 def check_randomized(explainer: Explainer, randomized: Explainer) -> None:
-    """Raise SettingError unless both bundles take the same images and answer in the same form."""
+    """Raise SettingError unless both bundles have the same input and output, and other weights."""
     ours, theirs = explainer.manifest, randomized.manifest
     if _predict_sha256(ours) == _predict_sha256(theirs):
         what = "is of the same model, and not of one with random weights"
@@ -112,8 +112,8 @@ def check_randomized(explainer: Explainer, randomized: Explainer) -> None:
         return
     raise SettingError(
         f"this bundle {what}",
-        where="--randomized",
-        hint="export the same model once more with --randomize 1 and the same options",
+        where="randomized",
+        hint="export the same model once more with `--randomize 1` and the same options",
     )
 
 

@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: no network, no other files."""
+"""The report: one HTML page that needs no network and no other files, and its tables as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from string import Template
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
+from gagrad_runtime.report.colour import colour_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,18 +24,21 @@ if TYPE_CHECKING:
     from gagrad_runtime.evaluate.journal import Entry
     from gagrad_runtime.evaluate.table import Metric, Summary
 
+_STOPS = 17
+"""Colours of the legend's gradient; between them the browser interpolates."""
 _UNDER_A_PICTURE = ("mass", "rcap", "insertion", "deletion", "stability")
 
 
 def render_page(
     bundle: str, entries: Sequence[Entry], frames: Mapping[str, bytes], facts: Sequence[str]
 ) -> str:
-    """Return the HTML of the report; ``frames`` are the images' small pictures by name, as JPEG."""
+    """Return the HTML of the report; ``frames`` are the images' thumbnails by name, JPEG."""
     rows = [entry.row for entry in entries]
     metrics, summaries = used_metrics(rows), summarise(rows)
     template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"Explanations of {bundle}, compared"),
+        legend=_legend(),
         facts=html.escape(" · ".join(facts)),
         head="".join(_head(metric) for metric in metrics),
         body="\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),
@@ -43,6 +48,14 @@ def render_page(
             for name, frame in frames.items()
         ),
     )
+
+
+def _legend() -> str:
+    """Return the colours of the maps, from the scale's foot to its top, as a CSS gradient."""
+    bar = colour_bar(256, 1)[::-1, 0]
+    stops = (bar[round(place)] for place in np.linspace(0, 255, _STOPS))
+    colours = ("#{:02x}{:02x}{:02x}".format(*stop) for stop in stops)
+    return f"linear-gradient(90deg, {', '.join(colours)})"
 
 
 def _head(metric: Metric) -> str:
@@ -115,7 +128,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
     bundle: str
     facts: list[str]
-    """How the figures came about, in words."""
+    """Conditions of the measurement, in words."""
     summary: list[Summary]
     rows: list[Row]
 

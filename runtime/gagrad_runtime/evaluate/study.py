@@ -1,15 +1,12 @@
-"""A study: images × methods, kept as it goes, and the report at the end."""
+"""A study: every image explained and measured with every method, and the report."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import FrameError, InputError, ModelError, SettingError
@@ -19,22 +16,37 @@ from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, 
 from gagrad_runtime.evaluate.page import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.jobs.explaining import expand, say_error
+from gagrad_runtime.frame.decoding import ENDINGS
+from gagrad_runtime.jobs.explaining import expand
 from gagrad_runtime.question.methods import method_of
-from gagrad_runtime.session.opening import open_plainly
-from gagrad_runtime.trust import admit
+from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.bundle import Bundle
+    from gagrad_edge.errors import GagradError
     from gagrad_runtime.frame.frame import Frame
 
 JOURNAL = "results.jsonl"
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study measured, and where its report is."""
+
+    page: Path
+    """``report.html``."""
+    images: int
+    """Images that were measured."""
+    total: int
+    """Images that were given."""
+    methods: int
+    exit_code: int
+    """0, or that of the worst image that was left out."""
 
 
 def evaluate_images(
@@ -51,68 +63,74 @@ def evaluate_images(
     device: str,
     threads: int | None,
     trust: Path | None = None,
-) -> int:
-    """Measure ``methods`` (names with commas) on ``images`` and write the report to ``output``.
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+    on_error: Callable[[str, GagradError], None] = lambda *_: None,
+) -> StudyResult:
+    """Measure ``methods`` (names with commas) on ``images`` and write the report to the folder ``output``.
 
-    What an earlier run has measured, of the same images with the same bundle and settings, is kept. A bad
-    image is reported and left out. Returns the exit code: 0, else that of the worst image. Raises FrameError
-    when no image is left, and whatever concerns more than one image.
+    Results of an earlier run with the same images, bundle and settings are kept. ``progress`` is called with
+    (measurements done, all measurements, label), and while an engine is built; ``on_error`` with the path and
+    the error of each image that is left out. Raises FrameError when no image is left, and every error that
+    concerns more than one image.
     """
     variants = _variants(methods)
     if masks is not None and not masks.is_dir():
-        raise SettingError(
-            "there is no such folder", where=f"--masks {masks}", hint="name the folder of masks"
-        )
+        raise SettingError(f"there is no folder {masks}", where="masks", hint="name the folder of masks")
     paths = expand(_inside(images))
     make_folder(output)
     check_writable(output)
-    admission = admit(bundle, trust)
-    other = None if randomized is None else admit(randomized, trust)
-    shuffled = None if other is None else other.bundle
+    opening: dict[str, Any] = {"threads": threads, "trust": trust, "prove": "never", "progress": progress}
     with ExitStack() as stack:
-        explainer = stack.enter_context(open_plainly(admission, device, threads=threads))
-        second = None
-        if other is not None:
-            second = stack.enter_context(open_plainly(other, device, threads=threads))
-            check_randomized(explainer, second)
-        journal = stack.enter_context(Journal(output / JOURNAL))
+        session = stack.enter_context(open_session(bundle, device, **opening))
+        other = None
+        if randomized is not None:
+            other = stack.enter_context(open_session(randomized, device, **opening))
+            check_randomized(session.explainer, other.explainer)
+        shuffled = None if other is None else other.bundle
         study = _Study(
-            bench=Bench(explainer, second, target, settings),
-            journal=journal,
-            fixed=_fixed(admission.bundle, shuffled, target, settings, mask_margin),
+            bench=Bench(session.explainer, None if other is None else other.explainer, target, settings),
+            journal=stack.enter_context(Journal(output / JOURNAL)),
+            fixed=_fixed(session.bundle, shuffled, target, settings, mask_margin),
             masks=masks,
             margin=mask_margin,
-            bar=_Bar(len(paths) * len(variants)),
+            measurements=len(paths) * len(variants),
+            progress=progress,
+            on_error=on_error,
         )
         names = _names(paths)
         for path in paths:
             study.image(path, names[path], variants)
-        study.bar.clear()
     if not study.entries:
         raise FrameError(
             "none of the images could be explained, so there is nothing to report", where=str(output)
         )
-    name = admission.bundle.manifest.name
-    files = write_results(output, name, study.entries, study.frames, study.facts(len(paths)))
-    click.echo(f"{len(study.frames)} of {len(paths)} images, {len(variants)} methods → {files}", err=True)
-    return study.exit_code
+    name = session.bundle.manifest.name
+    page = write_results(output, name, study.entries, study.frames, study.facts(len(paths)))
+    return StudyResult(page, len(study.frames), len(paths), len(variants), study.exit_code)
 
 
 @dataclass
 class _Study:
+    """The state of one study."""
+
     bench: Bench
     journal: Journal
     fixed: dict[str, Any]
-    """What the keys of all results depend on."""
+    """Parts of the key that all results share."""
     masks: Path | None
     margin: float
-    bar: _Bar
+    measurements: int
+    """Images times methods."""
+    progress: Callable[[int, int, str], None]
+    on_error: Callable[[str, GagradError], None]
     entries: list[Entry] = field(default_factory=list)
     frames: dict[str, bytes] = field(default_factory=dict)
-    """Small pictures by image name."""
+    """Thumbnails by image name, JPEG."""
     with_mask: int = 0
     kept: int = 0
+    """Results of an earlier run."""
     exit_code: int = 0
+    _done: int = 0
 
     def image(self, path: str, name: str, variants: list[Variant]) -> None:
         """Measure one image with every method, or report why not."""
@@ -125,8 +143,7 @@ class _Study:
             )
             found = [self._entry(frame, name, mask, variant) for variant in variants]
         except (InputError, ModelError) as error:
-            self.bar.clear()
-            say_error(path, error)
+            self.on_error(path, error)
             self.exit_code = max(self.exit_code, error.exit_code)
             return
         self.entries += found
@@ -134,7 +151,8 @@ class _Study:
         self.with_mask += mask is not None
 
     def _entry(self, frame: Frame, name: str, mask: NDArray[np.bool_] | None, variant: Variant) -> Entry:
-        self.bar.show(f"{name} {variant.name}")
+        self.progress(self._done, self.measurements, f"{name} {variant.name}")
+        self._done += 1
         key = key_of(
             image=name,
             frame=_digest(frame.pixels),
@@ -151,40 +169,18 @@ class _Study:
         return entry
 
     def facts(self, total: int) -> list[str]:
-        """Return how the figures came about, for the report."""
+        """Return the conditions of the measurement, in words, for the report."""
         manifest = self.bench.explainer.manifest
         samples = self.bench.settings["samples"] or manifest.method.samples
-        facts = [
+        widened = [f"defects widened by {self.margin:g} pixels"] if self.margin else []
+        return [
             f"bundle {manifest.name}, {self.fixed['bundle'][:12]}",
             f"{len(self.frames)} of {total} images, {self.with_mask} with a known defect",
+            *widened,
             f"{samples} samples for methods that take noisy copies, seed {self.bench.settings['seed']}",
             f"insertion and deletion in {STEPS} steps",
             self.bench.explainer.backend.description,
         ]
-        if self.margin:
-            facts.insert(2, f"defects widened by {self.margin:g} pixels")
-        return facts
-
-
-class _Bar:
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self._done, self._total = 0, total
-        self._shown = sys.stderr.isatty()
-
-    def show(self, label: str) -> None:
-        """Say that ``label`` is being measured."""
-        if self._shown:
-            filled = round(20 * self._done / self._total)
-            bar = "█" * filled + "░" * (20 - filled)
-            click.echo(f"\r\x1b[2K{bar} {self._done}/{self._total}  {label}", nl=False, err=True)
-        self._done += 1
-
-    def clear(self) -> None:
-        """Empty the line for a message."""
-        if self._shown:
-            click.echo("\r\x1b[2K", nl=False, err=True)
 
 
 def _variants(methods: str) -> list[Variant]:
@@ -192,9 +188,9 @@ def _variants(methods: str) -> list[Variant]:
     for variant in variants:
         method = method_of(variant.settings["method"])
         if variant.settings["guide"] and method.map != "guided":
-            raise SettingError(f"{method.name} has no guide", where="--methods", hint=f"write {method.name}")
+            raise SettingError(f"{method.name} has no guide", where="methods", hint=f"write {method.name}")
     if not variants:
-        raise SettingError("no method is named", where="--methods", hint="e.g. --methods smoothgrad,vargrad")
+        raise SettingError("no method is named", where="methods", hint="for example smoothgrad,vargrad")
     return list(dict.fromkeys(variants))
 
 

@@ -1,4 +1,4 @@
-"""What is measured, in numbers and in words, and the summary by method."""
+"""The table of results: its metrics in words, one row per image and method, and a summary by method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Metric:
-    """One column: ``field`` of ``Row``, and how to read it."""
+    """One metric: the ``field`` of ``Row`` that holds its values, and how to read them."""
 
     field: str
     title: str
@@ -82,12 +82,12 @@ METRICS = (
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One image explained by one method. What cannot be measured is null."""
+    """Metrics of one image explained with one method; null where a metric does not apply."""
 
     image: str
     method: str
     target: str
-    """What was explained."""
+    """Name of the explained class."""
     probability: float | None
     mass: float | None
     concentration: float | None

@@ -1,4 +1,4 @@
-"""Small pictures for the report: the frame with the defect's outline, and the map over the dim frame."""
+"""Thumbnails of the report: the frame with the defect's outline, and the map over the dimmed frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def frame_thumbnail(frame: Frame, mask: NDArray[np.bool_] | None) -> bytes:
     """Return ``frame`` as a small JPEG, the defect ``mask [H, W]`` outlined."""
     picture = _small(frame)
     if mask is not None:
-        # A little outside, so that the line does not cover a defect as thin as itself.
+        # Outside the defect, so that the line does not cover a defect as thin as the line.
         outline(picture, widened(resample(mask, picture.shape[:2]) > 0.25, _BESIDE), 2)
     return _jpeg(picture)
 

@@ -30,6 +30,8 @@ MAX_PIXELS = 100_000_000
 """Largest frame, height × width: 300 MB as 8-bit colour and 1.2 GB per image-sized float32 colour copy."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Endings of image files, lower case: what a folder of images is searched for."""
 
 # The readers are called by their first bytes and not through Image.open: that one checks the size only
 # after it has warned about it, and would try forty more formats that no camera writes.

@@ -1,4 +1,4 @@
-"""``install.sh`` ends up here: ``KIT [--prefix DIR] [--no-service] …``."""
+"""The program that ``install.sh`` runs: ``KIT [--prefix DIR] [--no-service] …``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gagrad_runtime.install.preflight import check_root
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the options say; return the exit code that gagrad_edge.errors documents."""
+    """Install, roll back or uninstall; return an exit code of gagrad_edge.errors."""
     options = _parser().parse_args(arguments)
     serve = not options.no_service and options.prefix is None
     layout = Layout() if options.prefix is None else Layout.below(options.prefix)
@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="install.sh",
-        description="Install this kit on this device, without a network. Run again, it finds nothing to do; "
-        "cut off anywhere, it leaves the version that was in use.",
+        description="Install this kit on this device, without a network. A second run finds nothing to do; "
+        "an interrupted run leaves the version that was in use.",
         epilog="Example: sudo ./install.sh",
     )
     parser.add_argument("kit", type=Path, help=argparse.SUPPRESS)
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accept-unsigned",
         action="store_true",
-        help="replace the version in use by a kit that its trust policy does not vouch for",
+        help="replace the version in use by a kit that its trust policy does not trust",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rollback", action="store_true", help="go back to the version before")

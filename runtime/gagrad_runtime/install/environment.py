@@ -1,4 +1,4 @@
-"""A version's own Python environment, made from the kit's wheels and nothing else."""
+"""The Python environment of one version, made from the kit's wheels only."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ import runpy, sys
 sys.path.insert(0, sys.argv.pop(1))
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
-"""Runs pip from its wheel: a system's Python may come without one, or with one from years ago."""
+"""Program that runs pip from its wheel, because a system's Python may have no pip or an old one."""
 
 
 def create(target: Path, folder: Path, kit: Kit, lock: int) -> None:
-    """Make the environment ``target`` and install the kit's packages, each with its hash checked.
+    """Make the environment ``target`` and install the kit's packages, each checked by its hash.
 
-    ``lock`` is the descriptor of the installation's lock: pip may outlive an installer that is killed, and
-    nobody else may work there meanwhile. Raises DeviceError with what pip said.
+    ``lock`` is the descriptor of the installation's lock, which pip inherits: pip may outlive an installer
+    that is killed, and no other installer may start meanwhile. Raises DeviceError with pip's output.
     """
     builder = venv.EnvBuilder(symlinks=True, with_pip=False, system_site_packages=kit.system_packages)
     builder.create(target)
@@ -44,7 +44,7 @@ def create(target: Path, folder: Path, kit: Kit, lock: int) -> None:
         *("--only-binary", ":all:", "--ignore-installed", "--no-warn-script-location"),
         *("--root-user-action", "ignore", "--quiet", "-r", str(folder / LOCK)),
     ]
-    # Not the user's pip settings, and nothing left in /tmp when it is cut off.
+    # Without the user's pip settings, and without files in /tmp after an interruption.
     ours = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
     environment = {**ours, "PIP_CONFIG_FILE": os.devnull, "TMPDIR": str(temporary)}
     done = subprocess.run(  # noqa: S603
@@ -58,22 +58,22 @@ def create(target: Path, folder: Path, kit: Kit, lock: int) -> None:
 
 
 def python_of(environment: Path) -> Path:
-    """Return the environment's interpreter."""
+    """Return the path of the environment's interpreter."""
     return environment / "bin" / "python"
 
 
 def command_of(environment: Path) -> Path:
-    """Return the environment's ``gagrad-edge``."""
+    """Return the path of the environment's command ``gagrad-edge``."""
     return environment / "bin" / "gagrad-edge"
 
 
 def run_command(environment: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a version's ``gagrad-edge`` and return what it said."""
+    """Run a version's ``gagrad-edge`` and return its exit code and output."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     command = [str(command_of(environment)), *arguments]
     return subprocess.run(command, env=clean, capture_output=True, text=True, check=False)  # noqa: S603
 
 
 def say(text: str) -> None:
-    """Tell the technician."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - there is no click yet
+    """Print a line for the technician on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - click is not installed yet

@@ -1,4 +1,4 @@
-"""Install, go back, remove: the order of the steps, and what each failure undoes."""
+"""Install, roll back, uninstall: the steps in their order, and what a failure undoes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STATE = "trust-state.json"
 def install(
     folder: Path, layout: Layout, *, serve: bool = True, device: str = "auto", accept_unsigned: bool = False
 ) -> str:
-    """Install the kit in ``folder`` and return the version's name; a second time it finds nothing to do.
+    """Install the kit in ``folder`` and return the version's name; a second run finds nothing to do.
 
     Raises BundleError, TrustError, DeviceError or OutputError; then the version that was in use still is.
     """
@@ -60,7 +60,7 @@ def install(
 
 
 def go_back(layout: Layout, *, serve: bool = True) -> str:
-    """Return to the version that was in use before, and its name. Raises DeviceError when there is none."""
+    """Put the earlier version in use again, and return its name. Raises DeviceError without one."""
     with layout.locked():
         name = layout.in_use()
         before = None if name is None else layout.replaced(name)
@@ -79,7 +79,7 @@ def go_back(layout: Layout, *, serve: bool = True) -> str:
 
 
 def uninstall(layout: Layout, *, serve: bool = True) -> None:
-    """Remove the program and all versions; settings, results and what is remembered stay."""
+    """Remove all versions and the service. Settings, results and the trust state stay."""
     with layout.locked():
         if serve:
             service.remove(layout)
@@ -91,7 +91,7 @@ def uninstall(layout: Layout, *, serve: bool = True) -> None:
 
 
 def _check_signature(folder: Path, layout: Layout, before: str) -> None:
-    """Let the version in use judge the kit by the device's policy."""
+    """Check the kit by the device's trust policy, with the version in use. Raises TrustError."""
     policy = layout.settings / TRUST
     if not policy.exists():
         return
@@ -100,17 +100,16 @@ def _check_signature(folder: Path, layout: Layout, before: str) -> None:
         raise TrustError(
             f"the version in use does not accept this kit:\n{done.stderr.strip()}",
             where=str(folder),
-            hint="pack it with --sign and a key that the device trusts; whoever may decide so can give "
-            "--accept-unsigned",
+            hint="pack it with --sign and a key that the device trusts, or install it with --accept-unsigned",
         )
 
 
 def _put(folder: Path, kit: Kit, layout: Layout, name: str, device: str, lock: int) -> None:
-    """Make the version's folder, whole and tested; on any failure it is gone again."""
+    """Make the version's folder and test it; after any failure the folder is removed."""
     for left in layout.sweep():
         say(f"removed {left}, which was not installed to its end")
     target = layout.versions / name
-    if layout.is_complete(name):  # gone back from, and now installed again
+    if layout.is_complete(name):  # installed before, and rolled back
         _self_test(layout, target, device)
         return
     check_space(folder, kit, layout.prefix)
@@ -126,7 +125,8 @@ def _put(folder: Path, kit: Kit, layout: Layout, name: str, device: str, lock: i
         unit.write_text(_unit(), encoding="utf-8")
         _fill(unit, layout)
         _self_test(layout, target, device)
-        # Everything is on the disk before the mark that says so; there is no cheaper way for 10,000 files.
+        # All 10,000 files have to be on the disk before the mark COMPLETE; a sync of everything is the
+        # cheapest way.
         os.sync()
         write_atomic(target / COMPLETE, [b""])
         sync_folder(layout.versions)
@@ -148,13 +148,13 @@ def _self_test(layout: Layout, target: Path, device: str) -> None:
         raise DeviceError(
             f"the new version does not pass its self-test here:\n{done.stderr.strip()}",
             where=target.name,
-            hint="nothing was changed: the version that was in use still is",
+            hint="nothing was changed: the earlier version is still in use",
         )
     say("\n".join(f"  {line}" for line in done.stderr.strip().splitlines()))
 
 
 def _switch(layout: Layout, name: str, before: str | None) -> None:
-    """Put the new version in use, remembering what is needed to go back."""
+    """Put the new version in use, and store what a rollback needs."""
     target = layout.versions / name
     for file in (TRUST, STATION):
         _write_once(layout.settings / file, target / file)
@@ -172,7 +172,7 @@ def _switch(layout: Layout, name: str, before: str | None) -> None:
 
 
 def _serve(layout: Layout, name: str) -> None:
-    """Run the version as a service; one that does not come up is taken back at once."""
+    """Start the version as a service; if it does not start, roll back."""
     service.create_user()
     service.own_data(layout)
     service.link_unit(layout)
@@ -182,7 +182,7 @@ def _serve(layout: Layout, name: str) -> None:
     except DeviceError:
         before = layout.replaced(name)
         if before is None:
-            raise  # the first installation: what is there to look at is better than nothing
+            raise  # the first installation stays, so that its log can be read
         say(f"going back to {before}")
         _return(layout, name, before)
         remove_version(layout.versions / name)
@@ -192,10 +192,7 @@ def _serve(layout: Layout, name: str) -> None:
 
 
 def _return(layout: Layout, name: str, before: str) -> None:
-    """Put ``before`` in use again.
-
-    What was remembered then comes back too: having used the newer bundle would bar the older one.
-    """
+    """Put ``before`` in use again, with its trust state: the newer state would refuse the older bundle."""
     state = layout.data / _STATE
     try:
         saved: bytes | None = (layout.versions / name / STATE_BEFORE).read_bytes()
@@ -213,7 +210,7 @@ def _return(layout: Layout, name: str, before: str) -> None:
 
 
 def _write_once(path: Path, source: Path) -> None:
-    """Copy a file of settings unless the device has its own; say so when that differs."""
+    """Copy a file of settings unless the device has one; print a line if its content differs."""
     make_folder(path.parent)
     content = source.read_bytes()
     if not path.exists():
@@ -223,7 +220,7 @@ def _write_once(path: Path, source: Path) -> None:
 
 
 def _link_command(layout: Layout) -> None:
-    """Put ``gagrad-edge`` on the path, unless something else has that name there."""
+    """Link ``gagrad-edge`` into the path, unless another file has that name there."""
     if layout.commands is None:
         return
     link = layout.commands / "gagrad-edge"
@@ -242,7 +239,7 @@ def _is_our_link(layout: Layout, link: Path) -> bool:
 
 
 def _fill(path: Path, layout: Layout) -> None:
-    """Put this device's folders in the places that the kit leaves open."""
+    """Replace the placeholders in a file of the kit by this device's folders."""
     text = path.read_text(encoding="utf-8")
     places = {"@PREFIX@": layout.prefix, "@SETTINGS@": layout.settings, "@DATA@": layout.data}
     for mark, folder in places.items():

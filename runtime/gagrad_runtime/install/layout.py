@@ -1,10 +1,8 @@
-"""Where things are on a device: versions side by side, a link to the one in use, and what outlives them."""
+"""The folders of an installation: versions, the link to the version in use, settings and data."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import make_folder, output_error, sync_folder
 from gagrad_edge.errors import OutputError
+from gagrad_runtime.machine.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMPLETE = ".complete"
-"""Stands in a version's folder when all of it is on the disk and has passed the self-test."""
+"""File that marks a version as complete: on the disk, and past its self-test."""
 REPLACES = ".replaces"
-"""Names the version that was in use before."""
+"""File with the name of the version that was in use before."""
 STATE_BEFORE = ".trust-state"
-"""What the device remembered of bundles' versions before this one was used."""
+"""File with the device's trust state from before this version."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,16 @@ class Layout:
 
     prefix: Path = Path("/opt/gagrad-edge")
     settings: Path = Path("/etc/gagrad-edge")
-    """``station.toml`` and ``trust.toml``: written once, then the device's own."""
+    """Folder of ``station.toml`` and ``trust.toml``, which are written once and never replaced."""
     data: Path = Path("/var/lib/gagrad-edge")
-    """What is remembered, and results."""
+    """Folder of the trust state and the results."""
     units: Path = Path("/etc/systemd/system")
     commands: Path | None = Path("/usr/local/bin")
-    """Where a link named ``gagrad-edge`` is put; None: nowhere."""
+    """Folder for a link named ``gagrad-edge``; None for no link."""
 
     @classmethod
     def below(cls, prefix: Path) -> Layout:
-        """Return a layout with everything below ``prefix``, for a user without rights."""
+        """Return a layout with all folders below ``prefix``, for an installation without root."""
         prefix = prefix.absolute()
         return cls(prefix, prefix / "etc", prefix / "var", prefix / "units", prefix / "bin")
 
@@ -55,11 +54,11 @@ class Layout:
 
     @property
     def incoming(self) -> Path:
-        """Where images are put, unless ``station.toml`` says otherwise."""
+        """Folder for new images, unless ``station.toml`` names another."""
         return self.data / "incoming"
 
     def in_use(self) -> str | None:
-        """Return the name of the version in use, if there is one."""
+        """Return the name of the version in use, or None."""
         try:
             name = self.current.readlink().name
         except OSError:
@@ -67,11 +66,11 @@ class Layout:
         return name if self.is_complete(name) else None
 
     def is_complete(self, name: str) -> bool:
-        """Tell whether the version ``name`` was installed to its end."""
+        """Return whether the version ``name`` is complete."""
         return (self.versions / name / COMPLETE).is_file()
 
     def replaced(self, name: str) -> str | None:
-        """Return the version that was in use before ``name``, if it is still there."""
+        """Return the name of the version that was in use before ``name``, if it still exists."""
         try:
             before = (self.versions / name / REPLACES).read_text().strip()
         except OSError:
@@ -79,7 +78,7 @@ class Layout:
         return before if before and self.is_complete(before) else None
 
     def use(self, name: str) -> None:
-        """Make ``name`` the version in use, in one step that a power cut cannot halve. Raises OutputError."""
+        """Make ``name`` the version in use, atomically. Raises OutputError."""
         link = self.prefix / ".current.part"
         try:
             link.unlink(missing_ok=True)
@@ -90,14 +89,14 @@ class Layout:
         sync_folder(self.prefix)
 
     def sweep(self) -> list[str]:
-        """Remove what an installation that was cut off has left; return the names of such versions."""
+        """Remove incomplete versions, left by an interrupted installation; return their names."""
         left = [path for path in _folders(self.versions) if not (path / COMPLETE).is_file()]
         for path in left:
             remove_tree(path)
         return [path.name for path in left]
 
     def prune(self) -> list[str]:
-        """Remove all versions but the one in use and the one before; return their names."""
+        """Remove all versions but the one in use and the one before it; return the names removed."""
         used = self.in_use()
         if used is None:
             return []
@@ -109,36 +108,30 @@ class Layout:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
-        """Let one installer at a time work here. Raises OutputError when another does, or none may.
+        """Hold the installation's lock. Raises OutputError when another installer holds it.
 
-        Gives the lock's descriptor: a child that has it holds the lock on when its installer is killed.
+        Gives the lock's descriptor: a child process that inherits it keeps the lock if the installer is
+        killed.
         """
         make_folder(self.versions)
-        path = self.prefix / ".lock"
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise output_error(path, error) from error
-        try:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                descriptor = stack.enter_context(locked(self.prefix / ".lock", wait=False))
+            except BlockingIOError as error:
                 what = "another installation is under way there"
                 raise OutputError(what, where=str(self.prefix), hint="wait until it has ended") from error
             yield descriptor
-        finally:
-            os.close(descriptor)
 
 
 def remove_version(path: Path) -> None:
-    """Remove a version that was complete: first its mark, so that half of it never counts as whole."""
+    """Remove a complete version: first its mark, so that an interrupted removal leaves an incomplete one."""
     (path / COMPLETE).unlink(missing_ok=True)
     sync_folder(path)
     remove_tree(path)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all in it. Raises OutputError."""
+    """Remove a folder and everything in it. Raises OutputError."""
     try:
         shutil.rmtree(path)
     except FileNotFoundError:

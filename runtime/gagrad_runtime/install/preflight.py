@@ -1,4 +1,4 @@
-"""Whether this kit fits this machine: found before anything is changed."""
+"""Checks whether a kit fits this machine, before anything is changed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from gagrad_edge.kit import Kit
 
 _COMPILED = 1.4
-"""Compiled Python files come on top of what the wheels hold."""
+"""Size of an installed wheel with its compiled Python files, relative to its content."""
 
 
 def check_machine(kit: Kit) -> None:
-    """Raise DeviceError unless machine, Python and C library are those that the kit is for."""
+    """Raise DeviceError unless machine, Python and C library are those of the kit."""
     if platform.machine() != kit.machine:
         raise DeviceError(
             f"this machine is {platform.machine()}, and the kit is for {kit.machine}",
@@ -61,7 +61,7 @@ def check_space(folder: Path, kit: Kit, prefix: Path) -> None:
 
 
 def check_root() -> None:
-    """Raise OutputError unless this is root, who may install for the whole device."""
+    """Raise OutputError unless the user is root, who may install for the whole device."""
     if os.geteuid() != 0:
         raise OutputError(
             "only root may install for the whole device",

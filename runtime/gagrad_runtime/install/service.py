@@ -1,7 +1,7 @@
-"""The systemd service: its user, its unit, and whether it runs.
+"""The systemd service: its user, its unit, start and stop.
 
-The unit lies in the version's folder and is linked from there through ``current``, so program, model and unit
-change in the same step.
+The unit file is in the version's folder, and systemd finds it through the link ``current``, so program, model
+and unit change in the same step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ USER = "gagrad-edge"
 
 
 def create_user() -> None:
-    """Make the system user that the service runs as, unless it is there. Raises DeviceError."""
+    """Make the system user of the service, if missing. Raises DeviceError."""
     import pwd  # noqa: PLC0415 - not on every system
 
     try:
@@ -33,7 +33,7 @@ def create_user() -> None:
 
 
 def own_data(layout: Layout) -> None:
-    """Give the folders for data to the service's user; its group may put images there. Raises OutputError."""
+    """Make the data folders, owned by the service's user; its group may write images. Raises OutputError."""
     try:
         for folder, mode in ((layout.data, 0o755), (layout.incoming, 0o2775)):
             make_folder(folder)
@@ -44,7 +44,7 @@ def own_data(layout: Layout) -> None:
 
 
 def link_unit(layout: Layout) -> None:
-    """Let systemd find the unit of the version in use. Raises OutputError and DeviceError."""
+    """Link the unit of the version in use into systemd's folder. Raises OutputError and DeviceError."""
     link = layout.units / UNIT
     target = layout.current / UNIT
     try:
@@ -61,7 +61,7 @@ def link_unit(layout: Layout) -> None:
 
 
 def restart() -> None:
-    """Start the service anew; systemd waits until it says that it is ready. Raises DeviceError."""
+    """Restart the service and wait until it is ready. Raises DeviceError."""
     try:
         _systemctl("restart", UNIT)
     except DeviceError as error:
@@ -70,12 +70,12 @@ def restart() -> None:
         raise DeviceError(
             f"the service does not start:\n{log.stdout.strip() or error.what}",
             where=UNIT,
-            hint=f"mend it and run install.sh again; `journalctl -u {UNIT}` tells more",
+            hint=f"fix that and run install.sh again; `journalctl -u {UNIT}` shows the log",
         ) from error
 
 
 def remove(layout: Layout) -> None:
-    """Stop the service and forget it. Raises DeviceError."""
+    """Stop the service and remove its link. Raises DeviceError."""
     link = layout.units / UNIT
     if not link.is_symlink():
         return

@@ -1,8 +1,8 @@
-"""Measure what the maps of good parts reach, and write it as a colour scale."""
+"""Calibration: the colour scale of a bundle, measured on good parts."""
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +11,12 @@ import numpy as np
 from gagrad_edge.atomic import check_writable
 from gagrad_edge.errors import FrameError, InputError, ModelError
 from gagrad_runtime.jobs.explaining import expand, say_error
+from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.report.scale import QUANTILE, GoodScale, question, raw_map, write_scale
-from gagrad_runtime.session.opening import load
+from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 FEW = 10
-"""Good parts below which the scale is that of these parts rather than of the line."""
+"""With fewer good parts the scale depends on these parts more than on the line."""
 
 
 class Highest:
-    """The upper end of many maps' values, enough of it for their common quantile, in bounded memory."""
+    """The highest values of many maps, as many as their common quantile needs; the memory is bounded."""
 
     def __init__(self, quantile: float, maps: int) -> None:
         self._quantile, self._maps = quantile, maps
@@ -37,7 +37,7 @@ class Highest:
         self._count = 0
 
     def add(self, values: Array) -> None:
-        """Take in one map; there may be as many as was announced."""
+        """Add one map, of at most ``maps`` of the same size."""
         self._count += values.size
         kept = int((1 - self._quantile) * values.size * self._maps) + 2
         joined = np.concatenate([self._values, values.ravel()])
@@ -67,20 +67,23 @@ def calibrate_images(
     check_writable(output.parent)
     paths = expand(images)
     highest, last, used, code = Highest(QUANTILE, len(paths)), None, 0, 0
-    with load(bundle, device=device, threads=threads, trust=trust) as explainer:
-        for number, path in enumerate(paths, start=1):
-            if sys.stderr.isatty():
-                click.echo(f"\r\x1b[2K[{number}/{len(paths)}] {path}", nl=False, err=True)
+    with (
+        Progress() as progress,
+        open_session(
+            bundle, device, threads=threads, trust=trust, remember=True, progress=progress
+        ) as session,
+    ):
+        for number, path in enumerate(paths):
+            progress(number, len(paths), Path(path).name)
             try:
-                last = explainer.explain(path, target, **settings)
+                last = session.explainer.explain(path, target, **settings)
             except (InputError, ModelError) as error:
+                progress.clear()
                 say_error(path, error)
                 code = max(code, error.exit_code)
                 continue
             highest.add(raw_map(last)[0])
             used += 1
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[2K", nl=False, err=True)
     if last is None:
         raise FrameError(
             "none of the images could be explained, so there is no scale",
@@ -89,7 +92,7 @@ def calibrate_images(
         )
     scale = _scale(last, target, settings, used, highest.value())
     write_scale(output, scale)
-    few = f"; {FEW} or more tell more of the line" if used < FEW else ""
+    few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
     click.echo(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
     return code
 
@@ -100,7 +103,7 @@ def _scale(
     if not value > 0:
         raise ModelError(
             "the maps of the good parts are 0 everywhere, so there is nothing to compare with",
-            hint="choose another --target or --method, or explain without a scale",
+            hint="choose another target or method, or explain without a scale",
         )
     made = last.provenance
     return GoodScale(

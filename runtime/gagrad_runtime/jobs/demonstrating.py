@@ -14,6 +14,7 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def run_demo(output: Path, *, device: str, threads: int | None) -> int:
         click.echo(f"1. Compiling the defect classifier into {bundle}", err=True)
         _export(data / "defects.onnx", data / "labels.txt", bundle)
         click.echo("2. Explaining six parts", err=True)
-        with load(bundle, device=device, threads=threads) as explainer:
+        with (
+            Progress() as progress,
+            load(bundle, device=device, threads=threads, progress=progress) as explainer,
+        ):
             for sample in sorted((data / "samples").iterdir()):
                 explanation = explainer.explain(sample)
                 files = explanation.save(output, stem=sample.stem)

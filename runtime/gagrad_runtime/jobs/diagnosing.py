@@ -1,4 +1,4 @@
-"""What this machine has: packages, engines, devices, and the line that installs what is missing."""
+"""Diagnosis of this machine: packages, engines, devices, and the command that installs a missing one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gagrad_runtime.backend import open_backend
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine or side of the product."""
+    """One engine, or one optional part of the product."""
 
     name: str
     purpose: str
@@ -27,7 +27,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole machine."""
+    """Diagnosis of one machine."""
 
     version: str
     python: str
@@ -39,7 +39,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diagnose() -> Diagnosis:
-    """Look at this machine. Never raises because something is missing: that is what it reports."""
+    """Return the diagnosis of this machine. A missing part is reported, not raised."""
     return Diagnosis(
         version=__version__,
         python=platform.python_version(),
@@ -66,7 +66,7 @@ _ENGINES = (
 
 
 def _engine(name: str, distribution: str, purpose: str) -> Part:
-    """Return an engine, found out by opening it: a broken installation must not look fine."""
+    """Return the state of an engine after opening it, because a broken installation must not look usable."""
     purpose = f"{purpose} (--device {name})"
     try:
         backend = open_backend(name)
@@ -77,7 +77,7 @@ def _engine(name: str, distribution: str, purpose: str) -> Part:
             purpose=purpose,
             usable=False,
             version=installed,
-            # Of what is not installed nobody asked why it does not work.
+            # The error of an engine that is not installed is of no interest.
             problem=error.what if installed else "",
             install="" if installed and not isinstance(error, MissingPackageError) else error.hint or "",
         )

@@ -74,7 +74,10 @@ def explain_images(
     paths = expand(images)
     make_folder(output)
     check_writable(output)
-    with load(bundle, device=device, threads=threads, trust=trust) as explainer:
+    with (
+        Progress() as progress,
+        load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
+    ):
         run = _Run(explainer, output, raw, tuple(targets), settings, as_json, total=len(paths))
         run.roi, run.roi_limit = region, roi_limit
         run.scale = good_scale

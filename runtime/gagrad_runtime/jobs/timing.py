@@ -1,8 +1,7 @@
-"""How long this device takes for the model's answer, and how long for the reason: ``gagrad-edge bench``."""
+"""Timing of a device: the model's prediction against its explanation (``gagrad-edge bench``)."""
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,18 +24,18 @@ if TYPE_CHECKING:
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Wall time of one thing done again and again, in milliseconds."""
+    """Wall times of one repeated operation: median and tail, milliseconds."""
 
     name: str
     p50: float
     p95: float
     p99: float
     per_second: float
-    """Images, or samples where ``name`` says so, by the median."""
+    """Images a second by the median; samples a second where ``name`` says so."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bench showed."""
+    """Result of a benchmark."""
 
     bundle: str
     sha256: str
@@ -47,18 +46,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     chunk: int
     frames: int
     warm_up_ms: float
-    """The first explanation: allocation, and the trial of chunk sizes where this device had none."""
+    """Wall time of the first explanation: allocations, and the trial of chunk sizes at the first use on a
+    device."""
     timings: list[Timing]
     stages_ms: dict[str, float]
     """Median wall time of each stage of an explanation."""
     ratio: float
     """Median explanation over median prediction."""
-    peak_mb: float
-    """Largest memory of this process so far."""
+    peak_mb: float | None = None
+    """Largest memory of this process so far, MiB; null where the system does not tell."""
     engines_mb: float | None = None
-    """Size of the compiled graphs in use; null where the engine keeps none."""
+    """Size of the compiled graphs in use, MiB; null where the engine keeps none."""
     watts: float | None = None
-    """Mean power of board or card meanwhile; null where no sensor tells it."""
+    """Mean power of board or card during the benchmark, watts; null without a sensor."""
 
 
 def bench(
@@ -69,10 +69,10 @@ def bench(
     settings: dict[str, Any],
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Predict and explain ``frames`` variants of the bundle's own test frame in turns.
+    """Predict and explain ``frames`` variants of the bundle's test frame, alternating; return the timings.
 
-    In turns, so that both see the same machine. Each frame differs, as a camera's do. Raises what
-    ``Explainer.explain`` does.
+    Alternating, so that both run under the same load of the machine. Each frame differs, as a camera's do.
+    Raises what ``Explainer.explain`` does.
     """
     member = bytes(bundle.members[bundle.manifest.selftest.frame])
     frame = decode(member, where=str(bundle.path)).pixels
@@ -100,7 +100,7 @@ def bench(
             if progress is not None:
                 progress(index + 1, frames)
     usual = int(np.median(samples))
-    size = explainer.graphs.compiled_size
+    size, peak = explainer.graphs.compiled_size, _peak_bytes()
     counts = [1, chunk, 1]
     timings = [
         _timing(name, values, many) for (name, values), many in zip(taken.items(), counts, strict=True)
@@ -118,7 +118,7 @@ def bench(
         timings=timings,
         stages_ms={stage: _ms(float(np.median(values))) for stage, values in stages.items()},
         ratio=round(float(np.median(taken["explain"]) / np.median(taken["predict"])), 2),
-        peak_mb=round(_peak_bytes() / 2**20, 1),
+        peak_mb=None if peak is None else round(peak / 2**20, 1),
         engines_mb=None if size is None else round(size / 2**20, 1),
         watts=power.watts,
     )
@@ -138,8 +138,8 @@ def as_text(report: Report) -> str:
     stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in report.stages_ms.items())
     lines.append(f"stages of explain, ms: {stages}")
     lines.append(
-        f"explain is {report.ratio:g} × predict; the first one took {report.warm_up_ms:.0f} ms; "
-        f"peak memory {report.peak_mb:.0f} MB"
+        f"explain is {report.ratio:g} × predict; the first one took {report.warm_up_ms:.0f} ms"
+        + ("" if report.peak_mb is None else f"; peak memory {report.peak_mb:.0f} MB")
         + ("" if report.engines_mb is None else f"; engines {report.engines_mb:.0f} MB")
         + ("" if report.watts is None else f"; {report.watts:.1f} W")
     )
@@ -165,7 +165,12 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def _peak_bytes() -> int:
-    """Return the most that this process ever held; macOS counts bytes where Linux counts kB."""
+def _peak_bytes() -> int | None:
+    """Return the most memory in bytes that this process ever held; None where the system does not tell."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes where Linux counts KiB.
     return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,4 +1,4 @@
-"""Where a device keeps what it found out or compiled: a folder of the user's, where XDG has it."""
+"""Folder for caches: compiled engines, chunk sizes, opened bundles. In the user's XDG cache folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of this process and what the machine has left, as Linux and its control groups tell it."""
+"""Memory of this process, and memory left on the machine, from Linux and its control groups."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes where an engine computes."""
+    """Memory where an engine computes, bytes."""
 
     used: int
-    """Held by this process."""
+    """Bytes held by this process."""
     available: int
-    """What it may still take without harm to others."""
+    """Bytes that the process may still take."""
 
 
 def process_memory(root: Path = Path("/")) -> Memory | None:
-    """Return the memory of this process, or None where the system does not tell (not Linux).
+    """Return the memory of this process, or None on a system other than Linux.
 
     Available is the least of the kernel's ``MemAvailable`` and what each control group around the process
-    leaves; ``root`` is the file system that is asked.
+    leaves; ``root`` is the root of the file system.
     """
     try:
         pages = int((root / "proc/self/statm").read_text().split()[1])
@@ -34,7 +34,7 @@ def process_memory(root: Path = Path("/")) -> Memory | None:
 
 
 def _left_by_groups(root: Path) -> list[int]:
-    """Return what each control group with a limit leaves, its page cache counted as free."""
+    """Return the free bytes of each control group with a limit; its page cache counts as free."""
     left = []
     with contextlib.suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""What NVIDIA device this is, as the driver's files tell it, without opening the device."""
+"""Model and driver of this machine's NVIDIA devices, from the driver's files, without opening a device."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def nvidia_device(root: Path = Path("/")) -> str:
-    """Return model and driver of each GPU, or of the Jetson; empty where the system does not tell.
+    """Return model and driver of each GPU, or of the Jetson, as one text; empty without an NVIDIA driver.
 
-    Results are kept by this name: another card, driver or JetPack makes another one.
+    The text is a cache key: another card, driver or JetPack gives another text.
     """
     found = []
     for file in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):

@@ -1,7 +1,7 @@
-"""What the board or the card draws, as the system's own sensors tell it.
+"""Power of the board or of the graphics card, from the system's sensors.
 
-A Jetson has INA3221 sensors in sysfs, one rail of which is the whole module; a graphics card answers to
-nvidia-smi, which comes with its driver. jtop reads the same files.
+A Jetson has INA3221 sensors in sysfs, one rail of which is the whole module (jtop reads the same files); the
+power of a graphics card comes from nvidia-smi, which its driver installs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _RAILS = ("VDD_IN", "POM_5V_IN", "VDD_GPU_SOC")
-"""Labels of the rail to read, the first found: the whole module's; the largest where there is no sum."""
+"""Labels of the rail to read, by preference: the whole module, or the largest part of it."""
 _PERIOD = 0.2
 
 
 class PowerMeter:
-    """Samples the power while it is open; ``watts`` is the mean, or None where nothing tells it."""
+    """Samples the power during its block. ``watts`` is the mean, or None without a sensor."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._read = _jetson(root) or _card()
@@ -42,7 +42,7 @@ class PowerMeter:
 
     @property
     def watts(self) -> float | None:
-        """Mean so far."""
+        """Mean power so far, watts."""
         return round(statistics.fmean(self._samples), 2) if self._samples else None
 
     def _work(self) -> None:

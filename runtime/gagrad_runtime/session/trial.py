@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import GraphRole
     from gagrad_runtime.backend import Backend
+    from gagrad_runtime.backend.base import BuildProgress
 
 SECONDS, SLOW_SECONDS = 120.0, 3600.0
 """Seconds to open a bundle: on ONNX Runtime's CPU provider, and on an engine that compiles for a device."""
@@ -42,18 +43,26 @@ GROWTH = 8
 """Memory of an opened graph as a multiple of its file's size, at most."""
 _POLL = 0.02
 _DONE = "done"
+_PROGRESS = "progress "
 _CHILD = "import sys; sys.path[:] = sys.argv[2:]; from gagrad_runtime.session.trial import child; child()"
 
 _log = logging.getLogger(__name__)
 
 
 def try_opening(
-    bundle: Bundle, backend: Backend, device: str, *, seconds: float | None = None, memory: int | None = None
+    bundle: Bundle,
+    backend: Backend,
+    device: str,
+    *,
+    seconds: float | None = None,
+    memory: int | None = None,
+    progress: BuildProgress | None = None,
 ) -> None:
     """Open the graphs of ``bundle`` in a child, as ``backend`` on ``device``, unless that succeeded before.
 
-    ``seconds`` and ``memory`` (bytes) replace the limits. Raises BundleError when the child crashes or
-    exceeds a limit, and ModelError or DeviceError when the engine refuses a graph.
+    ``seconds`` and ``memory`` (bytes) replace the limits; ``progress`` is called while the child compiles.
+    Raises BundleError when the child crashes or exceeds a limit, and ModelError or DeviceError when the
+    engine refuses a graph.
     """
     passed = _passed_file(bundle, backend)
     if passed is not None and passed.exists():
@@ -71,6 +80,7 @@ def try_opening(
         seconds=seconds or (SECONDS if fast else SLOW_SECONDS),
         memory=memory or (MEMORY if fast else SLOW_MEMORY) + GROWTH * size,
         quiet=fast,
+        progress=progress,
     )
     if passed is not None:
         with contextlib.suppress(OutputError):
@@ -105,6 +115,7 @@ def _run(
     seconds: float,
     memory: int,
     quiet: bool,
+    progress: BuildProgress | None,
 ) -> None:
     head = msgspec.json.encode([(role, len(data), rows) for role, data, rows in graphs]) + b"\n"
     # The parent's sys.path and nothing else: the child does not import from the folder where it is started.
@@ -118,11 +129,14 @@ def _run(
     feeding = threading.Thread(target=_feed, args=(process.stdin, [head, *(data for _, data, _ in graphs)]))
     process.stdin = None
     feeding.start()
+    lines: list[str] = []
+    reading = threading.Thread(target=_read, args=(process.stdout, lines, progress))
+    reading.start()
     began, problem = time.monotonic(), ""
     with process:
         while True:
             try:
-                output, _ = process.communicate(timeout=_POLL)
+                process.wait(timeout=_POLL)
                 break
             except subprocess.TimeoutExpired:
                 if time.monotonic() - began > seconds:
@@ -133,9 +147,10 @@ def _run(
                     process.kill()
             except BaseException:
                 process.kill()
+                reading.join()
                 raise
+        reading.join()
     feeding.join()
-    lines = output.decode("utf-8", "replace").splitlines()
     if lines and lines[-1] == _DONE and process.returncode == 0:
         return
     error = None if problem or not lines else _error(lines[-1])
@@ -154,6 +169,16 @@ def _feed(pipe: Any, pieces: list[Buffer]) -> None:
     with contextlib.suppress(BrokenPipeError), pipe:
         for piece in pieces:
             pipe.write(piece)
+
+
+def _read(pipe: Any, lines: list[str], progress: BuildProgress | None) -> None:
+    """Append the child's lines to ``lines``, and pass those about progress to ``progress``."""
+    for data in pipe:
+        line = data.decode("utf-8", "replace").rstrip("\n")
+        if not line.startswith(_PROGRESS):
+            lines.append(line)
+        elif progress is not None:
+            progress(*msgspec.json.decode(line.removeprefix(_PROGRESS), type=tuple[int, int, str]))
 
 
 def _death(code: int) -> str:
@@ -186,6 +211,7 @@ def child() -> None:
     entries = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[tuple[str, int, int]])
     try:
         backend = open_backend(device, threads=1)
+        backend.progress = lambda *step: report(_PROGRESS + msgspec.json.encode(step).decode())
         for role, size, rows in entries:
             report(f"graph {role!r}")
             backend.open(role, sys.stdin.buffer.read(size), rows)

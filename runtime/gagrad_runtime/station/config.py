@@ -1,7 +1,7 @@
-"""A station in one TOML file: what it watches, which frames it explains, what it keeps, whom it tells.
+"""The configuration of a station, one TOML file: source, rule, retention, receivers.
 
-Every error names file and line. Secrets are not in the file: it names a file or an environment variable that
-holds them.
+Every error names the file and the line. Secrets are not in the file: it names the file or the environment
+variable that holds a secret.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gagrad_edge.errors import MissingPackageError, SettingError
+from gagrad_runtime.station.events import EventKind  # noqa: TC001 - msgspec reads it at run time
 from gagrad_runtime.station.toml_lines import line_of, path_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Event = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 _HINT = "see examples/station.toml"
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all tables: a key that is not known is an error."""
+    """Base of all tables; an unknown key is an error."""
 
 
 class RuleTable(Table, frozen=True):
@@ -37,33 +37,33 @@ class RuleTable(Table, frozen=True):
 
 
 class RetentionTable(Table, frozen=True):
-    """How much is kept; the oldest goes, by number and never by the clock."""
+    """Limits of what is kept. The oldest row by number goes first, whatever the clock says."""
 
     keep: Positive | None = None
-    """Explanations."""
+    """Most explanations."""
     max_mb: Annotated[float, msgspec.Meta(ge=1)] | None = None
-    """Megabytes of explanations."""
+    """Most megabytes of explanations."""
     disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    """Explanations go while more of the disk than this is used, whoever uses it."""
+    """Explanations are removed while more than this share of the disk is used, by whatever program."""
     keep_rows: Positive | None = None
-    """Rows of the index, explained or not."""
+    """Most rows of the index, explained or not."""
 
 
 class SinkTable(Table, frozen=True):
-    """What all sinks have."""
+    """Keys of every receiver."""
 
-    events: list[Event] | None = None
-    """Which it gets; None: all."""
+    events: list[EventKind] | None = None
+    """Kinds of events that the receiver gets; None: all."""
     picture: bool = False
-    """Send the explained picture too, base64."""
+    """Whether events ``explained`` carry the picture, base64."""
 
 
 class WebhookTable(SinkTable, frozen=True, kw_only=True):
-    """An address that gets each event by HTTP POST."""
+    """A webhook: an address that gets each event by HTTP POST."""
 
     url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$")]
     ca: str | None = None
-    """File of certificates to trust instead of the system's."""
+    """File of certificates (PEM) to trust instead of the system's."""
     token_file: str | None = None
     token_env: str | None = None
     """Sent as ``Authorization: Bearer``."""
@@ -71,7 +71,7 @@ class WebhookTable(SinkTable, frozen=True, kw_only=True):
 
 
 class MqttTable(SinkTable, frozen=True, kw_only=True):
-    """A broker that gets each event at QoS 1."""
+    """An MQTT broker that gets each event at QoS 1."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)]
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
@@ -94,7 +94,7 @@ class MetricsTable(Table, frozen=True):
 
 
 class LogTable(Table, frozen=True):
-    """What the log looks like."""
+    """Format and level of the log."""
 
     format: Literal["text", "json"] = "text"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -107,7 +107,7 @@ class StationConfig(Table, frozen=True):
     source: str | None = None
     output: str | None = None
     name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
-    """What sinks call it; by default the machine's name."""
+    """The station's name in messages; by default the machine's."""
     trust: str | None = None
     device: str = "auto"
     threads: Positive | None = None
@@ -115,7 +115,7 @@ class StationConfig(Table, frozen=True):
     queue: Positive = 20
     interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.5
     outbox: Positive = 100_000
-    """Events that may wait for a sink; then the oldest are dropped, and counted."""
+    """Most events that wait for a receiver; beyond it the oldest are deleted and counted."""
     rule: RuleTable = RuleTable()
     retention: RetentionTable = RetentionTable()
     webhook: WebhookTable | None = None
@@ -125,9 +125,9 @@ class StationConfig(Table, frozen=True):
 
 
 def read_config(path: Path) -> StationConfig:
-    """Return the station that the file at ``path`` describes.
+    """Return the configuration in the file at ``path``.
 
-    Relative paths in it are relative to the file. Raises SettingError, with the line, and
+    Relative paths in the file are relative to its folder. Raises SettingError, with the line, and
     MissingPackageError.
     """
     try:
@@ -149,10 +149,10 @@ def read_config(path: Path) -> StationConfig:
 
 
 def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
-    """Return a secret from the file or the environment variable that the configuration names.
+    """Return the secret in ``file`` or in the environment variable ``variable``; None without either.
 
-    ``$CREDENTIALS_DIRECTORY`` in the file's name is where systemd puts credentials. Raises SettingError when
-    it is named and not there.
+    ``$CREDENTIALS_DIRECTORY`` in the file's name is expanded: systemd puts credentials there. Raises
+    SettingError when the file or the variable does not exist.
     """
     if variable is not None:
         if value := os.environ.get(variable):

@@ -1,7 +1,7 @@
-"""Metrics and health over HTTP, on this machine's own address unless told otherwise.
+"""HTTP endpoint for metrics and health, on localhost unless configured otherwise.
 
-``/metrics`` is Prometheus' text. ``/health`` answers 200 while work goes on and 503 when it has not for
-STALLED seconds; its JSON says more.
+``/metrics`` is in Prometheus' text format. ``/health`` responds 200, or 503 when the station's loop made no
+step for STALLED seconds; the body is JSON.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.watch import Watch
 
 STALLED = 60.0
-"""Seconds. The longest single step, a chunk of samples on a slow device, takes a few."""
+"""Seconds without a step of the loop that count as stalled. The longest step, one chunk of samples on a slow
+device, takes a few."""
 _log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """Answers in a thread of its own until it is closed. Raises OutputError when the port is taken."""
+    """The server, in a thread of its own until it is closed. Raises OutputError when the port is in use."""
 
     def __init__(self, table: MetricsTable, metrics: Metrics, station: Watch) -> None:
         self._metrics = metrics
@@ -46,7 +47,7 @@ class Endpoint:
         _log.info("metrics and health on http://%s:%d", table.address, self.port)
 
     def close(self) -> None:
-        """Answer no longer."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -73,7 +74,7 @@ class Endpoint:
 
 class _Handler(WSGIRequestHandler):
     timeout = 5
-    """Seconds for a client to say what it wants: one that hangs must not hold the others up for long."""
+    """Seconds to wait for a client's request: a client that hangs must not block the others for long."""
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing of each request."""
+        """Log no requests."""

@@ -1,4 +1,4 @@
-"""The connection to a station's SQLite index: one for the process, used by one thread at a time.
+"""The SQLite connection of a station's index: one per process, used by one thread at a time.
 
 Write-ahead log with ``synchronous=FULL``: NORMAL loses committed rows in a power cut.
 ``locking_mode=EXCLUSIVE`` keeps the log's index in this process's memory: in a mapped file, as it is
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """All methods raise sqlite3.Error when the disk or the file does not allow it."""
+    """The connection. Every method raises sqlite3.Error when the disk or the file does not allow it."""
 
     def __init__(self, path: Path) -> None:
         self._mutex = threading.RLock()
@@ -28,36 +28,36 @@ class Index:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         with self._mutex:
             self._connection.close()
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows."""
+        """Return all rows of ``query``."""
         with self._mutex:
             return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
-        """Return the first row, if there is one."""
+        """Return the first row of ``query``, or None."""
         with self._mutex:
             found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
             return found
 
     def script(self, statements: str) -> None:
-        """Run statements that make tables."""
+        """Run ``statements``, which make tables."""
         with self._mutex:
             self._connection.executescript(statements)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run the block as one transaction: on the disk when it ends, and none of it when it raises."""
+        """Run the block as one transaction: committed when the block ends, rolled back when it raises."""
         with self._mutex:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # A full disk has ended the transaction by itself.
+                # SQLite has already rolled back after a full disk.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise

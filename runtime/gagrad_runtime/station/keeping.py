@@ -1,4 +1,4 @@
-"""Frames that are kept as files: those of a stream until they are explained, and what was no image."""
+"""Files of frames: a stream's frame that waits for its explanation, and quarantined files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
 
 FRAME = ".frame.png"
-"""Ending of a frame of a stream, kept beside its explanation."""
+"""Ending of the file of a stream's frame, beside its explanation."""
 
 
 def keep_frame(folder: Path, stem: str, frame: Frame) -> None:
-    """Write a stream's frame without loss. Raises OutputError."""
+    """Write a stream's frame as PNG, without loss. Raises OutputError."""
     stream = io.BytesIO()
-    # Little compression: it is to be quick, and sensor noise does not compress anyway.
+    # The lowest compression is the fastest, and sensor noise does not compress anyway.
     Image.fromarray(frame.pixels).save(stream, "PNG", compress_level=1)
     write_atomic(folder / (stem + FRAME), [stream.getbuffer()])
 
 
 def quarantine(folder: Path, path: Path, reason: str) -> None:
-    """Copy the file at ``path``, with the reason beside it, if there is room."""
+    """Copy the file at ``path`` and ``reason`` to ``folder/quarantine``, if there is room."""
     target = folder / "quarantine"
     with contextlib.suppress(OSError, OutputError):
         make_folder(target)

@@ -1,4 +1,4 @@
-"""The log of a station: lines for people, or JSON for a collector."""
+"""The log of a station: text for people, or JSON for a collector."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(table: LogTable) -> None:
-    """Send what this package logs to stderr, as ``table`` says."""
+    """Log to stderr in the format and from the level that ``table`` says."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(levelname)s %(message)s")
     handler.setFormatter(JsonFormatter() if table.format == "json" else plain)

@@ -1,4 +1,4 @@
-"""What a station counts, for Prometheus."""
+"""Counters, histograms and gauges of a station, for Prometheus."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError
+from gagrad_runtime.station.events import ExplainedEvent, VerdictEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gagrad_runtime.station.events import Event
     from gagrad_runtime.station.sinks.delivery import Delivery
     from gagrad_runtime.station.watch import Watch
 
@@ -18,12 +20,12 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 3
 _CAMERA = {
     "frames": "Frames that the camera sent.",
     "overwritten": "Frames that a newer one replaced before the station took them.",
-    "reconnects": "Times that the camera was connected to again.",
+    "reconnects": "Attempts to connect to the camera again.",
     "frozen": "Times that the camera sent nothing, or the same picture, while connected.",
 }
 _SINK = {
-    "waiting": "Events that wait for the sink.",
-    "dropped": "Events that were dropped since too many waited.",
+    "waiting": "Events that wait for the receiver.",
+    "dropped": "Events that were deleted because too many waited.",
     "refused": "Events that the receiver will never take.",
 }
 
@@ -40,27 +42,25 @@ class Metrics:
         self._library: Any = prometheus
         self._registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self._registry)
-        self._events = self._of("Counter", "events", "What became of frames.", ("event",))
-        self._verdicts = self._of("Counter", "verdicts", "Frames by the model's verdict.", ("verdict",))
-        self._seconds = {
-            "verdict": self._of("Histogram", "verdict_seconds", "Of the model, for one verdict."),
-            "explained": self._of("Histogram", "explanation_seconds", "For one explanation."),
-        }
-        self._moved = time.monotonic()
+        self._events = self._of("Counter", "events", "Events, by kind.", ("event",))
+        self._verdicts = self._of("Counter", "verdicts", "Frames, by the model's verdict.", ("verdict",))
+        self._verdict_seconds = self._of("Histogram", "verdict_seconds", "Time of the model for one verdict.")
+        self._explanation_seconds = self._of("Histogram", "explanation_seconds", "Time of one explanation.")
+        self._last_step = time.monotonic()
 
     @property
     def idle(self) -> float:
-        """Seconds since work last went on."""
-        return time.monotonic() - self._moved
+        """Seconds since the last step of the station's loop."""
+        return time.monotonic() - self._last_step
 
     def observe(self, station: Watch, delivery: Delivery | None) -> None:
-        """Read the gauges off ``station`` and ``delivery`` whenever somebody asks."""
+        """Let the gauges read ``station`` and ``delivery`` at each scrape."""
         store = station.store
         self._read("waiting", "Frames that wait for their explanation.", lambda: station.waiting)
         self._read("degraded", "1 while results cannot be stored.", lambda: station.degraded)
         self._read("explanations_kept", "Explanations in the folder.", lambda: store.kept)
-        self._read("explanations_bytes", "What they take.", lambda: store.size)
-        self._read("idle_seconds", "Since work last went on.", lambda: self.idle)
+        self._read("explanations_bytes", "Bytes of the explanations in the folder.", lambda: store.size)
+        self._read("idle_seconds", "Seconds since the last step of the loop.", lambda: self.idle)
         for name, text in _CAMERA.items():
             if hasattr(station.source, name):
                 self._read(f"camera_{name}", text, _attribute(station.source, name))
@@ -68,25 +68,25 @@ class Metrics:
             self._observe_sinks(delivery)
 
     def _observe_sinks(self, delivery: Delivery) -> None:
-        up = self._of("Gauge", "sink_up", "1 when the sink took the last message.", ("sink",))
+        up = self._of("Gauge", "sink_up", "1 when the receiver took the last message.", ("sink",))
         gauges = {name: self._of("Gauge", f"sink_{name}", text, ("sink",)) for name, text in _SINK.items()}
         for sink in delivery.connected:
             up.labels(sink).set_function(_item(delivery.connected, sink))
             for name, gauge in gauges.items():
-                gauge.labels(sink).set_function(_standing(delivery, sink, name))
+                gauge.labels(sink).set_function(_status(delivery, sink, name))
 
-    def event(self, event: dict[str, Any]) -> None:
-        """Count what was told."""
-        kind = event["event"]
-        self._events.labels(kind).inc()
-        if kind == "verdict":
-            self._verdicts.labels(event["verdict"]).inc()
-        if kind in self._seconds:
-            self._seconds[kind].observe(event["seconds"])
+    def count(self, event: Event) -> None:
+        """Count ``event``, and observe how long it took."""
+        self._events.labels(event.kind).inc()
+        if isinstance(event, VerdictEvent):
+            self._verdicts.labels(event.verdict).inc()
+            self._verdict_seconds.observe(event.seconds)
+        if isinstance(event, ExplainedEvent):
+            self._explanation_seconds.observe(event.seconds)
 
-    def alive(self) -> None:
-        """Note that work went on."""
-        self._moved = time.monotonic()
+    def progress(self) -> None:
+        """Record that the station's loop made a step."""
+        self._last_step = time.monotonic()
 
     def text(self) -> bytes:
         """Return Prometheus' text."""
@@ -109,5 +109,5 @@ def _item(table: dict[str, bool], key: str) -> Callable[[], float]:
     return lambda: float(table[key])
 
 
-def _standing(delivery: Delivery, sink: str, name: str) -> Callable[[], float]:
-    return lambda: float(getattr(delivery.standing.get(sink), name, 0))
+def _status(delivery: Delivery, sink: str, name: str) -> Callable[[], float]:
+    return lambda: float(getattr(delivery.status.get(sink), name, 0))

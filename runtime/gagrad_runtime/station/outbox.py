@@ -1,20 +1,25 @@
-"""What is still to be told to others: events in the index of the results, in order, until each sink has them.
+"""The outbox: the queue of events for the sinks, two tables in the index of the results.
 
-An event is written in the transaction of the row that it tells of, so nothing that is stored is forgotten
-and nothing is told that is not stored. Each sink has its own cursor: a dead one does not hold the others
-back. See docs/adr/0021.
+An event is inserted in the same transaction as the row that it is about, so every stored row has its event
+and every event its row. Each sink has a cursor of its own, so a receiver that is down does not hold the
+others back. See docs/adr/0021.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gagrad_runtime.station.events import decode, encode
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from gagrad_runtime.station.events import Event, StationEvent
     from gagrad_runtime.station.index import Index
 
 SCHEMA = """
@@ -26,44 +31,49 @@ CREATE TABLE IF NOT EXISTS cursor (
 """
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
-class Letter:
-    """One event on its way."""
+class Message:
+    """One event in the outbox."""
 
     sequence: int
-    """Grows by one with each event of the station and never comes twice; receivers tell repetitions by it."""
-    event: dict[str, Any]
+    """Number of the event: grows by one and never comes twice, so a receiver knows a repetition by it."""
+    event: StationEvent | None
+    """None when the stored text is no event of this version of gagrad-edge; such a message cannot be sent."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a sink is."""
+class DeliveryStatus:
+    """Counts of one sink's events."""
 
     waiting: int
+    """Events in the outbox that the receiver has not acknowledged."""
     dropped: int
-    """Events that had to go before they were delivered, since too many waited."""
+    """Events deleted before they were delivered, because more than the limit waited."""
     refused: int
-    """Events that the receiver will never take."""
+    """Events that were left out because the receiver will never take them."""
 
 
-def put(connection: sqlite3.Connection, event: dict[str, Any], limit: int) -> None:
-    """Add an event, within the transaction under way; beyond ``limit`` the oldest go."""
-    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+def put(connection: sqlite3.Connection, event: Event, limit: int) -> None:
+    """Insert ``event`` within the open transaction, and delete the oldest beyond ``limit`` events."""
+    text = encode(event).decode()
     sequence = connection.execute("INSERT INTO outbox (event) VALUES (?)", (text,)).lastrowid or 0
     connection.execute("DELETE FROM outbox WHERE sequence <= ?", (sequence - limit,))
 
 
 class Outbox:
-    """The outbox as the delivery sees it.
+    """The outbox as the delivery reads it.
 
-    Raises sqlite3.Error where the index cannot be used; the caller waits and tries again.
+    Every method raises sqlite3.Error when the index cannot be used; the caller waits and retries.
     """
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def waiting(self, sink: str, count: int) -> list[Letter]:
-        """Return the next events for ``sink``, at most ``count``, in order."""
+    def pending(self, sink: str, count: int) -> list[Message]:
+        """Return the next messages for ``sink``, at most ``count``, in order of their sequence."""
         rows = self._index.rows(
             "SELECT sequence, event FROM outbox "
             "WHERE sequence > (SELECT delivered FROM cursor WHERE sink = ?) ORDER BY sequence LIMIT ?",
@@ -71,28 +81,28 @@ class Outbox:
         )
         if rows:
             self._count_gap(sink, rows[0][0])
-        return [Letter(sequence, json.loads(event)) for sequence, event in rows]
+        return [Message(sequence, _decoded(sequence, text)) for sequence, text in rows]
 
-    def done(self, sink: str, sequence: int, *, refused: int = 0) -> None:
-        """Remember that ``sink`` has everything up to ``sequence``, but for ``refused`` that it never takes.
+    def acknowledge(self, sink: str, sequence: int, *, refused: int = 0) -> None:
+        """Move the cursor of ``sink`` to ``sequence``; ``refused`` of the messages up to there were left out.
 
-        What all sinks have goes.
+        Messages that every sink is past are deleted.
         """
         query = "UPDATE cursor SET delivered = ?, refused = refused + ? WHERE sink = ?"
         with self._index.transaction() as connection:
             connection.execute(query, (sequence, refused, sink))
             connection.execute("DELETE FROM outbox WHERE sequence <= (SELECT min(delivered) FROM cursor)")
 
-    def standing(self, sink: str) -> Standing:
-        """Return how far ``sink`` is."""
+    def status(self, sink: str) -> DeliveryStatus:
+        """Return the counts of ``sink``."""
         query = (
             "SELECT (SELECT count(*) FROM outbox WHERE sequence > delivered), dropped, refused "
             "FROM cursor WHERE sink = ?"
         )
-        return Standing(*self._index.rows(query, (sink,))[0])
+        return DeliveryStatus(*self._index.rows(query, (sink,))[0])
 
     def _count_gap(self, sink: str, first: int) -> None:
-        """Count what was dropped between the last delivered event and the oldest that is left."""
+        """Count the events that were deleted between the cursor of ``sink`` and the oldest that is left."""
         query = "SELECT delivered FROM cursor WHERE sink = ?"
         if self._index.rows(query, (sink,))[0][0] >= first - 1:
             return
@@ -103,10 +113,18 @@ class Outbox:
             )
 
 
-def enrol(index: Index, sinks: Sequence[str]) -> None:
-    """Make the cursors those of ``sinks``: a new one begins with what comes next, one that is gone goes.
+def _decoded(sequence: int, text: str) -> StationEvent | None:
+    try:
+        return decode(text)
+    except msgspec.DecodeError as error:
+        _log.error("event %d in the outbox cannot be read: %s", sequence, error)
+        return None
 
-    Events of a time without sinks are not there, so nothing is told late that nobody asked for.
+
+def register(index: Index, sinks: Sequence[str]) -> None:
+    """Give each of ``sinks`` a cursor, a new one behind the newest event; delete other cursors.
+
+    Without any sink the outbox is emptied: a receiver that is configured later gets later events only.
     """
     marks = ",".join("?" * len(sinks))
     with index.transaction() as connection:

@@ -1,4 +1,4 @@
-"""How much a station keeps. The oldest goes, by its number and never by the clock, which may be wrong."""
+"""Retention: which results a station removes. Oldest first by row number, because the clock may be wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def prune(
 ) -> int:
     """Remove the oldest explanations until at most ``keep`` with at most ``size`` bytes are left.
 
-    With ``disk_share``, 0 to 1, also while more than that part of the disk is used, whoever uses it. Returns
-    how many went; costs what it removes. Raises OutputError.
+    With ``disk_share``, 0 to 1, also while more than that share of the disk is used, by whatever program.
+    Returns the number of explanations removed. Raises OutputError.
     """
     removed = 0
     while store.kept and (
@@ -37,11 +37,11 @@ def apply(store: Store, limits: RetentionTable) -> None:
     size = None if limits.max_mb is None else round(limits.max_mb * 1e6)
     prune(store, keep=limits.keep, size=size, disk_share=limits.disk_share)
     if limits.keep_rows is not None:
-        store.forget(limits.keep_rows)
+        store.delete_rows(limits.keep_rows)
 
 
 def make_room(store: Store) -> int:
-    """Remove a tenth of the explanations, one at least; return how many went. Raises OutputError."""
+    """Remove a tenth of the explanations, at least one; return the number removed. Raises OutputError."""
     return prune(store, keep=max(0, store.kept - max(1, store.kept // 10)))
 
 

@@ -1,35 +1,38 @@
-"""Which frames are explained: all, every Nth, those not good or not sure, and how many at most."""
+"""The rule that picks the frames to explain: all, every n-th, not good, not sure, and at most so many."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Rule:
-    """The rule of one station; it remembers what it needs to count."""
+    """The rule of one station. It has a state: the frames that it counted."""
 
     good: tuple[str, ...] = ()
-    """Classes that need no explanation; empty: any class may get one."""
+    """Classes that need no explanation; empty: frames of every class are explained."""
     below: float | None = None
     """Explain also a good class whose probability is below this."""
     every: int = 1
-    """Of those that the rest lets through, explain each N-th."""
+    """Explain every n-th of the frames that ``good`` and ``below`` pick."""
     per_second: float | None = None
-    """At most so many in any second; below 1, one in so many seconds."""
+    """Most explanations a second on average, with no more at once than the number rounded up."""
     per_minute: float | None = None
-    """At most so many in any minute."""
+    """Most explanations a minute on average, with no more at once than the number rounded up."""
     _passed: int = field(default=0, init=False)
     _limits: list[_Limit] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         for rate, seconds in ((self.per_second, 1.0), (self.per_minute, 60.0)):
             if rate is not None:
-                self._limits.append(_Limit(max(1, int(rate)), seconds if rate >= 1 else seconds / rate))
+                # 1.5 a second is 2 in any 1.33 s, and 0.5 a second is 1 in any 2 s.
+                count = math.ceil(rate)
+                self._limits.append(_Limit(count, seconds * count / rate))
 
     def wants(self, verdict: str, probability: float | None, now: float) -> bool:
-        """Tell whether a frame is explained. ``now`` is seconds of a clock that never jumps."""
+        """Return whether a frame is to be explained. ``now``: seconds of a monotonic clock."""
         if self.good and verdict in self.good:
             sure = self.below is None or probability is None or probability >= self.below
             if sure:

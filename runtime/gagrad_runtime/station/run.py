@@ -1,4 +1,4 @@
-"""A station from its configuration: put together, run, and taken apart in order."""
+"""A station from its configuration: its parts are opened, run, and closed in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.session.opening import load
+from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
@@ -28,8 +28,10 @@ from gagrad_runtime.station.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gagrad_runtime.backend.base import BuildProgress
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import StationConfig
+    from gagrad_runtime.station.events import Event
     from gagrad_runtime.station.sinks.sink import Sink
     from gagrad_runtime.station.sources.source import Source
 
@@ -39,12 +41,15 @@ def run_station(
     *,
     once: bool = False,
     polling: bool = False,
-    told: Callable[[dict[str, Any]], None] = lambda _: None,
+    on_event: Callable[[Event], None] = lambda _: None,
+    progress: BuildProgress | None = None,
 ) -> dict[str, int]:
     """Run the station until SIGTERM, SIGINT or, with ``once``, until nothing new comes.
 
-    Returns how many rows there are of each state. Raises SettingError, OutputError, BundleError, TrustError,
-    ModelError, DeviceError, FrameError and MissingPackageError.
+    ``on_event`` is called with each event, after it is stored; ``progress`` while engines are built. Returns
+    the number of rows by state. Raises
+    SettingError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
+    MissingPackageError.
     """
     bundle, output = Path(config.bundle or ""), Path(config.output or "")
     name = station_name(config)
@@ -53,8 +58,15 @@ def run_station(
     with contextlib.ExitStack() as stack:
         store = Store(output, sinks=[sink.name for sink in sinks], limit=config.outbox)
         stack.callback(store.close)
-        explainer = load(bundle, device=config.device, threads=config.threads, trust=config.trust)
-        stack.callback(explainer.close)
+        session = open_session(
+            bundle,
+            config.device,
+            threads=config.threads,
+            trust=config.trust,
+            remember=True,
+            progress=progress,
+        )
+        explainer = stack.enter_context(session).explainer
         rule = rule_of(config, explainer)
         source = source_of(str(config.source), store, polling=polling)
         stack.callback(source.close)
@@ -78,19 +90,19 @@ def run_station(
             metrics.observe(station, delivery)
             stack.callback(Endpoint(config.metrics, metrics, station).close)
 
-        def tell(event: dict[str, Any]) -> None:
-            told(event)
+        def publish(event: Event) -> None:
+            on_event(event)
             if metrics is not None:
-                metrics.event(event)
+                metrics.count(event)
             if delivery is not None:
                 delivery.wake()
 
-        def alive() -> None:
+        def step() -> None:
             notifier.progress(f"{store.kept} explanations kept, {station.waiting} waiting")
             if metrics is not None:
-                metrics.alive()
+                metrics.progress()
 
-        station.told, station.alive = tell, alive
+        station.on_event, station.on_progress = publish, step
         stack.enter_context(_stopped_by_signals(station))
         notifier.ready()
         station.run(once=once)
@@ -99,12 +111,12 @@ def run_station(
 
 
 def station_name(config: StationConfig) -> str:
-    """Return what the sinks call it: as configured, or after the machine."""
+    """Return the station's name in messages: as configured, or the machine's."""
     return config.name or re.sub(r"[^\w.-]", "-", platform.node())[:64] or "station"
 
 
 def sinks_of(config: StationConfig, name: str) -> list[Sink]:
-    """Return the sinks that are configured. Raises SettingError and MissingPackageError."""
+    """Return a sink for each receiver in ``config``. Raises SettingError and MissingPackageError."""
     sinks: list[Sink] = []
     if config.webhook is not None:
         sinks.append(Webhook(config.webhook, name))
@@ -114,7 +126,7 @@ def sinks_of(config: StationConfig, name: str) -> list[Sink]:
 
 
 def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
-    """Return the rule. Raises SettingError when it names a class that the model does not have."""
+    """Return the rule in ``config``. Raises SettingError for a class that the model does not have."""
     table, output = config.rule, explainer.manifest.output
     known = output.classes or [str(index) for index in range(output.shape[0] if output.shape else 0)]
     unknown = [name for name in table.good if name not in known]

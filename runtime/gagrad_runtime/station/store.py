@@ -1,22 +1,23 @@
-"""The results of a station: one index in SQLite, and beside it the files.
+"""The results of a station: an index in SQLite, and the result files beside it.
 
-The index is the truth. A row is written, with everything synchronised to the disk, before anyone is told of
-it; files come before the row that names them, and a file that no row names is left over from a power cut
-and removed at the next start. Rows are ordered by their number and never by the clock, which may jump.
+The index is authoritative. Files are written before the row that names them, and a row is on the disk before
+its event is published. A file without a row is left over from a power cut and removed at the next start. Rows
+are ordered by their number, not by the clock, which may jump.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from msgspec.structs import replace
 
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import OutputError
-from gagrad_runtime.machine.lock import hold
+from gagrad_runtime.machine.lock import acquire, release
 from gagrad_runtime.report.report import ENDINGS, safe_stem
 from gagrad_runtime.station import outbox
 from gagrad_runtime.station.index import Index
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from gagrad_runtime.station.events import Event, FrameEvent, SourceEvent
+
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
-"""``verdict``: no explanation asked for; ``waiting`` for one, also over a restart; ``dropped``: asked for,
-and not made in time or not stored; ``failed``: the model gave no map; ``quarantined``: no image."""
+"""State of a row. ``verdict``: no explanation was asked for; ``waiting``: for its explanation, also after a
+restart; ``dropped``: the explanation was not made in time or not stored; ``failed``: the model gave no map;
+``quarantined``: no usable image."""
 
 _VERSION = 1
-"""Of the schema, in the index's ``user_version``; 0 had no outbox and is a part of this one."""
+"""Version of the schema, in the index's ``user_version``. Version 0 had no outbox and is otherwise the
+same."""
 _SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS result (
@@ -48,32 +53,32 @@ CREATE INDEX IF NOT EXISTS state ON result (state, id);
     + outbox.SCHEMA
 )
 _NUMBER = re.compile(r"\.?(\d{8,})-")
-"""What the names of a row's files begin with."""
+"""The row's number at the beginning of the names of its files."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One frame that was seen."""
+    """One frame that the station has seen."""
 
     id: int
     name: str
     sha256: str
-    """Of the file."""
+    """SHA-256 of the frame's content."""
     created: str
-    """What the clock showed, UTC; for people only."""
+    """What the clock showed, UTC; for people, nothing is ordered by it."""
     verdict: str | None
     probability: float | None
     state: State
     reason: str
     stem: str
-    """What the names of its files begin with; empty without files."""
+    """Beginning of the names of the row's files; empty without files."""
     bytes: int
 
 
 class Store:
     """The results in one folder, for one process at a time. Close it, or use it as a context manager.
 
-    ``sinks`` are the names of those who are told, through an outbox of at most ``limit`` events.
+    ``sinks`` are the names of the receivers; the outbox holds at most ``limit`` events for them.
     Raises OutputError when the folder cannot be used or another process has it.
     """
 
@@ -81,19 +86,26 @@ class Store:
         make_folder(folder)
         self._limit = limit if sinks else 0
         self.folder = folder
-        self._lock = hold(folder / ".lock")
+        try:
+            self._lock = acquire(folder / ".lock")
+        except BlockingIOError as error:
+            raise OutputError(
+                "another process keeps its results there",
+                where=str(folder),
+                hint="stop the other `gagrad-edge watch`, or give this one another folder",
+            ) from error
         try:
             self.index = Index(folder / "index.sqlite")
             self._migrate()
-            outbox.enrol(self.index, sinks)
+            outbox.register(self.index, sinks)
             self.removed = self._tidy()
             query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
             self.kept, self.size = self.index.rows(query)[0]
         except sqlite3.Error as error:
-            os.close(self._lock)
+            release(self._lock)
             raise self._failure(error) from error
         except OutputError:
-            os.close(self._lock)
+            release(self._lock)
             raise
 
     def __enter__(self) -> Store:
@@ -103,10 +115,10 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the index and release the folder's lock."""
         self.index.close()
         if self._lock >= 0:
-            os.close(self._lock)
+            release(self._lock)
         self._lock = -1
 
     def add(
@@ -119,11 +131,11 @@ class Store:
         verdict: str | None = None,
         probability: float | None = None,
         reason: str = "",
-        event: dict[str, Any] | None = None,
+        event: FrameEvent | None = None,
     ) -> int:
-        """Keep a frame that was seen, and return its number. Raises OutputError.
+        """Insert the row of a frame, and return its number. Raises OutputError.
 
-        ``event`` is what the sinks are told of it; the number is added.
+        ``event`` is published with the row; its ``id`` becomes the row's number.
         """
         statement = (
             "INSERT INTO result (name, sha256, created, verdict, probability, state, reason) "
@@ -132,7 +144,7 @@ class Store:
         values = (name, sha256, created, verdict, probability, state, reason)
         return self._write(statement, values, None, event)
 
-    def settle(
+    def finish(
         self,
         number: int,
         state: State,
@@ -140,9 +152,9 @@ class Store:
         stem: str = "",
         size: int = 0,
         reason: str = "",
-        event: dict[str, Any] | None = None,
+        event: FrameEvent | None = None,
     ) -> None:
-        """Say what became of an explanation; its files, if any, are on the disk. Raises OutputError."""
+        """Store how the wait of row ``number`` ended. Its files are on the disk. Raises OutputError."""
         statement = "UPDATE result SET state = ?, stem = ?, bytes = ?, reason = ? WHERE id = ?"
         self._write(statement, (state, stem, size, reason, number), number, event)
         if state == "explained":
@@ -150,8 +162,8 @@ class Store:
         elif (frame := self._frame_of_row(number)) is not None:
             _remove([frame])
 
-    def tell(self, event: dict[str, Any]) -> None:
-        """Tell the sinks of something that is no result. Raises OutputError."""
+    def publish(self, event: SourceEvent) -> None:
+        """Put an event that belongs to no row into the outbox. Raises OutputError."""
         if self._limit:
             try:
                 with self.index.transaction() as connection:
@@ -160,7 +172,7 @@ class Store:
                 raise self._failure(error) from error
 
     def has(self, name: str, sha256: str) -> bool:
-        """Tell whether this file was seen."""
+        """Return whether there is a row of this name and content."""
         query = "SELECT 1 FROM result WHERE name = ? AND sha256 = ?"
         return self.index.row(query, (name, sha256)) is not None
 
@@ -175,38 +187,39 @@ class Store:
         return dict(self.index.rows("SELECT state, count(*) FROM result GROUP BY state"))
 
     def oldest_explained(self) -> tuple[int, str, int] | None:
-        """Return number, stem and bytes of the oldest explanation that is kept."""
+        """Return number, stem and bytes of the oldest explanation, or None."""
         query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
         row = self.index.row(query)
         return None if row is None else (row[0], row[1], row[2])
 
     def remove(self, number: int, stem: str, size: int) -> None:
-        """Remove an explanation; its row stays, as ``dropped``: that a frame was seen is not forgotten.
+        """Remove the files of an explanation. The row stays, as ``dropped``: the frame is not new.
 
         Raises OutputError.
         """
-        # The row first: a file without a row goes at the next start, a row without its file is a lie.
-        self.settle(number, "dropped", reason="removed to make room")
+        # The row first: after a power cut a file without a row is removed, a row without its file would be
+        # wrong.
+        self.finish(number, "dropped", reason="removed to make room")
         _remove(self._files(stem))
         self.kept, self.size = self.kept - 1, self.size - size
 
-    def forget(self, keep: int) -> int:
-        """Remove the oldest rows, and their files, until ``keep`` are left; return how many went.
+    def delete_rows(self, keep: int) -> int:
+        """Delete the oldest rows and their files until ``keep`` are left; return the number deleted.
 
         Rows that wait for an explanation stay. Raises OutputError.
         """
         newest = self.last
         query = "SELECT id, state, stem, bytes FROM result WHERE id <= ? AND state != 'waiting' LIMIT 1000"
-        gone = self.index.rows(query, (newest - keep,))
-        for number, state, stem, size in gone:
+        oldest = self.index.rows(query, (newest - keep,))
+        for number, state, stem, size in oldest:
             self._write("DELETE FROM result WHERE id = ?", (number,), number, None)
             if state == "explained":
                 _remove(self._files(stem))
                 self.kept, self.size = self.kept - 1, self.size - size
-        return len(gone)
+        return len(oldest)
 
     def frame_of(self, stem: str) -> Path | None:
-        """Return the stream's frame that is kept for a row, if there is one."""
+        """Return the file of the stream's frame with that ``stem``, or None."""
         path = self.folder / (stem + FRAME)
         return path if path.exists() else None
 
@@ -220,13 +233,13 @@ class Store:
         return int(self.index.rows("SELECT coalesce(max(id), 0) FROM result")[0][0])
 
     def newest(self, prefix: str) -> str | None:
-        """Return the name of the newest frame whose name begins so."""
+        """Return the name of the newest frame whose name begins with ``prefix``, or None."""
         query = "SELECT name FROM result WHERE substr(name, 1, ?) = ? ORDER BY id DESC LIMIT 1"
         row = self.index.row(query, (len(prefix), prefix))
         return None if row is None else str(row[0])
 
     def files_size(self, stem: str) -> int:
-        """Return the bytes of the files of ``stem``."""
+        """Return the size in bytes of the result files with that ``stem``."""
         return sum(path.stat().st_size for path in self._files(stem))
 
     def _files(self, stem: str) -> list[Path]:
@@ -235,48 +248,48 @@ class Store:
         return [path for path in paths if path.exists()]
 
     def _migrate(self) -> None:
-        """Bring the index to this schema. Raises OutputError for one of a later gagrad-edge."""
+        """Bring the index to this schema. Raises OutputError when a later gagrad-edge made it."""
         version = self.index.rows("PRAGMA user_version")[0][0]
         if version > _VERSION:
             raise OutputError(
-                f"the index of results has the form {version}, and this gagrad-edge knows {_VERSION}",
+                f"the index of results has version {version}, and this gagrad-edge reads {_VERSION}",
                 where=str(self.folder / "index.sqlite"),
-                hint="use the newer gagrad-edge, or give another folder with -o",
+                hint="use the newer gagrad-edge, or give another folder",
             )
         self.index.script(_SCHEMA + f"PRAGMA user_version={_VERSION};")
 
     def _tidy(self) -> int:
-        """Remove what a power cut or a kill left behind; return how many files that were."""
-        left = []
+        """Remove the files that a power cut or a kill left without a row; return their number."""
+        orphans = []
         for path in self.folder.iterdir():
             if not (number := _NUMBER.match(path.name)):
                 continue
             query = "SELECT name, state FROM result WHERE id = ?"
             row = self.index.row(query, (int(number.group(1)),))
-            # Only what one of our rows would have written: other things in the folder are somebody else's.
+            # Only files that one of these rows could have written: the user may keep other files here.
             stem = path.name.removeprefix(".").split(".")[0]
             ours = row is not None and stem == stem_of(int(number.group(1)), row[0])
             half = path.name.startswith(".") and path.suffix == ".part"
             needed = row is not None and row[1] == "waiting" and path.name == stem + FRAME
             state = row[1] if row is not None else ""
             if ours and (half or (state != "explained" and not needed)):
-                left.append(path)
-        _remove(left)
-        return len(left)
+                orphans.append(path)
+        _remove(orphans)
+        return len(orphans)
 
     def _write(
-        self, statement: str, values: Sequence[object], number: int | None, event: dict[str, Any] | None
+        self, statement: str, values: Sequence[object], number: int | None, event: Event | None
     ) -> int:
-        """Change a row and add its event to the outbox in one transaction; return the row's number.
+        """Run ``statement`` and put ``event`` into the outbox in one transaction; return the row's number.
 
-        ``number`` is None for a row that is made by it. Raises OutputError.
+        ``number`` is None when the statement inserts the row. Raises OutputError.
         """
         try:
             with self.index.transaction() as connection:
-                made = connection.execute(statement, values).lastrowid or 0
-                number = made if number is None else number
+                inserted = connection.execute(statement, values).lastrowid or 0
+                number = inserted if number is None else number
                 if event is not None and self._limit:
-                    outbox.put(connection, {**event, "id": number}, self._limit)
+                    outbox.put(connection, replace(event, id=number), self._limit)
         except sqlite3.Error as error:
             raise self._failure(error) from error
         return number
@@ -286,12 +299,12 @@ class Store:
             f"the index of results cannot be written ({error})",
             where=str(self.folder / "index.sqlite"),
             hint="free some space, and check that this user may write there; a damaged index can be moved "
-            "away, then a new one is begun",
+            "away, then a new one is made",
         )
 
 
 def stem_of(number: int, name: str) -> str:
-    """Return what the names of the files of row ``number``, of the frame ``name``, begin with; no dots."""
+    """Return the beginning of the file names of row ``number``, of the frame ``name``; without dots."""
     return f"{number:08d}-{safe_stem(name, ending=True)}".replace(".", "_")
 
 

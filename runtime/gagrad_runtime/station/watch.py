@@ -1,22 +1,34 @@
-"""The loop of a station: a verdict for each frame at once, explanations in the time that is left.
+"""The loop of a station: a verdict for each new frame at once, explanations in the time that is left.
 
-One thread. While an explanation grows, from 4 samples to 8 to 16 …, the source is looked at after each step,
-and new frames get their verdicts in between; so a verdict waits for half an explanation at most.
+One thread. While an explanation grows, from 4 samples to 8 to 16 …, the source is polled after each step, and
+new frames get their verdicts in between; so a verdict waits for half an explanation at most.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.report.report import ENDINGS
 from gagrad_runtime.station import retention
+from gagrad_runtime.station.events import (
+    DroppedEvent,
+    ExplainedEvent,
+    FailedEvent,
+    QuarantinedEvent,
+    VerdictEvent,
+    now,
+)
 from gagrad_runtime.station.keeping import keep_frame, quarantine
 from gagrad_runtime.station.store import stem_of
 
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import RetentionTable
+    from gagrad_runtime.station.events import EndEvent, Event
     from gagrad_runtime.station.rule import Rule
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
@@ -36,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Watch:
-    """One station at work."""
+    """The loop of one station, and its state."""
 
     explainer: Explainer
     source: Source
@@ -44,24 +57,22 @@ class Watch:
     rule: Rule
     settings: dict[str, Any] = field(default_factory=dict)
     queue: int = 20
-    """Frames that may wait for their explanation; beyond it the oldest is dropped."""
+    """Most frames that wait for their explanation; beyond it the oldest is dropped."""
     retention: RetentionTable | None = None
     interval: float = 0.5
-    """Seconds between looks at an idle source."""
-    told: Callable[[dict[str, Any]], None] = lambda _: None
-    """Gets one event for each verdict and each end of an explanation, behind its row."""
-    alive: Callable[[], None] = lambda: None
-    """Called whenever work has gone on."""
+    """Seconds between polls of an idle source."""
+    on_event: Callable[[Event], None] = lambda _: None
+    """Called with each event, after its row is stored."""
+    on_progress: Callable[[], None] = lambda: None
+    """Called after each step of the loop."""
     stopping: bool = False
     degraded: bool = False
-    """Whether results could not be stored the last time."""
+    """Whether the last attempt to store a result failed."""
     _waiting: deque[tuple[int, Frame]] = field(default_factory=deque, init=False)
-    _unsettled: deque[tuple[int, State, dict[str, Any]]] = field(
-        default_factory=lambda: deque(maxlen=10_000), init=False
-    )
-    """What became of frames and could not be stored yet; their rows still say that they wait."""
-    _trouble: str = field(default="", init=False)
-    """What the source said the last time that it gave nothing."""
+    _unstored: deque[EndEvent] = field(default_factory=lambda: deque(maxlen=10_000), init=False)
+    """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
+    _source_error: str = field(default="", init=False)
+    """Error of the last poll of the source; empty when it succeeded."""
 
     @property
     def waiting(self) -> int:
@@ -76,7 +87,7 @@ class Watch:
         self._resume()
         idle = 0
         while not self.stopping:
-            self.alive()
+            self.on_progress()
             busy = self._verdicts() or self._explain()
             if busy:
                 idle = 0
@@ -87,9 +98,9 @@ class Watch:
             self.source.wait(self.interval)
 
     def _resume(self) -> None:
-        """Take up again what waited when the last run ended, as far as the frames are still there."""
+        """Queue the frames that waited when the last run ended, as far as they still exist."""
         for row in self.store.rows("waiting"):
-            frame = self.source.again(row.name, row.sha256)
+            frame = self.source.reload(row.name, row.sha256)
             kept = self.store.frame_of(stem_of(row.id, row.name))
             if frame is None and kept is not None:
                 with contextlib.suppress(InputError):
@@ -97,36 +108,36 @@ class Watch:
             if frame is not None:
                 self._enqueue(row.id, frame)
             else:
-                self._settle(row.id, "dropped", reason="its image was gone before it was explained")
+                reason = "its image was deleted before it was explained"
+                self._finish(DroppedEvent(time=now(), id=row.id, file=row.name, reason=reason))
 
     def _verdicts(self) -> bool:
-        """Give each new frame its verdict; whether there were any."""
-        if self.source.patient and len(self._waiting) >= self.queue:
+        """Give each new frame its verdict; return whether there were any."""
+        if self.source.lossless and len(self._waiting) >= self.queue:
             return False
-        arrivals = self._look()
-        for news in self.source.news():
-            event = {"event": "source", "time": _now(), **news}
-            self._stored(lambda event=event: self.store.tell(event))  # type: ignore[misc]
-            self.told(event)
+        arrivals = self._poll()
+        for event in self.source.events():
+            self._stored(partial(self.store.publish, event))
+            self.on_event(event)
         for arrival in arrivals:
             if self.stopping:
                 break
             self._frame(arrival)
-            self.alive()
+            self.on_progress()
         return bool(arrivals)
 
-    def _look(self) -> list[Arrival]:
-        """Return what is new; a source that is away comes back, and is told of once and not at each look."""
+    def _poll(self) -> list[Arrival]:
+        """Return the new frames. A source that is away is logged once, and polled again later."""
         try:
-            arrivals = self.source.look()
+            arrivals = self.source.poll()
         except InputError as error:
-            if error.what != self._trouble:
+            if error.what != self._source_error:
                 _log.warning("%s", error)
-            self._trouble = error.what
+            self._source_error = error.what
             return []
-        if self._trouble and not self.source.patient:
+        if self._source_error and not self.source.lossless:
             _log.warning("the source gives frames again")
-        self._trouble = ""
+        self._source_error = ""
         return arrivals
 
     def _frame(self, arrival: Arrival) -> None:
@@ -141,34 +152,33 @@ class Watch:
         began = time.monotonic()
         try:
             seen = self.explainer.verdict(frame)
-        except ModelError as error:  # scores that are no numbers: this frame's affair, not the station's
-            self._refused(arrival, sha256, "failed", error)
+        except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
+            self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
             return
         verdict, probability = str(seen.target), seen.probability
         wanted = self.rule.wants(verdict, probability, time.monotonic())
-        event = {
-            "event": "verdict",
-            "time": _now(),
-            "file": arrival.name,
-            "verdict": verdict,
-            "probability": probability,
-            "explain": wanted,
-            "seconds": round(time.monotonic() - began, 6),
-        }
+        event = VerdictEvent(
+            time=now(),
+            file=arrival.name,
+            verdict=verdict,
+            probability=probability,
+            explain=wanted,
+            seconds=round(time.monotonic() - began, 6),
+        )
         number = self._stored(
             lambda: self.store.add(
                 arrival.name,
                 sha256,
-                str(event["time"]),
+                event.time,
                 state="waiting" if wanted else "verdict",
                 verdict=verdict,
                 probability=probability,
                 event=event,
             )
         )
-        self.told({**event, "id": number})
+        self.on_event(replace(event, id=number))
         if wanted and number is not None:
-            if arrival.path is None:  # it exists nowhere else, and may have to survive a power cut
+            if arrival.path is None:  # a stream's frame exists nowhere else, and has to survive a power cut
                 with contextlib.suppress(OutputError):
                     keep_frame(self.store.folder, stem_of(number, arrival.name), frame)
             self._enqueue(number, frame)
@@ -176,11 +186,12 @@ class Watch:
     def _enqueue(self, number: int, frame: Frame) -> None:
         self._waiting.append((number, frame))
         if len(self._waiting) > self.queue:
-            oldest, _ = self._waiting.popleft()
-            self._settle(oldest, "dropped", reason=f"more than {self.queue} frames were waiting")
+            oldest, dropped = self._waiting.popleft()
+            reason = f"more than {self.queue} frames were waiting"
+            self._finish(DroppedEvent(time=now(), id=oldest, file=dropped.name, reason=reason))
 
     def _explain(self) -> bool:
-        """Explain the next frame that waits, verdicts going before each step; whether there was one."""
+        """Explain the next frame that waits, with verdicts in between; return whether there was one."""
         if not self._waiting:
             return False
         number, frame = self._waiting.popleft()
@@ -189,12 +200,12 @@ class Watch:
         try:
             for better in self.explainer.refine(frame, **self.settings):
                 explanation = better
-                self.alive()
+                self.on_progress()
                 self._verdicts()
                 if self.stopping:
                     break
         except (InputError, ModelError) as error:
-            self._settle(number, "failed", reason=error.what)
+            self._finish(FailedEvent(time=now(), id=number, file=frame.name, reason=error.what))
             return True
         if explanation is not None:
             self._keep(number, frame, explanation, time.monotonic() - began)
@@ -202,61 +213,68 @@ class Watch:
 
     def _keep(self, number: int, frame: Frame, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, frame.name)
-        event = {
-            "event": "explained",
-            "time": _now(),
-            "file": frame.name,
-            "record": f"{stem}.json",
-            "picture": f"{stem}.explained.png",
-            "rcap": explanation.rcap.score,
-            "samples": explanation.samples,
-            "seconds": round(seconds, 6),
-        }
+        score = explanation.rcap.score
+        event = ExplainedEvent(
+            time=now(),
+            id=number,
+            file=frame.name,
+            record=stem + ENDINGS["record"],
+            picture=stem + ENDINGS["picture"],
+            rcap=score if math.isfinite(score) else None,
+            samples=explanation.samples,
+            seconds=round(seconds, 6),
+        )
 
         def save() -> None:
             explanation.save(self.store.folder, stem=stem, raw=())
             size = self.store.files_size(stem)
-            self.store.settle(number, "explained", stem=stem, size=size, event=event)
+            self.store.finish(number, "explained", stem=stem, size=size, event=event)
 
         try:
             try:
                 save()
             except OutputError:
-                # Room is made once, by a tenth; a disk that somebody else fills is not ours to empty.
+                # Room is made once, by a tenth: another program may be filling the disk, and then no removal
+                # helps.
                 retention.make_room(self.store)
                 save()
         except OutputError as error:
             self._degrade(error)
-            self._settle(number, "dropped", reason="it could not be stored")
+            reason = "it could not be stored"
+            self._finish(DroppedEvent(time=now(), id=number, file=frame.name, reason=reason))
             return
         if self.degraded:
-            self._stored(self._catch_up)
+            self._stored(self._store_late)
             _log.warning("results are stored again")
         self.degraded = False
         if (limits := self.retention) is not None:
             self._stored(lambda: retention.apply(self.store, limits))
-        self.told({**event, "id": number})
+        self.on_event(event)
 
-    def _settle(self, number: int, state: State, *, reason: str) -> None:
-        event: dict[str, Any] = {"event": state, "time": _now(), "reason": reason}
+    def _finish(self, event: EndEvent) -> None:
+        """Store and publish that a frame's wait ended without an explanation."""
         try:
-            self.store.settle(number, state, reason=reason, event=event)
+            self._store(event)
         except OutputError as error:
             self._degrade(error)
-            self._unsettled.append((number, state, event))
-            event["stored"] = False
-        self.told({**event, "id": number})
+            self._unstored.append(event)
+            event = replace(event, stored=False)
+        self.on_event(event)
 
-    def _catch_up(self) -> None:
-        """Write what could not be written while the disk was full. Raises OutputError."""
-        while self._unsettled:
-            number, state, event = self._unsettled[0]
-            event.pop("stored", None)
-            self.store.settle(number, state, reason=str(event["reason"]), event=event)
-            self._unsettled.popleft()
+    def _store(self, event: EndEvent) -> None:
+        """Write the end of a wait to the row that ``event`` is about. Raises OutputError."""
+        assert event.id is not None  # noqa: S101 - a frame without a row is never queued
+        state: State = "dropped" if isinstance(event, DroppedEvent) else "failed"
+        self.store.finish(event.id, state, reason=event.reason, event=event)
+
+    def _store_late(self) -> None:
+        """Store the events that could not be stored while the disk was full. Raises OutputError."""
+        while self._unstored:
+            self._store(self._unstored[0])
+            self._unstored.popleft()
 
     def _quarantine(self, arrival: Arrival, error: GagradError) -> None:
-        """Keep a copy of what is no image, with the reason beside it, and go on."""
+        """Copy a file that is no usable image to ``quarantine/``, with the reason beside it."""
         if arrival.path is not None:
             quarantine(self.store.folder, arrival.path, str(error))
         try:
@@ -264,19 +282,20 @@ class Watch:
         except InputError:
             sha256 = "unreadable"
         if not self.store.has(arrival.name, sha256):
-            self._refused(arrival, sha256, "quarantined", error)
+            event = QuarantinedEvent(time=now(), file=arrival.name, reason=error.what)
+            self._refused(event, sha256, "quarantined")
 
-    def _refused(self, arrival: Arrival, sha256: str, state: State, error: GagradError) -> None:
-        event = {"event": state, "time": _now(), "file": arrival.name, "reason": error.what}
+    def _refused(self, event: FailedEvent | QuarantinedEvent, sha256: str, state: State) -> None:
+        """Store and publish that a frame got no verdict."""
         number = self._stored(
             lambda: self.store.add(
-                arrival.name, sha256, str(event["time"]), state=state, reason=error.what, event=event
+                str(event.file), sha256, event.time, state=state, reason=event.reason, event=event
             )
         )
-        self.told({**event, "id": number})
+        self.on_event(replace(event, id=number))
 
     def _stored(self, write: Callable[[], Any]) -> Any:
-        """Write, or go on without: a full disk must not stop the verdicts."""
+        """Return what ``write`` returns, or None when it fails: a full disk must not stop the verdicts."""
         try:
             return write()
         except OutputError as error:
@@ -285,9 +304,5 @@ class Watch:
 
     def _degrade(self, error: OutputError) -> None:
         if not self.degraded:
-            _log.warning("results are not stored until this is mended: %s", error)
+            _log.warning("results are not stored until this is fixed: %s", error)
         self.degraded = True
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,9 @@
-"""Which bundles this device may load: the policy, the checks, and what it remembers."""
+"""Which bundles this device may load: the policy, its checks, and the versions that the device stores."""
 
 from __future__ import annotations
 
+from gagrad_runtime.trust.checks import TrustDecision
 from gagrad_runtime.trust.gate import Admission, admit
 from gagrad_runtime.trust.policy import Policy, read_policy
 
-__all__ = ["Admission", "Policy", "admit", "read_policy"]
+__all__ = ["Admission", "Policy", "TrustDecision", "admit", "read_policy"]

@@ -1,9 +1,10 @@
-"""Is this bundle one that the policy allows? Signature, product, version, clock and expiry, each said.
+"""The checks of a trust policy on a bundle: signature, product, version, clock and expiry.
 
-A bad clock decides nothing. It is bad when it is earlier than a time that is known to have passed: that of a
-signature, or one that it has shown before. Then an expiry is judged by the newest signing time that was ever
-accepted, which is proven, and the check is *unsure* unless that is past the expiry. Unsure is said, loudly,
-and not refused: a dead clock battery must not stop a line, and an old version is kept out by its number.
+A wrong clock decides nothing. The clock is wrong when it is earlier than a time that is known to have passed:
+that of a signature, or one that the clock has shown before. The expiry is then compared with the newest
+signing time that was ever accepted, and the check is *unsure* unless that time is past the expiry. An unsure
+check is logged as a warning and not refused: a dead clock battery must not stop a line, and old versions are
+refused by their number.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Outcome = Literal["passed", "unsure", "failed"]
 
 @dataclass(frozen=True)
 class Check:
-    """One question about a bundle, and its answer in words."""
+    """One check of a bundle: its outcome, and a text for people."""
 
     name: str
     outcome: Outcome
@@ -38,17 +39,17 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """All checks of one bundle, in order; after the first that failed nothing else is asked."""
+class TrustDecision:
+    """The checks of one bundle, in order, up to and including the first that failed."""
 
     checks: tuple[Check, ...]
     release: Release | None = None
-    """What the signers state; None when the signatures are not enough to believe it."""
+    """What the signers state; None unless enough trusted keys signed."""
     signers: tuple[PublicKey, ...] = ()
 
     @property
     def failed(self) -> Check | None:
-        """The check that failed, if one did."""
+        """The check that failed, or None."""
         return next((check for check in self.checks if check.outcome == "failed"), None)
 
     def require(self, where: str) -> None:
@@ -58,20 +59,20 @@ class Verdict:
             raise TrustError(f"{check.name}: {check.text}", where=where, hint=check.hint)
 
 
-def judge(head: Head, policy: Policy, known: State, now: datetime) -> Verdict:
-    """Return the verdict on the bundle that begins with ``head``, at ``now`` by this device's clock."""
+def decide(head: Head, policy: Policy, known: State, now: datetime) -> TrustDecision:
+    """Return what ``policy`` decides about a bundle by its ``head``, at ``now`` by the device's clock."""
     where = str(head.path)
     checks = []
     found, check = _signature(head, policy, where)
     checks.append(check)
     if check.outcome == "failed" or head.envelope is None:
-        return Verdict(tuple(checks), signers=tuple(found))
+        return TrustDecision(tuple(checks), signers=tuple(found))
     release = decode_release(head.envelope.payload, where=where)
     for check in _statement(release, policy, known, now):
         checks.append(check)
         if check.outcome == "failed":
             break
-    return Verdict(tuple(checks), release, tuple(found))
+    return TrustDecision(tuple(checks), release, tuple(found))
 
 
 def _signature(head: Head, policy: Policy, where: str) -> tuple[list[PublicKey], Check]:
@@ -92,7 +93,7 @@ def _signature(head: Head, policy: Policy, where: str) -> tuple[list[PublicKey],
 
 
 def _statement(release: Release, policy: Policy, known: State, now: datetime) -> Iterator[Check]:
-    """Yield the checks of what the signers state, once they are believed."""
+    """Yield the checks of the release statement, whose signatures were checked before."""
     product, version = release.product, release.version
     if policy.products and product not in policy.products:
         yield Check(

@@ -1,4 +1,4 @@
-"""Whether a device takes a kit: every file is the one that was packed, and the policy's keys signed it."""
+"""Admission of an offline kit: every file is as packed, and the policy's keys signed the list."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class AdmittedKit:
 
     kit: Kit
     sha256: str
-    """Of its list, ``kit.json``: the fingerprint that `gagrad-edge pack` prints."""
+    """SHA-256 of the list ``kit.json``: the fingerprint that `gagrad-edge pack` prints."""
     signers: tuple[PublicKey, ...]
-    """Those of the policy's keys that signed it; empty without a policy."""
+    """The policy's keys that signed the kit; empty without a policy."""
 
 
 def admit_kit(folder: Path, policy: Policy | None) -> AdmittedKit:
-    """Check the kit in ``folder``, the bundle in it too. Nothing of it is run.
+    """Check the kit in ``folder`` and the bundle in the kit. Nothing in the kit is run.
 
-    Raises BundleError when it is not whole, TrustError when ``policy`` refuses it or its bundle.
+    Raises BundleError when the kit is incomplete or changed, TrustError when ``policy`` refuses the kit or
+    its bundle.
     """
     kit, sha256 = read_kit(folder)
     found: list[PublicKey] = []
@@ -42,7 +43,7 @@ def admit_kit(folder: Path, policy: Policy | None) -> AdmittedKit:
             raise TrustError(
                 f"{len(found)} of this device's trusted keys signed the kit, and {policy.threshold} must",
                 where=str(folder),
-                hint="pack it with --sign and a key that is in the device's trust policy",
+                hint="pack it with `gagrad-edge pack --sign KEY`, and a key of the device's trust policy",
             )
     check_files(folder, kit)
     admit(folder / BUNDLE, policy)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 DEFAULT = Path("/etc/gagrad-edge/trust.toml")
-"""Where the device's policy is, unless the caller or ``VARIABLE`` says otherwise."""
+"""File of the device's policy, unless the caller or the environment variable VARIABLE names another."""
 VARIABLE = "GAGRAD_EDGE_TRUST"
 STATE = Path("/var/lib/gagrad-edge/trust-state.json")
 _HINT = "see docs/trust.md; `gagrad-edge keygen` prints the lines for a key"
@@ -30,21 +30,21 @@ _HINT = "see docs/trust.md; `gagrad-edge keygen` prints the lines for a key"
 
 @dataclass(frozen=True)
 class Policy:
-    """Who must have signed, and what of."""
+    """Whose signatures a device asks for, and which products it loads."""
 
     keys: tuple[PublicKey, ...]
     threshold: int = 1
-    """How many of the keys must have signed."""
+    """Number of the keys that must have signed."""
     products: Mapping[str, int] = field(default_factory=dict)
-    """The least version of each product; when there are any, other products are refused."""
+    """Lowest version of each product; when there are any, other products are refused."""
     state: Path | None = None
-    """Where the device remembers the newest versions; None to remember nothing."""
+    """File of the newest versions that the device accepted; None to store nothing."""
     path: Path | None = None
-    """The file it is from."""
+    """File of the policy."""
 
 
 def device_policy(choice: Policy | str | Path | None = None) -> Policy | None:
-    """Return the policy in force: ``choice``, or that of ``VARIABLE``, or ``DEFAULT``, or None.
+    """Return the policy in force: ``choice``, or the one that ``VARIABLE`` names, or ``DEFAULT``, or None.
 
     Only a ``DEFAULT`` that does not exist means none. Raises SettingError and MissingPackageError.
     """

@@ -1,37 +1,35 @@
-"""What a device remembers of the bundles it has loaded, so that neither versions nor time go back.
+"""Newest versions and times that a device has accepted, stored so that neither goes back.
 
-One small JSON file, replaced as a whole and under a lock: two processes that load at once both count.
+One small JSON file, replaced as a whole and under a lock, so that two processes that load at once both count.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from gagrad_edge.atomic import make_folder, output_error, write_atomic
+from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import TrustError
 from gagrad_edge.trust.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
+from gagrad_runtime.machine.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The newest of each thing that was ever accepted here."""
+    """Newest version of each product, newest signature and newest clock."""
 
     format: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     versions: dict[Product, Version] = {}
     signed: Time | None = None
-    """Newest time at which an accepted bundle was signed: it is proven that it is later than this."""
+    """Newest signing time of an accepted bundle: the present is later than that."""
     clock: Time | None = None
     """Newest time that this device's clock showed, right or wrong."""
 
     def merged(self, other: State) -> State:
-        """Return the newest of both."""
+        """Return a state with the newer of each value."""
         versions = dict(self.versions)
         for product, version in other.versions.items():
             versions[product] = max(version, versions.get(product, 0))
@@ -43,7 +41,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 def read_state(path: Path | None) -> State:
-    """Return what is remembered in ``path``; nothing when there is no such file. Raises TrustError."""
+    """Return the state in the file ``path``; an empty one without such a file. Raises TrustError."""
     if path is None:
         return State()
     try:
@@ -52,34 +50,18 @@ def read_state(path: Path | None) -> State:
         return State()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(
-            f"what this device remembers of versions cannot be read ({error})",
+            f"the versions that this device has stored cannot be read ({error})",
             where=str(path),
             hint="give this user the right to read it; if it is damaged, remove it, and state the least "
             "versions in the trust policy under [products]",
         ) from error
 
 
-def remember(path: Path, news: State) -> None:
-    """Merge ``news`` into the file ``path``. Raises OutputError, and TrustError when it cannot be read."""
+def remember(path: Path, new: State) -> None:
+    """Merge ``new`` into the file ``path``. Raises OutputError, and TrustError if it cannot be read."""
     make_folder(path.parent)
-    with _locked(path.with_name(path.name + ".lock")):
+    with locked(path.with_name(path.name + ".lock")):
         known = read_state(path)
-        merged = known.merged(news)
+        merged = known.merged(new)
         if merged != known:
             write_atomic(path, [msgspec.json.format(msgspec.json.encode(merged, order="sorted")) + b"\n"])
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``; the system lets go of it when a process dies."""
-    import fcntl  # noqa: PLC0415 - a device with a policy runs Linux; importing must work elsewhere
-
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise output_error(path, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

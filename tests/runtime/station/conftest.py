@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gagrad_runtime import load
+from gagrad_runtime.station.events import Event
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sources.folder import Folder
 from gagrad_runtime.station.store import Store
@@ -28,7 +29,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def station(tiny_bundle: Path, tmp_path: Path) -> Any:
-    """Return what makes a station over tmp_path/in and tmp_path/out, and keeps what it told."""
+    """Return what makes a station over tmp_path/in and tmp_path/out, and keeps its events."""
     (tmp_path / "in").mkdir()
     opened: list[Any] = []
 
@@ -38,10 +39,10 @@ def station(tiny_bundle: Path, tmp_path: Path) -> Any:
         station = Watch(
             explainer, Folder(tmp_path / "in", polling=True), store, rule or Rule(), interval=0.01, **settings
         )
-        station.told = events.append
+        station.on_event = events.append
         return station
 
-    events: list[dict[str, object]] = []
+    events: list[Event] = []
     make.events = events  # type: ignore[attr-defined]
     yield make
     for one in opened:

@@ -9,6 +9,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from gagrad_runtime.station.events import VerdictEvent
+
 if TYPE_CHECKING:
     from gagrad_runtime.station.store import Store
 
@@ -48,7 +50,12 @@ def until(condition: Any, seconds: float = 15.0) -> None:
         time.sleep(0.02)
 
 
-def add(store: Store, count: int, **fields: Any) -> None:
+def verdict(file: str) -> VerdictEvent:
+    """Return the event of a verdict on the frame ``file``."""
+    return VerdictEvent(time="", file=file, verdict="ok", probability=0.5, explain=False, seconds=0.25)
+
+
+def add(store: Store, count: int) -> None:
+    """Store verdicts on ``count`` frames, named by their number."""
     for number in range(count):
-        event = {"event": "verdict", "file": str(number), **fields}
-        store.add(str(number), str(number), "", state="verdict", event=event)
+        store.add(str(number), str(number), "", state="verdict", event=verdict(str(number)))

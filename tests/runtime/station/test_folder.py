@@ -7,8 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.evaluate.study import _inside
+from gagrad_runtime.frame.decoding import ENDINGS, FORMATS
 from gagrad_runtime.station.sources import folder as folder_module
 from gagrad_runtime.station.sources.closed_files import is_local
 from gagrad_runtime.station.sources.folder import Folder
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def names(folder: Folder) -> list[str]:
-    return [arrival.name for arrival in folder.look()]
+    return [arrival.name for arrival in folder.poll()]
 
 
 def soon(folder: Folder, seconds: float = 5.0) -> list[str]:
@@ -40,7 +43,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]
     folder = Folder(tmp_path)
     if folder._closed is None:
         pytest.skip("this system tells nothing of files")
-    folder.look()
+    folder.poll()
     yield folder
     folder.close()
 
@@ -106,7 +109,7 @@ def test_what_was_there_before_comes(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_away(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="cannot be read"):
-        Folder(tmp_path / "nothing", polling=True).look()
+        Folder(tmp_path / "nothing", polling=True).poll()
 
 
 def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:
@@ -122,3 +125,20 @@ def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:
     assert is_local(tmp_path / "a b", mounts)
     assert is_local(tmp_path.parent, mounts)
     assert not is_local(tmp_path, tmp_path / "no such file")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_ending_of_an_image_counts(tmp_path: Path, ending: str) -> None:
+    """One list for decoder, station and evaluate: a file with each of its endings is found and read."""
+    Image.new("RGB", (32, 24)).save(tmp_path / f"a{ending.upper()}")
+    folder = Folder(tmp_path, polling=True)
+    folder.poll()
+    (arrival,) = folder.poll()
+    assert arrival.frame().pixels.shape == (24, 32, 3)
+    assert _inside([str(tmp_path)]) == [str(tmp_path / f"a{ending.upper()}")]
+
+
+def test_every_format_has_an_ending() -> None:
+    """A format that can be decoded and is found in no folder would be useless there."""
+    registered = Image.registered_extensions()
+    assert {registered[ending] for ending in ENDINGS} == set(FORMATS)

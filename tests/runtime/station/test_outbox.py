@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.station import outbox as outbox_module
-from gagrad_runtime.station.outbox import Outbox, Standing
+from gagrad_runtime.station.events import DroppedEvent
+from gagrad_runtime.station.outbox import DeliveryStatus, Outbox
 from gagrad_runtime.station.store import Store
+from tests.runtime.station.receiving import verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def add(store: Store, name: str) -> int:
-    return store.add(name, name, "", state="verdict", event={"event": "verdict", "file": name})
+    return store.add(name, name, "", state="verdict", event=verdict(name))
 
 
-def files(box: Outbox, sink: str) -> list[str]:
-    return [letter.event["file"] for letter in box.waiting(sink, 100)]
+def files(box: Outbox, sink: str) -> list[Any]:
+    return [message.event and message.event.file for message in box.pending(sink, 100)]
 
 
 def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
@@ -29,15 +31,15 @@ def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
         for name in "xyz":
             add(store, name)
         box = Outbox(store.index)
-        first = box.waiting("a", 2)
-        assert [letter.event["id"] for letter in first] == [1, 2]
-        box.done("a", first[-1].sequence)
+        first = box.pending("a", 2)
+        assert [message.event and message.event.id for message in first] == [1, 2]
+        box.acknowledge("a", first[-1].sequence)
         assert files(box, "a") == ["z"]
         assert files(box, "b") == ["x", "y", "z"]
-        assert box.standing("a") == Standing(1, 0, 0)
-        box.done("b", 3)
-        box.done("a", 3, refused=1)
-        assert box.standing("a") == Standing(0, 0, 1)
+        assert box.status("a") == DeliveryStatus(1, 0, 0)
+        box.acknowledge("b", 3)
+        box.acknowledge("a", 3, refused=1)
+        assert box.status("a") == DeliveryStatus(0, 0, 1)
         assert store.index.row("SELECT count(*) FROM outbox") == (0,)
 
 
@@ -46,11 +48,11 @@ def test_numbers_never_come_twice(tmp_path: Path) -> None:
     with Store(tmp_path, sinks=["a"]) as store:
         add(store, "x")
         box = Outbox(store.index)
-        box.done("a", 1)
+        box.acknowledge("a", 1)
     with Store(tmp_path, sinks=["a"]) as store:
         add(store, "y")
         box = Outbox(store.index)
-        assert [letter.sequence for letter in box.waiting("a", 9)] == [2]
+        assert [message.sequence for message in box.pending("a", 9)] == [2]
 
 
 def test_an_event_is_stored_with_its_row_or_not_at_all(
@@ -77,9 +79,9 @@ def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
             add(store, name)
         box = Outbox(store.index)
         assert files(box, "a") == ["x", "y", "z"]
-        assert box.standing("a") == Standing(3, 3, 0)
-        box.done("a", 6)
-        assert box.standing("a") == Standing(0, 3, 0)
+        assert box.status("a") == DeliveryStatus(3, 3, 0)
+        box.acknowledge("a", 6)
+        assert box.status("a") == DeliveryStatus(0, 3, 0)
 
 
 def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
@@ -122,5 +124,27 @@ def test_an_index_of_later_is_refused(tmp_path: Path) -> None:
     index = sqlite3.connect(tmp_path / "index.sqlite")
     index.execute("PRAGMA user_version=99")
     index.close()
-    with pytest.raises(OutputError, match="has the form 99"):
+    with pytest.raises(OutputError, match="has version 99"):
         Store(tmp_path)
+
+
+def test_a_text_that_is_no_event_holds_nothing(tmp_path: Path) -> None:
+    """A row that cannot be read, such as one with NaN, comes out without an event; its number stays."""
+    with Store(tmp_path, sinks=["a"]) as store:
+        add(store, "x")
+        with store.index.transaction() as connection:
+            connection.execute('UPDATE outbox SET event = \'{"event":"explained","rcap":NaN}\'')
+        add(store, "y")
+        messages = Outbox(store.index).pending("a", 9)
+        assert [(one.sequence, one.event is None) for one in messages] == [(1, True), (2, False)]
+
+
+def test_events_of_the_version_before_are_read(tmp_path: Path) -> None:
+    """A dropped frame had no name then."""
+    old = '{"event":"dropped","time":"t","reason":"r","id":3}'
+    with Store(tmp_path, sinks=["a"]) as store:
+        add(store, "x")
+        with store.index.transaction() as connection:
+            connection.execute("UPDATE outbox SET event = ?", (old,))
+        (message,) = Outbox(store.index).pending("a", 9)
+    assert message.event == DroppedEvent(time="t", reason="r", id=3)

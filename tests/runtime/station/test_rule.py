@@ -28,6 +28,11 @@ from gagrad_runtime.station.rule import Rule
             [("ok", 0.9, t) for t in (0, 0.5, 0.8, 1.0, 1.3, 1.5)],
             [True, True, False, True, False, True],
         ),
+        (
+            Rule(per_second=1.5),
+            [("ok", 0.9, t / 4) for t in range(12)],
+            [True, True, False, False, False, False, True, True, False, False, False, False],
+        ),
         (Rule(per_second=0.1), [("ok", 0.9, t) for t in (0, 9, 10, 19)], [True, False, True, False]),
         (
             Rule(per_second=1, per_minute=2),
@@ -37,4 +42,14 @@ from gagrad_runtime.station.rule import Rule
     ],
 )
 def test_rules(rule: Rule, frames: list[tuple[str, float | None, float]], wanted: list[bool]) -> None:
+    """Each rule picks the frames that its table says."""
     assert [rule.wants(*frame) for frame in frames] == wanted
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 1.5, 1.9, 2, 2.9])
+def test_a_rate_is_kept_on_average(rate: float) -> None:
+    """At 100 frames a second the rule lets through as many as it says, also where that is no whole number."""
+    rule = Rule(per_second=rate)
+    seconds = 120
+    admitted = sum(rule.wants("ng", 0.9, frame / 100) for frame in range(100 * seconds))
+    assert admitted / seconds == pytest.approx(rate, rel=0.02)

@@ -23,10 +23,11 @@ from gagrad_edge.errors import OutputError
 from gagrad_runtime.station import endpoint as endpoint_module
 from gagrad_runtime.station.config import LogTable, MetricsTable
 from gagrad_runtime.station.endpoint import Endpoint
+from gagrad_runtime.station.events import ExplainedEvent, SourceEvent, VerdictEvent
 from gagrad_runtime.station.logs import set_up
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
-from gagrad_runtime.station.outbox import Standing
+from gagrad_runtime.station.outbox import DeliveryStatus
 
 UNIT = Path(__file__).parents[3] / "runtime" / "gagrad_runtime" / "install" / "gagrad-edge-watch.service"
 
@@ -86,11 +87,12 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 def test_metrics_and_health(station: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics()
-    delivery: Any = SimpleNamespace(connected={"mqtt": True}, standing={"mqtt": Standing(5, 1, 0)})
+    delivery: Any = SimpleNamespace(connected={"mqtt": True}, status={"mqtt": DeliveryStatus(5, 1, 0)})
     metrics.observe(station, delivery)
-    metrics.event({"event": "verdict", "verdict": "ok", "seconds": 0.004})
-    metrics.event({"event": "explained", "seconds": 0.4})
-    metrics.event({"event": "source", "state": "lost"})
+    verdict = VerdictEvent(time="", file="a", verdict="ok", probability=None, explain=False, seconds=0.004)
+    metrics.count(verdict)
+    metrics.count(ExplainedEvent(time="", file="a", record="", picture="", rcap=None, samples=4, seconds=0.4))
+    metrics.count(SourceEvent(time="", state="lost", source="rtsp://x", reason="r"))
     endpoint = Endpoint(MetricsTable(port=0), metrics, station)
     try:
         code, text = get(endpoint.port, "/metrics")
@@ -99,6 +101,8 @@ def test_metrics_and_health(station: Any, monkeypatch: pytest.MonkeyPatch) -> No
             'gagrad_station_events_total{event="verdict"} 1.0',
             'gagrad_station_verdicts_total{verdict="ok"} 1.0',
             'gagrad_station_verdict_seconds_bucket{le="0.005"} 1.0',
+            'gagrad_station_events_total{event="source"} 1.0',
+            "gagrad_station_explanation_seconds_sum 0.4",
             "gagrad_station_waiting 4.0",
             "gagrad_station_camera_frames 7.0",
             'gagrad_station_sink_waiting{sink="mqtt"} 5.0',

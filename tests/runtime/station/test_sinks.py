@@ -15,6 +15,7 @@ import pytest
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.station.config import MqttTable, WebhookTable
+from gagrad_runtime.station.events import ExplainedEvent
 from gagrad_runtime.station.sinks import delivery as delivery_module
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
@@ -41,15 +42,26 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
         sink = Webhook(WebhookTable(url=receiver.url), "line-4")
         delivery = Delivery(store, [sink], "line-4")
         until(lambda: len(receiver.got) == 119)
-        until(lambda: delivery.standing["webhook"].waiting == 0)
+        until(lambda: delivery.status["webhook"].waiting == 0)
         delivery.close()
-        assert delivery.standing["webhook"].refused == 1
+        assert delivery.status["webhook"].refused == 1
         assert delivery.connected["webhook"]
     numbers = [body["sequence"] for body, _ in receiver.got]
     assert numbers == [number for number in range(1, 121) if number != 3]
     body, headers = receiver.got[0]
     assert headers["Idempotency-Key"] == "line-4-1"
-    assert body == {"station": "line-4", "sequence": 1, "event": "verdict", "file": "0", "id": 1}
+    assert body == {
+        "event": "verdict",
+        "station": "line-4",
+        "sequence": 1,
+        "time": "",
+        "id": 1,
+        "file": "0",
+        "verdict": "ok",
+        "probability": 0.5,
+        "explain": False,
+        "seconds": 0.25,
+    }
 
 
 def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiver) -> None:
@@ -93,7 +105,10 @@ def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) 
     with Store(tmp_path, sinks=["webhook"]) as store:
         add(store, 1)
         for picture in ("x.png", "gone.png"):
-            store.tell({"event": "explained", "picture": picture})
+            event = ExplainedEvent(
+                time="", record="r.json", picture=picture, rcap=None, samples=4, seconds=1.0
+            )
+            store.add(picture, picture, "", state="verdict", event=event)
         delivery = Delivery(store, [Webhook(table, "s")], "s")
         until(lambda: len(receiver.got) == 2)
         delivery.close()

@@ -118,7 +118,7 @@ def test_a_mosquitto_over_tls_with_a_password(tmp_path: Path, certificates: Path
         with Store(tmp_path / "out", sinks=["mqtt"]) as store:
             add(store, 3)
             delivery = Delivery(store, [Mqtt(table, "s")], "s")
-            until(lambda: "mqtt" in delivery.standing and delivery.standing["mqtt"].waiting == 0)
+            until(lambda: "mqtt" in delivery.status and delivery.status["mqtt"].waiting == 0)
             delivery.close()
             assert store.index.row("SELECT delivered FROM cursor") == (3,)
     finally:

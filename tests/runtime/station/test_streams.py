@@ -59,10 +59,10 @@ def test_every_frame_of_a_video_comes_as_it_is(tmp_path: Path) -> None:
     frames = write_video(tmp_path / "part.mkv", 5)
     video = Video(tmp_path / "part.mkv", first=2)
     for number in (2, 3, 4):
-        (arrival,) = video.look()
+        (arrival,) = video.poll()
         assert arrival.name == f"part.mkv#{number:06d}"
         assert np.array_equal(arrival.frame().pixels, frames[number])
-    assert video.look() == []
+    assert video.poll() == []
     assert video.ended
     video.close()
 
@@ -112,7 +112,7 @@ def test_a_damaged_video_gives_what_it_can(tmp_path: Path) -> None:
     video = Video(tmp_path / "part.mkv")
     came = 0
     while not video.ended:
-        came += len(video.look())
+        came += len(video.poll())
     video.close()
     assert 0 < came <= 8
 
@@ -128,7 +128,7 @@ def test_more_than_8_bits_are_refused(tmp_path: Path) -> None:
     """And not cut to 8 in silence."""
     write_video(tmp_path / "deep.mkv", 1, kind="yuv420p10le")
     with pytest.raises(FrameError, match="10-bit video"):
-        Video(tmp_path / "deep.mkv").look()
+        Video(tmp_path / "deep.mkv").poll()
 
 
 def test_addresses_are_shown_without_secrets() -> None:
@@ -191,7 +191,7 @@ def test_a_camera_through_its_faults(
     server.start()
     until(lambda: camera.state == "connected")
     until(lambda: camera.frames > 5)
-    (arrival,) = camera.look()
+    (arrival,) = camera.poll()
     assert arrival.name == "127.0.0.1-000001"
     assert arrival.frame().pixels.shape == (96, 128, 3)
     assert camera.overwritten > 0  # the newest counts
@@ -203,7 +203,7 @@ def test_a_camera_through_its_faults(
     assert until(lambda: camera.state == "lost") <= 3.0
     server.start()
     assert until(lambda: camera.state == "connected") <= 15.0
-    states = [news["state"] for news in camera.news()]
+    states = [event.state for event in camera.events()]
     assert states == ["lost", "connected", "frozen", "connected", "lost", "connected"]
     assert camera.frozen == 1
     assert "s3cret" not in caplog.text
@@ -214,9 +214,9 @@ def test_the_same_picture_for_long_is_a_frozen_camera(server: Server, camera: Ca
     """Though packets come: it gets no new verdicts."""
     server.start("still")
     until(lambda: camera.state == "frozen")
-    camera.look()
+    camera.poll()
     time.sleep(0.5)
-    assert camera.look() == []
+    assert camera.poll() == []
 
 
 def test_closing_does_not_wait_for_the_network(server: Server, camera: Camera) -> None:
@@ -258,7 +258,7 @@ def test_pictures_over_http(tmp_path: Path) -> None:
     camera = Camera(f"http://127.0.0.1:{server.server_port}/stream")
     try:
         until(lambda: camera.frames > 3)
-        (arrival,) = camera.look()
+        (arrival,) = camera.poll()
         assert arrival.frame().pixels.shape == (48, 64, 3)
     finally:
         camera.close()

@@ -26,7 +26,7 @@ def test_each_image_gets_a_verdict_and_an_explanation(station: Any, tmp_path: Pa
         assert record["target"]["name"] == row.verdict
         assert (tmp_path / "out" / f"{row.stem}.explained.png").stat().st_size > 100
         assert row.bytes > 1000
-    kinds = [event["event"] for event in station.events]
+    kinds = [event.kind for event in station.events]
     assert sorted(kinds) == ["explained"] * 3 + ["verdict"] * 3
     assert kinds[0] == "verdict"
 
@@ -37,7 +37,7 @@ def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny
     put(tmp_path / "in", "b.png", 1)
     one = station()
     one.run(once=True)
-    assert [event["file"] for event in station.events if event["event"] == "verdict"] == ["b.png"]
+    assert [event.file for event in station.events if event.kind == "verdict"] == ["b.png"]
     put(tmp_path / "in", "a.png", 2)  # the same name, another image
     one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["a.png", "b.png", "a.png"]
@@ -83,7 +83,7 @@ def test_verdicts_come_before_explanations_and_the_queue_is_bounded(station: Any
         put(tmp_path / "in", f"{number}.png", number)
     one = station(queue=2)
     one.run(once=True)
-    kinds = [event["event"] for event in station.events]
+    kinds = [event.kind for event in station.events]
     assert kinds.index("explained") > max(index for index, kind in enumerate(kinds) if kind == "verdict")
     assert one.store.counts() == {"dropped": 4, "explained": 2}
     assert [row.name for row in one.store.rows("explained")] == ["4.png", "5.png"]
@@ -100,13 +100,13 @@ def test_a_verdict_does_not_wait_for_an_explanation(station: Any, tmp_path: Path
         for explanation in refine(*arguments, **settings):
             if not shown:
                 put(tmp_path / "in", "second.png", 1)
-                one.source.look()
+                one.source.poll()
             shown.append(1)
             yield explanation
 
     one.explainer.refine = slow
     one.run(once=True)
-    order = [(event["event"], event["file"]) for event in station.events]
+    order = [(event.kind, event.file) for event in station.events]
     assert order.index(("verdict", "second.png")) < order.index(("explained", "first.png"))
 
 

@@ -55,18 +55,18 @@ def test_what_could_not_be_stored_is_said_so_and_stored_later(
 ) -> None:
     """Not told as if it were, and not forgotten: the row would say for ever that it waits."""
     one = station()
-    real, full = one.store.settle, [True]
+    real, full = one.store.finish, [True]
 
-    def settle(*arguments: Any, **settings: Any) -> None:
+    def finish(*arguments: Any, **settings: Any) -> None:
         if full[0]:
             raise OutputError("database or disk is full")
         real(*arguments, **settings)
 
-    monkeypatch.setattr(one.store, "settle", settle)
+    monkeypatch.setattr(one.store, "finish", finish)
     put(tmp_path / "in", "a.png")
     one.run(once=True)
-    assert station.events[-1]["event"] == "dropped"
-    assert station.events[-1]["stored"] is False
+    assert station.events[-1].kind == "dropped"
+    assert station.events[-1].stored is False
     assert one.store.counts() == {"waiting": 1}
     full[0] = False
     put(tmp_path / "in", "b.png", 1)
@@ -102,7 +102,7 @@ def test_the_clock_decides_nothing(station: Any, tmp_path: Path, monkeypatch: py
     times = ["2026-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "2027-01-01T00:00:00Z"]
     one = station(retention=RetentionTable(keep=2))
     for number, moment in enumerate(times):
-        monkeypatch.setattr(watch_module, "_now", lambda moment=moment: moment)
+        monkeypatch.setattr(watch_module, "now", lambda moment=moment: moment)
         put(tmp_path / "in", f"{number}.png", number)
         one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["1.png", "2.png"]
@@ -112,7 +112,7 @@ def test_leftovers_of_a_power_cut_are_removed(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         number = store.add("a.png", "1", "", state="waiting")
         (tmp_path / "00000001-a.json").write_text("{}")
-        store.settle(number, "explained", stem="00000001-a")
+        store.finish(number, "explained", stem="00000001-a")
         store.add("b.png", "2", "", state="waiting")
         (tmp_path / "00000002-b.explained.png").write_text("half")
         (tmp_path / ".00000002-b.json.x.part").write_text("half")
@@ -187,7 +187,7 @@ def test_what_waited_is_explained_after_a_restart(station: Any, tmp_path: Path) 
     for number, name in enumerate(("a.png", "b.png", "c.png")):
         put(tmp_path / "in", name, number)
     first = station()
-    first.source.look()
+    first.source.poll()
     first._verdicts()
     assert first.store.counts() == {"waiting": 3}
     first.store.close()

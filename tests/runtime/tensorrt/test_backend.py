@@ -19,6 +19,7 @@ from gagrad_runtime.backend.tensorrt import backend as backend_module
 from gagrad_runtime.backend.tensorrt import cuda as cuda_module
 from gagrad_runtime.backend.tensorrt.backend import TensorRtBackend
 from gagrad_runtime.backend.tensorrt.library import Library
+from gagrad_runtime.session.opening import open_session
 from tests.runtime.tensorrt.host_gpu import HostCuda, HostEngine
 
 # The stand-ins for TensorRT and CUDA are in this process only, and not in the child that would open first.
@@ -47,8 +48,9 @@ class Gpu:
 
     def build(self, *arguments: Any) -> tuple[bytes, bytes]:
         """Return a plan that is the graph."""
-        _, graph, data, options, *_ = arguments
+        _, graph, data, options, _, progress = arguments
         self.built.append(graph)
+        progress(1, 2)
         return f"{options.rows} ".encode() + data, b"timing"
 
     def deserialize_cuda_engine(self, plan: bytes) -> Any:
@@ -68,6 +70,18 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
     monkeypatch.setattr(backend_module, "build_interruptibly", gpu.build)
     monkeypatch.setattr(cuda_module, "_runtime", lambda: gpu.cuda)
     return gpu
+
+
+def test_a_build_reports_its_steps(gpu: Gpu, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To the callback that the backend was given; the backend itself writes nothing to the terminal."""
+    steps: list[tuple[int, int, str]] = []
+    session = open_session(
+        tiny_bundle, "tensorrt", trial=False, prove="never", progress=lambda *step: steps.append(step)
+    )
+    session.close()
+    assert {label for _, _, label in steps} >= {"building predict", "building accumulate"}
+    assert steps[0][:2] == (1, 2)
+    assert capsys.readouterr().err == ""
 
 
 def test_explains_as_the_cpu_does_and_again_the_same(gpu: Gpu, tiny_bundle: Path) -> None:

@@ -55,7 +55,7 @@ def device(tmp_path: Path) -> Device:
 
 
 def use(path: Path, policy: Policy, now: datetime = LATER) -> None:
-    admit(path, policy, now=now).settle()
+    admit(path, policy, now=now).commit()
 
 
 def unpacked(path: Path) -> Path:
@@ -65,7 +65,7 @@ def unpacked(path: Path) -> Path:
 
 
 def test_without_a_policy_everything_that_is_intact_is_loaded(device: Device) -> None:
-    assert admit(device.bundle()).verdict is None
+    assert admit(device.bundle()).decision is None
 
 
 @pytest.mark.parametrize("loose", [False, True], ids=["packed", "folder"])
@@ -75,10 +75,10 @@ def test_only_what_a_trusted_key_signed_is_loaded(device: Device, loose: bool) -
     unsigned = device.folder / "unsigned.gagrad"
     write_bundle(unsigned, plain_manifest(), MEMBERS)
     form = unpacked if loose else Path
-    verdict = admit(form(good), device.policy(), now=LATER).verdict
-    assert verdict is not None
-    assert [check.name for check in verdict.checks] == ["signature", "product", "version", "clock", "expiry"]
-    assert verdict.signers == (device.key.public,)
+    decision = admit(form(good), device.policy(), now=LATER).decision
+    assert decision is not None
+    assert [check.name for check in decision.checks] == ["signature", "product", "version", "clock", "expiry"]
+    assert decision.signers == (device.key.public,)
     with pytest.raises(TrustError, match=r"signature: trusted signatures: 0 of the 1"):
         admit(form(foreign), device.policy(), now=LATER)
     with pytest.raises(TrustError, match="signature: the bundle is not signed"):
@@ -98,7 +98,7 @@ def test_a_folder_whose_files_were_changed_is_refused(device: Device) -> None:
 
 def test_a_refused_bundle_is_not_read_to_its_end(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Judged by its head: what no one vouches for costs no memory."""
-    from gagrad_edge.bundle.bundle import container
+    from gagrad_edge.bundle import container
 
     def unpack(*_: object, **__: object) -> None:
         pytest.fail("it was read")
@@ -198,9 +198,9 @@ def test_a_clock_that_is_wrong_is_said_and_decides_nothing(
     """Neither for nor against: expiry is then judged by the newest signature that was accepted."""
     expiring = device.bundle(expires=DAY + timedelta(days=60))
     with caplog.at_level(logging.WARNING):
-        verdict = admit(expiring, device.policy(), now=now).verdict
-    assert verdict is not None
-    assert [check.outcome for check in verdict.checks] == ["passed", "passed", "passed", "unsure", "unsure"]
+        decision = admit(expiring, device.policy(), now=now).decision
+    assert decision is not None
+    assert [check.outcome for check in decision.checks] == ["passed", "passed", "passed", "unsure", "unsure"]
     assert "has passed: it is wrong" in caplog.text
     assert "which the clock cannot tell" in caplog.text
     use(device.bundle(version=2, product="b", signed=DAY + timedelta(days=61)), device.policy(), now=now)
@@ -212,9 +212,9 @@ def test_a_clock_set_back_is_noticed(device: Device) -> None:
     """By what it has shown before; what it showed is no proof that time has passed."""
     path = device.bundle(expires=DAY + timedelta(days=60))
     use(path, device.policy(), now=DAY + timedelta(days=50))
-    verdict = admit(path, device.policy(), now=DAY + timedelta(days=10)).verdict
-    assert verdict is not None
-    assert [check.outcome for check in verdict.checks[3:]] == ["unsure", "unsure"]
+    decision = admit(path, device.policy(), now=DAY + timedelta(days=10)).decision
+    assert decision is not None
+    assert [check.outcome for check in decision.checks[3:]] == ["unsure", "unsure"]
 
 
 def test_a_clock_that_once_ran_ahead_does_no_lasting_harm(device: Device) -> None:

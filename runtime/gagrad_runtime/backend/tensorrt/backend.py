@@ -15,10 +15,11 @@ from gagrad_runtime.backend.tensorrt.cuda import Cuda
 from gagrad_runtime.backend.tensorrt.library import open_library
 from gagrad_runtime.backend.tensorrt.plans import Plans, plan_key
 from gagrad_runtime.backend.tensorrt.runner import TensorRtRunner
-from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.machine.cache import cache_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -91,11 +92,17 @@ class TensorRtBackend(Backend):
         _log.info("building the engine of %r for %s", graph, self.description)
         name = plan_key(b"", self._library.kind, self.setup)
         timing = self._plans.read(f"{name}.timing") or b""
-        with Progress(f"building {graph}") as progress:
-            plan, after = build_interruptibly(self._library, graph, data, options, timing, progress)
+        plan, after = build_interruptibly(self._library, graph, data, options, timing, self._step(graph))
         if after and after != timing:
             self._plans.write(f"{name}.timing", after)
         return plan
+
+    def _step(self, graph: str) -> Callable[[int, int], None]:
+        def step(done: int, total: int) -> None:
+            if self.progress is not None:
+                self.progress(done, total, f"building {graph}")
+
+        return step
 
     def upload(self, array: Array) -> Tensor:
         """Copy ``array`` to the GPU."""
@@ -113,9 +120,17 @@ class TensorRtBackend(Backend):
 
 
 def build_interruptibly(
-    library: Library, graph: str, data: bytes, options: BuildOptions, timing: bytes, progress: Progress
+    library: Library,
+    graph: str,
+    data: bytes,
+    options: BuildOptions,
+    timing: bytes,
+    progress: Callable[[int, int], None],
 ) -> tuple[bytes, bytes]:
-    """Build an engine in another thread, so that this thread gets Ctrl-C and then stops the build."""
+    """Return the plan and the timing cache, built in another thread so that Ctrl-C can stop the build.
+
+    ``progress`` is called with (steps done, steps in all).
+    """
     stop = threading.Event()
     result: list[tuple[bytes, bytes]] = []
     failure: list[BaseException] = []

@@ -1,1 +1,1 @@
-"""Who is told of a station's results: a webhook, an MQTT broker. See docs/watch.md."""
+"""Receivers of a station's events: a webhook, an MQTT broker. See docs/watch.md."""

@@ -1,6 +1,6 @@
-"""Delivers the outbox: one thread, one task for each sink, one message at a time so that order holds.
+"""Delivery of the outbox: one thread, one asyncio task per sink, one message at a time, in order.
 
-A sink that fails is tried again, less and less often, for ever; it delays neither verdicts nor other sinks.
+A sink that fails is retried for ever with growing pauses. It delays neither verdicts nor other sinks.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.station.outbox import Outbox, Standing
+from gagrad_runtime.station.outbox import DeliveryStatus, Outbox
 from gagrad_runtime.station.sinks.sink import RefusedError, UndeliveredError, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gagrad_runtime.station.outbox import Letter
+    from gagrad_runtime.station.outbox import Message
     from gagrad_runtime.station.sinks.sink import Connection, Sink
     from gagrad_runtime.station.store import Store
 
 BATCH = 50
-"""Messages between two writes of a cursor: so many may come twice after a power cut."""
+"""Messages between two writes of a cursor; after a power cut at most this many are sent twice."""
 LONGEST_PAUSE = 60.0
-"""Seconds between two tries at most."""
+"""Longest pause between two attempts, seconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,33 +42,33 @@ class Delivery:
         self._loop = asyncio.new_event_loop()
         self._wake: dict[str, asyncio.Event] = {}
         self._closing = asyncio.Event()
-        self.standing: dict[str, Standing] = {}
-        """How far each sink is, as of its last step."""
+        self.status: dict[str, DeliveryStatus] = {}
+        """Counts of each sink, as of its last step."""
         self.connected: dict[str, bool] = {sink.name: False for sink in sinks}
         self._failures = dict.fromkeys(self.connected, 0)
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that something new is in the outbox; from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it is ending
-            self._loop.call_soon_threadsafe(self._woken)
+        """Tell the sinks' tasks that the outbox has new events. May be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: the station is ending
+            self._loop.call_soon_threadsafe(self._set_all)
 
     def close(self, seconds: float = 3.0) -> None:
-        """Stop, giving what is on its way so many seconds; the rest is sent after the next start."""
+        """Stop, at most ``seconds`` later. Messages not sent by then are sent after the next start."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._closing.set)
         self.wake()
         self._thread.join(timeout=seconds)
 
-    def _woken(self) -> None:
+    def _set_all(self) -> None:
         for event in self._wake.values():
             event.set()
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._all())
-        except Exception:  # noqa: BLE001 - verdicts go on; that nothing is sent any more must be seen
+        except Exception:  # noqa: BLE001 - verdicts go on, but the operator must see that nothing is sent
             _log.exception("nothing is sent any more until the station is started again")
         finally:
             self._loop.close()
@@ -79,63 +79,74 @@ class Delivery:
         await asyncio.gather(*(self._deliver(sink, self._outbox) for sink in self._sinks))
 
     async def _deliver(self, sink: Sink, outbox: Outbox) -> None:
-        """Keep a way to the receiver open and send over it, with growing pauses between failures."""
+        """Connect to the receiver and send to it, again and again, with growing pauses between failures."""
         while not self._closing.is_set():
             try:
                 async with sink.connected() as connection:
                     await self._send_all(sink, connection, outbox)
-            except (UndeliveredError, sqlite3.Error) as error:  # noqa: PERF203 - to try again is its purpose
+            except (UndeliveredError, sqlite3.Error) as error:  # noqa: PERF203 - retrying is the purpose
                 self.connected[sink.name] = False
                 self._failures[sink.name] += 1
                 failures = self._failures[sink.name]
                 level = logging.WARNING if failures == 1 else logging.DEBUG
-                _log.log(level, "%s: %s; it is tried again", sink.name, error)
+                _log.log(level, "%s: %s; it will be retried", sink.name, error)
                 with contextlib.suppress(sqlite3.Error):
-                    self.standing[sink.name] = outbox.standing(sink.name)
+                    self.status[sink.name] = outbox.status(sink.name)
                 longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(failures, 10))
-                await self._pause(longest * random.uniform(0.5, 1))  # noqa: S311 - not all stations at once
+                await self._pause(longest * random.uniform(0.5, 1))  # noqa: S311 - jitter, so that not all stations reconnect at once
 
-    def _well(self, sink: Sink) -> None:
-        """Note that a message was acknowledged."""
+    def _connected_again(self, sink: Sink) -> None:
+        """Record that the receiver acknowledged a message."""
         if self._failures[sink.name]:
-            _log.info("%s: messages are taken again", sink.name)
+            _log.info("%s: the receiver takes messages again", sink.name)
         self._failures[sink.name], self.connected[sink.name] = 0, True
 
     async def _send_all(self, sink: Sink, connection: Connection, outbox: Outbox) -> None:
-        """Send what waits, and what comes, until closed. Raises UndeliveredError and sqlite3.Error."""
+        """Send pending messages, and new ones, until closed. Raises UndeliveredError and sqlite3.Error."""
         while not self._closing.is_set():
-            letters = outbox.waiting(sink.name, BATCH)
-            if letters:
-                await self._send(sink, connection, outbox, letters)
-            self.standing[sink.name] = outbox.standing(sink.name)
-            if len(letters) < BATCH:
+            messages = outbox.pending(sink.name, BATCH)
+            if messages:
+                await self._send(sink, connection, outbox, messages)
+            self.status[sink.name] = outbox.status(sink.name)
+            if len(messages) < BATCH:
                 event = self._wake[sink.name]
-                # Once a second also without being woken: the wake may have come before the row was seen.
+                # Also once a second without a wake-up: it may have come before the row was visible.
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(event.wait(), 1.0)
                 event.clear()
 
-    async def _send(self, sink: Sink, connection: Connection, outbox: Outbox, letters: list[Letter]) -> None:
+    async def _send(
+        self, sink: Sink, connection: Connection, outbox: Outbox, messages: list[Message]
+    ) -> None:
         done, refused = 0, 0
         try:
-            for letter in letters:
+            for message in messages:
                 if self._closing.is_set():
                     break
-                if sink.table.events is None or letter.event.get("event") in sink.table.events:
-                    message = message_of(letter, self._station, self._folder, picture=sink.table.picture)
-                    try:
-                        await connection.send(letter, message)
-                        self._well(sink)
-                    except RefusedError as error:
-                        refused += 1
-                        _log.error("%s: event %d is left out: %s", sink.name, letter.sequence, error)
-                done = letter.sequence
+                refused += not await self._send_one(sink, connection, message)
+                done = message.sequence
         finally:
-            if done:  # also when a later one failed: what was acknowledged is not sent again
-                outbox.done(sink.name, done, refused=refused)
+            if done:  # also when a later message failed: an acknowledged one is not sent again
+                outbox.acknowledge(sink.name, done, refused=refused)
+
+    async def _send_one(self, sink: Sink, connection: Connection, message: Message) -> bool:
+        """Send ``message`` if ``sink`` asks for its kind; return whether it is not refused."""
+        event, sequence = message.event, message.sequence
+        if event is None:
+            return False
+        if sink.table.events is not None and event.kind not in sink.table.events:
+            return True
+        body = message_of(event, sequence, self._station, self._folder, picture=sink.table.picture)
+        try:
+            await connection.send(event, sequence, body)
+        except RefusedError as error:
+            _log.error("%s: event %d is left out: %s", sink.name, sequence, error)
+            return False
+        self._connected_again(sink)
+        return True
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not when it is to end."""
+        """Wait ``seconds``, or until the delivery is closed."""
         until = time.monotonic() + seconds
         while not self._closing.is_set() and time.monotonic() < until:
             await asyncio.sleep(min(0.2, seconds))

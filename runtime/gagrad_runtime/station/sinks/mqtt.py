@@ -1,6 +1,6 @@
-"""An MQTT broker: each event is published at QoS 1, and the broker's PUBACK acknowledges it.
+"""MQTT sink: each event is published at QoS 1, and the broker's PUBACK acknowledges it.
 
-The client keeps one identity and no clean session. ``gagrad-edge/STATION/status`` says ``online`` or, by the
+The client has a fixed id and a persistent session. ``gagrad-edge/STATION/status`` says ``online`` or, by the
 broker when the station is gone, ``offline``; both are retained.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gagrad_runtime.station.config import MqttTable
-    from gagrad_runtime.station.outbox import Letter
+    from gagrad_runtime.station.events import StationEvent
 
 
 class Mqtt:
@@ -55,14 +55,14 @@ class Mqtt:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[_Broker]:
-        """Connect. Raises UndeliveredError, also when the connection breaks later."""
+        """Connect to the broker. Raises UndeliveredError, also when the connection breaks later."""
         table = self.table
-        # A topic without {event} is for events only: "online" is no JSON.
-        apart = "" if "{event}" in table.topic else "/status"
-        status = self._topic("status") + apart
-        # paho's own log, at the level of errors, repeats what is raised.
-        quiet = logging.getLogger("gagrad_runtime.station.mqtt_client")
-        quiet.setLevel(logging.CRITICAL)
+        # A topic without {event} gets JSON only, so the status has a topic of its own.
+        suffix = "" if "{event}" in table.topic else "/status"
+        status = self._topic("status") + suffix
+        # paho logs errors that it raises too; once is enough.
+        silent = logging.getLogger("gagrad_runtime.station.mqtt_client")
+        silent.setLevel(logging.CRITICAL)
         client = self._library.Client(
             table.host,
             table.port or (8883 if table.tls else 1883),
@@ -73,7 +73,7 @@ class Mqtt:
             will=self._library.Will(status, b"offline", qos=1, retain=True),
             tls_context=self._context,
             timeout=table.timeout,
-            logger=quiet,
+            logger=silent,
         )
         try:
             async with client:
@@ -83,12 +83,12 @@ class Mqtt:
         except (self._library.MqttError, OSError, asyncio.TimeoutError) as error:
             raise UndeliveredError(f"the broker {table.host} cannot be reached ({error})") from error
 
-    def topic_of(self, letter: Letter) -> str:
-        """Return the topic of an event."""
-        return self._topic(str(letter.event.get("event")))
+    def topic_of(self, event: StationEvent) -> str:
+        """Return the topic that ``event`` is published to."""
+        return self._topic(event.kind)
 
-    def _topic(self, event: str) -> str:
-        return self.table.topic.format(station=self._station, event=event)
+    def _topic(self, kind: str) -> str:
+        return self.table.topic.format(station=self._station, event=kind)
 
 
 class _Broker:
@@ -96,6 +96,9 @@ class _Broker:
         self._client = client
         self._sink = sink
 
-    async def send(self, letter: Letter, message: bytes) -> None:
-        """Publish it, and return at the broker's PUBACK. ``connected`` turns errors into UndeliveredError."""
-        await self._client.publish(self._sink.topic_of(letter), message, qos=1)
+    async def send(self, event: StationEvent, sequence: int, body: bytes) -> None:  # noqa: ARG002
+        """Publish ``body``, and return at the broker's PUBACK.
+
+        ``Mqtt.connected`` turns the client's errors into UndeliveredError.
+        """
+        await self._client.publish(self._sink.topic_of(event), body, qos=1)

@@ -1,55 +1,64 @@
-"""What every sink offers the delivery, and how a message looks."""
+"""The interface of a sink, and the bytes of a message."""
 
 from __future__ import annotations
 
 import base64
-import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
+
+from gagrad_runtime.station.events import ExplainedEvent, encode
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from gagrad_runtime.station.config import SinkTable
-    from gagrad_runtime.station.outbox import Letter
+    from gagrad_runtime.station.events import StationEvent
 
 
 class UndeliveredError(Exception):
-    """The receiver cannot be reached, or cannot take it now: to be tried again."""
+    """The receiver cannot be reached, or cannot take the message now: the delivery retries."""
 
 
 class RefusedError(Exception):
-    """The receiver will never take this message: to be left out, counted and logged."""
+    """The receiver will never take this message: the delivery leaves it out, counts it and logs it."""
 
 
 class Connection(Protocol):
-    """An open way to the receiver."""
+    """An open connection to a receiver."""
 
-    async def send(self, letter: Letter, message: bytes) -> None:
-        """Return when the receiver has acknowledged it. Raises UndeliveredError and RefusedError."""
+    async def send(self, event: StationEvent, sequence: int, body: bytes) -> None:
+        """Send ``body``, and return when the receiver has acknowledged it.
+
+        Raises UndeliveredError and RefusedError.
+        """
 
 
 class Sink(Protocol):
-    """One receiver."""
+    """One configured receiver."""
 
     name: str
-    """Of its cursor."""
+    """Name of its cursor in the outbox."""
 
     @property
     def table(self) -> SinkTable:
-        """Which events it gets, and whether with pictures."""
+        """The configuration: which events the receiver gets, and whether with pictures."""
 
     def connected(self) -> AbstractAsyncContextManager[Connection]:
-        """Open the way to the receiver. Raises UndeliveredError."""
+        """Connect to the receiver for the length of the block. Raises UndeliveredError."""
 
 
-def message_of(letter: Letter, station: str, folder: Path, *, picture: bool) -> bytes:
-    """Return what a receiver gets, JSON; with ``picture`` also the explained frame, if still there."""
-    fields: dict[str, Any] = {"station": station, "sequence": letter.sequence, **letter.event}
-    name = letter.event.get("picture")
-    if picture and isinstance(name, str):
+def message_of(event: StationEvent, sequence: int, station: str, folder: Path, *, picture: bool) -> bytes:
+    """Return the JSON that a receiver gets: ``event`` with the station's name and the event's number.
+
+    With ``picture`` an explanation has its picture, a file in ``folder``, as base64.
+    """
+    event = replace(event, station=station, sequence=sequence)
+    if picture and isinstance(event, ExplainedEvent):
         try:
-            fields["picture_png"] = base64.b64encode((folder / name).read_bytes()).decode()
+            encoded = base64.b64encode((folder / event.picture).read_bytes()).decode()
         except OSError:
-            fields["picture_png"] = None  # removed to make room
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+            encoded = None  # removed to make room
+        event = replace(event, picture_png=encoded)
+    return encode(event)

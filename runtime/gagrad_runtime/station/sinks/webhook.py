@@ -1,7 +1,7 @@
-"""A webhook: each event is POSTed as JSON, and 2xx acknowledges it.
+"""Webhook sink: each event is POSTed as JSON, and a 2xx response acknowledges it.
 
-The standard library's client in a thread is enough for one request at a time, and a device needs no more
-packages for it. Redirects are not followed, and proxies of the environment are not used.
+One request at a time needs no more than the standard library's client in a thread. Redirects are not
+followed, and the environment's proxies are not used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gagrad_runtime.station.config import WebhookTable
-    from gagrad_runtime.station.outbox import Letter
+    from gagrad_runtime.station.events import StationEvent
 
-_LATER = {401, 403, 404, 407, 408, 409, 423, 425, 429}
-"""Of the answers 4xx those that may be another one later: a token is renewed, a service is not up yet."""
+_RETRIED = {401, 403, 404, 407, 408, 409, 423, 425, 429}
+"""Status codes 4xx that are retried, because they may be temporary: a token is renewed, a service starts."""
 
 
 class Webhook:
@@ -47,20 +47,20 @@ class Webhook:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Webhook]:
-        """Open nothing: each request is its own."""
+        """Open nothing: each request has a connection of its own."""
         yield self
 
-    async def send(self, letter: Letter, message: bytes) -> None:
-        """POST it. Raises UndeliveredError and RefusedError."""
-        status, reason = await asyncio.to_thread(self._post, letter.sequence, message)
+    async def send(self, event: StationEvent, sequence: int, body: bytes) -> None:  # noqa: ARG002
+        """POST ``body``. Raises UndeliveredError and RefusedError."""
+        status, reason = await asyncio.to_thread(self._post, sequence, body)
         if 200 <= status < 300:
             return
         answer = f"the answer was {status} {reason}"
-        if 400 <= status < 500 and status not in _LATER:
+        if 400 <= status < 500 and status not in _RETRIED:
             raise RefusedError(answer)
         raise UndeliveredError(answer)
 
-    def _post(self, sequence: int, message: bytes) -> tuple[int, str]:
+    def _post(self, sequence: int, body: bytes) -> tuple[int, str]:
         host, port, timeout = self._parts.hostname or "", self._parts.port, self.table.timeout
         if self._context is not None:
             client: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -70,13 +70,13 @@ class Webhook:
             client = http.client.HTTPConnection(host, port, timeout=timeout)
         headers = {
             "Content-Type": "application/json",
-            # Repetitions have the same one.
+            # The same in a repetition.
             "Idempotency-Key": f"{self._station}-{sequence}",
             **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
         }
         path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
         try:
-            client.request("POST", path, message, headers)
+            client.request("POST", path, body, headers)
             answer = client.getresponse()
             answer.read(1 << 16)
             return answer.status, answer.reason

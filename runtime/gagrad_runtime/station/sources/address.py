@@ -1,4 +1,4 @@
-"""A camera's address as it may be shown: without name, password and the values of its query."""
+"""Addresses of cameras, and their form for people: without user name, password and the query's values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "srt", "udp", "tcp")
 
 
 def is_address(text: str) -> bool:
-    """Tell whether ``text`` is a camera's address and no path."""
+    """Return whether ``text`` is a camera's address and not a path."""
     return text.split("://", 1)[0].lower() in SCHEMES and "://" in text
 
 
 def shown(address: str) -> str:
-    """Return ``address`` without what is secret."""
+    """Return ``address`` without its secrets."""
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(f"{name}=…" for name, _ in parse_qsl(parts.query, keep_blank_values=True))

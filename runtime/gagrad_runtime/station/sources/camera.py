@@ -1,7 +1,7 @@
-"""A camera as the source of frames: a thread drains the stream all the time, and the newest frame counts.
+"""A camera as a source of frames: a thread reads the stream without pause and keeps the newest frame.
 
-A stream that is read more slowly than it comes grows old in buffers; so what was not taken is overwritten,
-and counted. See docs/adr/0020.
+A stream that is read more slowly than it comes fills buffers, and its frames grow old. So a frame that was
+not polled is overwritten by the next one, and counted. See docs/adr/0020.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from gagrad_runtime.station.events import SourceEvent, now
 from gagrad_runtime.station.sources.address import host_of, shown
 from gagrad_runtime.station.sources.video_frame import PictureArrival, library, picture_of
 
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.sources.source import Arrival
 
 OPEN_SECONDS = 5.0
+"""Time-out of opening the stream."""
 QUIET_SECONDS = 2.2
-"""Without a frame for so long the camera is frozen, so that it is found out within 3 s."""
+"""Without a frame for this long the camera is frozen; found within 3 s."""
 READ_SECONDS = 2.5
-"""Without a packet for so long the stream is given up, and opened again."""
+"""Without a packet for this long the stream is closed and opened again."""
 SAME_SECONDS = 2.5
-"""So long the same picture bit for bit: no sensor does that, the camera hangs."""
+"""With the same picture, bit for bit, for this long the camera is frozen: no sensor gives that."""
 PAUSES = (0.0, 0.5, 1.0, 2.0, 3.0)
-"""Seconds before each next try; the last one from then on."""
+"""Seconds before each attempt to connect again; the last value from then on."""
+State = Literal["connecting", "connected", "frozen", "lost"]
 _QUIET = "nothing comes"
 _log = logging.getLogger(__name__)
 
@@ -36,31 +39,30 @@ _log = logging.getLogger(__name__)
 class Camera:
     """The stream at ``address``; ``first`` is the number of its first frame's name."""
 
-    patient = False
+    lossless = False
     ended = False
 
     def __init__(self, address: str, first: int = 1) -> None:
         self.address = shown(address)
         self.frames = self.overwritten = self.reconnects = self.frozen = 0
-        self.state = "connecting"
-        """``connecting``, ``connected``, ``frozen`` or ``lost``."""
+        self.state: State = "connecting"
         self._address = address
         self._host = host_of(address)
         self._number = first
         self._newest: Any = None
-        self._news: deque[dict[str, Any]] = deque(maxlen=100)
+        self._events: deque[SourceEvent] = deque(maxlen=100)
         self._lock = threading.Lock()
         self._arrived = threading.Event()
         self._closing = threading.Event()
         self._av = library()
-        self._came = time.monotonic()
-        self._thawed = 0
+        self._last_frame = time.monotonic()
+        self._fresh_frames = 0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
-        threading.Thread(target=self._attend, name="camera watch", daemon=True).start()
+        threading.Thread(target=self._watch_for_silence, name="camera watch", daemon=True).start()
 
-    def look(self) -> list[Arrival]:
-        """Return the newest frame, if one came since. Raises FrameError when its kind is not taken."""
+    def poll(self) -> list[Arrival]:
+        """Return the newest frame since the last call. Raises FrameError for an unsupported pixel format."""
         with self._lock:
             decoded, self._newest = self._newest, None
         if decoded is None:
@@ -69,24 +71,24 @@ class Camera:
         self._number += 1
         return [PictureArrival(name, picture_of(decoded, name))]
 
-    def again(self, name: str, sha256: str) -> Frame | None:  # noqa: ARG002 - a source's signature
-        """Return nothing: the moment is over, and the station kept what it needs."""
+    def reload(self, name: str, sha256: str) -> Frame | None:  # noqa: ARG002 - a source's signature
+        """Return None: the station keeps the frames that wait."""
         return None
 
     def wait(self, seconds: float) -> None:
-        """Wait for the next frame."""
+        """Wait for the next frame, at most ``seconds``."""
         self._arrived.wait(seconds)
         self._arrived.clear()
 
-    def news(self) -> list[dict[str, Any]]:
+    def events(self) -> list[SourceEvent]:
         """Return the changes of state since the last call."""
         with self._lock:
-            news = list(self._news)
-            self._news.clear()
-        return news
+            events = list(self._events)
+            self._events.clear()
+        return events
 
     def close(self) -> None:
-        """Stop reading; a read that hangs ends by its own time-out, in the background."""
+        """Stop reading; a read that hangs ends by its time-out, in the background."""
         self._closing.set()
         self._thread.join(timeout=1)
 
@@ -107,18 +109,18 @@ class Camera:
             self.reconnects += 1
 
     def _read(self) -> None:
-        """Read until the stream ends. Raises what FFmpeg does."""
+        """Read until the stream ends. Raises FFmpeg's errors."""
         options = {
             "rtsp_transport": "tcp",
             "fflags": "nobuffer",
             "flags": "low_delay",
-            "analyzeduration": "1000000",  # µs; a picture that hardly changes would be looked at for longer
+            "analyzeduration": "1000000",  # µs; a picture that hardly changes would be analysed for longer
         }
         seconds = (OPEN_SECONDS, READ_SECONDS)
         container = self._av.open(self._address, options=options, timeout=seconds)
         try:
             stream = container.streams.video[0]
-            stream.thread_type = "SLICE"  # threads by frame would hold frames back
+            stream.thread_type = "SLICE"  # threads by frame would delay frames
             same = _SameFor()
             for packet in container.demux(stream):
                 if self._closing.is_set():
@@ -126,17 +128,17 @@ class Camera:
                 try:
                     frames = packet.decode()
                 except self._av.error.InvalidDataError:
-                    continue  # joined in the middle, or a packet was lost
+                    continue  # the stream began in the middle of a picture, or a packet was lost
                 for decoded in frames:
                     self._take(decoded, same.seconds(decoded))
         except self._av.error.FFmpegError as error:
-            self._lose(self._reason(error))  # before the end is told to a server that may not answer
+            self._lose(self._reason(error))  # before ``close``, which waits for a server that may not answer
             raise
         finally:
             container.close()
 
     def _reason(self, error: Exception) -> str:
-        """Return what happened; not ``str(error)``, which has the address with the password."""
+        """Return the reason in words; not ``str(error)``, which contains the address with its password."""
         if isinstance(error, (TimeoutError, self._av.error.ExitError)):
             return _QUIET
         return getattr(error, "strerror", None) or type(error).__name__
@@ -146,24 +148,26 @@ class Camera:
             frozen = reason == _QUIET and self.state == "connected"
             self._change("frozen" if frozen else "lost", reason)
 
-    def _attend(self) -> None:
-        """Find out that nothing comes.
+    def _watch_for_silence(self) -> None:
+        """Change the state to frozen when no frame comes.
 
-        FFmpeg's time-out is too late: at the first it gives a frame that it held back, and waits once more.
+        FFmpeg's time-out is too late for that: after the first one it gives a frame that it had held back,
+        and waits again.
         """
         while not self._closing.wait(0.2):
-            if self.state == "connected" and time.monotonic() - self._came >= QUIET_SECONDS:
+            if self.state == "connected" and time.monotonic() - self._last_frame >= QUIET_SECONDS:
                 self._change("frozen", _QUIET)
 
     def _take(self, decoded: Any, unchanged: float) -> None:
-        self.frames, self._came = self.frames + 1, time.monotonic()
+        self.frames, self._last_frame = self.frames + 1, time.monotonic()
         if unchanged >= SAME_SECONDS:
             self._change("frozen", "the same picture comes again and again")
             return
         if self.state == "frozen":
-            # One frame may be the one held back, and the same one is none: two others are a camera again.
-            self._thawed += unchanged == 0
-            if self._thawed < 2:
+            # One new frame may be the one that FFmpeg held back; two different ones mean that the camera
+            # works.
+            self._fresh_frames += unchanged == 0
+            if self._fresh_frames < 2:
                 return
         self._change("connected", "frames come")
         with self._lock:
@@ -171,26 +175,26 @@ class Camera:
             self._newest = decoded
         self._arrived.set()
 
-    def _change(self, state: str, reason: str) -> None:
+    def _change(self, state: Literal["connected", "frozen", "lost"], reason: str) -> None:
         with self._lock:
             if state == self.state or (state == "lost" and self.state == "frozen"):
-                return  # a frozen camera that cannot be reached either is told once
+                return  # a frozen camera that cannot be reached either has one event
             self.frozen += state == "frozen"
-            self.state, self._thawed = state, 0
-            self._news.append({"state": state, "source": self.address, "reason": reason})
+            self.state, self._fresh_frames = state, 0
+            self._events.append(SourceEvent(time=now(), state=state, source=self.address, reason=reason))
         log = _log.info if state == "connected" else _log.warning
         log("%s: %s (%s)", self.address, state, reason)
 
 
 class _SameFor:
-    """How long the picture has been the same."""
+    """How long the picture has been the same, seconds."""
 
     def __init__(self) -> None:
         self._check: int | None = None
         self._since = 0.0
 
     def seconds(self, decoded: Any) -> float:
-        """Return for how long the picture has been what ``decoded`` is; 0 for another one."""
+        """Return the seconds for which the picture of ``decoded`` has not changed."""
         check = zlib.crc32(memoryview(decoded.planes[0]))
         now = time.monotonic()
         if check != self._check:

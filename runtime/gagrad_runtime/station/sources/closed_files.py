@@ -1,4 +1,4 @@
-"""What the system tells of a folder (inotify, through watchdog): files that were closed or moved in."""
+"""Files of a folder that the system reports as closed or moved in (inotify, through watchdog)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "virtiofs", "ceph", "gluster", "afs", "lustre", "vboxsf")
-"""Beginnings of the types of file systems that other machines write to."""
+"""Beginnings of the names of file system types that other machines may write to."""
 
 
 class ClosedFiles:
-    """Collects names of files that were closed after writing, or moved in. Raises ImportError and OSError."""
+    """Names of files that were closed or moved in after writing. Raises ImportError and OSError."""
 
     def __init__(self, folder: Path, wake: threading.Event) -> None:
         from watchdog.events import FileSystemEventHandler  # noqa: PLC0415 - of the extra `station`
@@ -42,7 +42,7 @@ class ClosedFiles:
         self._observer.start()
 
     def take(self) -> list[str]:
-        """Return the names since the last call, each once, in order."""
+        """Return the names that were reported since the last call, each once, in order."""
         with self._lock:
             names, self._names = self._names, []
         return list(dict.fromkeys(names))
@@ -53,7 +53,7 @@ class ClosedFiles:
             return set(self._open)
 
     def closed(self, path: str | bytes) -> None:
-        """Note that a file is complete."""
+        """Record that a file is complete."""
         name = Path(os.fsdecode(path)).name
         with self._lock:
             self._open.discard(name)
@@ -61,18 +61,18 @@ class ClosedFiles:
         self._wake.set()
 
     def opened(self, path: str | bytes) -> None:
-        """Note that a file is being written."""
+        """Record that a file is being written."""
         with self._lock:
             self._open.add(Path(os.fsdecode(path)).name)
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._observer.stop()
         self._observer.join(timeout=2)
 
 
 def is_local(folder: Path, mounts: Path = _MOUNTS) -> bool:
-    """Tell whether only this machine writes to the file system of ``folder``; False if not known."""
+    """Return whether only this machine writes to the file system of ``folder``; False if not known."""
     try:
         target = folder.resolve()
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

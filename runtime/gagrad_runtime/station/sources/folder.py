@@ -1,8 +1,8 @@
-"""A folder as the source of frames.
+"""A folder of images as a source of frames.
 
-A file counts when it is closed, if the file system tells that (inotify), and else when its size and time
-are the same in two looks in a row. Network shares never tell of what another machine closes, so there, and
-now and then everywhere, all names are looked at.
+A file is complete when the file system reports that it was closed (inotify), or else when its size and time
+are the same in two scans in a row. Network shares do not report what another machine closes, so there all
+names are scanned at each poll, and elsewhere every SWEEP seconds.
 """
 
 from __future__ import annotations
@@ -12,26 +12,28 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import FrameError, InputError
+from gagrad_runtime.frame.decoding import ENDINGS
 from gagrad_runtime.frame.frame import MAX_FILE_BYTES, Frame, load_frame
 from gagrad_runtime.station.sources.closed_files import ClosedFiles, is_local
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 SWEEP = 10.0
-"""Seconds between looks at all names where the system tells of closed files: its queue can overflow."""
+"""Seconds between scans of all names where the system reports closed files, because its queue can
+overflow."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FileArrival:
-    """An image file."""
+    """An image file of the folder."""
 
     path: Path
 
@@ -50,17 +52,17 @@ class FileArrival:
 
 
 class Folder:
-    """Looks at a folder; each version of a file comes out once."""
+    """The images of the folder ``path``; each version of a file is returned once."""
 
-    patient = False
+    lossless = False
     ended = False
 
     def __init__(self, path: Path, *, polling: bool = False) -> None:
         self.path = path
         self._seen: dict[str, tuple[int, int]] = {}
-        """Size and time of each file at the last look."""
-        self._out: dict[str, tuple[int, int]] = {}
-        """Of those that came out."""
+        """Size and time of each file at the last scan."""
+        self._returned: dict[str, tuple[int, int]] = {}
+        """Size and time of each file when it was returned."""
         self._swept = float("-inf")
         self._wake = threading.Event()
         self._closed: ClosedFiles | None = None
@@ -68,22 +70,22 @@ class Folder:
             try:
                 self._closed = ClosedFiles(path, self._wake)
             except ImportError:
-                _log.info("without the package watchdog the folder is looked at again and again")
+                _log.info("without the package watchdog the folder is polled")
             except OSError as error:  # too many watches on this system
-                _log.warning("%s cannot be watched (%s): it is looked at again and again", path, error)
+                _log.warning("%s cannot be watched (%s) and is polled", path, error)
 
-    def look(self) -> list[Arrival]:
+    def poll(self) -> list[Arrival]:
         """Return the files that are complete and new, oldest first. Raises FrameError."""
         now = time.monotonic()
         if self._closed is not None:
-            fresh = self._fresh(self._closed.take())
-            if fresh or now - self._swept < SWEEP:
-                return fresh
+            new = self._new(self._closed.take())
+            if new or now - self._swept < SWEEP:
+                return new
         self._swept = now
         return self._sweep()
 
-    def again(self, name: str, sha256: str) -> Frame | None:
-        """Return the image of that name if its content is the same."""
+    def reload(self, name: str, sha256: str) -> Frame | None:
+        """Return the image of that name if its content is the same, else None."""
         path = self.path / name
         try:
             return load_frame(path) if content_hash(path) == sha256 else None
@@ -92,27 +94,27 @@ class Folder:
             return None
 
     def wait(self, seconds: float) -> None:
-        """Wait until a file is closed, or so long."""
+        """Wait until a file is closed, at most ``seconds``."""
         self._wake.wait(seconds)
         self._wake.clear()
 
-    def news(self) -> list[dict[str, Any]]:
-        """Return nothing: a share that is away is said by ``look``."""
+    def events(self) -> list[SourceEvent]:
+        """Return nothing: ``poll`` raises when a share is away."""
         return []
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         if self._closed is not None:
             self._closed.close()
 
-    def _fresh(self, names: list[str]) -> list[Arrival]:
-        """Return those of the closed files that are images and new."""
-        fresh: list[Arrival] = []
+    def _new(self, names: list[str]) -> list[Arrival]:
+        """Return the files of ``names`` that are images and new."""
+        new: list[Arrival] = []
         for name in names:
-            if (state := self._state(self.path / name)) is not None and self._out.get(name) != state:
-                self._out[name] = self._seen[name] = state
-                fresh.append(FileArrival(self.path / name))
-        return fresh
+            if (state := self._state(self.path / name)) is not None and self._returned.get(name) != state:
+                self._returned[name] = self._seen[name] = state
+                new.append(FileArrival(self.path / name))
+        return new
 
     def _sweep(self) -> list[Arrival]:
         try:
@@ -126,29 +128,29 @@ class Folder:
         now = {entry.name: state for entry in entries if (state := self._state(entry)) is not None}
         being_written = self._closed.open() if self._closed is not None else set()
         stable = [name for name in now if self._seen.get(name) == now[name] and name not in being_written]
-        fresh = [name for name in stable if self._out.get(name) != now[name]]
+        new = [name for name in stable if self._returned.get(name) != now[name]]
         self._seen = now
-        self._out = {name: state for name, state in self._out.items() if name in now}
-        self._out.update((name, now[name]) for name in fresh)
-        if len(now) > len(self._out):
-            self._swept = float("-inf")  # something is to be looked at once more, soon
-        fresh.sort(key=lambda name: (now[name][1], name))
-        return [FileArrival(self.path / name) for name in fresh]
+        self._returned = {name: state for name, state in self._returned.items() if name in now}
+        self._returned.update((name, now[name]) for name in new)
+        if len(now) > len(self._returned):
+            self._swept = float("-inf")  # a file is not complete yet: scan again at the next poll
+        new.sort(key=lambda name: (now[name][1], name))
+        return [FileArrival(self.path / name) for name in new]
 
     def _state(self, path: Path) -> tuple[int, int] | None:
-        """Return size and time of an image file; None for anything else, and for an empty one."""
-        # A hidden file is one that somebody is still writing, by the custom of rsync and others.
+        """Return size and time of the image file ``path``; None for any other file and for an empty one."""
+        # rsync and others write to a hidden file first and rename it when it is complete.
         if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
             return None
         try:
             state = path.stat()
         except OSError:
-            return None  # gone since
+            return None  # deleted meanwhile
         return (state.st_size, state.st_mtime_ns) if state.st_size else None
 
 
 def printable(path: Path) -> str:
-    """Return a file's name as text that can be stored: Linux file names may hold any bytes."""
+    """Return the name of the file as valid Unicode: file names of Linux may hold any bytes."""
     return path.name.encode("utf-8", "replace").decode()
 
 

@@ -1,52 +1,53 @@
-"""What every source of frames offers the station."""
+"""The interface of a source of frames."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.station.events import SourceEvent
 
 
 class Arrival(Protocol):
-    """One frame that came; nothing of it is read before it is asked for."""
+    """One new frame of a source. Its pixels are read when they are asked for."""
 
     @property
     def name(self) -> str:
-        """For people, and with the hash the frame's identity."""
+        """Name of the frame; with the hash its identity."""
 
     @property
     def path(self) -> Path | None:
-        """The file that it is, if it is one."""
+        """File of the frame; None for a frame of a stream."""
 
     def sha256(self) -> str:
-        """Return the hash of its content. Raises InputError."""
+        """Return the SHA-256 of the frame's content. Raises InputError."""
 
     def frame(self) -> Frame:
-        """Return its pixels. Raises InputError."""
+        """Return the frame. Raises InputError."""
 
 
 class Source(Protocol):
-    """Gives frames; used by one thread."""
+    """A source of frames; used by one thread."""
 
-    patient: bool
-    """Whether what comes later is still there: then the station takes it as it can, and drops nothing."""
+    lossless: bool
+    """Whether frames wait in the source until they are polled. The station then drops none of them."""
     ended: bool
-    """Whether nothing will come any more."""
+    """Whether no frame will come any more."""
 
-    def look(self) -> list[Arrival]:
-        """Return what is new, oldest first; does not wait. Raises InputError when the source is away."""
+    def poll(self) -> list[Arrival]:
+        """Return the new frames, oldest first, without waiting. Raises InputError when the source is away."""
 
-    def again(self, name: str, sha256: str) -> Frame | None:
-        """Return a frame that came in an earlier run, if the source still has it."""
+    def reload(self, name: str, sha256: str) -> Frame | None:
+        """Return a frame of an earlier run if the source still has it, else None."""
 
     def wait(self, seconds: float) -> None:
-        """Wait until something new may be there, at most so long."""
+        """Wait until a new frame may be there, at most ``seconds``."""
 
-    def news(self) -> list[dict[str, Any]]:
-        """Return what happened to the source since the last call: events with a ``state`` each."""
+    def events(self) -> list[SourceEvent]:
+        """Return the changes of the source's state since the last call."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the source."""

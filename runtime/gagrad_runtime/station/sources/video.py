@@ -1,4 +1,4 @@
-"""A video file as the source of frames: every one of them, as fast as the station takes them."""
+"""A video file as a source of frames: every frame, at the speed of the station."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival
 
 ENDINGS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".mjpeg"}
@@ -20,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class Video:
-    """Frames of a file by number, from ``first`` on. Raises FrameError when it is no video."""
+    """The frames of a file, from number ``first`` on. Raises FrameError when the file is no video."""
 
-    patient = True
+    lossless = True
 
     def __init__(self, path: Path, first: int = 0) -> None:
         self.path = path
@@ -43,8 +44,8 @@ class Video:
         self._stream.thread_type = "AUTO"
         self._decoded = self._decode(av.error.FFmpegError)
 
-    def look(self) -> list[Arrival]:
-        """Return the next frame. Raises FrameError when it cannot be used as one."""
+    def poll(self) -> list[Arrival]:
+        """Return the next frame. Raises FrameError when its pixel format is not supported."""
         for number, decoded in self._decoded:
             if number >= self._first:
                 name = f"{self.path.name}#{number:06d}"
@@ -52,21 +53,21 @@ class Video:
         self.ended = True
         return []
 
-    def again(self, name: str, sha256: str) -> Frame | None:  # noqa: ARG002 - a source's signature
-        """Return nothing: the station kept what it needs."""
+    def reload(self, name: str, sha256: str) -> Frame | None:  # noqa: ARG002 - a source's signature
+        """Return None: the station keeps the frames that wait."""
         return None
 
     def wait(self, seconds: float) -> None:
-        """Wait for nothing: the next frame is there."""
+        """Return at once: the next frame is there."""
 
-    def news(self) -> list[dict[str, Any]]:
-        """Return nothing."""
+    def events(self) -> list[SourceEvent]:
+        """Return nothing: a file has no states."""
         return []
 
     def close(self) -> None:
         """Close the file."""
         if self.damaged:
-            _log.warning("%s: %d damaged packets were left out", self.path, self.damaged)
+            _log.warning("%s: %d damaged packets were skipped", self.path, self.damaged)
         self._container.close()
 
     def _decode(self, failure: type[Exception]) -> Iterator[tuple[int, Any]]:
@@ -76,7 +77,7 @@ class Video:
             try:
                 packet = next(packets, None)
             except failure as error:  # the file ends in the middle
-                _log.warning("%s ends before its end: %s", self.path, getattr(error, "strerror", error))
+                _log.warning("%s is cut off: %s", self.path, getattr(error, "strerror", error))
                 packet = None
             if packet is None:
                 return

@@ -1,4 +1,4 @@
-"""What FFmpeg decodes, as a frame: 8-bit, mono or colour, upright."""
+"""A frame that FFmpeg decoded, as a ``Frame``: 8-bit, mono or colour, upright."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PictureArrival:
-    """A frame of a stream: in memory, and nowhere else."""
+    """A frame of a stream, which exists in memory only."""
 
     name: str
     picture: Frame
     path: Path | None = None
 
     def sha256(self) -> str:
-        """Return the hash of its pixels."""
+        """Return the SHA-256 of the frame's shape and pixels."""
         shape = "x".join(map(str, self.picture.pixels.shape)).encode()
         return hashlib.sha256(shape + self.picture.pixels.tobytes()).hexdigest()
 
     def frame(self) -> Frame:
-        """Return it."""
+        """Return the frame."""
         return self.picture
 
 
@@ -47,7 +47,7 @@ def library() -> Any:
 
 
 def picture_of(decoded: Any, name: str) -> Frame:
-    """Return PyAV's ``decoded`` as a Frame named ``name``. Raises FrameError for what is no 8-bit picture."""
+    """Return PyAV's frame ``decoded`` as a Frame named ``name``. Raises FrameError unless it has 8 bits."""
     check_size(decoded.width, decoded.height, where=name)
     kind = decoded.format
     depth = max(component.bits for component in kind.components)

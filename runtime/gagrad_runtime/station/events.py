@@ -1,0 +1,132 @@
+"""The events of a station: what its callbacks, the lines of ``--json`` and the receivers of its sinks get.
+
+One struct per event. As JSON, ``event`` names the struct, times are UTC, seconds are wall time, and fields
+that do not apply are left out. ``docs/event.schema.json`` is generated from these structs: fields may be
+added, but a name or a meaning never changes, because receivers' programs rely on both.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]
+"""Values of ``event``."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """Fields of every event."""
+
+    station: str | UnsetType = UNSET
+    """Name of the station; only in messages to receivers."""
+    sequence: int | UnsetType = UNSET
+    """Number of the event at this station, only in messages to receivers. It grows by one and never comes
+    twice, so a receiver knows a repetition by it."""
+    time: str
+    """What the station's clock showed, UTC, ``2026-11-25T09:30:00Z``."""
+
+    @property
+    def kind(self) -> str:
+        """The value of ``event`` in JSON."""
+        return str(self.__struct_config__.tag)
+
+
+class FrameEvent(Event, frozen=True, kw_only=True):
+    """Fields of every event about one frame."""
+
+    id: int | None = None
+    """Number of the frame's row in the index; null when the row could not be stored."""
+    file: str | UnsetType = UNSET
+    """Name of the frame. Left out only in events that an earlier version of gagrad-edge stored."""
+
+
+class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):
+    """The model gave its verdict on a frame."""
+
+    verdict: str
+    """Name of the predicted class."""
+    probability: float | None
+    """Probability of the verdict, 0 to 1; null for a model that gives plain scores."""
+    explain: bool
+    """Whether the frame is to be explained."""
+    seconds: float
+    """Time that the model took."""
+
+
+class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):
+    """The explanation of a frame is stored."""
+
+    record: str
+    """File name of the JSON record in the folder of results."""
+    picture: str
+    """File name of the picture in the folder of results."""
+    rcap: float | None
+    """RCAP score of the map; null when it is no number."""
+    samples: int
+    """Samples that the map was made from."""
+    seconds: float
+    """Time from the beginning of the explanation to its end, verdicts in between included."""
+    picture_png: str | UnsetType | None = UNSET
+    """The picture, base64, for receivers with ``picture = true``; null when it was removed to make room."""
+
+
+class DroppedEvent(FrameEvent, frozen=True, kw_only=True, tag="dropped"):
+    """A frame that was to be explained is not: too many waited, or the result could not be stored."""
+
+    reason: str
+    stored: bool | UnsetType = UNSET
+    """False when the index could not be written: the row is brought up to date later."""
+
+
+class FailedEvent(FrameEvent, frozen=True, kw_only=True, tag="failed"):
+    """The model gave no verdict or no map for a frame."""
+
+    reason: str
+    stored: bool | UnsetType = UNSET
+    """False when the index could not be written: the row is brought up to date later."""
+
+
+class QuarantinedEvent(FrameEvent, frozen=True, kw_only=True, tag="quarantined"):
+    """A file is no image that can be used; a copy of it is in ``quarantine/``."""
+
+    reason: str
+
+
+class SourceEvent(Event, frozen=True, kw_only=True, tag="source"):
+    """The state of a camera changed."""
+
+    state: Literal["connected", "frozen", "lost"]
+    source: str
+    """The camera's address, without password."""
+    reason: str
+
+
+StationEvent = VerdictEvent | ExplainedEvent | DroppedEvent | FailedEvent | QuarantinedEvent | SourceEvent
+EndEvent = DroppedEvent | FailedEvent
+"""Events that end the wait for an explanation without one."""
+
+_decoder = msgspec.json.Decoder(StationEvent)
+
+
+def encode(event: Event) -> bytes:
+    """Return ``event`` as one line of JSON, UTF-8, without a newline."""
+    return msgspec.json.encode(event)
+
+
+def decode(data: bytes | str) -> StationEvent:
+    """Return the event in the JSON ``data``; unknown fields are ignored. Raises msgspec.DecodeError."""
+    event: StationEvent = _decoder.decode(data)
+    return event
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an event, as docs/event.schema.json has it."""
+    return msgspec.json.schema(StationEvent)
+
+
+def now() -> str:
+    """Return what this device's clock shows, UTC, to the second: the ``time`` of an event."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
