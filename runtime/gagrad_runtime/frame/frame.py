@@ -1,46 +1,79 @@
-"""The one way a frame enters the program: a file or an array in, checked pixels out.
+"""Frame: checked pixels of a file, an array, a PIL image or a tensor.
 
-Whatever the command line, the Python interface or a test explains has come through here, so that the
-same part gives the same pixels whichever way it was handed in.
+Every frame that the command line, the Python interface or a test explains is loaded here, so that the same
+part gives the same pixels whichever form it came in.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
+import reprlib
 import stat
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
+from PIL import Image
 
-from gagrad_edge.errors import FrameError
-from gagrad_runtime.frame.decoding import FORMATS, check_size, decode
+from gagrad_edge.errors import FrameError, SettingError
+from gagrad_runtime.frame.decoding import FORMATS, check_size, decode, from_picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from gagrad_runtime.frame.decoding import Decoded
+
+    class DlpackTensor(Protocol):
+        """A tensor of another library that hands over its memory."""
+
+        def __dlpack__(self, *arguments: Any, **options: Any) -> Any:
+            """Return the capsule."""
+
+        def __dlpack_device__(self) -> tuple[Any, Any]:
+            """Return the kind and the number of the device."""
+
+    Pixels: TypeAlias = NDArray[Any] | Image.Image | DlpackTensor
+    FrameSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels | Frame"
+
 MAX_FILE_BYTES = 1 << 30
 """Largest file that is read: 100 million 16-bit colour pixels, not compressed, are 600 MB."""
 
 ARRAY = "array"
-"""``Frame.source`` of a frame that came as an array."""
+"""``Frame.source`` of a frame that came from memory and was given no name."""
+
+_DLPACK_CPU = 1
+"""``kDLCPU`` of DLPack."""
+
+_WHOLE = 1e-3
+"""How far a float times 255 may be from a whole number and still count as one: float32 is 2e-5 off at
+most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frame:
-    """What the camera or the file gives, upright, without transparency, with its bits kept."""
+    """The pixels of one frame: upright, without transparency, with all their bits."""
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
     """[H, W] or [H, W, 3] in RGB order; contiguous and read-only."""
     source: str
-    """The path as it was given, or ``array``."""
+    """The path or name as it was given; ``array`` for a frame from memory without a name."""
     notes: tuple[str, ...] = ()
-    """What was done to the stored pixels, in words, e.g. ``EXIF orientation 6 applied``."""
+    """Changes that were made to the stored pixels, in words, e.g. ``EXIF orientation 6 applied``."""
     exif: Mapping[str, str] = field(default_factory=dict)
     """What the camera wrote about itself and the exposure, by EXIF name."""
+    white: int | None = None
+    """Pixel value of white where the frame states it (one made of floats); None: by the bundle's bit
+    depth."""
+
+    def __repr__(self) -> str:
+        kind = "mono" if self.mono else "RGB"
+        return f"Frame({reprlib.repr(self.name)}, {self.width}×{self.height}, {self.pixels.dtype} {kind})"
 
     @property
     def height(self) -> int:
@@ -57,67 +90,211 @@ class Frame:
         """Whether the frame has one channel."""
         return self.pixels.ndim == 2
 
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256, in hex, of the pixels with their shape and type: equal for equal frames only."""
+        digest = hashlib.sha256(f"{self.pixels.shape} {self.pixels.dtype.name}\n".encode())
+        digest.update(np.ascontiguousarray(self.pixels, self.pixels.dtype.newbyteorder("<")).data)
+        return digest.hexdigest()
+
     @property
     def name(self) -> str:
         """The file's name without its folders, fit to print: bytes that are no UTF-8 become ``?``."""
         return Path(self.source).name.encode("utf-8", "replace").decode()
 
 
-def load_frame(source: str | Path | NDArray[Any]) -> Frame:
-    """Return the frame in the file ``source`` or in the array ``source``.
+Colour = Literal["rgb", "bgr"]
+"""Order of the colour channels of an array or tensor; OpenCV's is ``bgr``."""
 
-    Files: PNG, JPEG, TIFF and BMP with 1 to 16 bits per channel, mono or colour. Arrays: uint8 or uint16,
-    [H, W], [H, W, 1], [H, W, 3] in RGB order or [H, W, 4] in RGBA order; they are copied, so that the
-    camera may use its buffer again. Transparency is dropped and not blended with a background, because
-    that is what training pipelines do (``convert("RGB")``, ``IMREAD_COLOR``). Raises FrameError.
+FORMS = (
+    "a path",
+    "the bytes of an image file",
+    "a numpy array",
+    "a PIL image",
+    "a CPU tensor (torch or any other with DLPack)",
+)
+"""Every form in which a frame is taken."""
+
+
+def load_frame(source: FrameSource, *, colour: Colour = "rgb", name: str | None = None) -> Frame:
+    """Return the frame in ``source``.
+
+    ``source`` is a path, the bytes of an image file, a numpy array, a PIL image, or a tensor on the CPU
+    (torch, or anything else that speaks DLPack):
+
+    - Files and their bytes: PNG, JPEG, TIFF and BMP with 1 to 16 bits per channel, mono or colour.
+    - Arrays and tensors: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]; a tensor also channels first, [1, H, W]
+      or [3, H, W], unless its shape can be read both ways. uint8 or uint16, or floats from 0 (black) to 1
+      (white). ``colour`` is the order of the channels, ``"rgb"`` or ``"bgr"``; the fourth is transparency.
+    - PIL images: as the file they came from, upright by their EXIF orientation.
+
+    Arrays and tensors are copied, so that the camera may use its buffer again. Floats that are whole 255ths
+    become uint8, so that a frame divided by 255 gives the same map as the frame; others become uint16.
+    Transparency is dropped and not blended with a background, because training pipelines do so
+    (``convert("RGB")``, ``IMREAD_COLOR``). ``name`` stands for the path of a frame that has none, and names
+    its result files.
+
+    Raises FrameError for a frame that cannot be used, SettingError for a ``colour`` that does not exist or
+    does not apply.
     """
+    _check_colour(colour, source)
+    if isinstance(source, Frame):
+        return source
     if isinstance(source, np.ndarray):
-        return _from_array(source)
-    if not isinstance(source, (str, os.PathLike)):
-        raise FrameError(
-            f"a frame is a path or a numpy array, not {type(source).__name__}",
-            hint="pass the file's path, or numpy.asarray(...) of the pixels as uint8 or uint16",
+        return _from_array(source, colour, name or ARRAY)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        if not source:
+            raise FrameError("there are no bytes to read a frame from", where=name or ARRAY)
+        return _from_decoded(decode(bytes(source), where=name or ARRAY), name or ARRAY)
+    if isinstance(source, (str, os.PathLike)):
+        where = os.fspath(source)
+        return _from_decoded(decode(_read(where), where=where), name or where)
+    if isinstance(source, Image.Image):
+        file = getattr(source, "filename", "")
+        file = name or (file if isinstance(file, str) and file else ARRAY)
+        return _from_decoded(from_picture(source, where=file), file)
+    if hasattr(source, "__dlpack__") and hasattr(source, "__dlpack_device__"):
+        return _from_array(_channels_last(_on_cpu(source)), colour, name or ARRAY)
+    raise FrameError(
+        f"a frame is a path, bytes, an array, a PIL image or a tensor, not {type(source).__name__}",
+        hint="numpy.asarray(...) makes an array of most pixels",
+        choices=FORMS,
+    )
+
+
+def _check_colour(colour: str, source: object) -> None:
+    if colour not in ("rgb", "bgr"):
+        raise SettingError(f"there is no colour order {colour!r}", where="colour", choices=("rgb", "bgr"))
+    stated = isinstance(source, (Frame, str, os.PathLike, bytes, bytearray, memoryview, Image.Image))
+    if colour == "bgr" and stated:
+        raise SettingError(
+            "the order of the colours is known for files, PIL images and loaded frames",
+            where="colour",
+            hint="leave colour out, or pass the array that cv2.imread returned",
         )
-    where = os.fspath(source)
-    decoded = decode(_read(where), where=where)
-    return replace(_frame(decoded.pixels, where, decoded.notes), exif=decoded.exif)
 
 
-def _from_array(array: NDArray[Any]) -> Frame:
-    shape = "×".join(map(str, array.shape))
-    if array.dtype.type not in (np.uint8, np.uint16):
-        hints = {
-            "f": "scale it: numpy.round(frame * 255).astype(numpy.uint8) if its values are 0..1",
-            "b": "scale it: frame.astype(numpy.uint8) * 255",
-        }
+def _on_cpu(tensor: Any) -> NDArray[Any]:
+    """Return a DLPack ``tensor`` as an array that shares its memory; torch is not imported for it."""
+    kind = int(tensor.__dlpack_device__()[0])
+    if kind != _DLPACK_CPU:
         raise FrameError(
-            f"the array is {array.dtype}; a frame is uint8 or uint16",
+            "the tensor is not in the CPU's memory",
             where=ARRAY,
-            hint=hints.get(array.dtype.kind, "convert it with .astype(numpy.uint8) or .astype(numpy.uint16)"),
+            hint="copy it there first: frame.cpu() in torch",
         )
+    try:
+        return np.from_dlpack(tensor)
+    except Exception as error:  # each library refuses in its own way: gradients, types, sparse layouts
+        raise FrameError(
+            f"the tensor cannot be read ({error})",
+            where=ARRAY,
+            hint="pass its values as uint8, uint16 or float32, in torch frame.detach().float()",
+        ) from error
+
+
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    """Return ``array`` as [H, W] or [H, W, C]: turned when it can only be [C, H, W]."""
+    if array.ndim != 3 or array.shape[0] not in (1, 3):
+        return array
+    if array.shape[2] in (1, 3, 4):
+        raise FrameError(
+            f"the tensor's shape {_shape(array)} may be channels×height×width or height×width×channels",
+            where=ARRAY,
+            hint="a numpy array is height×width×channels: pass frame.permute(1, 2, 0).numpy() in torch",
+        )
+    return np.moveaxis(array, 0, -1)
+
+
+def _from_array(array: NDArray[Any], colour: Colour, name: str) -> Frame:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         batch = array.ndim == 4 or (array.ndim == 3 and array.shape[0] in (1, 3))
         raise FrameError(
-            f"the array's shape is {shape}; a frame is height×width, or height×width×3 in RGB order",
-            where=ARRAY,
-            hint="pass one frame at a time, channels last" if batch else None,
+            f"the array's shape is {_shape(array)}; a frame is height×width, or height×width×3",
+            where=name,
+            hint="pass one frame at a time, channels last: numpy.moveaxis(frame, 0, -1) turns it; "
+            "a list of frames is explained one by one"
+            if batch
+            else None,
         )
     if array.size == 0:
-        raise FrameError(f"the array is empty ({shape})", where=ARRAY, hint="check what the camera returned")
-    check_size(array.shape[1], array.shape[0], where=ARRAY)
+        raise FrameError(
+            f"the array is empty ({_shape(array)})", where=name, hint="check what the camera returned"
+        )
+    check_size(array.shape[1], array.shape[0], where=name)
+    _check_type(array, name)
     notes: tuple[str, ...] = ()
     if array.ndim == 3 and array.shape[2] == 4:
-        if (array[..., 3] != np.iinfo(array.dtype).max).any():
+        opaque = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
+        if (array[..., 3] != opaque).any():
             notes = ("transparency dropped",)
         array = array[..., :3]
-    return _frame(array[..., 0] if array.shape[2:] == (1,) else array, ARRAY, notes, copy=True)
+    array = array[..., 0] if array.shape[2:] == (1,) else array
+    if colour == "bgr" and array.ndim == 3:
+        array = array[..., ::-1]
+    white = None
+    if array.dtype.kind == "f":
+        array, white = _from_floats(array, name)
+    return _frame(array, name, notes, copy=True, white=white)
 
 
-def _frame(pixels: NDArray[Any], source: str, notes: tuple[str, ...], *, copy: bool = False) -> Frame:
+def _check_type(array: NDArray[Any], name: str) -> None:
+    if array.dtype.type in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        return
+    hint = "convert it with .astype(numpy.uint8) or .astype(numpy.uint16)"
+    if array.dtype.kind == "b":
+        hint = "scale it: frame.astype(numpy.uint8) * 255"
+    raise FrameError(
+        f"the array is {array.dtype}; a frame is uint8, uint16, or floats from 0 to 1", where=name, hint=hint
+    )
+
+
+def _from_floats(array: NDArray[Any], name: str) -> tuple[NDArray[Any], int | None]:
+    """Return floats 0..1 as unsigned integers, and the value of white where the bundle does not know it."""
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise FrameError(
+            "the array has values that are no numbers (NaN or infinity)",
+            where=name,
+            hint="check what the camera or the steps before return",
+        )
+    if low < 0 or high > 1:
+        hint = "pass the frame before it is normalised with mean and std; the bundle does that"
+        if low >= 0:
+            white = 255 if high <= 255 else 65535
+            hint = f"divide it by {white}, or pass it as numpy.uint8 or numpy.uint16"
+        raise FrameError(
+            f"the array's floats reach from {low:.4g} to {high:.4g}; a frame's are from 0 to 1",
+            where=name,
+            hint=hint,
+        )
+    exact = array.astype(np.float64) * 255
+    eight = np.rint(exact)
+    if np.abs(exact - eight).max() < _WHOLE:
+        return eight.astype(np.uint8), None
+    return np.rint(array.astype(np.float64) * 65535).astype(np.uint16), 65535
+
+
+def _from_decoded(decoded: Decoded, source: str) -> Frame:
+    return replace(_frame(decoded.pixels, source, decoded.notes), exif=decoded.exif)
+
+
+def _frame(
+    pixels: NDArray[Any],
+    source: str,
+    notes: tuple[str, ...],
+    *,
+    copy: bool = False,
+    white: int | None = None,
+) -> Frame:
     native = pixels.dtype.newbyteorder("=")
     owned = np.array(pixels, native, order="C") if copy else np.ascontiguousarray(pixels, native)
     owned.flags.writeable = False
-    return Frame(owned, source, notes)
+    return Frame(owned, source, notes, white=white)
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "×".join(map(str, array.shape)) or "empty"
 
 
 def _read(where: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The model's image: channels, bits, resampling and placement of a frame."""
+"""From a frame to the model's image: channels, bit depth, resampling, placement."""
 
 from __future__ import annotations
 
@@ -69,9 +69,11 @@ def _put(resampled: Array, placement: Placement) -> Array:
 
 
 def _white(frame: Frame, spec: InputSpec) -> int:
-    """Return the pixel value that becomes 1."""
+    """Return the pixel value that becomes 1: the frame's own white, or the largest of the bit depth."""
     if frame.pixels.dtype == np.uint8:
         return 255
+    if frame.white is not None:
+        return frame.white
     white = (1 << spec.bit_depth) - 1
     brightest = int(frame.pixels.max())
     if brightest > white:

@@ -1,4 +1,4 @@
-"""What the picture says in words: for the person at the line, who has not read the paper."""
+"""Caption: the words of the picture, for the person at the line, who has not read the paper."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.question.methods import METHODS
+from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.lettering import printable
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
         against = _label(target.against_name, target.against_index, pen)
     title = f"What the model looked at for {name}" + (f" and not {against}" if against else "")
     title += "" if target.region is None else " in the chosen region"
-    answer = f"{_measure(explanation, target.index)} for {_short(name)}"
+    answer = f"{_sentence_start(_measure(explanation, target.index))} for {_short(name)}"
     if against and target.against_index:
         answer += f", {_measure(explanation, target.against_index)} for {_short(against)}"
-    answer += _verdict(explanation, predicted, pen)
+    answer += _predicted(explanation, predicted, pen)
     if explanation.probabilities is None and explanation.scores.size == 1:
         title = "What the model looked at for its score"
-        answer = f"{_measure(explanation, target.index)}."
+        answer = f"{_sentence_start(_measure(explanation, target.index))}."
 
     made = explanation.provenance
     frame = explanation.frame
@@ -72,7 +73,7 @@ def _made(explanation: Explanation) -> str:
     return " · ".join(parts)
 
 
-def _verdict(explanation: Explanation, predicted: Target, pen: Lettering) -> str:
+def _predicted(explanation: Explanation, predicted: Target, pen: Lettering) -> str:
     """Return the model's own answer as the end of the answer's line."""
     name = _label(predicted.name, predicted.index, pen)
     if predicted.index == explanation.target.index:
@@ -84,17 +85,8 @@ def _verdict(explanation: Explanation, predicted: Target, pen: Lettering) -> str
 def _measure(explanation: Explanation, index: tuple[int, ...]) -> str:
     """Return the probability at ``index`` in words, or the score where there are no probabilities."""
     if explanation.probabilities is None:
-        return f"Score {_number(explanation.target.reading(explanation.scores, index))}"
+        return f"score {_number(explanation.target.reading(explanation.scores, index))}"
     return percent(explanation.target.reading(explanation.probabilities, index))
-
-
-def percent(probability: float) -> str:
-    """Return ``probability`` (0..1) as people read it; never 0 % or 100 %, which no model can know."""
-    if not math.isfinite(probability):
-        return "No probability (not a number)"
-    if probability < 0.001:
-        return "Under 0.1 %"
-    return "Over 99.9 %" if probability > 0.999 else f"{probability * 100:.1f} %"
 
 
 def _number(value: float) -> str:
@@ -121,5 +113,9 @@ def _all_readable(explanation: Explanation, pen: Lettering) -> bool:
     return all(printable(name, pen)[1] for name in (*names, explanation.provenance.bundle))
 
 
+def _sentence_start(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return _sentence_start(text) + ("" if text.endswith(".") else ".")

@@ -64,10 +64,13 @@ def scale_of(values: Array, softened: float) -> Scale:
 def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | None]:
     """Return ``pixels`` (of ``frame``, resampled) as uint8 [h, w, 3] RGB, and a note if values were changed.
 
-    A uint16 frame is stretched from its darkest to its brightest value, as no screen has 65,536 levels.
+    A uint16 frame is stretched from its darkest to its brightest value, as no screen has 65,536 levels; one
+    that states its own white goes from 0 to that.
     """
     note = None
-    if frame.pixels.dtype == np.uint16:
+    if frame.white is not None:
+        pixels = pixels.astype(np.float32) * np.float32(255 / frame.white)
+    elif frame.pixels.dtype == np.uint16:
         dark, bright = int(frame.pixels.min()), int(frame.pixels.max())
         span = max(bright - dark, 1)
         pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)

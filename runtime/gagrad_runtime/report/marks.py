@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.regions import SalientRegion
     from gagrad_runtime.report.lettering import Lettering
-    from gagrad_runtime.report.roi import RoiVerdict, Zones
+    from gagrad_runtime.report.roi import RoiResult, Zones
     from gagrad_runtime.report.sheet import Sheet
 
     Canvas = NDArray[np.uint8]
@@ -51,8 +51,6 @@ def mark_regions(
     """Write 1, 2, 3 beside the largest of ``regions`` onto ``panel`` (the frame, scaled)."""
     height, width = panel.shape[:2]
     down, across = height / frame_size[0], width / frame_size[1]
-    if min(height, width) < 100:
-        return
     for number, region in enumerate(numbered(regions), start=1):
         _, top, right, _ = region.box
         # Beside the upper right corner: on the place itself the number would hide what it points at.
@@ -78,8 +76,8 @@ def mark_roi(panel: Canvas, zones: Zones) -> None:
     outline(panel, inside, 2)
 
 
-def roi_key(sheet: Sheet, roi: RoiVerdict) -> None:
-    """Say below the panels what the outline and the stripes mean."""
+def draw_roi_key(sheet: Sheet, roi: RoiResult) -> None:
+    """Draw the key below the panels: what the outline and the stripes mean."""
     entries = [("line", "inside the line: where it should look")]
     if roi.zones.ignore.any():
         entries.append(("stripes", "striped: not counted"))
@@ -97,8 +95,8 @@ def roi_key(sheet: Sheet, roi: RoiVerdict) -> None:
     sheet.y += 28
 
 
-def roi_strip(sheet: Sheet, roi: RoiVerdict) -> None:
-    """Write the verdict on the region as a coloured strip that says what it means."""
+def write_roi_share(sheet: Sheet, roi: RoiResult) -> None:
+    """Write a coloured strip below the panels: the share of the map inside the region, and PASS or FAIL."""
     said = f"{roi.share * 100:.0f} % of what it looked at lies inside the line"
     if roi.zones.ignore.any():
         said += f" ({roi.ignored * 100:.0f} % in striped zones is not counted)"

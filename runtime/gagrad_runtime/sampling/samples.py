@@ -83,8 +83,8 @@ class Copies:
         self._spread = x.max() - x.min()
         self.times: Array = np.ones_like(x)
         """[C, H, W], what the mean gradient is to be multiplied by."""
-        if settings.method.times != "one":
-            self.times = x if settings.method.times == "input" else self._distance
+        if settings.method.factor != "one":
+            self.times = x if settings.method.factor == "input" else self._distance
 
     def inputs(self, start: int, rows: int) -> dict[str, Tensor]:
         """Return the inputs of ``accumulate`` for the copies ``start`` to ``start + rows``."""

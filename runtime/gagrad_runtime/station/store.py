@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.machine.lock import hold
-from gagrad_runtime.report.report import ENDINGS, safe_stem
+from gagrad_runtime.report.naming import ENDINGS, safe_stem
 from gagrad_runtime.station import outbox
 from gagrad_runtime.station.index import Index
 from gagrad_runtime.station.keeping import FRAME

@@ -140,7 +140,7 @@ class Watch:
             return
         began = time.monotonic()
         try:
-            seen = self.explainer.verdict(frame)
+            seen = self.explainer.predict(frame)
         except ModelError as error:  # scores that are no numbers: this frame's affair, not the station's
             self._refused(arrival, sha256, "failed", error)
             return
@@ -214,7 +214,7 @@ class Watch:
         }
 
         def save() -> None:
-            explanation.save(self.store.folder, stem=stem, raw=())
+            explanation.save(self.store.folder, stem=stem, raw=(), replace=True)
             size = self.store.files_size(stem)
             self.store.settle(number, "explained", stem=stem, size=size, event=event)
 
