@@ -157,7 +157,7 @@ def _jpeg() -> bytes:
 
 
 BAD_FILES = {
-    "missing": (None, "part.gone"),
+    "missing": (None, "gone.png"),
     "empty": (b"", "empty"),
     "truncated": (_jpeg()[:900], "damaged"),
     "text": (b"I am no picture\n", "no image"),
@@ -169,7 +169,7 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, kind: str
 ) -> None:
     data, word = BAD_FILES[kind]
-    bad = tmp_path / "part.gone"
+    bad = tmp_path / "gone.png"
     if data is not None:
         bad = tmp_path / "bad.png"
         bad.write_bytes(data)

@@ -24,7 +24,9 @@ class Caution:
     """One thing to know before trusting the map: a stable ``code`` for programs, ``text`` for people."""
 
     code: str
+    """Stable name, e.g. ``low-rcap``; docs/record.md lists them."""
     text: str
+    """The caution as a sentence."""
 
 
 UNSTABLE = 0.5

@@ -7,26 +7,27 @@ part gives the same pixels whichever form it came in.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import reprlib
-import stat
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from gagrad_edge.errors import FrameError, SettingError
-from gagrad_runtime.frame.decoding import FORMATS, check_size, decode, from_picture
+from gagrad_runtime.frame.arrays import from_array, from_tensor
+from gagrad_runtime.frame.decoding import decode, from_picture
+from gagrad_runtime.frame.reading import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from gagrad_runtime.frame.arrays import ArrayPixels, Colour
     from gagrad_runtime.frame.decoding import Decoded
 
     class DlpackTensor(Protocol):
@@ -41,18 +42,8 @@ if TYPE_CHECKING:
     Pixels: TypeAlias = NDArray[Any] | Image.Image | DlpackTensor
     FrameSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Pixels | Frame"
 
-MAX_FILE_BYTES = 1 << 30
-"""Largest file that is read: 100 million 16-bit colour pixels, not compressed, are 600 MB."""
-
 ARRAY = "array"
 """``Frame.source`` of a frame that came from memory and was given no name."""
-
-_DLPACK_CPU = 1
-"""``kDLCPU`` of DLPack."""
-
-_WHOLE = 1e-3
-"""How far a float times 255 may be from a whole number and still count as one: float32 is 2e-5 off at
-most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,9 +94,6 @@ class Frame:
         return Path(self.source).name.encode("utf-8", "replace").decode()
 
 
-Colour = Literal["rgb", "bgr"]
-"""Order of the colour channels of an array or tensor; OpenCV's is ``bgr``."""
-
 FORMS = (
     "a path",
     "the bytes of an image file",
@@ -141,20 +129,20 @@ def load_frame(source: FrameSource, *, colour: Colour = "rgb", name: str | None 
     if isinstance(source, Frame):
         return source
     if isinstance(source, np.ndarray):
-        return _from_array(source, colour, name or ARRAY)
+        return _from_memory(from_array(source, colour, name or ARRAY), name or ARRAY)
     if isinstance(source, (bytes, bytearray, memoryview)):
         if not source:
             raise FrameError("there are no bytes to read a frame from", where=name or ARRAY)
         return _from_decoded(decode(bytes(source), where=name or ARRAY), name or ARRAY)
     if isinstance(source, (str, os.PathLike)):
         where = os.fspath(source)
-        return _from_decoded(decode(_read(where), where=where), name or where)
+        return _from_decoded(decode(read_bytes(where), where=where), name or where)
     if isinstance(source, Image.Image):
         file = getattr(source, "filename", "")
         file = name or (file if isinstance(file, str) and file else ARRAY)
         return _from_decoded(from_picture(source, where=file), file)
     if hasattr(source, "__dlpack__") and hasattr(source, "__dlpack_device__"):
-        return _from_array(_channels_last(_on_cpu(source)), colour, name or ARRAY)
+        return _from_memory(from_tensor(source, colour, name or ARRAY), name or ARRAY)
     raise FrameError(
         f"a frame is a path, bytes, an array, a PIL image or a tensor, not {type(source).__name__}",
         hint="numpy.asarray(...) makes an array of most pixels",
@@ -174,186 +162,15 @@ def _check_colour(colour: str, source: object) -> None:
         )
 
 
-def _on_cpu(tensor: Any) -> NDArray[Any]:
-    """Return a DLPack ``tensor`` as an array that shares its memory; torch is not imported for it."""
-    kind = int(tensor.__dlpack_device__()[0])
-    if kind != _DLPACK_CPU:
-        raise FrameError(
-            "the tensor is not in the CPU's memory",
-            where=ARRAY,
-            hint="copy it there first: frame.cpu() in torch",
-        )
-    try:
-        return np.from_dlpack(tensor)
-    except Exception as error:  # each library refuses in its own way: gradients, types, sparse layouts
-        raise FrameError(
-            f"the tensor cannot be read ({error})",
-            where=ARRAY,
-            hint="pass its values as uint8, uint16 or float32, in torch frame.detach().float()",
-        ) from error
-
-
-def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
-    """Return ``array`` as [H, W] or [H, W, C]: turned when it can only be [C, H, W]."""
-    if array.ndim != 3 or array.shape[0] not in (1, 3):
-        return array
-    if array.shape[2] in (1, 3, 4):
-        raise FrameError(
-            f"the tensor's shape {_shape(array)} may be channels×height×width or height×width×channels",
-            where=ARRAY,
-            hint="a numpy array is height×width×channels: pass frame.permute(1, 2, 0).numpy() in torch",
-        )
-    return np.moveaxis(array, 0, -1)
-
-
-def _from_array(array: NDArray[Any], colour: Colour, name: str) -> Frame:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        batch = array.ndim == 4 or (array.ndim == 3 and array.shape[0] in (1, 3))
-        raise FrameError(
-            f"the array's shape is {_shape(array)}; a frame is height×width, or height×width×3",
-            where=name,
-            hint="pass one frame at a time, channels last: numpy.moveaxis(frame, 0, -1) turns it; "
-            "a list of frames is explained one by one"
-            if batch
-            else None,
-        )
-    if array.size == 0:
-        raise FrameError(
-            f"the array is empty ({_shape(array)})", where=name, hint="check what the camera returned"
-        )
-    check_size(array.shape[1], array.shape[0], where=name)
-    _check_type(array, name)
-    notes: tuple[str, ...] = ()
-    if array.ndim == 3 and array.shape[2] == 4:
-        opaque = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
-        if (array[..., 3] != opaque).any():
-            notes = ("transparency dropped",)
-        array = array[..., :3]
-    array = array[..., 0] if array.shape[2:] == (1,) else array
-    if colour == "bgr" and array.ndim == 3:
-        array = array[..., ::-1]
-    white = None
-    if array.dtype.kind == "f":
-        array, white = _from_floats(array, name)
-    return _frame(array, name, notes, copy=True, white=white)
-
-
-def _check_type(array: NDArray[Any], name: str) -> None:
-    if array.dtype.type in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
-        return
-    hint = "convert it with .astype(numpy.uint8) or .astype(numpy.uint16)"
-    if array.dtype.kind == "b":
-        hint = "scale it: frame.astype(numpy.uint8) * 255"
-    raise FrameError(
-        f"the array is {array.dtype}; a frame is uint8, uint16, or floats from 0 to 1", where=name, hint=hint
-    )
-
-
-def _from_floats(array: NDArray[Any], name: str) -> tuple[NDArray[Any], int | None]:
-    """Return floats 0..1 as unsigned integers, and the value of white where the bundle does not know it."""
-    low, high = float(array.min()), float(array.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise FrameError(
-            "the array has values that are no numbers (NaN or infinity)",
-            where=name,
-            hint="check what the camera or the steps before return",
-        )
-    if low < 0 or high > 1:
-        hint = "pass the frame before it is normalised with mean and std; the bundle does that"
-        if low >= 0:
-            white = 255 if high <= 255 else 65535
-            hint = f"divide it by {white}, or pass it as numpy.uint8 or numpy.uint16"
-        raise FrameError(
-            f"the array's floats reach from {low:.4g} to {high:.4g}; a frame's are from 0 to 1",
-            where=name,
-            hint=hint,
-        )
-    exact = array.astype(np.float64) * 255
-    eight = np.rint(exact)
-    if np.abs(exact - eight).max() < _WHOLE:
-        return eight.astype(np.uint8), None
-    return np.rint(array.astype(np.float64) * 65535).astype(np.uint16), 65535
-
-
 def _from_decoded(decoded: Decoded, source: str) -> Frame:
-    return replace(_frame(decoded.pixels, source, decoded.notes), exif=decoded.exif)
+    return _frame(decoded.pixels, source, notes=decoded.notes, exif=decoded.exif)
 
 
-def _frame(
-    pixels: NDArray[Any],
-    source: str,
-    notes: tuple[str, ...],
-    *,
-    copy: bool = False,
-    white: int | None = None,
-) -> Frame:
-    native = pixels.dtype.newbyteorder("=")
-    owned = np.array(pixels, native, order="C") if copy else np.ascontiguousarray(pixels, native)
+def _from_memory(found: ArrayPixels, source: str) -> Frame:
+    return _frame(found.pixels, source, notes=found.notes, white=found.white)
+
+
+def _frame(pixels: NDArray[Any], source: str, **fields: Any) -> Frame:
+    owned = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     owned.flags.writeable = False
-    return Frame(owned, source, notes, white=white)
-
-
-def _shape(array: NDArray[Any]) -> str:
-    return "×".join(map(str, array.shape)) or "empty"
-
-
-def _read(where: str) -> bytes:
-    """Return the bytes of the regular file ``where``. Never waits: a pipe or a device is refused."""
-    try:
-        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-        descriptor = os.open(where, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            _check_kind(status, where)
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except IsADirectoryError as error:
-        raise _folder(where) from error
-    except FileNotFoundError as error:
-        raise FrameError("there is no such file", where=where, hint=_hint_missing(where)) from error
-    except PermissionError as error:
-        raise FrameError(
-            "this user may not read the file", where=where, hint="give read permission: chmod +r"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise FrameError(f"the file cannot be read ({reason})", where=where) from error
-    if not data:
-        raise FrameError("the file is empty (0 bytes)", where=where, hint="copy or record the frame again")
-    if len(data) > MAX_FILE_BYTES:
-        raise _too_many_bytes(where)
-    return data
-
-
-def _check_kind(status: os.stat_result, where: str) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise _folder(where)
-    if not stat.S_ISREG(status.st_mode):
-        raise FrameError(
-            "this is a pipe or a device, not a file", where=where, hint="write the frame to a file first"
-        )
-    if status.st_size > MAX_FILE_BYTES:
-        raise _too_many_bytes(where)
-
-
-def _folder(where: str) -> FrameError:
-    return FrameError(
-        "this is a folder, not an image file",
-        where=where,
-        hint=f"name the files in it, e.g. {Path(where) / '*.png'}",
-        choices=FORMATS,
-    )
-
-
-def _hint_missing(where: str) -> str:
-    parent = Path(where).parent
-    return (
-        "check the path" if parent.is_dir() else f"the folder {parent} does not exist either; check the path"
-    )
-
-
-def _too_many_bytes(where: str) -> FrameError:
-    return FrameError(
-        f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB, the limit for a frame",
-        where=where,
-        hint="cut the frame to the part that is inspected",
-    )
+    return Frame(owned, source, **fields)

@@ -87,9 +87,9 @@ def _white(frame: Frame, spec: InputSpec) -> int:
 
 
 _LEAST = 4
+"""Rows and columns that a Bayer frame has at least: demosaicing needs neighbours."""
 
-
-# OpenCV's other names for these tell the second row from the second column on.
+# These constants name the first two rows; OpenCV's older names (BayerBG2RGB) start one row and column later.
 _CODES: dict[Bayer, int] = {
     "rggb": cv2.COLOR_BayerRGGB2RGB,
     "bggr": cv2.COLOR_BayerBGGR2RGB,

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Target:
-    """What is explained: one output element, or the difference of two ("why this and not that").
-
-    ``index`` points into ``scores`` without the batch axis; ``name`` is the class name, or the index as
-    text when the classes have no names.
-    """
+    """What is explained: one element of the output, or the difference of two ("why this and not that")."""
 
     index: tuple[int, ...]
+    """Element of ``scores``, without the batch axis."""
     name: str
+    """Class name; the index as text when the classes have no names."""
     against_index: tuple[int, ...] | None = None
+    """Element that is subtracted; None without a difference."""
     against_name: str | None = None
+    """Name of the element that is subtracted."""
     region: OutputRegion | None = field(default=None, compare=False)
     """Where a spatial output is explained; then the indices are classes. None for the whole output."""
 

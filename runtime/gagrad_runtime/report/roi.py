@@ -26,7 +26,9 @@ class Zones:
     """A region of interest on one frame: bool [H, W] each, without overlap."""
 
     inside: Mask
+    """True where the map should lie."""
     ignore: Mask
+    """True where the map is not counted."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,11 @@ class Roi:
     """
 
     name: str
+    """The file's path as it was given."""
     inside: tuple[Polygon, ...] = ()
+    """Polygons around where the map should lie."""
     ignore: tuple[Polygon, ...] = ()
+    """Polygons around what is not counted."""
     mask: Mask | None = None
     """The inside as a mask, bool [H, W], instead of polygons."""
     frame_size: tuple[int, int] | None = None
@@ -83,10 +88,15 @@ class RoiResult:
     """
 
     name: str
+    """The region's file as it was given."""
     zones: Zones
+    """The region on this frame."""
     inside: float
+    """Share of the map inside the region, 0..1."""
     ignored: float
+    """Share of the map in ignore zones, 0..1."""
     elsewhere: float
+    """Share of the map anywhere else, 0..1."""
     flat: bool
     """Whether the map has the same value everywhere and so says nothing."""
     limit: float | None = None
@@ -160,7 +170,7 @@ def filled(polygons: tuple[Polygon, ...], frame_size: tuple[int, int]) -> Mask:
 
 
 _MOST_BYTES = 256 << 20
-"""labelme keeps the image inside its file, so a large one is no mistake."""
+"""Largest JSON file; labelme stores the image inside, so large files are common."""
 
 
 _FORMS = ('{"inside": [[[x, y], ...], ...], "ignore": [...]}', "a labelme file", "a mask image")

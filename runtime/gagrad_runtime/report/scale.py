@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
 
 QUANTILE = 0.999
-"""Of the values of all good parts together. The largest value is one pixel's luck and grows with every part
-added; a lower quantile is that of the plain surface, which says nothing of the brightest places."""
+"""Quantile of the map values of all good parts together. The largest value is chance and grows with every
+part; a lower quantile describes the plain surface, not the brightest places."""
 
 HEADROOM = 2.0
 """The top of the scale, in units of what good parts reach: good parts then stay in its lower half."""
@@ -37,7 +37,9 @@ class ScaleKey(msgspec.Struct, frozen=True, kw_only=True):
     """Target and settings that a scale is for: raw values of maps with other keys cannot be compared."""
 
     method: str
+    """Name of the method."""
     guide: str
+    """Name of the guide."""
     percentile: float | None
     """Of the guide; null for a method without one."""
     noise_std: float | None
@@ -45,28 +47,35 @@ class ScaleKey(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float | None
     """Of integrated gradients; null for the others."""
     perturbation: str
+    """What the copies were changed by beside noise; empty for nothing."""
     target: str | None
-    """Class that was asked about; null for what the model says by itself."""
+    """Class that was asked for; null for what the model says by itself."""
     against: str | None
+    """The other class of a difference; null for none."""
 
 
 class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
-    """The file ``NAME.scale.json``."""
+    """Scale of good parts: the file ``NAME.scale.json`` that ``gagrad-edge calibrate`` writes."""
 
     schema: Literal[1] = 1
+    """Version of the file."""
     bundle: str
+    """Name of the bundle that explained the good parts."""
     bundle_sha256: Sha256
+    """SHA-256 of the bundle's bytes; a scale fits this bundle only."""
     key: ScaleKey = msgspec.field(name="question")
     """Target and settings of the good parts' maps; named ``question`` in the file."""
     samples: int
-    """Copies per image; another number may be used, as the values are those of one copy."""
+    """Samples per image; maps of another number can be compared, as raw values are per sample."""
     images: Annotated[int, msgspec.Meta(ge=1)]
+    """Number of good parts."""
     quantile: float
+    """Quantile of the good parts' map values that ``value`` is, 0..1."""
     value: Annotated[float, msgspec.Meta(gt=0)]
-    """The quantile of the softened raw maps."""
+    """Raw map value, after softening as on the picture, at that quantile."""
 
     def check(self, explanation: Explanation) -> None:
-        """Raise SettingError unless the scale was made for what made ``explanation``."""
+        """Raise SettingError unless bundle, method and target of ``explanation`` are the scale's."""
         made = explanation.provenance
         if made.bundle_sha256 != self.bundle_sha256:
             raise SettingError(

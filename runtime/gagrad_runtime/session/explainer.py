@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.backend import Backend
-    from gagrad_runtime.frame.frame import Colour, FrameSource
+    from gagrad_runtime.frame.arrays import Colour
+    from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.target import Choice
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.explanation.explanation import Explanation
-    from gagrad_runtime.frame.frame import Colour, Frame
+    from gagrad_runtime.frame.arrays import Colour
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.settings import Settings
