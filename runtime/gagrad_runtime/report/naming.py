@@ -56,7 +56,8 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
         or target.against_index is not None
         or target.region is not None
     ):
-        parts.append(_part(str(target)))
+        against = "" if target.against_name is None else f"-not-{_part(target.against_name)}"
+        parts.append(_part(target.name) + against)
         if target.region is not None:
             parts.append(_part(target.region.name))
     if explanation.provenance.method != DEFAULT:

@@ -39,7 +39,7 @@ def test_the_stem_says_what_is_not_the_default(make_explanation: Builder) -> Non
     assert stem_of(named(make_explanation(), method="grad-cam++")) == "part.grad-cam++"
     assert stem_of(named(make_explanation(target=1, predicted=2))) == "part.dent"
     assert stem_of(named(make_explanation(target=2, against=1), method="vargrad")) == (
-        "part.scratch and not dent.vargrad"
+        "part.scratch-not-dent.vargrad"
     )
     assert stem_of(named(make_explanation()), "a-part", with_target=True) == "a-part.scratch"
 

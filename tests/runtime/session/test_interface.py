@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -144,6 +146,17 @@ def test_no_message_speaks_of_options(explainer: Explainer, frame: np.ndarray) -
             explainer.explain(frame, **call)
         assert "--" not in str(caught.value), call
         assert caught.value.where in call, call
+
+
+@pytest.mark.parametrize("room", ["explanation", "frame", "question", "report"])
+def test_no_text_of_the_library_has_an_option(root: Path, room: str) -> None:
+    """No string besides the docstrings spells ``--option``: messages fit notebook and command line."""
+    for path in (root / "runtime" / "gagrad_runtime" / room).rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                assert not re.search(r"(^|[\s(`])--[a-z]", node.value), (path.name, node.value)
 
 
 def test_reprs_are_short(explainer: Explainer, frame: np.ndarray) -> None:
