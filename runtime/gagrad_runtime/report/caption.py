@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caption:
-    """Lines of the picture, each to be wrapped to its width."""
+    """The lines of text of the picture; each is wrapped to the picture's width."""
 
     title: str
+    """The explained class."""
     answer: str
     """The explained class's probability, and what the model predicts."""
     cautions: tuple[str, ...]
+    """The cautions' sentences."""
     facts: tuple[str, ...]
     """How the map was made and how good it is, for the engineer."""
 
 
 def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str, ...] = ()) -> Caption:
-    """Return the words for ``explanation`` in letters that ``pen`` has; ``notes`` are about the display."""
+    """Return the caption in letters that ``pen`` can draw; ``notes`` are about the display."""
     target, predicted = explanation.target, explanation.predicted
     name, against = _label(target.name, target.index, pen), None
     if target.against_name is not None and target.against_index is not None:
@@ -61,7 +63,7 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
 
 
 def _made(explanation: Explanation) -> str:
-    """Return the method, the samples, and how settled the map is."""
+    """Return the method, the number of samples and the stability, as one line."""
     made = explanation.provenance
     parts = [made.method + ("" if made.guide == "paper" else f", guide {made.guide}")]
     if METHODS[made.method].copies == "noisy":
@@ -94,7 +96,7 @@ def _number(value: float) -> str:
 
 
 def _label(name: str, index: tuple[int, ...], pen: Lettering) -> str:
-    """Return the class name in quotes, or its number where the name cannot be drawn."""
+    """Return the class name in quotes, or the class's number where the name cannot be drawn."""
     text, readable = printable(name, pen)
     number = ", ".join(map(str, index)) or "0"
     if not readable or not text:

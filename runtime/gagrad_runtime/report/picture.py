@@ -35,12 +35,12 @@ _STACKED = (300, 1120)
 _WIDE = 2.2
 """Width to height from which the panels are stacked."""
 _LEAST = 48
-"""A frame that would be thinner on the picture than this is drawn thicker, and a note says so."""
+"""Least height and width of a panel in pixels; a narrower frame is stretched to it, and a note says so."""
 _ALL = 0.999
-"""Share of the frame that counts as all of it."""
+"""Share of the frame that the model must see for the picture to leave out the dashed line."""
 _BESIDE = 0.05
-"""Share of the map beside the frame from which the picture says so, and colours the frame by all of the map:
-scaled by the frame's share alone, the faint rest would look like the place that matters."""
+"""Share of the map on the padding beside the frame, above which a note says so and the colours are scaled by
+the whole map: scaled by the frame alone, the faint rest of the map would look like the place that matters."""
 _TEXT_WIDTH, _COLUMN = 1000, 110
 _BAR, _BAR_HEIGHT, _LEGEND = 24, (170, 420), 190
 _INK, _SOFT_INK = (24, 28, 34), (92, 98, 108)
@@ -124,7 +124,7 @@ def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[in
 def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return ``pixels [H, W]`` or ``[H, W, 3]`` at ``size``: means when it shrinks, else plain squares.
 
-    A frame of a few pixels must look like a few pixels and not like a blurred photograph.
+    A frame of few pixels then looks like few pixels and not like a blurred photograph.
     """
     grows = size[0] >= 3 * pixels.shape[0] and size[1] >= 3 * pixels.shape[1]
     if grows:
@@ -149,7 +149,7 @@ def _mark_seen(over: Canvas, placement: Placement) -> None:
 
 
 def _legend(sheet: Sheet, x: int, height: int, scale: Scale) -> int:
-    """Draw the scale at ``x``, as high as the panels where that is sensible; return its height."""
+    """Draw the colour bar with its words at ``x``, about as high as the panels; return its height."""
     height = min(max(height, _BAR_HEIGHT[0]), _BAR_HEIGHT[1])
     sheet.paste(colour_bar(height, _BAR), x, sheet.y)
     words = (
