@@ -176,7 +176,7 @@ def _device(
             report.failed.append(f"{name} on {device}: the map's rank correlation is {same:.5f}")
         report.failed += [f"{name} on {device}: {note}" for note in backend.notes]
         image = np.zeros((1, *bundle.manifest.input.shape), np.float32)
-        predict = _median([_timed(lambda: explainer.predict(image)) for _ in range(rounds)][1:])
+        predict = _median([_timed(lambda: explainer.scores(image)) for _ in range(rounds)][1:])
         runs, sampling = [], []
         for _ in range(rounds):
             seconds = explainer.explain(frame, target, samples=samples).seconds

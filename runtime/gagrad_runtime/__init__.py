@@ -5,28 +5,67 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-# OpenCV reads it when it is loaded. Frames are measured before they are decoded (decoding.MAX_PIXELS); this
-# is for a file whose header one parser reads otherwise than the other.
+from gagrad_edge import errors
+
+# OpenCV reads this variable when it is imported. Frames are measured before they are decoded
+# (decoding.MAX_PIXELS); this is for a file whose header Pillow and OpenCV read differently.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.cautions import Caution
+    from gagrad_runtime.explanation.explanation import Explanation, Prediction, Provenance
+    from gagrad_runtime.frame.frame import Frame, load_frame
+    from gagrad_runtime.question.methods import METHODS
     from gagrad_runtime.question.target import Target
+    from gagrad_runtime.report.report import Report
+    from gagrad_runtime.report.roi import Roi, read_roi
+    from gagrad_runtime.report.scale import GoodScale, read_scale
     from gagrad_runtime.sampling.rcap import Rcap
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.trust import Policy
 
-__all__ = ["Explainer", "Explanation", "Policy", "Rcap", "Target", "load"]
+__all__ = [
+    "METHODS",
+    "Caution",
+    "Explainer",
+    "Explanation",
+    "Frame",
+    "GoodScale",
+    "Policy",
+    "Prediction",
+    "Provenance",
+    "Rcap",
+    "Report",
+    "Roi",
+    "Target",
+    "errors",
+    "load",
+    "load_frame",
+    "read_roi",
+    "read_scale",
+]
 
 _HOME = {
-    "Explainer": "session.explainer",
-    "Explanation": "explanation.explanation",
-    "Rcap": "sampling.rcap",
-    "Target": "question.target",
-    "Policy": "trust",
+    "METHODS": "gagrad_runtime.question.methods",
+    "Caution": "gagrad_runtime.explanation.cautions",
+    "Explainer": "gagrad_runtime.session.explainer",
+    "Explanation": "gagrad_runtime.explanation.explanation",
+    "Frame": "gagrad_runtime.frame.frame",
+    "GoodScale": "gagrad_runtime.report.scale",
+    "Policy": "gagrad_runtime.trust",
+    "Prediction": "gagrad_runtime.explanation.explanation",
+    "Provenance": "gagrad_runtime.explanation.explanation",
+    "Rcap": "gagrad_runtime.sampling.rcap",
+    "Report": "gagrad_runtime.report.report",
+    "Roi": "gagrad_runtime.report.roi",
+    "Target": "gagrad_runtime.question.target",
+    "load_frame": "gagrad_runtime.frame.frame",
+    "read_roi": "gagrad_runtime.report.roi",
+    "read_scale": "gagrad_runtime.report.scale",
 }
+"""The module of each public name."""
 
 
 def load(
@@ -54,9 +93,14 @@ def load(
 
 
 def __getattr__(name: str) -> object:
-    """Import a public class when it is first asked for, so that ``import gagrad_runtime`` stays fast."""
+    """Import a public name when it is first asked for, so that ``import gagrad_runtime`` stays fast."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    return getattr(import_module(f"gagrad_runtime.{_HOME[name]}"), name)
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, also those that are not imported yet: editors complete them."""
+    return sorted(__all__)

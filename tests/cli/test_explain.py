@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.cli import run
+from gagrad_runtime.explanation import explanation as explanation_module
+from gagrad_runtime.question.probability import percent
 
 Capture = pytest.CaptureFixture[str]
 
@@ -77,12 +80,73 @@ def test_same_command_same_bytes(tiny_bundle: Path, image: Path, tmp_path: Path)
 
 
 def test_globs_and_equal_names(tiny_bundle: Path, image: Path, tmp_path: Path) -> None:
-    """A pattern is expanded by the command itself; two files of one name keep both results."""
+    """A pattern is expanded by the command itself; two files of one name are told apart by their folders."""
     (tmp_path / "b").mkdir()
     shutil.copy(image, tmp_path / "b" / "part.png")
     assert explain(tiny_bundle, tmp_path / "**" / "*.png", out=tmp_path / "out") == 0
     pictures = sorted(path.name for path in (tmp_path / "out").glob("*.explained.png"))
-    assert pictures == ["part-2.explained.png", "part.explained.png"]
+    assert pictures == sorted(["b-part.explained.png", f"{tmp_path.name}-part.explained.png"])
+
+
+def test_targets_in_folders_keep_all_their_files(
+    folder_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Classes ``top/scratch`` and ``bottom/scratch`` have six files, and another method three more."""
+    options = ("--target", "top/scratch", "--target", "bottom/scratch")
+    out = tmp_path / "out"
+    assert explain(folder_bundle, image, out=out, options=options) == 0
+    stems = {"part.top_scratch", "part.bottom_scratch"}
+    assert {path.name for path in out.glob("*.json")} == {f"{stem}.json" for stem in stems}
+    assert len(list(out.iterdir())) == 6
+    assert explain(folder_bundle, image, out=out, options=(*options, "--method", "gradient")) == 0
+    assert {path.name for path in out.glob("*.json")} == {
+        f"{stem}{method}.json" for stem in stems for method in ("", ".gradient")
+    }
+    before = {path: path.read_bytes() for path in out.glob("*.png")}
+    assert explain(folder_bundle, image, out=out, options=options) == 0
+    assert {path: path.read_bytes() for path in out.glob("*.png")} == before
+
+
+@pytest.fixture(scope="module")
+def folder_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle whose class names have slashes."""
+    import onnx
+
+    from gagrad_export import export
+    from tests.models import SIZE, tiny_model
+
+    folder = tmp_path_factory.mktemp("folders")
+    onnx.save(tiny_model(), folder / "m.onnx")
+    export(folder / "m.onnx", folder / "m.gagrad", size=SIZE, classes=["ok", "top/scratch", "bottom/scratch"])
+    return folder / "m.gagrad"
+
+
+def test_stdout_and_file_are_one_record(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every field is the same in both, the time too: it is taken when the explanation is made."""
+    clock = iter(range(1, 1000))
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2026, 1, 1, tzinfo=tz) + timedelta(seconds=next(clock))
+
+    monkeypatch.setattr(explanation_module, "datetime", Later)
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=("--json",)) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "out" / "part.json").read_text())
+    assert printed["run"]["created"] == "2026-01-01T00:00:01Z"
+
+
+def test_the_line_and_the_picture_write_a_probability_alike(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """``97.3 %`` as on the picture, and never ``100.0%``."""
+    assert explain(tiny_bundle, image, out=tmp_path / "out", options=("--json",)) == 0
+    captured = capsys.readouterr()
+    target = json.loads(captured.out)["target"]
+    assert f"{target['name']} {percent(target['probability'])}, RCAP" in captured.err
 
 
 def _jpeg() -> bytes:
@@ -93,7 +157,7 @@ def _jpeg() -> bytes:
 
 
 BAD_FILES = {
-    "missing": (None, "part.gone"),
+    "missing": (None, "gone.png"),
     "empty": (b"", "empty"),
     "truncated": (_jpeg()[:900], "damaged"),
     "text": (b"I am no picture\n", "no image"),
@@ -105,7 +169,7 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, kind: str
 ) -> None:
     data, word = BAD_FILES[kind]
-    bad = tmp_path / "part.gone"
+    bad = tmp_path / "gone.png"
     if data is not None:
         bad = tmp_path / "bad.png"
         bad.write_bytes(data)

@@ -202,7 +202,7 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
     """From the quantised file to the map and its record, which say that rounding was passed through."""
     import gagrad_runtime
     from gagrad_export.commands import summary
-    from gagrad_runtime.report.record import record
+    from gagrad_runtime.report.record import record_of
 
     path = tmp_path / "part.gagrad"
     options = BundleOptions(perturbations=True)
@@ -228,5 +228,5 @@ def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path:
         found = explainer.explain(frame, samples=4)
     assert found.saliency.shape == SIZE
     assert found.saliency.max() == 1
-    assert record(found).method.straight_through == info.straight_through
-    assert record(found).method.float_twin == twin.map_correlation
+    assert record_of(found).method.straight_through == info.straight_through
+    assert record_of(found).method.float_twin == twin.map_correlation

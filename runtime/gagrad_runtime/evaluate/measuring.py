@@ -142,7 +142,7 @@ def mask_of(frame: Frame, path: Path, margin: float) -> Mask | None:
 
 
 def _confidence(explainer: Explainer, made: Explanation, images: Array) -> NDArray[np.float64]:
-    scores = explainer.predict(np.ascontiguousarray(images, np.float32))
+    scores = explainer.scores(np.ascontiguousarray(images, np.float32))
     return confidence(scores, made.scores, made.target, made.activation)
 
 

@@ -1,16 +1,18 @@
-"""What a person should know before trusting a map, in words for the line and codes for programs."""
+"""Cautions: what to know before trusting a map, as a code for programs and a sentence for people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.sampling.rcap import Rcap
 
@@ -19,14 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caution:
-    """One thing to know before trusting the map: a stable ``code`` and a sentence for people."""
+    """One thing to know before trusting the map: a stable ``code`` for programs, ``text`` for people."""
 
     code: str
+    """Stable name, e.g. ``low-rcap``; docs/record.md lists them."""
     text: str
+    """The caution as a sentence."""
 
 
 UNSTABLE = 0.5
-"""Stability below which a map is doubtful: what two runs have in common is less than what they have not."""
+"""Stability below which a map is doubtful: two maps of other samples would differ in more than they share."""
 
 LOW_RCAP_CONFIDENCE = 0.05
 """Probability of the target, on the half of the image that counts most, below which the map is doubtful."""
@@ -35,7 +39,7 @@ LOW_RCAP_CONFIDENCE = 0.05
 def constant_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> list[Caution]:
     """Caution for a frame of one grey level: the noise scales with the image's range, which is 0.
 
-    Asked of the frame's ``pixels``: behind the resampling, equal values differ in their last bits.
+    ``pixels`` are the frame's: after resampling, equal values differ in their last bits.
     """
     if (pixels != pixels[:1, :1]).any():
         return []
@@ -47,10 +51,30 @@ def constant_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> list[Cauti
     ]
 
 
+def few_bits(frame: Frame, bit_depth: int) -> list[Caution]:
+    """Caution for a uint16 frame that leaves two or more of the bundle's ``bit_depth`` bits unused.
+
+    A 12-bit camera's frame in a 16-bit file looks almost black to a model whose bundle expects 16 bits.
+    """
+    if frame.white is not None or frame.pixels.dtype != np.uint16:
+        return []
+    white, brightest = (1 << bit_depth) - 1, int(frame.pixels.max())
+    if brightest > white // 4:
+        return []
+    return [
+        Caution(
+            "few-bits",
+            f"The frame's brightest value is {brightest} of {white}, so the model sees a dark image. If the "
+            f"camera has fewer than {bit_depth} bits, export the bundle with its bit depth.",
+        )
+    ]
+
+
 def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caution]:
     """Caution for a map without differences; ``dead`` when the model did not react at all.
 
-    A class activation map (``cam``) is cut off at 0, so that it is empty where all speaks against the target.
+    A class activation map (``cam``) is cut off at 0: where every feature speaks against the target, the map
+    is empty.
     """
     if saliency.max() > saliency.min():
         return []
@@ -64,7 +88,7 @@ def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caut
 
 
 def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Caution]:
-    """Caution when no noise moves the score: ``low`` and ``high [K…]`` are its extremes over the copies."""
+    """Caution when no noise moves the score: ``low`` and ``high [K…]`` are the copies' extreme scores."""
     moved = target.reading(high) != target.reading(low)
     if moved or samples < MIN_SAMPLES:
         return []
@@ -78,7 +102,7 @@ def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Cau
 
 
 def unstable(stability: float | None, wanted: float | None) -> list[Caution]:
-    """Caution for a map that another set of samples would draw differently, or that did not settle."""
+    """Caution for a map that other samples would change, or that is less stable than ``wanted`` (0..1)."""
     if stability is not None and stability < UNSTABLE:
         text = "The map has not settled: another run would look different. Take more samples."
         return [Caution("unstable", text)]
@@ -89,7 +113,7 @@ def unstable(stability: float | None, wanted: float | None) -> list[Caution]:
 
 
 def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]:
-    """Caution when the result came after its time."""
+    """Caution when the explanation took longer than ``budget_ms``."""
     if budget_ms is None or seconds * 1000 <= budget_ms:
         return []
     text = f"This took {seconds * 1000:.0f} ms and not {budget_ms:g} ms as asked"
@@ -98,7 +122,7 @@ def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]
 
 
 def low_rcap(rcap: Rcap, probability: float | None) -> list[Caution]:
-    """Caution when the model does not recognise its own answer in the pixels that the map points at."""
+    """Caution when the model no longer recognises the target in the bright places of the map alone."""
     best = float(rcap.confidence.max()) if len(rcap.confidence) else 0.0
     if probability is None or probability < 0.5 or best >= LOW_RCAP_CONFIDENCE:
         return []

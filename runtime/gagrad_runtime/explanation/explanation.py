@@ -1,18 +1,22 @@
-"""What an explanation is: the map, what it explains, how far to trust it, and how it came about."""
+"""Explanation and Prediction: what the model says of a frame, and the map of what it looked at."""
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Activation
@@ -21,52 +25,101 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
-    from gagrad_runtime.report.roi import RoiVerdict
-    from gagrad_runtime.report.scale import GoodScale
+    from gagrad_runtime.report.report import Report
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.rcap import Rcap
 
+_LISTED = 3
+"""Classes in the ``repr`` of a prediction."""
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the model says of a frame, without a reason."""
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """What the model says of one frame, without an explanation."""
 
     target: Target
-    probability: float | None
-    """None when the output is a plain score."""
+    """The model's answer: the element of the output with the highest score."""
+    scores: NDArray[np.float32]
+    """[K…], the model's output before the activation."""
+    probabilities: NDArray[np.float32] | None
+    """[K…], ``scores`` after the activation; None when the output is a plain score."""
+    class_names: tuple[str, ...] = ()
+    """Names along the first axis of ``scores``; empty when they have none."""
+
+    @property
+    def probability(self) -> float | None:
+        """Probability of the answer, 0..1; None when the output is a plain score."""
+        return None if self.probabilities is None else self.target.reading(self.probabilities)
+
+    @property
+    def classes(self) -> tuple[tuple[str, float], ...]:
+        """All classes as (name, probability), best first; a class without a name is its index as text.
+
+        Empty when the output has no probabilities or has places (``scores`` of more than one axis).
+        """
+        if self.probabilities is None or self.probabilities.ndim != 1:
+            return ()
+        # By score, as several probabilities may round to the same number. Ties go to the lower index.
+        order = np.argsort(-self.scores, kind="stable")
+        return tuple(
+            (self.class_names[i] if self.class_names else str(i), float(self.probabilities[i])) for i in order
+        )
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{reprlib.repr(name)} {percent(p)}" for name, p in self.classes[:_LISTED])
+        more = len(self.classes) - _LISTED
+        if not listed:
+            score = self.target.reading(self.scores)
+            listed = f"{reprlib.repr(self.target.name)}, score {score:.4g}"
+        return f"Prediction({listed}{f', {more} more' if more > 0 else ''})"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made an explanation, so that it can be made again."""
+    """What made an explanation, so that it can be made again: bundle, engine and settings."""
 
     bundle: str
     """Name of the bundle."""
     bundle_sha256: str
+    """SHA-256 of the bundle's bytes, in hex."""
     backend: str
     """Engine and version, e.g. ``onnxruntime 1.32.0 (CPUExecutionProvider)``."""
     samples: int
+    """Number of perturbed copies that the map was made from."""
     seed: int
+    """Seed of the noise bank."""
     percentile: float
+    """Percentile of the guide, 0..1."""
     noise_std: float
+    """Standard deviation of the noise relative to the model input's range."""
     chunk: int
+    """Samples in one run of the graph."""
     straight_through: int = 0
-    """How many quantisers the gradient passes straight through."""
+    """Number of quantisers that the gradient passes straight through."""
     float_twin: float | None = None
-    """Rank correlation of the map with that of the model without rounding, as the exporter measured it."""
+    """Rank correlation of the map with the map of the model without rounding, as the exporter measured on the
+    bundle's frame; None for a float model."""
     method: str = DEFAULT
+    """Name of the method."""
     guide: str = "paper"
+    """Name of the guide."""
     stopped: Stop = "samples"
-    """Why there are no more samples: all were made, the map was stable enough, or the time was up."""
+    """Why sampling ended: all samples were made, the map was stable enough, or the time was up."""
     perturbation: str = ""
     """What the copies were changed by beside noise, as it was given."""
+    baseline: float | None = None
+    """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
     backend_notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked: ``Backend.notes``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """The answer to "what did the model look at?" for one frame and one target."""
+    """The saliency map of one frame and one target, with its RCAP, its stability and its cautions.
+
+    An explanation holds values only and never changes. A region of interest or a scale of good parts belongs
+    to a ``Report`` of the explanation.
+    """
 
     saliency: NDArray[np.float32]
     """[H, W] in 0..1 at the model's resolution."""
@@ -75,16 +128,23 @@ class Explanation:
     probabilities: NDArray[np.float32] | None
     """``scores`` after the activation; None when the output is a plain score."""
     activation: Activation
+    """Function from scores to probabilities: ``softmax``, ``sigmoid`` or ``none``."""
     target: Target
+    """What is explained."""
     predicted: Target
     """What the model says by itself; the default target."""
     rcap: Rcap
+    """ReCover And Predict: the score of the map, with its curve."""
     cautions: tuple[Caution, ...]
+    """What to know before trusting the map, the gravest first; empty when all is well."""
     provenance: Provenance
+    """Bundle, engine and settings that made the map."""
     frame: Frame
+    """The frame that is explained."""
     placement: Placement
+    """Where the frame is in the model's image."""
     raw: tuple[float, float] = (0.0, 1.0)
-    """What 0 and 1 of the map were before it was scaled, for one sample: what to compare frames by."""
+    """The map's lowest and highest value before scaling to 0..1, per sample: comparable between frames."""
     stability: float | None = None
     """Expected rank correlation of this map with one of as many other samples, 0..1; None where the method
     does not average, below 4 samples, and for a flat map. See docs/fidelity.md."""
@@ -93,10 +153,8 @@ class Explanation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
     ``stability``, ``rcap``."""
-    roi: RoiVerdict | None = None
-    """How much of the map keeps to a region of interest, when one was given."""
-    good_scale: GoodScale | None = None
-    """What good parts' maps reach, to colour by; None when the map scales itself."""
+    created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    """Time in UTC when the explanation was made; every record of the explanation has this time."""
 
     @property
     def samples(self) -> int:
@@ -110,7 +168,7 @@ class Explanation:
 
     @property
     def probability(self) -> float | None:
-        """Probability of the target; None when the output is a plain score."""
+        """Probability of the target, 0..1; None when the output is a plain score."""
         return None if self.probabilities is None else self.target.reading(self.probabilities)
 
     @cached_property
@@ -124,15 +182,57 @@ class Explanation:
         """Return the map resampled to the frame's height and width, 0 where the model saw nothing."""
         return self.placement.to_frame(self.saliency)
 
+    def picture(self) -> NDArray[np.uint8]:
+        """Return the picture, uint8 RGB [h, w, 3]: the frame, the map over it, the scale and the words."""
+        return self._report().picture()
+
+    def record(self) -> dict[str, Any]:
+        """Return the record that ``save`` writes as JSON, without names of files; see docs/record.md."""
+        return self._report().record()
+
     def save(
-        self, directory: str | Path, *, stem: str | None = None, raw: tuple[str, ...] = ("png",)
+        self,
+        directory: str | Path,
+        *,
+        stem: str | None = None,
+        raw: tuple[str, ...] = ("png",),
+        replace: bool = False,
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind.
 
         ``picture`` is the overlay PNG, ``record`` the JSON record, and for each of ``raw`` (``png``: 16-bit,
-        ``npy``: float32) the bare map. ``stem`` names the files and defaults to the frame's file name. Each
-        file is written atomically. Raises OutputError.
+        ``npy``: float32) the bare map. The names are made of the frame's name, the target where the model
+        says something else, and the method where it is not the default; files of another explanation are
+        never replaced, see ``Report.save``. Each file is written atomically. Raises OutputError and
+        SettingError.
         """
-        from gagrad_runtime.report.report import save_results  # noqa: PLC0415 - pictures need OpenCV and Pillow
+        return self._report().save(directory, stem=stem, raw=raw, replace=replace)
 
-        return save_results(self, directory, stem=stem, raw=raw)
+    def show(self) -> None:
+        """Show the picture: in the notebook, else in the image viewer of the desktop.
+
+        Raises OutputError where there is neither; ``save`` writes the picture to a file.
+        """
+        self._report().show()
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture as PNG: a notebook shows it for an explanation at the end of a cell."""
+        return self._report().png()
+
+    def _report(self) -> Report:
+        # The one import from a lower room to a higher: users ask an explanation for its picture.
+        from gagrad_runtime.report.report import Report  # noqa: PLC0415 - pictures need OpenCV and Pillow
+
+        return Report(self)
+
+    def __repr__(self) -> str:
+        chance = "" if self.probability is None else f" {percent(self.probability)}"
+        figures = [f"{reprlib.repr(str(self.target))}{chance}", f"RCAP {self.rcap.score:.2f}"]
+        if self.stability is not None:
+            figures.append(f"stability {self.stability:.2f}")
+        figures.append(f"{self.samples} samples")
+        if self.cautions:
+            figures.append(f"{len(self.cautions)} caution" + ("s" if len(self.cautions) > 1 else ""))
+        height, width = self.saliency.shape
+        figures.append(f"map {height}×{width} of {reprlib.repr(self.frame.name)}")
+        return f"Explanation({', '.join(figures)})"

@@ -1,4 +1,4 @@
-"""The salient places of a map: where they are in the frame, how large, and how much of the map each holds."""
+"""Salient regions of a map: their boxes in the frame, their areas and their shares of the map."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 QUANTILE = 0.95
-"""A place is salient when the map is above this quantile of itself: the top 5 %."""
+"""Quantile of the map above which a place is salient: the top 5 %."""
 MOST = 10
+"""Number of places that are listed at most."""
 SPECK = 0.01
-"""Share of the map's mass below which a place is a speck and not told."""
+"""Share of the map's sum below which a place is a speck and left out."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class SalientRegion:
     area: int
     """In frame pixels, rounded: the map is coarser than most frames."""
     share: float
-    """Share of the map's mass on the frame, 0..1."""
+    """Share of the map's sum on the frame, 0..1."""
     peak: tuple[float, float]
     """(x, y) of the highest place."""
 
@@ -42,10 +43,10 @@ def salient_regions(
 ) -> tuple[SalientRegion, ...]:
     """Return the connected places where ``saliency [H, W]`` is above its ``quantile``, largest share first.
 
-    The map is softened as the picture has it, or every pixel would be a place of its own. Only what lies on
-    the frame counts, also for the quantile. Pixels that touch at a corner are connected. Places with less
-    than a hundredth of the map's mass are specks and left out, and at most ``most`` are told. A flat map
-    has none.
+    The map is softened as on the picture; otherwise every pixel would be a place of its own. Padding beside
+    the frame does not count, neither for the quantile. Pixels that touch at a corner are connected. Places
+    with less than SPECK of the map's sum are left out, and at most ``most`` are returned. A flat map has
+    none.
     """
     clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0)
     softened, _ = soften(saliency)

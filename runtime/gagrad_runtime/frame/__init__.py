@@ -1,4 +1,4 @@
-"""From bytes or an array to pixels, and from pixels to the model's image."""
+"""Frames: from a file, an array or a tensor to pixels, and from pixels to the model's image."""
 
 from __future__ import annotations
 

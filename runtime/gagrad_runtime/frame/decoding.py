@@ -1,8 +1,8 @@
-"""From a file's bytes to pixels: Pillow decodes, OpenCV only fills in the bits that Pillow drops.
+"""Decoding: from the bytes of an image file, or a PIL image, to pixels.
 
-Pillow comes first because it reads the header without decoding, refuses a truncated file, which OpenCV
-returns half grey without a word, and keeps 16-bit mono. But it reduces 16-bit colour to 8 bits. Those
-files OpenCV decodes a second time, and the two results must agree in their upper 8 bits.
+Pillow decodes first: it reads the header without decoding, refuses a truncated file (OpenCV returns half
+of it grey and reports nothing), and keeps 16-bit mono. But Pillow reduces 16-bit colour to 8 bits. OpenCV
+decodes those files a second time, and the two results must agree in their upper 8 bits.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }
-"""What makes the stored pixels upright, by EXIF orientation."""
+"""The turn or flip that makes the stored pixels upright, by EXIF orientation."""
 _PNG_BITS, _PNG_COLOUR, _PNG_GREY_ALPHA = 24, 25, 4
 _MONO, _COLOUR, _WIDE_MONO = ("1", "L", "LA", "La"), ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA"), "I;16"
 _PRINT = ("CMYK", "YCbCr")
@@ -75,13 +75,13 @@ _PRINT = ("CMYK", "YCbCr")
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was in a file."""
+    """Pixels of one file or PIL image."""
 
     pixels: NDArray[Any]
     notes: tuple[str, ...]
-    """What was done to them."""
+    """Changes that were made to the stored pixels, in words."""
     exif: dict[str, str]
-    """What the camera wrote, by EXIF name: ``_EXIF``, where present."""
+    """What the camera wrote: those of ``_EXIF`` that the file has, by name."""
 
 
 def decode(data: bytes, *, where: str) -> Decoded:
@@ -124,6 +124,32 @@ def decode(data: bytes, *, where: str) -> Decoded:
     return Decoded(pixels, notes, _exif(picture))
 
 
+def from_picture(picture: Image.Image, *, where: str) -> Decoded:
+    """Return the pixels of the PIL image ``picture``, upright, by the rules for files.
+
+    A file of 16-bit colours is 8 bits once Pillow has opened it; only its path keeps all bits. ``where``
+    names the picture in errors. Raises FrameError.
+    """
+    try:
+        check_size(*picture.size, where=where)
+        wide = picture.mode.startswith(_WIDE_MONO) or picture.mode == "I"
+        _check_values(picture, 16 if wide else 8, where)
+        notes = _notes(picture)
+        stated, remaining = _load(picture)
+        if _transparent(picture):
+            notes = (*notes, "transparency dropped")
+        pixels = np.array(_TURNS[remaining](_pixels(picture)))
+    except (FrameError, MemoryError):
+        raise
+    except Exception as error:  # a picture whose file is closed or damaged fails in its reader
+        raise FrameError(
+            f"the PIL image cannot be read ({error})", where=where, hint="load it again from its file"
+        ) from error
+    if stated != 1:
+        notes = (f"EXIF orientation {stated} applied", *notes)
+    return Decoded(pixels, notes, _exif(picture))
+
+
 def check_size(width: int, height: int, *, where: str) -> None:
     """Raise FrameError when a frame of ``width`` × ``height`` pixels is empty or over MAX_PIXELS."""
     if width < 1 or height < 1:
@@ -159,7 +185,7 @@ def _bits(picture: ImageFile, data: bytes) -> int:
     return 8
 
 
-def _check_values(picture: ImageFile, bits: int, where: str) -> None:
+def _check_values(picture: Image.Image, bits: int, where: str) -> None:
     """Refuse what has no agreed grey level: floats, signed and 32-bit integers, 16-bit print colours."""
     mode, reason = picture.mode, ""
     if mode == "F":
@@ -184,7 +210,7 @@ def _check_values(picture: ImageFile, bits: int, where: str) -> None:
         )
 
 
-def _notes(picture: ImageFile) -> tuple[str, ...]:
+def _notes(picture: Image.Image) -> tuple[str, ...]:
     notes = []
     pages = getattr(picture, "n_frames", 1)
     if pages > 1:
@@ -194,14 +220,14 @@ def _notes(picture: ImageFile) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _transparent(picture: ImageFile) -> bool:
+def _transparent(picture: Image.Image) -> bool:
     """Whether any pixel of the decoded ``picture`` is not opaque; a palette's or a key colour counts."""
     if "A" in picture.getbands():
         return bool(picture.getchannel("A").getextrema() != (255, 255))
     return "transparency" in picture.info
 
 
-def _load(picture: ImageFile) -> tuple[int, int]:
+def _load(picture: Image.Image) -> tuple[int, int]:
     """Decode ``picture`` in place; return the orientation that it states and the one still to be applied.
 
     They differ for TIFF: Pillow's reader turns the pixels itself and deletes the tag, its others do not.
@@ -221,7 +247,7 @@ def _load(picture: ImageFile) -> tuple[int, int]:
     return remaining if remaining != 1 else stated if stated in _TURNS else 1, remaining
 
 
-def _exif(picture: ImageFile) -> dict[str, str]:
+def _exif(picture: Image.Image) -> dict[str, str]:
     """Return what the camera wrote; tags are no reason to refuse a frame whose pixels are whole."""
     found: dict[str, str] = {}
     with contextlib.suppress(Exception):
@@ -234,7 +260,7 @@ def _exif(picture: ImageFile) -> dict[str, str]:
     return found
 
 
-def _pixels(picture: ImageFile) -> NDArray[Any]:
+def _pixels(picture: Image.Image) -> NDArray[Any]:
     if picture.mode.startswith(_WIDE_MONO) or picture.mode == "I":
         return np.asarray(picture).astype(np.uint16)
     mode = "L" if picture.mode in _MONO else "RGB"

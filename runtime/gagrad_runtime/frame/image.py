@@ -1,4 +1,4 @@
-"""The model's image: channels, bits, resampling and placement of a frame."""
+"""From a frame to the model's image: channels, bit depth, resampling, placement."""
 
 from __future__ import annotations
 
@@ -69,9 +69,11 @@ def _put(resampled: Array, placement: Placement) -> Array:
 
 
 def _white(frame: Frame, spec: InputSpec) -> int:
-    """Return the pixel value that becomes 1."""
+    """Return the pixel value that becomes 1: the frame's own white, or the largest of the bit depth."""
     if frame.pixels.dtype == np.uint8:
         return 255
+    if frame.white is not None:
+        return frame.white
     white = (1 << spec.bit_depth) - 1
     brightest = int(frame.pixels.max())
     if brightest > white:
@@ -85,9 +87,9 @@ def _white(frame: Frame, spec: InputSpec) -> int:
 
 
 _LEAST = 4
+"""Rows and columns that a Bayer frame has at least: demosaicing needs neighbours."""
 
-
-# OpenCV's other names for these tell the second row from the second column on.
+# These constants name the first two rows; OpenCV's older names (BayerBG2RGB) start one row and column later.
 _CODES: dict[Bayer, int] = {
     "rggb": cv2.COLOR_BayerRGGB2RGB,
     "bggr": cv2.COLOR_BayerBGGR2RGB,

@@ -1,7 +1,7 @@
-"""Whether a TIFF is all there.
+"""Integrity of an image file: a truncated TIFF, and a PNG or JPEG too short for the size in its header.
 
-Its readers make do with what they find: tags that are cut off are left out, the orientation among them, and
-what is missing of a strip in JPEG or fax coding is filled in, without a word.
+Image readers accept a truncated TIFF without an error: tags beyond the end, the orientation among them, are
+left out, and missing pixels of a strip in JPEG or fax coding are filled in.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EXTENTS = ((273, 279), (324, 325))
-"""Tags with the offsets and the lengths of strips, and of tiles."""
+"""Pairs of tags: offsets and byte counts of the strips, offsets and byte counts of the tiles."""
 _CLASSIC, _BIG = 42, 43
 _WIDTHS = {
     kind: width
     for width, kinds in {1: (1, 2, 6, 7), 2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}.items()
     for kind in kinds
 }
-"""Bytes of a value by its type, TIFF 6.0 section 2 and BigTIFF."""
+"""Bytes per value, by the number of the field type: TIFF 6.0 section 2 and BigTIFF."""
 
 
 def check_tiff(data: bytes, tags: Mapping[int, Any]) -> None:
-    """Raise ValueError when the first directory of ``data``, a value of it or the pixels lie beyond its end.
+    """Raise ValueError when the first directory, its values or the pixels reach beyond the end of ``data``.
 
-    ``tags`` are the directory's as Pillow read them; struct.error, LookupError and TypeError mean damage too.
+    ``tags`` are the directory's tags as Pillow read them. struct.error, LookupError and TypeError mean
+    damage too.
     """
     order = "<" if data.startswith(b"II") else ">"
     (magic,) = struct.unpack_from(f"{order}H", data, 2)
@@ -53,20 +54,23 @@ def check_tiff(data: bytes, tags: Mapping[int, Any]) -> None:
 
 
 _DEFLATE = 1032
-"""Bytes that one byte of a deflate stream stands for at most (RFC 1951: 258 bytes in two bits)."""
-
+"""Largest ratio of a deflate stream's output to its input (RFC 1951: 258 bytes from two bits)."""
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-
+"""Channels per pixel by PNG colour type."""
 
 _BITS, _COLOUR = 24, 25
-
+"""Offsets of bit depth and colour type in a PNG file."""
 
 _BLOCK = 8
+"""Side of a JPEG block in pixels."""
 
 
 def least_bytes(data: bytes, width: int, height: int) -> int:
-    """Return how long the file that begins as ``data`` must at least be; 0 where there is no such bound."""
+    """Return the fewest bytes that a file of ``width`` × ``height`` pixels can have.
+
+    0 for formats without such a bound. ``data`` begins with the file's header.
+    """
     if data.startswith(b"\x89PNG"):
         bits = data[_BITS] * _PNG_CHANNELS.get(data[_COLOUR], 1)
         return height * ((width * bits + 7) // 8) // _DEFLATE

@@ -1,7 +1,7 @@
-"""From a frame to the model's image, and from the model's pixels back to the frame's.
+"""Placement: where the frame's pixels are in the model's image, and the way back onto the frame.
 
-All three resize rules are the same three steps: take a window of the frame, resample it, put it at an
-offset into the image. Going back runs them in reverse.
+Each of the three resize rules takes a window of the frame, resamples the window, and puts the result into the
+image at an offset. The way back takes the same steps in reverse.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _RED, _BLUE = 0.299, 0.114
 """ITU-R BT.601 luma (green is the rest, 0.587), as OpenCV and Pillow have it."""
 
 _SLACK = 1e-6
-"""Frame pixels; less than this of a pixel is rounding."""
+"""Tolerance in frame pixels for rounding errors of edges."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the frame's pixels are in the model's image. Sizes are (height, width), offsets (top, left).
+    """Where the frame's pixels are in the model's image; sizes are (height, width), offsets (top, left).
 
     ``image[offset + r] = resample(frame[window], resized)[r]`` for every ``r`` that falls inside the image;
     the rest of the image is black. Points are continuous (x, y): pixel 0 spans 0 to 1, its centre is 0.5.
@@ -41,7 +41,7 @@ class Placement:
     window: tuple[int, int, int, int]
     """(top, left, height, width) of the part of the frame that is resampled."""
     resized: tuple[int, int]
-    """Size of that part after resampling."""
+    """Size of the window after resampling."""
     offset: tuple[int, int]
     """Where the resampled part starts in the image: above 0 for black padding, below 0 where it is cut."""
 
@@ -52,7 +52,7 @@ class Placement:
 
     @property
     def seen(self) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of what the model sees of the frame, in frame pixels."""
+        """Part of the frame that the model sees: (left, top, right, bottom) in frame pixels."""
         return self.box_to_frame((0.0, 0.0, float(self.model_size[1]), float(self.model_size[0])))
 
     @property

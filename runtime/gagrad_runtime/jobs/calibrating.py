@@ -12,7 +12,7 @@ from gagrad_edge.atomic import check_writable
 from gagrad_edge.errors import FrameError, InputError, ModelError
 from gagrad_runtime.jobs.explaining import expand, say_error
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.report.scale import QUANTILE, GoodScale, question, raw_map, write_scale
+from gagrad_runtime.report.scale import QUANTILE, GoodScale, raw_map, scale_key, write_scale
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -90,16 +90,14 @@ def calibrate_images(
             where=str(output),
             hint="give images of good parts",
         )
-    scale = _scale(last, target, settings, used, highest.value())
+    scale = _scale(last, target, used, highest.value())
     write_scale(output, scale)
     few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
     click.echo(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
     return code
 
 
-def _scale(
-    last: Explanation, target: str | None, settings: dict[str, Any], images: int, value: float
-) -> GoodScale:
+def _scale(last: Explanation, target: str | None, images: int, value: float) -> GoodScale:
     if not value > 0:
         raise ModelError(
             "the maps of the good parts are 0 everywhere, so there is nothing to compare with",
@@ -109,7 +107,7 @@ def _scale(
     return GoodScale(
         bundle=made.bundle,
         bundle_sha256=made.bundle_sha256,
-        question=question(last, named=target is not None, baseline=settings.get("baseline")),
+        key=scale_key(last, named=target is not None),
         samples=made.samples,
         images=images,
         quantile=QUANTILE,

@@ -1,9 +1,8 @@
-"""The demo: the main job from a model file to pictures, on parts whose defects are known."""
+"""The demo: from a model file to pictures, on six parts whose defects are known."""
 
 from __future__ import annotations
 
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +14,12 @@ from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
+from gagrad_runtime.question.probability import percent
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
@@ -46,7 +48,7 @@ def run_demo(output: Path, *, device: str, threads: int | None) -> int:
         ):
             for sample in sorted((data / "samples").iterdir()):
                 explanation = explainer.explain(sample)
-                files = explanation.save(output, stem=sample.stem)
+                files = explanation.save(output, stem=sample.stem, replace=True)
                 mask = data / "masks" / f"{sample.stem}.png"
                 click.echo(_line(explanation, mask if mask.is_file() else None, files["picture"]), err=True)
     click.echo(f"3. Open the pictures: {output.resolve()}/*.explained.png", err=True)
@@ -81,8 +83,10 @@ def _export(model: Path, labels: Path, bundle: Path) -> None:
 
 
 def _line(explanation: Explanation, mask_path: Path | None, picture: Path) -> str:
-    said = f"   {Path(explanation.frame.source).name}: {explanation.target.name}"
-    said += f" {explanation.probability:.1%}, RCAP {explanation.rcap.score:.2f}"
+    said = f"   {explanation.frame.name}: {explanation.target.name}"
+    if explanation.probability is not None:
+        said += f" {percent(explanation.probability)}"
+    said += f", RCAP {explanation.rcap.score:.2f}"
     if mask_path is not None:
         mask = _mask_at(mask_path, explanation.saliency.shape)
         share, area = mass_inside(explanation.saliency, mask), float(mask.mean())

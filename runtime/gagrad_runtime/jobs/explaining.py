@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,22 @@ from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.report.record import encode, record
-from gagrad_runtime.report.report import safe_stem
-from gagrad_runtime.report.roi import check_limit, judge, read_roi
+from gagrad_runtime.question.probability import percent
+from gagrad_runtime.report.naming import distinct_stems
+from gagrad_runtime.report.report import Report
+from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.report.scale import read_scale
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.report.roi import Roi
     from gagrad_runtime.report.scale import GoodScale
     from gagrad_runtime.session.explainer import Explainer
 
 FAILED = 1
-"""Exit code when a map failed its region of interest and the caller asked to be told so."""
+"""Exit code when a map failed its region of interest and the caller asked for ``roi_fail_exit``."""
 
 
 def explain_images(
@@ -53,24 +53,27 @@ def explain_images(
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
 
-    Each of ``targets`` gets an explanation of its own; none means what the model says. Of each map it is told
-    how much keeps to the region of interest in the file ``roi``, and whether that is ``roi_limit``; with
-    ``roi_fail_exit`` the exit code is 1 when one failed and nothing worse happened. The file ``scale`` fixes
-    the colours by good parts.
+    Each of ``targets`` gets an explanation of its own; without targets the model's answer is explained.
+    ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
+    ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
+    happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
 
     Errors that concern one image are reported and the next image follows; errors that concern the bundle,
     the settings, the device or the folder stop the run.
     """
     check_limit(roi_limit)
-    region = None if roi is None else read_roi(roi)
-    good_scale = None if scale is None else read_scale(scale)
-    if region is None and (roi_limit is not None or roi_fail_exit):
-        option = "--roi-fail-exit" if roi_limit is None else "--roi-limit"
-        raise SettingError("there is no region to judge by", where=option, hint="give one with --roi FILE")
+    if roi is None and (roi_limit is not None or roi_fail_exit):
+        where = "roi_fail_exit" if roi_limit is None else "roi_limit"
+        raise SettingError("there is no region to judge by", where=where, hint="give its file as roi")
     if roi_fail_exit and roi_limit is None:
         raise SettingError(
-            "without a limit nothing can fail", where="--roi-fail-exit", hint="give one, e.g. --roi-limit 0.5"
+            "without a limit nothing can fail", where="roi_fail_exit", hint="give a roi limit, e.g. 0.5"
         )
+    compared = Compared(
+        roi=None if roi is None else read_roi(roi),
+        roi_limit=roi_limit,
+        scale=None if scale is None else read_scale(scale),
+    )
     paths = expand(images)
     make_folder(output)
     check_writable(output)
@@ -78,12 +81,20 @@ def explain_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
-        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, total=len(paths))
-        run.roi, run.roi_limit = region, roi_limit
-        run.scale = good_scale
+        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, distinct_stems(paths), compared)
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What each map is compared with: a region of interest and a scale of good parts, None each for none."""
+
+    roi: Roi | None
+    roi_limit: float | None
+    """Share of the map, 0..1, that must lie inside the region."""
+    scale: GoodScale | None
 
 
 def expand(images: Iterable[str]) -> list[str]:
@@ -104,7 +115,7 @@ def expand(images: Iterable[str]) -> list[str]:
 
 @dataclass
 class _Run:
-    """The state of one run over many images."""
+    """One run over many images, and how it went so far."""
 
     explainer: Explainer
     output: Path
@@ -112,13 +123,11 @@ class _Run:
     targets: tuple[str, ...]
     settings: dict[str, Any]
     as_json: bool
-    total: int
-    roi: Roi | None = None
-    roi_limit: float | None = None
-    scale: GoodScale | None = None
+    stems: dict[str, str]
+    """The stem of the result files for each path, in the order of the run."""
+    compared: Compared
     failed: int = 0
-    """Maps that did not keep to the region."""
-    _stems: set[str] = field(default_factory=set)
+    """Number of maps of which too little lies inside the region of interest."""
     _exit_code: int = 0
     _seen: int = 0
     _good: int = 0
@@ -126,40 +135,37 @@ class _Run:
     def one(self, path: str) -> None:
         """Explain one image, or report why not."""
         self._seen += 1
+        roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
         try:
             frame = load_frame(path)
-            if self.roi is not None:
-                self.roi.on((frame.height, frame.width))  # before the work, not after it
-            stem = self._stem(path)
+            if roi is not None:
+                roi.on((frame.height, frame.width))  # before the work, not after it
             for target in self.targets or (None,):
                 with Progress(self._label(path)) as progress:
                     explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
-                if self.roi is not None:
-                    verdict = judge(explanation, self.roi, self.roi_limit)
-                    explanation = replace(explanation, roi=verdict)
-                    self.failed += verdict.passed is False
-                if self.scale is not None:
-                    self.scale.check(explanation, self.settings.get("baseline"))
-                    explanation = replace(explanation, good_scale=self.scale)
-                named = stem if len(self.targets) < 2 else f"{stem}.{safe_stem(str(explanation.target))}"
-                self._say(path, explanation, explanation.save(self.output, stem=named, raw=self.raw))
+                report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
+                self.failed += report.roi is not None and report.roi.passed is False
+                files = report.save_beside(
+                    self.output, self.stems[path], raw=self.raw, with_target=len(self.targets) > 1
+                )
+                self._say(path, report, files)
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
         self._good += 1
 
-    def _say(self, path: str, explanation: Explanation, files: dict[str, Path]) -> None:
+    def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:
-            click.echo(encode(record(explanation, files), pretty=False), nl=False)
-        click.echo(_line(path, explanation, files["picture"]), err=True)
-        for caution in explanation.cautions:
+            click.echo(msgspec.json.encode(report.record(files)))
+        click.echo(_line(path, report, files["picture"]), err=True)
+        for caution in report.explanation.cautions:
             click.echo(f"  ! {caution.text}", err=True)
 
     def finish(self) -> int:
         """Say how it went, and return the exit code."""
-        if self.total > 1 or self._good < self.total:
+        if len(self.stems) > 1 or self._good < len(self.stems):
             failed = f", {self.failed} FAIL" if self.failed else ""
-            click.echo(f"{self._good} of {self.total} explained{failed}, in {self.output}/", err=True)
+            click.echo(f"{self._good} of {len(self.stems)} explained{failed}, in {self.output}/", err=True)
         return self._exit_code
 
     def _report(self, path: str, error: GagradError) -> None:
@@ -173,37 +179,28 @@ class _Run:
 
     def _label(self, path: str) -> str:
         name = Path(path).name
-        return f"[{self._seen}/{self.total}] {name}" if self.total > 1 else name
-
-    def _stem(self, path: str) -> str:
-        """Return a name for the results that no other image of this run has: part, part-2, part-3."""
-        stem = safe_stem(Path(path).name, ending=True)
-        candidate, number = stem, 1
-        while candidate in self._stems:
-            number += 1
-            candidate = f"{stem}-{number}"
-        self._stems.add(candidate)
-        return candidate
+        return f"[{self._seen}/{len(self.stems)}] {name}" if len(self.stems) > 1 else name
 
 
 def say_error(path: str, error: GagradError) -> None:
-    """Tell people what is wrong with one image of many."""
+    """Print to stderr the error of one image of many."""
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
     said = message(error)
     click.echo(said if path in said else f"{path}: {said}", err=True)
 
 
-def _line(path: str, explanation: Explanation, picture: Path) -> str:
+def _line(path: str, report: Report, picture: Path) -> str:
     """Return the line for people about one explained image."""
+    explanation, roi = report.explanation, report.roi
     chance = explanation.probability
     named = "" if explanation.classes else "class "
-    said = f"{named}{explanation.target}" + ("" if chance is None else f" {chance:.1%}")
-    figures = [said, f"RCAP {explanation.rcap.score:.2f}"]
+    figures = [f"{named}{explanation.target}" + ("" if chance is None else f" {percent(chance)}")]
+    figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
-    if explanation.roi is not None:
-        verdict = {None: "", True: "PASS, ", False: "FAIL, "}[explanation.roi.passed]
-        figures.insert(0, f"{verdict}{explanation.roi.share:.0%} in the region")
+    if roi is not None:
+        verdict = {None: "", True: "PASS, ", False: "FAIL, "}[roi.passed]
+        figures.insert(0, f"{verdict}{roi.share:.0%} in the region")
     if METHODS[explanation.provenance.method].copies == "noisy":
         why = {"samples": "", "stable": " (stable)", "budget": " (time was up)"}[
             explanation.provenance.stopped

@@ -82,15 +82,15 @@ def bench(
     chunk = found.provenance.chunk
     single = _image(frame, explainer)
     batch = np.repeat(single, chunk, axis=0)
-    explainer.predict(batch)
+    explainer.scores(batch)
     taken: dict[str, list[float]] = {"predict": [], f"predict, {chunk} at once": [], "explain": []}
     stages: dict[str, list[float]] = {}
     samples = []
     with PowerMeter() as power:
         for index in range(frames):
             shown = np.roll(frame, index, axis=1)
-            taken["predict"].append(_seconds(lambda: explainer.predict(single)))
-            taken[f"predict, {chunk} at once"].append(_seconds(lambda: explainer.predict(batch)))
+            taken["predict"].append(_seconds(lambda: explainer.scores(single)))
+            taken[f"predict, {chunk} at once"].append(_seconds(lambda: explainer.scores(batch)))
             began = time.perf_counter()
             found = explainer.explain(shown, **settings)
             taken["explain"].append(time.perf_counter() - began)

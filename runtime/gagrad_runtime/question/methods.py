@@ -1,7 +1,8 @@
-"""The methods that one bundle answers with: what each computes, and from which copies of the image."""
+"""Attribution methods: at which copies of the image gradients are taken, and what map they become."""
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,22 +11,23 @@ from gagrad_edge.errors import SettingError
 
 @dataclass(frozen=True)
 class Method:
-    """One way from gradients to a map."""
+    """One attribution method: how gradients become a map."""
 
     name: str
     copies: Literal["noisy", "single", "path", "none"]
-    """Which copies the gradients are of: noisy ones, the image itself, points between a baseline and the
-    image, or none, where one run of a graph of its own is enough."""
+    """Which copies of the image the gradients are taken at: ``noisy`` copies, the ``single`` image itself,
+    points on the ``path`` from a baseline to the image, or ``none``: the method has a graph of its own."""
     map: Literal["guided", "absolute", "signed", "squared", "variance", "cam"]
-    """``guided`` comes from ``finalize``, ``cam`` from ``cam``, the others from ``maps``."""
-    times: Literal["one", "input", "path"] = "one"
-    """What the mean gradient is multiplied by: nothing, the model input, or its way from the baseline."""
+    """Kind of map. The graph ``finalize`` computes ``guided``, ``cam`` computes ``cam``, ``maps`` the
+    others."""
+    factor: Literal["one", "input", "path"] = "one"
+    """What the mean gradient is multiplied by: 1, the model input, or the model input minus the baseline."""
     words: str = ""
-    """What its map shows, for people, after "Bright:"."""
+    """What a bright place of the map means, for people, as it reads after "Bright:"."""
 
     @property
     def splits(self) -> bool:
-        """Whether half of the copies give a map of the same kind, so that the halves can be compared."""
+        """Whether half of the copies give the same kind of map, so that halves measure the stability."""
         return self.copies == "noisy"
 
 
@@ -52,10 +54,17 @@ _ALL = (
     Method("layer-cam", "none", "cam", words="the last feature maps speak for the result"),
 )
 METHODS = {method.name: method for method in _ALL}
+"""All methods by name."""
 
 
 def method_of(name: str) -> Method:
     """Return the method called ``name``. Raises SettingError."""
     if name not in METHODS:
-        raise SettingError(f"there is no method {name!r}", where="--method", choices=list(METHODS))
+        near = difflib.get_close_matches(str(name), METHODS, n=1, cutoff=0.5)
+        raise SettingError(
+            f"there is no method {name!r}",
+            where="method",
+            hint=f"did you mean {near[0]}?" if near else None,
+            choices=list(METHODS),
+        )
     return METHODS[name]

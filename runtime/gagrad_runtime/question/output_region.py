@@ -1,7 +1,8 @@
-"""The part of a segmentation's or anomaly map's output that is explained: a box or a mask in the frame."""
+"""Output region: the cells of a spatial output (segmentation, anomaly map) that are explained."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,48 +20,54 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.placement import Placement
 
     Array = NDArray[np.float32]
+    RegionChoice = str | os.PathLike[str] | tuple[float, float, float, float] | NDArray[np.bool_]
 
 _BOX = re.compile(r"\s*-?[\d.]+(\s*,\s*-?[\d.]+){3}\s*")
 
 
 @dataclass(frozen=True)
-class Region:
-    """Cells of a spatial output ``[K, h, w]``."""
+class OutputRegion:
+    """Cells of a spatial output ``[K, h, w]``, chosen by a box or a mask in the frame."""
 
     name: str
-    """As it was given."""
+    """The box or the mask's path as the user gave it; ``mask`` for an array."""
     cells: Array
-    """[h, w]: 1 for a cell that is meant, else 0."""
+    """float32 [h, w]: 1 for a cell inside the region, else 0."""
 
     def mean(self, values: Array) -> float:
         """Return the mean of ``values [h, w]`` over the region."""
         return float((values * self.cells).sum(dtype=np.float64) / self.cells.sum())
 
 
-def region_of(choice: str | NDArray[np.bool_], placement: Placement, spec: OutputSpec) -> Region:
-    """Return the cells that ``choice`` means.
+def region_of(choice: RegionChoice, placement: Placement, spec: OutputSpec) -> OutputRegion:
+    """Return the output cells that ``choice`` covers.
 
-    ``choice`` is a box ``left,top,right,bottom`` in frame pixels, the path of a mask image of the frame's
-    size (not 0 is inside), or such a mask as an array. A cell belongs to the region when half of it does; a
-    region smaller than a cell is the cell it covers most of. Raises TargetError.
+    ``choice`` is a box in frame pixels (``"left,top,right,bottom"`` or a tuple of four numbers), the path
+    of a mask image of the frame's size (not 0 is inside), or such a mask as an array. A cell belongs to the
+    region when at least half of the cell lies in the region; a region smaller than a cell becomes the one
+    cell that holds most of the region. Raises TargetError.
     """
     if len(spec.shape) != 3:
         raise TargetError(
             f"the model's output of shape {spec.shape} has no places to choose a region from",
-            where="--region",
-            hint="a region needs an output of shape classes × height × width; choose a class with --target",
+            where="region",
+            hint="a region needs an output of shape classes × height × width; choose a class with target",
         )
+    if isinstance(choice, os.PathLike):
+        choice = os.fspath(choice)
+    elif isinstance(choice, (tuple, list)):
+        choice = ",".join(map(str, choice))
     name = choice if isinstance(choice, str) else "mask"
     mask = _mask(choice, placement)
     cells = _cells(mask, placement, (spec.shape[1], spec.shape[2]))
     if not cells.any():
         raise TargetError(
-            "the region is empty, or the model does not see it",
-            where=f"--region {name}",
+            f"the region {name} is empty, or the model does not see it",
+            where="region",
             hint=f"the frame has {placement.frame_size[1]} × {placement.frame_size[0]} pixels",
         )
     chosen = cells >= 0.5
-    return Region(name, (chosen if chosen.any() else cells == cells.max()).astype(np.float32))
+    return OutputRegion(name, (chosen if chosen.any() else cells == cells.max()).astype(np.float32))
 
 
 def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
@@ -70,7 +77,7 @@ def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
         if not (left < right and top < bottom):
             raise TargetError(
                 f"{choice} is no box",
-                where="--region",
+                where="region",
                 hint="give left,top,right,bottom with left < right and top < bottom, in frame pixels",
             )
         columns = np.clip(np.minimum(np.arange(width) + 1, right) - np.maximum(np.arange(width), left), 0, 1)
@@ -85,8 +92,8 @@ def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
         mask = np.asarray(choice) != 0
     if mask.shape != placement.frame_size:
         raise TargetError(
-            f"the mask has {mask.shape[1]} × {mask.shape[0]} pixels and the frame {width} × {height}",
-            where="--region",
+            f"the mask's shape is {'×'.join(map(str, mask.shape))} and the frame's {height}×{width}",
+            where="region",
             hint="give a mask of the frame's size",
         )
     return mask.astype(np.float32)

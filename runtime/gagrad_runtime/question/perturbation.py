@@ -1,4 +1,4 @@
-"""How samples are perturbed: ranges that the user gives, and rows drawn from them, fixed by a seed."""
+"""Perturbations of samples beside noise: the user's ranges, and values drawn from them by a seed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ _LIMITS = {
 }
 """Largest value of each range."""
 
-_WHERE = "--perturb"
+_WHERE = "perturb"
 
 
 @dataclass(frozen=True)
 class Perturbations:
-    """Ranges of what may happen to a sample; each value is drawn uniformly. Raises SettingError.
+    """Range of each perturbation; every sample draws its value uniformly from the range.
 
-    The defaults are what a well-kept inspection line has.
+    The defaults are the variation of a well-kept inspection line. Raises SettingError for a value out of
+    range.
     """
 
     gain: float = 0.1
@@ -43,17 +44,18 @@ class Perturbations:
     offset: float = 0.0
     """Added to the pixel values (0..1), between − offset and + offset."""
     shift: float = 2.0
-    """Pixels of the model's image, in either direction along both axes."""
+    """Translation along each axis in pixels of the model's image, between − shift and + shift."""
     angle: float = 2.0
-    """Degrees, either way; at most 10."""
+    """Rotation in degrees, between − angle and + angle; at most 10."""
     flip: bool = False
-    """Whether every second sample or so is flipped left-right."""
+    """Whether a sample is flipped left-right, with probability 1/2."""
     blur: float = 1.0
     """Radius of defocus between 0 and this, in pixels; at most 3."""
     read_noise: float = 0.0
-    """Standard deviation of sensor noise that every pixel has, in pixel values; the same for all samples."""
+    """Standard deviation of the sensor's read noise in pixel values (0..1); the same for all samples."""
     shot_noise: float = 0.0
-    """Variance of sensor noise per signal (the signal, in pixel values, of one electron); likewise."""
+    """Variance of the sensor's shot noise divided by the signal: the pixel value (0..1) of one electron;
+    the same for all samples."""
 
     def __post_init__(self) -> None:
         for name, limit in _LIMITS.items():
@@ -62,12 +64,12 @@ class Perturbations:
                 raise SettingError(f"{name}={value:g} is not between 0 and {limit:g}", where=_WHERE)
 
     def rows(self, samples: int, seed: int) -> Array:
-        """Return ``perturbation [T, P]``: one row a sample.
+        """Return ``perturbation [T, P]`` float32: one row per sample.
 
         The columns are those of ``gagrad_edge.method.perturbation``.
 
-        The first k rows are the same for every T ≥ k. The numbers are from another part of the sequence of
-        ``Philox(seed)`` than the noise bank's, so the two may have one seed.
+        The first k rows are the same for every T ≥ k. The random numbers come from another part of the
+        sequence of ``Philox(seed)`` than the noise bank's, so both can use the same seed.
         """
         generator = np.random.Generator(np.random.Philox(seed).jumped())
         uniform = dict(zip(COLUMNS, generator.random((samples, len(COLUMNS))).T, strict=True))

@@ -1,9 +1,12 @@
-"""The settings of one explanation, checked."""
+"""The settings of one explanation: their names, types, defaults and ranges."""
 
 from __future__ import annotations
 
+import difflib
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.question.methods import DEFAULT, Method, method_of
@@ -14,21 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one explanation, checked."""
+    """The settings of one explanation, checked.
+
+    The fields are the one list of settings: the keywords of ``Settings.of``, ``Explainer.explain`` and
+    ``Explainer.refine`` have these names, and a test compares them.
+    """
 
     method: Method
     guide: str
-    """``paper``, or a name among the bundle's graphs of the role ``finalize``."""
+    """Name of the weight that the gradients' variance gives: ``paper``, or another of the bundle's guides."""
     samples: int
+    """Number of perturbed copies of the model input, 2 or more."""
     seed: int
+    """Seed of the noise, 0 or more."""
     percentile: float
+    """Percentile of the guide, 0..1."""
     noise_std: float
+    """Standard deviation of the noise relative to the model input's range."""
     chunk: int | None
-    """None: chosen on the device."""
+    """Copies per run of the graph; None: chosen on the device."""
     budget_ms: float | None
+    """Milliseconds within which the explanation is to be done; None for no limit."""
     until_stable: float | None
+    """Stability, 0..1, at which sampling stops; None: all samples are made."""
     perturb: str
-    """What the copies are changed by beside noise, as it was given; empty for nothing."""
+    """What the copies are changed by beside noise, such as ``shift=2,angle=2``; empty for nothing."""
     baseline: float
     """Pixel value, 0..1, of the image where the path of integrated gradients begins."""
 
@@ -39,7 +52,7 @@ class Settings:
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         percentile: float | None = None,
         noise_std: float | None = None,
         chunk: int | None = None,
@@ -47,54 +60,88 @@ class Settings:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        **unknown: NoReturn,
     ) -> Settings:
-        """Return the settings over the bundle's ``defaults`` (None keeps one). Raises SettingError."""
-        chosen = method_of(method or DEFAULT)
+        """Return the given settings over the bundle's ``defaults``; None keeps a default.
+
+        Raises SettingError for a name that is no setting, and for a value of the wrong type or out of range.
+        """
+        refuse_unknown(unknown)
+        chosen = method_of(DEFAULT if method is None else method)
         if guide is not None and chosen.map != "guided":
-            raise SettingError(f"{chosen.name} has no guide", where="--guide", hint="leave --guide out")
+            raise SettingError(f"{chosen.name} has no guide", where="guide", hint="leave guide out")
         settings = Settings(
             method=chosen,
-            guide=guide or "paper",
+            guide="paper" if guide is None else guide,
             samples=_or(samples, defaults.samples),
-            seed=seed,
+            seed=_or(seed, 0),
             percentile=_or(percentile, defaults.percentile),
             noise_std=_or(noise_std, defaults.noise_std),
             chunk=chunk,
             budget_ms=budget_ms,
             until_stable=until_stable,
-            perturb=perturb or "",
+            perturb=_or(perturb, ""),
             baseline=_or(baseline, 0.0),
         )
-        settings._check()
+        settings._check_types()
+        settings._check_ranges()
         return settings
 
-    def _check(self) -> None:
+    def _check_types(self) -> None:
+        kinds: tuple[tuple[tuple[str, ...], type, str], ...] = (
+            (("samples", "seed", "chunk"), Integral, "a whole number"),
+            (("percentile", "noise_std", "budget_ms", "until_stable", "baseline"), Real, "a number"),
+            (("guide", "perturb"), str, "a text"),
+        )
+        for names, kind, words in kinds:
+            for name in names:
+                value = getattr(self, name)
+                if value is None and name in ("chunk", "budget_ms", "until_stable"):
+                    continue
+                if not isinstance(value, kind) or isinstance(value, bool):
+                    raise SettingError(f"{value!r} is not {words}", where=name, hint=f"give {words}")
+
+    def _check_ranges(self) -> None:
         for name, holds, rule in (
             ("samples", 2 <= self.samples <= 1_000_000, "2 or more: one copy has no variance"),
             ("seed", self.seed >= 0, "0 or more"),
             ("percentile", 0 <= self.percentile <= 1, "between 0 and 1"),
-            ("noise-std", 0 < self.noise_std < 100, "greater than 0; 0.15 is usual"),
+            ("noise_std", 0 < self.noise_std < 100, "greater than 0; 0.15 is usual"),
             ("chunk", self.chunk is None or self.chunk >= 1, "1 or more"),
-            ("budget-ms", self.budget_ms is None or self.budget_ms > 0, "milliseconds, greater than 0"),
-            ("until-stable", self.until_stable is None or 0 < self.until_stable < 1, "between 0 and 1"),
+            ("budget_ms", self.budget_ms is None or 0 < self.budget_ms < math.inf, "milliseconds above 0"),
+            ("until_stable", self.until_stable is None or 0 < self.until_stable < 1, "between 0 and 1"),
             ("baseline", 0 <= self.baseline <= 1, "a pixel value from 0 (black) to 1 (white)"),
         ):
             if not holds:
-                value = getattr(self, name.replace("-", "_"))
-                raise SettingError(f"{value} is out of range", where=f"--{name}", hint=f"give {rule}")
+                raise SettingError(f"{getattr(self, name)} is out of range", where=name, hint=f"give {rule}")
         if self.perturb and not self.method.splits:
             raise SettingError(
                 f"{self.method.name} is not an average over perturbed copies",
-                where="--perturb",
-                hint="leave --perturb out, or choose another method",
+                where="perturb",
+                hint="leave perturb out, or choose another method",
             )
         if not self.method.splits and (self.budget_ms or self.until_stable):
-            option = "--budget-ms" if self.budget_ms else "--until-stable"
+            name = "budget_ms" if self.budget_ms else "until_stable"
             raise SettingError(
                 f"{self.method.name} is not an average over noisy copies that could stop early",
-                where=option,
-                hint=f"leave {option} out, or choose another method",
+                where=name,
+                hint="leave it out, or choose another method",
             )
+
+
+NAMES = tuple(Settings.__dataclass_fields__)
+"""Names of all settings."""
+
+
+def refuse_unknown(unknown: dict[str, Any]) -> None:
+    """Raise SettingError with the nearest names when ``unknown`` holds a keyword that is no setting."""
+    for name in unknown:
+        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.6)
+        raise SettingError(
+            f"there is no setting {name!r}",
+            hint=f"did you mean {near[0]}?" if near else None,
+            choices=NAMES,
+        )
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -1,8 +1,10 @@
-"""What is explained: from a name or an index to an element of the output, and to the cotangent."""
+"""Target: from a class name or an index to an element of the output, and to the cotangent."""
 
 from __future__ import annotations
 
 import difflib
+import operator
+import reprlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,41 +15,50 @@ from gagrad_edge.errors import TargetError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Activation, OutputSpec
-    from gagrad_runtime.question.output_region import Region
+    from gagrad_edge.manifest import OutputSpec
+    from gagrad_runtime.question.output_region import OutputRegion
 
     Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Target:
-    """What is explained: one output element, or the difference of two ("why this and not that").
-
-    ``index`` points into ``scores`` without the batch axis; ``name`` is the class name, or the index as
-    text when the classes have no names.
-    """
+    """What is explained: one element of the output, or the difference of two ("why this and not that")."""
 
     index: tuple[int, ...]
+    """Element of ``scores``, without the batch axis."""
     name: str
+    """Class name; the index as text when the classes have no names."""
     against_index: tuple[int, ...] | None = None
+    """Element that is subtracted; None without a difference."""
     against_name: str | None = None
-    region: Region | None = field(default=None, compare=False)
+    """Name of the element that is subtracted."""
+    region: OutputRegion | None = field(default=None, compare=False)
     """Where a spatial output is explained; then the indices are classes. None for the whole output."""
 
     def __str__(self) -> str:
         return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
 
+    def __repr__(self) -> str:
+        against = "" if self.against_name is None else f" and not {reprlib.repr(self.against_name)}"
+        inside = "" if self.region is None else f" in {reprlib.repr(self.region.name)}"
+        return f"Target({reprlib.repr(self.name)}{against}{inside}, index={self.index})"
+
     def reading(self, values: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
-        """Return what ``values [K…]`` say of the target (or ``index``): one element, or a region's mean."""
+        """Return the target's value (or that of ``index``) in ``values [K…]``; with a region, its mean."""
         found = values[self.index if index is None else index]
         return float(found) if self.region is None else self.region.mean(found)
 
 
 Choice = str | int | tuple[int, ...]
+"""How a target is given: a class name, an index, or one index per axis of the output."""
 
 
-def predicted_target(scores: Array, spec: OutputSpec, region: Region | None = None) -> Target:
-    """Return what the model says by itself: the largest of ``scores [K…]``, or the class in the region."""
+def predicted_target(scores: Array, spec: OutputSpec, region: OutputRegion | None = None) -> Target:
+    """Return the model's answer: the element with the largest of ``scores [K…]``.
+
+    With a ``region``, the class with the largest mean score there.
+    """
     if region is not None:
         means = [region.mean(plane) for plane in scores]
         best = (int(np.argmax(means)),)
@@ -61,7 +72,7 @@ def resolve_target(
     against: Choice | None,
     scores: Array,
     spec: OutputSpec,
-    region: Region | None = None,
+    region: OutputRegion | None = None,
 ) -> Target:
     """Return the target chosen by name or index; by default the predicted one. Raises TargetError.
 
@@ -70,15 +81,15 @@ def resolve_target(
     target = predicted_target(scores, spec, region)
     axes = len(spec.shape) if region is None else 1
     if choice is not None:
-        index = _index(choice, spec, "--target", axes)
+        index = _index(choice, spec, "target", axes)
         target = Target(index, element_name(index, spec), region=region)
     if against is None:
         return target
-    other = _index(against, spec, "--against", axes)
+    other = _index(against, spec, "against", axes)
     if other == target.index:
         raise TargetError(
             f"{element_name(other, spec)} cannot be explained against itself",
-            where="--against",
+            where="against",
             hint="choose another class",
         )
     return Target(target.index, target.name, other, element_name(other, spec), region)
@@ -107,12 +118,19 @@ def element_name(index: tuple[int, ...], spec: OutputSpec) -> str:
 def _index(choice: Choice, spec: OutputSpec, where: str, axes: int) -> tuple[int, ...]:
     if isinstance(choice, str):
         choice = _named(choice, spec, where)
-    index = choice if isinstance(choice, tuple) else (choice,)
+    try:
+        index = tuple(operator.index(one) for one in (choice if isinstance(choice, tuple) else (choice,)))
+    except TypeError:
+        raise TargetError(
+            f"{choice!r} is neither a class name nor an index",
+            where=where,
+            hint="give the class name, its whole number, or a tuple with one whole number per axis",
+        ) from None
     if len(index) != axes:
         raise TargetError(
             f"{choice} does not point at one element of an output of shape {spec.shape}",
             where=where,
-            hint=f"give {axes} indices" + ("" if axes == 1 else ", or a class and --region"),
+            hint=f"give {axes} indices" + ("" if axes == 1 else ", or a class with a region"),
         )
     for position, size in zip(index, spec.shape[:axes], strict=True):
         if not 0 <= position < size:
@@ -139,7 +157,7 @@ def _named(name: str, spec: OutputSpec, where: str) -> tuple[int, ...]:
         raise TargetError(
             f"{name!r} is no index, and this bundle has no class names",
             where=where,
-            hint=f"give a number from 0 to {spec.shape[0] - 1}, or export with --classes",
+            hint=f"give a number from 0 to {spec.shape[0] - 1}, or export the model with its class names",
         )
     near = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.4)
     choices = [spec.classes[folded.index(match)] for match in near] or spec.classes[:10]
@@ -149,17 +167,3 @@ def _named(name: str, spec: OutputSpec, where: str) -> tuple[int, ...]:
         hint="did you mean one of these? `gagrad-edge inspect` lists all",
         choices=choices,
     )
-
-
-def probabilities(scores: Array, activation: Activation) -> Array | None:
-    """Return ``scores [N, K…]`` as probabilities; None for a plain score. Classes are axis 1."""
-    if activation == "none":
-        return None
-    wide = scores.astype(np.float64)
-    if activation == "sigmoid":
-        chances = 1 / (1 + np.exp(-np.clip(wide, -700, 700)))
-    else:
-        shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
-        chances = shifted / shifted.sum(axis=1, keepdims=True)
-    narrow: Array = chances.astype(np.float32)
-    return narrow

@@ -1,4 +1,4 @@
-"""What the picture says in words: for the person at the line, who has not read the paper."""
+"""Caption: the words of the picture, for the person at the line, who has not read the paper."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.question.methods import METHODS
+from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.lettering import printable
 
 if TYPE_CHECKING:
@@ -17,31 +18,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caption:
-    """Lines of the picture, each to be wrapped to its width."""
+    """The lines of text of the picture; each is wrapped to the picture's width."""
 
     title: str
+    """The explained class."""
     answer: str
     """The explained class's probability, and what the model predicts."""
     cautions: tuple[str, ...]
+    """The cautions' sentences."""
     facts: tuple[str, ...]
     """How the map was made and how good it is, for the engineer."""
 
 
 def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str, ...] = ()) -> Caption:
-    """Return the words for ``explanation`` in letters that ``pen`` has; ``notes`` are about the display."""
+    """Return the caption in letters that ``pen`` can draw; ``notes`` are about the display."""
     target, predicted = explanation.target, explanation.predicted
     name, against = _label(target.name, target.index, pen), None
     if target.against_name is not None and target.against_index is not None:
         against = _label(target.against_name, target.against_index, pen)
     title = f"What the model looked at for {name}" + (f" and not {against}" if against else "")
     title += "" if target.region is None else " in the chosen region"
-    answer = f"{_measure(explanation, target.index)} for {_short(name)}"
+    answer = f"{_sentence_start(_measure(explanation, target.index))} for {_short(name)}"
     if against and target.against_index:
         answer += f", {_measure(explanation, target.against_index)} for {_short(against)}"
-    answer += _verdict(explanation, predicted, pen)
+    answer += _predicted(explanation, predicted, pen)
     if explanation.probabilities is None and explanation.scores.size == 1:
         title = "What the model looked at for its score"
-        answer = f"{_measure(explanation, target.index)}."
+        answer = f"{_sentence_start(_measure(explanation, target.index))}."
 
     made = explanation.provenance
     frame = explanation.frame
@@ -60,7 +63,7 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
 
 
 def _made(explanation: Explanation) -> str:
-    """Return the method, the samples, and how settled the map is."""
+    """Return the method, the number of samples and the stability, as one line."""
     made = explanation.provenance
     parts = [made.method + ("" if made.guide == "paper" else f", guide {made.guide}")]
     if METHODS[made.method].copies == "noisy":
@@ -72,7 +75,7 @@ def _made(explanation: Explanation) -> str:
     return " · ".join(parts)
 
 
-def _verdict(explanation: Explanation, predicted: Target, pen: Lettering) -> str:
+def _predicted(explanation: Explanation, predicted: Target, pen: Lettering) -> str:
     """Return the model's own answer as the end of the answer's line."""
     name = _label(predicted.name, predicted.index, pen)
     if predicted.index == explanation.target.index:
@@ -84,17 +87,8 @@ def _verdict(explanation: Explanation, predicted: Target, pen: Lettering) -> str
 def _measure(explanation: Explanation, index: tuple[int, ...]) -> str:
     """Return the probability at ``index`` in words, or the score where there are no probabilities."""
     if explanation.probabilities is None:
-        return f"Score {_number(explanation.target.reading(explanation.scores, index))}"
+        return f"score {_number(explanation.target.reading(explanation.scores, index))}"
     return percent(explanation.target.reading(explanation.probabilities, index))
-
-
-def percent(probability: float) -> str:
-    """Return ``probability`` (0..1) as people read it; never 0 % or 100 %, which no model can know."""
-    if not math.isfinite(probability):
-        return "No probability (not a number)"
-    if probability < 0.001:
-        return "Under 0.1 %"
-    return "Over 99.9 %" if probability > 0.999 else f"{probability * 100:.1f} %"
 
 
 def _number(value: float) -> str:
@@ -102,7 +96,7 @@ def _number(value: float) -> str:
 
 
 def _label(name: str, index: tuple[int, ...], pen: Lettering) -> str:
-    """Return the class name in quotes, or its number where the name cannot be drawn."""
+    """Return the class name in quotes, or the class's number where the name cannot be drawn."""
     text, readable = printable(name, pen)
     number = ", ".join(map(str, index)) or "0"
     if not readable or not text:
@@ -121,5 +115,9 @@ def _all_readable(explanation: Explanation, pen: Lettering) -> bool:
     return all(printable(name, pen)[1] for name in (*names, explanation.provenance.bundle))
 
 
+def _sentence_start(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return _sentence_start(text) + ("" if text.endswith(".") else ".")

@@ -1,4 +1,4 @@
-"""Pixels for the eye: the frame as 8-bit colour, and the saliency map in colours over it."""
+"""Colours: the frame as 8 bits per channel, and the saliency map in colours over the frame."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 # Inferno: its lightness rises evenly from black to pale yellow, so that brighter always means "looked at
-# more", also for the colour-blind and on a black-and-white print. It needs a dark ground; that is why the
-# frame under it becomes dim grey: nothing of the part can then be as bright or as coloured as the map.
+# more", also for the colour-blind and on a black-and-white print. The map needs a dark ground, so the frame
+# under the map becomes dim grey: no part of the frame is then as bright or as coloured as the map.
 _MAP = cv2.COLORMAP_INFERNO
 _GROUND_BLACK, _GROUND_WHITE = 18.0, 118.0
 """Grey levels of the dimmed frame: light enough to recognise the part, darker than the upper map."""
 
 _TOP_SHARE = 0.005
-"""The guide gives a few pixels far larger values than all others. This share may saturate."""
+"""Share of the map's pixels that have the top colour: the guide gives a few pixels far larger values than
+others."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How map values become colours: linear from 0 to ``top``, above it the top colour."""
+    """Colour scale: map values from 0 to ``top`` linearly; values above ``top`` have the top colour."""
 
     top: float
+    """Map value of the top colour."""
     softened: float
     """Standard deviation, in model pixels, of the blur that the shown map went through; 0 for none."""
     good_parts: int | None = None
@@ -44,7 +46,7 @@ class Scale:
 
     @property
     def note(self) -> str:
-        """What the display did to the map, in words."""
+        """How the map was changed for display, in words."""
         softened = f"softened over {self.softened:g} model pixels; " if self.softened else ""
         if self.good_parts is not None:
             return f"the map is {softened}its colours compare it with {self.good_parts} good parts"
@@ -52,10 +54,10 @@ class Scale:
 
 
 def scale_of(values: Array, softened: float) -> Scale:
-    """Return the scale that shows the map ``values`` best; ``softened`` is what ``soften`` returned.
+    """Return the scale of a map by itself: its highest ``_TOP_SHARE`` of ``values`` get the top colour.
 
-    Only places where the map says anything count: on a frame of which the model sees a part, the rest
-    would otherwise push the top down.
+    ``softened`` is the blur's standard deviation as ``soften`` returned it. Values of 0 do not count: on a
+    frame of which the model sees only a part, the zeros of the rest would lower the top.
     """
     values = values[values > 0]
     return Scale(float(np.quantile(values, 1 - _TOP_SHARE)) if values.size else 1.0, softened)
@@ -64,10 +66,13 @@ def scale_of(values: Array, softened: float) -> Scale:
 def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | None]:
     """Return ``pixels`` (of ``frame``, resampled) as uint8 [h, w, 3] RGB, and a note if values were changed.
 
-    A uint16 frame is stretched from its darkest to its brightest value, as no screen has 65,536 levels.
+    A uint16 frame is stretched from its darkest to its brightest value, as no screen has 65,536 levels; one
+    that states its own white goes from 0 to that.
     """
     note = None
-    if frame.pixels.dtype == np.uint16:
+    if frame.white is not None:
+        pixels = pixels.astype(np.float32) * np.float32(255 / frame.white)
+    elif frame.pixels.dtype == np.uint16:
         dark, bright = int(frame.pixels.min()), int(frame.pixels.max())
         span = max(bright - dark, 1)
         pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)
@@ -89,10 +94,10 @@ def colour_bar(height: int, width: int) -> Canvas:
 
 
 def _ground(picture: Canvas) -> Array:
-    """Return the dimmed grey frame, its contrast stretched: a dark part must be recognisable as well."""
+    """Return the frame as dim grey with its contrast stretched, so that a dark part can be recognised."""
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
     dark, bright = (float(value) for value in np.quantile(grey, (0.01, 0.99)))
-    # At most fourfold, so that the noise of a plain dark frame does not become a pattern.
+    # Stretched fourfold at most, so that the noise of a plain dark frame does not become a pattern.
     span = max(bright - dark, 64.0)
     stretched = np.clip((grey - (dark + bright) / 2) / np.float32(span) + 0.5, 0, 1)
     return np.asarray(_GROUND_BLACK + (_GROUND_WHITE - _GROUND_BLACK) * stretched, np.float32)
@@ -101,7 +106,7 @@ def _ground(picture: Canvas) -> Array:
 def _blend(ground: Array, shown: Array) -> Canvas:
     levels = np.rint(shown * 255).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(levels, _MAP), cv2.COLOR_BGR2RGB).astype(np.float32)
-    # Quiet places show the part and the strongest only colour; the root lets the middle be seen early.
+    # Low values show the frame, the highest only colour; the root makes middle values visible.
     share = np.sqrt(shown)[..., None] * np.float32(0.95)
     blended: Canvas = np.rint(ground[..., None] * (1 - share) + coloured * share).astype(np.uint8)
     return blended

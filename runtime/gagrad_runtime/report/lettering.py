@@ -1,8 +1,8 @@
-"""Text on a picture, on machines of which we do not know what fonts they have.
+"""Lettering: text on a picture, on machines whose fonts are not known.
 
 OpenCV 5 carries its own fonts, with Latin, Vietnamese, Cyrillic, Chinese, Japanese and Korean letters: the
-same text on every machine. With an older OpenCV, Pillow draws: in the system's fonts where it has some, in
-the ASCII letters that Pillow carries where it has none.
+same text on every machine. With an older OpenCV, Pillow draws the text: in the system's fonts, or where there
+are none in the ASCII letters of the font that Pillow carries.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _SYSTEM_FONTS = (
     "NotoSansCJK-Regular.ttc", "NotoSansCJKjp-Regular.otf", "DroidSansFallbackFull.ttf", "wqy-microhei.ttc",
     "msgothic.ttc", "msyh.ttc", "malgun.ttf",
 )  # fmt: skip
-"""Tried in this order; most machines have at most two of them."""
+"""System fonts, in the order in which they are tried; most machines have at most two of them."""
 
 _SPELLINGS = str.maketrans({
     "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L",
     "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "Þ": "Th", "×": "x", "−": "-", "–": "-", "—": "-", "≥": ">=",
     "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "…": "...", "·": "-", "µ": "u", "→": "->",
 })  # fmt: skip
-"""Letters and signs that no decomposition turns into ASCII."""
+"""ASCII spellings of letters and signs that Unicode's decomposition does not turn into ASCII."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a text looks: size in pixels, RGB colour, weight, and after how many lines it ends with ``...``."""
+    """Style of a text: size in pixels, RGB colour, weight, and most lines before it is cut off."""
 
     size: int
     colour: Rgb
@@ -49,10 +49,10 @@ class Style:
 
 
 class Lettering(Protocol):
-    """Draws one line of text."""
+    """Interface of what draws one line of text."""
 
     def width(self, text: str, style: Style) -> int:
-        """Return how far ``text`` reaches to the right, in pixels."""
+        """Return the width of ``text`` in pixels."""
 
     def draw(self, canvas: Canvas, x: int, baseline: int, text: str, style: Style) -> None:
         """Draw ``text`` onto ``canvas [h, w, 3]`` from ``x``, on ``baseline``."""
@@ -63,15 +63,15 @@ class Lettering(Protocol):
 
 @functools.cache
 def lettering() -> Lettering:
-    """Return the best lettering that this machine has."""
+    """Return the lettering for this machine: OpenCV's where it has fonts, else Pillow's."""
     return OpenCvLettering() if hasattr(cv2, "FontFace") else PillowLettering()
 
 
 def printable(text: str, pen: Lettering) -> tuple[str, bool]:
-    """Return ``text`` on one line in letters that ``pen`` has, and whether it can still be read.
+    """Return ``text`` on one line in letters that ``pen`` can draw, and whether the text is still readable.
 
-    A letter without a glyph is spelt in ASCII where that is usual (``ß`` as ``ss``, ``ế`` as ``e``);
-    where it is not, ``?`` stands for it and the answer is False.
+    A letter without a glyph is spelt in ASCII where that is usual (``ß`` as ``ss``, ``ế`` as ``e``); any
+    other becomes ``?``, and the text counts as not readable.
     """
     # Lone surrogates (bytes of a file name that are no UTF-8) crash OpenCV's text drawing.
     text = text.encode("utf-8", "replace").decode()
@@ -92,8 +92,9 @@ def printable(text: str, pen: Lettering) -> tuple[str, bool]:
 class OpenCvLettering:
     """Fonts inside OpenCV 5: WenQuanYi Micro Hei for all letters, Rubik for bold text.
 
-    The former has no bold weight, and the latter slashes its zeros and lacks letters, for which OpenCV takes
-    the former in the middle of a word. So bold text that Rubik cannot write is regular text struck twice.
+    Micro Hei has no bold weight. Rubik slashes its zeros and lacks letters, for which OpenCV switches to
+    Micro Hei in the middle of a word. So bold text that Rubik cannot write is drawn twice in Micro Hei, a
+    pixel apart.
     """
 
     def __init__(self) -> None:
@@ -103,7 +104,7 @@ class OpenCvLettering:
         self._in_bold: dict[str, bool] = {}
 
     def width(self, text: str, style: Style) -> int:
-        """Return how far ``text`` reaches to the right, in pixels."""
+        """Return the width of ``text`` in pixels."""
         face, weight = self._face(text, style)
         # The empty image size switches off the wrapping at the image's edge.
         box = cv2.getTextSize((0, 0), text, (0, 0), face, style.size, weight)
@@ -130,7 +131,7 @@ class OpenCvLettering:
     def _bold_covers(self, character: str) -> bool:
         if character not in self._in_bold:
             bold, regular = _glyph(self._bold, character), _glyph(self._regular, character)
-            # The same pixels mean that Rubik had to borrow the glyph; nobody draws a blank differently.
+            # Equal pixels mean that OpenCV took the glyph from Micro Hei; a blank is equal in every font.
             self._in_bold[character] = not bold.any() or not np.array_equal(bold, regular)
         return self._in_bold[character]
 
@@ -142,10 +143,10 @@ def _glyph(face: Any, character: str) -> Canvas:
 
 
 class PillowLettering:
-    """Pillow's own font, and for each word that it cannot write the first system font that can."""
+    """Pillow's own font; for a word with letters that it lacks, the first system font that has them."""
 
     def width(self, text: str, style: Style) -> int:
-        """Return how far ``text`` reaches to the right, in pixels."""
+        """Return the width of ``text`` in pixels."""
         length = sum(float(_font(font, style.size).getlength(part)) for font, part in self._parts(text))
         return math.ceil(length) + style.bold
 
@@ -169,7 +170,7 @@ class PillowLettering:
         return any(_has_glyph(font, character) for font in _fonts())
 
     def _parts(self, text: str) -> list[tuple[str, str]]:
-        """Split ``text`` into (font, words); a word in two fonts would look like two words."""
+        """Split ``text`` into (font, part); a word stays in one font where one font has all its letters."""
         parts: list[tuple[str, str]] = []
         for word in text.replace(" ", " \0").split("\0"):
             letters = word.strip()
@@ -189,7 +190,7 @@ def _font_of(letter: str) -> str:
 
 @functools.cache
 def _fonts() -> tuple[str, ...]:
-    """Return the names of the fonts there are; the empty name is Pillow's own."""
+    """Return the names of the fonts on this machine; the empty name is Pillow's own font."""
     found = [""]
     for name in _SYSTEM_FONTS:
         try:

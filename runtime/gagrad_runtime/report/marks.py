@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.regions import SalientRegion
     from gagrad_runtime.report.lettering import Lettering
-    from gagrad_runtime.report.roi import RoiVerdict, Zones
+    from gagrad_runtime.report.roi import RoiResult, Zones
     from gagrad_runtime.report.sheet import Sheet
 
     Canvas = NDArray[np.uint8]
 
 NUMBERED = 3
-"""Salient places that get a number; more would hide the map."""
+"""Number of salient places that get a number; more numbers would hide the map."""
 _LEAST_SHARE = 0.05
-"""Of the map; a place with less is not worth a number."""
+"""Share of the map, 0..1, below which a place gets no number."""
 
-# The map's colours run from violet to yellow, so cyan is no part of it on any print or for any eye.
+# The map's colours run from violet to yellow: cyan differs from them on every print and for every eye.
 _OUTLINE, _HALO = (90, 220, 255), (10, 20, 30)
 _DIGIT = (190, 215, 230)
-"""Not quite white: nothing on the panel outshines the map's top."""
+"""Colour of the numbers;
+not white, so that nothing on the panel is brighter than the top of the map."""
 _HATCH = 9
 """Distance in pixels between the stripes over an ignore zone."""
 _KEY = Style(16, (92, 98, 108), lines=2)
@@ -41,7 +42,7 @@ _VERDICT = 20
 
 
 def numbered(regions: Sequence[SalientRegion]) -> tuple[SalientRegion, ...]:
-    """Return the places that get a number on the picture, and so a figure under it."""
+    """Return the places that get a number on the picture and a share in the caption."""
     return tuple(region for region in regions[:NUMBERED] if region.share >= _LEAST_SHARE)
 
 
@@ -51,11 +52,9 @@ def mark_regions(
     """Write 1, 2, 3 beside the largest of ``regions`` onto ``panel`` (the frame, scaled)."""
     height, width = panel.shape[:2]
     down, across = height / frame_size[0], width / frame_size[1]
-    if min(height, width) < 100:
-        return
     for number, region in enumerate(numbered(regions), start=1):
         _, top, right, _ = region.box
-        # Beside the upper right corner: on the place itself the number would hide what it points at.
+        # Beside the upper right corner: a number on the place would hide the place.
         x = min(max(round(right * across) + 2, 2), width - 14)
         y = min(max(round(top * down) + 10, 18), height - 4)
         for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
@@ -64,7 +63,7 @@ def mark_regions(
 
 
 def regions_line(regions: Sequence[SalientRegion]) -> str | None:
-    """Return the figures to the numbers, for the caption; None when nothing is numbered."""
+    """Return the caption's sentence with the share of each numbered place; None without numbered places."""
     shares = [f"{region.share * 100:.0f} % ({n})" for n, region in enumerate(numbered(regions), start=1)]
     return f"the numbered places hold {', '.join(shares)} of the map" if shares else None
 
@@ -78,8 +77,8 @@ def mark_roi(panel: Canvas, zones: Zones) -> None:
     outline(panel, inside, 2)
 
 
-def roi_key(sheet: Sheet, roi: RoiVerdict) -> None:
-    """Say below the panels what the outline and the stripes mean."""
+def draw_roi_key(sheet: Sheet, roi: RoiResult) -> None:
+    """Draw the key below the panels: what the outline and the stripes mean."""
     entries = [("line", "inside the line: where it should look")]
     if roi.zones.ignore.any():
         entries.append(("stripes", "striped: not counted"))
@@ -97,8 +96,8 @@ def roi_key(sheet: Sheet, roi: RoiVerdict) -> None:
     sheet.y += 28
 
 
-def roi_strip(sheet: Sheet, roi: RoiVerdict) -> None:
-    """Write the verdict on the region as a coloured strip that says what it means."""
+def write_roi_share(sheet: Sheet, roi: RoiResult) -> None:
+    """Write a coloured strip below the panels: the share of the map inside the region, and PASS or FAIL."""
     said = f"{roi.share * 100:.0f} % of what it looked at lies inside the line"
     if roi.zones.ignore.any():
         said += f" ({roi.ignored * 100:.0f} % in striped zones is not counted)"

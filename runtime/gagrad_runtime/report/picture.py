@@ -12,7 +12,7 @@ from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.lettering import Style, lettering
-from gagrad_runtime.report.marks import mark_regions, mark_roi, regions_line, roi_key, roi_strip
+from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
 from gagrad_runtime.report.scale import raw_map
 from gagrad_runtime.report.sheet import Sheet
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.report.colour import Scale
+    from gagrad_runtime.report.roi import RoiResult
+    from gagrad_runtime.report.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
 
@@ -33,12 +35,12 @@ _STACKED = (300, 1120)
 _WIDE = 2.2
 """Width to height from which the panels are stacked."""
 _LEAST = 48
-"""A frame that would be thinner on the picture than this is drawn thicker, and a note says so."""
+"""Least height and width of a panel in pixels; a narrower frame is stretched to it, and a note says so."""
 _ALL = 0.999
-"""Share of the frame that counts as all of it."""
+"""Share of the frame that the model must see for the picture to leave out the dashed line."""
 _BESIDE = 0.05
-"""Share of the map beside the frame from which the picture says so, and colours the frame by all of the map:
-scaled by the frame's share alone, the faint rest would look like the place that matters."""
+"""Share of the map on the padding beside the frame, above which a note says so and the colours are scaled by
+the whole map: scaled by the frame alone, the faint rest of the map would look like the place that matters."""
 _TEXT_WIDTH, _COLUMN = 1000, 110
 _BAR, _BAR_HEIGHT, _LEGEND = 24, (170, 420), 190
 _INK, _SOFT_INK = (24, 28, 34), (92, 98, 108)
@@ -50,12 +52,15 @@ _SMALL = Style(16, _SOFT_INK, lines=3)
 _CAUTION = Style(19, _CAUTION_INK)
 
 
-def render(explanation: Explanation) -> NDArray[np.uint8]:
+def render(
+    explanation: Explanation, *, roi: RoiResult | None = None, scale: GoodScale | None = None
+) -> NDArray[np.uint8]:
     """Return the picture of ``explanation`` as uint8 [h, w, 3] RGB.
 
     Left (above, for a wide frame) is the frame as it came, right the same frame in dim grey under the
-    colours of the map. The text has the same size whatever the frame's. Every change that the display makes
-    to the map or the frame is said in the caption.
+    colours of the map; ``roi`` adds the region's outline and its share, ``scale`` the colours of good
+    parts. The text has the same size whatever the frame's. Every change that the display makes to the map
+    or the frame is said in the caption.
     """
     pen = lettering()
     frame, placement = explanation.frame, explanation.placement
@@ -63,18 +68,18 @@ def render(explanation: Explanation) -> NDArray[np.uint8]:
     size, note = _panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
     picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.pixels, size))
     softened, sigma = soften(explanation.saliency)
-    if explanation.good_scale is not None:
+    if scale is not None:
         softened, sigma = raw_map(explanation)
     beside = 1 - placement.share_on_frame(explanation.saliency)
     on_panel = _scaled(placement.to_frame(softened), size)
-    scale = scale_of(softened if beside > _BESIDE else on_panel, sigma)
-    if explanation.good_scale is not None:
-        scale = explanation.good_scale.colours(sigma)
-    over = overlay(picture, scale.shown(on_panel))
-    if explanation.roi is not None:
-        mark_roi(over, explanation.roi.zones)
+    colours = scale_of(softened if beside > _BESIDE else on_panel, sigma)
+    if scale is not None:
+        colours = scale.colours(sigma)
+    over = overlay(picture, colours.shown(on_panel))
+    if roi is not None:
+        mark_roi(over, roi.zones)
     mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
-    notes = [regions_line(explanation.regions), note, sixteen_bits, scale.note]
+    notes = [regions_line(explanation.regions), note, sixteen_bits, colours.note]
     if placement.seen_share < _ALL:
         _mark_seen(over, placement)
         notes.append("the model sees only what is inside the dashed line")
@@ -94,11 +99,11 @@ def render(explanation: Explanation) -> NDArray[np.uint8]:
         sheet.line(_MARGIN + x, sheet.y + below, heading, _LABEL)
         sheet.paste(panel, x, sheet.y + below + _HEADING)
     sheet.y += _HEADING
-    bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], scale), second[1] + size[0])
+    bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], colours), second[1] + size[0])
     sheet.y += bottom + 20
-    if explanation.roi is not None:
-        roi_key(sheet, explanation.roi)
-        roi_strip(sheet, explanation.roi)
+    if roi is not None:
+        draw_roi_key(sheet, roi)
+        write_roi_share(sheet, roi)
         sheet.y += 8
     for text in caption.cautions:
         sheet.warning(text, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
@@ -119,7 +124,7 @@ def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[in
 def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return ``pixels [H, W]`` or ``[H, W, 3]`` at ``size``: means when it shrinks, else plain squares.
 
-    A frame of a few pixels must look like a few pixels and not like a blurred photograph.
+    A frame of few pixels then looks like few pixels and not like a blurred photograph.
     """
     grows = size[0] >= 3 * pixels.shape[0] and size[1] >= 3 * pixels.shape[1]
     if grows:
@@ -144,7 +149,7 @@ def _mark_seen(over: Canvas, placement: Placement) -> None:
 
 
 def _legend(sheet: Sheet, x: int, height: int, scale: Scale) -> int:
-    """Draw the scale at ``x``, as high as the panels where that is sensible; return its height."""
+    """Draw the colour bar with its words at ``x``, about as high as the panels; return its height."""
     height = min(max(height, _BAR_HEIGHT[0]), _BAR_HEIGHT[1])
     sheet.paste(colour_bar(height, _BAR), x, sheet.y)
     words = (

@@ -1,14 +1,15 @@
 """The JSON record of an explanation: everything about it that is not a picture.
 
-The structures below are the schema; ``docs/record.schema.json`` is generated from them and ``docs/record.md``
-tells them in words. Two runs of the same bundle, frame, seed and device give the same record, except for
-what is under ``run``. No number is NaN or infinite: JSON has no such values, so they are ``null``.
+``record_schema.py`` has the structures, from which ``docs/record.schema.json`` is generated;
+``docs/record.md`` describes the fields in words. Two runs of the same bundle, frame, seed and device give
+the same record, except for what is under ``run``. No number is NaN or infinite: JSON has no such values, so
+they are ``null``.
 """
 
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,15 +31,24 @@ from gagrad_runtime.report.record_schema import (
     ScaleRecord,
     ScoresRecord,
 )
+from gagrad_runtime.report.scale import raw_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.report.roi import RoiResult
+    from gagrad_runtime.report.scale import GoodScale
 
 
-def record(explanation: Explanation, files: Mapping[str, Path] | None = None) -> Record:
+def record_of(
+    explanation: Explanation,
+    *,
+    roi: RoiResult | None = None,
+    scale: GoodScale | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Record:
     """Return the record of ``explanation``; ``files`` are the written files by kind, kept as names only."""
     made, rcap, scores = explanation.provenance, explanation.rcap, explanation.scores
     finite = scores[np.isfinite(scores)]
@@ -51,7 +61,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
         backend=_text(made.backend),
         backend_notes=[_text(note) for note in made.backend_notes],
         frame=_frame(explanation),
-        placement=placement_record(explanation),
+        placement=_placement(explanation),
         activation=explanation.activation,
         target=_class(explanation, target.index, target.name),
         region=None if target.region is None else _text(target.region.name),
@@ -78,6 +88,7 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
             samples=made.samples,
             stopped=made.stopped,
             perturbation=_text(made.perturbation),
+            baseline=made.baseline,
             seed=made.seed,
             percentile=made.percentile,
             noise_std=made.noise_std,
@@ -86,12 +97,12 @@ def record(explanation: Explanation, files: Mapping[str, Path] | None = None) ->
             float_twin=made.float_twin,
         ),
         cautions=[CautionRecord(code=one.code, text=_text(one.text)) for one in explanation.cautions],
-        regions=salient_records(explanation),
-        roi=roi_record(explanation),
-        scale=scale_record(explanation),
+        regions=_regions(explanation),
+        roi=None if roi is None else _roi(roi),
+        scale=None if scale is None else _scale(explanation, scale),
         files={kind: _text(path.name) for kind, path in (files or {}).items()},
         run=RunRecord(
-            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created=explanation.created.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             seconds={stage: round(seconds, 6) for stage, seconds in explanation.seconds.items()},
         ),
     )
@@ -113,6 +124,7 @@ def _frame(explanation: Explanation) -> FrameRecord:
         bits=8 if frame.pixels.dtype == np.uint8 else 16,
         notes=[_text(note) for note in frame.notes],
         exif={name: _text(value) for name, value in frame.exif.items()},
+        sha256=frame.sha256,
     )
 
 
@@ -150,7 +162,7 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def placement_record(explanation: Explanation) -> PlacementRecord:
+def _placement(explanation: Explanation) -> PlacementRecord:
     """Return where the frame is in the image, and how much of the map is on it."""
     placement = explanation.placement
     clean = np.nan_to_num(explanation.saliency, nan=0.0, posinf=0.0, neginf=0.0)
@@ -164,7 +176,7 @@ def placement_record(explanation: Explanation) -> PlacementRecord:
     )
 
 
-def salient_records(explanation: Explanation) -> list[SalientRecord]:
+def _regions(explanation: Explanation) -> list[SalientRecord]:
     """Return what the record says of the salient places of ``explanation``."""
     return [
         SalientRecord(
@@ -177,13 +189,9 @@ def salient_records(explanation: Explanation) -> list[SalientRecord]:
     ]
 
 
-def roi_record(explanation: Explanation) -> RoiRecord | None:
-    """Return what the record says of the region of interest; None when there was none."""
-    roi = explanation.roi
-    if roi is None:
-        return None
+def _roi(roi: RoiResult) -> RoiRecord:
     return RoiRecord(
-        file=roi.name.encode("utf-8", "replace").decode(),
+        file=_text(roi.name),
         inside=round(roi.inside, 6),
         ignored=round(roi.ignored, 6),
         elsewhere=round(roi.elsewhere, 6),
@@ -193,12 +201,6 @@ def roi_record(explanation: Explanation) -> RoiRecord | None:
     )
 
 
-def scale_record(explanation: Explanation) -> ScaleRecord | None:
-    """Return what the record says of the scale of good parts; None when there was none."""
-    scale = explanation.good_scale
-    if scale is None:
-        return None
-    from gagrad_runtime.report.scale import raw_map  # noqa: PLC0415 - needs OpenCV
-
+def _scale(explanation: Explanation, scale: GoodScale) -> ScaleRecord:
     highest = float(raw_map(explanation)[0].max()) / scale.value
     return ScaleRecord(value=scale.value, images=scale.images, highest=round(highest, 4))

@@ -1,4 +1,4 @@
-"""The structures of the JSON record."""
+"""The structures of the JSON record; ``docs/record.schema.json`` is generated from them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FrameRecord(_Struct, frozen=True):
     """The frame as it came."""
 
     file: str
-    """The path as it was given, or ``array``."""
+    """The path or name as it was given; ``array`` for a frame from memory without a name."""
     height: Count
     width: Count
     channels: Literal[1, 3]
@@ -87,6 +87,8 @@ class FrameRecord(_Struct, frozen=True):
     """What was done to the stored pixels, e.g. ``EXIF orientation 6 applied``."""
     exif: dict[str, str] = {}
     """What the camera wrote of itself and the exposure, by EXIF name; nothing is done with it."""
+    sha256: str = ""
+    """SHA-256 of the pixels with their shape and type: which frame this was, whatever its name."""
 
 
 class ClassRecord(_Struct, frozen=True):
@@ -139,6 +141,8 @@ class MethodRecord(_Struct, frozen=True, kw_only=True):
     noise_std: float
     perturbation: str = ""
     """What the copies were changed by beside noise."""
+    baseline: float | None = None
+    """Pixel value, 0..1, where the path of integrated gradients began; null for the other methods."""
     chunk: Count
     straight_through: Annotated[int, msgspec.Meta(ge=0)]
     """How many quantisers the gradient passes straight through; 0 for a float model."""
@@ -166,7 +170,7 @@ class RunRecord(_Struct, frozen=True):
     """What differs from run to run."""
 
     created: str
-    """UTC, ``YYYY-MM-DDTHH:MM:SSZ``."""
+    """Time in UTC when the explanation was made, ``YYYY-MM-DDTHH:MM:SSZ``."""
     seconds: dict[str, float]
     """Wall time per stage."""
 

@@ -1,81 +1,179 @@
-"""The files that an explanation leaves behind."""
+"""Report: an explanation with a region of interest and a colour scale, as picture, record and files."""
 
 from __future__ import annotations
 
 import io
-import re
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import msgspec
 import numpy as np
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
+from gagrad_runtime.report.naming import ENDINGS, free_stem, safe_stem, stem_of
 from gagrad_runtime.report.picture import render
-from gagrad_runtime.report.record import encode, record
+from gagrad_runtime.report.record import encode, record_of
+from gagrad_runtime.report.roi import check_limit, read_roi, roi_result
+from gagrad_runtime.report.scale import read_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
-
-ENDINGS = {"picture": ".explained.png", "record": ".json", "png": ".saliency.png", "npy": ".saliency.npy"}
-"""What follows the stem, by kind."""
-
-_STEM_BYTES = 180
-"""File systems allow 255 bytes; the endings and the temporary file's name need up to 40."""
+    from gagrad_runtime.report.roi import Roi
+    from gagrad_runtime.report.scale import GoodScale
 
 
-def save_results(
-    explanation: Explanation,
-    directory: str | Path,
-    *,
-    stem: str | None = None,
-    raw: tuple[str, ...] = ("png",),
-) -> dict[str, Path]:
-    """Write the result files of ``explanation`` to ``directory`` and return their paths by kind.
+class Report:
+    """An explanation as people and programs read it: the picture, the record, the files.
 
-    ``picture`` is the overlay, ``record`` the JSON record; ``raw`` asks for the bare map at the model's
-    resolution: ``png`` (16-bit grey, 65535 is 1) and ``npy`` (float32 [H, W]). The directory is made if it
-    is missing. Nothing is written before everything is encoded, and the record comes last: where it is, all
-    its files are.
-    Raises SettingError for an unknown kind and OutputError when a file cannot be written.
+    ``roi`` is a region of interest or the path of its file: the report says how much of the map lies inside.
+    ``roi_limit`` is the share, 0..1, that must lie inside: the report says PASS or FAIL. ``scale`` is a scale
+    of good parts or the path of its file, which fixes the colours of the picture.
+
+    Raises RoiError for a region that does not fit the frame, SettingError for a limit out of range, a limit
+    without a region, or a scale that was made for another bundle, method or target.
     """
-    unknown = [kind for kind in raw if kind not in ("png", "npy")]
-    if unknown:
-        raise SettingError(f"no such kind of raw map: {unknown[0]!r}", choices=("png", "npy"))
-    folder = Path(directory)
-    name = safe_stem(explanation.frame.name if stem is None else stem, ending=stem is None)
-    kinds = ("picture", *dict.fromkeys(raw), "record")
-    paths = {kind: folder / (name + ENDINGS[kind]) for kind in kinds}
-    data = {"picture": encode_png(render(explanation))}
-    if "png" in raw:
-        data["png"] = encode_png(sixteen_bit_map(explanation.saliency))
-    if "npy" in raw:
-        data["npy"] = _encode_npy(explanation.saliency)
-    data["record"] = encode(record(explanation, paths))
-    make_folder(folder)
-    for kind, path in paths.items():
-        write_atomic(path, [data[kind]])
-    return paths
 
+    def __init__(
+        self,
+        explanation: Explanation,
+        roi: Roi | str | Path | None = None,
+        roi_limit: float | None = None,
+        scale: GoodScale | str | Path | None = None,
+    ) -> None:
+        check_limit(roi_limit)
+        if roi is None and roi_limit is not None:
+            raise SettingError(
+                "there is no region to judge by", where="roi_limit", hint="give the region with roi"
+            )
+        if isinstance(roi, (str, Path)):
+            roi = read_roi(roi)
+        if isinstance(scale, (str, Path)):
+            scale = read_scale(Path(scale))
+        if scale is not None:
+            scale.check(explanation)
+        self.explanation = explanation
+        self.roi = None if roi is None else roi_result(explanation, roi, roi_limit)
+        """Shares of the map inside and outside the region of interest; None without a region."""
+        self.scale = scale
+        """What good parts' maps reach; None when the map scales itself."""
 
-def safe_stem(name: str, *, ending: bool = False) -> str:
-    """Return ``name`` as the beginning of a file name: no folders, no leading dot, no odd characters.
+    def __repr__(self) -> str:
+        roi = ""
+        if self.roi is not None:
+            verdict = {None: "", True: "PASS, ", False: "FAIL, "}[self.roi.passed]
+            roi = f", {verdict}{self.roi.share * 100:.0f} % in the region"
+        scale = "" if self.scale is None else f", scale of {self.scale.images} good parts"
+        return f"Report({self.explanation!r}{roi}{scale})"
 
-    Letters of any script stay. ``ending`` says that ``name`` has one (``.png``), which is dropped.
-    """
-    plain = re.split(r"[/\\]", name)[-1]
-    plain = Path(plain).stem if ending else plain
-    plain = re.sub(r"[^\w.()+,=@ -]", "_", plain).strip(" .")
-    while len(plain.encode()) > _STEM_BYTES:
-        plain = plain[:-1]
-    return plain.rstrip(" .") or "frame"
+    def picture(self) -> NDArray[np.uint8]:
+        """Return the picture, uint8 RGB [h, w, 3]: the frame, the map over it, the scale and the words."""
+        return render(self.explanation, roi=self.roi, scale=self.scale)
+
+    def png(self) -> bytes:
+        """Return the picture as the bytes of a PNG file."""
+        return encode_png(self.picture())
+
+    def record(self, files: Mapping[str, Path] | None = None) -> dict[str, Any]:
+        """Return the record (docs/record.md); ``files`` are the paths that ``save`` returned."""
+        made: dict[str, Any] = msgspec.to_builtins(
+            record_of(self.explanation, roi=self.roi, scale=self.scale, files=files)
+        )
+        return made
+
+    def save(
+        self,
+        directory: str | Path,
+        *,
+        stem: str | None = None,
+        raw: tuple[str, ...] = ("png",),
+        replace: bool = False,
+    ) -> dict[str, Path]:
+        """Write the result files to ``directory`` and return their paths by kind.
+
+        ``picture`` is the overlay, ``record`` the JSON record; ``raw`` asks for the bare map at the model's
+        resolution: ``png`` (16-bit grey, 65535 is 1) and ``npy`` (float32 [H, W]). The directory is made if
+        it is missing. Nothing is written before everything is encoded, and the record comes last: where the
+        record is, all its files are.
+
+        Without ``stem`` the names are made of the frame's name, the target where the model says something
+        else, and the method where it is not the default; files of another explanation stay, and the new ones
+        get a number: ``part-2``. With ``stem`` the names are exactly that, and files of another explanation
+        are an error. An explanation made again with the same frame, bundle and settings replaces its own
+        files; ``replace`` replaces any.
+
+        Raises SettingError for an unknown kind and OutputError when a file cannot be written or is in the
+        way.
+        """
+        unknown = [kind for kind in raw if kind not in ("png", "npy")]
+        if unknown:
+            raise SettingError(
+                f"there is no kind of raw map {unknown[0]!r}", where="raw", choices=("png", "npy")
+            )
+        folder = Path(directory)
+        made = record_of(self.explanation, roi=self.roi, scale=self.scale)
+        wanted = stem_of(self.explanation) if stem is None else safe_stem(stem)
+        name = free_stem(folder, wanted, made, fixed=stem is not None, replace=replace)
+        return self._write(folder, name, raw)
+
+    def save_beside(
+        self, directory: str | Path, stem: str, *, raw: tuple[str, ...] = ("png",), with_target: bool = False
+    ) -> dict[str, Path]:
+        """Write the files like ``save``; ``stem`` stands for the frame's name in theirs.
+
+        ``with_target`` puts the target's name into the names in any case.
+        """
+        folder = Path(directory)
+        made = record_of(self.explanation, roi=self.roi, scale=self.scale)
+        wanted = stem_of(self.explanation, stem, with_target=with_target)
+        return self._write(folder, free_stem(folder, wanted, made, fixed=False, replace=False), raw)
+
+    def show(self) -> None:
+        """Show the picture: in the notebook, else in the image viewer of the desktop.
+
+        Raises OutputError where there is neither.
+        """
+        ipython = sys.modules.get("IPython")
+        if ipython is not None and ipython.get_ipython() is not None:
+            display = ipython.display
+            display.display(display.Image(data=self.png()))
+            return
+        from PIL import Image  # noqa: PLC0415 - only for the viewer
+        from PIL.ImageShow import show  # noqa: PLC0415
+
+        desktop = sys.platform in ("win32", "darwin") or any(
+            os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+        )
+        if not desktop or not show(Image.fromarray(self.picture())):
+            raise OutputError(
+                "there is neither a notebook nor an image viewer here",
+                hint="write the picture to a file with save(directory)",
+            )
+
+    def _write(self, folder: Path, name: str, raw: tuple[str, ...]) -> dict[str, Path]:
+        kinds = ("picture", *dict.fromkeys(raw), "record")
+        paths = {kind: folder / (name + ENDINGS[kind]) for kind in kinds}
+        data = {"picture": self.png()}
+        if "png" in raw:
+            data["png"] = encode_png(sixteen_bit_map(self.explanation.saliency))
+        if "npy" in raw:
+            data["npy"] = _encode_npy(self.explanation.saliency)
+        data["record"] = encode(record_of(self.explanation, roi=self.roi, scale=self.scale, files=paths))
+        make_folder(folder)
+        for kind, path in paths.items():
+            write_atomic(path, [data[kind]])
+        return paths
 
 
 def sixteen_bit_map(saliency: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Return ``saliency [H, W]`` (0..1) as uint16, 65535 for 1; what is no number becomes 0."""
+    """Return ``saliency [H, W]`` (0..1) as uint16, 65535 for 1; NaN and infinity become 0."""
     clean = np.nan_to_num(saliency.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     return np.rint(np.clip(clean, 0, 1) * 65535).astype(np.uint16)
 

@@ -1,4 +1,4 @@
-"""Where the map should lie: a region of interest and ignore zones, and how much of a map keeps to them."""
+"""Region of interest: where the map should lie, and the shares of a map inside and outside it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,27 @@ class Zones:
     """A region of interest on one frame: bool [H, W] each, without overlap."""
 
     inside: Mask
+    """True where the map should lie."""
     ignore: Mask
+    """True where the map is not counted."""
 
 
 @dataclass(frozen=True)
 class Roi:
-    """A region of interest as it was given; ``roi_file.read_roi`` reads one.
+    """A region of interest as it was given; ``read_roi`` reads one from a file.
 
     Polygons are ``[n, 2]``, points (x, y) in frame pixels: pixel 0 spans 0 to 1. Where an ignore zone covers
     the inside, it is ignored.
     """
 
     name: str
+    """The file's path as it was given."""
     inside: tuple[Polygon, ...] = ()
+    """Polygons around where the map should lie."""
     ignore: tuple[Polygon, ...] = ()
+    """Polygons around what is not counted."""
     mask: Mask | None = None
-    """The inside as a mask [H, W], instead of polygons."""
+    """The inside as a mask, bool [H, W], instead of polygons."""
     frame_size: tuple[int, int] | None = None
     """(height, width) that the frame must have; None where it is not known."""
     _filled: dict[tuple[int, int], Zones] = field(default_factory=dict, repr=False, compare=False)
@@ -76,21 +81,26 @@ class Roi:
 
 
 @dataclass(frozen=True)
-class RoiVerdict:
-    """How much of a map lies where: shares of the mass of ``saliency_on_frame``, adding up to 1.
+class RoiResult:
+    """Shares of a map inside the region, in ignore zones and elsewhere; together 1.
 
-    All three are 0 for a map that is 0 everywhere on the frame.
+    The map is ``saliency_on_frame``. All three shares are 0 for a map that is 0 on the whole frame.
     """
 
     name: str
+    """The region's file as it was given."""
     zones: Zones
+    """The region on this frame."""
     inside: float
+    """Share of the map inside the region, 0..1."""
     ignored: float
+    """Share of the map in ignore zones, 0..1."""
     elsewhere: float
+    """Share of the map anywhere else, 0..1."""
     flat: bool
     """Whether the map has the same value everywhere and so says nothing."""
     limit: float | None = None
-    """The share of what is not ignored that must lie inside; None when nothing is asked."""
+    """Share of what is not ignored that must lie inside, 0..1; None without a limit."""
 
     @property
     def share(self) -> float:
@@ -104,8 +114,8 @@ class RoiVerdict:
         return None if self.limit is None else self.share >= self.limit and not self.flat
 
 
-def judge(explanation: Explanation, roi: Roi, limit: float | None = None) -> RoiVerdict:
-    """Return how much of the map keeps to ``roi``, and whether that is at least ``limit`` (0..1).
+def roi_result(explanation: Explanation, roi: Roi, limit: float | None = None) -> RoiResult:
+    """Return the shares of the map inside and outside ``roi``; ``limit`` (0..1) is what must lie inside.
 
     Raises RoiError as ``Roi.on``, and SettingError for a limit out of range.
     """
@@ -118,7 +128,7 @@ def judge(explanation: Explanation, roi: Roi, limit: float | None = None) -> Roi
         float(on_frame[zone].sum(dtype=np.float64)) / total if total > 0 else 0.0
         for zone in (zones.inside, zones.ignore)
     )
-    return RoiVerdict(
+    return RoiResult(
         name=roi.name,
         zones=zones,
         inside=inside,
@@ -130,11 +140,11 @@ def judge(explanation: Explanation, roi: Roi, limit: float | None = None) -> Roi
 
 
 def check_limit(limit: float | None) -> None:
-    """Raise SettingError for a limit that no share can be."""
+    """Raise SettingError unless ``limit`` is None or a share above 0, up to 1."""
     if limit is not None and not 0 < limit <= 1:
         raise SettingError(
             f"{limit} is out of range",
-            where="--roi-limit",
+            where="roi_limit",
             hint="give a share above 0, up to 1; 0.5 asks for half of the map inside the region",
         )
 
@@ -160,7 +170,7 @@ def filled(polygons: tuple[Polygon, ...], frame_size: tuple[int, int]) -> Mask:
 
 
 _MOST_BYTES = 256 << 20
-"""labelme keeps the image inside its file, so a large one is no mistake."""
+"""Largest JSON file; labelme stores the image inside, so large files are common."""
 
 
 _FORMS = ('{"inside": [[[x, y], ...], ...], "ignore": [...]}', "a labelme file", "a mask image")

@@ -1,12 +1,13 @@
-"""A colour scale fixed by good parts, so that a good part looks calm and what stands out stands out.
+"""Scale of good parts: the map value that good parts reach, by which pictures are coloured.
 
-Scaled by itself, every map has a brightest place, also that of a good part (anomalib #3085). ``calibrate``
-measures what good parts' maps reach, and ``explain --scale`` colours by that: half of the scale is the most
-that good parts show, the top is twice as much.
+Scaled by itself, every map has a brightest place, that of a good part too (anomalib #3085). ``calibrate``
+measures the value that good parts' maps reach, and a report with that scale colours by the value: good parts
+stay in the lower half of the colours, and the top colour is twice what good parts reach.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -20,25 +21,25 @@ from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.report.colour import Scale
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
 
 QUANTILE = 0.999
-"""Of the values of all good parts together. The largest value is one pixel's luck and grows with every part
-added; a lower quantile is that of the plain surface, which says nothing of the brightest places."""
+"""Quantile of the map values of all good parts together. The largest value is chance and grows with every
+part; a lower quantile describes the plain surface, not the brightest places."""
 
 HEADROOM = 2.0
 """The top of the scale, in units of what good parts reach: good parts then stay in its lower half."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What was explained and how: maps of different questions have different sizes of values."""
+class ScaleKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Target and settings that a scale is for: raw values of maps with other keys cannot be compared."""
 
     method: str
+    """Name of the method."""
     guide: str
+    """Name of the guide."""
     percentile: float | None
     """Of the guide; null for a method without one."""
     noise_std: float | None
@@ -46,43 +47,51 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float | None
     """Of integrated gradients; null for the others."""
     perturbation: str
+    """What the copies were changed by beside noise; empty for nothing."""
     target: str | None
-    """Class that was asked about; null for what the model says by itself."""
+    """Class that was asked for; null for what the model says by itself."""
     against: str | None
+    """The other class of a difference; null for none."""
 
 
 class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
-    """The file ``NAME.scale.json``."""
+    """Scale of good parts: the file ``NAME.scale.json`` that ``gagrad-edge calibrate`` writes."""
 
     schema: Literal[1] = 1
+    """Version of the file."""
     bundle: str
+    """Name of the bundle that explained the good parts."""
     bundle_sha256: Sha256
-    question: Question
+    """SHA-256 of the bundle's bytes; a scale fits this bundle only."""
+    key: ScaleKey = msgspec.field(name="question")
+    """Target and settings of the good parts' maps; named ``question`` in the file."""
     samples: int
-    """Copies per image; another number may be used, as the values are those of one copy."""
+    """Samples per image; maps of another number can be compared, as raw values are per sample."""
     images: Annotated[int, msgspec.Meta(ge=1)]
+    """Number of good parts."""
     quantile: float
+    """Quantile of the good parts' map values that ``value`` is, 0..1."""
     value: Annotated[float, msgspec.Meta(gt=0)]
-    """The quantile of the softened raw maps."""
+    """Raw map value, after softening as on the picture, at that quantile."""
 
-    def check(self, explanation: Explanation, baseline: float | None = None) -> None:
-        """Raise SettingError unless the scale was made for what made ``explanation``."""
+    def check(self, explanation: Explanation) -> None:
+        """Raise SettingError unless bundle, method and target of ``explanation`` are the scale's."""
         made = explanation.provenance
         if made.bundle_sha256 != self.bundle_sha256:
             raise SettingError(
                 f"the scale was made with another bundle ({self.bundle}, {self.bundle_sha256[:12]}...)",
-                where="--scale",
+                where="scale",
                 hint="calibrate again with this bundle: gagrad-edge calibrate BUNDLE OK_IMAGES... -o FILE",
             )
-        named = self.question.target is not None
-        asked = question(explanation, named=named, baseline=baseline)
-        for field in Question.__struct_fields__:
-            of_scale, here = getattr(self.question, field), getattr(asked, field)
+        named = self.key.target is not None
+        asked = scale_key(explanation, named=named)
+        for field in ScaleKey.__struct_fields__:
+            of_scale, here = getattr(self.key, field), getattr(asked, field)
             if of_scale != here:
                 theirs, ours = ("none" if value in (None, "") else value for value in (of_scale, here))
                 raise SettingError(
                     f"the scale was made for {field} {theirs}, and this map for {ours}",
-                    where="--scale",
+                    where="scale",
                     hint=f"calibrate again with the same {field}, or explain with the scale's",
                 )
 
@@ -91,20 +100,20 @@ class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
         return Scale(HEADROOM * self.value, softened, good_parts=self.images)
 
 
-def question(explanation: Explanation, *, named: bool, baseline: float | None = None) -> Question:
-    """Return what ``explanation`` answers; ``named`` says that its class was asked for by name."""
+def scale_key(explanation: Explanation, *, named: bool) -> ScaleKey:
+    """Return the key of ``explanation``; ``named`` says that its class was asked for by name."""
     made, target = explanation.provenance, explanation.target
     method = METHODS[made.method]
     if target.region is not None:
         raise SettingError(
-            "a scale is for the whole output", where="--region", hint="leave --scale or --region out"
+            "a scale is for the whole output", where="region", hint="leave the scale or the region out"
         )
-    return Question(
+    return ScaleKey(
         method=made.method,
         guide=made.guide,
         percentile=made.percentile if method.map == "guided" else None,
         noise_std=made.noise_std if method.copies == "noisy" else None,
-        baseline=(baseline or 0.0) if method.copies == "path" else None,
+        baseline=made.baseline,
         perturbation=made.perturbation,
         target=target.name if named else None,
         against=target.against_name,
@@ -118,8 +127,9 @@ def raw_map(explanation: Explanation) -> tuple[NDArray[np.float32], float]:
     return low + softened * (high - low), sigma
 
 
-def read_scale(path: Path) -> GoodScale:
+def read_scale(path: str | Path) -> GoodScale:
     """Return the scale in the file ``path``. Raises SettingError."""
+    path = Path(path)
     hint = "write it with: gagrad-edge calibrate BUNDLE OK_IMAGES... -o FILE"
     try:
         return msgspec.json.decode(path.read_bytes(), type=GoodScale)

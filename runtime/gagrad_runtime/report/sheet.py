@@ -1,4 +1,4 @@
-"""A white sheet that grows downwards while panels and lines of text are put on it."""
+"""Sheet: white pixels that grow downwards as panels and lines of text are added."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _PAPER = 255
 _LINE = 1.4
-"""Line distance relative to the letters' size."""
+"""Distance between lines, in units of the letters' size."""
 
 
 class Sheet:
-    """Pixels [h, w, 3], ``width`` wide; ``y`` is where the next row starts."""
+    """Pixels [h, w, 3] RGB, ``width`` wide between margins; the cursor ``y`` is where the next row starts."""
 
     def __init__(self, width: int, margin: int, pen: Lettering) -> None:
         self.width, self.margin, self.y = width, margin, margin
@@ -29,7 +29,7 @@ class Sheet:
         self._pixels = np.full((1024, width + 2 * margin, 3), _PAPER, np.uint8)
 
     def text(self, text: str, style: Style, *, indent: int = 0) -> None:
-        """Write ``text``, wrapped, from the left margin plus ``indent``, and move below it."""
+        """Write ``text``, wrapped, ``indent`` pixels from the margin; the cursor moves below the text."""
         for line in wrap(text, self.width - 2 * indent, style, self._pen):
             self.line(self.margin + indent, self.y, line, style)
             self.y += round(style.size * _LINE)
@@ -47,7 +47,7 @@ class Sheet:
         self._pixels[y : y + len(panel), x : x + panel.shape[1]] = panel
 
     def warning(self, text: str, style: Style, paper: Rgb, sign: Rgb) -> None:
-        """Write ``text`` on a coloured strip behind a triangle with an exclamation mark; move below it."""
+        """Write ``text`` on a coloured strip after a warning triangle; the cursor moves below the strip."""
         indent, padding = 52, 10
         lines = wrap(text, self.width - indent - padding, style, self._pen)
         height = round(len(lines) * style.size * _LINE) + 2 * padding
@@ -62,7 +62,7 @@ class Sheet:
         self.y += padding
 
     def strip(self, text: str, style: Style, paper: Rgb) -> None:
-        """Write ``text`` on a coloured strip as wide as the sheet; move below it."""
+        """Write ``text`` on a coloured strip as wide as the sheet; the cursor moves below the strip."""
         padding = 10
         lines = wrap(text, self.width - 2 * padding, style, self._pen)
         height = round(len(lines) * style.size * _LINE) + 2 * padding
@@ -74,7 +74,7 @@ class Sheet:
         self.y += height
 
     def _sign(self, x: int, y: int, colour: Rgb) -> None:
-        # Drawn, because no font is sure to have the sign. Shift 4: sixteenths of a pixel, for smooth edges.
+        # Drawn as shapes: not every font has the warning sign. Shift 4: sixteenths of a pixel.
         corners = np.array([[x + 14, y], [x + 28, y + 26], [x, y + 26]], np.int32) * 16
         cv2.fillPoly(self._pixels, [corners], colour, cv2.LINE_AA, 4)
         white = (_PAPER, _PAPER, _PAPER)
@@ -82,7 +82,7 @@ class Sheet:
         cv2.circle(self._pixels, ((x + 14) * 16, (y + 22) * 16), 28, white, -1, cv2.LINE_AA, 4)
 
     def finish(self) -> Canvas:
-        """Return the pixels down to the cursor and a margin."""
+        """Return the pixels from the top to one margin below the cursor."""
         self._grow(self.y + self.margin)
         pixels: Canvas = self._pixels[: self.y + self.margin].copy()
         return pixels

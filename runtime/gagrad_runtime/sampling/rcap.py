@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.method.reference import rcap_levels
-from gagrad_runtime.question.target import probabilities
+from gagrad_runtime.question.probability import probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

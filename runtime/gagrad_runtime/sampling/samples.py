@@ -86,8 +86,8 @@ class Samples:
         self._spread = x.max() - x.min()
         self.multiplier: Array = np.ones_like(x)
         """[C, H, W], what the mean gradient is multiplied by: ones, x, or x − baseline."""
-        if settings.method.times != "one":
-            self.multiplier = x if settings.method.times == "input" else self._distance
+        if settings.method.factor != "one":
+            self.multiplier = x if settings.method.factor == "input" else self._distance
 
     def inputs(self, start: int, number: int) -> dict[str, Tensor]:
         """Return the inputs of ``accumulate`` for the samples ``start`` to ``start + number``."""

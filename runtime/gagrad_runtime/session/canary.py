@@ -82,8 +82,8 @@ def _rows(bundle: Bundle, explainer: Explainer) -> list[Finding]:
     image, _ = prepare(reference_frame(bundle), manifest.input)
 
     pair = np.concatenate([image, image[..., ::-1]])
-    scores = np.concatenate([explainer.predict(row[None]) for row in pair])
-    together = explainer.predict(pair[index])
+    scores = np.concatenate([explainer.scores(row[None]) for row in pair])
+    together = explainer.scores(pair[index])
 
     sampler = Sampler(backend, graphs.runner("combine"), manifest.input.shape)
     weights = cotangent(Target(tuple(manifest.selftest.target), ""), scores.shape[1:])

@@ -1,33 +1,37 @@
-"""The explainer: a checked bundle on a device, ready to explain frames."""
+"""Explainer: a bundle whose graphs are open on a device, ready to explain frames."""
 
 from __future__ import annotations
 
+import difflib
+import reprlib
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 
 from gagrad_edge import abi
+from gagrad_edge.errors import SettingError
 from gagrad_runtime.backend.graphs import Graphs
-from gagrad_runtime.explanation.explanation import Explanation, Verdict
-from gagrad_runtime.frame import Frame, load_frame
+from gagrad_runtime.explanation.explanation import Explanation, Prediction
+from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.output_region import region_of
+from gagrad_runtime.question.probability import probabilities
 from gagrad_runtime.question.settings import Settings
-from gagrad_runtime.question.target import cotangent, predicted_target, probabilities, resolve_target
+from gagrad_runtime.question.target import cotangent, predicted_target, resolve_target
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES, Estimation, Limits, Pace, finite
 from gagrad_runtime.sampling.rcap import Rcap, confidence, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.query import Answer, Clock, Query, cautions, provenance
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, cautions, provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -35,17 +39,19 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.backend import Backend
+    from gagrad_runtime.frame.arrays import Colour
+    from gagrad_runtime.frame.frame import FrameSource
+    from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.target import Choice
 
     Array = NDArray[np.float32]
-    FrameLike = str | Path | NDArray[Any] | Frame
 
 
 class Explainer:
     """Explains frames with one bundle on one device.
 
-    Use it as a context manager, for as many frames as you like: graphs, state and noise stay on the device.
-    Threads may share one, and take turns.
+    ``gagrad_runtime.load`` makes an explainer. Use it as a context manager, for as many frames as you like:
+    graphs, state and noise stay on the device. Threads may share an explainer, and take turns.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
@@ -61,6 +67,15 @@ class Explainer:
         self._pace = Pace()
         self._lock = threading.RLock()
 
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.manifest.input.shape))
+        classes = len(self.manifest.output.classes)
+        named = f", {classes} classes" if classes else ""
+        return (
+            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {shape}{named}, "
+            f"{self.backend.description[:60]})"
+        )
+
     def __enter__(self) -> Explainer:
         return self
 
@@ -70,16 +85,20 @@ class Explainer:
         self.close()
 
     def close(self) -> None:
-        """Free the engine's memory. Explaining afterwards is an error."""
+        """Free the engine's memory. Explaining afterwards raises SettingError."""
         self.graphs.close()
 
     def one_row_at_a_time(self) -> None:
-        """Never compute more than one copy in a run: for an engine that gets batches wrong."""
+        """Run the graphs with one copy at a time: for an engine whose batches of several are wrong."""
         self.largest_chunk = 1
         self.graphs.one_row_at_a_time()
 
-    def predict(self, images: Array) -> Array:
-        """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1."""
+    def scores(self, images: Array) -> Array:
+        """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1.
+
+        Scores are before the activation.
+        The images are the model's: resized and ordered as the bundle says. ``predict`` takes frames.
+        """
         with self._lock:
             runner = self.graphs.runner("predict")
             rows = runner.rows or max(len(images), 1)
@@ -88,134 +107,270 @@ class Explainer:
             scores = np.concatenate([self.backend.download(outputs[abi.SCORES]) for outputs in runs])
             return finite(scores, "scores")
 
-    def verdict(self, frame: FrameLike) -> Verdict:
-        """Return what the model says of ``frame``. Raises FrameError, ModelError and DeviceError."""
-        image, _ = prepare(_loaded(frame), self.manifest.input)
-        scores = self.predict(image)
-        target = predicted_target(scores[0], self.manifest.output)
-        chances = probabilities(scores, self.manifest.output.activation)
-        return Verdict(target, None if chances is None else target.reading(chances[0]))
+    def predict(self, frame: FrameSource, *, colour: Colour = "rgb") -> Prediction:
+        """Return what the model says of ``frame``, in any form that ``load_frame`` takes.
 
+        Raises FrameError, ModelError and DeviceError.
+        """
+        image, _ = prepare(load_frame(frame, colour=colour), self.manifest.input)
+        scores, spec = self.scores(image), self.manifest.output
+        chances = probabilities(scores, spec.activation)
+        return Prediction(
+            target=predicted_target(scores[0], spec),
+            scores=scores[0],
+            probabilities=None if chances is None else chances[0],
+            class_names=tuple(spec.classes),
+        )
+
+    @overload
     def explain(
         self,
-        frame: FrameLike,
+        frame: FrameSource,
         target: Choice | None = None,
         *,
         against: Choice | None = None,
-        region: str | NDArray[np.bool_] | None = None,
+        region: RegionChoice | None = None,
+        colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
-        **settings: Any,
-    ) -> Explanation:
-        """Return the saliency map of ``frame`` with its RCAP and its stability.
+        method: str | None = None,
+        guide: str | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        percentile: float | None = None,
+        noise_std: float | None = None,
+        chunk: int | None = None,
+        budget_ms: float | None = None,
+        until_stable: float | None = None,
+        perturb: str | None = None,
+        baseline: float | None = None,
+        **unknown: NoReturn,
+    ) -> Explanation: ...
 
-        ``frame`` is a path, an array [H, W] or [H, W, 3] (RGB), uint8 or uint16, or a ``Frame``. ``target``
-        is a class name or an index, by default what the model predicts; with ``against``, "why this and not
-        that"; with ``region`` (a box ``left,top,right,bottom`` or a mask, in the frame) the class's score
-        there, of a model with a spatial output. ``progress`` is called with (samples done, samples).
+    @overload
+    def explain(
+        self,
+        frame: list[Any] | tuple[Any, ...] | Iterator[Any],
+        target: Choice | None = None,
+        *,
+        against: Choice | None = None,
+        region: RegionChoice | None = None,
+        colour: Colour = "rgb",
+        progress: Callable[[int, int], None] | None = None,
+        method: str | None = None,
+        guide: str | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        percentile: float | None = None,
+        noise_std: float | None = None,
+        chunk: int | None = None,
+        budget_ms: float | None = None,
+        until_stable: float | None = None,
+        perturb: str | None = None,
+        baseline: float | None = None,
+        **unknown: NoReturn,
+    ) -> Iterator[Explanation]: ...
 
-        ``settings`` over the bundle's: ``method`` (``gagrad_runtime.question.methods``), ``guide``,
-        ``samples``, ``seed``, ``percentile``, ``noise_std``, ``baseline`` (of integrated gradients), ``perturb``
-        (beside noise, such as ``shift=2,angle=2``, of a bundle exported with perturbations), ``chunk`` (copies at a
-        time; by default what is fast here and fits in memory), ``budget_ms`` (be done by then with what
-        there is, from 4 samples on) and ``until_stable`` (stop at this stability), both with ``samples`` as
-        the cap.
+    def explain(
+        self,
+        frame: FrameSource | list[Any] | tuple[Any, ...] | Iterator[Any],
+        target: Choice | None = None,
+        *,
+        against: Choice | None = None,
+        region: RegionChoice | None = None,
+        colour: Colour = "rgb",
+        progress: Callable[[int, int], None] | None = None,
+        method: str | None = None,
+        guide: str | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        percentile: float | None = None,
+        noise_std: float | None = None,
+        chunk: int | None = None,
+        budget_ms: float | None = None,
+        until_stable: float | None = None,
+        perturb: str | None = None,
+        baseline: float | None = None,
+        **unknown: NoReturn,
+    ) -> Explanation | Iterator[Explanation]:
+        """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
 
-        Without a budget the same bundle, frame, settings and device give the same map, bit for bit. Raises
-        FrameError, TargetError, SettingError, ModelError (also when the model gives NaN) and DeviceError.
+        ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
+        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. Of a
+        list, a tuple or an iterator of frames the explanations are yielded in the same order; the first
+        error ends them.
+
+        ``target`` is a class name or an index, by default what the model predicts. ``against`` is the other
+        class of a difference: "why this and not that". ``region`` is where a spatial output is explained: a
+        box (left, top, right, bottom) in frame pixels, the path of a mask image, or a mask. ``progress`` is
+        called with (samples done, samples).
+
+        Settings; None keeps the bundle's or the usual value:
+
+        - ``method``: one of ``METHODS``, ``guided-absolutegrad`` by default.
+        - ``guide``: ``paper``, or another guide of the bundle.
+        - ``samples``: number of perturbed copies, the most where the next two may stop earlier.
+        - ``budget_ms``: milliseconds within which to be done, with the samples that fit, at least 4.
+        - ``until_stable``: stability, 0..1, at which sampling stops.
+        - ``seed``: seed of the noise; 0 by default.
+        - ``percentile``: percentile of the guide, 0..1.
+        - ``noise_std``: standard deviation of the noise relative to the model input's range.
+        - ``perturb``: what the copies are changed by beside noise, such as ``shift=2,angle=2``, for a
+          bundle that was exported with perturbations.
+        - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
+        - ``chunk``: copies per run of the graph; by default what is fast here and fits in memory.
+
+        Without ``budget_ms`` the same bundle, frame, settings and device give the same map, bit for bit.
+        Raises FrameError, TargetError, SettingError, ModelError (also when the model gives NaN) and
+        DeviceError.
         """
+        settings = self._settings(
+            method=method,
+            guide=guide,
+            samples=samples,
+            seed=seed,
+            percentile=percentile,
+            noise_std=noise_std,
+            chunk=chunk,
+            budget_ms=budget_ms,
+            until_stable=until_stable,
+            perturb=perturb,
+            baseline=baseline,
+            **unknown,
+        )
+        asked = Asked(target, against, region, colour, settings)
+
+        def one(source: FrameSource) -> Explanation:
+            return self._explain(source, asked, progress)
+
+        if isinstance(frame, (list, tuple, Iterator)):
+            return map(one, frame)
+        return one(frame)
+
+    def refine(
+        self,
+        frame: FrameSource,
+        target: Choice | None = None,
+        *,
+        against: Choice | None = None,
+        region: RegionChoice | None = None,
+        colour: Colour = "rgb",
+        method: str | None = None,
+        guide: str | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        percentile: float | None = None,
+        noise_std: float | None = None,
+        chunk: int | None = None,
+        budget_ms: float | None = None,
+        until_stable: float | None = None,
+        perturb: str | None = None,
+        baseline: float | None = None,
+        **unknown: NoReturn,
+    ) -> Iterator[Explanation]:
+        """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
+
+        The parameters are those of ``explain``. The last explanation is what ``explain`` returns, up to
+        rounding. Stop when you like; other calls may come in between. A method that does not average has one
+        explanation only.
+        """
+        settings = self._settings(
+            method=method,
+            guide=guide,
+            samples=samples,
+            seed=seed,
+            percentile=percentile,
+            noise_std=noise_std,
+            chunk=chunk,
+            budget_ms=budget_ms,
+            until_stable=until_stable,
+            perturb=perturb,
+            baseline=baseline,
+            **unknown,
+        )
+        return self._refine(frame, Asked(target, against, region, colour, settings))
+
+    def _settings(self, **given: Any) -> Settings:
+        """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
+        settings = Settings.of(self.manifest.method, **given)
+        guides = ["paper", *(name for name in self.manifest.variants("finalize") if name)]
+        if settings.method.map == "guided" and settings.guide not in guides:
+            near = difflib.get_close_matches(settings.guide, guides, n=1)
+            raise SettingError(
+                f"this bundle has no guide {settings.guide!r}",
+                where="guide",
+                hint=f"did you mean {near[0]}?" if near else None,
+                choices=guides,
+            )
+        return settings
+
+    def _explain(
+        self, source: FrameSource, asked: Asked, progress: Callable[[int, int], None] | None = None
+    ) -> Explanation:
         with self._lock:
-            query = self._query(frame, target, against, region, Settings.of(self.manifest.method, **settings))
-            if query.settings.method.map == "cam":
+            query = self._query(source, asked)
+            if asked.settings.method.map == "cam":
                 return self._explanation(query, self._class_activation(query))
             estimation = self._estimation(query, self._sampler, progress)
-            estimation.grow(query.copies.count)
+            estimation.grow(query.samples.count)
             self.largest_chunk = estimation.largest_chunk or self.largest_chunk
-            explanation = self._explanation(query, self._answer(query, estimation))
+            explanation = self._explanation(query, self._map(query, estimation))
             self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
             self._sampler.forget()
             return explanation
 
-    def explain_targets(
-        self, frame: FrameLike, targets: Sequence[Choice], **settings: Any
-    ) -> list[Explanation]:
-        """Return one explanation for each of ``targets``, of one frame and with the same noise."""
-        loaded = _loaded(frame)
-        return [self.explain(loaded, target, **settings) for target in targets]
-
-    def refine(
-        self,
-        frame: FrameLike,
-        target: Choice | None = None,
-        *,
-        against: Choice | None = None,
-        region: str | NDArray[np.bool_] | None = None,
-        **settings: Any,
-    ) -> Iterator[Explanation]:
-        """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
-
-        The last one is what ``explain`` returns for the same settings, up to rounding. Stop when you like;
-        other calls may come in between. A method that does not average has one explanation only.
-        """
-        chosen = Settings.of(self.manifest.method, **settings)
-        if not chosen.method.splits:
-            yield self.explain(frame, target, against=against, region=region, **settings)
+    def _refine(self, source: FrameSource, asked: Asked) -> Iterator[Explanation]:
+        if not asked.settings.method.splits:
+            yield self._explain(source, asked)
             return
         with self._lock:
-            query = self._query(frame, target, against, region, chosen)
+            query = self._query(source, asked)
             estimation = self._estimation(query, self._new_sampler())
         until = MIN_SAMPLES
         while True:
             with self._lock:
                 estimation.grow(until)
-                explanation = self._explanation(query, self._answer(query, estimation))
+                explanation = self._explanation(query, self._map(query, estimation))
             yield explanation
             if estimation.ended:
                 return
             until *= 2
 
-    def _query(
-        self,
-        frame: FrameLike,
-        target: Choice | None,
-        against: Choice | None,
-        region: str | NDArray[np.bool_] | None,
-        settings: Settings,
-    ) -> Query:
+    def _query(self, source: FrameSource, asked: Asked) -> Query:
         clock = Clock()
         runner = self.graphs.runner("predict")
-        loaded = _loaded(frame)
-        image, placement = prepare(loaded, self.manifest.input)
+        frame = load_frame(source, colour=asked.colour)
+        image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
         device_image = self.backend.upload(image)
         outputs = runner.run({abi.IMAGE: device_image})
         scores = finite(self.backend.download(outputs[abi.SCORES]), "scores")[0]
         spec = self.manifest.output
-        cells = None if region is None else region_of(region, placement, spec)
-        chosen = resolve_target(target, against, scores, spec, cells)
+        region = None if asked.region is None else region_of(asked.region, placement, spec)
+        target = resolve_target(asked.target, asked.against, scores, spec, region)
         clock.lap("predict")
-        copies = Samples(self.backend, self._noise, self.manifest.input, settings, image)
-        return Query(settings, loaded, placement, device_image, copies, scores, chosen, clock)
+        samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
+        return Query(asked.settings, frame, placement, device_image, samples, scores, target, clock)
 
     def _estimation(
         self, query: Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
     ) -> Estimation:
-        settings, copies = query.settings, query.copies
+        settings, samples = query.settings, query.samples
         sampler.begin(
             accumulate=self.graphs.runner("accumulate", abi.PERTURBED if settings.perturb else ""),
             fixed={
                 abi.IMAGE: query.device_image,
-                abi.NOISE_STD: self.backend.upload(np.array(copies.noise_std, np.float32)),
+                abi.NOISE_STD: self.backend.upload(np.array(samples.noise_std, np.float32)),
                 abi.COTANGENT: self.backend.upload(cotangent(query.target, query.scores.shape)),
             },
         )
-        chunk = settings.chunk or self._choose(sampler, copies, settings)
+        chunk = settings.chunk or self._choose(sampler, samples, settings)
         query.clock.lap("trial")
         levels = 1 / self.manifest.method.rcap_interval
         return Estimation(
             sampler=sampler,
-            inputs=copies.inputs,
+            inputs=samples.inputs,
             limits=Limits(
-                samples=copies.count,
+                samples=samples.count,
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
@@ -224,13 +379,13 @@ class Explainer:
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
             pace=self._pace,
-            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, copies.multiplier)
+            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, samples.multiplier)
             if settings.method.splits
             else None,
             progress=progress,
         )
 
-    def _choose(self, sampler: Sampler, copies: Samples, settings: Settings) -> int:
+    def _choose(self, sampler: Sampler, samples: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
         if self.largest_chunk == 1:
             return 1
@@ -239,19 +394,19 @@ class Explainer:
 
         def trial(rows: int) -> None:
             sampler.restart()
-            sampler.run(rows, copies.inputs(0, rows))
+            sampler.run(rows, samples.inputs(0, rows))
 
         return self._chunk.choose(trial)
 
-    def _answer(self, query: Query, estimation: Estimation) -> Answer:
+    def _map(self, query: Query, estimation: Estimation) -> MapResult:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.copies.multiplier)
+        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.samples.multiplier)
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
-        return Answer(
+        return MapResult(
             saliency,
             estimation.sampler.count,
             estimation.chunk,
@@ -260,20 +415,20 @@ class Explainer:
             estimation.scores if query.settings.method.splits else None,
         )
 
-    def _class_activation(self, query: Query) -> Answer:
+    def _class_activation(self, query: Query) -> MapResult:
         weights = self.backend.upload(cotangent(query.target, query.scores.shape))
         inputs = {abi.IMAGE: query.device_image, abi.COTANGENT: weights}
         saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
         query.clock.lap("map")
-        return Answer(saliency)
+        return MapResult(saliency)
 
-    def _explanation(self, query: Query, answer: Answer) -> Explanation:
+    def _explanation(self, query: Query, result: MapResult) -> Explanation:
         clock, spec = query.clock, self.manifest.output
-        score = self._rcap(query, answer.saliency.values)
+        score = self._rcap(query, result.saliency.values)
         clock.lap("rcap")
         chances = probabilities(query.scores[None], spec.activation)
         explanation = Explanation(
-            saliency=answer.saliency.values,
+            saliency=result.saliency.values,
             scores=query.scores,
             probabilities=None if chances is None else chances[0],
             activation=spec.activation,
@@ -281,15 +436,16 @@ class Explainer:
             predicted=predicted_target(query.scores, spec, query.target.region),
             rcap=score,
             cautions=(),
-            provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, answer),
+            provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=query.frame,
             placement=query.placement,
-            raw=answer.saliency.raw,
-            stability=answer.stability,
+            raw=result.saliency.raw,
+            stability=result.stability,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
-        return replace(explanation, cautions=tuple(cautions(explanation, query, answer)))
+        found = cautions(explanation, query, result, self.manifest.input.bit_depth)
+        return replace(explanation, cautions=tuple(found))
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {abi.IMAGE: query.device_image, abi.SALIENCY: self.backend.upload(saliency)}
@@ -305,7 +461,3 @@ class Explainer:
 
     def _new_sampler(self) -> Sampler:
         return Sampler(self.backend, self.graphs.runner("combine"), self.manifest.input.shape)
-
-
-def _loaded(frame: FrameLike) -> Frame:
-    return frame if isinstance(frame, Frame) else load_frame(frame)

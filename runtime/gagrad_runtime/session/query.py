@@ -1,4 +1,4 @@
-"""A question about one frame, on its way to the answer."""
+"""Query and MapResult: what one explain call asks, and the map with what it was made from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gagrad_runtime.explanation.cautions import (
     Caution,
     constant_image,
     constant_map,
+    few_bits,
     late,
     low_rcap,
     saturated,
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.arrays import Colour
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.settings import Settings
-    from gagrad_runtime.question.target import Target
+    from gagrad_runtime.question.target import Choice, Target
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.saliency import Saliency
     from gagrad_runtime.sampling.samples import Samples
@@ -34,34 +37,55 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 
+class Asked(NamedTuple):
+    """What the caller asks of a frame."""
+
+    target: Choice | None
+    """The class to explain; None for what the model says."""
+    against: Choice | None
+    """The other class of a difference; None for none."""
+    region: RegionChoice | None
+    """Where a spatial output is explained; None for the whole output."""
+    colour: Colour
+    """Order of the colour channels of an array or tensor."""
+    settings: Settings
+
+
 class Query(NamedTuple):
-    """What is asked of one frame, and what the model says to it."""
+    """One frame and one target, ready to be explained."""
 
     settings: Settings
     frame: Frame
     placement: Placement
+    """Where the frame is in the model's image."""
     device_image: Tensor
-    copies: Samples
+    """The model's image, [1, C, H, W], in the device's memory."""
+    samples: Samples
+    """The perturbed samples to take gradients at."""
     scores: Array
-    """[K…]"""
+    """[K…], the model's output for the unperturbed image, before the activation."""
     target: Target
     clock: Clock
 
 
-class Answer(NamedTuple):
-    """The map, and what it was made from."""
+class MapResult(NamedTuple):
+    """The saliency map of a query, and the samples that it was made from."""
 
     saliency: Saliency
     samples: int = 1
+    """Number of copies."""
     chunk: int = 1
+    """Samples in one run of the graph."""
     stopped: Stop = "samples"
+    """Why sampling ended."""
     stability: float | None = None
+    """Expected rank correlation with a map of as many other samples, 0..1; None where it is not measured."""
     extremes: tuple[Array, Array] | None = None
-    """Smallest and largest scores ``[K…]`` among the copies."""
+    """Smallest and largest scores, [K…] each, over the copies; None for a method without noise."""
 
 
 class Clock:
-    """Wall time per stage."""
+    """Wall time per stage, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -73,44 +97,46 @@ class Clock:
         return time.perf_counter() - self.began
 
     def lap(self, stage: str) -> None:
-        """End a stage; one that comes again adds up."""
+        """End the stage: the time since the last lap is added to ``seconds[stage]``."""
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
 
-def cautions(explanation: Explanation, query: Query, answer: Answer) -> list[Caution]:
-    """Return all that there is to say about ``explanation``, the gravest first."""
-    settings, saliency = query.settings, answer.saliency
+def cautions(explanation: Explanation, query: Query, result: MapResult, bit_depth: int) -> list[Caution]:
+    """Return the cautions of ``explanation``, the gravest first; ``bit_depth`` is the bundle's."""
+    settings, saliency = query.settings, result.saliency
     found = constant_image(explanation.frame.pixels)
     found += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
     if not found:
         found += low_rcap(explanation.rcap, explanation.probability)
-    found += unstable(answer.stability, settings.until_stable)
-    if answer.extremes is not None and not found:
-        found += saturated(*answer.extremes, explanation.target, answer.samples)
-    return found + late(query.clock.total, settings.budget_ms, answer.samples)
+    found += unstable(result.stability, settings.until_stable)
+    if result.extremes is not None and not found:
+        found += saturated(*result.extremes, explanation.target, result.samples)
+    found += few_bits(explanation.frame, bit_depth)
+    return found + late(query.clock.total, settings.budget_ms, result.samples)
 
 
 def provenance(
-    manifest: Manifest, sha256: str, backend: Backend, settings: Settings, answer: Answer
+    manifest: Manifest, sha256: str, backend: Backend, settings: Settings, result: MapResult
 ) -> Provenance:
-    """Return the provenance of ``answer``; ``sha256`` is the bundle's."""
+    """Return the provenance of ``result``; ``sha256`` is the bundle's."""
     twin = manifest.verification.float_twin
     return Provenance(
         bundle=manifest.name,
         bundle_sha256=sha256,
         backend=backend.description,
         backend_notes=tuple(backend.notes),
-        samples=answer.samples,
+        samples=result.samples,
         seed=settings.seed,
         percentile=settings.percentile,
         noise_std=settings.noise_std,
-        chunk=answer.chunk,
+        chunk=result.chunk,
         straight_through=manifest.model.straight_through,
         float_twin=None if twin is None else twin.map_correlation,
         method=settings.method.name,
         guide=settings.guide,
-        stopped=answer.stopped,
+        stopped=result.stopped,
         perturbation=settings.perturb,
+        baseline=settings.baseline if settings.method.copies == "path" else None,
     )

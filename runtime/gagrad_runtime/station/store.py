@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.machine.lock import acquire, release
-from gagrad_runtime.report.report import ENDINGS, safe_stem
+from gagrad_runtime.report.naming import ENDINGS, safe_stem
 from gagrad_runtime.station import outbox
 from gagrad_runtime.station.index import Index
 from gagrad_runtime.station.keeping import FRAME

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.report.report import ENDINGS
+from gagrad_runtime.report.naming import ENDINGS
 from gagrad_runtime.station import retention
 from gagrad_runtime.station.events import (
     DroppedEvent,
@@ -151,7 +151,7 @@ class Watch:
             return
         began = time.monotonic()
         try:
-            seen = self.explainer.verdict(frame)
+            seen = self.explainer.predict(frame)
         except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
             self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
             return
@@ -226,7 +226,7 @@ class Watch:
         )
 
         def save() -> None:
-            explanation.save(self.store.folder, stem=stem, raw=())
+            explanation.save(self.store.folder, stem=stem, raw=(), replace=True)
             size = self.store.files_size(stem)
             self.store.finish(number, "explained", stem=stem, size=size, event=event)
 

@@ -10,7 +10,7 @@ import pytest
 from gagrad_runtime.explanation.regions import salient_regions
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.report.marks import regions_line
-from gagrad_runtime.report.record import record
+from gagrad_runtime.report.record import record_of
 from tests.runtime.conftest import build_spec
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_what_lies_on_the_bars_does_not_count() -> None:
 def test_in_the_record_and_the_caption(make_explanation: Callable[..., Explanation]) -> None:
     """Largest share first, and the numbers on the picture have their figures under it."""
     explanation = make_explanation()
-    regions = record(explanation).regions
+    regions = record_of(explanation).regions
     assert [one.share for one in regions] == sorted((one.share for one in regions), reverse=True)
     assert regions[0].peak == pytest.approx((48, 36), abs=3)
     assert f"{regions[0].share * 100:.0f} % (1)" in str(regions_line(explanation.regions))

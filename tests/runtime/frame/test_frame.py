@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
-from gagrad_runtime.frame import frame as frame_module
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import reading as reading_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,12 @@ def test_arrays_of_one_and_four_channels(part: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((4, 4), np.float32), r"float32.*\n.*255"),
+        (np.full((4, 4), 200, np.float32), r"from 200 to 200; .*\n.*divide it by 255"),
+        (np.full((4, 4), 4095.0), r"from 4095 to 4095; .*\n.*divide it by 65535"),
+        (np.full((4, 4), -1.5, np.float16), r"from -1.5 to -1.5; .*\n.*before it is normalised"),
+        (np.full((4, 4), np.nan, np.float32), "NaN"),
+        (np.full((4, 4), np.inf), "infinity"),
+        (np.full((4, 4), 1j), "complex128"),
         (np.zeros((4, 4), bool), r"bool.*\n.*uint8"),
         (np.zeros((4, 4), np.int64), r"int64.*\n.*astype"),
         (np.zeros(4, np.uint8), "shape is 4;"),
@@ -105,7 +110,7 @@ def test_permission_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_file_with_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size is looked at before the content."""
-    monkeypatch.setattr(frame_module, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(reading_module, "MAX_FILE_BYTES", 2**20)
     (tmp_path / "big.png").write_bytes(bytes(2**20 + 1))
     with pytest.raises(FrameError, match="larger than 1 MiB"):
         load_frame(tmp_path / "big.png")

@@ -12,7 +12,7 @@ import pytest
 
 from gagrad_runtime.explanation.regions import soften
 from gagrad_runtime.report import lettering as lettering_module
-from gagrad_runtime.report.caption import percent, write_caption
+from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import overlay, scale_of
 from gagrad_runtime.report.lettering import OpenCvLettering, PillowLettering, Style, lettering, printable
 from gagrad_runtime.report.picture import render
@@ -138,20 +138,6 @@ def test_caption_of_a_plain_score(make_explanation: Builder) -> None:
     )
     assert caption.title == "What the model looked at for its score"
     assert caption.answer == "Score 3.22."
-
-
-@pytest.mark.parametrize(
-    ("probability", "words"),
-    [
-        (0.5, "50.0 %"),
-        (1.0, "Over 99.9 %"),
-        (0.0, "Under 0.1 %"),
-        (float("nan"), "No probability (not a number)"),
-    ],
-)
-def test_percentages(probability: float, words: str) -> None:
-    """No model is certain, and NaN is said."""
-    assert percent(probability) == words
 
 
 def test_names_in_any_script_can_be_read_or_are_numbered(make_explanation: Builder, pen: Any) -> None:

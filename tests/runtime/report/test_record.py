@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from gagrad_edge.manifest import Manifest
 from gagrad_runtime.frame.frame import Frame
-from gagrad_runtime.report.record import encode, record
+from gagrad_runtime.report.record import encode, record_of
 from gagrad_runtime.report.record_schema import Record, json_schema
 from gagrad_runtime.sampling.rcap import Rcap
 
@@ -34,7 +35,7 @@ def as_data(explanation: Explanation) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    data = json.loads(encode(record(explanation)), parse_constant=refuse)
+    data = json.loads(encode(record_of(explanation)), parse_constant=refuse)
     assert isinstance(data, dict)
     return data
 
@@ -55,7 +56,7 @@ def test_the_record_holds_what_was_explained_and_how(make_explanation: Builder) 
     }
     settings = {"samples": 20, "seed": 0, "percentile": 0.85, "noise_std": 0.15, "chunk": 10}
     kind = {"name": "guided-absolutegrad", "guide": "paper", "stopped": "samples", "perturbation": ""}
-    assert data["method"] == {**kind, **settings, "straight_through": 0, "float_twin": None}
+    assert data["method"] == {**kind, **settings, "straight_through": 0, "float_twin": None, "baseline": None}
     assert data["bundle"] == {"name": "part", "sha256": "0" * 64}
     assert data["cautions"] == [{"code": "test", "text": "Careful."}]
     assert (data["frame"]["height"], data["frame"]["width"], data["frame"]["bits"]) == (120, 160, 8)
@@ -68,6 +69,22 @@ def test_two_runs_differ_only_under_run(make_explanation: Builder) -> None:
     second = as_data(make_explanation(seconds={"predict": 0.2}))
     assert first.pop("run") != second.pop("run")
     assert first == second
+
+
+def test_every_record_of_an_explanation_has_its_time(make_explanation: Builder) -> None:
+    """``created`` is when the explanation was made, however often and late the record is written."""
+    made = datetime(2026, 11, 27, 12, 30, 5, tzinfo=timezone(timedelta(hours=9)))
+    explanation = dataclasses.replace(make_explanation(), created=made)
+    assert {as_data(explanation)["run"]["created"] for _ in range(2)} == {"2026-11-27T03:30:05Z"}
+
+
+def test_equal_pixels_have_equal_digests(make_explanation: Builder) -> None:
+    """``frame.sha256`` tells frames of one name apart, and knows one that came back under another name."""
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    frames = (pixels, pixels.copy(), pixels.T, pixels.astype(np.uint16), pixels + 1)
+    digests = [as_data(make_explanation(frame=frame))["frame"]["sha256"] for frame in frames]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
 
 
 def test_values_that_are_no_numbers_are_null(make_explanation: Builder) -> None:
@@ -120,13 +137,13 @@ def test_a_file_name_that_is_no_utf8(make_explanation: Builder) -> None:
 
 def test_files_are_names_without_folders(make_explanation: Builder) -> None:
     """The folder may be moved; the record still tells its files."""
-    made = record(make_explanation(), {"picture": Path("/somewhere/part.explained.png")})
+    made = record_of(make_explanation(), files={"picture": Path("/somewhere/part.explained.png")})
     assert made.files == {"picture": "part.explained.png"}
 
 
 def test_one_line_or_many(make_explanation: Builder) -> None:
     """``--json`` prints one line per frame; the file is indented; both decode to the same record."""
-    made = record(make_explanation())
+    made = record_of(make_explanation())
     line, pretty = encode(made, pretty=False), encode(made)
     assert line.count(b"\n") == 1
     assert pretty.count(b"\n") > 50

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gagrad_edge.errors import OutputError, SettingError
-from gagrad_runtime.report import report as results
-from gagrad_runtime.report.report import safe_stem, save_results, sixteen_bit_map
+from gagrad_runtime.report import report as report_module
+from gagrad_runtime.report.naming import safe_stem
+from gagrad_runtime.report.report import Report, sixteen_bit_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +56,9 @@ def test_the_picture_file_has_the_pictures_colours(tmp_path: Path, make_explanat
 
 def test_raw_maps_are_written_on_request_only(tmp_path: Path, make_explanation: Builder) -> None:
     """No raw kind, no raw file; an unknown one is a usage error that lists the kinds."""
-    assert set(save_results(make_explanation(), tmp_path, raw=())) == {"picture", "record"}
+    assert set(Report(make_explanation()).save(tmp_path, raw=())) == {"picture", "record"}
     with pytest.raises(SettingError, match="'tiff'") as caught:
-        save_results(make_explanation(), tmp_path / "new", raw=("png", "tiff"))
+        Report(make_explanation()).save(tmp_path / "new", raw=("png", "tiff"))
     assert caught.value.choices == ("png", "npy")
     assert not (tmp_path / "new").exists()
 
@@ -78,7 +79,7 @@ def test_nothing_is_written_when_encoding_fails(
     def fail(*_: object, **__: object) -> bytes:
         raise OutputError("broken")
 
-    monkeypatch.setattr(results, "encode", fail)
+    monkeypatch.setattr(report_module, "encode", fail)
     with pytest.raises(OutputError):
         make_explanation().save(tmp_path / "out")
     assert not (tmp_path / "out").exists()

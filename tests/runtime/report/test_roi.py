@@ -12,8 +12,8 @@ from PIL import Image
 
 from gagrad_edge.errors import RoiError, SettingError
 from gagrad_runtime.report.picture import render
-from gagrad_runtime.report.record import record
-from gagrad_runtime.report.roi import Roi, filled, judge, read_roi
+from gagrad_runtime.report.record import record_of
+from gagrad_runtime.report.roi import Roi, filled, read_roi, roi_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,19 +55,19 @@ def test_shares_of_a_map_counted_by_hand(make_explanation: Builder) -> None:
     saliency[0, :4], saliency[4, :2], saliency[7, 6:] = 1, 1, 1
     explanation = make_explanation(frame=np.zeros((8, 8), np.uint8), saliency=saliency)
     roi = Roi("r", inside=(square(0, 0, 8, 5),), ignore=(square(0, 4, 8, 5),))
-    verdict = judge(explanation, roi, 0.66)
+    verdict = roi_result(explanation, roi, 0.66)
     assert (verdict.inside, verdict.ignored, verdict.elsewhere) == (0.5, 0.25, 0.25)
     assert verdict.share == pytest.approx(2 / 3)
     assert verdict.passed
-    assert judge(explanation, roi, 0.67).passed is False
-    assert judge(explanation, roi).passed is None
+    assert roi_result(explanation, roi, 0.67).passed is False
+    assert roi_result(explanation, roi).passed is None
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_map_that_says_nothing_does_not_pass(make_explanation: Builder, value: int) -> None:
     """Otherwise a dead model would pass every region that is large enough."""
     explanation = make_explanation(saliency=np.full((8, 8), value, np.float32))
-    verdict = judge(explanation, Roi("r", inside=(square(0, 0, 160, 120),)), 0.5)
+    verdict = roi_result(explanation, Roi("r", inside=(square(0, 0, 160, 120),)), 0.5)
     assert verdict.passed is False
 
 
@@ -76,13 +76,13 @@ def test_nothing_outside_ignore_zones_does_not_pass(make_explanation: Builder) -
     saliency[0, 0] = 1
     explanation = make_explanation(frame=np.zeros((8, 8), np.uint8), saliency=saliency)
     roi = Roi("r", inside=(square(4, 4, 8, 8),), ignore=(square(0, 0, 2, 2),))
-    assert judge(explanation, roi, 0.01).passed is False
+    assert roi_result(explanation, roi, 0.01).passed is False
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, float("nan")])
 def test_a_limit_is_a_share(make_explanation: Builder, limit: float) -> None:
-    with pytest.raises(SettingError, match="--roi-limit"):
-        judge(make_explanation(), Roi("r", inside=(square(0, 0, 9, 9),)), limit)
+    with pytest.raises(SettingError, match=r"^roi_limit: .* out of range"):
+        roi_result(make_explanation(), Roi("r", inside=(square(0, 0, 9, 9),)), limit)
 
 
 def test_the_three_forms_say_the_same(tmp_path: Path) -> None:
@@ -147,16 +147,14 @@ def test_another_size_or_nothing_on_the_frame() -> None:
 
 def test_it_is_in_the_record_and_on_the_picture(make_explanation: Builder) -> None:
     """The outline is cyan, which the map's colours never are; the verdict has a strip of its own."""
-    import dataclasses
-
     explanation = make_explanation()
     roi = Roi("zone.json", inside=(square(20, 20, 90, 70),), ignore=(square(100, 80, 130, 110),))
-    judged = [dataclasses.replace(explanation, roi=judge(explanation, roi, limit)) for limit in (0.01, 0.99)]
-    made = record(judged[0]).roi
+    judged = [roi_result(explanation, roi, limit) for limit in (0.01, 0.99)]
+    made = record_of(explanation, roi=judged[0]).roi
     assert made is not None
     assert (made.file, made.limit, made.passed) == ("zone.json", 0.01, True)
     assert made.inside + made.ignored + made.elsewhere == pytest.approx(1, abs=3e-6)
-    plain, good, bad = (render(one) for one in (explanation, *judged))
+    plain, good, bad = (render(explanation, roi=one) for one in (None, *judged))
     cyan = [np.all(picture == (90, 220, 255), axis=2).sum() for picture in (plain, good, bad)]
     assert cyan[0] == 0
     assert min(cyan[1:]) > 500

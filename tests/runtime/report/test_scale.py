@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from gagrad_runtime.jobs.calibrating import Highest
 from gagrad_runtime.report.picture import render
-from gagrad_runtime.report.scale import GoodScale, question
+from gagrad_runtime.report.scale import GoodScale, scale_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,20 +32,20 @@ def test_the_upper_end_is_enough_for_the_quantile(announced: int) -> None:
 def test_a_calm_map_is_drawn_calm(make_explanation: Callable[..., Explanation]) -> None:
     """The same map is dark where good parts reach far more, and full where they reach far less."""
     explanation = make_explanation()
-    asked = question(explanation, named=False)
+    key = scale_key(explanation, named=False)
 
     def brightest(value: float) -> int:
         scale = GoodScale(
             bundle="part",
             bundle_sha256="0" * 64,
-            question=asked,
+            key=key,
             samples=20,
             images=24,
             quantile=0.999,
             value=value,
         )
         scale.check(explanation)
-        right = render(dataclasses.replace(explanation, good_scale=scale))[150:750, 730:1200].astype(int)
+        right = render(explanation, scale=scale)[150:750, 730:1200].astype(int)
         saturation = right.max(axis=2) - right.min(axis=2)
         return int(saturation.max())
 

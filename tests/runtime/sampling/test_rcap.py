@@ -9,7 +9,8 @@ import pytest
 
 from gagrad_edge.manifest import MethodSpec
 from gagrad_edge.method.reference import rcap_levels, recover
-from gagrad_runtime.question.target import Target, probabilities
+from gagrad_runtime.question.probability import probabilities
+from gagrad_runtime.question.target import Target
 from gagrad_runtime.sampling.rcap import confidence, rcap
 
 

@@ -13,7 +13,7 @@ from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.errors import ModelError
 from gagrad_runtime.backend import Backend, Runner, Tensor, open_backend
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
-from gagrad_runtime.report.record import record
+from gagrad_runtime.report.record import record_of
 from gagrad_runtime.session import opening as loading
 from gagrad_runtime.session.canary import examine
 from gagrad_runtime.session.explainer import Explainer
@@ -117,7 +117,7 @@ def test_an_engine_wrong_in_batches_gets_one_row_at_a_time(
     assert explanation.provenance.chunk == 1
     np.testing.assert_array_equal(explanation.saliency, expected.saliency)
     np.testing.assert_allclose(explanation.rcap.score, expected.rcap.score, rtol=1e-5)
-    (note,) = record(explanation).backend_notes
+    (note,) = record_of(explanation).backend_notes
     assert note.startswith("batches of one only")
     assert "batches of one only" in caplog.text
 
@@ -130,7 +130,7 @@ def test_an_engine_that_is_wrong_alone_is_replaced(
     with caplog.at_level(logging.WARNING), loading.load(tiny_bundle, device=device, trial=False) as explainer:
         explanation = explainer.explain(FRAME)
     assert "CPUExecutionProvider" in explanation.provenance.backend
-    (note,) = record(explanation).backend_notes
+    (note,) = record_of(explanation).backend_notes
     assert note.startswith("faulty 1.0 was not used: the map's rank order differs")
     assert "was not used" in caplog.text
 

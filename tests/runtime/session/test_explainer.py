@@ -104,7 +104,7 @@ def test_settings_out_of_range(explainer: Explainer, frame: np.ndarray, settings
 
 def test_bad_frames_and_targets(explainer: Explainer, frame: np.ndarray) -> None:
     with pytest.raises(FrameError):
-        explainer.explain(frame.astype(np.float32))
+        explainer.explain(frame.astype(np.float32))  # 0..255
     with pytest.raises(TargetError):
         explainer.explain(frame, "scrach")
 

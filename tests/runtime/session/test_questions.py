@@ -84,7 +84,7 @@ def test_a_mask_says_the_same_as_its_box(segmenter: Explainer, frame: np.ndarray
     mask[16:40, 20:40] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     box = segmenter.explain(frame, "dent", region="20,16,40,40")
-    for region in (str(tmp_path / "mask.png"), mask > 0):
+    for region in (str(tmp_path / "mask.png"), tmp_path / "mask.png", mask > 0, (20, 16, 40, 40)):
         np.testing.assert_array_equal(segmenter.explain(frame, "dent", region=region).saliency, box.saliency)
 
 
@@ -99,7 +99,7 @@ def test_without_a_class_a_region_is_of_the_class_it_shows_most(
 
 @pytest.mark.parametrize(
     ("region", "said"),
-    [("40,40,20,60", "no box"), ("500,500,600,600", "empty"), (np.ones((5, 5), bool), "5 × 5")],
+    [("40,40,20,60", "no box"), ("500,500,600,600", "empty"), (np.ones((5, 5), bool), "5×5")],
     ids=["turned", "outside", "small"],
 )
 def test_regions_that_are_none(
@@ -110,7 +110,7 @@ def test_regions_that_are_none(
 
 
 def test_one_element_needs_all_its_indices(segmenter: Explainer, frame: np.ndarray) -> None:
-    with pytest.raises(TargetError, match="or a class and --region"):
+    with pytest.raises(TargetError, match="or a class with a region"):
         segmenter.explain(frame, "scratch")
     assert segmenter.explain(frame, (1, 4, 5), method="gradient").target.name == "scratch[4, 5]"
 

@@ -152,7 +152,7 @@ def test_more_copies_than_the_engine_takes(gpu: Gpu, tiny_bundle: Path) -> None:
         with pytest.raises(SettingError, match="at most 4"):
             explainer.explain(FRAME, chunk=5, samples=20)
         # Images in any number, though.
-        assert explainer.predict(np.zeros((11, 3, 24, 32), np.float32)).shape == (11, 3)
+        assert explainer.scores(np.zeros((11, 3, 24, 32), np.float32)).shape == (11, 3)
 
 
 def test_a_bundle_without_float16_graphs(gpu: Gpu, tiny_bundle: Path) -> None:

@@ -1,0 +1,41 @@
+"""Probabilities: from scores to probabilities, and from a probability to words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import Activation
+
+    Array = NDArray[np.float32]
+
+
+def probabilities(scores: Array, activation: Activation) -> Array | None:
+    """Return ``scores [N, K…]`` as probabilities; None for a plain score. Classes are axis 1."""
+    if activation == "none":
+        return None
+    wide = scores.astype(np.float64)
+    if activation == "sigmoid":
+        chances = 1 / (1 + np.exp(-np.clip(wide, -700, 700)))
+    else:
+        shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
+        chances = shifted / shifted.sum(axis=1, keepdims=True)
+    narrow: Array = chances.astype(np.float32)
+    return narrow
+
+
+def percent(probability: float) -> str:
+    """Return ``probability`` (0..1) in words, e.g. ``97.3 %``; never 0 % or 100 %, which no model can know.
+
+    The only place that writes a probability: picture, command line and ``repr`` call this.
+    """
+    if not math.isfinite(probability):
+        return "no probability (not a number)"
+    if probability < 0.001:
+        return "under 0.1 %"
+    return "over 99.9 %" if probability > 0.999 else f"{probability * 100:.1f} %"
