@@ -11,7 +11,7 @@ from gagrad_runtime.explanation.regions import salient_regions
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.report.marks import regions_line
 from gagrad_runtime.report.record import record
-from tests.runtime.conftest import build_spec
+from tests.models import build_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.tensorrt.host_gpu import HostCuda
+from tests.runtime.backend.tensorrt.host_gpu import HostCuda
 
 trt = pytest.importorskip("tensorrt_rtx", reason="there is no wheel for this processor")
 runtime = pytest.importorskip("cuda.bindings.runtime", reason="there is no wheel for this processor")

@@ -19,7 +19,7 @@ from gagrad_runtime.backend.tensorrt import backend as backend_module
 from gagrad_runtime.backend.tensorrt import cuda as cuda_module
 from gagrad_runtime.backend.tensorrt.backend import TensorRtBackend
 from gagrad_runtime.backend.tensorrt.library import Library
-from tests.runtime.tensorrt.host_gpu import HostCuda, HostEngine
+from tests.runtime.backend.tensorrt.host_gpu import HostCuda, HostEngine
 
 # The stand-ins for TensorRT and CUDA are in this process only, and not in the child that would open first.
 load = partial(gagrad_runtime.load, trial=False)
