@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +16,80 @@ from tests.models import CLASSES, SIZE, tiny_model
 ROOT = Path(__file__).parent.parent
 
 
+CHILDREN = Path(__file__).parent / "child_processes"
+"""Folder of the ``sitecustomize`` that keeps child processes off the machine's policy."""
+MACHINE = (
+    Path("/etc/gagrad-edge"),
+    Path("/var/lib/gagrad-edge"),
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gagrad-edge",
+    Path.home() / ".cache" / "gagrad-edge",
+)
+"""Folders of the device or user whose machine this is. The variables are read before they are replaced."""
+VARIABLES = (
+    "GAGRAD_EDGE_TRUST",
+    "GAGRAD_EDGE_PASSPHRASE",
+    "SOURCE_DATE_EPOCH",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "CREDENTIALS_DIRECTORY",
+)
+"""Variables that the program reads; none of the shell's reaches a test."""
+_FILE_EVENTS = frozenset(
+    ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "sqlite3.connect")
+)
+_touched: list[str] = []
+
+
+def _watch_paths(event: str, arguments: tuple[Any, ...]) -> None:
+    """Audit hook: note and refuse access to a folder of ``MACHINE``."""
+    if event not in _FILE_EVENTS:
+        return
+    if not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - pathlib would be slow here
+    if any(path == str(folder) or path.startswith(f"{folder}{os.sep}") for folder in MACHINE):
+        _touched.append(path)
+        raise PermissionError(f"a test may not touch {path}: it belongs to the machine")
+
+
+# For the whole process: there is no way to take an audit hook away again.
+sys.addaudithook(_watch_paths)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what is remembered out of the user's home, also for the commands that tests start."""
+def _machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the tests, and the processes that they start, a home, a cache and a policy path of their own.
+
+    A policy, a cache or a variable of this machine would otherwise decide what a test sees.
+    """
+    from gagrad_runtime.trust import policy
+
+    folder = tmp_path_factory.mktemp("machine")
+    nowhere = folder / "etc" / "trust.toml"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for variable in VARIABLES:
+            patch.delenv(variable, raising=False)
+        for variable in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+            (folder / variable.lower()).mkdir()
+            patch.setenv(variable, str(folder / variable.lower()))
+        patch.setattr(policy, "DEFAULT", nowhere)
+        patch.setenv("GAGRAD_EDGE_TESTS_POLICY", str(nowhere))
+        patch.setenv("PYTHONPATH", str(CHILDREN), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _hermetic() -> Iterator[None]:
+    """Fail a test that touched a folder of ``MACHINE``, also when the program caught the error."""
+    _touched.clear()
+    yield
+    assert not _touched, f"the test touched what belongs to the machine: {_touched}"
+
+
+@pytest.fixture(scope="session")
+def touched() -> list[str]:
+    """Paths of ``MACHINE`` that the running test has touched; only the test of this guard empties it."""
+    return _touched
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,6 +40,7 @@ def call(device: Path, *arguments: object, code: int = 0) -> subprocess.Complete
 
 
 def test_nothing_of_the_workstation_is_there(device: Path) -> None:
+    """A device with the cpu extra has neither torch nor any ONNX package of the workstation."""
     code = (
         "import importlib.util as u\n"
         "print([n for n in ('torch', 'onnx', 'onnx_ir', 'onnxscript') if u.find_spec(n)])"
@@ -49,6 +50,7 @@ def test_nothing_of_the_workstation_is_there(device: Path) -> None:
 
 
 def test_it_explains_and_verifies(device: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    """A device with the cpu extra runs explain, verify and inspect."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "part.png")
     call(device, "explain", tiny_bundle, tmp_path / "part.png", "-o", tmp_path / "out")

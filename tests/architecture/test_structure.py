@@ -67,6 +67,7 @@ def test_a_bare_import_loads_nothing_heavy(module: str) -> None:
 
 
 def test_help_of_every_command_loads_nothing_heavy() -> None:
+    """``--help`` is shown without importing numpy, OpenCV, ONNX Runtime, onnx or torch."""
     code = (
         "import sys\nfrom gagrad_edge.cli import run\n"
         "for name in ('export', 'explain', 'inspect', 'verify', 'doctor', 'demo'): run([name, '--help'])\n"

@@ -13,6 +13,7 @@ from gagrad_edge.cli import run
 def test_a_report_for_programs_and_one_for_people(
     tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """bench prints JSON whose figures agree with each other, and a text for people."""
     assert run(["bench", str(tiny_bundle), "--frames", "5", "--samples", "6", "--chunk", "3", "--json"]) == 0
     out, err = capsys.readouterr()
     report = json.loads(out)
@@ -28,5 +29,6 @@ def test_a_report_for_programs_and_one_for_people(
 
 
 def test_what_explain_refuses_bench_refuses(tiny_bundle: Path) -> None:
+    """An unknown method and a number of frames of 0 exit with 2."""
     assert run(["bench", str(tiny_bundle), "--method", "grad"]) == 2
     assert run(["bench", str(tiny_bundle), "--frames", "0"]) == 2

@@ -225,6 +225,7 @@ def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_wrong_options(tiny_bundle: Path, images: Path, options: tuple[str, ...], code: int) -> None:
+    """A wrong option exits with 2, and a class that the model lacks with 3."""
     assert evaluate(tiny_bundle, images, *options)[0] == code
 
 

@@ -104,6 +104,7 @@ BAD_FILES = {
 def test_a_bad_image_is_reported_and_the_rest_goes_on(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, kind: str
 ) -> None:
+    """A bad image is reported and exits with 3; the other image is explained."""
     data, word = BAD_FILES[kind]
     bad = tmp_path / "part.gone"
     if data is not None:
@@ -123,6 +124,7 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(
 
 
 def test_a_directory_is_no_image(tiny_bundle: Path, tmp_path: Path, capsys: Capture) -> None:
+    """A directory in place of an image exits with 3 and says so."""
     assert explain(tiny_bundle, tmp_path, out=tmp_path / "out") == 3
     assert "director" in capsys.readouterr().err
 
@@ -178,6 +180,7 @@ def test_strange_but_good_images(
 def test_unknown_target_shows_the_nearest(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
 ) -> None:
+    """An unknown class exits with 3 and shows the nearest name."""
     assert explain(tiny_bundle, image, out=tmp_path / "out", options=("--target", "scrach")) == 3
     assert "scratch" in capsys.readouterr().err
 
@@ -196,6 +199,7 @@ def test_unknown_target_shows_the_nearest(
 def test_wrong_options(
     tiny_bundle: Path, image: Path, tmp_path: Path, options: tuple[str, ...], code: int
 ) -> None:
+    """A wrong option exits with 2, and an unknown device with 5."""
     assert explain(tiny_bundle, image, out=tmp_path / "out", options=options) == code
 
 
@@ -250,6 +254,7 @@ def test_ctrl_c_leaves_nothing_half_written(tiny_bundle: Path, image: Path, tmp_
 def test_a_damaged_bundle_is_not_used(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, damage: str
 ) -> None:
+    """A bundle that is changed, cut, missing or an empty folder exits with 4."""
     bundle = tmp_path / "bad.gagrad"
     data = tiny_bundle.read_bytes()
     if damage == "flipped":

@@ -46,10 +46,12 @@ def test_every_option_is_in_the_docs(name: str, root: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["expalin"], ["explain"], ["explain", "b.gagrad"], ["verify", "--x"]])
 def test_wrong_usage_is_2(arguments: list[str]) -> None:
+    """An unknown command or option, and a missing argument, exit with 2."""
     assert run(arguments) == 2
 
 
 def test_version(capsys: Capture) -> None:
+    """--version prints the program's name and exits with 0."""
     assert run(["--version"]) == 0
     assert "gagrad-edge" in capsys.readouterr().out
 

@@ -42,6 +42,7 @@ def test_commands_and_code_run(root: Path, checkout: Path, capsys: pytest.Captur
 
 
 def test_make_targets_exist(root: Path) -> None:
+    """Every ``make`` target that README.md and CONTRIBUTING.md name is in the Makefile."""
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     pages = [root / "README.md", root / "CONTRIBUTING.md"]
     for target in {
@@ -62,6 +63,7 @@ def test_make_targets_exist(root: Path) -> None:
     ],
 )
 def test_links_lead_somewhere(root: Path, page: str) -> None:
+    """Every relative link of a page leads to a file of the repository."""
     for target in LINK.findall((root / page).read_text(encoding="utf-8")):
         assert (root / page).parent.joinpath(target).exists(), target
 

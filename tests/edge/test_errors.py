@@ -28,6 +28,7 @@ CODES = {
 
 
 def test_the_documented_exit_codes() -> None:
+    """Each error class has the exit code of the table in the documentation, and there is no other."""
     found = {
         name: kind.exit_code
         for name, kind in vars(errors).items()
@@ -37,11 +38,13 @@ def test_the_documented_exit_codes() -> None:
 
 
 def test_a_message_says_what_where_and_how_to_mend() -> None:
+    """An error's text is place, fault, hint and choices, in this order."""
     error = TargetError("there is no class 'x'", where="--target", hint="choose", choices=["a", "b"])
     assert str(error) == ("--target: there is no class 'x'\n  How to mend it: choose\n  Valid choices: a, b")
 
 
 def test_an_error_crosses_a_process_border() -> None:
+    """A pickled error comes back with its class, text and choices."""
     error = TargetError("what", where="where", hint="hint", choices=["a"])
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert (type(again), str(again), again.choices) == (TargetError, str(error), ("a",))
@@ -49,4 +52,5 @@ def test_an_error_crosses_a_process_border() -> None:
 
 @pytest.mark.parametrize("name", CODES)
 def test_every_error_is_documented(name: str) -> None:
+    """Each error class has a docstring."""
     assert getattr(errors, name).__doc__

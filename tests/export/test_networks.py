@@ -106,6 +106,7 @@ def autograd(module: torch.nn.Module, x: np.ndarray, cotangent: np.ndarray) -> n
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", TORCH_MODELS)
 def test_tensorrt_builds_every_graph(exported: Any, name: str, role: str) -> None:
+    """TensorRT-RTX builds every graph of each network."""
     assert tensorrt_refuses(exported(name).bundle.graph(role)) == ""
 
 

@@ -116,6 +116,7 @@ def test_each_row_of_a_batch_is_its_own_image(layout: str) -> None:
 
 
 def test_a_bundle_has_the_maps_and_says_where(tiny_bundle: Path) -> None:
+    """A bundle has the class-activation graph, and its manifest names the layer."""
     bundle = read_bundle(tiny_bundle)
     layer = bundle.manifest.model.feature_layer
     assert layer is not None

@@ -201,6 +201,7 @@ def test_constants_that_half_has_not() -> None:
     ],
 )
 def test_what_half_cannot_hold_is_computed_in_float32(body: str, expected: str) -> None:
+    """What overflows in float16 is computed in float32, so the scores stay those of float32."""
     model = parser.parse_model(f"""
         <ir_version: 10, opset_import: ["" : 18]>
         m (float[N, 3, 8, 8] x) => (float[N, 3] scores) {{
@@ -322,6 +323,7 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """bfloat16 and float64 are refused with the reason, and no bundle is written."""
     with pytest.raises(SettingError, match="ConvTranspose"):
         export(DEMO, tmp_path / "x.gagrad", precisions=("bfloat16",))
     with pytest.raises(SettingError, match="float64"):

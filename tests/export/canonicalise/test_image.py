@@ -60,6 +60,7 @@ def test_channels_last(tmp_path: Path, shape: str) -> None:
 
 
 def test_a_size_that_is_not_fixed_is_asked_for() -> None:
+    """A model without a fixed size raises ModelError that names --size."""
     with pytest.raises(ModelError, match="--size"):
         canonicalise(model("float[N, H, W, 3]", TF))
 
@@ -126,6 +127,7 @@ def test_pixels_are_explained(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_image(image: str, why: str) -> None:
+    """An input that is no image raises ModelError with the reason."""
     with pytest.raises(ModelError, match=why):
         canonicalise(model(image, "scores = Identity (image)", image))
 
@@ -167,6 +169,7 @@ def test_shapes_fold_where_nothing_else_does() -> None:
 
 
 def test_predict_takes_frames_of_the_chosen_size(tmp_path: Path) -> None:
+    """The predict graph's input is channels first and has the chosen size."""
     bundle = exported(model("float[N, H, W, 3]", TF), tmp_path, size=(16, 24))
     session = onnxruntime.InferenceSession(bundle.graph("predict"))
     assert session.get_inputs()[0].shape == ["N", 3, 16, 24]

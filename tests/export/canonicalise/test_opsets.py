@@ -57,6 +57,7 @@ def old_model(what: str, *, ir_version: int = 4) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("what", CASES)
 def test_an_old_operator_gives_the_scores_of_the_source(what: str) -> None:
+    """A model of an old opset gives its scores after conversion to opset 18 or later."""
     canonical = check_rows(old_model(what))
     assert canonical.opset >= 18
 

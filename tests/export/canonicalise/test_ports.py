@@ -67,6 +67,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_values_that_do_not_fit() -> None:
+    """A fixed value of another shape, or for an unknown input, raises SettingError."""
     with pytest.raises(SettingError, match="does not fit the input gain"):
         canonicalise(TWO_INPUTS, output_name="scores", fixed={"gain": [1.0, 2.0], "shift": 0})
     with pytest.raises(SettingError, match=r"no input 'mask'.*\n.*gain, unused, shift"):

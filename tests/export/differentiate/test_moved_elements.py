@@ -114,6 +114,7 @@ BUILT = {str(row): row for family in FAMILIES for row in family.ROWS if not is_r
 
 @pytest.mark.parametrize("row", BUILT.values(), ids=str)
 def test_operator_and_gradient_build_in_tensorrt(row: Row) -> None:
+    """TensorRT-RTX builds each operator that moves elements, with its gradient."""
     assert tensorrt_refuses(gradient_graph(row, {})) == ""
 
 
@@ -182,6 +183,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("free", "why"), REFUSED, ids=str)
 def test_what_cannot_be_differentiated_is_refused_with_a_reason(free: Free, why: str) -> None:
+    """A form without a gradient raises UnsupportedOperatorError with reason and hint."""
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         gradient_graph(free.row, free.axes)
     assert refusal.value.hint

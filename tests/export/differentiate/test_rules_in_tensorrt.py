@@ -72,4 +72,5 @@ def test_what_tensorrt_refuses_forward_is_still_refused() -> None:
 
 @pytest.mark.parametrize("row", distinct([row for family in FAMILIES for row in family.ROWS]), ids=str)
 def test_operator_and_gradient_build(row: Row) -> None:
+    """TensorRT-RTX builds each operator of these families, with its gradient."""
     assert tensorrt_refuses(gradient_graph(row)) == ""

@@ -106,6 +106,7 @@ def test_tensorrt_builds_them(repository: Path, kind: str) -> None:
 
 
 def test_a_repository_in_use_keeps_its_other_models(bundle: Bundle, tmp_path: Path) -> None:
+    """Writing a repository twice replaces its own models and keeps the others."""
     (tmp_path / "other" / "1").mkdir(parents=True)
     for _ in range(2):
         write_repository(bundle, tmp_path)
@@ -119,6 +120,7 @@ def test_a_repository_in_use_keeps_its_other_models(bundle: Bundle, tmp_path: Pa
 
 
 def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
+    """More samples than one batch holds raise SettingError, and nothing is written."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
     export(tmp_path / "m.onnx", tmp_path / "m.gagrad", method=method_spec(samples=100))
     with pytest.raises(SettingError, match="one batch"):
@@ -127,6 +129,7 @@ def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """export --triton writes the repository and names its models."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
     arguments = ["export", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.gagrad")]
     assert run([*arguments, "--triton", str(tmp_path / "models")]) == 0

@@ -54,6 +54,7 @@ def test_specks_are_left_out_and_ten_are_the_most() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_a_flat_map_has_none(value: float) -> None:
+    """A constant or NaN map has no salient regions."""
     assert salient_regions(np.full((40, 40), value, np.float32), placement((40, 40), (40, 40))) == ()
 
 

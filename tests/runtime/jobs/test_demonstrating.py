@@ -46,5 +46,6 @@ def test_the_samples_and_the_model_are_what_was_promised(root: Path) -> None:
 
 
 def test_mass_inside() -> None:
+    """mass_inside is the share of the map's sum that lies inside the mask."""
     saliency = np.array([[0.0, 1.0], [3.0, 0.0]], np.float32)
     assert mass_inside(saliency, np.array([[False, True], [False, True]])) == pytest.approx(0.25)

@@ -26,6 +26,7 @@ def frame() -> np.ndarray:
 
 
 def test_pace_judges_by_the_slowest() -> None:
+    """Pace.room counts by the slowest remembered chunk and tail, and is None before the first chunk."""
     pace = Pace()
     assert pace.room(1.0, tail=0.1) is None
     pace.copies(10, 0.1)
@@ -54,10 +55,12 @@ def test_pace_judges_by_the_slowest() -> None:
     ],
 )
 def test_chunks_under_a_deadline(done: int, first: bool, room: int | None, size: int) -> None:
+    """next_size fits the chunk to the time left, in equal pairs, with at least four samples in all."""
     assert next_size(10, done, first_of_pair=first, room=room) == size
 
 
 def test_no_time_still_gives_four_samples_and_says_so(explainer: Explainer, frame: np.ndarray) -> None:
+    """A budget of almost nothing gives the four least samples, and a caution that the map came late."""
     found = explainer.explain(frame, samples=50, budget_ms=0.001)
     assert found.samples == LEAST
     assert found.provenance.stopped == "budget"
@@ -80,6 +83,7 @@ def test_a_budget_between_stops_in_between(explainer: Explainer, frame: np.ndarr
 
 
 def test_stops_when_stable(explainer: Explainer, frame: np.ndarray) -> None:
+    """until_stable stops at the stability asked for, with the map of that many samples."""
     found = explainer.explain(frame, samples=5000, until_stable=0.9)
     assert found.provenance.stopped == "stable"
     assert found.stability is not None
@@ -90,6 +94,7 @@ def test_stops_when_stable(explainer: Explainer, frame: np.ndarray) -> None:
 
 
 def test_not_settled_is_said(explainer: Explainer, frame: np.ndarray) -> None:
+    """A map that ends below the stability asked for carries a caution."""
     found = explainer.explain(frame, samples=4, until_stable=0.9999)
     assert found.provenance.stopped == "samples"
     assert {"unstable", "not-settled"} & {one.code for one in found.cautions}

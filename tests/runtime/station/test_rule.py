@@ -37,4 +37,5 @@ from gagrad_runtime.station.rule import Rule
     ],
 )
 def test_rules(rule: Rule, frames: list[tuple[str, float | None, float]], wanted: list[bool]) -> None:
+    """Each rule explains exactly the frames that its class list, probability, count and rates allow."""
     assert [rule.wants(*frame) for frame in frames] == wanted

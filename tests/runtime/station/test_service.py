@@ -44,6 +44,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
 def test_the_watchdog_is_told_of_progress_only(
     systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The systemd watchdog is notified of progress, at most once per interval, and of nothing else."""
     monkeypatch.setenv("WATCHDOG_USEC", "300000")
     notifier = Notifier()
     notifier.ready()
@@ -62,6 +63,7 @@ def test_the_watchdog_is_told_of_progress_only(
 
 
 def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without NOTIFY_SOCKET, or with a socket that is not there, notifying does nothing."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     Notifier().ready()
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
@@ -85,6 +87,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def test_metrics_and_health(station: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/metrics shows events, queues and sinks; /health is 200 while frames move and 503 when stalled."""
     metrics = Metrics()
     delivery: Any = SimpleNamespace(connected={"mqtt": True}, standing={"mqtt": Standing(5, 1, 0)})
     metrics.observe(station, delivery)
@@ -117,6 +120,7 @@ def test_metrics_and_health(station: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_log_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """With format json each log record is one JSON line with level, message, UTC time and traceback."""
     logger = logging.getLogger("gagrad_runtime.station.test")
     before = logging.getLogger("gagrad_runtime")
     handlers, level, propagate = before.handlers, before.level, before.propagate

@@ -53,6 +53,7 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
 
 
 def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiver) -> None:
+    """An event that is added while the delivery runs is sent; waking a closed delivery is harmless."""
     with Store(tmp_path, sinks=["webhook"]) as store:
         delivery = Delivery(store, [Webhook(WebhookTable(url=receiver.url), "s")], "s")
         add(store, 1)
@@ -63,6 +64,7 @@ def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiv
 
 
 def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path, receiver: Receiver) -> None:
+    """A receiver that is down does not delay another, and gets its events after a restart."""
     free = socket.create_server(("127.0.0.1", 0))
     port = free.getsockname()[1]
     free.close()
@@ -85,6 +87,7 @@ def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path
 
 
 def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) -> None:
+    """A webhook sends only its events, with the picture if there is one, and its bearer token."""
     (tmp_path / "token").write_text("t0ken\n")
     (tmp_path / "x.png").write_bytes(b"png")
     table = WebhookTable(
@@ -104,6 +107,7 @@ def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) 
 
 
 def test_an_address_with_a_password_is_refused() -> None:
+    """A webhook's URL may not contain a password."""
     import msgspec
 
     with pytest.raises(msgspec.ValidationError):
@@ -155,6 +159,7 @@ def listen(port: int, count: int, got: list[tuple[str, bytes]], ready: threading
 
 
 def test_a_broker_gets_everything_in_order(tmp_path: Path, broker: int) -> None:
+    """A broker gets online, every event in order, and offline at the end."""
     got: list[tuple[str, bytes]] = []
     ready = threading.Event()
     listener = threading.Thread(target=listen, args=(broker, 102, got, ready), daemon=True)
@@ -174,5 +179,6 @@ def test_a_broker_gets_everything_in_order(tmp_path: Path, broker: int) -> None:
 
 
 def test_a_topic_that_cannot_be_filled_in() -> None:
+    """A topic with an unknown placeholder raises SettingError."""
     with pytest.raises(SettingError, match="cannot be filled in"):
         Mqtt(MqttTable(host="x", topic="a/{plant}"), "s")

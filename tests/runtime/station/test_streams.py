@@ -56,6 +56,7 @@ def write_video(path: Path, count: int, codec: str = "ffv1", kind: str = "gray")
 
 
 def test_every_frame_of_a_video_comes_as_it_is(tmp_path: Path) -> None:
+    """A video gives each frame once, by number, with the pixels that were encoded, and then ends."""
     frames = write_video(tmp_path / "part.mkv", 5)
     video = Video(tmp_path / "part.mkv", first=2)
     for number in (2, 3, 4):
@@ -103,6 +104,7 @@ def test_a_frame_that_waited_is_explained_after_a_restart(tiny_bundle: Path, tmp
 
 
 def test_a_damaged_video_gives_what_it_can(tmp_path: Path) -> None:
+    """A video with damaged bytes gives the frames that can be decoded, and ends."""
     write_video(tmp_path / "part.mkv", 8)
     data = bytearray((tmp_path / "part.mkv").read_bytes())
     rng = np.random.default_rng(1)
@@ -119,6 +121,7 @@ def test_a_damaged_video_gives_what_it_can(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no video at all", bytes(1000)])
 def test_what_is_no_video(tmp_path: Path, content: bytes) -> None:
+    """A file that is no video raises FrameError."""
     (tmp_path / "x.mp4").write_bytes(content)
     with pytest.raises(FrameError, match="no video that can be read"):
         Video(tmp_path / "x.mp4")
@@ -132,6 +135,7 @@ def test_more_than_8_bits_are_refused(tmp_path: Path) -> None:
 
 
 def test_addresses_are_shown_without_secrets() -> None:
+    """A camera's address is shown without user, password and the values of its query."""
     address = "rtsp://user:pa@ss@10.0.0.4:554/stream?token=abc&x="
     assert is_address(address)
     assert not is_address("/mnt/rtsp")
@@ -220,6 +224,7 @@ def test_the_same_picture_for_long_is_a_frozen_camera(server: Server, camera: Ca
 
 
 def test_closing_does_not_wait_for_the_network(server: Server, camera: Camera) -> None:
+    """A camera closes although its server has stopped answering."""
     server.start()
     until(lambda: camera.state == "connected")
     server.signal(signal.SIGSTOP)

@@ -31,6 +31,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
 def test_every_graph_of_a_bundle_becomes_a_plan_that_the_library_knows(
     library: Library, bundle: Bundle
 ) -> None:
+    """TensorRT-RTX builds a plan of each graph and reads it as one."""
     runtime = library.module.Runtime(library.logger)
     for entry in bundle.manifest.graphs:
         data = bundle.graph(entry.role, "tensorrt", entry.variant)
@@ -43,12 +44,14 @@ def test_every_graph_of_a_bundle_becomes_a_plan_that_the_library_knows(
 
 
 def test_what_the_library_refuses_comes_with_its_reason(library: Library) -> None:
+    """Bytes that TensorRT-RTX refuses raise ModelError with the graph's role and another device."""
     with pytest.raises(ModelError, match="graph 'predict'") as caught:
         build_plan(library, "predict", b"no graph at all", OPTIONS)
     assert "--device cuda or cpu" in str(caught.value)
 
 
 def test_progress_is_told_and_can_stop_the_build(library: Library, bundle: Bundle) -> None:
+    """The progress callback gets steps within their total, and stops the build by returning False."""
     steps: list[tuple[int, int]] = []
 
     def note(done: int, total: int) -> bool:
@@ -98,6 +101,7 @@ except KeyboardInterrupt:
 
 
 def test_a_library_that_is_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing TensorRT raises MissingPackageError, and one before 10.3 DeviceError."""
     import types
 
     with pytest.raises(MissingPackageError, match="JetPack"):

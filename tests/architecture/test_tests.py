@@ -1,0 +1,64 @@
+"""The tests themselves: each states its promise, stays in its room, and leaves the machine alone."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MACHINE
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_every_test_states_its_promise() -> None:
+    """A docstring says what holds when the test passes; the name alone is too short for that."""
+    silent = [
+        f"{path.relative_to(TESTS)}::{node.name}"
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert not silent
+
+
+def test_no_test_imports_the_conftest_of_another_room() -> None:
+    """What two rooms share is a module with a name; a conftest belongs to its own folder."""
+    strangers = [
+        f"{path.relative_to(TESTS)} imports {node.module}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith(".conftest")
+        if TESTS.parent.joinpath(*(node.module or "").split(".")).parent != path.parent
+        if path != Path(__file__)
+    ]
+    assert not strangers
+
+
+@pytest.mark.parametrize("folder", MACHINE, ids=str)
+def test_touching_the_machines_files_is_noticed(folder: Path, touched: list[str]) -> None:
+    """Reading or listing a folder of the device or of the user is refused, and noted for the test's end."""
+    for touch in ((folder / "trust.toml").read_bytes, lambda: list(folder.iterdir())):
+        with pytest.raises(PermissionError, match="belongs to the machine"):
+            touch()
+        assert touched.pop().startswith(str(folder))
+    assert not touched
+
+
+def test_a_child_process_has_neither_the_machines_policy_nor_its_home() -> None:
+    """A child looks for the policy where the tests say that there is none, and keeps its cache there."""
+    code = (
+        "from gagrad_runtime.trust import policy; from gagrad_runtime.machine.cache import cache_folder\n"
+        "print(policy.DEFAULT, policy.device_policy(), cache_folder('opened'), sep='\\n')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    default, found, cache = run.stdout.splitlines()
+    assert default == os.environ["GAGRAD_EDGE_TESTS_POLICY"]
+    assert found == "None"
+    assert Path(cache).is_relative_to(os.environ["XDG_CACHE_HOME"])
+    assert not [folder for folder in MACHINE if Path(default).is_relative_to(folder)]
