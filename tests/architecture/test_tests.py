@@ -62,3 +62,24 @@ def test_a_child_process_has_neither_the_machines_policy_nor_its_home() -> None:
     assert found == "None"
     assert Path(cache).is_relative_to(os.environ["XDG_CACHE_HOME"])
     assert not [folder for folder in MACHINE if Path(default).is_relative_to(folder)]
+
+
+def test_what_builds_a_plan_is_marked_slow() -> None:
+    """Whatever asks TensorRT for a plan stays out of ``make test-fast``."""
+    builders = {"tensorrt_refuses", "exported", "build_plan"}
+    unmarked = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(
+            isinstance(node, ast.Assign) and "pytest.mark.slow" in ast.unparse(node) for node in tree.body
+        ):
+            continue
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+                continue
+            named = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+            named |= {argument.arg for argument in node.args.args}
+            marks = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if named & builders and "pytest.mark.slow" not in marks:
+                unmarked.append(f"{path.relative_to(TESTS)}::{node.name}")
+    assert not unmarked

@@ -13,6 +13,7 @@ from gagrad_runtime.session import canary
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.slow
 def test_every_graph_is_compiled_and_checked(tiny_bundle: Path, capsys: Capture) -> None:
     """build compiles every graph, checks the maps, and reports both."""
     assert run(["build", str(tiny_bundle), "--device", "openvino", "--json"]) == 0
@@ -24,6 +25,7 @@ def test_every_graph_is_compiled_and_checked(tiny_bundle: Path, capsys: Capture)
     assert "checked on the bundle's frame" in captured.err
 
 
+@pytest.mark.slow
 def test_an_engine_that_computes_something_else(
     tiny_bundle: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,7 @@ def test_bad_images_are_left_out(tiny_bundle: Path, images: Path, capsys: Captur
     assert {row["image"] for row in rows(out)} == {"a.png", "b<i>.png"}
 
 
+@pytest.mark.slow
 def test_a_random_model_for_comparison(
     tiny_bundle: Path, random_bundle: Path, images: Path, capsys: Capture
 ) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 HERE = f"linux-{platform.machine()}"
 
+pytestmark = pytest.mark.slow  # packages are resolved and fetched
+
 
 @pytest.fixture(scope="module")
 def signed(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

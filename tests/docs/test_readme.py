@@ -27,6 +27,7 @@ def checkout(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+@pytest.mark.slow
 def test_commands_and_code_run(root: Path, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the order in which a reader would type them, and they leave what they promise."""
     lines = [line for block in blocks(root / "README.md", "console") for line in block.splitlines()]

@@ -104,6 +104,7 @@ def _die(first: int, count: int, at: Any) -> Counter[str]:
     return Counter({"done": count})
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_counted() -> None:
     """And the others go on."""
     tally = in_batches(_die, 3, 1, 1)

@@ -55,6 +55,7 @@ def peers(name: str) -> tuple[torch.nn.Module, torch.nn.Module, int, Any]:
     return module, module.layer4[-1], 160, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "vit_tiny"])
 def test_the_maps_are_pytorch_grad_cams(name: str, golden: Path) -> None:
     """Rank correlation ≥ 0.999 for each method, at the layer chosen by itself, on a photograph."""

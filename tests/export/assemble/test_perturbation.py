@@ -260,6 +260,7 @@ def test_each_row_has_its_own_perturbation(graphs: tuple[bytes, bytes]) -> None:
     assert np.abs(alone[0] - alone[2]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_tensorrt_builds_it(graphs: tuple[bytes, bytes]) -> None:
     """TensorRT-RTX builds the perturbed graph, which contains no Scatter."""
     assert tensorrt_refuses(graphs[1]) == ""

@@ -60,6 +60,7 @@ def test_no_gradient_gives_a_map_of_ones() -> None:
     assert (run(finalize_graph((3, 16, 16), "pooled"), empty, 0.85) == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_tensorrt_builds_it(shape: tuple[int, int, int]) -> None:
     """TensorRT-RTX builds the pooled graph."""

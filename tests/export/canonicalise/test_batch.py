@@ -36,6 +36,7 @@ def timm_model(name: str) -> tuple[Any, int]:
     return timm.create_model(name), 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"axes": FREE}, {"batch": 4}], ids=["one", "free", "four"])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit", "deit", "swin", "sequencer"])
 def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) -> None:
@@ -47,6 +48,7 @@ def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) ->
     assert canonical.operators.get("Shape", 0) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"])
 def test_a_network_of_batch_one_is_explained(tmp_path: Path, name: str) -> None:
     """The whole way; the gradient is proven by differences and its rows by running them alone."""

@@ -116,6 +116,7 @@ def test_equals_onnxruntime(name: str, opset: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scan", "nested loops", "body with weights"])
 def test_the_gradient_is_built_by_tensorrt(name: str) -> None:
     """TensorRT-RTX builds the gradient of unrolled control flow."""

@@ -11,6 +11,7 @@ from gagrad_export.differentiate.equation import spelled_out
 from tests.export.source_check import check_rows, exported, model_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "equation",
     ["N C H W, H K -> N C K W", "nCaW,ab->nCbW", "...HW,HK->...KW", "n...hw,hk->n...kw"],

@@ -47,6 +47,7 @@ def model(image: str, body: str, scores: str = "float[N, 5]") -> onnx.ModelProto
     return model_of(f"({image} image) => ({scores} scores) {{ {body} }}", **used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["N, 16, 20, 3", "1, 16, 20, 3", "N, H, W, 3"])
 def test_channels_last(tmp_path: Path, shape: str) -> None:
     """The image is [N, C, H, W] for us; the Transpose to the model's cancels with its own."""
@@ -106,6 +107,7 @@ def test_pixels_in_and_preprocessing_inside(what: str) -> None:
     assert any("image · 255" in note for note in canonical.notes)
 
 
+@pytest.mark.slow
 def test_pixels_are_explained(tmp_path: Path) -> None:
     """With a gradient that is not that of a rounded image; --mean and --std would be applied twice."""
     image, body = PIXELS["channels last"]
@@ -168,6 +170,7 @@ def test_shapes_fold_where_nothing_else_does() -> None:
     assert "ConstantOfShape" not in check_rows(model_of(text, head=head)).operators
 
 
+@pytest.mark.slow
 def test_predict_takes_frames_of_the_chosen_size(tmp_path: Path) -> None:
     """The predict graph's input is channels first and has the chosen size."""
     bundle = exported(model("float[N, H, W, 3]", TF), tmp_path, size=(16, 24))

@@ -74,6 +74,7 @@ def test_weights_listed_as_inputs_are_weights() -> None:
     assert not any("input" in note for note in canonical.notes)
 
 
+@pytest.mark.slow
 def test_an_old_file_is_explained(tmp_path: Path) -> None:
     """The whole way, to graphs that TensorRT builds."""
     exported(old_model("BatchNormalization"), tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from tests.export.source_check import check_rows, exported, model_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pads", "value", "attributes", "fused"),
     [

@@ -27,6 +27,7 @@ TWO_INPUTS = model_of(
 )
 
 
+@pytest.mark.slow
 def test_the_only_image_among_the_inputs(tmp_path: Path) -> None:
     """It is found and said; the others are constants, or are not needed for this output."""
     fixed = {"gain": [1.0, 2.0, 3.0, 4.0], "shift": 0.5}
@@ -43,6 +44,7 @@ def test_the_only_image_among_the_inputs(tmp_path: Path) -> None:
     exported(TWO_INPUTS, tmp_path, output_name="scores", fixed=fixed)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A number, numbers with commas, an .npy file; what was not given is asked for by name."""
     onnx.save(TWO_INPUTS, tmp_path / "m.onnx")

@@ -36,6 +36,7 @@ def small(kind: str, number: int, dtype: type, *, inside: bool) -> onnx.ModelPro
     return model_of(text, **weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", [False, True], ids=["inputs too", "float32 outside"])
 @pytest.mark.parametrize(
     ("kind", "number", "dtype", "tolerance"),

@@ -149,6 +149,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_model_is_what_it_was(name: str, tmp_path: Path) -> None:
     """Row by row as in ONNX Runtime; the export proves the gradient; TensorRT builds both graphs."""
@@ -186,6 +187,7 @@ class Attention(torch.nn.Module):
         return attended.mean(dim=2).flatten(1)
 
 
+@pytest.mark.slow
 def test_attention_as_torch_writes_it(tmp_path: Path) -> None:
     """The Attention operator that torch exports is rewritten and exported."""
     torch.manual_seed(0)

@@ -105,6 +105,7 @@ def cases() -> dict[str, list[TestCase]]:
     return dict(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_case_agrees_or_is_refused_as_listed(operator: str) -> None:
     """Outputs to 1e-4 (float16: 1e-2), gradients to 1e-4 of their norm along random directions."""

@@ -41,6 +41,7 @@ def test_weights_keep_their_values_and_lose_their_places(model: Path) -> None:
     assert any(not np.array_equal(after[name], other[name]) for name in after)
 
 
+@pytest.mark.slow
 def test_a_bundle_of_it_says_so_and_explains_otherwise(model: Path, tmp_path: Path) -> None:
     """A bundle of shuffled weights notes so, and its map is another one."""
     frame = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)

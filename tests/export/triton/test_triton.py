@@ -98,6 +98,7 @@ def test_the_ensemble_is_wired_and_gives_the_map_of_explain(
         assert list(port.dims) == list(values[port.name].shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["predict", "target", "saliency"])
 def test_tensorrt_builds_them(repository: Path, kind: str) -> None:
     """Triton's ONNX Runtime backend can hand them to TensorRT."""

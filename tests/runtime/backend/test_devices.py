@@ -46,6 +46,7 @@ def test_an_openvino_device_that_is_not_there(part: str) -> None:
     assert caught.value.choices == ("openvino:CPU",)
 
 
+@pytest.mark.slow
 def test_openvino_explains_as_onnxruntime_does(tiny_bundle: Path) -> None:
     """Behind the canary; the map, the score and RCAP agree up to rounding."""
     frame = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)

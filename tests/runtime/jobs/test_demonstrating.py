@@ -13,6 +13,7 @@ from gagrad_edge.cli import run
 from gagrad_runtime.jobs.demonstrating import mass_inside
 
 
+@pytest.mark.slow
 def test_demo(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each sample is named rightly, and its defect holds several times its share of the map."""
     assert run(["demo", "-o", str(tmp_path)]) == 0

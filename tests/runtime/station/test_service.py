@@ -141,6 +141,7 @@ def test_the_log_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: odd" in second["exception"]
 
 
+@pytest.mark.slow
 def test_a_station_from_a_file(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--check starts nothing; what is wrong is said with its place."""
     (tmp_path / "in").mkdir()
@@ -158,6 +159,7 @@ def test_a_station_from_a_file(tiny_bundle: Path, tmp_path: Path, capsys: pytest
     assert "there is no source" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_station_under_systemd(tiny_bundle: Path, tmp_path: Path, systemd: socket.socket) -> None:
     """Ready, alive again and again, and stopping: what a unit of Type=notify waits for."""
     (tmp_path / "in").mkdir()

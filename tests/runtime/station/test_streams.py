@@ -186,6 +186,7 @@ def camera(port: int) -> Iterator[Camera]:
     one.close()
 
 
+@pytest.mark.slow
 def test_a_camera_through_its_faults(
     server: Server, camera: Camera, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_camera_through_its_faults(
     assert "operator" not in caplog.text
 
 
+@pytest.mark.slow
 def test_the_same_picture_for_long_is_a_frozen_camera(server: Server, camera: Camera) -> None:
     """Though packets come: it gets no new verdicts."""
     server.start("still")
@@ -223,6 +225,7 @@ def test_the_same_picture_for_long_is_a_frozen_camera(server: Server, camera: Ca
     assert camera.look() == []
 
 
+@pytest.mark.slow
 def test_closing_does_not_wait_for_the_network(server: Server, camera: Camera) -> None:
     """A camera closes although its server has stopped answering."""
     server.start()
@@ -270,6 +273,7 @@ def test_pictures_over_http(tmp_path: Path) -> None:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_station_at_a_camera(server: Server, port: int, tiny_bundle: Path, tmp_path: Path) -> None:
     """Verdicts and explanations from a camera, and nothing of its password in what is kept or said."""
     server.start()

@@ -129,6 +129,7 @@ def test_leftovers_of_a_power_cut_are_removed(tmp_path: Path) -> None:
     assert left == {".lock", "00000001-a.json", "20261125-holiday.png", "00000003-mine.json", ".other.part"}
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing_that_was_told(tiny_bundle: Path, tmp_path: Path) -> None:
     """Fifteen times at odd moments: what a line on stdout said is in the index, with its files whole."""
     folder, out = tmp_path / "in", tmp_path / "out"

@@ -28,6 +28,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
     return read_bundle(tiny_bundle)
 
 
+@pytest.mark.slow
 def test_every_graph_of_a_bundle_becomes_a_plan_that_the_library_knows(
     library: Library, bundle: Bundle
 ) -> None:
@@ -43,6 +44,7 @@ def test_every_graph_of_a_bundle_becomes_a_plan_that_the_library_knows(
         assert validity in set(library.module.EngineValidity.__members__.values())
 
 
+@pytest.mark.slow
 def test_what_the_library_refuses_comes_with_its_reason(library: Library) -> None:
     """Bytes that TensorRT-RTX refuses raise ModelError with the graph's role and another device."""
     with pytest.raises(ModelError, match="graph 'predict'") as caught:
@@ -50,6 +52,7 @@ def test_what_the_library_refuses_comes_with_its_reason(library: Library) -> Non
     assert "--device cuda or cpu" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_progress_is_told_and_can_stop_the_build(library: Library, bundle: Bundle) -> None:
     """The progress callback gets steps within their total, and stops the build by returning False."""
     steps: list[tuple[int, int]] = []
