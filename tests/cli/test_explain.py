@@ -12,9 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from gagrad_edge.cli import run
 
@@ -130,14 +131,18 @@ def test_a_directory_is_no_image(tiny_bundle: Path, tmp_path: Path, capsys: Capt
 
 
 def test_a_huge_image_is_refused_from_its_header(
-    tiny_bundle: Path, tmp_path: Path, capsys: Capture, png_header: bytes
+    tiny_bundle: Path, tmp_path: Path, capsys: Capture, png_header: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """30000×30000 pixels would be 2.7 GB: nothing is decoded."""
+
+    def decode(*_: object) -> None:
+        pytest.fail("it was decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decode)
     (tmp_path / "huge.png").write_bytes(png_header)
-    began = time.monotonic()
     assert explain(tiny_bundle, tmp_path / "huge.png", out=tmp_path / "out") == 3
     assert "30000×30000" in capsys.readouterr().err
-    assert time.monotonic() - began < 30
 
 
 @pytest.fixture
@@ -239,12 +244,12 @@ def test_ctrl_c_leaves_nothing_half_written(tiny_bundle: Path, image: Path, tmp_
     with subprocess.Popen(
         [*command, str(image), "-o", str(out), "--samples", "1000000"], stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not out.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
     assert "Interrupted" in error
     assert not list(out.iterdir())

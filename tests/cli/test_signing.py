@@ -97,7 +97,7 @@ def test_every_command_that_loads_a_bundle_obeys(
     """By its option and by the variable."""
     capsys.readouterr()
     assert run(["keygen", "c"]) == 0
-    Path("trust.toml").write_text(capsys.readouterr().out)
+    Path("trust.toml").write_text('state = "state.json"\n' + capsys.readouterr().out)
     commands = [
         ["explain", "part.gagrad", "x.png"],
         ["calibrate", "part.gagrad", "x.png", "-o", "x.json"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,13 @@ def explainer(tiny_bundle: Path) -> Iterator[Explainer]:
 @pytest.fixture(scope="module")
 def frame() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the clock by one that goes on by a millisecond each time it is read."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) / 1000)
 
 
 def test_pace_judges_by_the_slowest() -> None:
@@ -59,6 +68,7 @@ def test_chunks_under_a_deadline(done: int, first: bool, room: int | None, size:
     assert next_size(10, done, first_of_pair=first, room=room) == size
 
 
+@pytest.mark.usefixtures("clock")
 def test_no_time_still_gives_four_samples_and_says_so(explainer: Explainer, frame: np.ndarray) -> None:
     """A budget of almost nothing gives the four least samples, and a caution that the map came late."""
     found = explainer.explain(frame, samples=50, budget_ms=0.001)
@@ -67,6 +77,7 @@ def test_no_time_still_gives_four_samples_and_says_so(explainer: Explainer, fram
     assert [one.code for one in found.cautions if one.code == "late"] == ["late"]
 
 
+@pytest.mark.usefixtures("clock")
 def test_enough_time_gives_all(explainer: Explainer, frame: np.ndarray) -> None:
     """And then the map is the one without a budget, up to the rounding of other chunks."""
     found = explainer.explain(frame, samples=12, budget_ms=60_000)
@@ -75,6 +86,7 @@ def test_enough_time_gives_all(explainer: Explainer, frame: np.ndarray) -> None:
     assert (np.abs(found.saliency - plain.saliency) < 1e-4).mean() > 0.99
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_budget_between_stops_in_between(explainer: Explainer, frame: np.ndarray) -> None:
     """With more samples asked for than a machine makes in the time."""
     found = explainer.explain(frame, samples=1_000_000, budget_ms=300)

@@ -22,7 +22,7 @@ def names(folder: Folder) -> list[str]:
     return [arrival.name for arrival in folder.look()]
 
 
-def soon(folder: Folder, seconds: float = 5.0) -> list[str]:
+def soon(folder: Folder, seconds: float = 60.0) -> list[str]:
     """Look until something comes, or the time is over."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

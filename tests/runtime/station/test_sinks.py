@@ -164,14 +164,14 @@ def test_a_broker_gets_everything_in_order(tmp_path: Path, broker: int) -> None:
     ready = threading.Event()
     listener = threading.Thread(target=listen, args=(broker, 102, got, ready), daemon=True)
     listener.start()
-    assert ready.wait(10)
+    assert ready.wait(120)
     results = tmp_path / "results"
     with Store(results, sinks=["mqtt"]) as store:
         add(store, 100)
         delivery = Delivery(store, [Mqtt(MqttTable(host="127.0.0.1", port=broker), "line-4")], "line-4")
         until(lambda: len(got) >= 101)
         delivery.close()
-    listener.join(10)
+    listener.join(120)
     assert got[0] == ("gagrad-edge/line-4/status", b"online")
     assert got[-1] == ("gagrad-edge/line-4/status", b"offline")
     events = [json.loads(payload) for topic, payload in got[1:-1] if topic == "gagrad-edge/line-4/verdict"]

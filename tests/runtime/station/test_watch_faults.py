@@ -183,7 +183,7 @@ def test_sigterm_ends_it_cleanly(tiny_bundle: Path, tmp_path: Path) -> None:
     assert child.stdout is not None
     child.stdout.readline()
     child.send_signal(signal.SIGTERM)
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=120)
     assert child.returncode == 0
     assert "1 explained" in said or "1 waiting" in said
 

@@ -185,7 +185,7 @@ def test_two_processes_remember_both(device: Device) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == 0
     assert read_state(device.state).versions == {"a": 39, "b": 39}
 

@@ -78,7 +78,7 @@ def test_ctrl_c_stops_a_build(bundle: Bundle, tmp_path: Path) -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == "building\n"
     child.send_signal(signal.SIGINT)
-    rest, _ = child.communicate(timeout=60)
+    rest, _ = child.communicate(timeout=300)
     assert rest == "interrupted\n"
 
 
