@@ -71,6 +71,7 @@ def test_the_summary_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert any("float16" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_a_network_cast_to_half() -> None:
     """ResNet-18 by ``.half()``: its float32 form is what float32 gives with the rounded weights."""
     import onnxruntime

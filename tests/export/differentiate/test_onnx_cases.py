@@ -34,6 +34,8 @@ from gagrad_export.verify.double import in_double
 if TYPE_CHECKING:
     from onnx.backend.test.case.test_case import TestCase
 
+pytestmark = pytest.mark.slow  # over a thousand cases, and seconds to collect them
+
 NEWEST, OLDER = 25, 21
 """The last opset whose operators have rules. A case of a later one is tried as of an older."""
 
@@ -105,7 +107,6 @@ def cases() -> dict[str, list[TestCase]]:
     return dict(found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_case_agrees_or_is_refused_as_listed(operator: str) -> None:
     """Outputs to 1e-4 (float16: 1e-2), gradients to 1e-4 of their norm along random directions."""

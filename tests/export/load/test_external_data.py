@@ -113,6 +113,7 @@ def test_more_than_one_file_can_hold(tmp_path: Path) -> None:
             load_onnx_file(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_one_file_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model fits, and with its weights once more it does not; nothing is written."""
     torch.manual_seed(0)
