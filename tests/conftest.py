@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.machine import touched
 from tests.models import CLASSES, SIZE, tiny_model
 
 ROOT = Path(__file__).parent.parent
@@ -18,13 +17,6 @@ ROOT = Path(__file__).parent.parent
 
 CHILDREN = Path(__file__).parent / "child_processes"
 """Folder of the ``sitecustomize`` that keeps child processes off the machine's policy."""
-MACHINE = (
-    Path("/etc/gagrad-edge"),
-    Path("/var/lib/gagrad-edge"),
-    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gagrad-edge",
-    Path.home() / ".cache" / "gagrad-edge",
-)
-"""Folders of the device or user whose machine this is. The variables are read before they are replaced."""
 VARIABLES = (
     "GAGRAD_EDGE_TRUST",
     "GAGRAD_EDGE_PASSPHRASE",
@@ -34,26 +26,6 @@ VARIABLES = (
     "CREDENTIALS_DIRECTORY",
 )
 """Variables that the program reads; none of the shell's reaches a test."""
-_FILE_EVENTS = frozenset(
-    ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "sqlite3.connect")
-)
-_touched: list[str] = []
-
-
-def _watch_paths(event: str, arguments: tuple[Any, ...]) -> None:
-    """Audit hook: note and refuse access to a folder of ``MACHINE``."""
-    if event not in _FILE_EVENTS:
-        return
-    if not isinstance(arguments[0], str | bytes | os.PathLike):
-        return
-    path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - pathlib would be slow here
-    if any(path == str(folder) or path.startswith(f"{folder}{os.sep}") for folder in MACHINE):
-        _touched.append(path)
-        raise PermissionError(f"a test may not touch {path}: it belongs to the machine")
-
-
-# For the whole process: there is no way to take an audit hook away again.
-sys.addaudithook(_watch_paths)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,16 +52,10 @@ def _machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _hermetic() -> Iterator[None]:
-    """Fail a test that touched a folder of ``MACHINE``, also when the program caught the error."""
-    _touched.clear()
+    """Fail a test that touched a folder of the machine, also when the program caught the error."""
+    touched.clear()
     yield
-    assert not _touched, f"the test touched what belongs to the machine: {_touched}"
-
-
-@pytest.fixture(scope="session")
-def touched() -> list[str]:
-    """Paths of ``MACHINE`` that the running test has touched; only the test of this guard empties it."""
-    return _touched
+    assert not touched, f"the test touched what belongs to the machine: {touched}"
 
 
 @pytest.fixture(scope="session", autouse=True)

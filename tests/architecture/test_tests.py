@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MACHINE
+from tests.machine import MACHINE, touched
 
 TESTS = Path(__file__).parents[1]
 
@@ -35,13 +35,12 @@ def test_no_test_imports_the_conftest_of_another_room() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and (node.module or "").endswith(".conftest")
         if TESTS.parent.joinpath(*(node.module or "").split(".")).parent != path.parent
-        if path != Path(__file__)
     ]
     assert not strangers
 
 
 @pytest.mark.parametrize("folder", MACHINE, ids=str)
-def test_touching_the_machines_files_is_noticed(folder: Path, touched: list[str]) -> None:
+def test_touching_the_machines_files_is_noticed(folder: Path) -> None:
     """Reading or listing a folder of the device or of the user is refused, and noted for the test's end."""
     for touch in ((folder / "trust.toml").read_bytes, lambda: list(folder.iterdir())):
         with pytest.raises(PermissionError, match="belongs to the machine"):

@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pace_judges_by_the_slowest() -> None:
-    """Pace.room counts by the slowest remembered chunk and tail, and is None before the first chunk."""
+    """The pace counts by the slowest remembered chunk and finish, and is None before the first chunk."""
     pace = Pace()
     assert pace.room(1.0, tail=0.1) is None
     pace.copies(10, 0.1)

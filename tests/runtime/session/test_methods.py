@@ -132,7 +132,7 @@ def test_settings_that_make_no_sense(
 
 
 def test_several_targets_share_the_noise(squares: Explainer, frame: np.ndarray) -> None:
-    """explain_targets gives each target the map that it has alone with the same seed."""
+    """Each of several targets gets the map that it has alone with the same seed."""
     both = squares.explain_targets(frame, [0, 1], seed=4)
     for index, found in enumerate(both):
         alone = squares.explain(frame, index, seed=4)
