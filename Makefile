@@ -4,11 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types check-tests bench fidelity gpu-check zoo soak arm64-check systemd-check format clean help
+# Each worker takes whole files, in the order of their names, so that fixtures of a file are made once. The engines'
+# own threads would only get in each other's way.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak arm64-check systemd-check format clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
-	@echo "make test     lint, types and tests (what CI runs)"
+	@echo "make test     lint, types and all tests (what CI runs; WORKERS=2 at once)"
+	@echo "make test-fast  the tests that are not marked slow: under a minute"
+	@echo "make listing  the longest source files, for a review to look at"
 	@echo "make lint     ruff, import-linter"
 	@echo "make types    mypy --strict"
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
@@ -36,7 +43,14 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 check-tests: $(VENV)/.dev
-	$(BIN)/pytest -q
+	$(PYTEST)
+
+test-fast: $(VENV)/.dev
+	$(PYTEST) -m "not slow"
+
+# No limit: one idea a file is a judgement, and the length only says where to look.
+listing:
+	@find gagrad_edge export runtime -name "*.py" -exec wc -l {} + | grep -v " total$$" | sort -rn | head -30
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup

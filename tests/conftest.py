@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.machine import touched
 from tests.models import CLASSES, SIZE, tiny_model
 
 ROOT = Path(__file__).parent.parent
 
 
+CHILDREN = Path(__file__).parent / "child_processes"
+"""Folder of the ``sitecustomize`` that keeps child processes off the machine's policy."""
+VARIABLES = (
+    "GAGRAD_EDGE_TRUST",
+    "GAGRAD_EDGE_PASSPHRASE",
+    "SOURCE_DATE_EPOCH",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "CREDENTIALS_DIRECTORY",
+)
+"""Variables that the program reads; none of the shell's reaches a test."""
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what is remembered out of the user's home, also for the commands that tests start."""
+def _machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the tests, and the processes that they start, a home, a cache and a policy path of their own.
+
+    A policy, a cache or a variable of this machine would otherwise decide what a test sees.
+    """
+    from gagrad_runtime.trust import policy
+
+    folder = tmp_path_factory.mktemp("machine")
+    nowhere = folder / "etc" / "trust.toml"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for variable in VARIABLES:
+            patch.delenv(variable, raising=False)
+        for variable in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+            (folder / variable.lower()).mkdir()
+            patch.setenv(variable, str(folder / variable.lower()))
+        patch.setattr(policy, "DEFAULT", nowhere)
+        patch.setenv("GAGRAD_EDGE_TESTS_POLICY", str(nowhere))
+        patch.setenv("PYTHONPATH", str(CHILDREN), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _hermetic() -> Iterator[None]:
+    """Fail a test that touched a folder of the machine, also when the program caught the error."""
+    touched.clear()
+    yield
+    assert not touched, f"the test touched what belongs to the machine: {touched}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -69,6 +69,13 @@ def tiny_model() -> onnx.ModelProto:
     return model
 
 
+def build_spec(height: int, width: int, **fields: Any) -> InputSpec:
+    """Return an InputSpec with neutral mean and std."""
+    channels = 1 if fields.get("colour") == "mono" else 3
+    neutral: dict[str, Any] = {"colour": "rgb", "mean": [0.0] * channels, "std": [1.0] * channels}
+    return InputSpec(height=height, width=width, **(neutral | fields))
+
+
 def plain_manifest(**fields: Any) -> Manifest:
     """Return a valid manifest for ``MEMBERS``; ``fields`` replace its own."""
     values: dict[str, Any] = {

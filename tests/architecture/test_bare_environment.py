@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # the environment is made with pip
+
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
@@ -40,6 +42,7 @@ def call(device: Path, *arguments: object, code: int = 0) -> subprocess.Complete
 
 
 def test_nothing_of_the_workstation_is_there(device: Path) -> None:
+    """A device with the cpu extra has neither torch nor any ONNX package of the workstation."""
     code = (
         "import importlib.util as u\n"
         "print([n for n in ('torch', 'onnx', 'onnx_ir', 'onnxscript') if u.find_spec(n)])"
@@ -49,6 +52,7 @@ def test_nothing_of_the_workstation_is_there(device: Path) -> None:
 
 
 def test_it_explains_and_verifies(device: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    """A device with the cpu extra runs explain, verify and inspect."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "part.png")
     call(device, "explain", tiny_bundle, tmp_path / "part.png", "-o", tmp_path / "out")

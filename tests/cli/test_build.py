@@ -13,7 +13,9 @@ from gagrad_runtime.session import canary
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.slow
 def test_every_graph_is_compiled_and_checked(tiny_bundle: Path, capsys: Capture) -> None:
+    """build compiles every graph, checks the maps, and reports both."""
     assert run(["build", str(tiny_bundle), "--device", "openvino", "--json"]) == 0
     captured = capsys.readouterr()
     report = json.loads(captured.out)
@@ -23,6 +25,7 @@ def test_every_graph_is_compiled_and_checked(tiny_bundle: Path, capsys: Capture)
     assert "checked on the bundle's frame" in captured.err
 
 
+@pytest.mark.slow
 def test_an_engine_that_computes_something_else(
     tiny_bundle: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,5 +36,6 @@ def test_an_engine_that_computes_something_else(
 
 
 def test_a_device_that_is_not_there(tiny_bundle: Path, capsys: Capture) -> None:
+    """A device whose package is missing exits with 5 and the line that installs it."""
     assert run(["build", str(tiny_bundle), "--device", "tensorrt"]) == 5
     assert "pip install" in capsys.readouterr().err

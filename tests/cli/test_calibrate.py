@@ -86,6 +86,7 @@ def test_another_question_is_refused(
 def test_another_bundle_is_refused(
     tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture
 ) -> None:
+    """A scale of another bundle exits with 2."""
     found = json.loads(scale.read_text()) | {"bundle_sha256": "1" * 64}
     scale.write_text(json.dumps(found))
     assert explain(tiny_bundle, images[0], scale, "--target", "dent") == 2
@@ -93,6 +94,7 @@ def test_another_bundle_is_refused(
 
 
 def test_a_file_that_is_no_scale(tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture) -> None:
+    """A file that is no scale, or is missing, exits with 2 and names calibrate."""
     scale.write_text("{}")
     assert explain(tiny_bundle, images[0], scale) == 2
     assert explain(tiny_bundle, images[0], scale.parent / "gone.json") == 2

@@ -182,6 +182,7 @@ def test_bad_images_are_left_out(tiny_bundle: Path, images: Path, capsys: Captur
     assert {row["image"] for row in rows(out)} == {"a.png", "b<i>.png"}
 
 
+@pytest.mark.slow
 def test_a_random_model_for_comparison(
     tiny_bundle: Path, random_bundle: Path, images: Path, capsys: Capture
 ) -> None:
@@ -238,6 +239,7 @@ def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_wrong_options(tiny_bundle: Path, images: Path, options: tuple[str, ...], code: int) -> None:
+    """A wrong option exits with 2, and a class that the model lacks with 3."""
     assert evaluate(tiny_bundle, images, *options)[0] == code
 
 

@@ -13,9 +13,10 @@ import time
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from gagrad_edge.cli import run
 from gagrad_runtime.explanation import explanation as explanation_module
@@ -168,6 +169,7 @@ BAD_FILES = {
 def test_a_bad_image_is_reported_and_the_rest_goes_on(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, kind: str
 ) -> None:
+    """A bad image is reported and exits with 3; the other image is explained."""
     data, word = BAD_FILES[kind]
     bad = tmp_path / "gone.png"
     if data is not None:
@@ -187,19 +189,24 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(
 
 
 def test_a_directory_is_no_image(tiny_bundle: Path, tmp_path: Path, capsys: Capture) -> None:
+    """A directory in place of an image exits with 3 and says so."""
     assert explain(tiny_bundle, tmp_path, out=tmp_path / "out") == 3
     assert "director" in capsys.readouterr().err
 
 
 def test_a_huge_image_is_refused_from_its_header(
-    tiny_bundle: Path, tmp_path: Path, capsys: Capture, png_header: bytes
+    tiny_bundle: Path, tmp_path: Path, capsys: Capture, png_header: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """30000×30000 pixels would be 2.7 GB: nothing is decoded."""
+
+    def decode(*_: object) -> None:
+        pytest.fail("it was decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decode)
     (tmp_path / "huge.png").write_bytes(png_header)
-    began = time.monotonic()
     assert explain(tiny_bundle, tmp_path / "huge.png", out=tmp_path / "out") == 3
     assert "30000×30000" in capsys.readouterr().err
-    assert time.monotonic() - began < 30
 
 
 @pytest.fixture
@@ -242,6 +249,7 @@ def test_strange_but_good_images(
 def test_unknown_target_shows_the_nearest(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
 ) -> None:
+    """An unknown class exits with 3 and shows the nearest name."""
     assert explain(tiny_bundle, image, out=tmp_path / "out", options=("--target", "scrach")) == 3
     assert "scratch" in capsys.readouterr().err
 
@@ -260,6 +268,7 @@ def test_unknown_target_shows_the_nearest(
 def test_wrong_options(
     tiny_bundle: Path, image: Path, tmp_path: Path, options: tuple[str, ...], code: int
 ) -> None:
+    """A wrong option exits with 2, and an unknown device with 5."""
     assert explain(tiny_bundle, image, out=tmp_path / "out", options=options) == code
 
 
@@ -299,12 +308,12 @@ def test_ctrl_c_leaves_nothing_half_written(tiny_bundle: Path, image: Path, tmp_
     with subprocess.Popen(
         [*command, str(image), "-o", str(out), "--samples", "1000000"], stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not out.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
     assert "Interrupted" in error
     assert not list(out.iterdir())
@@ -314,6 +323,7 @@ def test_ctrl_c_leaves_nothing_half_written(tiny_bundle: Path, image: Path, tmp_
 def test_a_damaged_bundle_is_not_used(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, damage: str
 ) -> None:
+    """A bundle that is changed, cut, missing or an empty folder exits with 4."""
     bundle = tmp_path / "bad.gagrad"
     data = tiny_bundle.read_bytes()
     if damage == "flipped":

@@ -27,6 +27,7 @@ def export(model: Path | str, out: Path, *options: str) -> int:
 
 
 def test_it_says_what_it_did(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    """export prints what it did and verified, and the manifest holds the settings."""
     (tmp_path / "labels.txt").write_text("ok\nscratch\ndent\n")
     out = tmp_path / "sub" / "m.gagrad"
     options = ("--mean", "0.5", "0.5", "0.5", "--std", "0.25", "--classes", str(tmp_path / "labels.txt"))
@@ -42,6 +43,7 @@ def test_it_says_what_it_did(model: Path, tmp_path: Path, capsys: Capture) -> No
 
 
 def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path: Path) -> None:
+    """--engine adds a gradient graph for that engine; other engines get the portable one."""
     out = tmp_path / "m.gagrad"
     assert export(model, out, "--engine", "tensorrt") == 0
     bundle = read_bundle(out)
@@ -75,6 +77,7 @@ def test_float16_beside_float32(model: Path, tmp_path: Path, capsys: Capture) ->
 
 
 def test_same_command_same_bytes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SOURCE_DATE_EPOCH the same command writes the same bytes."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     for name in ("one", "two"):
         assert export(model, tmp_path / name / "m.gagrad") == 0
@@ -100,6 +103,7 @@ def test_same_command_same_bytes(model: Path, tmp_path: Path, monkeypatch: pytes
 def test_wrong_options(
     model: Path, tmp_path: Path, capsys: Capture, options: tuple[str, ...], code: int, word: str
 ) -> None:
+    """A wrong option exits with its code and its reason, and writes nothing."""
     out = tmp_path / "out" / "m.gagrad"
     assert export(model, out, *options) == code
     assert word in capsys.readouterr().err
@@ -107,6 +111,7 @@ def test_wrong_options(
 
 
 def test_class_list_of_the_wrong_length(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    """A class list of another length exits with 2, names both lengths, and writes nothing."""
     (tmp_path / "labels.txt").write_text("ok\nscratch\n")
     out = tmp_path / "m.gagrad"
     assert export(model, out, "--classes", str(tmp_path / "labels.txt")) == 2
@@ -118,6 +123,7 @@ def test_class_list_of_the_wrong_length(model: Path, tmp_path: Path, capsys: Cap
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model", b"\x08\x07"])
 def test_a_file_that_is_no_model(tmp_path: Path, capsys: Capture, content: bytes | None) -> None:
+    """A file that is missing or no model exits with 4 and writes nothing."""
     path = tmp_path / "x.onnx"
     if content is not None:
         path.write_bytes(content)
@@ -145,6 +151,7 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path, capsys: Capture) ->
 
 
 def test_a_model_that_gives_nan_is_not_packaged(tmp_path: Path, capsys: Capture) -> None:
+    """A model whose scores are NaN exits with 4 and writes nothing."""
     model = tiny_model()
     for tensor in model.graph.initializer:
         if tensor.name == "b3":
@@ -156,11 +163,13 @@ def test_a_model_that_gives_nan_is_not_packaged(tmp_path: Path, capsys: Capture)
 
 
 def test_the_name_ends_in_gagrad(model: Path, tmp_path: Path, capsys: Capture) -> None:
+    """An output name without .gagrad exits with 2 and shows the right one."""
     assert export(model, tmp_path / "m.zip") == 2
     assert "m.gagrad" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
+    """An output folder that cannot be made exits with 5."""
     (tmp_path / "file").write_text("")
     assert export(model, tmp_path / "file" / "m.gagrad") == 5
 

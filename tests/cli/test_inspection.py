@@ -17,6 +17,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_inspect_shows_the_manifest(tiny_bundle: Path, capsys: Capture) -> None:
+    """inspect shows classes and hash to people, and the manifest as JSON to programs."""
     assert run(["inspect", str(tiny_bundle)]) == 0
     people = capsys.readouterr().out
     assert "scratch" in people
@@ -26,6 +27,7 @@ def test_inspect_shows_the_manifest(tiny_bundle: Path, capsys: Capture) -> None:
 
 
 def test_verify_runs_the_selftest(tiny_bundle: Path, capsys: Capture) -> None:
+    """verify runs the bundle's self-test and reports its agreement."""
     assert run(["verify", str(tiny_bundle), "--json"]) == 0
     captured = capsys.readouterr()
     report = json.loads(captured.out)
@@ -36,6 +38,7 @@ def test_verify_runs_the_selftest(tiny_bundle: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])
 def test_a_bad_bundle_is_4(command: str, tmp_path: Path, capsys: Capture) -> None:
+    """A bundle that is damaged or missing exits with 4 and a hint."""
     (tmp_path / "x.gagrad").write_bytes(b"PK\x03\x04 and so on")
     assert run([command, str(tmp_path / "x.gagrad")]) == 4
     assert run([command, str(tmp_path / "gone.gagrad")]) == 4

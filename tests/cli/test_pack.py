@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 HERE = f"linux-{platform.machine()}"
 
+pytestmark = pytest.mark.slow  # packages are resolved and fetched
+
 
 @pytest.fixture(scope="module")
 def signed(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,6 +65,7 @@ def test_a_kit_installs_and_explains_without_a_network(kit: Path, tmp_path: Path
 
 
 def test_verify_judges_a_kit(kit: Path, signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """verify accepts a kit whose signer's key is given, and exits with 4 for another key."""
     assert run(["verify", str(kit), "--key", str(signed / "release.pub"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["signers"][0]["name"] == "release"
     assert run(["keygen", str(signed / "other")]) == 0
@@ -70,6 +73,7 @@ def test_verify_judges_a_kit(kit: Path, signed: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_bill_of_materials_lists_what_is_there(kit: Path) -> None:
+    """The kit's CycloneDX file lists each wheel with hash, and what it depends on."""
     bill = json.loads((kit / "sbom.cdx.json").read_bytes())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     described, _ = read_kit(kit)
@@ -112,6 +116,7 @@ def test_packages_are_those_of_the_device(name: str, tmp_path: Path) -> None:
 def test_a_bundle_that_the_device_would_not_load_is_not_packed(
     signed: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """pack refuses a bundle that the kit's policy would, and wrong options, and leaves no kit."""
     target = ["--platform", HERE, "-o", str(tmp_path / "kit")]
     key = ["--key", str(signed / "release.pub")]
     assert run(["pack", str(tiny_bundle), *key, *target]) == 4
@@ -138,6 +143,7 @@ def test_tags_go_from_new_to_old() -> None:
 
 
 def test_the_c_library_that_wheels_need(tmp_path: Path) -> None:
+    """glibc_of is the newest glibc that any of the wheels needs, by its oldest tag."""
     names = ("a-1-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.whl", "b-1-py3-none-any.whl")
     names += ("c-1-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",)
     for name in names:

@@ -47,6 +47,7 @@ def test_from_key_to_device(desk: Path, capsys: Capture) -> None:
 
 
 def test_verify_says_which_check_failed(desk: Path, capsys: Capture) -> None:
+    """verify names the check that failed and exits with 4; with the signer's key it passes."""
     assert run(["verify", "part.gagrad", "--key", "a.pub", "--json"]) == 4
     captured = capsys.readouterr()
     assert not json.loads(captured.out)["passed"]
@@ -58,6 +59,7 @@ def test_verify_says_which_check_failed(desk: Path, capsys: Capture) -> None:
 
 
 def test_two_people_sign(desk: Path) -> None:
+    """Two --key options need both signatures; --threshold changes how many."""
     both = ["--key", "a.pub", "--key", "b.pub"]
     assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "1"]) == 0
     assert run(["verify", "part.gagrad", *both, "--device", "cpu"]) == 4
@@ -69,6 +71,7 @@ def test_two_people_sign(desk: Path) -> None:
 
 
 def test_a_passphrase_from_the_environment(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """keygen and sign take the passphrase from the variable; a wrong one exits with 3."""
     monkeypatch.setenv(PASSPHRASE, "sesame")
     assert run(["keygen", "c", "--passphrase"]) == 0
     line = ["sign", "part.gagrad", "--key", "c.key", "--product", "part", "--version", "1"]
@@ -94,6 +97,7 @@ def test_a_key_that_cannot_be_written(desk: Path, capsys: Capture) -> None:
 
 
 def test_usage(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """keygen and sign exit with 5, 4, 2 and 3 for what the help promises."""
     assert run(["keygen", "a"]) == 5
     assert run(["sign", "part.gagrad", "--key", "a.key"]) == 4
     assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "x"]) == 2
@@ -109,7 +113,7 @@ def test_every_command_that_loads_a_bundle_obeys(
     """By its option and by the variable."""
     capsys.readouterr()
     assert run(["keygen", "c"]) == 0
-    Path("trust.toml").write_text(capsys.readouterr().out)
+    Path("trust.toml").write_text('state = "state.json"\n' + capsys.readouterr().out)
     commands = [
         ["explain", "part.gagrad", "x.png"],
         ["calibrate", "part.gagrad", "x.png", "-o", "x.json"],
@@ -126,6 +130,7 @@ def test_every_command_that_loads_a_bundle_obeys(
 
 
 def test_inspect_tells_what_is_stated_and_that_it_is_not_checked(desk: Path, capsys: Capture) -> None:
+    """inspect shows product and version of a signed bundle, and that the signature was not checked."""
     assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "part", "--version", "3"]) == 0
     capsys.readouterr()
     assert run(["inspect", "part.gagrad"]) == 0

@@ -27,6 +27,7 @@ def checkout(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+@pytest.mark.slow
 def test_commands_and_code_run(root: Path, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the order in which a reader would type them, and they leave what they promise."""
     lines = [line for block in blocks(root / "README.md", "console") for line in block.splitlines()]
@@ -44,6 +45,7 @@ def test_commands_and_code_run(root: Path, checkout: Path, capsys: pytest.Captur
 
 
 def test_make_targets_exist(root: Path) -> None:
+    """Every ``make`` target that README.md and CONTRIBUTING.md name is in the Makefile."""
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     pages = [root / "README.md", root / "CONTRIBUTING.md"]
     for target in {
@@ -64,6 +66,7 @@ def test_make_targets_exist(root: Path) -> None:
     ],
 )
 def test_links_lead_somewhere(root: Path, page: str) -> None:
+    """Every relative link of a page leads to a file of the repository."""
     for target in LINK.findall((root / page).read_text(encoding="utf-8")):
         assert (root / page).parent.joinpath(target).exists(), target
 

@@ -14,6 +14,7 @@ from gagrad_edge.errors import OutputError
 
 
 def test_writes_the_chunks(tmp_path: Path) -> None:
+    """write_atomic joins the chunks in one file and leaves no other file."""
     write_atomic(tmp_path / "a", [b"one ", memoryview(b"two")])
     assert (tmp_path / "a").read_bytes() == b"one two"
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
@@ -36,6 +37,8 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, failure: BaseException) -
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk raises OutputError with a hint, and leaves no file."""
+
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -47,6 +50,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    """A file where a folder is wanted raises OutputError with its path."""
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="out"):
         make_folder(tmp_path / "out")

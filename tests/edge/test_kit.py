@@ -39,6 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_kit_reads_back(folder: Path) -> None:
+    """A kit's list is read as it was written, and its files match."""
     kit, digest = read_kit(folder)
     check_files(folder, kit)
     assert encode_kit(kit) == (folder / KIT).read_bytes()
@@ -61,6 +62,7 @@ def test_a_kit_reads_back(folder: Path) -> None:
     ],
 )
 def test_a_list_that_is_wrong_is_refused(folder: Path, change: dict[str, object]) -> None:
+    """A list with a wrong, missing or unknown field, or a path outside the kit, raises BundleError."""
     content = json.loads((folder / KIT).read_bytes())
     (folder / KIT).write_text(json.dumps(content | change))
     with pytest.raises(BundleError, match="not valid"):
@@ -68,6 +70,7 @@ def test_a_list_that_is_wrong_is_refused(folder: Path, change: dict[str, object]
 
 
 def test_what_is_no_kit(tmp_path: Path) -> None:
+    """A folder without a list, and a list that is no JSON, raise BundleError."""
     with pytest.raises(BundleError, match="no kit"):
         read_kit(tmp_path)
     (tmp_path / KIT).write_text("[" * 100_000)
@@ -76,6 +79,7 @@ def test_what_is_no_kit(tmp_path: Path) -> None:
 
 
 def test_changed_missing_and_linked_files_are_found(folder: Path) -> None:
+    """A file that is changed, missing or a link raises BundleError with the reason."""
     kit, _ = read_kit(folder)
     path = folder / NAMES[0]
     path.write_text("x" * len(NAMES[0]))
@@ -93,6 +97,7 @@ def test_changed_missing_and_linked_files_are_found(folder: Path) -> None:
 
 
 def test_signatures_are_for_one_list(folder: Path) -> None:
+    """A kit's signature counts for the listed keys and for this kit's list alone."""
     key, other = generate(), generate()
     _, digest = read_kit(folder)
     assert kit_signers(folder, digest, [key.public]) == []
@@ -106,6 +111,7 @@ def test_signatures_are_for_one_list(folder: Path) -> None:
 
 
 def test_an_entry_is_a_hash_and_a_size(tmp_path: Path) -> None:
+    """A file's entry is its SHA-256 and its size in bytes."""
     (tmp_path / "x").write_bytes(b"")
     digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert file_entry(tmp_path / "x") == Entry(digest, 0)

@@ -22,6 +22,7 @@ from tests.models import plain_manifest
 
 
 def test_round_trip() -> None:
+    """A manifest that is encoded and decoded is the same."""
     manifest = plain_manifest()
     assert decode_manifest(encode_manifest(manifest), where="x") == manifest
 
@@ -41,6 +42,7 @@ def test_round_trip() -> None:
     ids=str,
 )
 def test_wrong_fields_are_refused(change: dict[str, Any]) -> None:
+    """A manifest with a wrong, missing or unknown field raises BundleError."""
     fields = msgspec.json.decode(encode_manifest(plain_manifest())) | change
     with pytest.raises(BundleError, match="not valid"):
         decode_manifest(msgspec.json.encode(fields), where="x")
@@ -61,11 +63,13 @@ def test_a_manifest_of_an_earlier_version_is_read() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "1"}'])
 def test_unreadable_manifest(data: bytes) -> None:
+    """Bytes that are no JSON object raise BundleError."""
     with pytest.raises(BundleError, match="not readable"):
         decode_manifest(data, where="x")
 
 
 def test_input_needs_one_number_per_channel() -> None:
+    """Mean and std need one number per channel, and std is not zero."""
     with pytest.raises(ValueError, match="mean"):
         InputSpec(height=1, width=1, colour="rgb", mean=[0.0], std=[1.0] * 3)
     with pytest.raises(ValueError, match="std"):
@@ -90,6 +94,7 @@ def test_a_graph_is_chosen_by_precision_before_target() -> None:
 
 
 def test_as_many_names_as_classes() -> None:
+    """The number of class names is the output's size."""
     with pytest.raises(ValueError, match="class names"):
         OutputSpec(name="y", shape=[3], activation="softmax", classes=["a", "b"])
 

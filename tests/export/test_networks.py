@@ -61,6 +61,7 @@ def relative(value: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(value - expected) / np.linalg.norm(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 8])
 @pytest.mark.parametrize("name", TORCH_MODELS)
 def test_gradient_equals_autograd(exported: Any, name: str, batch: int) -> None:
@@ -104,12 +105,15 @@ def autograd(module: torch.nn.Module, x: np.ndarray, cotangent: np.ndarray) -> n
     return gradient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", TORCH_MODELS)
 def test_tensorrt_builds_every_graph(exported: Any, name: str, role: str) -> None:
+    """TensorRT-RTX builds every graph of each network."""
     assert tensorrt_refuses(exported(name).bundle.graph(role)) == ""
 
 
+@pytest.mark.slow
 def test_the_tensorrt_check_can_fail() -> None:
     """A graph that TensorRT is known to refuse is refused: MaxPool's indices."""
     from onnx import parser
@@ -123,6 +127,7 @@ def test_the_tensorrt_check_can_fail() -> None:
     assert tensorrt_refuses(model.SerializeToString())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 8])
 def test_a_batch_equals_its_rows(exported: Any, batch: int) -> None:
     """Each sample alone, merged by Chan's formula, is the batch."""
@@ -141,6 +146,7 @@ def test_a_batch_equals_its_rows(exported: Any, batch: int) -> None:
         assert relative(together.m2, alone.m2) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_paddle_export(tmp_path: Path) -> None:
     """Softmax found at its end, gradient proven by finite differences, all graphs built by TensorRT."""
     path = tmp_path / "cls.gagrad"
@@ -161,6 +167,7 @@ def test_a_paddle_export(tmp_path: Path) -> None:
     np.testing.assert_allclose(softmax, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photo", ["coffee", "chelsea"])
 def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) -> None:
     """The whole way, photo to map, against the authors' implementation with real weights.
@@ -218,6 +225,7 @@ def spearman(one: np.ndarray, two: np.ndarray) -> float:
     return float(spearmanr(one.ravel(), two.ravel()).statistic)
 
 
+@pytest.mark.slow
 def test_a_network_that_torch_misreads_for_one_image(tmp_path: Path) -> None:
     """BatchNorm and the mean of tokens: torch's autograd is wrong for a batch of one, and right for two."""
     from torch import nn
@@ -239,6 +247,7 @@ def test_a_network_that_torch_misreads_for_one_image(tmp_path: Path) -> None:
     assert report.manifest.verification.gradient_error <= 1e-5
 
 
+@pytest.mark.slow
 def test_attention_over_five_axes(tmp_path: Path) -> None:
     """Windows and heads apart, as in Hiera and NesT: torch's newer exporter cannot write it."""
     from torch import nn
@@ -260,6 +269,7 @@ def test_attention_over_five_axes(tmp_path: Path) -> None:
     assert report.manifest.verification.gradient_error <= 1e-5
 
 
+@pytest.mark.slow
 def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``package.module:factory`` with a state dict; a pickle that would run code is refused."""
     from gagrad_edge.errors import ModelError
@@ -300,6 +310,7 @@ def test_factory_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not (tmp_path / "x.gagrad").exists()
 
 
+@pytest.mark.slow
 def test_constants_that_torch_loses(tmp_path: Path) -> None:
     """Two clips behind one value, twice: torch's optimiser keeps one pair of bounds (Gemma's q, k and v)."""
 

@@ -175,6 +175,7 @@ def test_gradient_is_the_straight_through_one(float_model: Path, kind: str) -> N
         assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "least"),
     [("symmetric int8", 0.92), ("asymmetric uint8", 0.93), ("weights per channel", 0.93), ("int16", 0.98)],
@@ -197,6 +198,7 @@ def test_without_rounding_it_is_the_float_model(float_model: Path) -> None:
     assert cosine(gradient(twin, image, 1), gradient(exact, image, 1)) > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symmetric int8", "asymmetric uint8"])
 def test_a_production_model_is_explained(float_model: Path, kind: str, tmp_path: Path) -> None:
     """From the quantised file to the map and its record, which say that rounding was passed through."""

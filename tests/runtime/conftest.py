@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import pytest
 
-from gagrad_edge.manifest import InputSpec
 from gagrad_runtime.explanation.cautions import Caution
 from gagrad_runtime.explanation.explanation import Explanation, Provenance
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.question.target import Target
 from gagrad_runtime.sampling.rcap import Rcap
+from tests.models import build_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import InputSpec
 
 
 class SpecBuilder(Protocol):
@@ -153,13 +155,6 @@ def tiff_bytes() -> Callable[..., bytes]:
         return head + body + b"\0\0\0\0" + bits.to_bytes(2, order) * 3 + stored
 
     return write
-
-
-def build_spec(height: int, width: int, **fields: Any) -> InputSpec:
-    """Return an InputSpec with neutral mean and std."""
-    channels = 1 if fields.get("colour") == "mono" else 3
-    neutral: dict[str, Any] = {"colour": "rgb", "mean": [0.0] * channels, "std": [1.0] * channels}
-    return InputSpec(height=height, width=width, **(neutral | fields))
 
 
 def _two_places(height: int, width: int) -> NDArray[np.float32]:

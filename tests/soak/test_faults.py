@@ -104,6 +104,7 @@ def _die(first: int, count: int, at: Any) -> Counter[str]:
     return Counter({"done": count})
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_counted() -> None:
     """And the others go on."""
     tally = in_batches(_die, 3, 1, 1)
@@ -112,6 +113,7 @@ def test_a_process_that_dies_is_counted() -> None:
 
 
 def test_sections_of_the_page_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """write_section replaces its own section of docs/soak.md and keeps the others."""
     page = tmp_path / "soak.md"
     write_section("A", "a", "first text", page=page)
     write_section("B", "b", "second text", page=page)

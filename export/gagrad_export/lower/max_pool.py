@@ -41,7 +41,9 @@ def lower_max_pool(op: Op, node: ir.Node) -> ir.Value:
     wide = [axis for axis, length in enumerate(pooling.kernel_shape) if length > 1]
     if len(wide) < 2:
         return _along_one_axis(op, x, y, dy, pooling)
-    last, others = pooling.only([wide[-1]]), pooling.only(wide[:-1])
+    # An axis with a window of 1 may still have a stride, so the others are all but the last wide one.
+    others = pooling.only([axis for axis in range(len(pooling.kernel_shape)) if axis != wide[-1]])
+    last = pooling.only([wide[-1]])
     between = last.pooled(op, x)
     between_gradient = op.internal("MaxPoolInputGradient", [between, y, dy], like=between, **asdict(others))
     return op.internal("MaxPoolInputGradient", [x, between, between_gradient], like=x, **asdict(last))

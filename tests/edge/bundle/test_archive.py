@@ -19,17 +19,20 @@ def archive(members: dict[str, bytes]) -> bytes:
 
 
 def test_round_trip() -> None:
+    """Members that are packed and unpacked are the same."""
     data = archive(MEMBERS)
     assert {name: bytes(value) for name, value in unpack(data, where="x").items()} == MEMBERS
 
 
 def test_any_zip_program_opens_it() -> None:
+    """Python's zipfile opens the archive and finds it intact."""
     with zipfile.ZipFile(io.BytesIO(archive(MEMBERS))) as opened:
         assert opened.testzip() is None
         assert {name: opened.read(name) for name in opened.namelist()} == MEMBERS
 
 
 def test_the_order_of_members_does_not_matter() -> None:
+    """The archive's bytes do not depend on the order in which members are given."""
     assert archive(dict(reversed(MEMBERS.items()))) == archive(MEMBERS)
 
 
@@ -45,6 +48,7 @@ def test_every_flipped_bit_is_found() -> None:
 
 
 def test_every_truncation_is_found() -> None:
+    """An archive that is cut at any byte, or has one byte more, raises BundleError."""
     data = archive(MEMBERS)
     for length in range(len(data)):
         with pytest.raises(BundleError):
@@ -57,6 +61,7 @@ def test_every_truncation_is_found() -> None:
     "name", ["../evil", "/etc/passwd", "a/../b", "a\\b", "", "a//b", "C:x", ".hidden", "a/.b", "x" * 201]
 )
 def test_a_name_that_leaves_the_folder_is_refused(name: str) -> None:
+    """A member name that could leave the folder is neither packed nor unpacked."""
     with pytest.raises(BundleError, match="not allowed"):
         archive({name: b""})
     stream = io.BytesIO()
@@ -76,6 +81,7 @@ def test_a_compressed_zip_is_refused() -> None:
 
 
 def test_random_bytes_behind_the_magic_are_refused() -> None:
+    """Random bytes behind the zip magic raise BundleError and nothing else."""
     rng = np.random.default_rng(0)
     for _ in range(300):
         with pytest.raises(BundleError):

@@ -48,11 +48,13 @@ def test_file_and_folder_are_the_same_bundle(bundle: Path) -> None:
 
 
 def test_same_content_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    """The same manifest and members give the same file."""
     write_bundle(tmp_path / "again.gagrad", plain_manifest(), dict(reversed(MEMBERS.items())))
     assert (tmp_path / "again.gagrad").read_bytes() == bundle.read_bytes()
 
 
 def test_every_flipped_byte_is_found(bundle: Path) -> None:
+    """A bundle with one changed byte raises BundleError."""
     data = bundle.read_bytes()
     for position in range(0, len(data), 7):
         bundle.write_bytes(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
@@ -68,12 +70,14 @@ def test_changed_member_with_right_checksum_is_found(bundle: Path) -> None:
 
 
 def test_extra_member_is_refused(bundle: Path) -> None:
+    """A member that the manifest does not name raises BundleError."""
     repacked(bundle, contents(bundle) | {"graphs/extra.onnx": b""})
     with pytest.raises(BundleError, match="not named in the manifest"):
         read_bundle(bundle)
 
 
 def test_missing_member_is_refused(bundle: Path) -> None:
+    """A member that the manifest names and the bundle lacks raises BundleError."""
     members = contents(bundle)
     del members["graphs/recover.onnx"]
     repacked(bundle, members)
@@ -101,6 +105,7 @@ def test_newer_bundle_is_refused_by_name(bundle: Path, field: str, word: str) ->
 
 
 def test_link_in_a_folder_is_not_followed(bundle: Path) -> None:
+    """A link in an unpacked bundle raises BundleError, although it leads to the right bytes."""
     folder = unpacked(bundle)
     (folder / "graphs/predict.onnx").unlink()
     outside = folder.parent / "outside"
@@ -112,6 +117,7 @@ def test_link_in_a_folder_is_not_followed(bundle: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06" + b"\0" * 18, b"\x89PNG"])
 def test_other_files_are_named(tmp_path: Path, content: bytes) -> None:
+    """A file that is empty or of another kind raises BundleError that says so."""
     path = tmp_path / "x.gagrad"
     path.write_bytes(content)
     with pytest.raises(BundleError, match=r"empty|not a gagrad-edge bundle"):
@@ -119,6 +125,7 @@ def test_other_files_are_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
+    """A path without a file, and a folder without a manifest, raise BundleError."""
     with pytest.raises(BundleError, match="cannot be read"):
         read_bundle(tmp_path / "nothing.gagrad")
     with pytest.raises(BundleError, match=r"manifest\.json"):

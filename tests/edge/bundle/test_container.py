@@ -53,6 +53,7 @@ def sized(**sizes: int) -> bytes:
 
 
 def test_the_size_of_an_archive_is_known_from_its_members(bundle: Path) -> None:
+    """archive_size is the archive's size in bytes, from its members' sizes alone."""
     data = bundle.read_bytes()
     sizes = {name: len(member) for name, member in unpack(data, where="x").items()}
     assert archive_size(sizes) == len(data)
@@ -73,6 +74,7 @@ def test_a_file_that_is_longer_than_its_manifest_says(bundle: Path) -> None:
     ],
 )
 def test_a_manifest_that_names_giants(bundle: Path, folder: Path, sizes: dict[str, int], words: str) -> None:
+    """A manifest with members of gigabytes is refused before memory is taken."""
     members = {**MEMBERS, MANIFEST: sized(**sizes)}
     bundle.write_bytes(b"".join(bytes(piece) for piece in pack(members)))
     refused(bundle, words)
@@ -91,11 +93,13 @@ def test_a_member_that_states_a_giant_size(bundle: Path, folder: Path) -> None:
 
 
 def test_a_member_of_a_folder_that_grew(folder: Path) -> None:
+    """A member that is larger than its manifest says is refused unread."""
     os.truncate(folder / "graphs/predict.onnx", GIB)
     refused(folder, "wrong size")
 
 
 def test_pipes_and_devices_are_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    """A pipe or a device in place of a bundle or a member is refused at once."""
     os.mkfifo(tmp_path / "pipe.gagrad")
     refused(tmp_path / "pipe.gagrad", "pipe or a device")
     refused(Path("/dev/zero"), "pipe or a device")
@@ -106,12 +110,14 @@ def test_pipes_and_devices_are_not_waited_for(folder: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", [MANIFEST, "graphs/predict.onnx", "graphs"])
 def test_links_in_a_folder_are_not_followed(folder: Path, name: str) -> None:
+    """A link in place of manifest, member or folder raises BundleError."""
     moved = (folder / name).rename(folder.parent / "moved")
     (folder / name).symlink_to(moved)
     refused(folder, "not a plain file")
 
 
 def test_a_folder_that_is_no_bundle_is_not_searched(folder: Path) -> None:
+    """A folder with thousands of entries is given up."""
     for number in range(2100):
         (folder / f"d{number}").mkdir()
     refused(folder, "too many files")

@@ -66,6 +66,7 @@ def test_keys_are_written_once_and_privately(tmp_path: Path) -> None:
 
 
 def test_a_passphrase_is_needed_and_must_be_right(tmp_path: Path) -> None:
+    """A key that was written with a passphrase is encrypted, and opens with this passphrase only."""
     key = generate()
     write_keys(key, tmp_path / "a.key", tmp_path / "a.pub", "sesame")
     assert b"ENCRYPTED" in (tmp_path / "a.key").read_bytes()
@@ -75,6 +76,7 @@ def test_a_passphrase_is_needed_and_must_be_right(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_keys_are_named(tmp_path: Path) -> None:
+    """A file that is no key, the other half of a pair or another algorithm is refused by what it is."""
     write_keys(generate(), tmp_path / "a.key", tmp_path / "a.pub")
     with pytest.raises(InputError, match="private key; it belongs"):
         read_public_key(tmp_path / "a.key")
@@ -117,6 +119,7 @@ def test_another_implementation_of_the_standard_agrees() -> None:
 
 
 def test_only_who_signed_counts_and_a_wrong_signature_is_an_error() -> None:
+    """signers returns the keys that signed; a signature that does not verify is an error."""
     first, second, stranger = generate(), generate(), generate()
     envelope = seal(b"payload", [first, stranger])
     assert signers(envelope, [second.public, first.public], where="x") == [first.public]
@@ -130,6 +133,7 @@ def test_only_who_signed_counts_and_a_wrong_signature_is_an_error() -> None:
 
 
 def test_an_envelope_has_one_byte_form() -> None:
+    """An envelope in any other byte form than the canonical one raises BundleError."""
     first, second = generate(), generate()
     envelope = seal(b"payload", [first, second])
     data = encode_envelope(envelope)
@@ -166,6 +170,7 @@ def test_a_signed_bundle_states_what_it_is(bundle: Path, tmp_path: Path) -> None
 
 
 def test_a_second_signature_is_added_and_a_new_statement_starts_anew(bundle: Path) -> None:
+    """cosign adds a signature; signing a new statement replaces all signatures."""
     first, second = generate(), generate()
     with pytest.raises(BundleError, match="not signed yet"):
         cosign_bundle(bundle, bundle, [first])
@@ -182,6 +187,7 @@ def test_a_second_signature_is_added_and_a_new_statement_starts_anew(bundle: Pat
 
 @pytest.mark.parametrize("fields", [{"product": "../x"}, {"product": ""}, {"version": 0}, {"expires": DAY}])
 def test_what_cannot_be_stated_is_refused(bundle: Path, fields: dict[str, object]) -> None:
+    """A product, version or expiry that cannot be stated raises SettingError and leaves the file."""
     before = bundle.read_bytes()
     values = {"product": "part", "version": 1, "signed": DAY + timedelta(hours=1)} | fields
     with pytest.raises(SettingError, match="product or version is not valid"):
@@ -200,6 +206,7 @@ def test_the_signature_of_another_bundle_is_refused(bundle: Path, tmp_path: Path
 
 
 def test_a_manifest_cannot_name_itself_or_the_signature(bundle: Path) -> None:
+    """A manifest that lists the signature among its files raises BundleError."""
     sign_bundle(bundle, bundle, [generate()], product="part", version=1)
     found = members(bundle)
     manifest = msgspec.json.decode(found[MANIFEST])

@@ -24,5 +24,6 @@ def test_more_samples_begin_with_the_same_ones() -> None:
 
 
 def test_another_seed_is_other_noise() -> None:
+    """Another seed draws other noise."""
     (one,), (two,) = (list(noise_chunks(seed, 1, 1, SHAPE)) for seed in (0, 1))
     assert not np.array_equal(one, two)

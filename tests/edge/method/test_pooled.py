@@ -54,6 +54,7 @@ def test_pooling_keeps_what_is_constant() -> None:
 
 
 def test_grid_mean_is_the_mean_of_a_phase() -> None:
+    """grid_mean gives each pixel the mean of the pixels of its phase in the 8×8 grid."""
     x = np.random.default_rng(0).standard_normal((2, 19, 27)).astype(np.float32)
     found = grid_mean(x)
     for i, j in ((0, 0), (2, 5), (7, 7)):
@@ -71,5 +72,6 @@ def test_zero_variance_is_finite() -> None:
 
 
 def test_an_unknown_guide_names_the_known() -> None:
+    """An unknown guide raises SettingError with its name."""
     with pytest.raises(SettingError, match="unknown guide 'x'"):
         finalize(State.empty(SHAPE), 0.85, "x")

@@ -65,4 +65,5 @@ def test_recovered_images_equal_the_authors(golden: Path, name: str, lower: floa
 
 
 def test_levels_run_from_high_to_low() -> None:
+    """RCAP's levels run from below 1 down to the lower bound, in steps of the interval."""
     assert rcap_levels(0.5, 0.1) == [0.9, 0.8, 0.7, 0.6, 0.5]

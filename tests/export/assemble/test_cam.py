@@ -55,6 +55,7 @@ def peers(name: str) -> tuple[torch.nn.Module, torch.nn.Module, int, Any]:
     return module, module.layer4[-1], 160, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "vit_tiny"])
 def test_the_maps_are_pytorch_grad_cams(name: str, golden: Path) -> None:
     """Rank correlation ≥ 0.999 for each method, at the layer chosen by itself, on a photograph."""
@@ -116,6 +117,7 @@ def test_each_row_of_a_batch_is_its_own_image(layout: str) -> None:
 
 
 def test_a_bundle_has_the_maps_and_says_where(tiny_bundle: Path) -> None:
+    """A bundle has the class-activation graph, and its manifest names the layer."""
     bundle = read_bundle(tiny_bundle)
     layer = bundle.manifest.model.feature_layer
     assert layer is not None

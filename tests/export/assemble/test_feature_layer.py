@@ -51,6 +51,7 @@ CASES = {
 
 @pytest.mark.parametrize(("body", "name"), CASES.values(), ids=CASES)
 def test_the_last_map_on_every_path(body: str, name: str) -> None:
+    """The layer that is chosen is the last feature map that every path to the scores passes."""
     layer, why = choose_feature_layer(model(body), "auto")
     assert layer is not None
     assert (layer.name, why) == (name, "")
@@ -141,6 +142,7 @@ def test_none_on_every_path() -> None:
 
 
 def test_by_name() -> None:
+    """A layer is chosen by the name of its output or of its node."""
     network = model(STEM + "b = Relu (a)\n" + HEAD.format("b"))
     layer, _ = choose_feature_layer(network, "a")
     assert layer is not None
@@ -158,6 +160,7 @@ def test_by_name() -> None:
     ],
 )
 def test_a_name_that_cannot_be_used(name: str, words: tuple[str, ...]) -> None:
+    """A name that is unknown, no map, or not between image and scores raises SettingError."""
     with pytest.raises(SettingError) as found:
         choose_feature_layer(model(STEM + "b = Relu (a)\n" + HEAD.format("b")), name)
     for word in words:

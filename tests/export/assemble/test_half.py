@@ -83,6 +83,7 @@ def half_graphs(name: str) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_tensorrt_builds_the_typed_graphs(name: str) -> None:
     """Built as strongly typed networks, for which the ABI stays float32 and every convolution is in half."""
@@ -100,6 +101,7 @@ def test_tensorrt_builds_the_typed_graphs(name: str) -> None:
                 assert types.get(node.output[0], 1) == 1, node.name
 
 
+@pytest.mark.slow
 def test_the_builder_refuses_mixed_types() -> None:
     """So the test above can fail: half times float32 is no operator."""
     from tests.export.networks import tensorrt_refuses
@@ -111,6 +113,7 @@ def test_the_builder_refuses_mixed_types() -> None:
     assert tensorrt_refuses(model.SerializeToString())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "resnet18"])
 def test_it_is_near_float32(name: str, tmp_path: Path) -> None:
     """As the exporter measures it: cosine and rank correlation ≥ 0.995, with every value rounded to half."""
@@ -210,6 +213,7 @@ def test_constants_that_half_has_not() -> None:
     ],
 )
 def test_what_half_cannot_hold_is_computed_in_float32(body: str, expected: str) -> None:
+    """What overflows in float16 is computed in float32, so the scores stay those of float32."""
     model = parser.parse_model(f"""
         <ir_version: 10, opset_import: ["" : 18]>
         m (float[N, 3, 8, 8] x) => (float[N, 3] scores) {{
@@ -287,6 +291,7 @@ METHODS = (
 FRAME = np.random.default_rng(3).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", METHODS, ids=str)
 def test_one_sample_that_overflows_is_said(overflowing: Bundle, settings: dict[str, str]) -> None:
     """Some of six copies have an infinite gradient at some pixel, and the runtime draws no map."""
@@ -336,6 +341,7 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """bfloat16 and float64 are refused with the reason, and no bundle is written."""
     with pytest.raises(SettingError, match="ConvTranspose"):
         export(DEMO, tmp_path / "x.gagrad", bundle=BundleOptions(precisions=("bfloat16",)))
     with pytest.raises(SettingError, match="float64"):
@@ -343,6 +349,7 @@ def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_model_beyond_half_is_not_packaged(tmp_path: Path) -> None:
     """Weights 10⁴ times too large: scores beyond 65504."""
     model = tiny_model()

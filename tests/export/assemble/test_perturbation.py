@@ -145,12 +145,14 @@ def test_the_adjoint_is_the_adjoint(perturb: Any, values: dict[str, float]) -> N
 
 
 def test_the_identity_is_the_image(perturb: Any) -> None:
+    """The perturbation that changes nothing gives the image."""
     x = as_input(picture())
     samples, _ = perturb(x, row())
     np.testing.assert_allclose(samples, x, atol=1e-6)
 
 
 def test_exposure(perturb: Any) -> None:
+    """Gain multiplies pixel values and offset is added to them."""
     image = picture()
     samples, _ = perturb(as_input(image), row(gain=0.8, offset=0.1))
     np.testing.assert_allclose(as_image(samples), 0.8 * image + 0.1, atol=1e-6)
@@ -234,6 +236,7 @@ def feed(rows: int) -> dict[str, np.ndarray]:
 
 
 def test_the_identity_is_plain_accumulate(graphs: tuple[bytes, bytes]) -> None:
+    """With perturbations that change nothing the graph gives the results of plain accumulate."""
     plain, with_perturbations = (onnxruntime.InferenceSession(graph) for graph in graphs)
     expected = plain.run(None, feed(4))
     found = with_perturbations.run(None, feed(4) | {"perturbation": np.repeat(row(), 4, axis=0)})
@@ -257,7 +260,9 @@ def test_each_row_has_its_own_perturbation(graphs: tuple[bytes, bytes]) -> None:
     assert np.abs(alone[0] - alone[2]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_tensorrt_builds_it(graphs: tuple[bytes, bytes]) -> None:
+    """TensorRT-RTX builds the perturbed graph, which contains no Scatter."""
     assert tensorrt_refuses(graphs[1]) == ""
     operators = {node.op_type for node in onnx.load_from_string(graphs[1]).graph.node}
     assert not {operator for operator in operators if operator.startswith("Scatter")}
@@ -290,6 +295,7 @@ def test_what_is_wrong_is_found(
 
 
 def test_a_bundle_may_carry_it(tmp_path: Path) -> None:
+    """export --perturbations adds the perturbed graph with its input."""
     onnx.save(tiny_model(), tmp_path / "tiny.onnx")
     assert (
         run(["export", str(tmp_path / "tiny.onnx"), "-o", str(tmp_path / "t.gagrad"), "--perturbations"]) == 0

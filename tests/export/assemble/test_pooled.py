@@ -46,6 +46,7 @@ def test_the_graph_equals_the_reference(shape: tuple[int, int, int], percentile:
 
 @pytest.mark.parametrize("scale", [1e-15, 1e12])
 def test_the_unit_of_the_gradient_does_not_overflow(scale: float) -> None:
+    """Gradients of 1e-15 or 1e12 give a finite map with maximum 1."""
     shape = SHAPES[0]
     saliency = run(finalize_graph(shape, "pooled"), state(shape, 4, scale), 0.85)
     assert np.isfinite(saliency).all()
@@ -59,6 +60,8 @@ def test_no_gradient_gives_a_map_of_ones() -> None:
     assert (run(finalize_graph((3, 16, 16), "pooled"), empty, 0.85) == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_tensorrt_builds_it(shape: tuple[int, int, int]) -> None:
+    """TensorRT-RTX builds the pooled graph."""
     assert tensorrt_refuses(finalize_graph(shape, "pooled"), batch=1) == ""

@@ -71,12 +71,14 @@ def test_maps_are_the_methods_of_the_literature() -> None:
         np.testing.assert_allclose(state_maps(found, times)[index], expected[name], rtol=2e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", [combine_graph, maps_graph])
 def test_tensorrt_builds_them(graph: object) -> None:
     """Both hold elementwise work and sums only."""
     assert tensorrt_refuses(graph(SHAPE), batch=1) == ""  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_tensorrt_builds_every_graph_of_a_bundle(tmp_path: Path) -> None:
     """With all that an export can add: class activation maps, perturbed copies, guides, both targets."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")

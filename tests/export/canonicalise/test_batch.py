@@ -36,9 +36,11 @@ def timm_model(name: str) -> tuple[Any, int]:
     return timm.create_model(name), 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"axes": FREE}, {"batch": 4}], ids=["one", "free", "four"])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit", "deit", "swin", "sequencer"])
 def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) -> None:
+    """Networks by torch's older exporter take any number of rows, with each row's own scores."""
     module, size = timm_model(name)
     canonical = check_rows(legacy_export(module, size, **how))
     assert any("batch" in note for note in canonical.notes) == ("axes" not in how)
@@ -46,6 +48,7 @@ def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) ->
     assert canonical.operators.get("Shape", 0) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"])
 def test_a_network_of_batch_one_is_explained(tmp_path: Path, name: str) -> None:
     """The whole way; the gradient is proven by differences and its rows by running them alone."""
@@ -192,6 +195,7 @@ def test_computing_across_rows_is_refused() -> None:
 
 
 def test_constants_that_differ_from_row_to_row_are_refused() -> None:
+    """A constant that differs between rows raises ModelError with its name."""
     text = "(float[2, 3, 8, 8] image) => (float[2, 3, 8, 8] scores) { scores = Add (image, k) }"
     with pytest.raises(ModelError, match="'k' differs between the 2 rows"):
         check_rows(model_of(text, k=np.arange(2, dtype=np.float32).reshape(2, 1, 1, 1)))

@@ -53,6 +53,7 @@ def test_the_rewriting_is_exact(x: tuple[int, ...], image: str, block: str, attr
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_with_it_and_its_gradient_build_in_tensorrt() -> None:
     """As VOLO has it: overlapping patches of stride 2, any batch."""
     canonical = canonicalise(

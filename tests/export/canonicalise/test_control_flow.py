@@ -116,8 +116,10 @@ def test_equals_onnxruntime(name: str, opset: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scan", "nested loops", "body with weights"])
 def test_the_gradient_is_built_by_tensorrt(name: str) -> None:
+    """TensorRT-RTX builds the gradient of unrolled control flow."""
     spec = InputSpec(height=4, width=5, colour="rgb", mean=[0.0] * 3, std=[1.0] * 3)
     accumulate, _ = accumulate_graph(canonical(model_of(WORKING[name])), spec)
     assert tensorrt_refuses(accumulate) == ""
@@ -164,5 +166,6 @@ def test_what_the_image_decides_is_refused_by_name(name: str, monkeypatch: pytes
 
 
 def test_control_flow_that_the_output_does_not_need_does_no_harm() -> None:
+    """Control flow that does not reach the scores is dropped, and not refused."""
     body, _ = REFUSED["if"]
     assert canonical(model_of(body.replace("y = If", "y = Exp (x) u = If"))).operators == {"Exp": 1}

@@ -11,12 +11,14 @@ from gagrad_export.differentiate.equation import spelled_out
 from tests.export.source_check import check_rows, exported, model_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "equation",
     ["N C H W, H K -> N C K W", "nCaW,ab->nCbW", "...HW,HK->...KW", "n...hw,hk->n...kw"],
 )
 @pytest.mark.parametrize("rows", ["1", "N"])
 def test_equations(tmp_path: Path, equation: str, rows: str) -> None:
+    """An Einsum in any spelling gives each row its scores, and is exported."""
     text = f"""
         (float[{rows}, 3, 6, 5] image) => (float[{rows}, 2] scores) {{
             y = Einsum <equation = "{equation}"> (image, w)
@@ -42,4 +44,5 @@ def test_equations(tmp_path: Path, equation: str, rows: str) -> None:
     ],
 )
 def test_what_is_understood(equation: str, ranks: tuple[int, ...], expected: list[str]) -> None:
+    """An equation is spelled out with one lower-case letter per axis, and its output."""
     assert spelled_out(equation, ranks) == expected

@@ -47,6 +47,7 @@ def model(image: str, body: str, scores: str = "float[N, 5]") -> onnx.ModelProto
     return model_of(f"({image} image) => ({scores} scores) {{ {body} }}", **used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["N, 16, 20, 3", "1, 16, 20, 3", "N, H, W, 3"])
 def test_channels_last(tmp_path: Path, shape: str) -> None:
     """The image is [N, C, H, W] for us; the Transpose to the model's cancels with its own."""
@@ -60,6 +61,7 @@ def test_channels_last(tmp_path: Path, shape: str) -> None:
 
 
 def test_a_size_that_is_not_fixed_is_asked_for() -> None:
+    """A model without a fixed size raises ModelError that names --size."""
     with pytest.raises(ModelError, match="--size"):
         canonicalise(model("float[N, H, W, 3]", TF))
 
@@ -105,6 +107,7 @@ def test_pixels_in_and_preprocessing_inside(what: str) -> None:
     assert any("image · 255" in note for note in canonical.notes)
 
 
+@pytest.mark.slow
 def test_pixels_are_explained(tmp_path: Path) -> None:
     """With a gradient that is not that of a rounded image; --mean and --std would be applied twice."""
     image, body = PIXELS["channels last"]
@@ -126,6 +129,7 @@ def test_pixels_are_explained(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_image(image: str, why: str) -> None:
+    """An input that is no image raises ModelError with the reason."""
     with pytest.raises(ModelError, match=why):
         canonicalise(model(image, "scores = Identity (image)", image))
 
@@ -166,7 +170,9 @@ def test_shapes_fold_where_nothing_else_does() -> None:
     assert "ConstantOfShape" not in check_rows(model_of(text, head=head)).operators
 
 
+@pytest.mark.slow
 def test_predict_takes_frames_of_the_chosen_size(tmp_path: Path) -> None:
+    """The predict graph's input is channels first and has the chosen size."""
     bundle = exported(model("float[N, H, W, 3]", TF), tmp_path, size=(16, 24))
     session = onnxruntime.InferenceSession(bundle.graph("predict"))
     assert session.get_inputs()[0].shape == ["N", 3, 16, 24]

@@ -57,6 +57,7 @@ def old_model(what: str, *, ir_version: int = 4) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("what", CASES)
 def test_an_old_operator_gives_the_scores_of_the_source(what: str) -> None:
+    """A model of an old opset gives its scores after conversion to opset 18 or later."""
     canonical = check_rows(old_model(what))
     assert canonical.opset >= 18
 
@@ -73,6 +74,7 @@ def test_weights_listed_as_inputs_are_weights() -> None:
     assert not any("input" in note for note in canonical.notes)
 
 
+@pytest.mark.slow
 def test_an_old_file_is_explained(tmp_path: Path) -> None:
     """The whole way, to graphs that TensorRT builds."""
     exported(old_model("BatchNormalization"), tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from tests.export.source_check import check_rows, exported, model_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pads", "value", "attributes", "fused"),
     [
@@ -23,6 +24,7 @@ from tests.export.source_check import check_rows, exported, model_of
 def test_what_is_fused(
     tmp_path: Path, pads: list[int], value: float, attributes: str, *, fused: bool
 ) -> None:
+    """A Pad is fused into its MaxPool where that is exact, and else kept; scores do not change."""
     text = f"""
         (float[N, 3, 8, 8] image) => (float[N, 3] scores) {{
             p = Pad (image, pads, value)

@@ -28,6 +28,7 @@ TWO_INPUTS = model_of(
 )
 
 
+@pytest.mark.slow
 def test_the_only_image_among_the_inputs(tmp_path: Path) -> None:
     """It is found and said; the others are constants, or are not needed for this output."""
     fixed = {"gain": [1.0, 2.0, 3.0, 4.0], "shift": 0.5}
@@ -45,6 +46,7 @@ def test_the_only_image_among_the_inputs(tmp_path: Path) -> None:
     exported(TWO_INPUTS, tmp_path, inputs=inputs, outputs=outputs)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A number, numbers with commas, an .npy file; what was not given is asked for by name."""
     onnx.save(TWO_INPUTS, tmp_path / "m.onnx")
@@ -69,6 +71,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_values_that_do_not_fit() -> None:
+    """A fixed value of another shape, or for an unknown input, raises SettingError."""
     with pytest.raises(SettingError, match="does not fit the input gain"):
         canonicalise(TWO_INPUTS, output_name="scores", fixed={"gain": [1.0, 2.0], "shift": 0})
     with pytest.raises(SettingError, match=r"no input 'mask'.*\n.*gain, unused, shift"):

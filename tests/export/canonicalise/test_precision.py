@@ -36,6 +36,7 @@ def small(kind: str, number: int, dtype: type, *, inside: bool) -> onnx.ModelPro
     return model_of(text, **weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", [False, True], ids=["inputs too", "float32 outside"])
 @pytest.mark.parametrize(
     ("kind", "number", "dtype", "tolerance"),
@@ -48,6 +49,7 @@ def small(kind: str, number: int, dtype: type, *, inside: bool) -> onnx.ModelPro
 def test_all_of_it_becomes_float32(
     tmp_path: Path, kind: str, number: int, dtype: type, tolerance: float, inside: bool
 ) -> None:
+    """A float16, bfloat16 or float64 model becomes float32 throughout, within its own precision."""
     proto = small(kind, number, dtype, inside=inside)
     canonical = check_rows(proto, tolerance=tolerance / 2)
     assert "Cast" not in canonical.operators
@@ -61,6 +63,7 @@ def test_all_of_it_becomes_float32(
 
 
 def test_the_summary_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """export prints, and the manifest notes, that the model computes in float16."""
     onnx.save(small("float16", 10, np.float16, inside=False), tmp_path / "m.onnx")
     assert run(["export", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.gagrad")]) == 0
     assert "computes in float16, its explanation in float32" in capsys.readouterr().err
@@ -68,6 +71,7 @@ def test_the_summary_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert any("float16" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_a_network_cast_to_half() -> None:
     """ResNet-18 by ``.half()``: its float32 form is what float32 gives with the rounded weights."""
     import onnxruntime

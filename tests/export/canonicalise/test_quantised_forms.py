@@ -60,6 +60,7 @@ def test_arithmetic_is_the_pair_bit_for_bit(dtype: str, opset: int, channels: tu
     ids=["int4 in blocks", "per channel", "quantised as it runs", "moved before"],
 )
 def test_weights_of_any_form_become_float(body: str, total: float) -> None:
+    """Quantised weights of each form become the float values that they stand for."""
     model = with_constants(
         f"{body} m = ReduceSum (d) y = Mul (x, m)",
         21,

@@ -231,6 +231,7 @@ def test_gradient_matches_finite_differences(case: Case) -> None:
         assert abs(measured - np.vdot(found, step)) < 1e-7 * np.linalg.norm(found) * np.linalg.norm(step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GATES)
 def test_tensorrt_builds_the_gradient(name: str) -> None:
     """Unrolled forward and gradient, with a free batch: TensorRT's own LSTM has no gradient."""

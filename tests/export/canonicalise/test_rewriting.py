@@ -149,6 +149,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_model_is_what_it_was(name: str, tmp_path: Path) -> None:
     """Row by row as in ONNX Runtime; the export proves the gradient; TensorRT builds both graphs."""
@@ -186,7 +187,9 @@ class Attention(torch.nn.Module):
         return attended.mean(dim=2).flatten(1)
 
 
+@pytest.mark.slow
 def test_attention_as_torch_writes_it(tmp_path: Path) -> None:
+    """The Attention operator that torch exports is rewritten and exported."""
     torch.manual_seed(0)
     images = (torch.zeros(1, 3, 16, 16),)
     program = torch.onnx.export(Attention().eval(), images, dynamo=True, opset_version=23)
@@ -219,6 +222,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_has_no_other_form_is_refused_by_name(why: str) -> None:
+    """A form that cannot be rewritten raises UnsupportedOperatorError with its reason."""
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         canonicalise(REFUSED[why])
     assert "--output-name" in (refusal.value.hint or "")

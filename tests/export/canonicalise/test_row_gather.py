@@ -52,6 +52,7 @@ def test_each_row_is_what_the_model_makes_of_it_alone(offsets: list[int], stride
 
 
 def test_a_view_of_everything_is_a_reshape() -> None:
+    """A strided view of every element needs no Gather."""
     model = strided_view(", ".join(map(str, range(48))), shape="12, 4")
     del model.graph.output[0].type.tensor_type.shape.dim[:]
     for size in (None, 12, 4):

@@ -58,6 +58,7 @@ def test_the_gradient_starts_before_it(what: str) -> None:
     assert not {"Softmax", "LogSoftmax", "Sigmoid", "Exp", "Log", "ReduceMax"} & set(canonical.operators)
 
 
+@pytest.mark.slow
 def test_one_probability(tmp_path: Path) -> None:
     """A binary classifier: one output behind a sigmoid."""
     proto = network(f"{LOGITS} l = MatMul (s, column) p = Sigmoid (l) scores = Cast <to = 1> (p)", "N, 1")
@@ -82,6 +83,7 @@ def test_a_softmax_over_mixed_axes_is_part_of_the_model() -> None:
     assert canonical.operators["Softmax"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["N", "1"])
 @pytest.mark.parametrize(
     ("body", "shape", "expected"),
@@ -126,6 +128,7 @@ def network(tail: str, shape: str, *, batch: str = "N", **more: np.ndarray) -> o
     return model_of(text, **WEIGHTS, **more)
 
 
+@pytest.mark.slow
 def test_a_saturated_sigmoid(tmp_path: Path) -> None:
     """Probabilities below the steps of ONNX Runtime's Sigmoid, as of a text detector on an empty page."""
     body = "p = Add (m, low) scores = Sigmoid (p)"
@@ -133,6 +136,7 @@ def test_a_saturated_sigmoid(tmp_path: Path) -> None:
     assert exported(network(body, "N, 4, 1, 1", low=low), tmp_path).manifest.output.activation == "sigmoid"
 
 
+@pytest.mark.slow
 def test_scores_that_drown_their_changes(tmp_path: Path) -> None:
     """A constant of 300 takes the digits of what a short segment changes; a longer proves the gradient."""
     proto = network(f"{LOGITS} scores = Add (s, offset)", "N, 4", offset=np.array(300, np.float32))

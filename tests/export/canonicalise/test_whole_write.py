@@ -31,6 +31,7 @@ def test_a_write_of_everything(indexed: int, rows: str) -> None:
 
 
 def test_elements_that_change_places() -> None:
+    """A ScatterND that writes elements to other places is kept."""
     indices = np.stack(np.meshgrid([0], [2, 1, 0], indexing="ij"), -1)
     text = (
         "(float[1, 3, 8, 8] image) => (float[1, 3] scores) { "

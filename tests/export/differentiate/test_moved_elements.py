@@ -112,17 +112,21 @@ def is_refused_forward(row: Row) -> bool:
 BUILT = {str(row): row for family in FAMILIES for row in family.ROWS if not is_refused_forward(row)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", BUILT.values(), ids=str)
 def test_operator_and_gradient_build_in_tensorrt(row: Row) -> None:
+    """TensorRT-RTX builds each operator that moves elements, with its gradient."""
     assert tensorrt_refuses(gradient_graph(row, {})) == ""
 
 
+@pytest.mark.slow
 def test_what_tensorrt_refuses_forward_is_still_refused() -> None:
     """When this fails an exception above has become needless."""
     rows = [row for family in (indexing, scatter) for row in family.ROWS if is_refused_forward(row)]
     assert all("UNSUPPORTED" in tensorrt_refuses(gradient_graph(row, {})) for row in rows[::5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", FREE, ids=str)
 def test_unknown_sizes_change_nothing(free: Free) -> None:
     """The gradient of a graph that does not know a size is that of one that does, which the table tests."""
@@ -182,6 +186,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("free", "why"), REFUSED, ids=str)
 def test_what_cannot_be_differentiated_is_refused_with_a_reason(free: Free, why: str) -> None:
+    """A form without a gradient raises UnsupportedOperatorError with reason and hint."""
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         gradient_graph(free.row, free.axes)
     assert refusal.value.hint

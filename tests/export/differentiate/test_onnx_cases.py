@@ -35,6 +35,8 @@ from gagrad_export.verify.double import in_double
 if TYPE_CHECKING:
     from onnx.backend.test.case.test_case import TestCase
 
+pytestmark = pytest.mark.slow  # over a thousand cases, and seconds to collect them
+
 NEWEST, OLDER = 25, 21
 """The last opset whose operators have rules. A case of a later one is tried as of an older."""
 

@@ -83,6 +83,7 @@ def test_conv_transpose(data: st.DataObject) -> None:
 @drawn
 @given(windows(), st.integers(0, 1))
 def test_max_pool(window: tuple[list[int], dict[str, Any]], ceil: int) -> None:
+    """The gradient of MaxPool is right for any window, stride, dilation, padding and rounding."""
     size, attributes = window
     attributes["ceil_mode"] = ceil
     assert holds(selecting("MaxPool", ((1, 2, *size),), attributes, opset=22))
@@ -91,6 +92,7 @@ def test_max_pool(window: tuple[list[int], dict[str, Any]], ceil: int) -> None:
 @drawn
 @given(windows(), st.integers(0, 1), st.integers(0, 1))
 def test_average_pool(window: tuple[list[int], dict[str, Any]], ceil: int, include: int) -> None:
+    """The gradient of AveragePool is right for any window, padding and rounding."""
     size, attributes = window
     attributes |= {"ceil_mode": ceil, "count_include_pad": include}
     assert holds(linear("AveragePool", ((2, 2, *size),), attributes, opset=22))
@@ -113,6 +115,7 @@ def test_resize(
     nearest: str,
     antialias: bool,
 ) -> None:
+    """The gradient of Resize is right for any sizes, mode, coordinates and antialiasing."""
     attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": coordinates, "axes": [2, 3]}
     attributes |= {"nearest_mode": nearest} if mode == "nearest" else {"antialias": int(antialias)}
     sizes = np.array(resized, np.int64)

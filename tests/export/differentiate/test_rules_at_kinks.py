@@ -75,6 +75,7 @@ def _row(case: Case, values: list[Any]) -> Row:
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_gradient_at_a_kink_is_torchs(case: Case) -> None:
+    """The gradient at a kink is finite and the one that torch's autograd gives."""
     values = [np.array(value, case.dtype) for value in case.inputs]
     tensors = [torch.tensor(value, requires_grad=True) for value in values]
     y = case.function(*tensors)
@@ -88,6 +89,7 @@ def test_the_gradient_at_a_kink_is_torchs(case: Case) -> None:
 
 
 def test_a_tie_of_three_is_shared_by_three() -> None:
+    """Max over three equal inputs gives each a third of the gradient."""
     ones = [np.ones(1)] * 3
     found = gradient_at(Row("Max", ((1,),) * 3), ones, np.array([6.0]))
     np.testing.assert_allclose(found, [[2.0]] * 3)
@@ -103,6 +105,7 @@ def test_a_vector_of_zeros_that_is_normalised_has_no_gradient(p: int) -> None:
 
 
 def test_a_selected_element_alone_gets_the_gradient() -> None:
+    """Where passes the gradient to the selected input only."""
     condition = np.array([True, False])
     row = Row("Where", (condition, (2,), (2,)))
     da, db = gradient_at(row, [condition, np.zeros(2), np.zeros(2)], np.array([3.0, 5.0]))
@@ -111,6 +114,7 @@ def test_a_selected_element_alone_gets_the_gradient() -> None:
 
 
 def test_batch_normalization_in_training_mode_is_refused() -> None:
+    """BatchNormalization in training mode is refused, with eval() as the hint."""
     statistics = tuple(np.ones(3) for _ in range(4))
     row = Row("BatchNormalization", ((2, 3, 4), *statistics), {"training_mode": 1}, outputs=3)
     with pytest.raises(UnsupportedOperatorError, match="training mode") as refusal:
@@ -120,6 +124,7 @@ def test_batch_normalization_in_training_mode_is_refused() -> None:
 
 
 def test_used_statistics_of_layer_normalization_are_refused() -> None:
+    """LayerNormalization whose statistics are used elsewhere is refused."""
     with pytest.raises(UnsupportedOperatorError, match="inverse standard deviation"):
         worst_error(Row("LayerNormalization", ((2, 8), np.ones(8)), outputs=3))
 

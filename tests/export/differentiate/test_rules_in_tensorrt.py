@@ -63,6 +63,7 @@ def _is_float(item: Any) -> bool:
     return isinstance(item, np.ndarray) and item.dtype.kind == "f"
 
 
+@pytest.mark.slow
 def test_what_tensorrt_refuses_forward_is_still_refused() -> None:
     """When this fails the exception above has become needless."""
     refused = [row for row in normalisation.ROWS if forward_is_refused(row)]
@@ -70,6 +71,8 @@ def test_what_tensorrt_refuses_forward_is_still_refused() -> None:
     assert all("WINDOW" in tensorrt_refuses(gradient_graph(row)) for row in refused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", distinct([row for family in FAMILIES for row in family.ROWS]), ids=str)
 def test_operator_and_gradient_build(row: Row) -> None:
+    """TensorRT-RTX builds each operator of these families, with its gradient."""
     assert tensorrt_refuses(gradient_graph(row)) == ""

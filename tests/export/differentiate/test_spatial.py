@@ -134,6 +134,7 @@ def _graphs(build: Build, opset: int = 20) -> tuple[bytes, bytes]:
     return graphs[0], graphs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*LOWERED, *KEPT])
 def test_tensorrt_builds_operator_and_gradient(name: str) -> None:
     """With a free batch."""
@@ -151,6 +152,7 @@ def test_lowering_keeps_the_values(name: str) -> None:
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOWERED)
 def test_compilers_refuse_what_is_lowered(name: str) -> None:
     """When this fails a lowering has become needless."""

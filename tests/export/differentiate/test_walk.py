@@ -253,6 +253,7 @@ def test_a_version_without_a_rule_names_those_that_have_one(monkeypatch: pytest.
 
 
 def test_an_operator_of_another_domain_is_named_with_it() -> None:
+    """An operator of another domain is refused by domain and name."""
     text = """<ir_version: 10, opset_import: ["" : 18, "acme" : 1]>
         m (double[3] x) => (double[3] y) { [odd] y = acme.Twist (x) }"""
     model = parser.parse_model(text)

@@ -59,6 +59,7 @@ def test_the_weights_are_loaded_and_hashed(model: Path) -> None:
 
 
 def test_a_folder_below_is_fine(model: Path) -> None:
+    """Weights in a folder below the model's are read."""
     (model.parent / "weights.bin").rename(model.parent / "parts" / "weights.bin")
     assert load_onnx_file(relocate(model, "parts/weights.bin")).name == "moved"
 
@@ -80,6 +81,7 @@ def test_outside_is_refused(model: Path, location: str) -> None:
 
 @pytest.mark.parametrize("location", ["gone.bin", "parts", None])
 def test_a_missing_file_is_named(model: Path, location: str | None) -> None:
+    """A weights file that is missing or a folder raises ModelError."""
     with pytest.raises(ModelError, match="is missing"):
         load_onnx_file(relocate(model, location))
 
@@ -88,6 +90,7 @@ def test_a_missing_file_is_named(model: Path, location: str | None) -> None:
     "fields", [{"length": "999999"}, {"offset": "999999"}, {"offset": "-8"}, {"offset": "x"}]
 )
 def test_a_cut_file_is_refused(model: Path, fields: dict[str, str]) -> None:
+    """An offset or length beyond the weights file raises ModelError."""
     with pytest.raises(ModelError, match=r"weights cannot be read|copy the model"):
         load_onnx_file(relocate(model, "weights.bin", **fields))
 
@@ -110,6 +113,7 @@ def test_more_than_one_file_can_hold(tmp_path: Path) -> None:
             load_onnx_file(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_one_file_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model fits, and with its weights once more it does not; nothing is written."""
     torch.manual_seed(0)

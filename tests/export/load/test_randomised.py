@@ -28,6 +28,7 @@ def weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 def test_weights_keep_their_values_and_lose_their_places(model: Path) -> None:
+    """Shuffling moves the weights within each tensor, the same way for a seed; biases stay."""
     source = load_onnx_file(model)
     before, after = weights(source.model), weights(randomised(source, 1).model)
     moved = [name for name in before if not np.array_equal(before[name], after[name])]
@@ -40,7 +41,9 @@ def test_weights_keep_their_values_and_lose_their_places(model: Path) -> None:
     assert any(not np.array_equal(after[name], other[name]) for name in after)
 
 
+@pytest.mark.slow
 def test_a_bundle_of_it_says_so_and_explains_otherwise(model: Path, tmp_path: Path) -> None:
+    """A bundle of shuffled weights notes so, and its map is another one."""
     frame = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     maps = []
     for name, seed in (("plain", None), ("shuffled", 1)):
@@ -53,6 +56,7 @@ def test_a_bundle_of_it_says_so_and_explains_otherwise(model: Path, tmp_path: Pa
 
 
 def test_nothing_to_shuffle_is_said(model: Path) -> None:
+    """A model without float weights raises ModelError."""
     source = load_onnx_file(model)
     for tensor in source.model.graph.initializer:
         tensor.data_type = onnx.TensorProto.INT8

@@ -36,6 +36,7 @@ def reorders(graph: bytes, path: Path) -> int | None:
     return operators["ReorderOutput"] if operators["ReorderInput"] else None
 
 
+@pytest.mark.slow
 def test_one_identity_for_a_stage(tmp_path: Path) -> None:
     """The mean's gradient is brought in once, and the stream is copied back for no block."""
     few, many = (compiled(Stage(blocks), SIZE) for blocks in (2, 6))

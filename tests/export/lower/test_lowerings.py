@@ -92,6 +92,7 @@ def test_a_pixel_that_no_window_chose_gets_exactly_nothing() -> None:
     np.testing.assert_array_equal(run(graph, x=x, dy=dy) == 0, leaf.grad.numpy() == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(("lower_bound", "upper_bound"), [(0.0, 6.0), (-1.0, 1.0), (0.1, 0.7), (-3e9, 3e9)])
 def test_a_gate_is_closed_at_its_bounds_and_open_beside_them(

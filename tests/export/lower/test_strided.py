@@ -111,6 +111,7 @@ def compiled(module: nn.Module, size: tuple[int, int], target: GraphTarget = "po
     return graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("size", [(32, 32), (31, 29), (34, 27)])
 @pytest.mark.parametrize("name", NETWORKS)

@@ -97,6 +97,7 @@ def test_the_ensemble_is_wired_and_gives_the_map_of_explain(
         assert list(port.dims) == list(values[port.name].shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["predict", "target", "saliency"])
 def test_tensorrt_builds_them(repository: Path, kind: str) -> None:
     """Triton's ONNX Runtime backend can hand them to TensorRT."""
@@ -105,6 +106,7 @@ def test_tensorrt_builds_them(repository: Path, kind: str) -> None:
 
 
 def test_a_repository_in_use_keeps_its_other_models(bundle: Bundle, tmp_path: Path) -> None:
+    """Writing a repository twice replaces its own models and keeps the others."""
     (tmp_path / "other" / "1").mkdir(parents=True)
     for _ in range(2):
         write_repository(bundle, tmp_path)
@@ -118,6 +120,7 @@ def test_a_repository_in_use_keeps_its_other_models(bundle: Bundle, tmp_path: Pa
 
 
 def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
+    """More samples than one batch holds raise SettingError, and nothing is written."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
     method = MethodSpec(samples=100)
     export(tmp_path / "m.onnx", tmp_path / "m.gagrad", bundle=BundleOptions(method=method))
@@ -127,6 +130,7 @@ def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """export --triton writes the repository and names its models."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
     arguments = ["export", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.gagrad")]
     assert run([*arguments, "--triton", str(tmp_path / "models")]) == 0

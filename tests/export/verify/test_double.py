@@ -86,6 +86,7 @@ def test_a_network_in_double_is_torchs_to_the_last_digits() -> None:
     assert errors[1] > 1e-8
 
 
+@pytest.mark.slow
 def test_scores_that_hide_their_change_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a score of 1000, float32 has steps of 6e-5, and all that a short segment changes is 1e-5."""
     body = f"{KINKED} t = Mul (s, small) y = Add (t, far)"
@@ -96,6 +97,7 @@ def test_scores_that_hide_their_change_are_verified(tmp_path: Path, monkeypatch:
         verified(tmp_path, body, small=0.05, far=1000)
 
 
+@pytest.mark.slow
 def test_so_are_class_activations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise, at the layer behind the convolution."""
     body = f"{KINKED} t = Mul (s, small) y = Add (t, far)"

@@ -50,6 +50,7 @@ def test_outputs_go_where_they_are_told(bundle: Bundle, backend: Backend) -> Non
 
 
 def test_an_uploaded_array_can_be_reused(backend: Backend) -> None:
+    """An uploaded tensor keeps its values when the caller's array changes."""
     array = np.ones((2, 3), np.float32)
     tensor = backend.upload(array)
     array[:] = 7
@@ -68,17 +69,20 @@ def test_an_uploaded_array_can_be_reused(backend: Backend) -> None:
 def test_wrong_tensors_are_refused(
     bundle: Bundle, backend: Backend, inputs: dict[str, tuple[int, ...]], message: str
 ) -> None:
+    """A missing input, an unknown one or a wrong shape raises ModelError with the input's name."""
     runner = backend.open("predict", bundle.graph("predict"))
     with pytest.raises(ModelError, match=message):
         runner.run({name: backend.zeros(shape) for name, shape in inputs.items()})
 
 
 def test_bytes_that_are_no_graph(backend: Backend) -> None:
+    """Bytes that are no graph raise ModelError with the graph's role."""
     with pytest.raises(ModelError, match="graph 'predict'"):
         backend.open("predict", b"not a graph")
 
 
 def test_unknown_device_lists_the_known_ones() -> None:
+    """The error about an unknown device lists the devices that there are."""
     with pytest.raises(DeviceError) as caught:
         open_backend("npu")
     assert "cpu" in caught.value.choices

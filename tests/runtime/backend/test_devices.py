@@ -32,6 +32,7 @@ def test_a_gpu_that_is_not_there_comes_with_the_line_that_installs_it(device: st
 
 
 def test_auto_takes_what_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device auto is the first engine of its list that opens."""
     assert "CPUExecutionProvider" in open_backend("auto").description
     monkeypatch.setattr(select, "AUTO", ("openvino", "cpu"))
     assert "openvino" in open_backend("auto").description
@@ -39,11 +40,13 @@ def test_auto_takes_what_opens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("part", ["GPU", "NPU", "XPU"])
 def test_an_openvino_device_that_is_not_there(part: str) -> None:
+    """An OpenVINO device that the machine lacks raises DeviceError with those that it has."""
     with pytest.raises(DeviceError, match="finds no device") as caught:
         open_backend(f"openvino:{part}")
     assert caught.value.choices == ("openvino:CPU",)
 
 
+@pytest.mark.slow
 def test_openvino_explains_as_onnxruntime_does(tiny_bundle: Path) -> None:
     """Behind the canary; the map, the score and RCAP agree up to rounding."""
     frame = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
@@ -95,6 +98,7 @@ def test_a_session_that_does_all_on_the_cpu_is_refused(tiny_bundle: Path) -> Non
 def test_gpu_options_are_ones_that_float32_and_the_cache_need(
     device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """GPU providers get no TF32, and a cache folder of the user's alone for each graph."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     options = provider_options(PROVIDERS[device], b"one graph")
     others = provider_options(PROVIDERS[device], b"another")
@@ -108,6 +112,7 @@ def test_gpu_options_are_ones_that_float32_and_the_cache_need(
 
 
 def test_no_cache_where_no_folder_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no cache folder can be made, the provider gets no cache options."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
@@ -136,6 +141,7 @@ def test_no_cache_where_no_folder_can_be_made(tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_the_device_as_the_driver_tells_it(files: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    """The GPU's name and driver are read from /proc and the device tree; none gives an empty text."""
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ def entry(key: str) -> Entry:
 
 
 def test_lines_come_back(tmp_path: Path) -> None:
+    """A journal that is opened again has the entries that were added."""
     path = tmp_path / "j.jsonl"
     with Journal(path) as journal:
         journal.add(entry("one"))

@@ -17,6 +17,7 @@ def codes(found: list[Caution]) -> list[str]:
 
 
 def test_a_map_without_differences() -> None:
+    """A constant map gets the caution that fits its cause; an ordinary map gets none."""
     flat, ordinary = np.ones((4, 5), np.float32), np.eye(4, dtype=np.float32)
     assert codes(constant_map(flat, dead=True)) == ["dead-gradient"]
     assert codes(constant_map(flat, dead=False)) == ["constant-map"]
@@ -47,10 +48,12 @@ def test_a_score_that_does_not_move() -> None:
 def test_a_map_that_has_not_settled(
     stability: float | None, wanted: float | None, expected: list[str]
 ) -> None:
+    """A caution is given for low stability, or stability below the one asked for, and else none."""
     assert codes(unstable(stability, wanted)) == expected
 
 
 def test_a_late_result() -> None:
+    """A result after its budget gets a caution, which names the least samples where they were the cause."""
     assert codes(late(0.2, 100, 4)) == ["late"]
     assert "least" in late(0.2, 100, 4)[0].text
     assert "least" not in late(0.2, 100, 8)[0].text

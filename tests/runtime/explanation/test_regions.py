@@ -11,7 +11,7 @@ from gagrad_runtime.explanation.regions import salient_regions
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.report.marks import regions_line
 from gagrad_runtime.report.record import record_of
-from tests.runtime.conftest import build_spec
+from tests.models import build_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,7 @@ def test_specks_are_left_out_and_ten_are_the_most() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_a_flat_map_has_none(value: float) -> None:
+    """A constant or NaN map has no salient regions."""
     assert salient_regions(np.full((40, 40), value, np.float32), placement((40, 40), (40, 40))) == ()
 
 

@@ -26,6 +26,7 @@ def mosaic(pattern: str, height: int = 12, width: int = 16, factor: int = 1) -> 
 @pytest.mark.parametrize("pattern", get_args(Bayer))
 @pytest.mark.parametrize("factor", [1, 16], ids=["8-bit", "12-bit"])
 def test_a_plain_surface_has_its_colour_everywhere(pattern: Bayer, factor: int) -> None:
+    """A raw frame of a uniform colour becomes that colour at every pixel, for each pattern and depth."""
     raw = mosaic(pattern, factor=factor)
     colours = demosaiced(raw, pattern, where="x")
     assert colours.dtype == raw.dtype
@@ -53,6 +54,7 @@ def test_nothing_is_guessed() -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
+    """A Bayer pattern for a mono model, and a raw frame under 4×4, are refused."""
     with pytest.raises(ValueError, match="takes colours"):
         InputSpec(height=4, width=4, colour="mono", mean=[0.0], std=[1.0], bayer="rggb")
     with pytest.raises(FrameError, match="at least 4×4"):

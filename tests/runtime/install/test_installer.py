@@ -28,6 +28,7 @@ def _install(kit: Path, layout: Layout) -> str:
 def test_the_first_installation_brings_settings_and_fills_in_the_folders(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """The first installation writes settings and unit with the device's folders filled in."""
     name = _install(make_kit(), layout)
     assert layout.in_use() == name
     assert (layout.settings / "station.toml").read_text() == f'bundle = "{layout.current}/bundle.gagrad"\n'
@@ -39,6 +40,7 @@ def test_the_first_installation_brings_settings_and_fills_in_the_folders(
 def test_a_second_time_there_is_nothing_to_do(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """Installing the version in use again runs nothing."""
     kit = make_kit()
     _install(kit, layout)
     calls = len(program.calls)
@@ -49,6 +51,7 @@ def test_a_second_time_there_is_nothing_to_do(
 def test_settings_of_the_device_are_kept(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """An update leaves the device's station.toml as it is."""
     _install(make_kit(1), layout)
     (layout.settings / "station.toml").write_text("mine")
     _install(make_kit(2), layout)
@@ -58,6 +61,7 @@ def test_settings_of_the_device_are_kept(
 def test_a_version_that_fails_its_self_test_leaves_the_old_one(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """A version that fails its self-test is removed, and the old one stays in use."""
     old = _install(make_kit(1), layout)
     program.works = False
     with pytest.raises(DeviceError, match="what it said"):
@@ -69,6 +73,7 @@ def test_a_version_that_fails_its_self_test_leaves_the_old_one(
 def test_an_interrupted_installation_leaves_nothing(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """Ctrl-C during an installation removes the new version; a second attempt installs it."""
     old = _install(make_kit(1), layout)
     program.interrupted = True
     kit = make_kit(2)
@@ -82,6 +87,7 @@ def test_an_interrupted_installation_leaves_nothing(
 def test_what_a_killed_installation_left_is_removed_by_the_next(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """A half version of a killed installer is removed by the next installation."""
     left = layout.versions / "2-half"
     (left / "venv").mkdir(parents=True)
     _install(make_kit(1), layout)
@@ -91,12 +97,14 @@ def test_what_a_killed_installation_left_is_removed_by_the_next(
 def test_a_link_to_an_incomplete_version_is_no_version(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """A version without its .complete file does not count as in use."""
     name = _install(make_kit(1), layout)
     (layout.versions / name / ".complete").unlink()
     assert layout.in_use() is None
 
 
 def test_two_versions_are_kept(make_kit: Callable[..., Path], layout: Layout, program: Program) -> None:
+    """After three installations the newest two versions are kept."""
     names = [_install(make_kit(version), layout) for version in (1, 2, 3)]
     assert sorted(path.name for path in layout.versions.iterdir()) == names[1:]
 
@@ -122,6 +130,7 @@ def test_going_back_brings_back_what_was_remembered(
 def test_the_version_gone_back_from_can_be_installed_again(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """After going back, the newer version can be installed again."""
     _install(make_kit(1), layout)
     kit = make_kit(2)
     new = _install(kit, layout)
@@ -133,6 +142,7 @@ def test_the_version_gone_back_from_can_be_installed_again(
 def test_a_kit_that_the_version_in_use_refuses_changes_nothing(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """A kit that the version in use does not trust is refused, unless unsigned kits are accepted."""
     old = _install(make_kit(1), layout)
     program.accepts = False
     kit = make_kit(2)
@@ -146,6 +156,7 @@ def test_a_kit_that_the_version_in_use_refuses_changes_nothing(
 def test_a_damaged_file_is_found_before_anything_changes(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """A kit with a changed file is refused before a version is made."""
     kit = make_kit(1)
     (kit / "bundle.gagrad").write_text("bundle.gagrad 2\n")
     with pytest.raises(BundleError, match="its hash differs"):
@@ -160,6 +171,7 @@ def test_a_damaged_file_is_found_before_anything_changes(
 def test_a_kit_for_another_machine(
     make_kit: Callable[..., Path], layout: Layout, program: Program, field: str, value: str, said: str
 ) -> None:
+    """A kit for another machine, Python or C library is refused and the difference named."""
     with pytest.raises(DeviceError, match=said):
         _install(make_kit(1, **{field: value}), layout)
 
@@ -167,6 +179,7 @@ def test_a_kit_for_another_machine(
 def test_no_room(
     make_kit: Callable[..., Path], layout: Layout, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A disk with too little room is refused with the megabytes that are needed."""
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
@@ -175,6 +188,7 @@ def test_no_room(
 
 
 def test_one_installer_at_a_time(make_kit: Callable[..., Path], layout: Layout, program: Program) -> None:
+    """A second installer that runs at the same time raises OutputError."""
     layout.prefix.mkdir(parents=True)
     with (layout.prefix / ".lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -185,6 +199,7 @@ def test_one_installer_at_a_time(make_kit: Callable[..., Path], layout: Layout, 
 def test_a_service_that_does_not_start_is_taken_back(
     make_kit: Callable[..., Path], layout: Layout, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """When the service does not start with the new version, the old one is in use and started again."""
     old = _install(make_kit(1), layout)
     started: list[str | None] = []
 
@@ -255,6 +270,7 @@ def test_a_power_cut_between_any_two_steps_leaves_a_whole_version(
 
 
 def test_uninstalling_keeps_settings(make_kit: Callable[..., Path], layout: Layout, program: Program) -> None:
+    """Uninstalling removes version and command, and keeps the settings."""
     _install(make_kit(1), layout)
     uninstall(layout, serve=False)
     assert layout.in_use() is None
@@ -265,6 +281,7 @@ def test_uninstalling_keeps_settings(make_kit: Callable[..., Path], layout: Layo
 def test_somebody_elses_command_stays(
     make_kit: Callable[..., Path], layout: Layout, program: Program
 ) -> None:
+    """A file named gagrad-edge that the installer did not make is not replaced."""
     assert layout.commands is not None
     layout.commands.mkdir(parents=True)
     (layout.commands / "gagrad-edge").write_text("mine")
@@ -275,6 +292,7 @@ def test_somebody_elses_command_stays(
 def test_errors_have_exit_codes(
     make_kit: Callable[..., Path], tmp_path: Path, program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The installer exits with 0 when done, 4 for a folder that is no kit, and 130 on Ctrl-C."""
     prefix = str(tmp_path / "device")
     assert main([str(make_kit(1)), "--prefix", prefix]) == 0
     assert main([str(tmp_path), "--prefix", prefix]) == 4

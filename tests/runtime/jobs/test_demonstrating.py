@@ -13,6 +13,7 @@ from gagrad_edge.cli import run
 from gagrad_runtime.jobs.demonstrating import mass_inside
 
 
+@pytest.mark.slow
 def test_demo(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each sample is named rightly, and its defect holds several times its share of the map."""
     assert run(["demo", "-o", str(tmp_path)]) == 0
@@ -46,5 +47,6 @@ def test_the_samples_and_the_model_are_what_was_promised(root: Path) -> None:
 
 
 def test_mass_inside() -> None:
+    """mass_inside is the share of the map's sum that lies inside the mask."""
     saliency = np.array([[0.0, 1.0], [3.0, 0.0]], np.float32)
     assert mass_inside(saliency, np.array([[False, True], [False, True]])) == pytest.approx(0.25)

@@ -83,17 +83,20 @@ GROUPS = {
 @pytest.mark.skipif(sys.platform == "win32", reason="asks for the page size")
 @pytest.mark.parametrize(("files", "available"), GROUPS.values(), ids=GROUPS.keys())
 def test_the_narrowest_limit_counts(tmp_path: Path, files: dict[str, str], available: int) -> None:
+    """Available memory is the smallest of the machine's and every control group's limit."""
     memory = process_memory(machine(tmp_path, files))
     assert memory is not None
     assert memory.available == available * MB
 
 
 def test_a_system_that_does_not_tell(tmp_path: Path) -> None:
+    """Without /proc the memory is None."""
     assert process_memory(tmp_path) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells")
 def test_this_machine() -> None:
+    """On Linux the real process has plausible memory figures."""
     memory = process_memory()
     assert memory is not None
     assert MB < memory.used < memory.available + 2**40

@@ -11,6 +11,7 @@ from gagrad_runtime.question.perturbation import NONE, Perturbations, parse_pert
 
 
 def test_rows_lie_in_their_ranges_and_fill_them() -> None:
+    """Drawn perturbations stay in their ranges, reach both ends, and do not depend on each other."""
     ranges = Perturbations(gain=0.2, offset=0.05, shift=3, angle=5, flip=True, blur=2, read_noise=0.01)
     rows = ranges.rows(2000, seed=1)
     assert rows.shape == (2000, len(COLUMNS))
@@ -36,16 +37,19 @@ def test_rows_lie_in_their_ranges_and_fill_them() -> None:
 
 
 def test_the_first_rows_do_not_depend_on_how_many() -> None:
+    """The first rows are the same for any number of rows, and others for another seed."""
     ranges = Perturbations()
     assert np.array_equal(ranges.rows(7, seed=3), ranges.rows(50, seed=3)[:7])
     assert not np.array_equal(ranges.rows(7, seed=3), ranges.rows(7, seed=4))
 
 
 def test_none_is_the_identity() -> None:
+    """The perturbation NONE draws rows that change nothing."""
     assert np.array_equal(NONE.rows(3, seed=0), np.tile(np.float32(IDENTITY), (3, 1)))
 
 
 def test_what_is_not_named_is_off() -> None:
+    """A perturbation that the text does not name is off; default means all default ranges."""
     assert parse_perturbations("gain=0.2, blur=1") == Perturbations(gain=0.2, shift=0, angle=0, blur=1)
     assert parse_perturbations("flip") == Perturbations(gain=0, shift=0, angle=0, blur=0, flip=True)
     assert parse_perturbations("flip=0,shot_noise=0.001").shot_noise == 0.001
@@ -69,5 +73,6 @@ def test_what_is_not_named_is_off() -> None:
     ],
 )
 def test_what_cannot_be_meant(text: str, words: str) -> None:
+    """A text with an unknown name, a missing or impossible number, or a name twice, is refused."""
     with pytest.raises(SettingError, match=words):
         parse_perturbations(text)

@@ -72,6 +72,7 @@ def test_a_map_that_says_nothing_does_not_pass(make_explanation: Builder, value:
 
 
 def test_nothing_outside_ignore_zones_does_not_pass(make_explanation: Builder) -> None:
+    """A map that lies in ignore zones only does not pass the region's limit."""
     saliency = np.zeros((8, 8), np.float32)
     saliency[0, 0] = 1
     explanation = make_explanation(frame=np.zeros((8, 8), np.uint8), saliency=saliency)
@@ -81,6 +82,7 @@ def test_nothing_outside_ignore_zones_does_not_pass(make_explanation: Builder) -
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, float("nan")])
 def test_a_limit_is_a_share(make_explanation: Builder, limit: float) -> None:
+    """A limit outside 0..1 raises SettingError."""
     with pytest.raises(SettingError, match=r"^roi_limit: .* out of range"):
         roi_result(make_explanation(), Roi("r", inside=(square(0, 0, 9, 9),)), limit)
 
@@ -120,6 +122,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_file_is_said(tmp_path: Path, kind: str) -> None:
+    """A region file that is no valid region raises RoiError with its fault."""
     text, words = BAD[kind]
     (tmp_path / "roi.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(RoiError, match=words):
@@ -127,6 +130,7 @@ def test_a_bad_file_is_said(tmp_path: Path, kind: str) -> None:
 
 
 def test_files_that_are_not_there_or_empty(tmp_path: Path) -> None:
+    """A region file that is missing, or a mask without a pixel, raises RoiError."""
     with pytest.raises(RoiError, match="cannot be read"):
         read_roi(tmp_path / "gone.json")
     with pytest.raises(RoiError, match="no such file"):
@@ -137,6 +141,7 @@ def test_files_that_are_not_there_or_empty(tmp_path: Path) -> None:
 
 
 def test_another_size_or_nothing_on_the_frame() -> None:
+    """A mask of another size, and a region off the frame, raise RoiError."""
     with pytest.raises(RoiError, match="8 × 6 pixels and this one has 9 × 6"):
         Roi("r", mask=np.ones((6, 8), bool), frame_size=(6, 8)).on((6, 9))
     with pytest.raises(RoiError, match="nothing of the region"):

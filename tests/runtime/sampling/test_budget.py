@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,15 @@ def frame() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the clock by one that goes on by a millisecond each time it is read."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) / 1000)
+
+
 def test_pace_judges_by_the_slowest() -> None:
+    """The pace counts by the slowest remembered chunk and finish, and is None before the first chunk."""
     pace = Pace()
     assert pace.samples_in(1.0, reserve=0.1) is None
     pace.add_chunk(10, 0.1)
@@ -54,16 +64,20 @@ def test_pace_judges_by_the_slowest() -> None:
     ],
 )
 def test_chunks_under_a_deadline(done: int, first: bool, affordable: int | None, size: int) -> None:
+    """next_size fits the chunk to the time left, in equal pairs, with at least four samples in all."""
     assert next_size(10, done, first_of_pair=first, affordable=affordable) == size
 
 
+@pytest.mark.usefixtures("clock")
 def test_no_time_still_gives_four_samples_and_says_so(explainer: Explainer, frame: np.ndarray) -> None:
+    """A budget of almost nothing gives the four least samples, and a caution that the map came late."""
     found = explainer.explain(frame, samples=50, budget_ms=0.001)
     assert found.samples == MIN_SAMPLES
     assert found.provenance.stopped == "budget"
     assert [one.code for one in found.cautions if one.code == "late"] == ["late"]
 
 
+@pytest.mark.usefixtures("clock")
 def test_enough_time_gives_all(explainer: Explainer, frame: np.ndarray) -> None:
     """And then the map is the one without a budget, up to the rounding of other chunks."""
     found = explainer.explain(frame, samples=12, budget_ms=60_000)
@@ -72,6 +86,7 @@ def test_enough_time_gives_all(explainer: Explainer, frame: np.ndarray) -> None:
     assert (np.abs(found.saliency - plain.saliency) < 1e-4).mean() > 0.99
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_budget_between_stops_in_between(explainer: Explainer, frame: np.ndarray) -> None:
     """With more samples asked for than a machine makes in the time."""
     found = explainer.explain(frame, samples=1_000_000, budget_ms=300)
@@ -80,6 +95,7 @@ def test_a_budget_between_stops_in_between(explainer: Explainer, frame: np.ndarr
 
 
 def test_stops_when_stable(explainer: Explainer, frame: np.ndarray) -> None:
+    """until_stable stops at the stability asked for, with the map of that many samples."""
     found = explainer.explain(frame, samples=5000, until_stable=0.9)
     assert found.provenance.stopped == "stable"
     assert found.stability is not None
@@ -90,6 +106,7 @@ def test_stops_when_stable(explainer: Explainer, frame: np.ndarray) -> None:
 
 
 def test_not_settled_is_said(explainer: Explainer, frame: np.ndarray) -> None:
+    """A map that ends below the stability asked for carries a caution."""
     found = explainer.explain(frame, samples=4, until_stable=0.9999)
     assert found.provenance.stopped == "samples"
     assert {"unstable", "not-settled"} & {one.code for one in found.cautions}

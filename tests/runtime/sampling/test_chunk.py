@@ -89,6 +89,7 @@ def test_the_bundles_size_unless_another_is_clearly_faster(
 
 
 def test_a_bundles_size_beside_the_ladder(choose: Callable[..., int]) -> None:
+    """The bundle's own chunk size is measured along with the usual sizes."""
     machine = Machine(LARGE_IS_FAST)
     assert choose(machine, default=7) == 20
     assert 7 in machine.runs
@@ -105,6 +106,7 @@ def test_measured_once_for_a_bundle_and_a_setup(choose: Callable[..., int]) -> N
 
 @pytest.mark.parametrize("left", [b"", b"[", b"[]", b'[{"chunk": 99, "seconds": 1, "memory": 0}]'])
 def test_a_damaged_file_is_measured_again(choose: Callable[..., int], cache: Path, left: bytes) -> None:
+    """A cache file that cannot be read is measured again."""
     choose(Machine(LARGE_IS_FAST))
     (file,) = cache.iterdir()
     file.write_bytes(left)
@@ -121,6 +123,8 @@ def test_not_chosen_where_it_cannot_be_remembered(choose: Callable[..., int], ca
 
 
 def test_not_chosen_where_memory_is_not_known(choose: Callable[..., int]) -> None:
+    """Where memory is unknown nothing is measured and the bundle's chunk size is used."""
+
     class Silent(Machine):
         def memory(self) -> Memory | None:
             return None
@@ -138,6 +142,7 @@ def test_no_larger_than_half_the_memory(choose: Callable[..., int]) -> None:
 def test_less_memory_than_when_it_was_measured(
     choose: Callable[..., int], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A remembered chunk that no longer fits in memory is made smaller, with a warning."""
     assert choose(Machine(LARGE_IS_FAST)) == 20
     with caplog.at_level(logging.WARNING):
         assert choose(Machine(LARGE_IS_FAST, available=210)) == 10
@@ -145,6 +150,7 @@ def test_less_memory_than_when_it_was_measured(
 
 
 def test_the_ladder_ends_where_memory_does(choose: Callable[..., int]) -> None:
+    """Chunk sizes that would not fit in memory are not chosen."""
     assert choose(Machine(LARGE_IS_FAST, largest=4)) == 2
 
 

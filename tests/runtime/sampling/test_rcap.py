@@ -32,6 +32,7 @@ def test_scores_equal_the_authors(golden: Path, name: str, lower: float, interva
 
 
 def test_probabilities() -> None:
+    """Softmax and sigmoid of extreme scores do not overflow; no activation gives no probabilities."""
     scores = np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32)
     softmax, sigmoid = probabilities(scores, "softmax"), probabilities(-scores, "sigmoid")
     assert softmax is not None

@@ -25,6 +25,7 @@ def test_rank_correlation_is_spearmans(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("correlation", [0.05, 0.5, 0.9, 1.0])
 def test_equal_halves_give_spearman_brown(correlation: float) -> None:
+    """For halves of equal size the full-sample figure is the Spearman-Brown formula."""
     assert full_sample(correlation, (7, 7)) == pytest.approx(2 * correlation / (1 + correlation))
 
 
@@ -52,6 +53,7 @@ def test_a_subset_speaks_for_all(rng: np.random.Generator) -> None:
 
 
 def test_small_images_are_compared_whole() -> None:
+    """A small image is compared at every pixel."""
     assert pixel_subset(20, 30).tolist() == list(range(600))
 
 
@@ -60,6 +62,7 @@ def test_small_images_are_compared_whole() -> None:
     [(20, 10, [10, 10]), (20, 20, [10, 10]), (20, 7, [5, 5, 5, 5]), (3, 1, [1, 1, 1]), (2, 10, [1, 1])],
 )
 def test_chunks_come_in_equal_pairs(samples: int, chunk: int, sizes: list[int]) -> None:
+    """plan splits any number of samples into chunks that are within the size and balance both halves."""
     assert plan(samples, chunk) == sizes
     for cap in range(2, 60):
         for size in range(1, 25):

@@ -89,6 +89,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
     ],
 )
 def test_what_is_found(bundle: Bundle, fault: Fault, failing: set[str]) -> None:
+    """Each way in which an engine computes wrong numbers fails the checks that it should."""
     with Explainer(bundle, Faulty(fault)) as explainer:
         findings = examine(bundle, explainer)
     failed = [finding.check for finding in findings if not finding.passed]
@@ -97,6 +98,8 @@ def test_what_is_found(bundle: Bundle, fault: Fault, failing: set[str]) -> None:
 
 
 def test_nan_is_no_pass(bundle: Bundle) -> None:
+    """An engine that gives NaN raises ModelError and passes no check."""
+
     def nan(graph: str, rows: np.ndarray) -> np.ndarray:
         return rows * np.float32(np.nan)
 
@@ -126,6 +129,7 @@ def test_an_engine_wrong_in_batches_gets_one_row_at_a_time(
 def test_an_engine_that_is_wrong_alone_is_replaced(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: str
 ) -> None:
+    """An engine whose map is wrong is replaced by the CPU, and log and record say so."""
     monkeypatch.setattr(loading, "open_backend", opener(wrong_image))
     with caplog.at_level(logging.WARNING), loading.load(tiny_bundle, device=device, trial=False) as explainer:
         explanation = explainer.explain(FRAME)
@@ -138,6 +142,8 @@ def test_an_engine_that_is_wrong_alone_is_replaced(
 def test_an_engine_that_cannot_run_it_is_replaced_only_if_no_one_asked_for_it(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An engine that fails is an error when named, and is replaced when the device is auto."""
+
     def broken(graph: str, rows: np.ndarray) -> np.ndarray:
         raise ModelError("no kernel")
 

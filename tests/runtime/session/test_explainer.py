@@ -34,6 +34,7 @@ def explanation(explainer: Explainer, frame: np.ndarray) -> Explanation:
 
 
 def test_the_result_is_complete(explanation: Explanation) -> None:
+    """An explanation has a map 0..1 of the model's size, its settings, target, RCAP and probability."""
     assert explanation.saliency.shape == (24, 32)
     assert explanation.saliency.dtype == np.float32
     assert (explanation.saliency.min(), explanation.saliency.max()) == (0, 1)
@@ -68,6 +69,7 @@ def test_the_chunk_changes_rounding_only(
 def test_seed_samples_and_target_matter(
     explainer: Explainer, frame: np.ndarray, explanation: Explanation
 ) -> None:
+    """Another seed, number of samples, percentile, noise, target or contrast gives another map."""
     other_class = next(index for index in range(3) if (index,) != explanation.target.index)
     for settings in ({"seed": 1}, {"samples": 12}, {"percentile": 0.5}, {"noise_std": 0.3}):
         changed = explainer.explain(frame, **settings)
@@ -87,6 +89,7 @@ def test_recovered_images_are_the_references(
 
 
 def test_progress_counts_to_the_end(explainer: Explainer, frame: np.ndarray) -> None:
+    """The progress callback is called after each chunk, up to the number of samples."""
     seen: list[tuple[int, int]] = []
     explainer.explain(frame, samples=10, chunk=4, progress=lambda *count: seen.append(count))
     assert seen == [(3, 10), (6, 10), (8, 10), (10, 10)], "two pairs of chunks"
@@ -98,11 +101,13 @@ def test_progress_counts_to_the_end(explainer: Explainer, frame: np.ndarray) -> 
     ids=str,
 )
 def test_settings_out_of_range(explainer: Explainer, frame: np.ndarray, settings: dict[str, float]) -> None:
+    """A setting outside its range raises SettingError."""
     with pytest.raises(SettingError, match="out of range"):
         explainer.explain(frame, **settings)  # type: ignore[arg-type]
 
 
 def test_bad_frames_and_targets(explainer: Explainer, frame: np.ndarray) -> None:
+    """A float frame and an unknown class raise FrameError and TargetError."""
     with pytest.raises(FrameError):
         explainer.explain(frame.astype(np.float32))  # 0..255
     with pytest.raises(TargetError):
@@ -128,6 +133,7 @@ def test_nan_draws_no_map(explainer: Explainer, frame: np.ndarray, monkeypatch: 
 
 
 def test_closed_explainer_says_so(tiny_bundle: Path, frame: np.ndarray) -> None:
+    """An explainer that is closed raises SettingError when used."""
     explainer = gagrad_runtime.load(tiny_bundle)
     explainer.close()
     with pytest.raises(SettingError, match="closed"):

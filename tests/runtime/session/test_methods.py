@@ -69,6 +69,7 @@ def x(frame: np.ndarray) -> np.ndarray:
 def test_methods_are_their_definitions(
     squares: Explainer, frame: np.ndarray, x: np.ndarray, weights: np.ndarray, target: int
 ) -> None:
+    """On a model with a known gradient, each method's map and raw range are those of its formula."""
     noise = np.concatenate(list(noise_chunks(3, 9, 9, x.shape)))
     copies = x + noise * (0.15 * (x.max() - x.min()))
     w = weights[target].astype(np.float64)
@@ -94,11 +95,13 @@ def test_methods_are_their_definitions(
 
 
 def test_the_default_method_is_the_papers(squares: Explainer, frame: np.ndarray) -> None:
+    """Without a setting the method is guided-absolutegrad, the only guided one."""
     assert squares.explain(frame).provenance.method == "guided-absolutegrad"
     assert [name for name in METHODS if METHODS[name].map == "guided"] == ["guided-absolutegrad"]
 
 
 def test_a_baseline_moves_integrated_gradients(squares: Explainer, frame: np.ndarray) -> None:
+    """Integrated gradients from black and from white are different maps."""
     maps = [
         squares.explain(frame, 0, method="integrated-gradients", baseline=value).saliency for value in (0, 1)
     ]
@@ -123,11 +126,13 @@ def test_a_baseline_moves_integrated_gradients(squares: Explainer, frame: np.nda
 def test_settings_that_make_no_sense(
     squares: Explainer, frame: np.ndarray, settings: dict[str, object], said: str
 ) -> None:
+    """A setting that the method does not have raises SettingError with the reason."""
     with pytest.raises(SettingError, match=said):
         squares.explain(frame, **settings)
 
 
 def test_several_targets_share_the_noise(squares: Explainer, frame: np.ndarray) -> None:
+    """Each of several targets gets the map that it has alone with the same seed."""
     both = [squares.explain(frame, target, seed=4) for target in (0, 1)]
     for index, found in enumerate(both):
         alone = squares.explain(frame, index, seed=4)
@@ -135,5 +140,6 @@ def test_several_targets_share_the_noise(squares: Explainer, frame: np.ndarray) 
 
 
 def test_a_region_needs_a_spatial_output(squares: Explainer, frame: np.ndarray) -> None:
+    """A region for a model without a spatial output raises TargetError."""
     with pytest.raises(TargetError, match="no places"):
         squares.explain(frame, 0, region="0,0,4,4")

@@ -80,6 +80,7 @@ def test_the_scores_of_a_region_add_up(segmenter: Explainer, frame: np.ndarray) 
 
 
 def test_a_mask_says_the_same_as_its_box(segmenter: Explainer, frame: np.ndarray, tmp_path: Path) -> None:
+    """A mask, as a file or as an array, gives the map of the box that it fills."""
     mask = np.zeros((64, 80), np.uint8)
     mask[16:40, 20:40] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
@@ -91,6 +92,7 @@ def test_a_mask_says_the_same_as_its_box(segmenter: Explainer, frame: np.ndarray
 def test_without_a_class_a_region_is_of_the_class_it_shows_most(
     segmenter: Explainer, frame: np.ndarray
 ) -> None:
+    """A region without a class takes the class with the highest mean score in it."""
     found = segmenter.explain(frame, region="20,16,40,40", method="gradient")
     assert found.target.index == (int(np.argmax(found.scores[:, 4:10, 5:10].mean(axis=(1, 2)))),)
     against = segmenter.explain(frame, 0, against=1, region="20,16,40,40")
@@ -105,11 +107,13 @@ def test_without_a_class_a_region_is_of_the_class_it_shows_most(
 def test_regions_that_are_none(
     segmenter: Explainer, frame: np.ndarray, region: str | np.ndarray, said: str
 ) -> None:
+    """A box that is turned or off the frame, and a mask of another size, raise TargetError."""
     with pytest.raises(TargetError, match=said):
         segmenter.explain(frame, 1, region=region)
 
 
 def test_one_element_needs_all_its_indices(segmenter: Explainer, frame: np.ndarray) -> None:
+    """A class alone does not name an element of a spatial output; class and place do."""
     with pytest.raises(TargetError, match="or a class with a region"):
         segmenter.explain(frame, "scratch")
     assert segmenter.explain(frame, (1, 4, 5), method="gradient").target.name == "scratch[4, 5]"
@@ -146,6 +150,7 @@ def test_the_pooled_guide_is_its_reference(segmenter: Explainer, frame: np.ndarr
 
 
 def test_perturbed_copies(segmenter: Explainer, frame: np.ndarray) -> None:
+    """Perturbed copies change the map as their range says, and are refused where there is no average."""
     plain = segmenter.explain(frame, (1, 4, 5))
     shifted = segmenter.explain(frame, (1, 4, 5), perturb="shift=3,gain=0.1")
     nothing = segmenter.explain(frame, (1, 4, 5), perturb="shift=0")
@@ -159,6 +164,7 @@ def test_perturbed_copies(segmenter: Explainer, frame: np.ndarray) -> None:
 
 
 def test_perturbed_copies_need_their_graph(tiny_bundle: Path, frame: np.ndarray) -> None:
+    """Perturbations with a bundle that has no graph for them raise SettingError with the option."""
     with (
         gagrad_runtime.load(tiny_bundle, device="cpu") as explainer,
         pytest.raises(SettingError, match="--perturbations"),

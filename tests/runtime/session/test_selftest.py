@@ -28,6 +28,7 @@ def npy(array: Any, version: tuple[int, int] = (1, 0)) -> bytes:
 
 
 def test_the_map_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """The self-test's expected map is read bit for bit."""
     values = np.random.default_rng(0).random((24, 32), np.float32)
     np.testing.assert_array_equal(expected_map(written(tmp_path, saliency=npy(values))), values)
 
@@ -48,6 +49,7 @@ def test_the_map_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_a_map_that_is_none_is_an_error_and_takes_no_memory(tmp_path: Path, member: bytes) -> None:
+    """An expected map of another form, type or size raises BundleError before memory is taken."""
     with pytest.raises(BundleError, match="expected map is not readable"):
         expected_map(written(tmp_path, saliency=member))
 

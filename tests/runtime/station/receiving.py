@@ -43,7 +43,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook?line=4"
 
 
-def until(condition: Any, seconds: float = 15.0) -> None:
+def until(condition: Any, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"

@@ -39,6 +39,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    """Relative paths in station.toml start at its folder; addresses of cameras stay as they are."""
     config = read_config(written(tmp_path, TEXT))
     assert config.bundle == str(tmp_path / "part.gagrad")
     assert config.rule.good == ["ok"]
@@ -63,6 +64,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_errors_name_the_line(tmp_path: Path, before: str, after: str, line: int, said: str) -> None:
+    """An error in station.toml begins with the file and the line, and names the key."""
     path = written(tmp_path, TEXT.replace(before, after))
     with pytest.raises(SettingError) as caught:
         read_config(path)
@@ -71,12 +73,14 @@ def test_errors_name_the_line(tmp_path: Path, before: str, after: str, line: int
 
 
 def test_a_wrong_key_is_answered_with_the_right_ones(tmp_path: Path) -> None:
+    """The error about an unknown key lists the keys that its table has."""
     with pytest.raises(SettingError) as caught:
         read_config(written(tmp_path, "[mqtt]\nhots = 1\n"))
     assert "host" in caught.value.choices
 
 
 def test_lines_of_odd_forms() -> None:
+    """A key's line is found in dotted, quoted, repeated and inline tables, and after multi-line text."""
     text = (
         'a.b = 1\n"x y".z = 2\n[[list]]\nk = 1\n[[list]]\nk = 2\nlong = """\nk = 3\n"""\ninline = {m = 1}\n'
     )
@@ -105,6 +109,7 @@ def test_the_example_is_valid_and_complete(tmp_path: Path) -> None:
 
 
 def test_secrets_come_from_files_and_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is read from a file or a variable; one that is missing is an error."""
     (tmp_path / "password").write_text("s3cret\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("PASSWORD", "other")

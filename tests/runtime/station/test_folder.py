@@ -25,7 +25,7 @@ def names(folder: Folder) -> list[str]:
     return [arrival.name for arrival in folder.poll()]
 
 
-def soon(folder: Folder, seconds: float = 5.0) -> list[str]:
+def soon(folder: Folder, seconds: float = 60.0) -> list[str]:
     """Look until something comes, or the time is over."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -49,6 +49,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]
 
 
 def test_a_file_that_grows_waits(tmp_path: Path) -> None:
+    """Polling gives a file once, when its size has stopped changing; hidden and empty files never."""
     folder = Folder(tmp_path, polling=True)
     file = tmp_path / "a.png"
     file.write_bytes(b"1")
@@ -63,12 +64,14 @@ def test_a_file_that_grows_waits(tmp_path: Path) -> None:
 
 
 def test_a_closed_file_comes_at_once(watched: Folder) -> None:
+    """A file comes out when its writer closes it, and only once."""
     (watched.path / "a.png").write_bytes(b"1")
     assert soon(watched) == ["a.png"]
     assert names(watched) == []
 
 
 def test_a_file_that_is_being_written_does_not_come(watched: Folder) -> None:
+    """A file stays in while its writer has it open, and comes out when it is closed."""
     with (watched.path / "a.png").open("wb", buffering=0) as stream:
         for _ in range(4):
             stream.write(b"1234")
@@ -77,6 +80,7 @@ def test_a_file_that_is_being_written_does_not_come(watched: Folder) -> None:
 
 
 def test_not_even_when_all_names_are_looked_at(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep over all names leaves out a file that its writer still has open."""
     with (watched.path / "a.png").open("wb", buffering=0) as stream:
         stream.write(b"1234")
         time.sleep(0.3)
@@ -86,6 +90,7 @@ def test_not_even_when_all_names_are_looked_at(watched: Folder, monkeypatch: pyt
 
 
 def test_a_file_that_is_moved_or_linked_in_comes(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are renamed within, moved into or linked into the folder come out."""
     outside = watched.path.parent / "outside.png"
     outside.write_bytes(b"1")
     linked = watched.path.parent / "linked.png"
@@ -101,6 +106,7 @@ def test_a_file_that_is_moved_or_linked_in_comes(watched: Folder, monkeypatch: p
 
 
 def test_what_was_there_before_comes(tmp_path: Path) -> None:
+    """A file that lay in the folder before the station started comes out."""
     (tmp_path / "a.png").write_bytes(b"1")
     folder = Folder(tmp_path)
     assert soon(folder) == ["a.png"]
@@ -108,11 +114,13 @@ def test_what_was_there_before_comes(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_away(tmp_path: Path) -> None:
+    """A folder that does not exist raises FrameError."""
     with pytest.raises(FrameError, match="cannot be read"):
         Folder(tmp_path / "nothing", polling=True).poll()
 
 
 def test_shares_are_known_by_their_mount(tmp_path: Path) -> None:
+    """A folder on NFS is not local; a tmpfs below it is; without a mount table nothing is."""
     mounts = tmp_path / "mountinfo"
     mounts.write_text(
         "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"

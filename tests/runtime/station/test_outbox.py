@@ -27,6 +27,7 @@ def files(box: Outbox, sink: str) -> list[Any]:
 
 
 def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
+    """Each sink reads events at its own pace; an event is deleted when all sinks are past it."""
     with Store(tmp_path, sinks=["a", "b"]) as store:
         for name in "xyz":
             add(store, name)
@@ -58,6 +59,7 @@ def test_numbers_never_come_twice(tmp_path: Path) -> None:
 def test_an_event_is_stored_with_its_row_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """When the event cannot be stored, the row of its result is not stored either."""
     with Store(tmp_path, sinks=["a"]) as store:
 
         def full(*_: object) -> None:
@@ -74,6 +76,7 @@ def test_an_event_is_stored_with_its_row_or_not_at_all(
 
 
 def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
+    """Above the limit the oldest events are deleted, and counted as dropped for the sink."""
     with Store(tmp_path, sinks=["a"], limit=3) as store:
         for name in "uvwxyz":
             add(store, name)
@@ -85,6 +88,7 @@ def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
 
 
 def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
+    """A sink that is added later gets the events from then on."""
     with Store(tmp_path, sinks=["a"]) as store:
         add(store, "x")
     with Store(tmp_path, sinks=["a", "b"]) as store:
@@ -95,6 +99,7 @@ def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
 
 
 def test_who_is_gone_holds_nothing(tmp_path: Path) -> None:
+    """Events and cursor of a sink that is no longer configured are deleted."""
     with Store(tmp_path, sinks=["a", "b"]) as store:
         add(store, "x")
     with Store(tmp_path) as store:
@@ -104,6 +109,7 @@ def test_who_is_gone_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_an_index_of_before_is_taken_over(tmp_path: Path) -> None:
+    """An index without outbox, of an earlier version, is upgraded and keeps its rows."""
     index = sqlite3.connect(tmp_path / "index.sqlite")
     index.executescript(
         "CREATE TABLE result (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, "
@@ -121,6 +127,7 @@ def test_an_index_of_before_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_an_index_of_later_is_refused(tmp_path: Path) -> None:
+    """An index of a later version is refused and not changed."""
     index = sqlite3.connect(tmp_path / "index.sqlite")
     index.execute("PRAGMA user_version=99")
     index.close()

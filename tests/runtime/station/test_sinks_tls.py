@@ -71,6 +71,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_webhook_over_tls_trusts_the_named_authority_only(
     tmp_path: Path, receiver: Receiver, certificates: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A webhook delivers over TLS only to a server whose certificate the named authority signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "host.pem", certificates / "host.key")
     receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
@@ -90,6 +91,7 @@ def test_a_webhook_over_tls_trusts_the_named_authority_only(
 
 
 def test_a_mosquitto_over_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
+    """A real mosquitto with TLS and a password gets every event."""
     program, make = (shutil.which(name, path=PLACES) for name in ("mosquitto", "mosquitto_passwd"))
     if program is None or make is None:
         pytest.skip("no mosquitto here")

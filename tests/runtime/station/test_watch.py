@@ -14,6 +14,7 @@ from tests.runtime.station.images import put
 
 
 def test_each_image_gets_a_verdict_and_an_explanation(station: Any, tmp_path: Path) -> None:
+    """Each image of the folder gets a verdict, a record and a picture; other files are ignored."""
     for number in range(3):
         put(tmp_path / "in", f"part {number}.png", number)
     (tmp_path / "in" / "notes.txt").write_text("no image")
@@ -32,6 +33,7 @@ def test_each_image_gets_a_verdict_and_an_explanation(station: Any, tmp_path: Pa
 
 
 def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny_bundle: Path) -> None:
+    """After a restart the same image is skipped; another image under the same name is explained."""
     put(tmp_path / "in", "a.png")
     assert run(["watch", str(tiny_bundle), str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--once"]) == 0
     put(tmp_path / "in", "b.png", 1)
@@ -44,6 +46,7 @@ def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny
 
 
 def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
+    """A file that cannot be decoded is moved to quarantine with its reason, and the next is explained."""
     (tmp_path / "in" / "bad.png").write_bytes(b"\x89PNG and no more")
     put(tmp_path / "in", "good.png")
     one = station()
@@ -55,6 +58,7 @@ def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
 
 
 def test_a_frame_that_the_model_gives_no_number_for_stops_nothing(station: Any, tmp_path: Path) -> None:
+    """A frame whose scores are not finite is stored as failed, and the next is explained."""
     put(tmp_path / "in", "a.png")
     put(tmp_path / "in", "b.png", 1)
     one = station()
@@ -71,6 +75,7 @@ def test_a_frame_that_the_model_gives_no_number_for_stops_nothing(station: Any, 
 
 
 def test_a_name_that_is_no_text(station: Any, tmp_path: Path) -> None:
+    """A file name that is not valid UTF-8 is stored with a replacement character."""
     put(tmp_path / "in", "a.png")
     (tmp_path / "in" / "a.png").rename(tmp_path / "in" / os.fsdecode(b"part\xff.png"))
     one = station()
@@ -79,6 +84,7 @@ def test_a_name_that_is_no_text(station: Any, tmp_path: Path) -> None:
 
 
 def test_verdicts_come_before_explanations_and_the_queue_is_bounded(station: Any, tmp_path: Path) -> None:
+    """All verdicts come first; of the waiting frames the newest that fit the queue are explained."""
     for number in range(6):
         put(tmp_path / "in", f"{number}.png", number)
     one = station(queue=2)
@@ -111,6 +117,7 @@ def test_a_verdict_does_not_wait_for_an_explanation(station: Any, tmp_path: Path
 
 
 def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path: Path) -> None:
+    """Retention deletes the files of the oldest explanations and keeps their rows."""
     for number in range(5):
         put(tmp_path / "in", f"{number}.png", number)
     one = station(retention=RetentionTable(keep=2))

@@ -65,6 +65,7 @@ def unpacked(path: Path) -> Path:
 
 
 def test_without_a_policy_everything_that_is_intact_is_loaded(device: Device) -> None:
+    """A device without a policy admits an intact bundle and takes no decision on its signature."""
     assert admit(device.bundle()).decision is None
 
 
@@ -86,6 +87,7 @@ def test_only_what_a_trusted_key_signed_is_loaded(device: Device, loose: bool) -
 
 
 def test_a_folder_whose_files_were_changed_is_refused(device: Device) -> None:
+    """An unpacked signed bundle with a changed or an added file is not loaded."""
     folder = unpacked(device.bundle())
     (folder / "graphs/predict.onnx").write_bytes(b"PREDICT")
     with pytest.raises(BundleError, match="wrong size or hash"):
@@ -110,6 +112,7 @@ def test_a_refused_bundle_is_not_read_to_its_end(device: Device, monkeypatch: py
 
 
 def test_a_threshold_asks_for_different_keys(device: Device) -> None:
+    """A threshold of two needs signatures by two keys; one key that signs twice counts once."""
     both = device.policy(device.key, device.second, threshold=2)
     use(device.bundle(device.key, device.second), both)
     with pytest.raises(TrustError, match="1 of the 2"):
@@ -140,6 +143,7 @@ def test_versions_do_not_go_back(device: Device) -> None:
 
 
 def test_a_policy_may_state_products_and_least_versions(device: Device) -> None:
+    """A policy refuses a product that it does not list, and a version below the listed one."""
     rule = device.policy(products={"part": 5})
     with pytest.raises(TrustError, match="older than 5"):
         use(device.bundle(version=4), rule)
@@ -162,6 +166,7 @@ def test_a_newer_version_that_cannot_be_remembered_is_refused(device: Device) ->
 
 
 def test_a_damaged_memory_is_an_error_and_not_an_empty_one(device: Device) -> None:
+    """A state file that cannot be parsed refuses the bundle, as versions could be rolled back."""
     use(device.bundle(), device.policy())
     device.state.write_text("{}x")
     with pytest.raises(TrustError, match="cannot be read"):
@@ -174,17 +179,19 @@ def _remember(path: str, product: str) -> None:
 
 
 def test_two_processes_remember_both(device: Device) -> None:
+    """Two processes that write the same state file at the same time lose none of their versions."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_remember, args=(str(device.state), name)) for name in "ab"]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == 0
     assert read_state(device.state).versions == {"a": 39, "b": 39}
 
 
 def test_expiry_by_a_clock_that_can_be_believed(device: Device) -> None:
+    """A bundle is loaded until the day it expires, and refused on the days after."""
     path = device.bundle(expires=DAY + timedelta(days=60))
     use(path, device.policy(), now=DAY + timedelta(days=59))
     with pytest.raises(TrustError, match="expiry: it expired on 2026-07-03"):
@@ -218,6 +225,7 @@ def test_a_clock_set_back_is_noticed(device: Device) -> None:
 
 
 def test_a_clock_that_once_ran_ahead_does_no_lasting_harm(device: Device) -> None:
+    """After a clock showed the year 9999, bundles that expire can still be loaded."""
     forever = device.bundle()
     use(forever, device.policy(), now=datetime(9999, 12, 31, 23, tzinfo=timezone.utc))
     use(forever, device.policy(), now=datetime(9999, 12, 31, 23, tzinfo=timezone.utc))
@@ -231,6 +239,7 @@ def write_policy(path: Path, device: Device, extra: str = "") -> Path:
 
 
 def test_a_policy_is_a_file(device: Device, tmp_path: Path) -> None:
+    """A policy file gives keys by name, and a state path that is relative to the file."""
     found = read_policy(write_policy(tmp_path / "trust.toml", device, "threshold = 1"))
     assert found.keys[0].name == "ours"
     assert found.keys[0].raw == device.key.public.raw
@@ -250,6 +259,7 @@ def test_a_policy_is_a_file(device: Device, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_policy_is_an_error(device: Device, tmp_path: Path, text: str, words: str) -> None:
+    """A policy file that is empty, misspelt or contradictory raises SettingError with the field."""
     path = tmp_path / "trust.toml"
     if text.startswith(("t", "[p")):
         key = f'[[keys]]\nname = "a"\nkey = "{device.key.public.text}"\n'
@@ -261,6 +271,7 @@ def test_a_wrong_policy_is_an_error(device: Device, tmp_path: Path, text: str, w
 
 
 def test_a_policy_that_everyone_may_write_is_none(device: Device, tmp_path: Path) -> None:
+    """A policy file that every user may write is refused."""
     path = write_policy(tmp_path / "trust.toml", device)
     path.chmod(0o666)
     with pytest.raises(SettingError, match="everyone may write"):
@@ -268,6 +279,7 @@ def test_a_policy_that_everyone_may_write_is_none(device: Device, tmp_path: Path
 
 
 def test_keys_are_different_and_whole(device: Device, tmp_path: Path) -> None:
+    """A policy that lists a key twice, or text that is no key, is refused."""
     path = tmp_path / "trust.toml"
     for keys in ([device.key.public.text] * 2, ["AAAA"], ["no base64!"]):
         path.write_text("".join(f'[[keys]]\nname = "{n}"\nkey = "{key}"\n' for n, key in enumerate(keys)))

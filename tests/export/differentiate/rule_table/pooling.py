@@ -71,4 +71,6 @@ ROWS = [
     *(_max(IMAGE, [3, 2], strides=[2, 1], auto_pad=p) for p in ("SAME_UPPER", "SAME_LOWER", "VALID")),
     _max((2, 3, 9), [3], strides=[2]),
     _max((1, 2, 5, 6, 4), [2, 3, 2], strides=[2, 1, 3]),
+    # A window of 1 with a stride, between two that are longer.
+    _max((1, 2, 4, 3, 4), [2, 1, 2], strides=[1, 2, 1]),
 ]

@@ -20,7 +20,7 @@ from gagrad_runtime.backend.tensorrt import cuda as cuda_module
 from gagrad_runtime.backend.tensorrt.backend import TensorRtBackend
 from gagrad_runtime.backend.tensorrt.library import Library
 from gagrad_runtime.session.opening import open_session
-from tests.runtime.tensorrt.host_gpu import HostCuda, HostEngine
+from tests.runtime.backend.tensorrt.host_gpu import HostCuda, HostEngine
 
 # The stand-ins for TensorRT and CUDA are in this process only, and not in the child that would open first.
 load = partial(gagrad_runtime.load, trial=False)
@@ -113,6 +113,7 @@ def test_launches_are_captured_and_memory_is_used_again(gpu: Gpu, tiny_bundle: P
 
 
 def test_engines_are_built_once(gpu: Gpu, tiny_bundle: Path) -> None:
+    """Loading a bundle again builds no engine; another precision builds its own."""
     load(tiny_bundle, device="tensorrt").close()
     assert sorted(gpu.built) == ["accumulate", "combine", "finalize", "maps", "predict", "recover"]
     gpu.built.clear()
@@ -138,6 +139,7 @@ def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Pa
 def test_an_engine_that_no_longer_loads_is_built_again(
     gpu: Gpu, tiny_bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A kept engine that does not load is built again, with a warning."""
     load(tiny_bundle, device="tensorrt").close()
     gpu.built.clear()
     gpu.broken_plans = True
@@ -148,6 +150,7 @@ def test_an_engine_that_no_longer_loads_is_built_again(
 
 
 def test_more_copies_than_the_engine_takes(gpu: Gpu, tiny_bundle: Path) -> None:
+    """A chunk above the engine's batch raises SettingError; images may be any number."""
     with load(tiny_bundle, device="tensorrt") as explainer:
         with pytest.raises(SettingError, match="at most 4"):
             explainer.explain(FRAME, chunk=5, samples=20)
@@ -156,12 +159,14 @@ def test_more_copies_than_the_engine_takes(gpu: Gpu, tiny_bundle: Path) -> None:
 
 
 def test_a_bundle_without_float16_graphs(gpu: Gpu, tiny_bundle: Path) -> None:
+    """tensorrt:fp16 with a bundle that has no float16 graphs raises SettingError with the option."""
     with pytest.raises(SettingError, match="no float16 graphs") as caught:
         load(tiny_bundle, device="tensorrt:fp16")
     assert "--precision fp16" in str(caught.value)
 
 
 def test_out_of_memory_gives_back_what_is_spare_first(gpu: Gpu) -> None:
+    """Spare GPU memory is freed before OutOfMemoryError is raised; tensors in use keep their values."""
     backend = open_backend("tensorrt")
     gpu.cuda.limit = 3 << 20
     first = backend.zeros((1 << 19,))
@@ -175,6 +180,7 @@ def test_out_of_memory_gives_back_what_is_spare_first(gpu: Gpu) -> None:
 def test_a_capture_that_fails_is_gone_without(
     gpu: Gpu, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """When a launch cannot be captured the maps are the same, without captured launches."""
     monkeypatch.setattr(HostCuda, "_GraphInstantiate", lambda self, graph, flags: (1, None))
     with load(tiny_bundle, device="cpu") as known, load(tiny_bundle, device="tensorrt") as explainer:
         expected = known.explain(FRAME, chunk=4)
@@ -184,6 +190,7 @@ def test_a_capture_that_fails_is_gone_without(
 
 
 def test_no_gpu_and_unknown_modes(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown mode and a machine without a GPU raise DeviceError."""
     with pytest.raises(DeviceError) as caught:
         open_backend("tensorrt:int4")
     assert caught.value.choices == ("tensorrt", "tensorrt:fp16", "tensorrt:tf32")

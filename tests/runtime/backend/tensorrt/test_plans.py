@@ -22,6 +22,7 @@ def refuse() -> bytes:
 
 
 def test_a_plan_is_built_once_and_kept_for_the_user_alone(tmp_path: Path) -> None:
+    """A plan is built once and kept in a folder that only its user may read."""
     folder = tmp_path / "plans"
     assert Plans(folder).get(KEY, lambda: b"plan") == b"plan"
     assert Plans(folder).get(KEY, refuse) == b"plan"
@@ -42,6 +43,7 @@ def test_a_plan_is_built_once_and_kept_for_the_user_alone(tmp_path: Path) -> Non
     ],
 )
 def test_each_thing_that_a_plan_depends_on_makes_another_key(other: tuple[bytes, object]) -> None:
+    """Another graph, library, device or build option gives another key."""
     assert plan_key(*other) != KEY
 
 
@@ -49,6 +51,7 @@ def test_each_thing_that_a_plan_depends_on_makes_another_key(other: tuple[bytes,
 def test_a_damaged_plan_is_built_again(
     tmp_path: Path, position: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A plan with one changed bit is built again, with a warning, and kept."""
     plans = Plans(tmp_path)
     plans.write(KEY, b"plan of a hundred bytes" * 4)
     (file,) = tmp_path.glob("*.plan")
@@ -63,6 +66,7 @@ def test_a_damaged_plan_is_built_again(
 
 @pytest.mark.parametrize("length", [0, 5, 30, 52])
 def test_a_truncated_plan_is_built_again(tmp_path: Path, length: int) -> None:
+    """A plan that was cut at any length is built again."""
     plans = Plans(tmp_path)
     plans.write(KEY, b"plan")
     (file,) = tmp_path.glob("*.plan")
@@ -83,6 +87,7 @@ def test_a_plan_of_another_device_or_name_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_a_folder_where_others_write_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder that other users may write keeps no plans; the plan is built all the same."""
     tmp_path.chmod(0o777)
     with caplog.at_level(logging.WARNING):
         plans = Plans(tmp_path)
@@ -92,6 +97,7 @@ def test_a_folder_where_others_write_is_not_used(tmp_path: Path, caplog: pytest.
 
 
 def test_of_two_at_once_one_builds(tmp_path: Path) -> None:
+    """Of several threads that need the same plan one builds it, and all get it."""
     built: list[int] = []
 
     def build() -> bytes:
@@ -112,6 +118,8 @@ def test_of_two_at_once_one_builds(tmp_path: Path) -> None:
 
 
 def test_what_interrupts_a_build_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C during a build leaves no file and no lock behind."""
+
     def interrupted() -> bytes:
         raise KeyboardInterrupt
 
@@ -140,4 +148,5 @@ def test_a_full_disk_keeps_nothing_and_says_so(
 
 
 def test_no_home_no_folder() -> None:
+    """Without a folder a plan is built and not kept."""
     assert Plans(None).get(KEY, lambda: b"plan") == b"plan"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.tensorrt.host_gpu import HostCuda
+from tests.runtime.backend.tensorrt.host_gpu import HostCuda
 
 trt = pytest.importorskip("tensorrt_rtx", reason="there is no wheel for this processor")
 runtime = pytest.importorskip("cuda.bindings.runtime", reason="there is no wheel for this processor")
@@ -47,6 +47,7 @@ def attributes(root: Path) -> list[tuple[str, str, str]]:
 
 
 def test_tensorrt_names(root: Path) -> None:
+    """Every name of TensorRT that the backend uses exists in the real bindings."""
     checked = set()
     for file, owner, attribute in attributes(root):
         if owner == "trt":
@@ -63,6 +64,7 @@ def test_tensorrt_names(root: Path) -> None:
 
 @pytest.mark.parametrize("owner", ["BuilderFlag", "TensorIOMode", "DataType", "TensorLocation"])
 def test_members(root: Path, owner: str) -> None:
+    """Every member of TensorRT's enumerations that the backend uses exists in the real bindings."""
     text = "".join(file.read_text(encoding="utf-8") for file in (root / FOLDER).glob("*.py"))
     for member in re.findall(rf"\b{owner}\.([A-Z][A-Z0-9_]*)", text):
         assert member in getattr(trt, owner).__members__, member
