@@ -117,7 +117,9 @@ def _first(checks: Checks, box: Container) -> None:
     health = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/health').read().decode())"
     checks.that("the health endpoint answers", lambda: json.loads(box.python(health))["alive"])
     metrics = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
-    checks.that("the metrics endpoint answers", lambda: 'events_total{event="explained"} 1.0' in box.python(metrics))
+    checks.that(
+        "the metrics endpoint answers", lambda: 'events_total{event="explained"} 1.0' in box.python(metrics)
+    )
     before = box.run("sh", "/kit-1/install.sh").stderr
     checks.that("a second installation finds nothing to do", lambda: "is in use already" in before)
 
@@ -126,7 +128,9 @@ def _faults(checks: Checks, box: Container) -> None:
     """Kill, freeze and stop the service's process, and check that systemd reacts."""
     first = box.show("MainPID")
     _signal(box, "KILL")
-    checks.that("after a kill the service is started again", lambda: box.active() and box.show("MainPID") != first)
+    checks.that(
+        "after a kill the service is started again", lambda: box.active() and box.show("MainPID") != first
+    )
     folder = box.root / f"etc/systemd/system/{UNIT}.service.d"
     folder.mkdir()
     (folder / "test.conf").write_text("[Service]\nWatchdogSec=4\n")
@@ -139,7 +143,10 @@ def _faults(checks: Checks, box: Container) -> None:
     )
     hung = box.show("MainPID")
     _signal(box, "STOP")
-    checks.that("the watchdog restarts a hanging station", lambda: box.show("MainPID") not in (hung, "0") and box.active())
+    checks.that(
+        "the watchdog restarts a hanging station",
+        lambda: box.show("MainPID") not in (hung, "0") and box.active(),
+    )
     (folder / "test.conf").unlink()
     box.run("systemctl", "daemon-reload")
     began = time.monotonic()
@@ -160,7 +167,10 @@ def _upgrades(checks: Checks, box: Container) -> None:
     checks.that(
         "an upgrade whose service does not start is refused", lambda: broken.returncode == 5 and "exit code 5"
     )
-    checks.that("after the refused upgrade the version before runs again", lambda: box.active() and box.version() == "2")
+    checks.that(
+        "after the refused upgrade the version before runs again",
+        lambda: box.active() and box.version() == "2",
+    )
     checks.that(
         "with the trust state that it had before",
         lambda: json.loads(state.read_text())["versions"] == json.loads(remembered)["versions"],
@@ -168,11 +178,15 @@ def _upgrades(checks: Checks, box: Container) -> None:
     _drop(box, "second")
     checks.that("and it explains", lambda: _explained(box, 2))
     box.run("sh", "/kit-2/install.sh", "--rollback")
-    checks.that("after a rollback by hand the first version runs", lambda: box.active() and box.version() == "1")
+    checks.that(
+        "after a rollback by hand the first version runs", lambda: box.active() and box.version() == "1"
+    )
     _drop(box, "third")
     checks.that("it explains, although a newer bundle was used before", lambda: _explained(box, 3))
     box.run("sh", "/kit-2/install.sh")
-    checks.that("after another upgrade the second version runs again", lambda: box.active() and box.version() == "2")
+    checks.that(
+        "after another upgrade the second version runs again", lambda: box.active() and box.version() == "2"
+    )
 
 
 def _signal(box: Container, name: str) -> None:
