@@ -23,7 +23,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def machine(*distributions: str) -> str:
-    """Return one line: the machine, the day, and the versions of what was measured."""
+    """Return one line that names the processor, the day, and the versions of Python and ``distributions``."""
     cores = len(os.sched_getaffinity(0))
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in distributions)
     day = datetime.now(timezone.utc).date()

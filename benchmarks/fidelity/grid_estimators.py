@@ -140,14 +140,14 @@ def _gain(one: Array, two: Array, both: Array) -> np.float32:
 
 
 GRID_ESTIMATORS: dict[str, Callable[[Evidence], Array]] = {
-    "grid apart, A and V, Gaussian 2": linear_apart,
-    "grid apart, log A, Gaussian 1.5": partial(apart, pool=partial(gaussian, sigma=1.5)),
-    "grid apart, log A, Gaussian 2.5": partial(apart, pool=partial(gaussian, sigma=2.5)),
-    "grid apart, log A, Gaussian 4": partial(apart, pool=partial(gaussian, sigma=4)),
+    "grid separate, A and V, Gaussian 2": linear_apart,
+    "grid separate, log A, Gaussian 1.5": partial(apart, pool=partial(gaussian, sigma=1.5)),
+    "grid separate, log A, Gaussian 2.5": partial(apart, pool=partial(gaussian, sigma=2.5)),
+    "grid separate, log A, Gaussian 4": partial(apart, pool=partial(gaussian, sigma=4)),
     "grid of 4": partial(apart, pool=partial(gaussian, sigma=2.5), period=4),
     "grid of 16": partial(apart, pool=partial(gaussian, sigma=2.5), period=16),
-    "grid apart, a tenth of the pixel's own": partial(apart, pool=partial(gaussian, sigma=2.5), own=0.1),
-    "grid apart, guided filter by image": image_apart,
+    "grid separate, a tenth of the pixel's own": partial(apart, pool=partial(gaussian, sigma=2.5), own=0.1),
+    "grid separate, guided filter by image": image_apart,
     "pooled, relative guide": partial(candidate, relative=True),
     "pooled": candidate,
     "adaptive": adaptive,

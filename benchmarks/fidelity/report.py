@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 DEFAULT = 20
 """The paper's default number of samples T."""
-CURVES = ("paper", "relative, A, V 3×3", "grid apart, log A, Gaussian 2.5", "pooled", "adaptive")
+CURVES = ("paper", "relative, A, V 3×3", "grid separate, log A, Gaussian 2.5", "pooled", "adaptive")
 
 
 def mean(rows: Iterable[Row], field: str, **where: Any) -> float:

@@ -24,7 +24,7 @@ RCAP_ESTIMATORS = (
     "paper",
     "relative",
     "relative, A, V 3×3",
-    "grid apart, log A, Gaussian 2.5",
+    "grid separate, log A, Gaussian 2.5",
     "pooled, relative guide",
     "pooled",
     "adaptive",

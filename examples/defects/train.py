@@ -133,7 +133,7 @@ def augmented(images: torch.Tensor, cells: torch.Tensor, noise: float) -> tuple[
     turns = int(torch.randint(4, ()))
     x, cells = torch.rot90(x, turns, (2, 3)), torch.rot90(cells, turns, (1, 2))
     x = x * (0.85 + 0.3 * torch.rand(len(x), 1, 1, 1)) + 0.3 * (torch.rand(len(x), 1, 1, 1) - 0.5)
-    # The method computes gradients at noisy samples (0.15 of the range, about 0.6 here), so the model must know
+    # The method computes gradients at noisy samples (0.15 of the range, about 0.6 here): the model must know
     # noise. Most pictures get little noise, because a scratch cannot be seen in full noise.
     x = x + noise * torch.rand(len(x), 1, 1, 1) ** 2 * torch.randn_like(x)
     return x.contiguous(memory_format=torch.channels_last), cells
