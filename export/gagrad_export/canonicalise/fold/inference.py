@@ -60,13 +60,13 @@ def infer_shapes(model: ir.Model, *, partly: bool = False) -> None:
 
 
 def measured(graph: ir.Graph) -> Known:
-    """Return what the graph's values carry: FIXED, ALL, or NOTHING where a type or a shape is missing."""
+    """Return what the graph's values carry: FIXED, ALL, or NOTHING where a shape is missing."""
     level = Known.FIXED
     for node in graph:
         for value in node.outputs:
             if not value.name:
                 continue
-            if value.shape is None or value.type is None:
+            if value.shape is None:
                 return Known.NOTHING
             if not value.shape.is_static():
                 level = Known.ALL
