@@ -26,8 +26,8 @@ _KEY = "gagrad.findings"
 class Known(enum.IntEnum):
     """What is known of the shapes of a graph's values; each level includes those before it.
 
-    Types are inferred together with shapes. onnx knows no type for a few values of eight bits and less, though
-    a shape: the passes refuse these where they matter.
+    Types are inferred together with shapes. For a few values of eight bits and less, onnx infers a shape and
+    no type: passes refuse these values where the type matters.
     """
 
     NOTHING = 0

@@ -15,8 +15,12 @@ _NO_SHAPE = 1 << 13
 
 def supply_shapes(model: ir.Model, needs: Known) -> None:
     """Infer types and shapes unless ``needs`` is met already. Raises ModelError where it cannot be met."""
-    if findings_of(model).known >= needs:
+    known = findings_of(model).known
+    if known >= needs:
         return
+    if known is Known.NOTHING:
+        # The shapes that a file states may be those of another batch or size.
+        invalidate_shapes(model)
     infer_shapes(model, partly=needs is Known.SOME)
     if needs is Known.FIXED:
         require_fixed_shapes(model.graph)
