@@ -81,7 +81,7 @@ def test_an_old_file_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_scan_of_opset_8_is_refused() -> None:
-    """Its inputs have a batch axis, which the conversion drops without a word: other scores would come out."""
+    """Its inputs have a batch axis, which the conversion drops: the scores would be wrong."""
     body = "b (float[10] s, float[10] x) => (float[10] t, float[10] y) { t = Add (s, x) y = Identity (t) }"
     scan = f"""f = Squeeze <axes = [1]> (c) t, y = Scan <num_scan_inputs = 1, body = {body}>
         (, start, f)"""
