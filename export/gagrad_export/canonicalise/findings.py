@@ -24,15 +24,19 @@ _KEY = "gagrad.findings"
 
 
 class Known(enum.IntEnum):
-    """What is known of the types and shapes of a graph's values; each level includes those before it."""
+    """What is known of the shapes of a graph's values; each level includes those before it.
+
+    Types are inferred together with shapes. For a few values of eight bits and less, onnx infers a shape and
+    no type: passes refuse these values where the type matters.
+    """
 
     NOTHING = 0
     SOME = 1
     """Inferred as far as possible: behind a Loop or an If there may be values without a shape."""
     ALL = 2
-    """Every value has a type and a shape; dimensions may be symbols."""
+    """Every value has a shape; dimensions may be symbols."""
     FIXED = 3
-    """Every value has a type and a shape, and all dimensions are numbers."""
+    """Every value has a shape, and all dimensions are numbers."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import onnx
 import pytest
 from onnx import helper
 
+from gagrad_edge.errors import UnsupportedOperatorError
+from gagrad_export.canonicalise import canonicalise
 from tests.export.source_check import check_rows, exported, model_of
 
 rng = np.random.default_rng(0)
@@ -78,3 +80,14 @@ def test_weights_listed_as_inputs_are_weights() -> None:
 def test_an_old_file_is_explained(tmp_path: Path) -> None:
     """The whole way, to graphs that TensorRT builds."""
     exported(old_model("BatchNormalization"), tmp_path)
+
+
+def test_a_scan_of_opset_8_is_refused() -> None:
+    """Its inputs have a batch axis, which the conversion drops: the scores would be wrong."""
+    body = "b (float[10] s, float[10] x) => (float[10] t, float[10] y) { t = Add (s, x) y = Identity (t) }"
+    scan = f"""f = Squeeze <axes = [1]> (c) t, y = Scan <num_scan_inputs = 1, body = {body}>
+        (, start, f)"""
+    text = f"(float[1, 1, 10, 10] image) => (float[1, 10] t) {{ c = Relu (image) {scan} }}"
+    model = model_of(text, opset=8, ir_version=4, start=np.zeros((1, 10), np.float32))
+    with pytest.raises(UnsupportedOperatorError, match="Scan is not supported here: version 8"):
+        canonicalise(model)

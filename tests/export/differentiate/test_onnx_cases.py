@@ -64,7 +64,7 @@ REFUSED = {
     "RNN": "weights . are not constant",
     "Resize": "depends on what the image shows|its region is computed",
     "RoiAlign": "of its mode max",
-    "Scan": "shapes do not fit together",  # opset 8, which has a batch
+    "Scan": "version 8 has a batch axis",
     "ScatterElements": "no rule with reduction 'mul'",
     "ScatterND": "no rule with reduction 'mul'",
     "SequenceMap": "could not be converted",

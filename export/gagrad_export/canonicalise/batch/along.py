@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     *("ReduceProd", "ReduceSum", "ReduceSumSquare", "RMSNormalization", "Softmax", "Split", "Tile", "TopK"),
 )
 def other_axes(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Work along axes that are not the batch's; a reduced axis may vanish in front of it."""
+    """Keep the batch on its axis; a reduced axis in front of the batch may vanish."""
     place = placed[0]
     if place is None or any(placed[1:]):
         return None
@@ -38,7 +38,7 @@ def other_axes(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] |
 
 @carries("Slice")
 def slice_(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """As other axes; a slice that takes the whole batch is made to take one of any size."""
+    """As ``other_axes``; a slice of the whole batch is rewritten to take a batch of any size."""
     place = placed[0]
     if place is None or any(placed[1:]):
         return None
@@ -60,7 +60,7 @@ def slice_(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
 
 @carries("MeanVarianceNormalization")
 def standardised(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Take the mean of each row alone where the batch is among its axes (the default) and is one row."""
+    """Take the batch off the axes of the mean, where the batch is one row: each row gets its own mean."""
     place, axes = placed[0], list(attribute(node, "axes"))
     if place is None or (place.axis in axes and shape_of(node.inputs[0])[place.axis] > 1):
         return None

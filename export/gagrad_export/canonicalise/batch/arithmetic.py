@@ -83,7 +83,7 @@ def gemm(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
 
 @carries("Einsum")
 def einsum(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Find the batch's letter: one, in the inputs that depend on the image and in the result."""
+    """Find the label of the batch, the same in the inputs that depend on the image and in the result."""
     terms, _, result = str(attribute(node, "equation")).replace(" ", "").partition("->")
     labels = terms.split(",")
     found = {(term[p.axis], p.at(0)) for term, p in zip(labels, placed, strict=True) if p is not None}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @carries("Gather")
 def gather(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Other axes stay; taking row 0 of a batch of one (``x[0]``) is a reshape."""
+    """Read along another axis than the batch's; ``x[0]`` of a batch of one row is a reshape."""
     data, indices = placed[0], placed[1]
     axis = int(attribute(node, "axis", 0)) % len(shape_of(node.inputs[0]))
     rank = len(shape_of(node.inputs[1]))
@@ -37,7 +37,7 @@ def gather(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
 
 @carries("GatherElements", "ScatterElements")
 def elements(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Let data, indices and updates have the batch on one axis, which is not the indexed one."""
+    """Hold the batch on the same axis of data, indices and updates; another axis is indexed."""
     axis = int(attribute(node, "axis", 0)) % len(shape_of(node.inputs[0]))
     (place, *others) = {place for place in placed if place is not None}
     if others or place.axis == axis:
@@ -48,7 +48,7 @@ def elements(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | N
 
 @carries("GatherND")
 def gather_nd(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Read behind the indexed axes, where the batch may lie; or row by row, with ``batch_dims``."""
+    """Read with the batch on an axis behind the indexed axes or, with ``batch_dims``, row by row."""
     data, indices = placed[0], placed[1]
     shape = shape_of(node.inputs[1])
     own = int(attribute(node, "batch_dims", 0))
@@ -67,7 +67,7 @@ def gather_nd(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | 
 
 @carries("ScatterND")
 def scatter_nd(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Write behind the indexed axes, where the batch lies in the data and in the updates."""
+    """Write with the batch on an axis of data and updates behind the indexed axes."""
     shape = shape_of(node.inputs[1])
     moved = len(shape) - 1 - shape[-1]
     data = placed[0] or (placed[2] and placed[2].at(placed[2].axis - moved))
@@ -82,7 +82,7 @@ def scatter_nd(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] |
 
 @carries("GridSample")
 def grid_sample(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Sample each row of the batch at its own grid."""
+    """Read each row of the batch at its own grid."""
     (place, *others) = {place for place in placed if place is not None}
     if others or place.axis != 0:
         return None
@@ -92,7 +92,7 @@ def grid_sample(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] 
 
 @carries("AffineGrid")
 def affine_grid(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Give the number of rows to the size ``[N, C, H, W]``, which holds it."""
+    """Put the number of rows into the size ``[N, C, H, W]``, an input of the operator."""
     size = constant_array(node.inputs[1])
     if placed[0] is None or placed[0].axis != 0 or not placed[0].pure or size is None:
         return None

@@ -1,9 +1,9 @@
 """Where the batch lies in a value's shape.
 
-It starts as axis 0 of the image. Transposes carry it to other axes, and reshapes may fold it into one:
-``[1·12, 197, 64]`` holds rows of 12 heads, so its axis 0 has the digits (N, 12). In row-major order a
-reshape leaves everything where it is, so what it keeps is the number of positions *outside* a row's
-elements; any axis at which that product is met can carry the batch.
+The batch starts as axis 0 of the image. Transposes carry the batch to other axes, and reshapes may fold it
+into an axis: ``[1·12, 197, 64]`` holds rows of 12 heads, so its axis 0 has the digits (N, 12). A reshape
+keeps the elements in row-major order, and so the number of positions *outside* the batch: the product of the
+axes and digits in front of it. Any axis of the new shape that begins at this product can hold the batch.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Place:
 def places(shape: Sequence[int], outer: int, size: int) -> list[Place]:
     """Return where a batch of ``size`` rows with ``outer`` positions outside it can lie in ``shape``.
 
-    Axes that hold nothing else come first, then those where it is the outermost digit.
+    Axes that hold the batch alone come first, then axes of which the batch is the outermost digit.
     """
     found = []
     for axis, extent in enumerate(shape):
@@ -70,6 +70,6 @@ def places(shape: Sequence[int], outer: int, size: int) -> list[Place]:
 
 
 def shape_of(value: ir.Value | None) -> list[int]:
-    """Return the shape for the fixed batch: all numbers, as the pipeline made sure."""
+    """Return the shape for the fixed batch, in passes that need FIXED shapes: all dimensions are numbers."""
     assert value is not None  # noqa: S101 - asked of required inputs
     return [dim for dim in static_shape(value) if dim is not None]

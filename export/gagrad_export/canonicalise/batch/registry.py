@@ -51,7 +51,7 @@ def along_axis_0(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place]
 
 
 def spread_others(batch: Batch, node: ir.Node, placed: Placed, wanted: Mapping[int, Place]) -> None:
-    """Repeat the inputs that do not depend on the image at the places that they are ``wanted`` at."""
+    """Repeat inputs that do not depend on the image for each row, each at the place ``wanted`` of it."""
     for index, place in wanted.items():
         value = node.inputs[index] if index < len(node.inputs) else None
         if value is not None and placed[index] is None:

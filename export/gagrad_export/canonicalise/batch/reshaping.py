@@ -74,9 +74,10 @@ def concat(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
 def resize(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
     """Turn sizes, which hold the batch, into scales.
 
-    The scale is size / extent, as the operator itself computes it, or the next float where their product
-    would round below the size: in float32, as in ONNX Runtime, or in float64, as where onnx infers shapes.
-    Where nearest-neighbour sampling could tell those apart, sizes are given for the axes that change only.
+    The scale is size / extent, as the operator itself computes it, or the next float where scale · extent
+    would round below the size: in float32, as in ONNX Runtime, or in float64, as in onnx's shape inference.
+    Where nearest-neighbour sampling would read other pixels with the next float, the operator gets sizes, for
+    the axes that change only.
     """
     place, shape, target = placed[0], shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if place is None or shape[place.axis] != target[place.axis]:

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BATCH = "N"
-
-
-"""To place the inputs of one node, each for itself."""
+"""Symbol of the free batch in shapes."""
 
 
 class Batch:

@@ -23,7 +23,8 @@ from gagrad_export.canonicalise.batch.values import Batch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_MOST_WAYS = 10_000
+_MOST_COMBINATIONS = 10_000
+"""The most combinations to try where each input of a node gets a place of its own."""
 
 
 def free_batch(graph: ir.Graph, size: int) -> Batch:
@@ -38,23 +39,23 @@ def free_batch(graph: ir.Graph, size: int) -> Batch:
 
 
 def carry(batch: Batch, node: ir.Node) -> None:
-    """Place the outputs of ``node``; where its inputs cannot be taken as they lie, reshape them."""
+    """Find the places of the outputs of ``node``; reshape inputs whose places the operator cannot take."""
     if any(value in batch.places for value in _captured(node)):
-        raise _stuck(node)
+        raise _not_followed(node)
     if not any(value in batch.places for value in node.inputs if value is not None):
         return
     rule = find_batch_rule(node)
-    for choice in _ways(batch, node):
+    for choice in _combinations(batch, node):
         outputs = rule(batch, node, choice)
         if outputs is not None:
             _move_inputs(batch, node, choice)
             batch.places.update(zip(node.outputs, outputs, strict=False))
             return
-    raise _stuck(node)
+    raise _not_followed(node)
 
 
-def _ways(batch: Batch, node: ir.Node) -> Iterator[Sequence[Place | None]]:
-    """Yield the places at which the inputs may be taken; inputs that lie alike are first taken alike.
+def _combinations(batch: Batch, node: ir.Node) -> Iterator[Sequence[Place | None]]:
+    """Yield places for the inputs, in the order to try: inputs of one shape and place are first kept alike.
 
     A Concat of the steps of an unrolled recurrence has more combinations than can be tried.
     """
@@ -66,7 +67,7 @@ def _ways(batch: Batch, node: ir.Node) -> Iterator[Sequence[Place | None]]:
     for choice in product(*choices.values()):
         chosen = dict(zip(choices, choice, strict=True))
         yield [chosen[key] for key in alike]
-    yield from islice(product(*[_choices(batch, value) for value in node.inputs]), _MOST_WAYS)
+    yield from islice(product(*[_choices(batch, value) for value in node.inputs]), _MOST_COMBINATIONS)
 
 
 def _choices(batch: Batch, value: ir.Value | None) -> list[Place | None]:
@@ -75,7 +76,7 @@ def _choices(batch: Batch, value: ir.Value | None) -> list[Place | None]:
     shape, place = shape_of(value), batch.places[value]
     others = places(shape, place.outer(shape), batch.size)
     if batch.size == 1 and shape:
-        # Not free, since the elements move, but always possible: whole rows one behind the other.
+        # Always possible, at the cost of moving the elements: whole rows, one after the other.
         others.append(Place(0, 1, shape[0]))
     return [place, *(other for other in others if other != place)]
 
@@ -99,7 +100,7 @@ def _captured(node: ir.Node) -> Iterator[ir.Value]:
                 yield from (value for value in inner.inputs if value is not None)
 
 
-def _stuck(node: ir.Node) -> ModelError:
+def _not_followed(node: ir.Node) -> ModelError:
     shapes = ", ".join(str(value.shape) for value in node.inputs if value is not None)
     return ModelError(
         f"operator {node.op_type} computes across the rows of a batch, or in a way that gagrad-edge cannot "

@@ -15,8 +15,12 @@ _NO_SHAPE = 1 << 13
 
 def supply_shapes(model: ir.Model, needs: Known) -> None:
     """Infer types and shapes unless ``needs`` is met already. Raises ModelError where it cannot be met."""
-    if findings_of(model).known >= needs:
+    known = findings_of(model).known
+    if known >= needs:
         return
+    if known is Known.NOTHING:
+        # The shapes that a file states may be those of another batch or size.
+        invalidate_shapes(model)
     infer_shapes(model, partly=needs is Known.SOME)
     if needs is Known.FIXED:
         require_fixed_shapes(model.graph)
@@ -60,13 +64,13 @@ def infer_shapes(model: ir.Model, *, partly: bool = False) -> None:
 
 
 def measured(graph: ir.Graph) -> Known:
-    """Return what the graph's values carry: FIXED, ALL, or NOTHING where a type or a shape is missing."""
+    """Return what the graph's values carry: FIXED, ALL, or NOTHING where a shape is missing."""
     level = Known.FIXED
     for node in graph:
         for value in node.outputs:
             if not value.name:
                 continue
-            if value.shape is None or value.type is None:
+            if value.shape is None:
                 return Known.NOTHING
             if not value.shape.is_static():
                 level = Known.ALL

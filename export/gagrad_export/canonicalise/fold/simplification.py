@@ -85,6 +85,7 @@ class Simplify(Pass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold and rewrite until nothing changes, at most _ROUNDS times; then tidy up once."""
+        before = len(model.graph), len(model.graph.initializers)
         # Paddle writes weights as Constant nodes, which the BatchNorm folding would not recognise.
         lift_constants = passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
         modified = lift_constants(model).modified
@@ -108,6 +109,8 @@ class Simplify(Pass):
             passes.ClearMetadataAndDocStringPass(),
         ):
             modified |= tidy(model).modified
+        # onnxscript's rewriter also removes unused nodes, and does not report that.
+        modified |= before != (len(model.graph), len(model.graph.initializers))
         return ir.passes.PassResult(model, modified)
 
 

@@ -79,5 +79,5 @@ def _grid(op: Op, node: ir.Node, offset: ir.Value, size: list[int], kernel: list
 
 
 def _numbers(value: ir.Value) -> list[int]:
-    """Return the shape for the fixed batch: all numbers, as the pipeline made sure."""
+    """Return the shape for the fixed batch: all dimensions are numbers, as the pass needs FIXED shapes."""
     return [dim for dim in static_shape(value) if dim is not None]

@@ -42,13 +42,13 @@ def _product(op: Op, node: ir.Node) -> ir.Value:
     axis, length = _settings(op, node)
     axis %= len(shape)
     size, results = shape[axis] or 0, target[axis] or 0
-    # Half of a spectrum, brought back, is as long as what it came from, and real.
+    # The inverse of half a spectrum is real, and as long as the signal was.
     to_real = target[-1] == 1
     length = length or (results if to_real else size)
     matrix = _matrix(node, size, shape[-1] or 1, length, results)
     if to_real:
         matrix = _from_half(matrix, size, length)[:, ::2]
-    # Its own inverse: the axis and the one before the last change places.
+    # The axis and the last but one change places: the permutation is its own inverse.
     places = list(range(len(shape)))
     places[axis], places[-2] = places[-2], places[axis]
     turned = op.Transpose(x, perm=places)

@@ -13,6 +13,7 @@ from onnxscript import version_converter
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.contract import Pass
+from gagrad_export.canonicalise.rewrite.writing import not_rewritten, standard_nodes
 
 OPSET = 18
 """The lowest opset of a canonical graph."""
@@ -27,6 +28,8 @@ class ConvertOpset(Pass):
         logging.getLogger("onnxscript").setLevel(logging.ERROR)
         before = model.opset_imports.get("", 0)
         if before < OPSET:
+            if before < 9:
+                _refuse_batched_scan(model.graph)
             foreign = sorted({node.domain for node in model.graph if node.domain not in ("", "ai.onnx")})
             model.ir_version = max(model.ir_version or 0, 8)
             version_converter.convert_version(model, OPSET, fallback=True)
@@ -40,6 +43,12 @@ class ConvertOpset(Pass):
             _keep_old_resize(model.graph)
         written = _write_out_axes(model.graph)
         return ir.passes.PassResult(model, before < OPSET or written)
+
+
+def _refuse_batched_scan(graph: ir.Graph) -> None:
+    """Refuse Scan of opset 8, whose inputs have a batch axis: the converter takes it for the later Scan."""
+    for node in standard_nodes(graph, ("Scan",)):
+        raise not_rewritten(node, "version 8 has a batch axis; export the model with opset 9 or later")
 
 
 def _keep_old_resize(graph: ir.Graph) -> None:

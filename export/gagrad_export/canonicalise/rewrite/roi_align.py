@@ -83,7 +83,7 @@ def _weights(op: Op, node: ir.Node, regions: ir.Value, axis: int, size: int | No
 
 
 def _points(op: Op, node: ir.Node, bin_length: ir.Value) -> NDArray[np.floating]:
-    """Return how many points a bin has, ``[R or 1, 1, 1]``: the same for all regions, or one a pixel."""
+    """Return the number of points in a bin, ``[R or 1, 1, 1]``: given for all regions, or one per pixel."""
     ratio = attribute(node, "sampling_ratio", 0)
     if ratio > 0:
         return np.full((1, 1, 1), float(ratio))
