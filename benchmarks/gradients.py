@@ -13,9 +13,10 @@ import numpy as np
 
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge.bundle.bundle import read_bundle
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export import export
-from gagrad_export.verify.sessions import Graphs, Sessions
+from gagrad_export.verify.sessions import Sessions
 from tests.export.networks import TORCH_MODELS, network
 from tests.export.test_networks import MEAN, ROLES, STD, autograd, relative
 
@@ -64,7 +65,7 @@ def _rows(name: str, image: np.ndarray, folder: Path) -> list[tuple[object, ...]
     module = network(name)
     export(module, folder / f"{name}.gagrad", size=SIZE, mean=MEAN, std=STD)
     bundle = read_bundle(folder / f"{name}.gagrad")
-    sessions = Sessions(Graphs(**{role: bundle.graph(role) for role in ROLES}))
+    sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
     double = copy.deepcopy(module).double()
     mean, std = (np.reshape(np.float32(values), (1, 3, 1, 1)) for values in (MEAN, STD))
     x = (image - mean) / std

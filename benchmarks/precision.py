@@ -13,15 +13,15 @@ from onnx import TensorProto, helper
 
 from benchmarks.networks import SIZE, subject
 from benchmarks.table import machine, markdown, publish
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.manifest import GraphKey, InputSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State, finalize
 from gagrad_export.assemble import accumulate_graph
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.verify.agreement import cosine, rank_correlation
+from gagrad_export.verify.agreement import cosine, map_correlation
 from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.half import CORRELATION, COSINE, emulated
-from gagrad_export.verify.sessions import Graphs, Sessions, open_session
+from gagrad_export.verify.sessions import Sessions, open_session
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 NETWORKS = ("efficientnet_lite0", "demo", "resnet18", "mobilenet_v3_large", "convnext_atto", "vit_tiny")
@@ -89,8 +89,8 @@ def _row(name: str) -> tuple[object, ...]:
     return (
         name,
         f"{cosine(found.mean, expected.mean):.4f}",
-        f"{rank_correlation(maps[1], maps[0]):.4f}",
-        f"{cosine(other.mean, expected.mean):.2f}, {rank_correlation(maps[2], maps[0]):.2f}",
+        f"{map_correlation(maps[1], maps[0]):.4f}",
+        f"{cosine(other.mean, expected.mean):.2f}, {map_correlation(maps[2], maps[0]):.2f}",
         f"{same} of {SAMPLES}",
         f"{largest:.0f}",
         f"{flushed:.1%}",
@@ -100,7 +100,7 @@ def _row(name: str) -> tuple[object, ...]:
 def _run(
     data: bytes, image: np.ndarray, cotangent: np.ndarray, seed: int, samples: int = SAMPLES
 ) -> tuple[State, np.ndarray]:
-    sessions = Sessions(Graphs(predict=b"", accumulate=data, finalize=b"", recover=b""))
+    sessions = Sessions({GraphKey("accumulate"): data})
     state, scores = State.empty(image.shape[1:]), []
     for noise in noise_chunks(seed, samples, CHUNK, image.shape[1:]):
         state, part = sessions.accumulate(image, noise, NOISE_STD, cotangent, state)

@@ -1,4 +1,4 @@
-"""Packaging: graphs, self-test and evidence become a bundle."""
+"""Packaging: from graphs, self-test and verification numbers to a bundle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 _FRAME, _SALIENCY = "selftest/frame.png", "selftest/saliency.npy"
 
 SELFTEST_TOLERANCE, SELFTEST_AGREEMENT = 1e-3, 0.995
-"""Measured between engines: up to 0.4 % of pixels flip at the guide's threshold; the rest agree to 1e-5."""
+"""Tolerance of a pixel and share of pixels that must agree. Between engines up to 0.4 % of the pixels flip at
+the guide's threshold; the others agree to 1e-5."""
 
 
 def package(
@@ -98,7 +99,7 @@ def package(
             agreement=SELFTEST_AGREEMENT,
         ),
         verification=verified.numbers,
-        # write_bundle replaces these by the real entries; the manifest checks that the names exist.
+        # Placeholders: the manifest checks the names, and write_bundle fills in sizes and hashes.
         files={member: FileEntry(size=0, sha256="0" * 64) for member in members},
     )
     return write_bundle(path, manifest, members)

@@ -11,6 +11,7 @@ from onnx import numpy_helper, parser
 
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.cli import run
+from gagrad_edge.manifest import GraphKey
 from tests.models import tiny_model
 
 Capture = pytest.CaptureFixture[str]
@@ -49,14 +50,15 @@ def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path
     bundle = read_bundle(out)
     masks = {
         target: [
-            node.op_type for node in onnx.load_from_string(bundle.graph("accumulate", target)).graph.node
+            node.op_type
+            for node in onnx.load_from_string(bundle.graph(GraphKey("accumulate", target=target))).graph.node
         ]
         for target in ("portable", "tensorrt", "an engine of tomorrow")
     }
     assert "HardSigmoid" in masks["portable"]
     assert "HardSigmoid" not in masks["tensorrt"]
     assert masks["an engine of tomorrow"] == masks["portable"]
-    assert bundle.graph("predict", "tensorrt") == bundle.graph("predict")
+    assert bundle.graph(GraphKey("predict", target="tensorrt")) == bundle.graph("predict")
 
 
 def test_float16_beside_float32(model: Path, tmp_path: Path, capsys: Capture) -> None:

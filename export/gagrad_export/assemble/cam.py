@@ -1,6 +1,6 @@
 """``cam``: image → scores, and the class activation maps at an intermediate activation of the model.
 
-Only the part of the network behind that activation is differentiated, so one image costs little more than
+Only the part of the network after that activation is differentiated, so one image costs little more than
 ``predict``.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 DELTA, FEATURES, GRADIENTS = "delta", "features", "gradients"
-"""What the probe has beside the ABI's names."""
+"""Names of the probe's input and outputs that the ABI does not have."""
 
 
 def cam_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
@@ -128,7 +128,7 @@ def _channels_first(op: Op, value: ir.Value, layer: FeatureLayer) -> ir.Value:
 
 
 def _as_laid_out(op: Op, delta: ir.Value, like: ir.Value, layer: FeatureLayer) -> ir.Value:
-    """Return ``delta [N, F, h, w]`` as the layer's value is laid out; zero for tokens that are no patches."""
+    """Return ``delta [N, F, h, w]`` in the layout of the layer; zero for tokens that are not patches."""
     if layer.layout == "channels-last":
         return op.Transpose(delta, perm=[0, 2, 3, 1])
     if layer.layout == "tokens":

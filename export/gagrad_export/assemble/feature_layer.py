@@ -1,11 +1,11 @@
-"""Which intermediate activation the class activation maps are taken at.
+"""Choice of the feature layer: the intermediate activation at which class activation maps are taken.
 
-The last map of features ``[F, h, w]`` is the field's usual choice: behind it there are no places any more, in
-front of it there is less of the class. It has to lie on every path: all that the score takes from the image
-passes through it.
+The usual choice is the last map of features ``[F, h, w]``: later activations have no positions, and earlier
+ones know less of the class. The layer must lie on every path from image to score, so that everything that the
+score takes from the image passes through it.
 
-In a vision transformer that reads a class token, the last block's patch tokens no longer reach the score; so
-the tokens are taken in front of the last block's attention (``blocks[-1].norm1`` in pytorch-grad-cam).
+In a vision transformer that reads a class token, the patch tokens of the last block do not reach the score.
+So the tokens before the last block's attention are taken (``blocks[-1].norm1`` in pytorch-grad-cam).
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul")
 _MOST_SKEW = math.log(3)
-"""Of features that come last: ``[N, 512, 1, 1]``, what pooling leaves, would be a map of 512×1 otherwise."""
+"""Largest skew of a map whose features are the last axis; without it ``[N, 512, 1, 1]``, the output of a
+pooling, would be taken for a map of 512×1."""
 
 _MOST_EXTRA_TOKENS = 8
-"""Class, distillation and register tokens in front of the patches', when the grid of patches is known."""
+"""Largest number of class, distillation and register tokens before the patches, where the grid is known."""
 
 
 def choose_feature_layer(model: Canonical, choice: str | None) -> tuple[FeatureLayer | None, str]:
-    """Return the layer, and when there is none why, in a sentence for the manifest's notes.
+    """Return the layer, or None and the reason in a sentence for the manifest's notes.
 
     ``choice`` is ``auto``, the name of a value or of a node of the canonical model, or None for no layer.
     Raises SettingError for a name that does not exist, has no spatial shape, or does not lie between image
@@ -52,12 +53,12 @@ def choose_feature_layer(model: Canonical, choice: str | None) -> tuple[FeatureL
     order = {value.name: index for index, node in enumerate(nodes) for value in node.outputs}
     weighted = [order[node.outputs[0].name] for node in nodes if node.op_type in _WEIGHTED]
     last_weights = max(weighted, default=-1)
-    # Behind the last weights a map already holds scores, as a segmentation's output does.
+    # After the last weights a map already holds scores, such as the output of a segmentation.
     inner = [layer for layer in maps if order[layer.name] < last_weights] or maps
     attention = [node for node in nodes if node.op_type in ("Attention", "Softmax")]
     if attention:
         tokens = _tokens_in_front(model, attention[-1], nodes, through, maps)
-    else:  # as in MLP-Mixer, all tokens of which reach the score
+    else:  # such as MLP-Mixer, where all tokens reach the score
         mixed = (_as_tokens(model, value, maps, extra=0) for value in through)
         tokens = [layer for layer in mixed if layer and order[layer.name] < last_weights]
     found = max([*inner[-1:], *tokens[-1:]], key=lambda layer: order[layer.name], default=None)
@@ -89,9 +90,9 @@ def _on_the_way(graph: ir.Graph) -> list[ir.Node]:
 def _on_every_path(graph: ir.Graph, nodes: Sequence[ir.Node]) -> list[ir.Value]:
     """Return the values inside the graph that all paths from image to score pass through, first to last.
 
-    While the nodes are walked in order, the values that later nodes still read are held; where only one is
-    held, everything behind it comes from it. That finds all, whatever the order: when such a value is made,
-    all in front of it has been walked and nothing behind it can have been.
+    The nodes are walked in order, and ``held`` are the values that later nodes still read. Where one value is
+    held alone, all paths pass through this value. No such value is missed, whatever the order of the nodes:
+    when it is computed, every node before it has been walked, and no node behind it can have been.
     """
     uses = Counter(value for node in nodes for value in node.inputs)
     held = {graph.inputs[0]}
@@ -107,7 +108,7 @@ def _on_every_path(graph: ir.Graph, nodes: Sequence[ir.Node]) -> list[ir.Value]:
 def _as_map(model: Canonical, value: ir.Value) -> FeatureLayer | None:
     """Return ``value`` as a map of features ``[N, F, h, w]`` or ``[N, h, w, F]``, or None.
 
-    Of the two readings the one whose height and width relate as the image's do.
+    Of two possible layouts, the one whose ratio of height to width is nearer to the image's.
     """
     if value.shape is None or not _is_float(value):
         return None
@@ -128,7 +129,7 @@ def _as_map(model: Canonical, value: ir.Value) -> FeatureLayer | None:
 
 
 def _skew(model: Canonical, height: int, width: int) -> float:
-    """Return by how much, as a logarithm, a grid is longer or shorter in relation than the image."""
+    """Return |log| of the grid's height:width over the image's height:width; 0 for equal ratios."""
     return abs(math.log(height * model.input_shape[2] / (width * model.input_shape[1])))
 
 
@@ -137,8 +138,8 @@ def _as_tokens(
 ) -> FeatureLayer | None:
     """Return ``value`` as tokens ``[N, L, D]``, the last h·w of which are patches, or None.
 
-    There may be up to ``extra`` others before them. The grid is that of an earlier map of features, or h:w is
-    as the image's.
+    There may be up to ``extra`` other tokens before the patches. The grid h × w is that of an earlier map of
+    features, or has the image's ratio of height to width.
     """
     if value.shape is None or not _is_float(value):
         return None
@@ -164,7 +165,7 @@ def _tokens_in_front(
     through: Sequence[ir.Value],
     maps: Sequence[FeatureLayer],
 ) -> list[FeatureLayer]:
-    """Return the tokens that ``attention`` (its Softmax) reads: as they enter the block, then normalised."""
+    """Return the tokens that ``attention`` (its Softmax) reads: at the block's input, then normalised."""
     ancestors, wanted = [], set(attention.inputs)
     for node in reversed(nodes):
         if any(value in wanted for value in node.outputs):
@@ -179,7 +180,7 @@ def _tokens_in_front(
 def _named(
     model: Canonical, name: str, nodes: Sequence[ir.Node], maps: Sequence[FeatureLayer]
 ) -> FeatureLayer:
-    """Return the layer that the user named. Raises SettingError."""
+    """Return the layer of a given name. Raises SettingError."""
     every = list(model.graph)
     by_name = {value.name: value for node in every for value in node.outputs if value.name}
     by_name = {node.name: node.outputs[0] for node in every if node.name} | by_name

@@ -40,7 +40,7 @@ def start_graph(
 
 
 def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
-    """Add a float32 input; a name in ``shape`` is a free dimension."""
+    """Add a float32 input; a name in ``shape`` is a free axis."""
     value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
     op.graph.inputs.append(value)
     return value
@@ -69,7 +69,7 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
         op.graph.register_initializer(value)
     op.graph.extend(nodes)
     ir.convenience.replace_all_uses_with(placeholder, image)
-    # Lowering may replace the model's last node; the caller's hold on the scores outlives that.
+    # An Identity, because lowering may replace the model's last node and the caller keeps this value.
     return op.Identity(scores)
 
 
@@ -98,7 +98,7 @@ def _agrees(found: tuple[int | ir.SymbolicDim, ...], expected: Shape) -> bool:
 
 
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
-    """Name the outputs, write quantisers as arithmetic, drop what is not needed, sort, and check.
+    """Name the outputs, write quantisers as arithmetic, remove unused nodes, sort, and check.
 
     Return the ONNX bytes. Raises ModelError where they are too many for one file, and onnx's checker errors:
     a graph that fails there is a mistake in this package.

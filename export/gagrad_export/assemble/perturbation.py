@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 _TINY = 1e-20
-"""Under the root of a noise that is zero, whose derivative would be infinite."""
+"""Least value under the square root, whose derivative at zero noise would be infinite."""
 
 
 def perturbed(
@@ -79,7 +79,7 @@ def _moved(op: Op, x: ir.Value, angle: ir.Value, down: ir.Value, right: ir.Value
 
 
 def _blurred(op: Op, x: ir.Value, radius: ir.Value) -> ir.Value:
-    """Mix the two discs of whole radii between which ``radius`` lies; the disc of radius 0 is x itself."""
+    """Blur by a mix of the two discs of integer radius around ``radius``; radius 0 gives x itself."""
     channels = _size(x, 1)
     radius = op.Clip(radius, 0.0, float(MAX_BLUR))
     total = op.Mul(x, op.Relu(op.Sub(1.0, radius)))
@@ -92,7 +92,7 @@ def _blurred(op: Op, x: ir.Value, radius: ir.Value) -> ir.Value:
 
 
 def disc(radius: int) -> NDArray[np.float32]:
-    """Return the point spread of defocus, ``[2r + 1, 2r + 1]``: each pixel's share of a disc, of sum 1."""
+    """Return the point spread of defocus, ``[2r + 1, 2r + 1]``: a disc's area in each pixel, of sum 1."""
     fine = 32
     places = (np.arange((2 * radius + 1) * fine) + 0.5) / fine - radius - 0.5
     inside = (places[:, None] ** 2 + places[None, :] ** 2 <= radius**2).astype(np.float64)
@@ -111,7 +111,7 @@ def _exposed(
 ) -> ir.Value:
     """gain·I + offset of pixel values I = x·std + mean is gain·x + ((gain − 1)·mean + offset) / std of x.
 
-    Not cut at 0 and 1: a saturated pixel would have no gradient, and say nothing.
+    Not clipped to 0..1, because a saturated pixel would have no gradient.
     """
     constant = op.Div(op.Add(op.Mul(op.Sub(gain, 1.0), mean), offset), std)
     return op.Add(op.Mul(gain, x), constant)
@@ -126,7 +126,7 @@ def _noise_level(
     mean: NDArray[np.float32],
     std: NDArray[np.float32],
 ) -> ir.Value:
-    """√(deviation² + (read² + shot·I) / std²): independent noises add in variance, so one draw does for all.
+    """√(deviation² + (read² + shot·I) / std²): independent variances add, so one draw is enough.
 
     The signal I is not less than 0.
     """

@@ -17,7 +17,7 @@ TARGET = "target"
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output; ``dims`` without the batch where the server batches."""
+    """An input or output of a model; ``dims`` are without the batch where the server batches."""
 
     name: str
     dims: list[int]
@@ -30,7 +30,7 @@ class Tensor:
 
 
 def onnx_config(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], batch: int) -> str:
-    """Return the configuration of an ONNX model; ``batch`` 0 means that its first axis is no batch."""
+    """Return the configuration of an ONNX model; ``batch`` is the largest batch, 0 for none."""
     text = f"name: {_quoted(name)}\nbackend: {_quoted('onnxruntime')}\nmax_batch_size: {batch}\n"
     text += _ports(inputs, outputs)
     return text + ("dynamic_batching { }\n" if batch else "")
@@ -64,5 +64,5 @@ def _ports(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return ``text`` as a string of the text form, which escapes as JSON does for what names hold."""
+    """Return ``text`` as a string of the text form; for the characters of names its escapes are JSON's."""
     return json.dumps(text, ensure_ascii=False)

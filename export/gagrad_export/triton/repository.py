@@ -1,4 +1,4 @@
-"""Write the repository: four models, the last an ensemble of the others.
+"""The model repository for Triton: four models, the last an ensemble of the others.
 
 NAME.predict    image [N, C, H, W] → scores [N, K…]
 NAME.target     scores → cotangent, target         (the predicted class)
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.bundle import Bundle
 
 MAX_SAMPLES = 64
-"""All samples are one batch on the server, so memory grows with them."""
+"""Largest number of samples: all samples are one batch on the server, so memory grows with their number."""
 
 
 def write_repository(bundle: Bundle, folder: str | Path, *, batch: int = 16, seed: int = 0) -> list[Path]:
     """Write the models of ``bundle`` into the repository ``folder`` and return their folders.
 
-    ``batch`` is the largest that ``predict`` takes at once. A model that is there already is replaced as a
-    whole; other models are left alone. Raises SettingError for more samples than ``MAX_SAMPLES`` and
+    ``batch`` is the largest batch of ``predict``. A model of the same name is replaced as a whole; other
+    models in the folder are not touched. Raises SettingError for more samples than ``MAX_SAMPLES`` and
     OutputError.
     """
     samples = bundle.manifest.method.samples

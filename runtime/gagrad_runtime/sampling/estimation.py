@@ -12,7 +12,7 @@ import numpy as np
 
 from gagrad_edge.errors import ModelError, OutOfMemoryError
 from gagrad_runtime.sampling.stability import full_sample
-from gagrad_runtime.sampling.statistics import plan
+from gagrad_runtime.sampling.statistics import chunk_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +160,7 @@ class Estimation:
 
     def _grow(self, until: int) -> None:
         until = min(until, self.limits.samples)
-        sizes = plan(until - self.sampler.count, self.chunk) if until > self.sampler.count else []
+        sizes = chunk_sizes(until - self.sampler.count, self.chunk) if until > self.sampler.count else []
         for planned in sizes:
             size = self._size(planned)
             if size == 0:

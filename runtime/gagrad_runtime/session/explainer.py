@@ -315,7 +315,7 @@ class Explainer:
             self.largest_chunk = estimation.largest_chunk or self.largest_chunk
             explanation = self._explanation(query, self._map(query, estimation))
             self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
-            self._sampler.forget()
+            self._sampler.release_inputs()
             return explanation
 
     def _refine(self, source: FrameSource, asked: Asked) -> Iterator[Explanation]:

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from gagrad_edge.method.reference import State, accumulate, finalize
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.stability import at_pixels, full_sample, pixel_subset
-from gagrad_runtime.sampling.statistics import plan
+from gagrad_runtime.sampling.statistics import chunk_sizes
 
 
 def test_rank_correlation_is_spearmans(rng: np.random.Generator) -> None:
@@ -62,11 +62,11 @@ def test_small_images_are_compared_whole() -> None:
     [(20, 10, [10, 10]), (20, 20, [10, 10]), (20, 7, [5, 5, 5, 5]), (3, 1, [1, 1, 1]), (2, 10, [1, 1])],
 )
 def test_chunks_come_in_equal_pairs(samples: int, chunk: int, sizes: list[int]) -> None:
-    """plan splits any number of samples into chunks that are within the size and balance both halves."""
-    assert plan(samples, chunk) == sizes
+    """chunk_sizes splits any number of samples into chunks that are within the size and balance both halves."""
+    assert chunk_sizes(samples, chunk) == sizes
     for cap in range(2, 60):
         for size in range(1, 25):
-            planned = plan(cap, size)
+            planned = chunk_sizes(cap, size)
             assert sum(planned) == cap
             assert max(planned) <= size
             assert abs(sum(planned[::2]) - sum(planned[1::2])) <= max(1, max(planned) - min(planned) + 1)
