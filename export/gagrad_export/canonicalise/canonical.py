@@ -129,7 +129,7 @@ def canonicalise(
     graph = model.graph
     if not list(graph):
         raise ModelError(
-            "nothing lies between the image and the output", hint="choose another with --output-name"
+            "nothing lies between the image and the output", hint="choose another with `output_name`"
         )
     if source.fixed_batch:
         notes.append(f"the batch was fixed at {source.batch} and is free now (checked row by row)")
@@ -235,6 +235,6 @@ def _score_shape(scores: ir.Value) -> tuple[int, ...]:
         raise ModelError(
             f"the output has shape {scores.shape}, not [{BATCH}, K…] with a free batch",
             where=f"output {scores.name!r}",
-            hint="choose another output with --output-name, or export the model with a dynamic batch",
+            hint="choose another output with `output_name`, or export the model with a dynamic batch",
         )
     return tuple(dim for dim in rest if dim is not None)

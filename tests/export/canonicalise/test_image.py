@@ -60,7 +60,7 @@ def test_channels_last(tmp_path: Path, shape: str) -> None:
 
 
 def test_a_size_that_is_not_fixed_is_asked_for() -> None:
-    with pytest.raises(ModelError, match="--size"):
+    with pytest.raises(ModelError, match="`size`"):
         canonicalise(model("float[N, H, W, 3]", TF))
 
 

@@ -221,4 +221,4 @@ REFUSED = {
 def test_what_has_no_other_form_is_refused_by_name(why: str) -> None:
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         canonicalise(REFUSED[why])
-    assert "--output-name" in (refusal.value.hint or "")
+    assert "`output_name`" in (refusal.value.hint or "")

@@ -55,16 +55,16 @@ def fix_inputs(
     unknown = sorted(set(fixed) - set(names))
     if unknown:
         raise SettingError(
-            f"the model has no input {unknown[0]!r} besides the image", where="--fix", choices=names
+            f"the model has no input {unknown[0]!r} besides the image", where="fixed", choices=names
         )
     missing = [value for value in others if value.uses() and value.name not in fixed]
     if missing:
         raise ModelError(
             "the model also needs the inputs "
             + ", ".join(f"{value.name} ({value.dtype}, {value.shape})" for value in missing),
-            hint="give each a constant: "
-            + " ".join(f"--fix {value.name}=VALUE" for value in missing)
-            + " (a number, numbers with commas, or the path of an .npy file)",
+            hint="give each a constant: `fixed={"
+            + ", ".join(f"{value.name!r}: ..." for value in missing)
+            + "}` (a number, numbers with commas, or the path of an .npy file)",
         )
     constants = {}
     for value in others:
@@ -101,9 +101,9 @@ def require_float(output: ir.Value, names: set[str]) -> None:
     raise ModelError(
         f"the output is {output.dtype}, an index or a flag, which has no gradient",
         where=f"output {output.name!r}",
-        hint=f"explain the scores in front of it: --output-name {in_front}"
+        hint=f"explain the scores in front of it: `output_name={in_front}`"
         if in_front
-        else "choose the scores that it is made from with --output-name NAME",
+        else "choose the scores that it is made from with `output_name`",
     )
 
 
@@ -128,7 +128,7 @@ def _constant(value: ir.Value, given: ArrayLike) -> NDArray[np.generic]:
     except (ValueError, IndexError) as error:
         raise SettingError(
             f"a value of shape {array.shape} does not fit the input {value.name}, which is {value.shape}",
-            where="--fix",
+            where="fixed",
         ) from error
 
 
@@ -145,4 +145,4 @@ def _choose(values: Sequence[ir.Value], name: str | None, kind: str) -> ir.Value
     if name in names:
         return values[names.index(name)]
     what = f"the model has {len(values)} {kind}s" if name is None else f"the model has no {kind} {name!r}"
-    raise ModelError(what, hint=f"choose one with --{kind}-name NAME", choices=names)
+    raise ModelError(what, hint=f"choose one with `{kind}_name`", choices=names)
