@@ -236,7 +236,8 @@ def export(
         ),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
-    click.echo(summary(report, time.perf_counter() - began), err=True)
+    said = summary(report, time.perf_counter() - began)
+    click.echo(with_options(said, click.get_current_context().command), err=True)
     if triton is not None:
         from gagrad_edge.bundle.bundle import read_bundle  # noqa: PLC0415
         from gagrad_export.triton import write_repository  # noqa: PLC0415
@@ -246,51 +247,50 @@ def export(
 
 
 def summary(report: ExportReport, seconds: float) -> str:
-    """Return what an export wrote and proved, line by line for people."""
+    """Return what an export did, for people."""
     manifest, evidence = report.manifest, report.manifest.verification
-    model, spec, output = manifest.model, manifest.input, manifest.output
-    operators = ", ".join(f"{name} ×{count}" for name, count in model.operators.items())
+    operators = ", ".join(f"{name} ×{count}" for name, count in manifest.model.operators.items())
     lowered = ", ".join(f"{name} ×{count}" for name, count in report.lowered.items()) or "none"
+    spec, output = manifest.input, manifest.output
+    shape, names = "×".join(map(str, output.shape)), len(output.classes) or "no"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",
-        f"  operators    {sum(model.operators.values())}: {operators}",
-        f"  gradient     {len(model.operators)} rules; lowered: {lowered}",
+        f"  operators    {sum(manifest.model.operators.values())}: {operators}",
+        f"  gradient     {len(manifest.model.operators)} rules; lowered: {lowered}",
+        (
+            f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
+            f"std {_list(spec.std)}, {spec.resize}"
+        ),
+        f"  output       {output.name}: {shape}, {output.activation}, {names} class names",
+        (
+            f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
+            f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
+            f"batch rows {evidence.batch_error:.1e}"
+        ),
+        f"  time         {seconds:.1f} s ({', '.join(f'{k} {v:.1f}' for k, v in report.seconds.items())})",
     ]
-    if model.straight_through:
-        lines.append(
-            f"  quantised    {model.straight_through} quantisers; the gradient passes straight through "
-            "their rounding"
-        )
-    lines += [f"  model        {note}" for note in model.notes]
-    lines.append(
-        f"  input        {spec.width}×{spec.height} {spec.colour}, mean {_list(spec.mean)}, "
-        f"std {_list(spec.std)}, {spec.resize}"
-    )
-    lines.append(
-        f"  output       {output.name}: {'×'.join(map(str, output.shape))}, {output.activation}, "
-        f"{len(output.classes) or 'no'} class names"
-    )
-    lines.append(
-        f"  verified     gradient {evidence.gradient_error:.1e} from {evidence.reference} "
-        f"(worst {evidence.gradient_error_worst:.1e}), scores {evidence.forward_error:.1e}, "
-        f"batch rows {evidence.batch_error:.1e}"
-    )
-    lines += [
+    lines[-1:-1] = [
         f"  {check.precision:<12s} against float32: gradient cosine {check.gradient_cosine:.4f}, "
         f"rank correlation of the maps {check.map_correlation:.4f}, scores {check.scores_error:.1e}"
         for check in evidence.precisions
     ]
-    layer = model.feature_layer
-    if layer is not None:
-        lines.append(
-            f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
-            f"{layer.height}×{layer.width}"
+    if manifest.model.straight_through:
+        lines.insert(
+            3,
+            f"  quantised    {manifest.model.straight_through} quantisers; the gradient passes straight "
+            "through their rounding",
         )
-    stages = ", ".join(f"{stage} {each:.1f}" for stage, each in report.seconds.items())
-    lines.append(f"  time         {seconds:.1f} s ({stages})")
+    lines[4:4] = [f"  model        {note}" for note in manifest.model.notes]
+    layer = manifest.model.feature_layer
+    if layer is not None:
+        lines.insert(
+            -2,
+            f"  grad-cam     at {layer.name} ({layer.operator}): {layer.features} features on "
+            f"{layer.height}×{layer.width}",
+        )
     if spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels:
         lines.append("  note         no --mean/--std given: the model gets pixel values from 0 to 1")
-    return with_options("\n".join(lines), export)
+    return "\n".join(lines)
 
 
 def _list(values: list[float]) -> str:
