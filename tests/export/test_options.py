@@ -31,6 +31,13 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "m.onnx"
 
 
+def test_the_public_names() -> None:
+    """A name that comes or goes is a decision; an editor completes each, and each has a docstring."""
+    public = {"export", "ExportReport", "MethodSpec", "errors", *(struct.__name__ for struct in STRUCTS)}
+    assert set(gagrad_export.__all__) == set(dir(gagrad_export)) == public
+    assert all(getattr(gagrad_export, name).__doc__ for name in public)
+
+
 def names() -> list[str]:
     """Return every name that a caller in Python can give a value: parameters and fields."""
     fields = [field.name for struct in STRUCTS for field in dataclasses.fields(struct)]
