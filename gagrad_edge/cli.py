@@ -157,8 +157,9 @@ def message(error: GagradError, command: click.Command | None = None) -> str:
 def with_options(text: str, command: click.Command | None) -> str:
     """Return ``text`` with each parameter of ``command`` that stands in backticks written as its option.
 
-    ```output_name``` becomes ``--output-name``, ```mean=[0.485, 0.456]``` becomes ``--mean 0.485 0.456``, and
-    ```perturbations=True``` becomes ``--perturbations``. Other words in backticks stay as they are.
+    ```output_name``` becomes ``--output-name``, ```mean=[0.485, 0.456]``` becomes ``--mean 0.485 0.456``,
+    ```perturbations=True``` becomes ``--perturbations``, and ```fixed={"gain": ...}``` becomes
+    ``--fix gain=VALUE``. Other words in backticks stay as they are.
     """
     options = _options(command)
 
@@ -180,7 +181,9 @@ def _where_with_options(where: str, options: Mapping[str, str]) -> str:
 def _options(command: click.Command | None) -> dict[str, str]:
     """Return the long option of each parameter of ``command``, by the parameter's name."""
     return {
-        parameter.name: next(option for option in parameter.opts if option.startswith("--"))
+        parameter.name: next(
+            (option for option in parameter.opts if option.startswith("--")), parameter.opts[0]
+        )
         for parameter in (command.params if command is not None else [])
         if isinstance(parameter, click.Option) and parameter.name is not None
     }
@@ -192,9 +195,15 @@ def _option(option: str, value: str | None) -> str:
         return option
     with contextlib.suppress(ValueError, SyntaxError):
         literal = ast.literal_eval(value)
-        values = literal if isinstance(literal, (list, tuple)) else [literal]
-        value = " ".join("none" if each is None else str(each) for each in values)
+        if isinstance(literal, dict):
+            return " ".join(f"{option} {key}={_written(each)}" for key, each in literal.items())
+        value = " ".join(map(_written, literal if isinstance(literal, (list, tuple)) else [literal]))
     return f"{option} {value}"
+
+
+def _written(value: object) -> str:
+    """Return a value as a terminal takes it; ``...`` stands for a value that the user has to choose."""
+    return "none" if value is None else "VALUE" if value is ... else str(value)
 
 
 def _report(error: Exception) -> None:

@@ -236,7 +236,8 @@ def export(
         ),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
-    click.echo(summary(report, time.perf_counter() - began), err=True)
+    said = summary(report, time.perf_counter() - began)
+    click.echo(with_options(said, click.get_current_context().command), err=True)
     if triton is not None:
         from gagrad_edge.bundle.bundle import read_bundle  # noqa: PLC0415
         from gagrad_export.triton import write_repository  # noqa: PLC0415

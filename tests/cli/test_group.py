@@ -105,6 +105,7 @@ def sample(**_: Any) -> None:
         ("give `fixed` or `frames=20`", "give --fix or --frames 20"),
         ("`perturbations=True` or `perturbations`", "--perturbations or --perturbations"),
         ("`device=None`, `device='cpu'`, `device=cuda:1`", "--device none, --device cpu, --device cuda:1"),
+        ("`fixed={'a': 1, 'b': ...}`", "--fix a=1 --fix b=VALUE"),
         ("run `pip download x==1`, give `model`", "run `pip download x==1`, give `model`"),
         ("output_name without backticks", "output_name without backticks"),
         ("`std` of another command", "`std` of another command"),

@@ -81,7 +81,7 @@ def canonicalise(
     assert source is not None and output is not None  # noqa: S101, PT018 - EnterImage and LeaveScores set them
     if not list(graph):
         raise ModelError(
-            "nothing lies between the image and the output", hint="choose another with --output-name"
+            "nothing lies between the image and the output", hint="choose another with `output_name`"
         )
     notes = list(findings.notes)
     if source.fixed_batch:
@@ -117,6 +117,6 @@ def _score_shape(scores: ir.Value) -> tuple[int, ...]:
         raise ModelError(
             f"the output has shape {scores.shape}, not [{BATCH}, K…] with a free batch",
             where=f"output {scores.name!r}",
-            hint="choose another output with --output-name, or export the model with a dynamic batch",
+            hint="choose another output with `output_name`, or export the model with a dynamic batch",
         )
     return tuple(dim for dim in rest if dim is not None)

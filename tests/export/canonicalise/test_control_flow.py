@@ -162,7 +162,7 @@ def test_what_the_image_decides_is_refused_by_name(name: str, monkeypatch: pytes
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         canonicalise(model)
     assert refusal.value.where == "node 'flow'"
-    assert "--output-name" in (refusal.value.hint or "")
+    assert "`output_name`" in (refusal.value.hint or "")
 
 
 def test_control_flow_that_the_output_does_not_need_does_no_harm() -> None:

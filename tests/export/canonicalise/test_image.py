@@ -61,8 +61,8 @@ def test_channels_last(tmp_path: Path, shape: str) -> None:
 
 
 def test_a_size_that_is_not_fixed_is_asked_for() -> None:
-    """A model without a fixed size raises ModelError that names --size."""
-    with pytest.raises(ModelError, match="--size"):
+    """A model without a fixed size raises ModelError that names the size."""
+    with pytest.raises(ModelError, match="`size`"):
         canonicalise(model("float[N, H, W, 3]", TF))
 
 

@@ -84,9 +84,9 @@ def test_several_of_a_kind_are_chosen_by_name() -> None:
         "(float[N, 3, 8, 8] left, float[N, 3, 8, 8] right) => (float[N, 3, 8, 8] a, float[N, 3, 8, 8] b) "
         "{ a = Add (left, right) b = Relu (a) }"
     )
-    with pytest.raises(ModelError, match=r"--input-name(?s:.*)left, right"):
+    with pytest.raises(ModelError, match=r"`input_name`(?s:.*)left, right"):
         canonicalise(two)
-    with pytest.raises(ModelError, match=r"--output-name(?s:.*)a, b"):
+    with pytest.raises(ModelError, match=r"`output_name`(?s:.*)a, b"):
         canonicalise(two, input_name="left")
     other = np.ones((3, 8, 8), np.float32)
     assert check_rows(two, input_name="left", output_name="a", fixed={"right": other}).operators == {"Add": 1}
@@ -114,6 +114,6 @@ def test_an_index_has_no_gradient(head: str) -> None:
     )
     if "ArgMax" in head:
         proto.graph.output[0].type.tensor_type.shape.dim.pop()
-    with pytest.raises(ModelError, match=r"INT64(?s:.*)--output-name probs"):
+    with pytest.raises(ModelError, match=r"INT64(?s:.*)`output_name=probs`"):
         canonicalise(proto)
     assert check_rows(proto, output_name="probs").tail == "softmax"

@@ -270,4 +270,4 @@ def test_what_cannot_be_unrolled_is_refused_by_name(case: Case, change: str, why
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         unrolled(model)
     assert refusal.value.where == "node 'cell'"
-    assert "--output-name" in (refusal.value.hint or "")
+    assert "`output_name`" in (refusal.value.hint or "")

@@ -225,4 +225,4 @@ def test_what_has_no_other_form_is_refused_by_name(why: str) -> None:
     """A form that cannot be rewritten raises UnsupportedOperatorError with its reason."""
     with pytest.raises(UnsupportedOperatorError, match=why) as refusal:
         canonicalise(REFUSED[why])
-    assert "--output-name" in (refusal.value.hint or "")
+    assert "`output_name`" in (refusal.value.hint or "")

@@ -36,7 +36,7 @@ def export_scores(folder: Path, body: str, head: np.ndarray = HEAD) -> Path:
 )
 def test_a_gradient_of_zeros_is_refused(tmp_path: Path, body: str, head: np.ndarray) -> None:
     """Zeros agree with a reference of zeros to the last digit, and would be packaged as an explanation."""
-    with pytest.raises(VerificationError, match=r"gradient of zero.*20 noisy samples.*\n.*--output-name"):
+    with pytest.raises(VerificationError, match=r"gradient of zero.*20 noisy samples.*\n.*`output_name`"):
         export_scores(tmp_path, body, head)
     assert not (tmp_path / "m.gagrad").exists()
 

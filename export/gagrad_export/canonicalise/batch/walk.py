@@ -106,6 +106,6 @@ def _not_followed(node: ir.Node) -> ModelError:
         f"operator {node.op_type} computes across the rows of a batch, or in a way that gagrad-edge cannot "
         f"follow (inputs {shapes}), so it cannot explain several perturbed copies at once",
         where=f"node {node.name!r}",
-        hint="choose an output in front of it with --output-name NAME, or export the model such that the "
+        hint="choose an output in front of it with `output_name`, or export the model such that the "
         "batch stays the first axis",
     )

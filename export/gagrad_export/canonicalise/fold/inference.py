@@ -100,5 +100,5 @@ def require_fixed_shapes(graph: ir.Graph) -> None:
                 raise ModelError(
                     f"the shape {value.shape} of {value.name} depends on what the image shows",
                     where=f"node {node.name!r}, operator {node.op_type}",
-                    hint="choose an output in front of it with --output-name NAME",
+                    hint="choose an output in front of it with `output_name`",
                 )

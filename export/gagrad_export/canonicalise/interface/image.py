@@ -41,7 +41,7 @@ def source_input(
         raise ModelError(
             f"the model takes an input of shape {image.shape}, not an image [N, C, H, W] or [N, H, W, C]",
             where=where,
-            hint="choose the image input with --input-name",
+            hint="choose the image input with `input_name`",
         )
     dims = [dim if isinstance(dim, int) and dim > 0 else None for dim in image.shape]
     channels_last = dims[1] not in CHANNELS and dims[3] in CHANNELS
@@ -56,15 +56,13 @@ def source_input(
         )
     wanted = size or (have[0], have[1])
     if wanted[0] is None or wanted[1] is None:
-        raise ModelError(
-            "the model takes images of any size", where=where, hint="say which with --size HEIGHT WIDTH"
-        )
+        raise ModelError("the model takes images of any size", where=where, hint="say which with `size`")
     if any(one is not None and one != two for one, two in zip(have, wanted, strict=True)):
         height, width = ("any" if dim is None else dim for dim in have)
         raise ModelError(
             f"the model takes images of {height}×{width}, not {wanted[0]}×{wanted[1]}",
             where=where,
-            hint="give that size with --size HEIGHT WIDTH, or leave --size out",
+            hint="give that size with `size`, or leave `size` out",
         )
     return SourceInput(
         name=image.name or "",

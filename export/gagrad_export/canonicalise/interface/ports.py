@@ -83,9 +83,9 @@ def fix_inputs(
         raise ModelError(
             "the model also needs the inputs "
             + ", ".join(f"{value.name} ({value.dtype}, {value.shape})" for value in missing),
-            hint="give each a constant: "
-            + " ".join(f"--fix {value.name}=VALUE" for value in missing)
-            + " (a number, numbers with commas, or the path of an .npy file)",
+            hint="give each a constant: `fixed={"
+            + ", ".join(f"{value.name!r}: ..." for value in missing)
+            + "}` (a number, numbers with commas, or the path of an .npy file)",
         )
     constants = {}
     for value in others:
@@ -144,4 +144,4 @@ def _choose(values: Sequence[ir.Value], name: str | None, kind: str) -> ir.Value
     if name in names:
         return values[names.index(name)]
     what = f"the model has {len(values)} {kind}s" if name is None else f"the model has no {kind} {name!r}"
-    raise ModelError(what, hint=f"choose one with --{kind}-name NAME", choices=names)
+    raise ModelError(what, hint=f"choose one with `{kind}_name`", choices=names)

@@ -48,7 +48,7 @@ def _leave(batch: Batch, findings: Findings, *, channels_last: bool) -> SourceOu
         raise ModelError(
             "the score does not depend on the image, so there is nothing to explain",
             where=f"output {name!r}",
-            hint="choose another output with --output-name",
+            hint="choose another output with `output_name`",
         )
     shape = shape_of(output)
     row = place.row(shape)

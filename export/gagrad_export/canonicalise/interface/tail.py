@@ -56,9 +56,9 @@ def _require_float(output: ir.Value, names: Collection[str]) -> None:
     raise ModelError(
         f"the output is {output.dtype}, an index or a flag, which has no gradient",
         where=f"output {output.name!r}",
-        hint=f"explain the scores in front of it: --output-name {in_front}"
+        hint=f"explain the scores in front of it: `output_name={in_front}`"
         if in_front
-        else "choose the scores that it is made from with --output-name NAME",
+        else "choose the scores that it is made from with `output_name`",
     )
 
 

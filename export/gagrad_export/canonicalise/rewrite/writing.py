@@ -81,5 +81,5 @@ def not_rewritten(node: ir.Node, why: str) -> UnsupportedOperatorError:
     return UnsupportedOperatorError(
         f"operator {node.op_type} is not supported here: {why}",
         where=f"node {node.name!r}",
-        hint="explain an output in front of it with --output-name NAME",
+        hint="explain an output in front of it with `output_name`",
     )

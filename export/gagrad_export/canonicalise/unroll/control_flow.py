@@ -79,8 +79,8 @@ class _Unrolling:
         return UnsupportedOperatorError(
             f"operator {self.node.op_type} cannot be unrolled: {why}",
             where=f"node {self.node.name!r}",
-            hint="fix the model's input size with --size, export the model with constant shapes (in PyTorch "
-            "with dynamo=True), or explain an output in front of it with --output-name NAME",
+            hint="fix the model's input size with `size`, export the model with constant shapes (in PyTorch "
+            "with dynamo=True), or explain an output in front of it with `output_name`",
         )
 
 

@@ -212,6 +212,6 @@ class _Unrolling:
         return UnsupportedOperatorError(
             f"operator {self.node.op_type} cannot be unrolled: {why}",
             where=f"node {self.node.name!r}",
-            hint="fix the model's input size with --size, and export the model with constant shapes and "
-            "weights; or explain an output in front of it with --output-name NAME",
+            hint="fix the model's input size with `size`, and export the model with constant shapes and "
+            "weights; or explain an output in front of it with `output_name`",
         )

@@ -152,7 +152,7 @@ class RefuseSequences(Pass):
             raise UnsupportedOperatorError(
                 f"operator {node.op_type} works on a sequence whose length or positions are not constant",
                 where=f"node {node.name!r}",
-                hint="fix the model's input size with --size, or explain an output in front of it with "
-                "--output-name NAME",
+                hint="fix the model's input size with `size`, or explain an output in front of it with "
+                "`output_name`",
             )
         return ir.passes.PassResult(model, modified=False)
