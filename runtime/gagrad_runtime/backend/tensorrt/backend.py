@@ -1,4 +1,4 @@
-"""TensorRT on device 0: engines built here or kept from before, tensors in the GPU's memory."""
+"""TensorRT on device 0: engines from the cache or built here, tensors in the GPU's memory."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TensorRtBackend(Backend):
         return None
 
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
-        """Load the engine of the graph in ``data``, built first if this device has none.
+        """Load the engine of the graph in ``data`` from the cache, or build it first.
 
         Building takes minutes, and Ctrl-C stops it with nothing half-written.
         """
@@ -74,8 +74,8 @@ class TensorRtBackend(Backend):
         plan = self._plans.get(key, lambda: self._build(graph, data, options))
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            # A driver that was replaced under the same version, for one: the key cannot know all.
-            _log.warning("the kept engine of %r does not load and is built again", graph)
+            # The key cannot name everything: a driver may have been replaced under the same version.
+            _log.warning("the stored engine of %r does not load and is built again", graph)
             plan = self._build(graph, data, options)
             self._plans.write(key, plan)
             engine = self._runtime.deserialize_cuda_engine(plan)
@@ -115,7 +115,7 @@ class TensorRtBackend(Backend):
         return Tensor(buffer, shape)
 
     def download(self, tensor: Tensor) -> Array:
-        """Copy a tensor to the host, behind all runs so far."""
+        """Copy a tensor to the host, after all runs so far."""
         return self._cuda.download(tensor.handle, tensor.shape)
 
 

@@ -44,7 +44,7 @@ class Plans:
             if folder is not None:
                 self._secret = _open(folder)
         except OSError as error:
-            _log.warning("engines are not kept, each start builds them again: %s (%s)", folder, error)
+            _log.warning("engines are not stored, each start builds them again: %s (%s)", folder, error)
             self._folder = None
 
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
@@ -69,12 +69,12 @@ class Plans:
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("a kept engine cannot be read and is built again: %s (%s)", path, error)
+            _log.warning("a stored engine cannot be read and is built again: %s (%s)", path, error)
             return None
         code, body = data[len(_MAGIC) : len(_MAGIC) + _MAC], data[len(_MAGIC) + _MAC :]
         if data.startswith(_MAGIC) and hmac.compare_digest(code, self._code(key, body)):
             return body
-        _log.warning("a kept engine is damaged or from another device and is built again: %s", path)
+        _log.warning("a stored engine is damaged or from another device and is built again: %s", path)
         return None
 
     def write(self, key: str, plan: bytes) -> None:
@@ -84,7 +84,7 @@ class Plans:
         try:
             write_atomic(self._folder / f"{key}.plan", [_MAGIC, self._code(key, plan), plan])
         except OutputError as error:
-            _log.warning("an engine is not kept, the next start builds it again: %s", error)
+            _log.warning("an engine is not stored, the next start builds it again: %s", error)
 
     def _code(self, key: str, plan: bytes) -> bytes:
         return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")
