@@ -1,4 +1,4 @@
-"""TensorRT on device 0: engines from the cache or built here, tensors in the GPU's memory."""
+"""TensorRT on device 0: engines that are built here or come from the cache, tensors in the GPU's memory."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TensorRtBackend(Backend):
         return None
 
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
-        """Load the engine of the graph in ``data`` from the cache, or build it first.
+        """Load the engine of the graph in ``data``, built first where this device has none.
 
         Building takes minutes, and Ctrl-C stops it with nothing half-written.
         """
@@ -74,7 +74,7 @@ class TensorRtBackend(Backend):
         plan = self._plans.get(key, lambda: self._build(graph, data, options))
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            # The key cannot name everything: a driver may have been replaced under the same version.
+            # The key cannot hold everything, such as a driver that was replaced under the same version.
             _log.warning("the stored engine of %r does not load and is built again", graph)
             plan = self._build(graph, data, options)
             self._plans.write(key, plan)
