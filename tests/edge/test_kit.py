@@ -92,7 +92,7 @@ def test_changed_missing_and_linked_files_are_found(folder: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
         check_files(folder, kit)
     path.symlink_to(folder / NAMES[1])
-    with pytest.raises(BundleError, match="no plain file"):
+    with pytest.raises(BundleError, match="not a regular file"):
         check_files(folder, kit)
 
 

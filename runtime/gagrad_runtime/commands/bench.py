@@ -35,7 +35,7 @@ def bench(
     trust: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure what BUNDLE takes on this device: the model's answer against its explanation, in turns.
+    """Measure the time of BUNDLE on this device: the model's prediction against its explanation, alternating.
 
     Prints p50, p95 and p99 of the wall time, rates, the stages of an explanation, and peak memory. Frames are
     the bundle's own test frame, shifted, so nothing else is needed.

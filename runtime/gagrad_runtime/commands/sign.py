@@ -45,10 +45,10 @@ def sign(
     expires: datetime | None,
     output: Path | None,
 ) -> None:
-    """State what BUNDLE is and sign it. The signature covers every byte of it and lies in it.
+    """Sign BUNDLE as a version of a product. The signature covers every byte, and is stored in the bundle.
 
-    Without --product and --version, a signature is added to those that are there: for a second person whose
-    key is elsewhere. With them, earlier signatures go.
+    Without --product and --version, a signature is added to the earlier ones: for a second person with
+    another key. With them, earlier signatures are removed.
 
     Example: gagrad-edge sign part.gagrad --key keys/release-2026.key --product surface-check --version 12
     """

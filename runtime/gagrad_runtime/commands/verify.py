@@ -97,7 +97,7 @@ def verify(
         result = run_selftest(checked, explainer)
         findings = [] if explainer.backend.verified else examine(checked, explainer)
     failed = [str(finding) for finding in findings if not finding.passed]
-    # Another engine rounds otherwise, and that alone moves pixels over the guide's threshold.
+    # Another engine rounds differently, and rounding alone moves pixels over the guide's threshold.
     passed = not failed if findings else result.passed
     if as_json:
         report |= {

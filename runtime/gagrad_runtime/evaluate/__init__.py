@@ -1,1 +1,1 @@
-"""Judging explanations: many images, several methods, the field's metrics, one report."""
+"""Evaluation of explanations: many images, several methods, the field's metrics, one report."""

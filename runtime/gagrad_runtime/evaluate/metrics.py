@@ -33,7 +33,7 @@ def mass_on_mask(saliency: Array, mask: Mask) -> float | None:
 
 
 def concentration(saliency: Array, mask: Mask) -> float | None:
-    """Return how many times as much of the map lies on the mask as of an even map; None for an empty mask.
+    """Return the map's mass on the mask relative to that of an even map; None for an empty mask.
 
     Mass divided by the mask's share of the area: small defects can be compared with large ones.
     """

@@ -147,7 +147,7 @@ def write_results(
 
 
 def _csv(rows: list[Row]) -> bytes:
-    """Return the rows without the curves; what cannot be measured is empty."""
+    """Return the rows as CSV, without the curves; a metric that does not apply is empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_COLUMNS)

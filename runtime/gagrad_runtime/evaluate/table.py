@@ -105,14 +105,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One method over all images."""
+    """Summary of one method over all images."""
 
     method: str
     images: int
     values: dict[str, float | None]
     """Mean (median for ``seconds``) by metric; null where no image has it."""
     counts: dict[str, int]
-    """Images that have it."""
+    """Number of images that have the metric, by metric."""
     errors: dict[str, float | None]
     """Standard error of the mean; null for fewer than two images and for the median."""
 
@@ -128,7 +128,7 @@ def used_metrics(rows: list[Row]) -> list[Metric]:
 
 
 def shown(metric: Metric, value: float | None) -> str:
-    """Return ``value`` as people read it."""
+    """Return ``value`` as the report shows it."""
     if value is None:
         return "–"
     return f"{value * 100:.{metric.digits}f} %" if metric.percent else f"{value:.{metric.digits}f}"

@@ -51,7 +51,7 @@ def _left_by_groups(root: Path) -> list[int]:
             group = Path(path)
             for name in (group, *group.parents):
                 folder = root / "sys/fs/cgroup" / mount / str(name).lstrip("/")
-                # The root has no limit file, and "max" is no number.
+                # The root group has no limit file, and "max" is no number: both mean no limit.
                 with contextlib.suppress(OSError, ValueError):
                     free = int((folder / limit).read_text()) - int((folder / usage).read_text())
                     left.append(max(0, free + _table(folder / "memory.stat").get(cached, 0)))

@@ -1,1 +1,1 @@
-"""A device on its own: frames come in, verdicts and explanations are kept. See docs/watch.md."""
+"""The station: a device that gives each frame a verdict and an explanation by itself. See docs/watch.md."""

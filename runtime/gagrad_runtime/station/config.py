@@ -66,7 +66,7 @@ class WebhookTable(SinkTable, frozen=True, kw_only=True):
     """File of certificates (PEM) to trust instead of the system's."""
     token_file: str | None = None
     token_env: str | None = None
-    """Sent as ``Authorization: Bearer``."""
+    """File or environment variable of the token, sent as ``Authorization: Bearer``."""
     timeout: Seconds = 10.0
 
 
@@ -75,7 +75,7 @@ class MqttTable(SinkTable, frozen=True, kw_only=True):
 
     host: Annotated[str, msgspec.Meta(min_length=1)]
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    """1883, or 8883 with ``tls``."""
+    """None: 1883, or 8883 with ``tls``."""
     topic: Annotated[str, msgspec.Meta(pattern=r"^[^#+\s]+$")] = "gagrad-edge/{station}/{event}"
     client_id: str | None = None
     username: str | None = None
@@ -101,7 +101,7 @@ class LogTable(Table, frozen=True):
 
 
 class StationConfig(Table, frozen=True):
-    """A whole station."""
+    """The configuration of one station."""
 
     bundle: str | None = None
     source: str | None = None

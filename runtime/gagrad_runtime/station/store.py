@@ -183,7 +183,7 @@ class Store:
         return [Row(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows there are of each state."""
+        """Return the number of rows by state."""
         return dict(self.index.rows("SELECT state, count(*) FROM result GROUP BY state"))
 
     def oldest_explained(self) -> tuple[int, str, int] | None:

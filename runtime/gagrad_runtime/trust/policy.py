@@ -53,7 +53,7 @@ def device_policy(choice: Policy | str | Path | None = None) -> Policy | None:
     named = choice or os.environ.get(VARIABLE)
     if named:
         return read_policy(Path(named))
-    # A link that leads nowhere is there, and is an error.
+    # A broken link exists, so reading it is an error and not the same as no policy.
     return read_policy(DEFAULT) if os.path.lexists(DEFAULT) else None
 
 
@@ -73,7 +73,7 @@ def read_policy(path: Path) -> Policy:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise SettingError(f"the trust policy is not valid ({error})", where=str(path), hint=_HINT) from error
-    # Relative to the file, not to wherever the program was started.
+    # Relative to the policy's folder, not to the working directory.
     state = path.parent / content.state
     return Policy(keys, content.threshold, content.products, state, path)
 
@@ -84,7 +84,7 @@ def _read(path: Path) -> bytes:
             raise SettingError(
                 "everyone may write the trust policy, so it protects nothing",
                 where=str(path),
-                hint=f"chmod o-w {path}, and look whether it is still as it should be",
+                hint=f"chmod o-w {path}, and check that its content is still yours",
             )
         return stream.read()
 

@@ -26,7 +26,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     signed: Time | None = None
     """Newest signing time of an accepted bundle: the present is later than that."""
     clock: Time | None = None
-    """Newest time that this device's clock showed, right or wrong."""
+    """Newest time that this device's clock has shown."""
 
     def merged(self, other: State) -> State:
         """Return a state with the newer of each value."""

@@ -61,8 +61,10 @@ def test_keys_are_written_once_and_privately(tmp_path: Path) -> None:
     assert private.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.key", "a.pub"]
     with pytest.raises(OutputError):
-        write_keys(key, tmp_path / "c.key", tmp_path / "no folder" / "c.pub")
+        write_keys(key, tmp_path / "c.key", private / "c.pub")
     assert not (tmp_path / "c.key").exists()
+    write_keys(key, tmp_path / "new" / "c.key", tmp_path / "new" / "c.pub")
+    assert read_public_key(tmp_path / "new" / "c.pub").raw == key.public.raw
 
 
 def test_a_passphrase_is_needed_and_must_be_right(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_passphrase_is_needed_and_must_be_right(tmp_path: Path) -> None:
 def test_files_that_are_no_keys_are_named(tmp_path: Path) -> None:
     """A file that is no key, the other half of a pair or another algorithm is refused by what it is."""
     write_keys(generate(), tmp_path / "a.key", tmp_path / "a.pub")
-    with pytest.raises(InputError, match="private key; it belongs"):
+    with pytest.raises(InputError, match="private key; only the signer"):
         read_public_key(tmp_path / "a.key")
     with pytest.raises(InputError, match="not a private key"):
         read_private_key(tmp_path / "a.pub", str)

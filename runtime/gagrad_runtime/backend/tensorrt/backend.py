@@ -75,7 +75,7 @@ class TensorRtBackend(Backend):
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             # The key cannot hold everything, such as a driver that was replaced under the same version.
-            _log.warning("the kept engine of %r does not load and is built again", graph)
+            _log.warning("the stored engine of %r does not load and is built again", graph)
             plan = self._build(graph, data, options)
             self._plans.write(key, plan)
             engine = self._runtime.deserialize_cuda_engine(plan)

@@ -1,9 +1,9 @@
-"""Cache of the TensorRT plans that this device has built.
+"""Cache of the engines' plans that this device has built.
 
-A plan is native code: whoever can put one into the cache runs code on the device. So the folder is readable
-by this user only, and each plan has a message authentication code under a secret of the folder: a plan from
-another device, or one that was changed on the disk, is built again. The name of a plan is a hash of
-everything that the plan depends on.
+A plan is native code: whoever can place a plan runs code on the device. So plans lie in a folder that only
+this user can enter, and each carries a message authentication code under a secret that never leaves the
+folder: a plan from another device, or one that was changed on the disk, is built again. The name of a plan is
+a hash of everything that the plan depends on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Plans:
-    """The plans in ``folder``. A folder that cannot be used is logged once, and then no plan is stored.
+    """A folder of plans. A folder that cannot be used is logged once, and then no plan is stored.
 
     ``folder`` is None for a user without a home.
     """
@@ -44,13 +44,13 @@ class Plans:
             if folder is not None:
                 self._secret = _open(folder)
         except OSError as error:
-            _log.warning("engines are not kept, each start builds them again: %s (%s)", folder, error)
+            _log.warning("engines are not stored, each start builds them again: %s (%s)", folder, error)
             self._folder = None
 
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
-        """Return the plan of ``key``, from ``build`` if it is missing; of two processes at once, one builds.
+        """Return the plan of ``key``, built if it is not there. Of two processes at once, only one builds.
 
-        An exception of ``build`` leaves the folder unchanged.
+        An error from ``build`` leaves the folder as it was.
         """
         with self._lock(key):
             plan = self.read(key)
@@ -60,7 +60,7 @@ class Plans:
         return plan
 
     def read(self, key: str) -> bytes | None:
-        """Return the plan stored under ``key``; None without one that this device wrote."""
+        """Return the plan stored under ``key``; None where there is none that this device wrote."""
         if self._folder is None:
             return None
         path = self._folder / f"{key}.plan"
@@ -69,22 +69,22 @@ class Plans:
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("a kept engine cannot be read and is built again: %s (%s)", path, error)
+            _log.warning("a stored engine cannot be read and is built again: %s (%s)", path, error)
             return None
         code, body = data[len(_MAGIC) : len(_MAGIC) + _MAC], data[len(_MAGIC) + _MAC :]
         if data.startswith(_MAGIC) and hmac.compare_digest(code, self._code(key, body)):
             return body
-        _log.warning("a kept engine is damaged or from another device and is built again: %s", path)
+        _log.warning("a stored engine is damaged or from another device and is built again: %s", path)
         return None
 
     def write(self, key: str, plan: bytes) -> None:
-        """Store ``plan`` under ``key``; a failure is logged, and the plan can be used all the same."""
+        """Store ``plan`` under ``key``. A failure is logged, and the plan is used all the same."""
         if self._folder is None:
             return
         try:
             write_atomic(self._folder / f"{key}.plan", [_MAGIC, self._code(key, plan), plan])
         except OutputError as error:
-            _log.warning("an engine is not kept, the next start builds it again: %s", error)
+            _log.warning("an engine is not stored, the next start builds it again: %s", error)
 
     def _code(self, key: str, plan: bytes) -> bytes:
         return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")
@@ -96,21 +96,21 @@ class Plans:
 
 
 def plan_key(data: bytes, *parts: object) -> str:
-    """Return the key of the plan of the graph ``data``, built under the conditions ``parts``."""
+    """Return the key of the plan of the graph ``data``; ``parts`` are what else the plan depends on."""
     digest = hashlib.sha256(hashlib.sha256(data).digest())
     digest.update("\n".join(str(part) for part in parts).encode())
     return digest.hexdigest()
 
 
 def _open(folder: Path) -> bytes:
-    """Make the folder, or check that no other user can write there; return its secret. Raises OSError."""
+    """Make the folder, or check that no other user can write there; return the secret. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state = folder.stat()
     owner = getattr(os, "geteuid", lambda: state.st_uid)()  # Windows has no user numbers
     if state.st_uid != owner or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError("others can write there")
     path = folder / "secret"
-    # Written elsewhere and linked, so that two processes that start at once read the same secret.
+    # Written apart and linked, so that two processes that start at once read the same whole secret.
     own = folder / f".secret.{os.getpid()}.{secrets.token_hex(4)}"
     try:
         if not path.exists():

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Sends what is in the outbox of ``store`` to ``sinks`` until it is closed."""
+    """Sends the messages in the outbox of ``store`` to ``sinks``, until it is closed."""
 
     def __init__(self, store: Store, sinks: Sequence[Sink], station: str) -> None:
         self._folder = store.folder
