@@ -72,6 +72,8 @@ def test_a_list_is_explained_lazily(explainer: Explainer, frame: np.ndarray) -> 
     """Settings are checked at the call; a bad frame ends the list when its turn comes."""
     with pytest.raises(SettingError):
         explainer.explain([frame], samples=0)
+    with pytest.raises(FrameError, match="open file"):
+        explainer.explain(io.BytesIO(b"lines"))  # type: ignore[call-overload]
     found = explainer.explain([frame, "gone.png"], samples=4)
     assert next(found).samples == 4
     with pytest.raises(FrameError, match="gone"):
