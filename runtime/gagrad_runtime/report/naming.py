@@ -113,7 +113,7 @@ def _taken(folder: Path, stem: str, record: Record) -> bool:
 
 
 def _question(record: Record) -> tuple[object, ...]:
-    """Return what ``record`` answers: frame, bundle, engine, target, settings, region of interest and scale."""
+    """Return what ``record`` answers: frame, bundle, engine, target, settings, region and scale."""
     method, roi = record.method, record.roi
     return (
         record.backend,
