@@ -83,7 +83,8 @@ def explain(
     """Explain each IMAGE with BUNDLE: a picture, the bare map as 16-bit PNG, and a JSON record.
 
     IMAGE may be a pattern such as 'frames/*.png'. An image that cannot be explained is reported and the
-    others go on; the exit code is then 3, or 4 when the model is at fault.
+    others go on; the exit code is then 3, or 4 when the model is at fault. Files of other results are
+    never replaced: their names say image, class and method, with a number where that is not enough.
 
     Example: gagrad-edge explain part.gagrad frames/*.png -o explanations/ --target scratch
     """

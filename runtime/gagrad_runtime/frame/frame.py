@@ -143,6 +143,10 @@ def load_frame(source: FrameSource, *, colour: Colour = "rgb", name: str | None 
         return _from_decoded(from_picture(source, where=file), file)
     if hasattr(source, "__dlpack__") and hasattr(source, "__dlpack_device__"):
         return _from_memory(from_tensor(source, colour, name or ARRAY), name or ARRAY)
+    if hasattr(source, "read"):
+        raise FrameError(
+            "a frame is not an open file", hint="pass the file's path, or its bytes: file.read()"
+        )
     raise FrameError(
         f"a frame is a path, bytes, an array, a PIL image or a tensor, not {type(source).__name__}",
         hint="numpy.asarray(...) makes an array of most pixels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -85,7 +85,13 @@ class Settings:
         )
         settings._check_types()
         settings._check_ranges()
-        return settings
+        # numpy's numbers become Python's, which the JSON record can hold.
+        plain: dict[str, Any] = {
+            name: int(value) if isinstance(value, Integral) else float(value)
+            for name, value in vars(settings).items()
+            if isinstance(value, Real)
+        }
+        return replace(settings, **plain)
 
     def _check_types(self) -> None:
         kinds: tuple[tuple[tuple[str, ...], type, str], ...] = (

@@ -113,19 +113,21 @@ def _taken(folder: Path, stem: str, record: Record) -> bool:
 
 
 def _question(record: Record) -> tuple[object, ...]:
-    """Return what ``record`` answers: frame, bundle, target, settings, region of interest and scale."""
-    method = record.method
+    """Return what ``record`` answers: frame, bundle, engine, target, settings, region and scale."""
+    method, roi = record.method, record.roi
     return (
+        record.backend,
         record.frame.file,
         record.frame.sha256,
         record.bundle.sha256,
         record.target.index,
-        record.region,
+        # Masks from memory have one name: the score in the region tells them apart.
+        None if record.region is None else (record.region, record.target.score),
         None if record.against is None else record.against.index,
         (method.name, method.guide, method.seed, method.percentile, method.noise_std),
         (method.perturbation, method.baseline),
         method.samples if method.stopped == "samples" else method.stopped,
-        None if record.roi is None else (record.roi.file, record.roi.limit),
+        None if roi is None else (roi.file, roi.limit, roi.inside, roi.ignored),
         None if record.scale is None else record.scale.value,
     )
 

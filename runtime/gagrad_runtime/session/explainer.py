@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from io import IOBase
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
@@ -239,10 +240,12 @@ class Explainer:
         )
         asked = Asked(target, against, region, colour, settings)
 
-        def one(source: FrameSource) -> Explanation:
+        def one(source: Any) -> Explanation:
             return self._explain(source, asked, progress)
 
-        if isinstance(frame, (list, tuple, Iterator)):
+        if isinstance(frame, (list, tuple)):
+            return map(one, frame)
+        if isinstance(frame, Iterator) and not isinstance(frame, IOBase):  # a file iterates over its lines
             return map(one, frame)
         return one(frame)
 

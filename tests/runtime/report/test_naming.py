@@ -77,6 +77,7 @@ def test_an_identical_explanation_replaces_its_own_files(make_explanation: Build
         {"perturbation": "shift=2"},
         {"baseline": 0.5},
         {"bundle_sha256": "1" * 64},
+        {"backend": "tensorrt 10.13 (Orin)"},
     ],
     ids=str,
 )
@@ -133,13 +134,16 @@ def test_a_stem_that_is_taken_is_an_error(make_explanation: Builder, tmp_path: P
 
 
 def test_the_region_and_the_limit_belong_to_the_question(make_explanation: Builder, tmp_path: Path) -> None:
-    """A report with a region does not replace one without."""
+    """A report with a region does not replace one without, nor one of a region that was drawn anew."""
     (tmp_path / "roi.json").write_text('{"inside": [[[0, 0], [90, 0], [90, 90]]]}')
     explanation, out = named(make_explanation()), tmp_path / "out"
     for limit in (None, 0.1, 0.9):
         Report(explanation, roi=tmp_path / "roi.json", roi_limit=limit).save(out)
     Report(explanation).save(out)
     assert len(list(out.glob("*.json"))) == 4
+    (tmp_path / "roi.json").write_text('{"inside": [[[0, 0], [40, 0], [40, 90]]]}')
+    Report(explanation, roi=tmp_path / "roi.json").save(out)
+    assert len(list(out.glob("*.json"))) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.frame import load_frame
 from gagrad_runtime.report import lettering as lettering_module
 from gagrad_runtime.report.caption import write_caption
-from gagrad_runtime.report.colour import overlay, scale_of
+from gagrad_runtime.report.colour import overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.lettering import OpenCvLettering, PillowLettering, Style, lettering, printable
+from gagrad_runtime.report.marks import mark_regions, regions_line
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.sheet import wrap
 
@@ -138,6 +140,24 @@ def test_caption_of_a_plain_score(make_explanation: Builder) -> None:
     )
     assert caption.title == "What the model looked at for its score"
     assert caption.answer == "Score 3.22."
+
+
+def test_a_narrow_panel_has_its_numbers(make_explanation: Builder) -> None:
+    """A frame of 1:8 has the numbers that its caption speaks of."""
+    explanation = make_explanation(frame=np.full((1600, 200, 3), 90, np.uint8))
+    panel = np.zeros((720, 90, 3), np.uint8)
+    mark_regions(panel, explanation.regions, (1600, 200), lettering())
+    assert regions_line(explanation.regions) is not None
+    assert (panel == (190, 215, 230)).all(axis=2).any()
+
+
+def test_a_frame_of_floats_keeps_its_brightness() -> None:
+    """Floats state what is white: the left picture shows them so, and does not stretch them."""
+    frame = load_frame(np.linspace(0.2, 0.4001, 48).reshape(6, 8))
+    assert frame.pixels.dtype == np.uint16
+    shown, note = to_eight_bits(frame, frame.pixels)
+    assert note is None
+    assert (int(shown.min()), int(shown.max())) == (51, 102)
 
 
 def test_names_in_any_script_can_be_read_or_are_numbered(make_explanation: Builder, pen: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -72,6 +73,8 @@ def test_a_list_is_explained_lazily(explainer: Explainer, frame: np.ndarray) -> 
     """Settings are checked at the call; a bad frame ends the list when its turn comes."""
     with pytest.raises(SettingError):
         explainer.explain([frame], samples=0)
+    with pytest.raises(FrameError, match="open file"):
+        explainer.explain(io.BytesIO(b"lines"))  # type: ignore[call-overload]
     found = explainer.explain([frame, "gone.png"], samples=4)
     assert next(found).samples == 4
     with pytest.raises(FrameError, match="gone"):
@@ -123,6 +126,15 @@ def test_a_wrong_keyword_names_the_right_one(
     for call in (explainer.explain, explainer.refine):
         with pytest.raises(SettingError, match=words):
             call(frame, **settings)
+
+
+def test_numbers_of_numpy_are_numbers(explainer: Explainer, frame: np.ndarray) -> None:
+    """They come from arrays of settings; the record is JSON all the same."""
+    found = explainer.explain(
+        frame, np.int64(1), samples=np.int32(4), seed=np.int64(3), noise_std=np.float32(0.25)
+    )
+    assert json.loads(json.dumps(found.record()))["method"]["noise_std"] == 0.25
+    assert found.target.index == (1,)
 
 
 def test_no_message_speaks_of_options(explainer: Explainer, frame: np.ndarray) -> None:
