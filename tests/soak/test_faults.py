@@ -20,6 +20,8 @@ from gagrad_edge.errors import BundleError, FrameError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.trust import Policy, admit
 
+pytestmark = pytest.mark.slow  # hundreds of damaged files each
+
 REASONS = {
     "flipped bits with right checksums": "not|wrong|newer|another|missing",
     "extra member": "not named in the manifest",
@@ -104,7 +106,6 @@ def _die(first: int, count: int, at: Any) -> Counter[str]:
     return Counter({"done": count})
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_is_counted() -> None:
     """And the others go on."""
     tally = in_batches(_die, 3, 1, 1)

@@ -130,6 +130,7 @@ def test_gradient_matches_autograd(name: str, size: tuple[int, int], target: Gra
         assert tensorrt_refuses(graph, batch=3) == ""
 
 
+@pytest.mark.slow
 def test_phases_are_interleaved_where_channels_are_few() -> None:
     """Behind the pointwise convolution, whose 16 channels are a quarter of what the depthwise one has."""
     model = onnx.load_from_string(compiled(InvertedBottleneck(nn.ReLU6), (32, 32)))
