@@ -38,7 +38,7 @@ class Graphs:
             raise SettingError(
                 f"this bundle has no {backend.precision} graphs, which this device was asked for",
                 where=str(bundle.path),
-                hint=f"export the model with --precision {PRECISIONS[backend.precision]}, or use float32",
+                hint=f"export the model again with {backend.precision} graphs, or use a device in float32",
             )
         self._open: dict[GraphKey, Runner] | None = {}
         for role in opened:
@@ -102,10 +102,10 @@ def _absent(bundle: Bundle, role: GraphRole, variant: str) -> SettingError:
         return SettingError(
             "this bundle has no graph for the Grad-CAM methods",
             where=where,
-            hint="export the model again with --feature-layer auto, or with the name of a layer",
+            hint="export the model again with a feature layer: auto, or the name of a layer",
         )
     return SettingError(
         f"this bundle has no graph {role!r} of the kind {variant!r}",
         where=where,
-        hint="export the model again with --perturbations",
+        hint="export the model again with perturbations",
     )

@@ -73,7 +73,7 @@ class OnnxRuntimeBackend(Backend):
         elif provider.name not in onnxruntime.get_available_providers():
             raise MissingPackageError(
                 f"this onnxruntime has no {provider.name}",
-                where=f"--device {provider.device}",
+                where=f"device={provider.device}",
                 hint=f"pip uninstall onnxruntime, then {provider.install}",
                 choices=onnxruntime.get_available_providers(),
             )
@@ -101,7 +101,7 @@ class OnnxRuntimeBackend(Backend):
                     raise DeviceError(
                         f"{self._provider.name} takes no node of it, all would run on the CPU",
                         where=f"graph {graph!r}",
-                        hint="use --device cpu, or another device of `gagrad-edge doctor`",
+                        hint="use `device=cpu`, or another device of `gagrad-edge doctor`",
                     )
                 self._warn_of_cpu_nodes(graph, assignment.on_cpu(session))
             else:
@@ -159,7 +159,7 @@ class OnnxRuntimeBackend(Backend):
 
     def _try(self) -> None:
         """Run a graph of one node. Raises DeviceError when libraries, driver or kernels are missing."""
-        where = f"--device {self._provider.device}"
+        where = f"device={self._provider.device}"
         hint = (
             f"{self._provider.install}, and a driver for its CUDA; `gagrad-edge doctor` shows what is missing"
         )
@@ -252,7 +252,7 @@ def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
         return OutOfMemoryError(
             f"out of memory ({first_line})",
             where=f"graph {graph!r}",
-            hint="take fewer samples at a time with --chunk 1, or close other programs",
+            hint="take fewer samples at a time with `chunk=1`, or close other programs",
         )
     return ModelError(
         f"ONNX Runtime cannot run it ({first_line})",

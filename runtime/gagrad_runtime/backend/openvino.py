@@ -41,13 +41,13 @@ class OpenVinoBackend(Backend):
             self._core = openvino.Core()
             devices = list(self._core.available_devices)
         except Exception as error:
-            raise DeviceError(f"OpenVINO does not start ({_reason(error)})", where="--device") from error
+            raise DeviceError(f"OpenVINO does not start ({_reason(error)})", where="device") from error
         self._device = device.upper()
         # With two GPUs the list has GPU.0 and GPU.1, and GPU means the first.
         if self._device not in {*devices, *(name.split(".")[0] for name in devices)}:
             raise DeviceError(
                 f"OpenVINO finds no device {device!r} on this machine",
-                where="--device",
+                where="device",
                 hint="a GPU or an NPU needs its driver beside OpenVINO; see docs/devices.md",
                 choices=[f"openvino:{name}" for name in devices],
             )
@@ -175,10 +175,10 @@ def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
         return OutOfMemoryError(
             f"out of memory ({reason})",
             where=f"graph {graph!r}",
-            hint="take fewer samples at a time with --chunk 1, or close other programs",
+            hint="take fewer samples at a time with `chunk=1`, or close other programs",
         )
     return ModelError(
         f"OpenVINO cannot run it ({reason})",
         where=f"graph {graph!r}",
-        hint="try --device cpu; `gagrad-edge doctor` shows the versions on this machine",
+        hint="try `device=cpu`; `gagrad-edge doctor` shows the versions on this machine",
     )

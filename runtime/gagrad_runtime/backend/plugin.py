@@ -16,7 +16,7 @@ def plugin_devices(onnxruntime: Any, provider: Provider) -> list[Any]:
 
     Raises MissingPackageError, and DeviceError when the provider finds no device.
     """
-    where = f"--device {provider.device}"
+    where = f"device={provider.device}"
     try:
         module = importlib.import_module(provider.plugin)
     except Exception as error:

@@ -40,7 +40,7 @@ def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend
         return TensorRtBackend(KINDS[engine], part)
     raise DeviceError(
         f"no device {device!r} in this version",
-        where="--device",
+        where="device",
         choices=DEVICES,
         hint="use cpu; `gagrad-edge doctor` shows which of them this machine has",
     )

@@ -44,7 +44,7 @@ class TensorRtBackend(Backend):
         if mode not in MODES:
             raise DeviceError(
                 f"no mode {mode!r} of {kind}",
-                where="--device",
+                where="device",
                 choices=[kind + (f":{mode}" if mode else "") for mode in MODES],
             )
         self._library = open_library(kind)

@@ -31,7 +31,7 @@ class Cuda:
         self._runtime = _runtime()
         count = self._call("cudaGetDeviceCount")
         if not count:
-            raise DeviceError("CUDA finds no GPU on this machine", hint="use --device cpu")
+            raise DeviceError("CUDA finds no GPU on this machine", hint="use `device=cpu`")
         self._call("cudaSetDevice", 0)
         self.stream = int(self._call("cudaStreamCreateWithFlags", self._runtime.cudaStreamNonBlocking))
         self._free: dict[int, list[int]] = {}
@@ -151,12 +151,12 @@ class Cuda:
                 raise OutOfMemoryError(
                     f"out of memory on the GPU ({said})",
                     where=name,
-                    hint="take fewer samples at a time with --chunk 1, or close other programs",
+                    hint="take fewer samples at a time with `chunk=1`, or close other programs",
                 )
             raise DeviceError(
                 f"the GPU does not answer ({said})",
                 where=name,
-                hint="`gagrad-edge doctor` shows driver and GPU; use --device cpu meanwhile",
+                hint="`gagrad-edge doctor` shows driver and GPU; use `device=cpu` meanwhile",
             )
         return results[0] if results else None
 
@@ -182,4 +182,4 @@ def _runtime() -> Any:
                 raise MissingPackageError(
                     f"cuda-python does not load ({error})", where=name, hint=INSTALL
                 ) from error
-    raise MissingPackageError("cuda-python is not installed", where="--device", hint=INSTALL)
+    raise MissingPackageError("cuda-python is not installed", where="device", hint=INSTALL)

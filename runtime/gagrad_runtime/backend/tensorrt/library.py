@@ -59,14 +59,14 @@ def open_library(kind: Kind) -> Library:
     except Exception as error:  # a half-installed one can fail in any way
         raise MissingPackageError(
             f"{_MODULES[kind]} is not installed or does not load ({error})",
-            where=f"--device {kind}",
+            where=f"device={kind}",
             hint=INSTALL[kind],
         ) from error
     if kind == "tensorrt" and tuple(map(int, version.split(".")[:2])) < OLDEST:
         raise DeviceError(
             f"TensorRT {version} is older than {'.'.join(map(str, OLDEST))}",
-            where=f"--device {kind}",
-            hint="upgrade JetPack to 6, or use --device cuda",
+            where=f"device={kind}",
+            hint="upgrade JetPack to 6, or use `device=cuda`",
         )
     said: list[str] = []
     return Library(kind, module, version, said, _logger(module, said))

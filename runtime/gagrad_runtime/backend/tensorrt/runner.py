@@ -123,7 +123,7 @@ class TensorRtRunner(Runner):
         return SettingError(
             f"the batch of {name!r} is {tensor.shape[0]}, and the engine was built for at most {self.rows}",
             where=f"graph {self.graph!r}",
-            hint=f"take at most {self.rows} samples at a time (--chunk), or export with a larger --chunk",
+            hint=f"take at most {self.rows} samples at a time (`chunk`), or export with a larger chunk",
         )
 
     def _keep_kernels(self) -> None:
