@@ -71,7 +71,7 @@ def cosign_bundle(path: Path, output: Path, keys: Sequence[PrivateKey]) -> Relea
         raise BundleError(
             "the bundle is not signed yet, so there is nothing to add a signature to",
             where=str(path),
-            hint="sign it first, with --product NAME --version N",
+            hint="sign it first, with a `product` and a `version`",
         )
     payload = bundle.envelope.payload
     envelope = seal(payload, keys, bundle.envelope.signatures)

@@ -32,15 +32,19 @@ ALLOWED = {
     ("runtime/gagrad_runtime/sampling/saliency.py", "maps"): A_ROLE,
     ("gagrad_edge/manifest.py", "mean"): "the field of InputSpec that an error names",
     ("runtime/gagrad_runtime/question/settings.py", "percentile"): A_SETTING,
-    ("runtime/gagrad_runtime/commands/explain.py", "percentile"): A_SETTING,
-    ("runtime/gagrad_runtime/commands/explain.py", "noise_std"): A_SETTING,
+    ("runtime/gagrad_runtime/question/settings.py", "noise_std"): A_SETTING,
+    ("runtime/gagrad_runtime/commands/options.py", "percentile"): A_SETTING,
+    ("runtime/gagrad_runtime/commands/options.py", "noise_std"): A_SETTING,
+    ("export/gagrad_export/commands.py", "percentile"): A_SETTING,
+    ("export/gagrad_export/commands.py", "noise_std"): A_SETTING,
+    ("export/gagrad_export/settings.py", "mean"): "the parameter of export() that an error names",
     ("runtime/gagrad_runtime/commands/calibrate.py", "percentile"): A_SETTING,
     ("runtime/gagrad_runtime/commands/calibrate.py", "noise_std"): A_SETTING,
     ("runtime/gagrad_runtime/evaluate/table.py", "mean"): "the average of a column",
     ("runtime/gagrad_runtime/evaluate/page.py", "image"): "the column of a table that names the test image",
     ("runtime/gagrad_runtime/session/explainer.py", "scores"): "a word of the message about NaN",
     ("export/gagrad_export/canonicalise/interface/image.py", "image"): "a prefix for the names of new nodes",
-    ("export/gagrad_export/canonicalise/canonical.py", "scores"): "a name for a model's output without one",
+    ("export/gagrad_export/canonicalise/interface/ports.py", "scores"): "a name for a model's output without one",
 }
 
 

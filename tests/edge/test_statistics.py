@@ -26,5 +26,6 @@ def test_ties_get_their_mean_rank() -> None:
 
 
 def test_a_constant_map_has_no_rank_correlation() -> None:
+    """A map without differences has no ranks, so the correlation is None on either side."""
     flat, slope = np.zeros((4, 4), np.float32), np.arange(16, dtype=np.float32).reshape(4, 4)
     assert rank_correlation(flat, slope) is rank_correlation(slope, flat) is None

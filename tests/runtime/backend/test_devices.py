@@ -28,7 +28,7 @@ def test_a_gpu_that_is_not_there_comes_with_the_line_that_installs_it(device: st
     with pytest.raises(MissingPackageError) as caught:
         open_backend(device)
     assert "pip install" in str(caught.value)
-    assert f"--device {device}" in str(caught.value)
+    assert f"device={device}" in str(caught.value)
 
 
 def test_auto_takes_what_opens(monkeypatch: pytest.MonkeyPatch) -> None:

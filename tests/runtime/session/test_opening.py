@@ -101,7 +101,7 @@ def test_the_child_reports_progress(tiny_bundle: Path, monkeypatch: pytest.Monke
     from gagrad_runtime.session import trial
 
     monkeypatch.setattr(trial, "_CHILD", _SLOW_CHILD)
-    monkeypatch.setattr(trial, "_mark", lambda *_: None)
+    monkeypatch.setattr(trial, "_passed_file", lambda *_: None)
     seen: list[tuple[int, int, str]] = []
     open_session(tiny_bundle, "cpu", progress=lambda *step: seen.append(step)).close()
     assert seen == [(1, 2, "building predict"), (2, 2, "building predict")]

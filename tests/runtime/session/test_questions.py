@@ -167,6 +167,6 @@ def test_perturbed_copies_need_their_graph(tiny_bundle: Path, frame: np.ndarray)
     """Perturbations with a bundle that has no graph for them raise SettingError with the option."""
     with (
         gagrad_runtime.load(tiny_bundle, device="cpu") as explainer,
-        pytest.raises(SettingError, match="--perturbations"),
+        pytest.raises(SettingError, match="export the model again with perturbations"),
     ):
         explainer.explain(frame, perturb="shift=3")

@@ -83,14 +83,14 @@ def emitted(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
     change = SourceEvent(time="2026-01-01T00:00:00Z", state="lost", source="rtsp://camera/", reason="away")
     changes = [change]
     monkeypatch.setattr(one.source, "events", lambda: [changes.pop()] if changes else [])
-    real = one.explainer.verdict
+    real = one.explainer.predict
 
-    def verdict(frame: Any) -> Any:
+    def predict(frame: Any) -> Any:
         if frame.name == "nan.png":
             raise ModelError("the model's scores are not finite numbers")
         return real(frame)
 
-    monkeypatch.setattr(one.explainer, "verdict", verdict)
+    monkeypatch.setattr(one.explainer, "predict", predict)
     one.run(once=True)
     events: list[Event] = station.events
     return events

@@ -159,10 +159,10 @@ def test_more_copies_than_the_engine_takes(gpu: Gpu, tiny_bundle: Path) -> None:
 
 
 def test_a_bundle_without_float16_graphs(gpu: Gpu, tiny_bundle: Path) -> None:
-    """tensorrt:fp16 with a bundle that has no float16 graphs raises SettingError with the option."""
+    """tensorrt:fp16 with a bundle that has no float16 graphs raises SettingError that says to export again."""
     with pytest.raises(SettingError, match="no float16 graphs") as caught:
         load(tiny_bundle, device="tensorrt:fp16")
-    assert "--precision fp16" in str(caught.value)
+    assert "export the model again with float16 graphs" in str(caught.value)
 
 
 def test_out_of_memory_gives_back_what_is_spare_first(gpu: Gpu) -> None:
