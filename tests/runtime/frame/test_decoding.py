@@ -311,7 +311,7 @@ def test_what_the_camera_wrote_is_kept(tmp_path: Path, part: NDArray[np.uint8]) 
     """As text that can be printed; a file without it, or with nonsense, is as good a frame."""
     exif = Image.Exif()
     exif[271], exif[272] = "maker", "model\x1b[31m"
-    exif[0x8769] = {36867: "2026:05:04 12:00:00", 33434: 0.004, 34855: 200}
+    exif.get_ifd(0x8769).update({36867: "2026:05:04 12:00:00", 33434: 0.004, 34855: 200})
     for ending in ("jpg", "png", "tiff"):
         frame = load_frame(saved(Image.fromarray(part), tmp_path / f"part.{ending}", exif=exif))
         assert frame.exif["Make"] == "maker"
