@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak arm64-check systemd-check format clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak arm64-check systemd-check format lowest clean help
 
 help:
 	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
@@ -25,6 +25,7 @@ help:
 	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
 	@echo "make arm64-check  install a kit in an emulated arm64 Debian and compare its maps (root; 6 minutes)"
 	@echo "make systemd-check  install kits under a real systemd in a container (root; 4 minutes)"
+	@echo "make lowest   the device side's tests on the oldest packages that pyproject.toml allows (3 minutes)"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 
@@ -85,6 +86,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The oldest versions that pyproject.toml allows, in an environment of its own.
+LOWEST := .venv-lowest
+LOWEST_EXTRAS := cpu,export,openvino,station,video
+lowest: $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		-e ".[$(LOWEST_EXTRAS)]" "pytest>=8.3" "hypothesis>=6.100" "scipy>=1.11"
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q tests/runtime
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
@@ -108,4 +118,4 @@ $(VENV)/.bench: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -44,7 +44,10 @@ ALLOWED = {
     ("runtime/gagrad_runtime/evaluate/page.py", "image"): "the column of a table that names the test image",
     ("runtime/gagrad_runtime/session/explainer.py", "scores"): "a word of the message about NaN",
     ("export/gagrad_export/canonicalise/interface/image.py", "image"): "a prefix for the names of new nodes",
-    ("export/gagrad_export/canonicalise/interface/ports.py", "scores"): "a name for a model's output without one",
+    (
+        "export/gagrad_export/canonicalise/interface/ports.py",
+        "scores",
+    ): "a name for a model's output without one",
 }
 
 

@@ -24,7 +24,7 @@ def device(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     source.mkdir()
     for name in ("gagrad_edge", "export", "runtime"):
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("*.egg-info"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
     subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, source], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")

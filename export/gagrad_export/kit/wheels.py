@@ -97,7 +97,7 @@ def _source() -> Path | None:
 
 def _build(source: Path, target: Path) -> Path:
     """Make the wheel of a copy: in its own folder setuptools would take up what earlier builds left there."""
-    names = ("pyproject.toml", "README.md", "LICENSE", "gagrad_edge", "export", "runtime")
+    names = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "gagrad_edge", "export", "runtime")
     compiled = shutil.ignore_patterns("__pycache__")
     with tempfile.TemporaryDirectory() as copy:
         for name in names:

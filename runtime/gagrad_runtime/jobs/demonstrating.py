@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def run_demo(output: Path, *, device: str, threads: int | None) -> int:
                 mask = data / "masks" / f"{sample.stem}.png"
                 click.echo(_line(explanation, mask if mask.is_file() else None, files["picture"]), err=True)
     click.echo(f"3. Open the pictures: {output.resolve()}/*.explained.png", err=True)
+    click.echo(f"4. Go on with the README: {Path(sys.executable).parent / 'gagrad-edge'} --help", err=True)
     return 0
 
 

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import tomllib
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.station.config import StationConfig, read_config, secret
 from gagrad_runtime.station.toml_lines import line_of, path_of
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "station.toml"
 
