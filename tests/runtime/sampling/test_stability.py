@@ -62,7 +62,7 @@ def test_small_images_are_compared_whole() -> None:
     [(20, 10, [10, 10]), (20, 20, [10, 10]), (20, 7, [5, 5, 5, 5]), (3, 1, [1, 1, 1]), (2, 10, [1, 1])],
 )
 def test_chunks_come_in_equal_pairs(samples: int, chunk: int, sizes: list[int]) -> None:
-    """chunk_sizes splits any number of samples into chunks that are within the size and balance both halves."""
+    """Chunks are within the size, in equal pairs, so that both halves get as many samples."""
     assert chunk_sizes(samples, chunk) == sizes
     for cap in range(2, 60):
         for size in range(1, 25):

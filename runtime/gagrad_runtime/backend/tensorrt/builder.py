@@ -137,5 +137,5 @@ def _refused(library: Library, graph: str, reasons: str) -> ModelError:
     return ModelError(
         f"{library.kind} {library.version} does not take it ({reasons})",
         where=f"graph {graph!r}",
-        hint="export again for the target tensorrt, which writes its forms; else use `device=cuda` or `device=cpu`",
+        hint="export again with graphs for tensorrt, or use `device=cuda` or `device=cpu`",
     )

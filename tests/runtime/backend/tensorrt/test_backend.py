@@ -159,7 +159,7 @@ def test_more_copies_than_the_engine_takes(gpu: Gpu, tiny_bundle: Path) -> None:
 
 
 def test_a_bundle_without_float16_graphs(gpu: Gpu, tiny_bundle: Path) -> None:
-    """tensorrt:fp16 with a bundle that has no float16 graphs raises SettingError that says to export again."""
+    """tensorrt:fp16 with a bundle that has no float16 graphs raises SettingError: export again."""
     with pytest.raises(SettingError, match="no float16 graphs") as caught:
         load(tiny_bundle, device="tensorrt:fp16")
     assert "export the model again with float16 graphs" in str(caught.value)
