@@ -17,8 +17,7 @@ from gagrad_edge.errors import BundleError
 from gagrad_edge.manifest import GraphKey, GraphRole
 from gagrad_runtime.backend import Backend, Runner, Tensor, open_backend
 from gagrad_runtime.backend.base import Port
-from gagrad_runtime.backend.graphs import Graphs
-from gagrad_runtime.backend.port_check import check_ports
+from gagrad_runtime.backend.graphs import Graphs, check_ports
 
 KEY = GraphKey("predict")
 

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import FrameError, InputError
 from gagrad_runtime.frame.decoding import ENDINGS
-from gagrad_runtime.frame.frame import Frame, load_frame
-from gagrad_runtime.frame.reading import MAX_FILE_BYTES
+from gagrad_runtime.frame.frame import MAX_FILE_BYTES, Frame, load_frame
 from gagrad_runtime.station.sources.closed_files import ClosedFiles, is_local
 
 if TYPE_CHECKING:
