@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
+from gagrad_runtime.frame import frame as frame_file
 from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame import reading as reading_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ def test_permission_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_file_with_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size is looked at before the content."""
-    monkeypatch.setattr(reading_module, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(frame_file, "MAX_FILE_BYTES", 2**20)
     (tmp_path / "big.png").write_bytes(bytes(2**20 + 1))
     with pytest.raises(FrameError, match="larger than 1 MiB"):
         load_frame(tmp_path / "big.png")
