@@ -74,7 +74,8 @@ def _row(name: str) -> tuple[object, ...]:
         image = frame_image(reference_frame(height, width, channels), colour=spec.colour)
     else:
         with np.load(GOLDEN / "lite0_coffee.npz") as vectors:
-            image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
+            pixels = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32)
+        image = pixels / np.float32(255)
     single = accumulate_graph(model, spec)[0]
     half = emulated(accumulate_graph(model, spec, precision="float16")[0])
     cotangent = np.zeros((1, *model.score_shape), np.float32)

@@ -148,9 +148,10 @@ def _text_lines() -> Iterator[Subject]:
         yield Subject("textline", f"{index}", _planes(np.clip(noisy, 0, 255).astype(np.uint8), (48, 192)))
 
 
-def _planes(picture: NDArray[np.uint8], size: tuple[int, int]) -> Array:
+def _planes(picture: NDArray[Any], size: tuple[int, int]) -> Array:
     resized = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(resized.transpose(2, 0, 1)[None], dtype=np.float32) / 255
+    planes: Array = np.ascontiguousarray(resized.transpose(2, 0, 1)[None], dtype=np.float32)
+    return planes / np.float32(255)
 
 
 def _bundle(name: str) -> Path:
