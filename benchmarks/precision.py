@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from benchmarks.networks import SIZE, subject
 from benchmarks.table import machine, markdown, publish
+from gagrad_edge import abi
 from gagrad_edge.manifest import GraphKey, InputSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State, finalize
@@ -144,9 +145,9 @@ def _range_used(data: bytes, image: np.ndarray, cotangent: np.ndarray) -> tuple[
     session = open_session(model.SerializeToString(), "the observed graph")
     shape = image.shape[1:]
     (noise,) = noise_chunks(0, 1, 1, shape)
-    state = {name: np.zeros(shape, np.float32) for name in ("abs_sum", "mean", "m2")}
-    feeds = {"image": image, "noise": noise, "cotangent": cotangent, "count": np.float32(0), **state}
-    feeds["noise_std"] = np.float32(NOISE_STD)
+    state = {name: np.zeros(shape, np.float32) for name in (abi.ABS_SUM, abi.MEAN, abi.M2)}
+    feeds = {abi.IMAGE: image, abi.NOISE: noise, abi.COTANGENT: cotangent, abi.COUNT: np.float32(0), **state}
+    feeds[abi.NOISE_STD] = np.float32(NOISE_STD)
     values = np.array(session.run(names, {key: np.asarray(value) for key, value in feeds.items()}))
     largest, before, after = values.reshape(-1, 3).T
     return float(largest.max()), float(1 - after.sum() / before.sum())
