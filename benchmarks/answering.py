@@ -57,20 +57,22 @@ def main() -> None:
         bundles = _bundles(folder)
         text = INTRODUCTION.format(machine=machine("onnxruntime"))
         text += MEMORY + markdown(("network", "T = 20", "T = 1000", "ratio"), _memory(bundles))
-        header = ("network", "p50", "p95", "largest", "stability")
-        text += LATENCY.format(frames=FRAMES) + markdown(header, map(_latency, bundles.items()))
-        header = ("network", "budget", "samples", "p50", "p99", "in time", "+ chunk")
-        text += DEADLINE.format(count=DEADLINES) + markdown(header, _deadlines(bundles))
+        text += LATENCY.format(frames=FRAMES)
+        text += markdown(
+            ("network", "p50", "p95", "largest", "stability"), [_latency(item) for item in bundles.items()]
+        )
+        text += DEADLINE.format(count=DEADLINES)
+        text += markdown(
+            ("network", "budget", "samples", "p50", "p99", "in time", "+ chunk"), _deadlines(bundles)
+        )
     publish("answering", text)
 
 
 def _bundles(folder: Path) -> dict[str, Path]:
-    bundles = {"demo": folder / "demo.gagrad"}
-    normal = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "bundle": BundleOptions(feature_layer=None)}
-    export(DEMO, bundles["demo"], size=SIZE, **normal)
-    for name in NAMES:
-        bundles[name] = folder / f"{name}.gagrad"
-        export(MAKERS[name](), bundles[name], size=SIZE, **normal)
+    bundles = {name: folder / f"{name}.gagrad" for name in ("demo", *NAMES)}
+    for name, path in bundles.items():
+        model = DEMO if name == "demo" else MAKERS[name]()
+        export(model, path, size=SIZE, mean=[0.5], std=[0.25], bundle=BundleOptions(feature_layer=None))
     return bundles
 
 
@@ -79,7 +81,7 @@ def _frame(seed: int) -> np.ndarray:
 
 
 def _memory(bundles: dict[str, Path]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in ("demo", "efficientnet_lite0"):
         few, many = (in_child("benchmarks.answering", bundles[name], samples) for samples in (20, 1000))
         rows.append((name, f"{few / 2**20:.0f} MB", f"{many / 2**20:.0f} MB", f"{many / few:.3f}"))

@@ -104,10 +104,12 @@ def _class(kind: type) -> str:
     text = _prose(kind.__doc__) + "\n"
     attributes, methods = [], []
     for node in _tree(kind).body:
-        name = node.name if isinstance(node, ast.FunctionDef) else ""
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        name = node.name
         if name == "__init__" and kind not in _MADE_BY_LOAD:
             text += f"\n{_signature(kind.__init__, kind.__name__)}"  # type: ignore[misc]
-        if not name or name.startswith("_") or _is_overload(node):
+        if name.startswith("_") or _is_overload(node):
             continue
         docstring = inspect.cleandoc(ast.get_docstring(node) or "")
         if _is_property(node):
@@ -131,7 +133,7 @@ def _fields(kind: type) -> Iterator[tuple[str, str]]:
     ]
     for number, body in enumerate(bodies):
         for node, after in zip(body, [*body[1:], None], strict=True):
-            target = node.target if isinstance(node, ast.AnnAssign) else None
+            target: ast.expr | None = node.target if isinstance(node, ast.AnnAssign) else None
             if number and isinstance(node, ast.Assign):
                 target = node.targets[0]
             name = getattr(target, "id", None) or getattr(target, "attr", None)
@@ -140,8 +142,10 @@ def _fields(kind: type) -> Iterator[tuple[str, str]]:
             words = ""
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 words = inspect.cleandoc(str(after.value.value))
-            if words or not number:
-                yield name, words or f"`{ast.unparse(node.annotation)}`"  # type: ignore[union-attr]
+            if isinstance(node, ast.AnnAssign) and not number:
+                words = words or f"`{ast.unparse(node.annotation)}`"
+            if words:
+                yield name, words
 
 
 def _signature(function: Any, name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.networks import SIZE, Subject
 from benchmarks.timing import seconds
+from gagrad_edge import abi
 from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.settings import input_spec
@@ -53,11 +54,11 @@ class Contest:
         state = np.zeros(shape, np.float32)
         self._rng = np.random.default_rng(0)
         self._feeds: dict[str, Array] = {
-            "image": self._rng.uniform(0, 1, (1, *shape)).astype(np.float32),
-            "noise_std": np.array(peers.NOISE_STD, np.float32),
-            "cotangent": cotangent,
-            "count": np.array(0, np.float32),
-            **dict.fromkeys(("abs_sum", "mean", "m2"), state),
+            abi.IMAGE: self._rng.uniform(0, 1, (1, *shape)).astype(np.float32),
+            abi.NOISE_STD: np.array(peers.NOISE_STD, np.float32),
+            abi.COTANGENT: cotangent,
+            abi.COUNT: np.array(0, np.float32),
+            **dict.fromkeys((abi.ABS_SUM, abi.MEAN, abi.M2), state),
         }
 
     def measure(
@@ -68,14 +69,14 @@ class Contest:
         ``alone``: each graph runs after a run of its own. ``in turns``: forward, accumulate, forward, accumulate;
         ONNX Runtime's threads spin for tens of milliseconds after a run, so two sessions disturb each other.
         """
-        samples = self._rng.standard_normal((batch, *self._feeds["image"].shape[1:])).astype(np.float32)
-        images = np.repeat(self._feeds["image"], batch, 0)
+        samples = self._rng.standard_normal((batch, *self._feeds[abi.IMAGE].shape[1:])).astype(np.float32)
+        images = np.repeat(self._feeds[abi.IMAGE], batch, 0)
 
         def forward() -> object:
-            return self._predict.run(None, {"image": images})
+            return self._predict.run(None, {abi.IMAGE: images})
 
         def accumulate() -> object:
-            return self._session.run(None, {**self._feeds, "noise": samples})
+            return self._session.run(None, {**self._feeds, abi.NOISE: samples})
 
         runs = self._peers(samples) if peers_too else {}
         forwards: list[float] = []
@@ -122,8 +123,9 @@ class Contest:
     def _openvino(self, samples: Array) -> Any:
         """Return the function that runs OpenVINO, if OpenVINO computes the same gradient as ONNX Runtime."""
         run = peers.openvino_graph(self.accumulate, self._feeds)
-        (expected,) = self._session.run(["mean_out"], {**self._feeds, "noise": samples})
-        difference = np.linalg.norm(run(samples)["mean_out"] - expected) / np.linalg.norm(expected)
+        mean = abi.STATE_OUT[abi.MEAN]
+        (expected,) = self._session.run([mean], {**self._feeds, abi.NOISE: samples})
+        difference = np.linalg.norm(run(samples)[mean] - expected) / np.linalg.norm(expected)
         if not difference <= AGREEMENT:
             raise ArithmeticError(f"its mean gradient differs by {difference:.1g} of ours")
         return run

@@ -40,6 +40,7 @@ def _export(name: str) -> tuple[float, float, float]:
     began = time.perf_counter()
     from benchmarks.networks import MAKERS, SIZE
     from gagrad_edge.bundle.bundle import read_bundle
+    from gagrad_edge.manifest import GraphKey
     from gagrad_export import export
 
     module = MAKERS[name]()
@@ -50,7 +51,7 @@ def _export(name: str) -> tuple[float, float, float]:
         seconds = time.perf_counter() - began
         gigabytes = whole_peak() / 1e9
         manifest = read_bundle(path).manifest
-    size = manifest.files[manifest.graph("accumulate").file].size
+    size = manifest.files[manifest.graph(GraphKey("accumulate")).file].size
     return seconds, gigabytes, size / weights
 
 

@@ -67,11 +67,11 @@ def _rows(name: str, image: np.ndarray, folder: Path) -> list[tuple[object, ...]
     bundle = read_bundle(folder / f"{name}.gagrad")
     sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
     double = copy.deepcopy(module).double()
-    mean, std = (np.reshape(np.float32(values), (1, 3, 1, 1)) for values in (MEAN, STD))
+    mean, std = (np.asarray(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
     x = (image - mean) / std
     cotangent = np.zeros((1, 1000), np.float32)
     cotangent[0, 504] = 1  # coffee mug
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for batch in (1, 8):
         ours, theirs = [], []
         for noise in noise_chunks(0, batch * DRAWS, batch, (3, *SIZE)):

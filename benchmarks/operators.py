@@ -96,7 +96,9 @@ def _operators() -> dict[str, tuple[list[int], list[int]]]:
         }
         for name, found in versions.items()
     }
-    foreign = {f"com.microsoft.{name}": ([1], []) for name in rewritten_operators() if name not in versions}
+    foreign: dict[str, tuple[list[int], list[int]]] = {
+        f"com.microsoft.{name}": ([1], []) for name in rewritten_operators() if name not in versions
+    }
     return {
         **{
             name: (sorted(current[name]), sorted(versions[name] - current[name])) for name in sorted(versions)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gagrad_edge import abi
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -130,7 +132,7 @@ def openvino_graph(accumulate: bytes, feeds: dict[str, Any]) -> Callable[[Array]
     request = compiled.create_infer_request()
 
     def run(samples: Array) -> dict[str, Array]:
-        results = request.infer({**feeds, "noise": samples})
+        results = request.infer({**feeds, abi.NOISE: samples})
         return {name: value for port, value in results.items() for name in port.get_names()}
 
     return run

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from benchmarks.networks import SIZE, subject
 from benchmarks.table import machine, markdown, publish
+from gagrad_edge import abi
 from gagrad_edge.manifest import GraphKey, InputSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State, finalize
@@ -74,7 +75,8 @@ def _row(name: str) -> tuple[object, ...]:
         image = frame_image(reference_frame(height, width, channels), colour=spec.colour)
     else:
         with np.load(GOLDEN / "lite0_coffee.npz") as vectors:
-            image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
+            pixels = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32)
+        image = pixels / np.float32(255)
     single = accumulate_graph(model, spec)[0]
     half = emulated(accumulate_graph(model, spec, precision="float16")[0])
     cotangent = np.zeros((1, *model.score_shape), np.float32)
@@ -143,9 +145,9 @@ def _range_used(data: bytes, image: np.ndarray, cotangent: np.ndarray) -> tuple[
     session = open_session(model.SerializeToString(), "the observed graph")
     shape = image.shape[1:]
     (noise,) = noise_chunks(0, 1, 1, shape)
-    state = {name: np.zeros(shape, np.float32) for name in ("abs_sum", "mean", "m2")}
-    feeds = {"image": image, "noise": noise, "cotangent": cotangent, "count": np.float32(0), **state}
-    feeds["noise_std"] = np.float32(NOISE_STD)
+    state = {name: np.zeros(shape, np.float32) for name in (abi.ABS_SUM, abi.MEAN, abi.M2)}
+    feeds = {abi.IMAGE: image, abi.NOISE: noise, abi.COTANGENT: cotangent, abi.COUNT: np.float32(0), **state}
+    feeds[abi.NOISE_STD] = np.float32(NOISE_STD)
     values = np.array(session.run(names, {key: np.asarray(value) for key, value in feeds.items()}))
     largest, before, after = values.reshape(-1, 3).T
     return float(largest.max()), float(1 - after.sum() / before.sum())

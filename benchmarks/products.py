@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
+from gagrad_edge import abi
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -91,8 +93,8 @@ def _feeds(session: Any, batch: int) -> dict[str, Any]:
     for port in session.get_inputs():
         shape = [dim if isinstance(dim, int) else batch for dim in port.shape]
         feeds[port.name] = np.zeros(shape, np.float32)
-    feeds["image"] += rng.uniform(0, 1, feeds["image"].shape).astype(np.float32)
-    feeds["noise"] += rng.standard_normal(feeds["noise"].shape, np.float32)
-    feeds["noise_std"] += np.float32(0.15)
-    feeds["cotangent"].flat[1] = 1
+    feeds[abi.IMAGE] += rng.uniform(0, 1, feeds[abi.IMAGE].shape).astype(np.float32)
+    feeds[abi.NOISE] += rng.standard_normal(feeds[abi.NOISE].shape, np.float32)
+    feeds[abi.NOISE_STD] += np.float32(0.15)
+    feeds[abi.COTANGENT].flat[1] = 1
     return feeds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -25,9 +26,17 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def machine(*distributions: str) -> str:
     """Return one line that names the processor, the day, and the versions of Python and ``distributions``."""
     cores = len(os.sched_getaffinity(0))
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in distributions)
+    versions = ", ".join(_version(name) for name in distributions)
     day = datetime.now(timezone.utc).date()
     return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {versions}; {day}."
+
+
+def _version(name: str) -> str:
+    """Return name and version of a distribution or its GPU wheel; a missing one must not cost the measurements."""
+    for wheel in (name, f"{name}-gpu"):
+        with suppress(metadata.PackageNotFoundError):
+            return f"{wheel} {metadata.version(wheel)}"
+    return f"no {name}"
 
 
 def _processor() -> str:

@@ -69,7 +69,7 @@ def _waken(module: torch.nn.Module) -> None:
 
 def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any) -> dict[str, Any]:
     image = frame_image(reference_frame(shape[1], shape[2], shape[0]), colour="rgb")
-    mean, std = (np.reshape(np.float32(values), (1, 3, 1, 1)) for values in (MEAN, STD))
+    mean, std = (np.asarray(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
     x = (image - mean) / std
     cotangent = np.zeros((1, *scores), np.float32)
     cotangent.flat[7] = 1

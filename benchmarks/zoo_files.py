@@ -44,8 +44,15 @@ def save(name: str, path: Path) -> None:
     torch.manual_seed(0)
     module = timm.create_model(name, pretrained=False).eval()
     shape = tuple(timm.data.resolve_model_data_config(module)["input_size"])
-    names = {"input_names": ["image"], "output_names": ["scores"]}
-    torch.onnx.export(module, (torch.randn(1, *shape),), path, dynamo=True, verbose=False, **names)
+    torch.onnx.export(
+        module,
+        (torch.randn(1, *shape),),
+        path,
+        dynamo=True,
+        verbose=False,
+        input_names=["image"],
+        output_names=["scores"],
+    )
 
 
 def _exported(path: Path) -> tuple[str, str]:

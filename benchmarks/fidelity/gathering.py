@@ -53,13 +53,13 @@ def gather(model: Model, subject: Subject) -> Gathered:
     for seed in SEEDS:
         path = folder / f"seed{seed}.npy"
         if not path.exists():
-            noise = noise_chunks(seed, SAMPLES, 1, shape)
-            np.save(path, np.stack([model.gradient(subject.image, z[0], NOISE_STD, target) for z in noise]))
+            draws = noise_chunks(seed, SAMPLES, 1, shape)
+            np.save(path, np.stack([model.gradient(subject.image, z[0], NOISE_STD, target) for z in draws]))
     if not (folder / "limit.npz").exists():
         halves = [State.empty(shape), State.empty(shape)]
         for index, noise in enumerate(noise_chunks(LIMIT_SEED, LIMIT_SAMPLES, 1, shape)):
             gradient = model.gradient(subject.image, noise[0], NOISE_STD, target)
             halves[index % 2] = accumulate(halves[index % 2], gradient[None])
-        even, odd = (np.stack([half.abs_sum, half.mean, half.m2]) for half in halves)
-        np.savez(folder / "limit.npz", even=even, odd=odd)
+        kept = [np.stack([half.abs_sum, half.mean, half.m2]) for half in halves]
+        np.savez(folder / "limit.npz", even=kept[0], odd=kept[1])
     return Gathered(folder, target)

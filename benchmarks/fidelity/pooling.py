@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 def box(x: Array, k: int) -> Array:
     """Return the mean over k × k pixels; pixels outside the image do not count (AveragePool)."""
-    frame, options = (k, k), {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
-    count = cv2.boxFilter(np.ones_like(x[0]), -1, frame, **options)
-    return np.stack([cv2.boxFilter(np.ascontiguousarray(c), -1, frame, **options) / count for c in x])
+
+    def total(plane: Array) -> Array:
+        found = cv2.boxFilter(plane, -1, (k, k), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(found, np.float32)
+
+    count = total(np.ones_like(x[0]))
+    return np.stack([total(np.ascontiguousarray(channel)) / count for channel in x])
 
 
 def gaussian(x: Array, sigma: float) -> Array:

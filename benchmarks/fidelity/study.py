@@ -13,6 +13,7 @@ from benchmarks.fidelity.evidence import Evidence, prefixes
 from benchmarks.fidelity.gathering import LIMIT_SAMPLES, NOISE_STD, SEEDS, Gathered, gather
 from benchmarks.fidelity.measures import Ranked, mass, points_at, rcap
 from benchmarks.fidelity.subjects import MODELS, Model, Subject, subjects
+from gagrad_edge import abi
 from gagrad_export.assemble import finalize_graph
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def graph_milliseconds(guide: str, runs: int = 20) -> float:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(finalize_graph((3, 224, 224), guide), options)
     rng = np.random.default_rng(0)
-    inputs = {name: rng.random((3, 224, 224), dtype=np.float32) for name in ("abs_sum", "mean", "m2")}
-    inputs |= {"count": np.array(4, np.float32), "percentile": np.array(0.85, np.float32)}
+    inputs = {name: rng.random((3, 224, 224), dtype=np.float32) for name in (abi.ABS_SUM, abi.MEAN, abi.M2)}
+    inputs |= {abi.COUNT: np.array(4, np.float32), abi.PERCENTILE: np.array(0.85, np.float32)}
     times = []
     for _ in range(runs):
         began = time.perf_counter()

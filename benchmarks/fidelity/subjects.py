@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from examples.defects.parts import CLASSES, MATERIALS, part
+from gagrad_edge import abi
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_export import export
 
@@ -81,7 +82,7 @@ class Model:
 
     def probabilities(self, images: Array) -> NDArray[np.float64]:
         """Return the softmax of the scores ``[N, K]`` of ``images [N, 3, H, W]``."""
-        scores = self.run("predict", {"image": images})[0].astype(np.float64)
+        scores = self.run("predict", {abi.IMAGE: images})[0].astype(np.float64)
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
         return result
@@ -90,9 +91,9 @@ class Model:
         """Return the gradient ``[3, H, W]`` of the target's score at one sample."""
         classes = self._bundle.manifest.output.shape[0]
         zeros = np.zeros(image.shape[1:], np.float32)
-        inputs = {"image": image, "noise": noise[None], "noise_std": np.array(noise_std, np.float32)}
-        inputs |= {"cotangent": np.eye(1, classes, target, dtype=np.float32), "abs_sum": zeros}
-        inputs |= {"mean": zeros, "m2": zeros, "count": np.array(0, np.float32)}
+        inputs = {abi.IMAGE: image, abi.NOISE: noise[None], abi.NOISE_STD: np.array(noise_std, np.float32)}
+        inputs |= {abi.COTANGENT: np.eye(1, classes, target, dtype=np.float32), abi.ABS_SUM: zeros}
+        inputs |= {abi.MEAN: zeros, abi.M2: zeros, abi.COUNT: np.array(0, np.float32)}
         return self.run("accumulate", inputs)[2]  # one sample is its own mean
 
 
@@ -148,9 +149,10 @@ def _text_lines() -> Iterator[Subject]:
         yield Subject("textline", f"{index}", _planes(np.clip(noisy, 0, 255).astype(np.uint8), (48, 192)))
 
 
-def _planes(picture: NDArray[np.uint8], size: tuple[int, int]) -> Array:
+def _planes(picture: NDArray[Any], size: tuple[int, int]) -> Array:
     resized = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(resized.transpose(2, 0, 1)[None], dtype=np.float32) / 255
+    planes: Array = np.ascontiguousarray(resized.transpose(2, 0, 1)[None], dtype=np.float32)
+    return planes / np.float32(255)
 
 
 def _bundle(name: str) -> Path:

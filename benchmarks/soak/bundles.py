@@ -58,8 +58,9 @@ def main() -> int:
     """Run, write the section, and return 1 if a changed bundle was accepted or a process crashed."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     tally = in_batches(attempt, total, BATCH, None)
-    rows = [[name, *(tally.outcomes[f"{name}: {outcome}"] for outcome in OUTCOMES)] for name in MUTATIONS]
-    sums = [sum(int(row[column]) for row in rows) for column in (1, 2, 3)]
+    counts = {name: [tally.outcomes[f"{name}: {outcome}"] for outcome in OUTCOMES] for name in MUTATIONS}
+    sums = [sum(column) for column in zip(*counts.values(), strict=True)]
+    rows = [[name, *row] for name, row in counts.items()]
     table = markdown(["change", *OUTCOMES], [*rows, ["**all**", *sums]])
     text = f"""A bundle that is signed as a trust policy demands is changed and then loaded under that policy (docs/trust.md).
 "Crashed" counts every error other than the error for a bad bundle; processes that died: {len(tally.deaths)}; peak memory of a process:

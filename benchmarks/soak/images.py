@@ -64,8 +64,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bundle = str(make_bundle(Path(folder)))
         tally = in_batches(attempt, total, BATCH, bundle)
-    rows = [[form, *(tally.outcomes[f"{form}: {outcome}"] for outcome in OUTCOMES)] for form in FORMATS]
-    sums = [sum(int(row[column]) for row in rows) for column in range(1, 5)]
+    counts = {form: [tally.outcomes[f"{form}: {outcome}"] for outcome in OUTCOMES] for form in FORMATS}
+    sums = [sum(column) for column in zip(*counts.values(), strict=True)]
+    rows = [[form, *row] for form, row in counts.items()]
     table = markdown(["format", *OUTCOMES], [*rows, ["**all**", *sums]])
     text = f"""Good files of each format (mono and colour, 1 to 16 bits, each compression, with EXIF and several pages) are
 damaged: flipped bits, damaged headers and numbers in them, false sizes, cuts, moved and spliced pieces; half of the PNGs get right

@@ -167,7 +167,7 @@ def _scratch(scene: _Scene) -> None:
         if scene.free[line > 0].mean() > 0.97:
             break
     width = float(rng.uniform(0.7, 1.3))
-    groove = cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), width)
+    groove = np.asarray(cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), width), np.float32)
     groove /= groove.max()
     scene.height -= (rng.uniform(1.2, 2.2) * groove).astype(np.float32)
     bare = 0.30 if scene.albedo[scene.inside > 0].mean() < 0.35 else -0.22
@@ -196,8 +196,8 @@ def _stain(scene: _Scene) -> None:
     radius = rng.uniform(0.05, 0.09) * size
     column, row = _free_point(scene, margin=radius * 0.4)
     blob = 1.0 - _distance(scene, (column, row)) / radius + 0.35 * smooth_noise(rng, size, radius * 0.7)
-    patch = np.clip(blob * 2.2, 0, 1) * (scene.inside > 1)
-    patch = cv2.GaussianBlur(patch.astype(np.float32), (0, 0), 1.2)
+    sharp = np.clip(blob * 2.2, 0, 1) * (scene.inside > 1)
+    patch = np.asarray(cv2.GaussianBlur(sharp.astype(np.float32), (0, 0), 1.2), np.float32)
     # The stain is the area connected to its centre.
     _, pieces = cv2.connectedComponents((patch > 0.2).astype(np.uint8))
     patch = patch * (pieces == pieces[int(row), int(column)]) if pieces[int(row), int(column)] else patch

@@ -43,20 +43,20 @@ def smooth_noise(rng: np.random.Generator, size: int, scale: float) -> Field:
     """Return noise ``[size, size]`` of unit deviation whose features are about ``scale`` pixels wide."""
     coarse = max(int(size / scale) + 3, 4)
     field = rng.standard_normal((coarse, coarse)).astype(np.float32)
-    field = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
+    fine = cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(fine / max(float(fine.std()), 1e-6), np.float32)
 
 
 def grain(rng: np.random.Generator, material: Material, size: int) -> Field:
     """Return the texture of a material's height ``[size, size]`` in pixels."""
-    fine = rng.standard_normal((size, size)).astype(np.float32)
+    white = rng.standard_normal((size, size)).astype(np.float32)
     if material.brushed:
-        fine = cv2.GaussianBlur(fine, (0, 0), sigmaX=14, sigmaY=0.5)
+        lines = cv2.GaussianBlur(white, (0, 0), sigmaX=14, sigmaY=0.5)
         angle = float(rng.uniform(-20, 20)) + float(rng.choice([0, 90]))
         turn = cv2.getRotationMatrix2D((size / 2, size / 2), angle, 1.5)
-        fine = cv2.warpAffine(fine, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
+        fine = cv2.warpAffine(lines, turn, (size, size), borderMode=cv2.BORDER_REFLECT)
     else:
-        fine = cv2.GaussianBlur(fine, (0, 0), 0.9) + 0.5 * cv2.GaussianBlur(fine, (0, 0), 2.5)
+        fine = cv2.GaussianBlur(white, (0, 0), 0.9) + 0.5 * cv2.GaussianBlur(white, (0, 0), 2.5)
     return np.asarray(fine / fine.std() * material.grain, np.float32)
 
 
@@ -88,7 +88,7 @@ def photographed(rng: np.random.Generator, light: Field) -> NDArray[np.uint8]:
     size = light.shape[0]
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     light = light * (1 - 0.35 * (x * x + y * y) / 0.5)[..., None] * rng.uniform(0.85, 1.2)
-    light = cv2.GaussianBlur(light, (0, 0), float(rng.uniform(0.45, 0.8)))
-    shot = rng.standard_normal(light.shape) * np.sqrt(np.clip(light, 0, None)) * 0.012
-    noisy = light + shot + rng.standard_normal(light.shape) * 0.003
+    blurred = cv2.GaussianBlur(light, (0, 0), float(rng.uniform(0.45, 0.8)))
+    shot = rng.standard_normal(blurred.shape) * np.sqrt(np.clip(blurred, 0, None)) * 0.012
+    noisy = blurred + shot + rng.standard_normal(blurred.shape) * 0.003
     return np.asarray(np.clip(np.clip(noisy, 0, 1) ** (1 / 2.2) * 255 + 0.5, 0, 255), np.uint8)

@@ -9,7 +9,6 @@ kernels.
 
 from __future__ import annotations
 
-import io
 from multiprocessing import Pool
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,7 +150,8 @@ def train() -> nn.Module:
     """Return the trained classifier in evaluation mode, and print its accuracy on held-out parts."""
     torch.manual_seed(SEED)
     images, labels, cells = parts(TRAINING_SERIES, TRAINING_PARTS)
-    model = DefectNet().to(memory_format=torch.channels_last)
+    model = DefectNet()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stubs lack it
     steps = EPOCHS * (TRAINING_PARTS // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps)
@@ -172,12 +172,12 @@ def train() -> nn.Module:
     images, labels, _ = parts(HELD_OUT_SERIES, HELD_OUT_PARTS)
     held_out = accuracy(model, images, labels)
     print(f"{held_out:.1%} of {HELD_OUT_PARTS} held-out parts are named rightly")
-    return model.eval().to(memory_format=torch.contiguous_format)
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return model.eval()
 
 
 def write_onnx(model: nn.Module, path: Path) -> None:
     """Write ``model`` as ONNX with a free batch, without the names and traces of this machine."""
-    buffer = io.BytesIO()
     example = torch.zeros(2, 3, INPUT, INPUT)
     batch = torch.export.Dim("batch", min=1, max=4096)
     program = torch.onnx.export(
@@ -190,8 +190,9 @@ def write_onnx(model: nn.Module, path: Path) -> None:
         dynamic_shapes=({0: batch},),
         verbose=False,
     )
-    program.save(buffer)
-    proto = onnx.load_from_string(buffer.getvalue())
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    proto = program.model_proto
     del proto.metadata_props[:], proto.graph.metadata_props[:]
     for node in proto.graph.node:
         del node.metadata_props[:]
