@@ -85,7 +85,7 @@ class Provenance:
     backend: str
     """Engine and version, e.g. ``onnxruntime 1.32.0 (CPUExecutionProvider)``."""
     samples: int
-    """Number of perturbed copies that the map was made from."""
+    """Number of samples (perturbed copies of the model input) that the map was made from."""
     seed: int
     """Seed of the noise bank."""
     percentile: float
@@ -106,7 +106,7 @@ class Provenance:
     stopped: Stop = "samples"
     """Why sampling ended: all samples were made, the map was stable enough, or the time was up."""
     perturbation: str = ""
-    """What the copies were changed by beside noise, as it was given."""
+    """What the samples were changed by beside noise, as it was given."""
     baseline: float | None = None
     """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
     backend_notes: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ class Explanation:
 
     @property
     def samples(self) -> int:
-        """Number of perturbed copies the map was made from."""
+        """Number of samples that the map was made from."""
         return self.provenance.samples
 
     @property
