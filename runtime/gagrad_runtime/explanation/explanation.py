@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_runtime.explanation.presentation import present
 from gagrad_runtime.question.methods import DEFAULT
 from gagrad_runtime.question.probability import percent
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
-    from gagrad_runtime.report.report import Report
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.rcap import Rcap
 
@@ -184,11 +184,11 @@ class Explanation:
 
     def picture(self) -> NDArray[np.uint8]:
         """Return the picture, uint8 RGB [h, w, 3]: the frame, the map over it, the scale and the words."""
-        return self._report().picture()
+        return present(self).picture()
 
     def record(self) -> dict[str, Any]:
         """Return the record that ``save`` writes as JSON, without names of files; see docs/record.md."""
-        return self._report().record()
+        return present(self).record()
 
     def save(
         self,
@@ -206,24 +206,18 @@ class Explanation:
         never replaced, see ``Report.save``. Each file is written atomically. Raises OutputError and
         SettingError.
         """
-        return self._report().save(directory, stem=stem, raw=raw, replace=replace)
+        return present(self).save(directory, stem=stem, raw=raw, replace=replace)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.
 
         Raises OutputError where there is neither; ``save`` writes the picture to a file.
         """
-        self._report().show()
+        present(self).show()
 
     def _repr_png_(self) -> bytes:
         """Return the picture as PNG: a notebook shows it for an explanation at the end of a cell."""
-        return self._report().png()
-
-    def _report(self) -> Report:
-        # The one import from a lower room to a higher: users ask an explanation for its picture.
-        from gagrad_runtime.report.report import Report  # noqa: PLC0415 - pictures need OpenCV and Pillow
-
-        return Report(self)
+        return present(self).png()
 
     def __repr__(self) -> str:
         chance = "" if self.probability is None else f" {percent(self.probability)}"
