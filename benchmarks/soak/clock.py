@@ -67,7 +67,7 @@ def _round(library: str, jump: str, rng: np.random.Generator, within: bool) -> d
             "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
-        told: list[dict[str, Any]] = []
+        printed: list[dict[str, Any]] = []
         refused = 0
         try:
             for part in range(2):
@@ -85,7 +85,7 @@ def _round(library: str, jump: str, rng: np.random.Generator, within: bool) -> d
                     print(jump, error, flush=True)
                 watching.child.send_signal(signal.SIGTERM)
                 watching.end()
-                told += watching.lines
+                printed += watching.lines
         finally:
             for variable in (
                 "LD_PRELOAD",
@@ -94,11 +94,11 @@ def _round(library: str, jump: str, rng: np.random.Generator, within: bool) -> d
                 "DONT_FAKE_MONOTONIC",
             ):
                 os.environ.pop(variable)
-        return {"lines": len(told), **_judged(out, told), "refused": refused}
+        return {"lines": len(printed), **_judged(out, printed), "refused": refused}
 
 
-def _judged(out: Path, told: list[dict[str, Any]]) -> dict[str, int]:
-    lost, half, _ = look(out, told, sinks=["webhook"])
+def _judged(out: Path, printed: list[dict[str, Any]]) -> dict[str, int]:
+    lost, half, _ = look(out, printed, sinks=["webhook"])
     with Store(out, sinks=["webhook"]) as store:
         rows = store.rows()
         explained = [row.id for row in store.rows("explained")]

@@ -161,7 +161,7 @@ def _day(total: int, receiver: subprocess.Popen[bytes]) -> int:
             while delivery.status["webhook"].waiting and time.monotonic() < until:
                 time.sleep(0.1)
             delivery.close()
-            standing = delivery.status["webhook"]
+            status = delivery.status["webhook"]
             counts = store.counts()
     first, last = rows[1], rows[-1]
     growth = last["memory MB"] / first["memory MB"] - 1
@@ -174,11 +174,11 @@ events delivered to a webhook on loopback.
 
 {table}
 From the second tenth to the last: memory {growth:+.1%} (bar 5 %), descriptors {first["descriptors"]:.0f} → {last["descriptors"]:.0f}, verdict {last["verdict ms"] / first["verdict ms"]:.2f}×,
-explanation {last["explanation ms"] / first["explanation ms"]:.2f}×. Rows: {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))}; waiting for the webhook at the end: {standing.waiting}, dropped: {standing.dropped}. Latencies are medians
+explanation {last["explanation ms"] / first["explanation ms"]:.2f}×. Rows: {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))}; waiting for the webhook at the end: {status.waiting}, dropped: {status.dropped}. Latencies are medians
 from the frame's arrival to its stored verdict; other work ran on this machine."""
     write_section("A day", "python -m benchmarks.soak.day", text, "onnxruntime")
     flat = last["descriptors"] <= first["descriptors"] + 2
-    return int(growth >= 0.05 or not flat or standing.waiting > 0 or standing.dropped > 0)
+    return int(growth >= 0.05 or not flat or status.waiting > 0 or status.dropped > 0)
 
 
 def _tenth(

@@ -23,7 +23,7 @@ def main() -> int:
     """Kill, check the results, and return 1 if a result was lost or incomplete."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     rng = np.random.default_rng(0)
-    told: list[dict[str, Any]] = []
+    printed: list[dict[str, Any]] = []
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -40,12 +40,12 @@ def main() -> int:
                 print(f"kill {turn}: {error}", flush=True)
             time.sleep(float(rng.uniform(0, 0.6)))
             watching.kill()
-            told += watching.lines
+            printed += watching.lines
             for old in sorted(frames.iterdir())[:-6]:
                 old.unlink()
             if turn % 50 == 49:
-                print(turn + 1, len(told), look(out, told), flush=True)
-        lost, half, counts = look(out, told)
+                print(turn + 1, len(printed), look(out, printed), flush=True)
+        lost, half, counts = look(out, printed)
     text = f"""`gagrad-edge watch` explains images that keep coming (4 samples each, so that it writes most of the time) and is killed with
 SIGKILL up to 0.6 s after its first line.
 
@@ -53,7 +53,7 @@ SIGKILL up to 0.6 s after its first line.
 |---|---|
 | kills | {total} |
 | starts that failed | {failed} |
-| lines printed | {len(told)} |
+| lines printed | {len(printed)} |
 | of these missing or with another state in the index | {lost} |
 | pictures, records or indexes that do not open | {half} |
 | rows | {", ".join(f"{count} {state}" for state, count in sorted(counts.items()))} |

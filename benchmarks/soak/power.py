@@ -35,7 +35,7 @@ def main() -> int:
         print("not run: only root can mount", file=sys.stderr)
         return 2
     rng = np.random.default_rng(0)
-    told: list[dict[str, Any]] = []
+    printed: list[dict[str, Any]] = []
     lost = half = unclean = 0
     counts: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -50,8 +50,8 @@ def main() -> int:
             subprocess.run(["mount", "-o", "loop", str(disk), str(mount)], check=True)
             try:
                 if turn:
-                    lost, half, counts = look(mount / "out", told)
-                told += _cut(bundle, frames, mount, rng, turn)
+                    lost, half, counts = look(mount / "out", printed)
+                printed += _cut(bundle, frames, mount, rng, turn)
             except RuntimeError as error:
                 unclean += 1
                 print(f"cut {turn}: {error}", flush=True)
@@ -60,10 +60,10 @@ def main() -> int:
             if lost or half:
                 raise RuntimeError(f"before cut {turn}: {lost} lost, {half} half")
             if turn % 20 == 19:
-                print(turn + 1, len(told), counts, flush=True)
+                print(turn + 1, len(printed), counts, flush=True)
         subprocess.run(["mount", "-o", "loop", str(disk), str(mount)], check=True)
         try:
-            lost, half, counts = look(mount / "out", told)
+            lost, half, counts = look(mount / "out", printed)
         finally:
             subprocess.run(["umount", str(mount)], check=True)
     text = f"""`gagrad-edge watch` explains images that keep coming (4 samples each) into a folder on ext4, which is shut down (FS_IOC_SHUTDOWN, the
@@ -73,7 +73,7 @@ journal not flushed) up to 0.6 s after its first line. After each cut the file s
 | | |
 |---|---|
 | cuts | {total} |
-| lines printed | {len(told)} |
+| lines printed | {len(printed)} |
 | of these missing or with another state in the index | {lost} |
 | pictures, records and indexes that do not open | {half} |
 | starts that failed | {unclean} |

@@ -87,13 +87,15 @@ class Watching:
                 self.log.append(line.decode(errors="replace").rstrip())
 
 
-def look(out: Path, told: list[dict[str, Any]], sinks: Sequence[str] = ()) -> tuple[int, int, dict[str, int]]:
+def look(
+    out: Path, printed: list[dict[str, Any]], sinks: Sequence[str] = ()
+) -> tuple[int, int, dict[str, int]]:
     """Return the printed lines that the index contradicts, the incomplete files and indexes, and the row states."""
     with Store(out, sinks=sinks) as store:
         rows = {row.id: row for row in store.rows()}
         counts = store.counts()
     lost = 0
-    for event in told:
+    for event in printed:
         if event.get("id") is None or not event.get("stored", True):  # the line says that it was not stored
             continue
         row = rows.get(int(event["id"]))

@@ -141,7 +141,7 @@ class SeveralValues(Command):
 @click.option(
     "--perturbations",
     is_flag=True,
-    help="Also write the gradient for copies that are shifted, turned, flipped, defocused and so on.",
+    help="Also write the gradient for samples that are shifted, turned, flipped, defocused and so on.",
 )
 @click.option(
     "--triton",
@@ -150,10 +150,10 @@ class SeveralValues(Command):
     help="Also write the models into this repository of a Triton server.",
 )
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
-@click.option("--samples", type=int, help="Default number of perturbed copies.  [default: 20]")
+@click.option("--samples", type=int, help="Default number of samples (perturbed copies).  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
 @click.option("--percentile", type=float, help="Percentile of the guide.  [default: 0.85]")
-@click.option("--chunk", type=int, help="Copies per run of the graph.  [default: 10]")
+@click.option("--chunk", type=int, help="Samples per run of the graph.  [default: 10]")
 def export(
     model: str,
     output: Path,

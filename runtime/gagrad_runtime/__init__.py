@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from gagrad_edge import errors
+from gagrad_runtime.explanation import presentation
 
 # OpenCV reads this variable when it is imported. Frames are measured before they are decoded
 # (decoding.MAX_PIXELS); this is for a file whose header Pillow and OpenCV read differently.
@@ -84,12 +85,22 @@ def load(
     ``trust`` is a policy or its file that says whose bundles to load (docs/trust.md); by default the device's
     own, and without one any bundle that is intact. ``trial``: open the graphs in a child process first,
     within limits, as a malformed one can crash an engine; by default the first time that this device meets a
-    bundle for which no policy vouches. Raises BundleError, TrustError when the policy refuses it,
+    bundle that no policy trusts. Raises BundleError, TrustError when the policy refuses it,
     ModelError, DeviceError, SettingError or MissingPackageError.
     """
     from gagrad_runtime.session.opening import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
 
     return load_explainer(bundle, device=device, threads=threads, trust=trust, trial=trial)
+
+
+def _report(explanation: Explanation) -> Report:
+    """Return the report of ``explanation`` without a region and without a scale of good parts."""
+    from gagrad_runtime.report.report import Report  # noqa: PLC0415 - pictures need OpenCV and Pillow
+
+    return Report(explanation)
+
+
+presentation.register(_report)
 
 
 def __getattr__(name: str) -> object:

@@ -34,6 +34,52 @@ def test_arrows_point_one_way() -> None:
     assert result.returncode == 0, result.stdout
 
 
+def imports_of(path: Path, name: str, modules: dict[str, Path]) -> set[str]:
+    """Return the ``modules`` that the file imports: at the top, within functions, and for types only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in modules else node.module)
+    return (found & set(modules)) - {name}
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    """Return the modules that import themselves through others, and those between two such circles."""
+    rest = dict(graph)
+    while True:
+        # A module that imports none of the rest, or that none of the rest imports, is in no circle.
+        imported = set().union(*rest.values()) if rest else set()
+        kept = {name: targets & set(rest) for name, targets in rest.items() if name in imported}
+        kept = {name: targets for name, targets in kept.items() if targets}
+        if kept == rest:
+            return set(rest)
+        rest = kept
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """There is no circle of imports, with those inside functions and those for types counted, too."""
+    modules: dict[str, Path] = {}
+    for folder in (
+        ROOT / "gagrad_edge",
+        ROOT / "export" / "gagrad_export",
+        ROOT / "runtime" / "gagrad_runtime",
+    ):
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    assert circles({name: imports_of(path, name, modules) for name, path in modules.items()}) == set()
+
+
+def test_the_search_for_circles_finds_one() -> None:
+    """Three modules in a circle are found, and the modules before and behind them are not."""
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b", "e"}, "e": set()}
+    assert circles(graph) == {"b", "c", "d"}
+
+
 def test_the_arrows_check_can_fail(tmp_path: Path) -> None:
     """A module that imports across the border is found: the contract is not empty."""
     try:

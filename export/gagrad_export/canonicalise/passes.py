@@ -9,7 +9,7 @@ from __future__ import annotations
 from gagrad_export.canonicalise.contract import Pass, Repeat, single_passes
 from gagrad_export.canonicalise.fold.folding import FoldConstants
 from gagrad_export.canonicalise.fold.precision import ToFloat32
-from gagrad_export.canonicalise.fold.rounding import SettleRounding
+from gagrad_export.canonicalise.fold.rounding import PadCeilPooling
 from gagrad_export.canonicalise.fold.simplification import LATE_RULES, RULES, Simplify
 from gagrad_export.canonicalise.fold.unused import RemoveUnused
 from gagrad_export.canonicalise.interface.image import EnterImage
@@ -48,7 +48,7 @@ ONE_OPSET: tuple[Pass, ...] = (
 """Standard operators of opset 18 or later."""
 
 SIMPLE_OPERATORS: tuple[Pass, ...] = (
-    Repeat(SettleRounding()),
+    Repeat(PadCeilPooling()),
     # With a number for every dimension of the image, everything that is computed from shapes folds.
     Repeat(
         ReplaceSequences(),

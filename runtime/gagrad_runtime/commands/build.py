@@ -66,7 +66,7 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
         raise VerificationError(
             f"the engines compute something else than the bundle says: {'; '.join(failed)}",
             where=f"{bundle} on {backend.description}",
-            hint="`explain` will take one copy at a time, or the CPU, if that mends it; report the output of "
-            "`gagrad-edge doctor`",
+            hint="`explain` will take one sample at a time, or the CPU, if that mends it; report the output "
+            "of `gagrad-edge doctor`",
         )
     click.echo(f"{backend.description}: checked on the bundle's frame", err=True)

@@ -22,15 +22,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 METHOD_HELP: dict[str, str] = {
     "method": f"How the map is made: {', '.join(METHODS)}.",
     "guide": "What weighs the gradients; `inspect` lists the bundle's guides.  [default: paper]",
-    "samples": "Perturbed copies per image.  [default: the bundle's]",
+    "samples": "Samples (perturbed copies) per image.  [default: the bundle's]",
     "budget_ms": "Be done in this time, with fewer samples if need be, but 4.",
     "until_stable": "Stop when the map is this stable, 0 to 1.",
-    "perturb": "Change the copies by more than noise, e.g. gain=0.1,shift=2,angle=2,blur=1.",
+    "perturb": "Change the samples by more than noise, e.g. gain=0.1,shift=2,angle=2,blur=1.",
     "baseline": "Pixel value where integrated gradients begin.  [default: 0]",
     "seed": "Seed of the noise.",
     "percentile": "Percentile of the guide, 0 to 1.  [default: the bundle's]",
     "noise_std": "Noise relative to the input's range.  [default: the bundle's]",
-    "chunk": "Copies at a time; fewer need less memory.  [default: chosen here]",
+    "chunk": "Samples at a time; fewer need less memory.  [default: chosen here]",
 }
 """What ``--help`` says of each setting."""
 _DEFAULTS: dict[str, Any] = {"method": DEFAULT, "seed": 0}

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     help="Remove the oldest explanations while more than this share of the disk is used, 0 to 1.",
 )
 @click.option("--keep-rows", type=click.IntRange(1), help="Most rows of the index to keep.  [default: all]")
-@click.option("--samples", type=click.IntRange(2), help="Copies per frame.  [default: the bundle's]")
+@click.option(
+    "--samples", type=click.IntRange(2), help="Samples (perturbed copies) per frame.  [default: the bundle's]"
+)
 @click.option("--interval", type=click.FloatRange(0.01, 60), help="Seconds between polls.  [default: 0.5]")
 @click.option("--polling", is_flag=True, help="Poll the folder, though the system reports new files.")
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")

@@ -113,7 +113,7 @@ def check_randomized(explainer: Explainer, randomized: Explainer) -> None:
     raise SettingError(
         f"this bundle {what}",
         where="randomized",
-        hint="export the same model once more with `--randomize 1` and the same options",
+        hint="`gagrad-edge export --randomize 1` with the options of the first export makes it",
     )
 
 

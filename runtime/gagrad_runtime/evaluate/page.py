@@ -15,6 +15,7 @@ import numpy as np
 
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
+from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.colour import colour_bar
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _image_row(name: str, frame: bytes, entries: Sequence[Entry], metrics: Seque
 
 
 def _answer(row: Row) -> str:
-    chance = "" if row.probability is None else f" {row.probability * 100:.1f} %"
+    chance = "" if row.probability is None else f" {percent(row.probability)}"
     return html.escape(f"{row.target}{chance}")
 
 

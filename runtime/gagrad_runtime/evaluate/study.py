@@ -177,7 +177,7 @@ class _Study:
             f"bundle {manifest.name}, {self.fixed['bundle'][:12]}",
             f"{len(self.frames)} of {total} images, {self.with_mask} with a known defect",
             *widened,
-            f"{samples} samples for methods that take noisy copies, seed {self.bench.settings['seed']}",
+            f"{samples} samples for methods that average over noise, seed {self.bench.settings['seed']}",
             f"insertion and deletion in {STEPS} steps",
             self.bench.explainer.backend.description,
         ]

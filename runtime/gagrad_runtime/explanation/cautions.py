@@ -88,7 +88,7 @@ def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caut
 
 
 def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Caution]:
-    """Caution when no noise moves the score: ``low`` and ``high [K…]`` are the copies' extreme scores."""
+    """Caution when no noise moves the score: ``low`` and ``high [K…]`` are the samples' extreme scores."""
     moved = target.reading(high) != target.reading(low)
     if moved or samples < MIN_SAMPLES:
         return []

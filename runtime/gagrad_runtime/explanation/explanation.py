@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_runtime.explanation.presentation import present
 from gagrad_runtime.question.methods import DEFAULT
 from gagrad_runtime.question.probability import percent
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
-    from gagrad_runtime.report.report import Report
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.rcap import Rcap
 
@@ -85,7 +85,7 @@ class Provenance:
     backend: str
     """Engine and version, e.g. ``onnxruntime 1.32.0 (CPUExecutionProvider)``."""
     samples: int
-    """Number of perturbed copies that the map was made from."""
+    """Number of samples (perturbed copies of the model input) that the map was made from."""
     seed: int
     """Seed of the noise bank."""
     percentile: float
@@ -106,7 +106,7 @@ class Provenance:
     stopped: Stop = "samples"
     """Why sampling ended: all samples were made, the map was stable enough, or the time was up."""
     perturbation: str = ""
-    """What the copies were changed by beside noise, as it was given."""
+    """What the samples were changed by beside noise, as it was given."""
     baseline: float | None = None
     """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
     backend_notes: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ class Explanation:
 
     @property
     def samples(self) -> int:
-        """Number of perturbed copies the map was made from."""
+        """Number of samples that the map was made from."""
         return self.provenance.samples
 
     @property
@@ -184,11 +184,11 @@ class Explanation:
 
     def picture(self) -> NDArray[np.uint8]:
         """Return the picture, uint8 RGB [h, w, 3]: the frame, the map over it, the scale and the words."""
-        return self._report().picture()
+        return present(self).picture()
 
     def record(self) -> dict[str, Any]:
         """Return the record that ``save`` writes as JSON, without names of files; see docs/record.md."""
-        return self._report().record()
+        return present(self).record()
 
     def save(
         self,
@@ -206,24 +206,18 @@ class Explanation:
         never replaced, see ``Report.save``. Each file is written atomically. Raises OutputError and
         SettingError.
         """
-        return self._report().save(directory, stem=stem, raw=raw, replace=replace)
+        return present(self).save(directory, stem=stem, raw=raw, replace=replace)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.
 
         Raises OutputError where there is neither; ``save`` writes the picture to a file.
         """
-        self._report().show()
+        present(self).show()
 
     def _repr_png_(self) -> bytes:
         """Return the picture as PNG: a notebook shows it for an explanation at the end of a cell."""
-        return self._report().png()
-
-    def _report(self) -> Report:
-        # The one import from a lower room to a higher: users ask an explanation for its picture.
-        from gagrad_runtime.report.report import Report  # noqa: PLC0415 - pictures need OpenCV and Pillow
-
-        return Report(self)
+        return present(self).png()
 
     def __repr__(self) -> str:
         chance = "" if self.probability is None else f" {percent(self.probability)}"

@@ -16,7 +16,7 @@ from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.question.probability import percent, share_text
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def _line(explanation: Explanation, mask_path: Path | None, picture: Path) -> st
     if mask_path is not None:
         mask = _mask_at(mask_path, explanation.saliency.shape)
         share, area = mass_inside(explanation.saliency, mask), float(mask.mean())
-        said += f", {share:.0%} of the map on the defect ({area:.1%} of the image: {share / area:.0f}×)"
+        size = f"{area * 100:.1f} % of the image: {share / area:.0f}×"
+        said += f", {share_text(share)} of the map on the defect ({size})"
     else:
         said += ", no defect"
     return f"{said} → {picture}"

@@ -16,7 +16,7 @@ from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.question.probability import percent, share_text
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
@@ -145,7 +145,7 @@ class _Run:
                     explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
                 report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
                 self.failed += report.roi is not None and report.roi.passed is False
-                files = report.save_beside(
+                files = report.save_as(
                     self.output, self.stems[path], raw=self.raw, with_target=len(self.targets) > 1
                 )
                 self._say(path, report, files)
@@ -199,9 +199,9 @@ def _line(path: str, report: Report, picture: Path) -> str:
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
     if roi is not None:
-        verdict = {None: "", True: "PASS, ", False: "FAIL, "}[roi.passed]
-        figures.insert(0, f"{verdict}{roi.share:.0%} in the region")
-    if METHODS[explanation.provenance.method].copies == "noisy":
+        outcome = {None: "", True: "PASS, ", False: "FAIL, "}[roi.passed]
+        figures.insert(0, f"{outcome}{share_text(roi.share)} in the region")
+    if METHODS[explanation.provenance.method].samples_at == "noisy":
         why = {"samples": "", "stable": " (stable)", "budget": " (time was up)"}[
             explanation.provenance.stopped
         ]

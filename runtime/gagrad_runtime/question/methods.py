@@ -1,4 +1,4 @@
-"""Attribution methods: at which copies of the image gradients are taken, and what map they become."""
+"""Attribution methods: at which samples gradients are taken, and what map they become."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ class Method:
     """One attribution method: how gradients become a map."""
 
     name: str
-    copies: Literal["noisy", "single", "path", "none"]
-    """Which copies of the image the gradients are taken at: ``noisy`` copies, the ``single`` image itself,
-    points on the ``path`` from a baseline to the image, or ``none``: the method has a graph of its own."""
+    samples_at: Literal["noisy", "single", "path", "none"]
+    """Where the samples lie: ``noisy``, around the model input; ``single``, one sample, the model input
+    itself; ``path``, between a baseline and the model input; ``none``, no samples, as the method has a graph
+    of its own."""
     map: Literal["guided", "absolute", "signed", "squared", "variance", "cam"]
     """Kind of map. The graph ``finalize`` computes ``guided``, ``cam`` computes ``cam``, ``maps`` the
     others."""
@@ -27,8 +28,8 @@ class Method:
 
     @property
     def splits(self) -> bool:
-        """Whether half of the copies give the same kind of map, so that halves measure the stability."""
-        return self.copies == "noisy"
+        """Whether half of the samples give the same kind of map, so that halves measure the stability."""
+        return self.samples_at == "noisy"
 
 
 DEFAULT = "guided-absolutegrad"

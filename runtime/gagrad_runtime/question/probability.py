@@ -1,4 +1,4 @@
-"""Probabilities: from scores to probabilities, and from a probability to words."""
+"""Probabilities: from scores to probabilities, and from a probability or a share to words."""
 
 from __future__ import annotations
 
@@ -39,3 +39,11 @@ def percent(probability: float) -> str:
     if probability < 0.001:
         return "under 0.1 %"
     return "over 99.9 %" if probability > 0.999 else f"{probability * 100:.1f} %"
+
+
+def share_text(share: float) -> str:
+    """Return a share of a map or of an image (0..1) in words, as a whole number: ``79 %``.
+
+    The only place that writes a share: picture, command line and ``repr`` call this.
+    """
+    return f"{share * 100:.0f} %"

@@ -27,7 +27,7 @@ class Settings:
     guide: str
     """Name of the weight that the gradients' variance gives: ``paper``, or another of the bundle's guides."""
     samples: int
-    """Number of perturbed copies of the model input, 2 or more."""
+    """Number of samples, perturbed copies of the model input; 2 or more."""
     seed: int
     """Seed of the noise, 0 or more."""
     percentile: float
@@ -35,13 +35,13 @@ class Settings:
     noise_std: float
     """Standard deviation of the noise relative to the model input's range."""
     chunk: int | None
-    """Copies per run of the graph; None: chosen on the device."""
+    """Samples per run of the graph; None: chosen on the device."""
     budget_ms: float | None
     """Milliseconds within which the explanation is to be done; None for no limit."""
     until_stable: float | None
     """Stability, 0..1, at which sampling stops; None: all samples are made."""
     perturb: str
-    """What the copies are changed by beside noise, such as ``shift=2,angle=2``; empty for nothing."""
+    """What the samples are changed by beside noise, such as ``shift=2,angle=2``; empty for nothing."""
     baseline: float
     """Pixel value, 0..1, of the image where the path of integrated gradients begins."""
 
@@ -109,7 +109,7 @@ class Settings:
 
     def _check_ranges(self) -> None:
         for name, holds, rule in (
-            ("samples", 2 <= self.samples <= 1_000_000, "2 or more: one copy has no variance"),
+            ("samples", 2 <= self.samples <= 1_000_000, "2 or more: one sample has no variance"),
             ("seed", self.seed >= 0, "0 or more"),
             ("percentile", 0 <= self.percentile <= 1, "between 0 and 1"),
             ("noise_std", 0 < self.noise_std < 100, "greater than 0; 0.15 is usual"),
@@ -122,14 +122,14 @@ class Settings:
                 raise SettingError(f"{getattr(self, name)} is out of range", where=name, hint=f"give {rule}")
         if self.perturb and not self.method.splits:
             raise SettingError(
-                f"{self.method.name} is not an average over perturbed copies",
+                f"{self.method.name} is not an average over perturbed samples",
                 where="perturb",
                 hint="leave perturb out, or choose another method",
             )
         if not self.method.splits and (self.budget_ms or self.until_stable):
             name = "budget_ms" if self.budget_ms else "until_stable"
             raise SettingError(
-                f"{self.method.name} is not an average over noisy copies that could stop early",
+                f"{self.method.name} is not an average over noisy samples that could stop early",
                 where=name,
                 hint="leave it out, or choose another method",
             )
@@ -137,12 +137,14 @@ class Settings:
 
 NAMES = tuple(Settings.__dataclass_fields__)
 """Names of all settings."""
+_OTHER_KEYWORDS = ("target", "against", "region", "colour", "progress")
+"""Keywords of ``Explainer.explain`` that are no settings; the hint names them for a misspelt ``color``."""
 
 
 def refuse_unknown(unknown: dict[str, Any]) -> None:
     """Raise SettingError with the nearest names when ``unknown`` holds a keyword that is no setting."""
     for name in unknown:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, (*NAMES, *_OTHER_KEYWORDS), n=1, cutoff=0.6)
         raise SettingError(
             f"there is no setting {name!r}",
             hint=f"did you mean {near[0]}?" if near else None,

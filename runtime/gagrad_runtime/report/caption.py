@@ -66,7 +66,7 @@ def _made(explanation: Explanation) -> str:
     """Return the method, the number of samples and the stability, as one line."""
     made = explanation.provenance
     parts = [made.method + ("" if made.guide == "paper" else f", guide {made.guide}")]
-    if METHODS[made.method].copies == "noisy":
+    if METHODS[made.method].samples_at == "noisy":
         parts.append(f"{made.samples} samples, seed {made.seed}")
     if made.perturbation:
         parts.append(made.perturbation)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.lettering import Style
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def mark_regions(
 
 def regions_line(regions: Sequence[SalientRegion]) -> str | None:
     """Return the caption's sentence with the share of each numbered place; None without numbered places."""
-    shares = [f"{region.share * 100:.0f} % ({n})" for n, region in enumerate(numbered(regions), start=1)]
+    shares = [f"{share_text(region.share)} ({n})" for n, region in enumerate(numbered(regions), start=1)]
     return f"the numbered places hold {', '.join(shares)} of the map" if shares else None
 
 
@@ -98,9 +99,9 @@ def draw_roi_key(sheet: Sheet, roi: RoiResult) -> None:
 
 def write_roi_share(sheet: Sheet, roi: RoiResult) -> None:
     """Write a coloured strip below the panels: the share of the map inside the region, and PASS or FAIL."""
-    said = f"{roi.share * 100:.0f} % of what it looked at lies inside the line"
+    said = f"{share_text(roi.share)} of what it looked at lies inside the line"
     if roi.zones.ignore.any():
-        said += f" ({roi.ignored * 100:.0f} % in striped zones is not counted)"
+        said += f" ({share_text(roi.ignored)} in striped zones is not counted)"
     if roi.passed is None:
         sheet.strip(f"{said}.", Style(_VERDICT, _NEUTRAL[0]), _NEUTRAL[1])
         return

@@ -78,7 +78,7 @@ def distinct_stems(paths: Sequence[str]) -> dict[str, str]:
         groups.setdefault(stem.casefold(), []).append(path)  # some file systems do not tell cases apart
     for group in groups.values():
         if len(group) > 1:
-            stems.update(_told_apart(group))
+            stems.update(_distinguished(group))
     return stems
 
 
@@ -132,7 +132,7 @@ def _question(record: Record) -> tuple[object, ...]:
     )
 
 
-def _told_apart(group: list[str]) -> dict[str, str]:
+def _distinguished(group: list[str]) -> dict[str, str]:
     """Return stems for files that share one: with as few folders in front as tell the folders apart."""
     folders = {path: Path(path).absolute().parts[1:-1] for path in group}
     different = len(set(folders.values()))

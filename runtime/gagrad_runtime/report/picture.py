@@ -9,6 +9,7 @@ import numpy as np
 
 from gagrad_runtime.explanation.regions import soften
 from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.lettering import Style, lettering
@@ -85,7 +86,7 @@ def render(
         notes.append("the model sees only what is inside the dashed line")
     if beside > _BESIDE:
         notes.append(
-            f"{beside * 100:.0f} % of the map lies on the black bars beside the frame, not shown here"
+            f"{share_text(beside)} of the map lies on the black bars beside the frame, not shown here"
         )
     caption = write_caption(explanation, pen, notes=tuple(note for note in notes if note))
 

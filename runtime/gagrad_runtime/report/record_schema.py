@@ -133,7 +133,7 @@ class MethodRecord(_Struct, frozen=True, kw_only=True):
     guide: str = "paper"
     """What weighs the gradients of ``guided-absolutegrad``."""
     samples: Count
-    """Copies that the map was made from."""
+    """Number of samples that the map was made from."""
     stopped: Literal["samples", "stable", "budget"] = "samples"
     """Why there are no more: all were made, the map was stable enough, or the time was up."""
     seed: int

@@ -14,6 +14,7 @@ import numpy as np
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.naming import ENDINGS, free_stem, safe_stem, stem_of
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.record import encode, record_of
@@ -68,8 +69,8 @@ class Report:
     def __repr__(self) -> str:
         roi = ""
         if self.roi is not None:
-            verdict = {None: "", True: "PASS, ", False: "FAIL, "}[self.roi.passed]
-            roi = f", {verdict}{self.roi.share * 100:.0f} % in the region"
+            outcome = {None: "", True: "PASS, ", False: "FAIL, "}[self.roi.passed]
+            roi = f", {outcome}{share_text(self.roi.share)} in the region"
         scale = "" if self.scale is None else f", scale of {self.scale.images} good parts"
         return f"Report({self.explanation!r}{roi}{scale})"
 
@@ -123,16 +124,23 @@ class Report:
         name = free_stem(folder, wanted, made, fixed=stem is not None, replace=replace)
         return self._write(folder, name, raw)
 
-    def save_beside(
-        self, directory: str | Path, stem: str, *, raw: tuple[str, ...] = ("png",), with_target: bool = False
+    def save_as(
+        self,
+        directory: str | Path,
+        frame_name: str,
+        *,
+        raw: tuple[str, ...] = ("png",),
+        with_target: bool = False,
     ) -> dict[str, Path]:
-        """Write the files like ``save``; ``stem`` stands for the frame's name in theirs.
+        """Write the files like ``save``, with ``frame_name`` in their names instead of the frame's own name.
 
-        ``with_target`` puts the target's name into the names in any case.
+        Target, method and number follow ``frame_name`` as they follow the frame's name in ``save``.
+        ``with_target`` adds the target also where the target is what the model predicts. Raises
+        SettingError and OutputError like ``save``.
         """
         folder = Path(directory)
         made = record_of(self.explanation, roi=self.roi, scale=self.scale)
-        wanted = stem_of(self.explanation, stem, with_target=with_target)
+        wanted = stem_of(self.explanation, frame_name, with_target=with_target)
         return self._write(folder, free_stem(folder, wanted, made, fixed=False, replace=False), raw)
 
     def show(self) -> None:

@@ -112,7 +112,7 @@ def scale_key(explanation: Explanation, *, named: bool) -> ScaleKey:
         method=made.method,
         guide=made.guide,
         percentile=made.percentile if method.map == "guided" else None,
-        noise_std=made.noise_std if method.copies == "noisy" else None,
+        noise_std=made.noise_std if method.samples_at == "noisy" else None,
         baseline=made.baseline,
         perturbation=made.perturbation,
         target=target.name if named else None,

@@ -78,9 +78,9 @@ class Samples:
         if settings.perturb:
             chosen = parse_perturbations(settings.perturb)
             self._perturbations = chosen.rows(settings.samples, settings.seed)
-        self.count = 1 if settings.method.copies == "single" else settings.samples
+        self.count = 1 if settings.method.samples_at == "single" else settings.samples
         """Number of samples."""
-        self.noise_std = settings.noise_std if settings.method.copies == "noisy" else 1.0
+        self.noise_std = settings.noise_std if settings.method.samples_at == "noisy" else 1.0
         """Noise level, the input of ``accumulate``."""
         self._distance = x - (np.float32(settings.baseline) - mean) / std
         self._spread = x.max() - x.min()
@@ -91,14 +91,14 @@ class Samples:
 
     def inputs(self, start: int, number: int) -> dict[str, Tensor]:
         """Return the inputs of ``accumulate`` for the samples ``start`` to ``start + number``."""
-        if self._settings.method.copies == "noisy":
+        if self._settings.method.samples_at == "noisy":
             inputs = {NOISE: self._bank.take(self._settings.seed, start, number)}
             if self._perturbations is not None:
                 chosen = self._perturbations[start : start + number]
                 inputs[PERTURBATION] = self._backend.upload(chosen)
             return inputs
         noise = np.zeros((number, *self.multiplier.shape), np.float32)
-        if self._settings.method.copies == "path" and self._spread > 0:
+        if self._settings.method.samples_at == "path" and self._spread > 0:
             # The midpoint rule: its error falls with the square of the number of points.
             alpha = (np.arange(start, start + number, dtype=np.float32) + np.float32(0.5)) / self.count
             noise = (alpha[:, None, None, None] - 1) * (self._distance / self._spread)

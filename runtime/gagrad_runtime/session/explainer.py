@@ -90,7 +90,7 @@ class Explainer:
         self.graphs.close()
 
     def one_row_at_a_time(self) -> None:
-        """Run the graphs with one copy at a time: for an engine whose batches of several are wrong."""
+        """Run the graphs with one sample at a time: for an engine whose batches of several are wrong."""
         self.largest_chunk = 1
         self.graphs.one_row_at_a_time()
 
@@ -209,16 +209,17 @@ class Explainer:
 
         - ``method``: one of ``METHODS``, ``guided-absolutegrad`` by default.
         - ``guide``: ``paper``, or another guide of the bundle.
-        - ``samples``: number of perturbed copies, the most where the next two may stop earlier.
+        - ``samples``: number of perturbed copies of the model input; the most, where one of the next two
+          stops earlier.
         - ``budget_ms``: milliseconds within which to be done, with the samples that fit, at least 4.
         - ``until_stable``: stability, 0..1, at which sampling stops.
         - ``seed``: seed of the noise; 0 by default.
         - ``percentile``: percentile of the guide, 0..1.
         - ``noise_std``: standard deviation of the noise relative to the model input's range.
-        - ``perturb``: what the copies are changed by beside noise, such as ``shift=2,angle=2``, for a
+        - ``perturb``: what the samples are changed by beside noise, such as ``shift=2,angle=2``, for a
           bundle that was exported with perturbations.
         - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
-        - ``chunk``: copies per run of the graph; by default what is fast here and fits in memory.
+        - ``chunk``: samples per run of the graph; by default what is fast here and fits in memory.
 
         Without ``budget_ms`` the same bundle, frame, settings and device give the same map, bit for bit.
         Raises FrameError, TargetError, SettingError, ModelError (also when the model gives NaN) and
@@ -392,7 +393,7 @@ class Explainer:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
         if self.largest_chunk == 1:
             return 1
-        if settings.budget_ms is not None or settings.method.copies == "single":
+        if settings.budget_ms is not None or settings.method.samples_at == "single":
             return self._chunk.chosen or self.manifest.method.chunk  # no time for trials, or nothing to chunk
 
         def trial(rows: int) -> None:

@@ -73,7 +73,7 @@ class MapResult(NamedTuple):
 
     saliency: Saliency
     samples: int = 1
-    """Number of copies."""
+    """Number of samples."""
     chunk: int = 1
     """Samples in one run of the graph."""
     stopped: Stop = "samples"
@@ -81,7 +81,7 @@ class MapResult(NamedTuple):
     stability: float | None = None
     """Expected rank correlation with a map of as many other samples, 0..1; None where it is not measured."""
     extremes: tuple[Array, Array] | None = None
-    """Smallest and largest scores, [K…] each, over the copies; None for a method without noise."""
+    """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
 
 
 class Clock:
@@ -138,5 +138,5 @@ def provenance(
         guide=settings.guide,
         stopped=result.stopped,
         perturbation=settings.perturb,
-        baseline=settings.baseline if settings.method.copies == "path" else None,
+        baseline=settings.baseline if settings.method.samples_at == "path" else None,
     )

@@ -1,4 +1,4 @@
-"""A torch module: the caller's stays as it was, and what the caller's code raises is told as such."""
+"""A torch module: the caller's module stays as it was, and what its code raises is the caller's error."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_two_places_in_frame_pixels() -> None:
 
 
 def test_specks_are_left_out_and_ten_are_the_most() -> None:
-    """One bright pixel that holds 1 % is told, one that holds less is not; a diagonal is one place."""
+    """One bright pixel that holds 1 % is a place, one that holds less is none; a diagonal is one place."""
     saliency = np.zeros((40, 40), np.float32)
     saliency[::3, ::3][:4, :3] = 1
     assert len(salient_regions(saliency, placement((40, 40), (40, 40)))) == 10

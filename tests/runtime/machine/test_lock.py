@@ -61,7 +61,7 @@ def test_a_lock_is_free_after_its_block(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
-    """A missing folder is told as one."""
+    """A lock in a missing folder is an error that names the folder."""
     with pytest.raises(OutputError, match="No such file"):
         acquire(tmp_path / "missing" / ".lock")
 

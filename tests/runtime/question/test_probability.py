@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.question.probability import percent, share_text
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,17 @@ def test_percentages(probability: float, words: str) -> None:
     assert percent(probability) == words
 
 
-def test_there_is_one_place_that_writes_a_probability(root: Path) -> None:
-    """No other module of the device side formats a probability by itself."""
+def test_a_share_is_a_whole_number_with_a_space() -> None:
+    """A share of a map reads the same on the picture and on the terminal."""
+    assert [share_text(share) for share in (0.0, 0.794, 1.0)] == ["0 %", "79 %", "100 %"]
+
+
+def test_there_is_one_place_that_writes_a_probability_or_a_share(root: Path) -> None:
+    """No other module of the device side formats a probability or a share of a map by itself."""
+    own_way = re.compile(r"\b(probability|chance|confidence|share)\b[^}]*(:\.\d%\}|\* 100:\.\df\})")
+    assert own_way.search('f"{row.probability * 100:.1f} %"')
+    assert own_way.search('f"{roi.share:.0%}"')
     for path in (root / "runtime").rglob("*.py"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            assert not re.search(r"\b(probability|chance|confidence)\b[^}]*:\.\d%\}", line), (path, line)
+        if path.name != "probability.py":
+            for line in path.read_text(encoding="utf-8").splitlines():
+                assert not own_way.search(line), (path, line)

@@ -48,7 +48,7 @@ def test_folders_in_class_names_stay_apart(make_explanation: Builder, tmp_path: 
     """``front/scratch`` and ``back/scratch`` have files of their own, and so have names that print alike."""
     classes = ("front/scratch", "back/scratch", "back_scratch")
     for target in range(3):
-        Report(named(make_explanation(classes=classes, target=target))).save_beside(
+        Report(named(make_explanation(classes=classes, target=target))).save_as(
             tmp_path, "part", with_target=True
         )
     assert sorted(path.name for path in tmp_path.glob("*.json")) == [

@@ -55,10 +55,10 @@ def test_shares_of_a_map_counted_by_hand(make_explanation: Builder) -> None:
     saliency[0, :4], saliency[4, :2], saliency[7, 6:] = 1, 1, 1
     explanation = make_explanation(frame=np.zeros((8, 8), np.uint8), saliency=saliency)
     roi = Roi("r", inside=(square(0, 0, 8, 5),), ignore=(square(0, 4, 8, 5),))
-    verdict = roi_result(explanation, roi, 0.66)
-    assert (verdict.inside, verdict.ignored, verdict.elsewhere) == (0.5, 0.25, 0.25)
-    assert verdict.share == pytest.approx(2 / 3)
-    assert verdict.passed
+    found = roi_result(explanation, roi, 0.66)
+    assert (found.inside, found.ignored, found.elsewhere) == (0.5, 0.25, 0.25)
+    assert found.share == pytest.approx(2 / 3)
+    assert found.passed
     assert roi_result(explanation, roi, 0.67).passed is False
     assert roi_result(explanation, roi).passed is None
 
@@ -67,8 +67,8 @@ def test_shares_of_a_map_counted_by_hand(make_explanation: Builder) -> None:
 def test_a_map_that_says_nothing_does_not_pass(make_explanation: Builder, value: int) -> None:
     """Otherwise a dead model would pass every region that is large enough."""
     explanation = make_explanation(saliency=np.full((8, 8), value, np.float32))
-    verdict = roi_result(explanation, Roi("r", inside=(square(0, 0, 160, 120),)), 0.5)
-    assert verdict.passed is False
+    found = roi_result(explanation, Roi("r", inside=(square(0, 0, 160, 120),)), 0.5)
+    assert found.passed is False
 
 
 def test_nothing_outside_ignore_zones_does_not_pass(make_explanation: Builder) -> None:

@@ -109,6 +109,7 @@ def test_every_setting_is_a_keyword_with_a_type(function: Any) -> None:
     ("settings", "words"),
     [
         ({"sample": 4}, "no setting 'sample'\n.*did you mean samples"),
+        ({"color": "bgr"}, "no setting 'color'\n.*did you mean colour"),
         ({"frobnicate": 4}, "no setting 'frobnicate'\n.*method, guide, samples"),
         ({"method": "gradcam"}, "no method 'gradcam'\n.*did you mean grad-cam"),
         ({"guide": "papper"}, "no guide 'papper'\n.*did you mean paper"),

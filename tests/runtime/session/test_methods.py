@@ -91,7 +91,7 @@ def test_methods_are_their_definitions(
         np.testing.assert_allclose(found.saliency, normalise(total), atol=2e-5, err_msg=method)
         np.testing.assert_allclose(found.raw, (total.min(), total.max()), rtol=1e-4, err_msg=method)
         assert found.provenance.method == method
-        assert (found.stability is None) == (METHODS[method].copies != "noisy")
+        assert (found.stability is None) == (METHODS[method].samples_at != "noisy")
 
 
 def test_the_default_method_is_the_papers(squares: Explainer, frame: np.ndarray) -> None:

@@ -99,7 +99,7 @@ def test_a_folder_whose_files_were_changed_is_refused(device: Device) -> None:
 
 
 def test_a_refused_bundle_is_not_read_to_its_end(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judged by its head: what no one vouches for costs no memory."""
+    """Judged by its head: a bundle without a trusted signature costs no memory."""
     from gagrad_edge.bundle import container
 
     def unpack(*_: object, **__: object) -> None:

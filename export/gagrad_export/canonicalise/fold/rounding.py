@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 _POOLINGS = {"AveragePool", "LpPool", "MaxPool"}
 
 
-class SettleRounding(Pass):
-    """Rewrites the first pooling whose rounding is disputed.
+class PadCeilPooling(Pass):
+    """Rewrites the first pooling whose last window engines and shape inference count differently.
 
-    A wrong size is wrong in every value behind it: shapes are inferred anew before the next pooling.
+    One pooling at a time: a wrong size makes every shape behind it wrong, so shapes are inferred anew before
+    the next pooling.
     """
 
     needs = Known.SOME
@@ -38,12 +39,12 @@ class SettleRounding(Pass):
             x = node.inputs[0] if _rounds_up(node) else None
             size = static_shape(x)[2:] if x is not None and x.shape is not None else [None]
             fixed = [length for length in size if length is not None]
-            if len(fixed) == len(size) and _settle(node, fixed):
+            if len(fixed) == len(size) and _write_padding(node, fixed):
                 return ir.passes.PassResult(model, modified=True)
         return ir.passes.PassResult(model, modified=False)
 
 
-def _settle(node: ir.Node, size: Sequence[int]) -> bool:
+def _write_padding(node: ir.Node, size: Sequence[int]) -> bool:
     """Write out the padding of a pooling of images of ``size``; False where its rounding is not disputed."""
     window = Window.of(node, size)
     rooms = [size[i] + window.begin[i] + window.end[i] - window.reach(i) for i in range(len(size))]

@@ -89,11 +89,11 @@ from gagrad_runtime.backend.tensorrt.backend import build_interruptibly
 from gagrad_runtime.backend.tensorrt.builder import BuildOptions
 from gagrad_runtime.backend.tensorrt.library import open_library
 
-library, data, told = open_library("tensorrt-rtx"), open(sys.argv[1], "rb").read(), []
+library, data, calls = open_library("tensorrt-rtx"), open(sys.argv[1], "rb").read(), []
 
 def progress(done, total):
-    if not told:
-        told.append(print("building", flush=True))
+    if not calls:
+        calls.append(print("building", flush=True))
 
 options = BuildOptions(rows=4, capability="SM86")
 try:
