@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -132,13 +132,14 @@ def network(tail: str, classes: int, *, rank: int = 2) -> onnx.ModelProto:
     body = (
         f"c = Conv (image, w) r = Relu (c) m = ReduceMean <keepdims = 0> (r, places) s = MatMul (m, v) {tail}"
     )
+    constants: dict[str, Any] = {name: np.array(value, np.float32) for name, value in NUMBERS.items()}
     return model_of(
         f"(float[N, 3, 12, 12] image) => (float[{shape}] y) {{ {body} }}",
         w=rng.normal(0, 0.5, (8, 3, 3, 3)).astype(np.float32),
         v=rng.normal(0, 6, (8, classes)).astype(np.float32),
         last=np.array([-1]),
         places=np.array([2, 3]),
-        **{name: np.array(value, np.float32) for name, value in NUMBERS.items()},
+        **constants,
     )
 
 
