@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SLACK = 1e-6
 """How far from 0..1 the rounding of a probability may lie."""
 _SUM_SLACK = 1e-3
-"""How far from 1 the sum of a row's probabilities may be."""
+"""How far from their mean the sums of the classes may be, relative to it."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,12 @@ def _of_scores(
     values: NDArray[np.float32], shape: tuple[int, ...], task: Task | None, *, named: bool
 ) -> _Decided:
     """Return what several scores without an activation are, by their ``values [F, K…]``."""
-    alike = _probabilities(values)
-    if alike is not None:
-        total = " and sum to 1 over the classes" if alike == "classification" else ""
+    if (alike := _probabilities(values)) is not None:
         evidence = (
-            f"on {len(values)} test frames the scores lie in 0..1{total}: they look like probabilities "
-            "already, are shown as they are, and get no second softmax (`activation` decides otherwise)"
+            f"on {len(values)} test frames {alike[1]}: they look like probabilities already, are shown as "
+            "they are, and get no second softmax (`activation` decides otherwise)"
         )
-        return _Decided("none", evidence, alike)
+        return _Decided("none", evidence, alike[0])
     if task == "multilabel":
         return _Decided("sigmoid", "there is no activation in the graph; the scores are no probabilities yet")
     if len(shape) == 2 and not named and task is None:
@@ -119,17 +117,19 @@ def _of_scores(
     return _Decided("softmax", evidence)
 
 
-def _probabilities(scores: NDArray[np.float32]) -> Task | None:
-    """Return ``classification`` for scores in 0..1 that sum to 1, ``multilabel`` for others in 0..1, or None.
+def _probabilities(scores: NDArray[np.float32]) -> tuple[Task, str] | None:
+    """Return what scores that look like probabilities are, and why; None for other scores.
 
-    ``scores`` is [F, K…] with the classes as axis 1. Scores that are the same on all frames tell nothing.
+    ``scores`` is [F, K…] with the classes as axis 1. Shares of one total, whatever it is, are of classes;
+    other scores in 0..1, of labels. Scores that are the same on all frames tell nothing.
     """
-    if not np.isfinite(scores).all() or scores.min() < -_SLACK or scores.max() > 1 + _SLACK:
+    if not np.isfinite(scores).all() or scores.min() < -_SLACK or np.ptp(scores, axis=0).max() == 0:
         return None
-    if np.ptp(scores, axis=0).max() == 0:
-        return None
-    summed = np.abs(scores.sum(axis=1, dtype=np.float64) - 1).max() <= _SUM_SLACK
-    return "classification" if summed else "multilabel"
+    totals = scores.sum(axis=1, dtype=np.float64)
+    total = float(totals.mean())
+    if np.abs(totals - total).max() <= _SUM_SLACK * total:
+        return "classification", f"the scores are at least 0 and sum to {total:.3g} over the classes"
+    return ("multilabel", "the scores lie in 0..1") if scores.max() <= 1 + _SLACK else None
 
 
 def _task(shape: tuple[int, ...], activation: Activation, *, named: bool, alike: Task | None) -> Task:

@@ -61,7 +61,19 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[str, str], str]] = {
         "a = Abs (s) t = ReduceSum (a, last) y = Div (a, t)",
         {"classes": NAMES},
         ("none", "classification"),
-        "lie in 0..1 and sum to 1",
+        "sum to 1 over the classes",
+    ),
+    "shares of another total": (
+        "a = Abs (s) t = ReduceSum (a, last) b = Div (a, t) y = Mul (b, width)",
+        {"classes": NAMES},
+        ("none", "classification"),
+        "sum to 640 over the classes",
+    ),
+    "a softmax that leaves the sum from nought": (
+        "e = Exp (s) t = ReduceSum (e, last) u = Add (t, low) y = Div (e, u)",
+        {"classes": NAMES},
+        ("none", "classification"),
+        "sum to 1 over the classes",
     ),
     "values in 0..1": ("y = HardSigmoid (s)", {}, ("none", "multilabel"), "lie in 0..1: they look"),
     "as the user says": (
