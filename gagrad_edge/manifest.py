@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import msgspec
 
 from gagrad_edge.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT = 1
 """Version of the bundle format that this package writes and the newest that it reads."""
@@ -27,6 +30,10 @@ REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "fi
 GraphTarget = Literal["portable", "tensorrt"]
 GraphPrecision = Literal["float32", "float16"]
 Activation = Literal["softmax", "sigmoid", "none"]
+Task = Literal[
+    "classification", "multilabel", "regression", "detection", "segmentation", "anomaly", "sequence"
+]
+"""What a model is for: it decides what is listed, explained and drawn."""
 Resize = Literal["stretch", "letterbox", "crop"]
 Colour = Literal["rgb", "bgr", "mono"]
 Bayer = Literal["rggb", "bggr", "grbg", "gbrg"]
@@ -79,6 +86,24 @@ class InputSpec(_Struct, frozen=True):
             raise ValueError("std must be greater than 0")
 
 
+def derived_task(shape: Sequence[int], activation: Activation) -> Task:
+    """Return the task of an output that does not name one; ``shape`` is K….
+
+    A map of scores is a segmentation; several probabilities of a sigmoid are labels, those of a softmax
+    classes, as is one probability; a plain score is a regression.
+    """
+    if len(shape) == 3 and activation != "none":
+        return "segmentation"
+    if activation == "none":
+        return "regression"
+    return "multilabel" if activation == "sigmoid" and list(shape[:1]) != [1] else "classification"
+
+
+def _to_derive() -> Task:
+    """Return the mark of an output whose task is not written: a bundle from before there were tasks."""
+    return cast("Task", "")
+
+
 class OutputSpec(_Struct, frozen=True):
     """The model's output that is explained: ``scores [N, K…]`` before the activation."""
 
@@ -89,8 +114,12 @@ class OutputSpec(_Struct, frozen=True):
     """The function from scores to probabilities; ``none`` for a plain score (regression, anomaly)."""
     classes: list[str]
     """One name for each class along the first axis of ``shape``; empty when the classes have no names."""
+    task: Task = msgspec.field(default_factory=_to_derive)
+    """What the model is for; where a manifest does not say, ``derived_task`` of shape and activation."""
 
     def __post_init__(self) -> None:
+        if not self.task:
+            msgspec.structs.force_setattr(self, "task", derived_task(self.shape, self.activation))
         if self.classes and (not self.shape or len(self.classes) != self.shape[0]):
             raise ValueError(f"{len(self.classes)} class names for an output of shape {self.shape}")
 

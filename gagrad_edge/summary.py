@@ -24,7 +24,7 @@ def _interface(manifest: Manifest) -> Iterator[str]:
         f"{spec.width}×{spec.height} {spec.colour}, {spec.resize}, mean {_numbers(spec.mean)}, "
         f"std {_numbers(spec.std)}, 16-bit frames use {spec.bit_depth} bits{bayer}",
     )
-    yield line("output", f"{output.name}: {shape}, {output.activation}, {names} class names")
+    yield line("output", f"{output.name}: {shape}, {output.activation}, {names} class names, {output.task}")
     yield line(
         "method",
         f"{method.samples} samples, noise {method.noise_std:g}, percentile {method.percentile:g}, "

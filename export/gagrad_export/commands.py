@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,7 +12,7 @@ from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Resize
+    from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Resize, Task
     from gagrad_export.pipeline import ExportReport
 
 
@@ -98,6 +98,24 @@ class SeveralValues(Command):
     type=click.Choice(["softmax", "sigmoid", "none"]),
     help="What turns scores into probabilities.  [default: as found in the model]",
 )
+@click.option(
+    "--task",
+    type=click.Choice(
+        [
+            "auto",
+            "classification",
+            "multilabel",
+            "regression",
+            "segmentation",
+            "detection",
+            "anomaly",
+            "sequence",
+        ]
+    ),
+    default="auto",
+    show_default=True,
+    help="What the model is for; auto decides and says by what evidence. The last three come later.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict for package.module:factory.")
 @click.option("--input-name", help="Which input is the image, when there are several.")
 @click.option(
@@ -166,6 +184,7 @@ def export(
     bayer: Bayer | None,
     classes: Path | None,
     activation: Activation | None,
+    task: Task | Literal["auto"],
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
@@ -222,7 +241,9 @@ def export(
             bit_depth=bit_depth,
             bayer=bayer,
         ),
-        outputs=gagrad_export.OutputOptions(output_name=output_name, activation=activation),
+        outputs=gagrad_export.OutputOptions(
+            output_name=output_name, activation=activation, task=None if task == "auto" else task
+        ),
         bundle=gagrad_export.BundleOptions(
             name=name,
             method=gagrad_export.MethodSpec(

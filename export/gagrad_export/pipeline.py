@@ -29,9 +29,10 @@ from gagrad_export.settings import (
     checked_method,
     input_spec,
     is_reference,
+    output_names,
     output_spec,
 )
-from gagrad_export.verify import verify
+from gagrad_export.verify import scores_on_frames, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +120,7 @@ def export(
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    output = output_spec(canonical, outputs, classes=classes)
+    names = output_names(canonical, classes)
     layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
@@ -133,6 +134,10 @@ def export(
     )
     _return_freed_memory()
     clock.start("verify")
+    # A wrong reading is refused before the proofs, which take longer.
+    output, evidence = output_spec(
+        canonical, outputs, names=names, scores=lambda: scores_on_frames(graphs, spec)
+    )
     verified = verify(graphs, source, canonical, spec, method, layer)
     clock.start("package")
     manifest = package(
@@ -146,7 +151,7 @@ def export(
         output=output,
         method=method,
         feature_layer=layer,
-        notes=[without_layer] if without_layer else [],
+        notes=[evidence, *([without_layer] if without_layer else [])],
     )
     clock.stop()
     return ExportReport(

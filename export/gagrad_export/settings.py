@@ -20,7 +20,9 @@ from gagrad_edge.manifest import (
     MethodSpec,
     OutputSpec,
     Resize,
+    Task,
 )
+from gagrad_export.reading import read_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from gagrad_export.canonicalise import Canonical
+    from gagrad_export.reading import Scores
+
+TASKS: tuple[Task, ...] = ("classification", "multilabel", "regression", "segmentation")
+"""The tasks that an export takes today."""
 
 
 def _check_choice(parameter: str, value: str | None, choices: Any, *, optional: bool = False) -> None:
@@ -89,10 +95,21 @@ class OutputOptions:
     """The output, or any other value in the graph; needed when the model has several outputs."""
     activation: Activation | None = None
     """What turns scores into probabilities; None takes the activation at the model's end."""
+    task: Task | None = None
+    """What the model is for: ``classification``, ``multilabel``, ``regression`` or ``segmentation``; None
+    decides by the model's end, the scores and the classes' names, and the report says by what evidence."""
 
     def __post_init__(self) -> None:
-        """Refuse an activation that is not among the choices. Raises SettingError."""
+        """Refuse an activation or a task that is not among the choices. Raises SettingError."""
         _check_choice("activation", self.activation, Activation, optional=True)
+        _check_choice("task", self.task, Task, optional=True)
+        if self.task is not None and self.task not in TASKS:
+            raise SettingError(
+                f"{self.task} models come in a later version: today their scores are explained one by one",
+                where="task",
+                hint="choose a score with `output_name` and leave `task` out, or take one of the choices",
+                choices=TASKS,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,16 +198,8 @@ def input_spec(
         raise SettingError(str(error), where=", ".join(named or ["size"])) from error
 
 
-def output_spec(
-    model: Canonical, options: OutputOptions, *, classes: Sequence[str] | str | Path | None
-) -> OutputSpec:
-    """Return the output specification. Raises SettingError.
-
-    The activation is that of ``options``; else the one found behind the scores; else softmax for several
-    scores and none for one.
-    """
-    several = model.score_shape[0] > 1
-    activation = options.activation or model.tail or ("softmax" if several else "none")
+def output_names(model: Canonical, classes: Sequence[str] | str | Path | None) -> list[str]:
+    """Return the names of the model's classes, empty where none are given. Raises SettingError."""
     names = class_names(classes)
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
@@ -205,9 +214,27 @@ def output_spec(
             where="classes",
             hint="make each name unique, so that a target can be chosen by it",
         )
-    return OutputSpec(
-        name=model.source_output.name, shape=list(model.score_shape), activation=activation, classes=names
+    return names
+
+
+def output_spec(
+    model: Canonical, options: OutputOptions, *, names: list[str], scores: Scores
+) -> tuple[OutputSpec, str]:
+    """Return the output specification and the evidence for it. Raises SettingError.
+
+    ``names`` are the classes' names, and ``scores`` returns the scores on test frames: see ``read_output``.
+    """
+    reading = read_output(
+        model, activation=options.activation, task=options.task, named=bool(names), scores=scores
     )
+    spec = OutputSpec(
+        name=model.source_output.name,
+        shape=list(model.score_shape),
+        activation=reading.activation,
+        classes=names,
+        task=reading.task,
+    )
+    return spec, f"{reading.task}: {reading.evidence}"
 
 
 def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) -> None:

@@ -43,6 +43,8 @@ class Canonical:
     """How many quantisers the gradient passes straight through; 0 for a model in float."""
     notes: tuple[str, ...]
     """What was changed or assumed, in sentences for the user."""
+    plain: str | None = None
+    """Why the output is no probability though an activation lies in front of it."""
 
     @property
     def opset(self) -> int:
@@ -98,6 +100,7 @@ def canonicalise(
         operators=dict(sorted(operators.items())),
         straight_through=findings.straight_through,
         notes=tuple(notes),
+        plain=findings.plain,
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from gagrad_export.canonicalise.interface.activation import Steps
     from gagrad_export.canonicalise.interface.source import SourceInput, SourceOutput
 
 _KEY = "gagrad.findings"
@@ -74,6 +75,10 @@ class Findings:
     """Operator of the activation that was taken off the end (SplitTail)."""
     class_axis: int | None = None
     """Axis of the output that the activation runs over, where it has one (SplitTail)."""
+    behind: Steps = ()
+    """Arithmetic between that activation and the output (SplitTail)."""
+    plain: str | None = None
+    """Why the output is no probability though an activation lies in front of it (SplitTail)."""
     source_output: SourceOutput | None = None
     """How to read the output of the model as it was given (LeaveScores)."""
 

@@ -10,6 +10,7 @@ import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.canonicalise.interface.activation import applied
 from gagrad_export.verify.sessions import open_session
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
     # Without optimisations, because ONNX Runtime's integer kernels round in other places.
     as_written = model.straight_through > 0
     expected = model.source_output.row(_run(proto, feed, model.precision, as_written=as_written))
-    ours = _activated(scores, model.source_output.activation).reshape(expected.shape)
-    least = _PROBABILITY_SPAN if model.source_output.activation in ("Sigmoid", "Softmax") else 1e-12
+    output = model.source_output
+    ours = applied(output.behind, _activated(scores.astype(np.float64), output.activation))
+    ours = ours.reshape(expected.shape)
+    least = _PROBABILITY_SPAN if output.activation in ("Sigmoid", "Softmax") else 1e-12
     span = max(float(np.ptp(expected)), float(np.abs(expected).max()), least)
     return float(np.abs(ours - expected).max()) / span
 
@@ -91,14 +94,14 @@ def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:
     return ir.serde.serialize_model(copy)
 
 
-def _activated(scores: Array, activation: str | None) -> Array:
+def _activated(scores: NDArray[np.float64], activation: str | None) -> NDArray[np.float64]:
     """Return the canonical form's scores after the activation that the source has and the form lacks."""
     if activation is None:
         return scores
     if activation == "Sigmoid":
-        sigmoid: Array = np.float32(1) / (np.float32(1) + np.exp(-scores))
+        sigmoid: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(scores, -700, 700)))
         return sigmoid
     shifted = scores - scores.max(axis=0)
-    log_softmax: Array = shifted - np.log(np.exp(shifted).sum(axis=0))
-    softmax: Array = np.exp(log_softmax)
+    log_softmax: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=0))
+    softmax: NDArray[np.float64] = np.exp(log_softmax)
     return log_softmax if activation == "LogSoftmax" else softmax

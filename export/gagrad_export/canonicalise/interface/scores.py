@@ -2,10 +2,12 @@
 
 Before: an output ``[N]``, ``[H, W, N]`` or ``[N, H, W, K]``. After: ``[N]`` has a second axis of extent 1,
 the batch is the first axis, and the axis of the classes (channels, in a segmentation model) is the second.
+``[N, K, 1, 1]`` becomes ``[N, K]``.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -67,6 +69,12 @@ def _leave(batch: Batch, findings: Findings, *, channels_last: bool) -> SourceOu
         )
         order = [class_axis, *(i for i in range(len(row)) if i != class_axis)]
         scores = batch.op.Transpose(scores, perm=[0, *(i + 1 for i in order)])
+    classes, places = (row or [1])[class_axis], prod(row)
+    if len(row) > 1 and classes == places:
+        findings.notes.append(
+            f"the output {row} has one value for each class: its axes of extent 1 are left out"
+        )
+        scores = batch.reshaped(scores, [-1, classes], [batch.size, classes])
     batch.op.graph.outputs[0] = scores
     return SourceOutput(
         name=name,
@@ -75,4 +83,5 @@ def _leave(batch: Batch, findings: Findings, *, channels_last: bool) -> SourceOu
         batch=batch.size,
         place=place,
         class_axis=class_axis,
+        behind=findings.behind,
     )

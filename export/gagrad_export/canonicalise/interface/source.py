@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_export.canonicalise.batch.place import Place
+    from gagrad_export.canonicalise.interface.activation import Steps
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class SourceOutput:
     """Where the batch lies in ``shape``."""
     class_axis: int
     """Axis of a row that holds the classes."""
+    behind: Steps = ()
+    """Arithmetic behind the activation that the canonical form took off with it."""
 
     def row(self, output: NDArray[Any]) -> NDArray[np.float32]:
         """Return one row ``[K…]`` of the model's output."""

@@ -1,11 +1,13 @@
 """The activation at the end of a model: the gradient starts before it.
 
-Before: ``scores → Softmax → Reshape → output``. After: ``scores → Reshape → output``, and the activation is
-recorded. The paper explains logits: behind a softmax the gradient of a confident class vanishes.
+Before: ``scores → Softmax → Clip → Mul → Reshape → output``. After: ``scores → Reshape → output``; the
+activation and the arithmetic behind it are recorded. The paper explains logits: behind a softmax the gradient
+of a confident class vanishes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -15,15 +17,22 @@ from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch.place import shape_of
 from gagrad_export.canonicalise.contract import Pass
 from gagrad_export.canonicalise.findings import Known, findings_of
-from gagrad_export.emit import attribute, operand
+from gagrad_export.canonicalise.interface.activation import Step, activation_at, factor, step_of
+from gagrad_export.emit import Op, attribute, operand
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from gagrad_edge.manifest import Activation
+    from gagrad_export.canonicalise.findings import Findings
+    from gagrad_export.canonicalise.interface.activation import Found, Steps
 
 _ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
 _VIEWS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_SHARES = (1.0, 100.0)
+"""What a sigmoid may be multiplied by and still be a probability; by another number it is a quantity."""
+_OPPOSITE = (Step("scale", -1), Step("offset", 1))
+"""1 − σ(s) = σ(−s)."""
 
 
 class SplitTail(Pass):
@@ -36,8 +45,8 @@ class SplitTail(Pass):
         """Record the activation's operator and axis in the findings."""
         findings = findings_of(model)
         _require_float(model.graph.outputs[0], findings.value_names)
-        findings.activation, findings.class_axis = _split_tail(model.graph)
-        return ir.passes.PassResult(model, findings.activation is not None)
+        modified = _split_tail(model.graph, findings)
+        return ir.passes.PassResult(model, modified)
 
 
 def _require_float(output: ir.Value, names: Collection[str]) -> None:
@@ -62,32 +71,69 @@ def _require_float(output: ir.Value, names: Collection[str]) -> None:
     )
 
 
-def _split_tail(graph: ir.Graph) -> tuple[str | None, int | None]:
-    """Take a trailing activation out of ``graph``.
+def _split_tail(graph: ir.Graph, findings: Findings) -> bool:
+    """Take a trailing activation out of ``graph`` and return True; False where there is none to take out.
 
-    Returns its operator (None if there is none) and the output's axis that a softmax runs over.
+    Where there is one but the output is not its probabilities, the findings say so.
     """
-    output = graph.outputs[0]
+    found, views, steps = _trailing(graph.outputs[0])
+    if found is None:
+        return False
+    name = "sigmoid" if found.operator == "Sigmoid" else "softmax"
+    start = (Step("log"),) if found.operator == "LogSoftmax" else ()
+    scale = factor((*start, *found.steps, *steps))
+    if scale is None and name == "sigmoid":
+        opposite = replace(found, slope=-found.slope, steps=(*_OPPOSITE, *found.steps))
+        if (scale := factor((*opposite.steps, *steps))) is not None:
+            found = opposite
+    if scale is None or (name == "sigmoid" and scale not in _SHARES):
+        if not found.steps:  # else it is Tanh or Softplus, which is usually no probability
+            how = "" if scale is None else f" times {scale:g}"
+            findings.plain = f"it is computed from a {name}{how} and is no probability itself"
+        return False
+    axis = found.axis
+    for view in reversed(views):
+        if axis is not None and (axis := _axis_behind(view, axis)) is None:
+            findings.plain = "behind the softmax the classes are mixed with another axis"
+            return False
+    if scale != 1:
+        findings.notes.append(
+            f"the output is {scale:g} times a probability: the probabilities shown are the output divided by "
+            f"{scale:g}"
+        )
+    scores = found.scores(Op(graph, "tail"))
+    for view in reversed(views):
+        view.replace_input_with(0, scores)
+        scores = view.outputs[0]
+    graph.outputs[0] = scores
+    graph.sort()
+    findings.activation, findings.class_axis = found.operator, axis
+    findings.behind = (*found.steps, *steps)
+    return True
+
+
+def _trailing(output: ir.Value) -> tuple[Found | None, list[ir.Node], Steps]:
+    """Return the activation that ``output`` is computed from with views and arithmetic alone, or None.
+
+    The views are in the order from the output inwards, the arithmetic from the activation outwards.
+    """
     value, views = output, []
-    while (node := value.producer()) is not None and node.domain == "" and node.op_type in _VIEWS:
-        views.append(node)
-        value = operand(node, 0)
-    if node is None or node.domain != "" or node.op_type not in _ACTIVATIONS:
-        return None, None
-    axis: int | None = None
-    if node.op_type != "Sigmoid":
-        axis = int(attribute(node, "axis", -1)) % len(shape_of(value))
-        for view in reversed(views):
-            axis = _axis_behind(view, axis)
-            if axis is None:
-                # The classes were mixed with another axis: what follows is no longer one softmax.
-                return None, None
-    scores = operand(node, 0)
-    if views:
-        views[-1].replace_input_with(0, scores)
-    else:
-        graph.outputs[0] = scores
-    return node.op_type, axis
+    steps: Steps = ()
+    while (found := activation_at(value)) is None and (node := value.producer()) is not None:
+        if _is_view(node):
+            views.append(node)
+            value = operand(node, 0)
+        elif (arithmetic := step_of(node)) is not None:
+            value, steps = arithmetic[0], (*arithmetic[1], *steps)
+        else:
+            break
+    return found, views, steps
+
+
+def _is_view(node: ir.Node) -> bool:
+    """Whether a node moves elements and leaves their values; rounding to an integer is no view."""
+    dtype = node.outputs[0].dtype
+    return node.domain == "" and node.op_type in _VIEWS and (dtype is None or dtype.is_floating_point())
 
 
 def activation_of(op_type: str | None) -> Activation | None:
