@@ -12,7 +12,16 @@ from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Resize
+    from gagrad_edge.manifest import (
+        Activation,
+        Bayer,
+        Colour,
+        GraphTarget,
+        Interpolation,
+        PadPlace,
+        Resize,
+        Semantics,
+    )
     from gagrad_export.pipeline import ExportReport
 
 
@@ -77,6 +86,48 @@ class SeveralValues(Command):
     default="stretch",
     show_default=True,
     help="How a frame of another size is fitted.",
+)
+@click.option(
+    "--resize-to",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="With --resize crop: the shorter side before the centre is cut, as in Resize(256), CenterCrop(224).",
+)
+@click.option(
+    "--crop-ratio",
+    type=float,
+    metavar="R",
+    help="With --resize crop: the share that is cut from the centre, timm's crop_pct.",
+)
+@click.option(
+    "--like",
+    "semantics",
+    type=click.Choice(["pil", "opencv", "torch"]),
+    help="Resample as this library does.  [default: average where the frame shrinks, linear where it grows]",
+)
+@click.option(
+    "--interpolation",
+    type=click.Choice(["nearest", "linear", "area", "cubic", "lanczos"]),
+    help="With --like: the library's interpolation.  [default: linear]",
+)
+@click.option(
+    "--antialias/--no-antialias",
+    default=None,
+    help="With --like torch: whether shrinking is smoothed.  [default: as the library; on for torch]",
+)
+@click.option(
+    "--pad-value",
+    type=click.IntRange(0, 255),
+    default=0,
+    show_default=True,
+    help="Grey beside the frame; ultralytics has 114.",
+)
+@click.option(
+    "--pad-place",
+    type=click.Choice(["centre", "top-left"]),
+    default="centre",
+    show_default=True,
+    help="Where a letterbox puts the frame.",
 )
 @click.option(
     "--bit-depth",
@@ -162,6 +213,13 @@ def export(
     std: tuple[float, ...],
     colour: Colour | None,
     resize: Resize,
+    resize_to: int | None,
+    crop_ratio: float | None,
+    semantics: Semantics | None,
+    interpolation: Interpolation | None,
+    antialias: bool | None,
+    pad_value: int,
+    pad_place: PadPlace,
     bit_depth: int,
     bayer: Bayer | None,
     classes: Path | None,
@@ -219,6 +277,13 @@ def export(
             fixed=fixed_inputs(fixed),
             colour=colour,
             resize=resize,
+            resize_to=resize_to,
+            crop_ratio=crop_ratio,
+            semantics=semantics,
+            interpolation=interpolation,
+            antialias=antialias,
+            pad_value=pad_value,
+            pad_place=pad_place,
             bit_depth=bit_depth,
             bayer=bayer,
         ),
