@@ -81,6 +81,12 @@ class SeveralValues(Command):
     help="Order of the model's channels.  [default: rgb; mono for one channel]",
 )
 @click.option(
+    "--preprocessing",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hugging Face's preprocessor_config.json or timm's config: size, mean, std and resizing.",
+)
+@click.option(
     "--resize",
     type=click.Choice(["stretch", "letterbox", "crop"]),
     default="stretch",
@@ -212,6 +218,7 @@ def export(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     colour: Colour | None,
+    preprocessing: Path | None,
     resize: Resize,
     resize_to: int | None,
     crop_ratio: float | None,
@@ -276,6 +283,7 @@ def export(
             input_name=input_name,
             fixed=fixed_inputs(fixed),
             colour=colour,
+            preprocessing=preprocessing,
             resize=resize,
             resize_to=resize_to,
             crop_ratio=crop_ratio,

@@ -85,6 +85,9 @@ class InputOptions:
     """Grey beside the frame, 0 to 255."""
     pad_place: PadPlace = "centre"
     """Where ``letterbox`` puts the frame."""
+    preprocessing: str | Path | None = None
+    """File of Hugging Face (``preprocessor_config.json``) or timm that the size, mean, std, and the fields
+    about resizing and colour are read from, where they are not given."""
     bit_depth: int = 16
     """Significant bits of a uint16 frame, 9 to 16."""
     bayer: Bayer | None = None
@@ -100,9 +103,10 @@ class InputOptions:
         _check_choice("interpolation", self.interpolation, Interpolation, optional=True)
         _check_choice("semantics", self.semantics, Semantics, optional=True)
         _check_choice("pad_place", self.pad_place, PadPlace)
-        self._check_crop()
-        self._check_padding()
-        self._check_resampling()
+        if self.preprocessing is None:  # else when they are completed by the file
+            self._check_crop()
+            self._check_padding()
+            self._check_resampling()
 
     def _check_crop(self) -> None:
         for where, value in (("resize_to", self.resize_to), ("crop_ratio", self.crop_ratio)):

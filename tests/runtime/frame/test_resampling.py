@@ -170,6 +170,24 @@ def test_a_crop_ratio_is_timms(size: tuple[int, int], model: tuple[int, int]) ->
     np.testing.assert_array_equal(image[0], expected.astype(np.float32) / np.float32(255))
 
 
+@pytest.mark.parametrize("model", [(224, 224), (96, 128)])
+def test_the_crop_is_the_installed_timms(model: tuple[int, int]) -> None:
+    """Its evaluation transform itself, to a rounding of float32."""
+    importlib.import_module("tests.export.networks")  # registers operators that torchvision looks for
+    from timm.data import create_transform
+
+    transform = create_transform(
+        (3, *model), interpolation="bicubic", crop_pct=0.9, mean=(0,) * 3, std=(1,) * 3
+    )
+    spec = spec_of(
+        *model, resize="crop", crop_ratio=0.9, semantics="pil", interpolation="cubic", antialias=True
+    )
+    for size in FRAMES:
+        image, _ = prepare(load_frame(frame_of(*size)), spec)
+        expected = transform(Image.fromarray(frame_of(*size))).numpy()
+        np.testing.assert_allclose(image[0], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [*FRAMES, (31, 1234), (639, 640)])
 @pytest.mark.parametrize("model", [(640, 640), (96, 128)])
 @pytest.mark.parametrize("place_", ["centre", "top-left"])
