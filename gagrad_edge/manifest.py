@@ -35,6 +35,21 @@ Task = Literal[
 ]
 """What a model is for: it decides what is listed, explained and drawn."""
 Resize = Literal["stretch", "letterbox", "crop"]
+Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos"]
+PadPlace = Literal["centre", "top-left"]
+Semantics = Literal["pil", "opencv", "torch"]
+RESAMPLING: dict[Semantics, dict[Interpolation, tuple[bool, ...]]] = {
+    "pil": {"nearest": (False,), "linear": (True,), "area": (True,), "cubic": (True,), "lanczos": (True,)},
+    "opencv": {
+        "nearest": (False,),
+        "linear": (False,),
+        "area": (True,),
+        "cubic": (False,),
+        "lanczos": (False,),
+    },
+    "torch": {"nearest": (False,), "linear": (True, False), "area": (True,), "cubic": (True, False)},
+}
+"""The interpolations of each library, and the values of ``antialias`` of each, the default first."""
 Colour = Literal["rgb", "bgr", "mono"]
 Bayer = Literal["rggb", "bggr", "grbg", "gbrg"]
 MAX_PIXELS = 1 << 26
@@ -58,7 +73,25 @@ class InputSpec(_Struct, frozen=True):
     std: list[float]
     """One number per channel, greater than 0."""
     resize: Resize = "stretch"
-    """``stretch`` to the size; ``letterbox``: fit inside, pad with black; ``crop``: cover, cut the centre."""
+    """``stretch`` to the size; ``letterbox``: fit inside, pad; ``crop``: cover, cut the centre."""
+    resize_to: Positive | None = None
+    """For ``crop``: the frame's shorter side gets this length, the longer one in proportion, and the centre
+    is cut from it (torchvision's ``Resize`` and ``CenterCrop``). Null with ``crop_ratio`` null: just covers.
+    """
+    crop_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """For ``crop``: the frame covers ⌊height / crop_ratio⌋ × ⌊width / crop_ratio⌋, and the centre is cut from
+    it (timm's ``crop_pct``)."""
+    interpolation: Interpolation | None = None
+    """How pixels are resampled, as the library ``semantics`` does it. Null with ``semantics`` null: an axis
+    that shrinks is averaged over the area, an axis that grows is linear, and no value is rounded."""
+    antialias: bool | None = None
+    """Whether shrinking takes all pixels into account; ``RESAMPLING`` has what each library can do."""
+    semantics: Semantics | None = None
+    """Library whose resampling and rounding is reproduced; null: see ``interpolation``."""
+    pad_value: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    """Grey beside the frame, as a pixel value of 8 bits."""
+    pad_place: PadPlace = "centre"
+    """Where ``letterbox`` puts the frame; ``top-left`` pads at the bottom and at the right only."""
     bit_depth: Annotated[int, msgspec.Meta(ge=9, le=16)] = 16
     """Significant bits of a uint16 frame, whose values are divided by ``2^bit_depth − 1``."""
     bayer: Bayer | None = None
@@ -76,7 +109,9 @@ class InputSpec(_Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.height * self.width > MAX_PIXELS:
-            raise ValueError(f"an image of {self.width}×{self.height} has more than {MAX_PIXELS} pixels")
+            raise ValueError(
+                f"an image {self.height} high and {self.width} wide has more than {MAX_PIXELS} pixels"
+            )
         if self.bayer and self.colour == "mono":
             raise ValueError("a Bayer pattern needs a model that takes colours, not mono")
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -84,6 +119,37 @@ class InputSpec(_Struct, frozen=True):
                 raise ValueError(f"{name} must hold {self.channels} finite numbers, one per channel")
         if min(self.std) <= 0:
             raise ValueError("std must be greater than 0")
+        self._check_resize()
+        self._check_resampling()
+
+    def _check_resize(self) -> None:
+        if self.resize != "crop" and (self.resize_to is not None or self.crop_ratio is not None):
+            raise ValueError(f"resize_to and crop_ratio belong to resize crop, not to {self.resize}")
+        if self.resize_to is not None and self.crop_ratio is not None:
+            raise ValueError("of resize_to and crop_ratio only one can be given")
+        if self.resize_to is not None and self.resize_to < min(self.height, self.width):
+            raise ValueError(
+                f"resize_to {self.resize_to} is less than the shorter side of the image, {self.height} high "
+                f"and {self.width} wide"
+            )
+        if self.resize == "stretch" and self.pad_value != 0:
+            raise ValueError("pad_value belongs to resize letterbox or crop: stretch pads nothing")
+        if self.resize != "letterbox" and self.pad_place != "centre":
+            raise ValueError(f"pad_place belongs to resize letterbox, not to {self.resize}")
+
+    def _check_resampling(self) -> None:
+        if self.semantics is None:
+            if self.interpolation is not None or self.antialias is not None:
+                raise ValueError("interpolation and antialias need semantics: the libraries differ in them")
+            return
+        can = RESAMPLING[self.semantics]
+        if self.interpolation not in can:
+            raise ValueError(f"interpolation of {self.semantics} is one of {', '.join(can)}")
+        if self.antialias not in can[self.interpolation]:
+            always = can[self.interpolation][0]
+            raise ValueError(
+                f"antialias is always {'on' if always else 'off'} for {self.semantics} {self.interpolation}"
+            )
 
 
 def derived_task(shape: Sequence[int], activation: Activation) -> Task:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gagrad_edge.manifest import Manifest
+    from gagrad_edge.manifest import InputSpec, Manifest
 
 
 def describe(manifest: Manifest) -> list[str]:
@@ -21,8 +21,9 @@ def _interface(manifest: Manifest) -> Iterator[str]:
     bayer = f", mono frames are {spec.bayer}" if spec.bayer else ""
     yield line(
         "input",
-        f"{spec.width}×{spec.height} {spec.colour}, {spec.resize}, mean {_numbers(spec.mean)}, "
-        f"std {_numbers(spec.std)}, 16-bit frames use {spec.bit_depth} bits{bayer}",
+        f"{spec.height} high, {spec.width} wide, {spec.colour}, {_resizing(spec)}, "
+        f"mean {_numbers(spec.mean)}, std {_numbers(spec.std)}, "
+        f"16-bit frames use {spec.bit_depth} bits{bayer}",
     )
     yield line("output", f"{output.name}: {shape}, {output.activation}, {names} class names, {output.task}")
     yield line(
@@ -30,6 +31,23 @@ def _interface(manifest: Manifest) -> Iterator[str]:
         f"{method.samples} samples, noise {method.noise_std:g}, percentile {method.percentile:g}, "
         f"chunk {method.chunk}",
     )
+
+
+def _resizing(spec: InputSpec) -> str:
+    """Return how a frame is fitted to the image, in words, such as ``letterbox on grey 114``."""
+    words: list[str] = [spec.resize]
+    if spec.resize_to is not None:
+        words.append(f"from a shorter side of {spec.resize_to}")
+    elif spec.crop_ratio is not None:
+        words.append(f"of {spec.crop_ratio:g}")
+    if spec.resize == "letterbox" or spec.pad_value:
+        words.append(f"on grey {spec.pad_value}")
+    if spec.resize == "letterbox" and spec.pad_place != "centre":
+        words.append(f"at the {spec.pad_place}")
+    if spec.semantics is not None:
+        smooth = "" if spec.antialias else ", no antialias"
+        words.append(f"({spec.semantics} {spec.interpolation}{smooth})")
+    return " ".join(words)
 
 
 def _model(manifest: Manifest) -> Iterator[str]:
@@ -45,7 +63,8 @@ def _model(manifest: Manifest) -> Iterator[str]:
         layer = model.feature_layer
         yield line(
             "grad-cam",
-            f"at {layer.name} ({layer.operator}): {layer.features} features on {layer.height}×{layer.width}",
+            f"at {layer.name} ({layer.operator}): {layer.features} features, "
+            f"{layer.height} high and {layer.width} wide",
         )
 
 

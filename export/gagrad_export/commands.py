@@ -12,7 +12,17 @@ from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Activation, Bayer, Colour, GraphTarget, Resize, Task
+    from gagrad_edge.manifest import (
+        Activation,
+        Bayer,
+        Colour,
+        GraphTarget,
+        Interpolation,
+        PadPlace,
+        Resize,
+        Semantics,
+        Task,
+    )
     from gagrad_export.pipeline import ExportReport
 
 
@@ -72,11 +82,59 @@ class SeveralValues(Command):
     help="Order of the model's channels.  [default: rgb; mono for one channel]",
 )
 @click.option(
+    "--preprocessing",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Hugging Face's preprocessor_config.json or timm's config: size, mean, std and resizing.",
+)
+@click.option(
     "--resize",
     type=click.Choice(["stretch", "letterbox", "crop"]),
     default="stretch",
     show_default=True,
     help="How a frame of another size is fitted.",
+)
+@click.option(
+    "--resize-to",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="With --resize crop: the shorter side before the centre is cut, as in Resize(256), CenterCrop(224).",
+)
+@click.option(
+    "--crop-ratio",
+    type=float,
+    metavar="R",
+    help="With --resize crop: the share that is cut from the centre, timm's crop_pct.",
+)
+@click.option(
+    "--like",
+    "semantics",
+    type=click.Choice(["pil", "opencv", "torch"]),
+    help="Resample as this library does.  [default: average where the frame shrinks, linear where it grows]",
+)
+@click.option(
+    "--interpolation",
+    type=click.Choice(["nearest", "linear", "area", "cubic", "lanczos"]),
+    help="With --like: the library's interpolation.  [default: linear]",
+)
+@click.option(
+    "--antialias/--no-antialias",
+    default=None,
+    help="With --like torch: whether shrinking is smoothed.  [default: as the library; on for torch]",
+)
+@click.option(
+    "--pad-value",
+    type=click.IntRange(0, 255),
+    default=0,
+    show_default=True,
+    help="Grey beside the frame; ultralytics has 114.",
+)
+@click.option(
+    "--pad-place",
+    type=click.Choice(["centre", "top-left"]),
+    default="centre",
+    show_default=True,
+    help="Where a letterbox puts the frame.",
 )
 @click.option(
     "--bit-depth",
@@ -179,7 +237,15 @@ def export(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     colour: Colour | None,
+    preprocessing: Path | None,
     resize: Resize,
+    resize_to: int | None,
+    crop_ratio: float | None,
+    semantics: Semantics | None,
+    interpolation: Interpolation | None,
+    antialias: bool | None,
+    pad_value: int,
+    pad_place: PadPlace,
     bit_depth: int,
     bayer: Bayer | None,
     classes: Path | None,
@@ -237,7 +303,15 @@ def export(
             input_name=input_name,
             fixed=fixed_inputs(fixed),
             colour=colour,
+            preprocessing=preprocessing,
             resize=resize,
+            resize_to=resize_to,
+            crop_ratio=crop_ratio,
+            semantics=semantics,
+            interpolation=interpolation,
+            antialias=antialias,
+            pad_value=pad_value,
+            pad_place=pad_place,
             bit_depth=bit_depth,
             bayer=bayer,
         ),

@@ -20,6 +20,7 @@ from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import package
+from gagrad_export.preprocessing import with_preprocessing
 from gagrad_export.settings import (
     BundleOptions,
     InputOptions,
@@ -103,6 +104,7 @@ def export(
     make_folder(path.parent)
     clock = _Clock(progress)
 
+    inputs, size, mean, std = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
     source = _load(model, size=size, channels=1 if inputs.colour == "mono" else 3)
     if bundle.randomize is not None:

@@ -12,14 +12,18 @@ import numpy as np
 
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import (
+    RESAMPLING,
     Activation,
     Bayer,
     Colour,
     GraphTarget,
     InputSpec,
+    Interpolation,
     MethodSpec,
     OutputSpec,
+    PadPlace,
     Resize,
+    Semantics,
     Task,
 )
 from gagrad_export.reading import read_output
@@ -73,6 +77,23 @@ class InputOptions:
     """Order of the image's channels; None is ``mono`` for one channel and ``rgb`` for three."""
     resize: Resize = "stretch"
     """How a frame of another size is fitted to the image."""
+    resize_to: int | None = None
+    """For ``crop``: length of the frame's shorter side before the centre is cut."""
+    crop_ratio: float | None = None
+    """For ``crop``: the image's sides as a share of what the frame covers before the centre is cut."""
+    semantics: Semantics | None = None
+    """Library whose resampling is reproduced; None averages what shrinks, and is linear where it grows."""
+    interpolation: Interpolation | None = None
+    """Interpolation of that library; None is ``linear``."""
+    antialias: bool | None = None
+    """Whether shrinking takes all pixels into account; None is as the library does it, True for torch."""
+    pad_value: int = 0
+    """Grey beside the frame, 0 to 255."""
+    pad_place: PadPlace = "centre"
+    """Where ``letterbox`` puts the frame."""
+    preprocessing: str | Path | None = None
+    """File of Hugging Face (``preprocessor_config.json``) or timm that the size, mean, std, and the fields
+    about resizing and colour are read from, where they are not given."""
     bit_depth: int = 16
     """Significant bits of a uint16 frame, 9 to 16."""
     bayer: Bayer | None = None
@@ -85,6 +106,65 @@ class InputOptions:
         _check_choice("bayer", self.bayer, Bayer, optional=True)
         if not 9 <= self.bit_depth <= 16:
             raise SettingError(f"{self.bit_depth} is not from 9 to 16", where="bit_depth")
+        _check_choice("interpolation", self.interpolation, Interpolation, optional=True)
+        _check_choice("semantics", self.semantics, Semantics, optional=True)
+        _check_choice("pad_place", self.pad_place, PadPlace)
+        if self.preprocessing is None:  # else when they are completed by the file
+            self._check_crop()
+            self._check_padding()
+            self._check_resampling()
+
+    def _check_crop(self) -> None:
+        for where, value in (("resize_to", self.resize_to), ("crop_ratio", self.crop_ratio)):
+            if value is not None and self.resize != "crop":
+                raise SettingError(
+                    f"it says what is cut, and {self.resize} cuts nothing",
+                    where=where,
+                    hint="add `resize=crop`, or leave it out",
+                )
+        if self.resize_to is not None and self.crop_ratio is not None:
+            raise SettingError("both say the same thing", where="resize_to, crop_ratio", hint="give one")
+        if self.resize_to is not None and self.resize_to < 1:
+            raise SettingError(f"{self.resize_to} is not a number of pixels", where="resize_to")
+        if self.crop_ratio is not None and not 0 < self.crop_ratio <= 1:
+            raise SettingError(f"{self.crop_ratio:g} is not above 0 and at most 1", where="crop_ratio")
+
+    def _check_padding(self) -> None:
+        if not 0 <= self.pad_value <= 255:
+            raise SettingError(f"{self.pad_value} is not from 0 to 255", where="pad_value")
+        if self.pad_value and self.resize == "stretch":
+            raise SettingError(
+                "stretch pads nothing", where="pad_value", hint="add `resize=letterbox`, or leave it out"
+            )
+        if self.pad_place != "centre" and self.resize != "letterbox":
+            raise SettingError(
+                f"it says where a letterbox puts the frame, and the rule is {self.resize}",
+                where="pad_place",
+                hint="add `resize=letterbox`, or leave it out",
+            )
+
+    def _check_resampling(self) -> None:
+        if self.semantics is None:
+            for where, value in (("interpolation", self.interpolation), ("antialias", self.antialias)):
+                if value is not None:
+                    raise SettingError(
+                        "Pillow, OpenCV and torch differ in it: say which one the training used",
+                        where=where,
+                        hint="add `semantics=pil`, `semantics=opencv` or `semantics=torch`",
+                    )
+            return
+        can, wanted = RESAMPLING[self.semantics], self.interpolation or "linear"
+        if wanted not in can:
+            raise SettingError(
+                f"{self.semantics} has no {wanted} interpolation", where="interpolation", choices=list(can)
+            )
+        if self.antialias is not None and self.antialias not in can[wanted]:
+            always = "always" if can[wanted][0] else "never"
+            raise SettingError(
+                f"{self.semantics} {always} smooths with {wanted} interpolation",
+                where="antialias",
+                hint="leave it out, or choose another library or interpolation",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,12 +269,12 @@ def input_spec(
             colour=colour,
             mean=means,
             std=stds,
-            resize=options.resize,
             bit_depth=options.bit_depth,
             bayer=options.bayer,
+            **_resizing(options),
         )
     except ValueError as error:
-        named = [name for name in ("mean", "std", "bayer") if name in str(error).lower()]
+        named = [name for name in ("mean", "std", "bayer", "resize_to") if name in str(error).lower()]
         raise SettingError(str(error), where=", ".join(named or ["size"])) from error
 
 
@@ -303,6 +383,25 @@ def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
             hint="give a UTF-8 text file with one class name on each line",
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _resizing(options: InputOptions) -> dict[str, Any]:
+    """Return the fields of the manifest's input about resizing; of a library's, nothing is left open."""
+    known: dict[str, Any] = {
+        "resize": options.resize,
+        "resize_to": options.resize_to,
+        "crop_ratio": options.crop_ratio,
+        "pad_value": options.pad_value,
+        "pad_place": options.pad_place,
+    }
+    if options.semantics is None:
+        return known
+    if options.resize == "crop" and options.resize_to is None and options.crop_ratio is None:
+        known["crop_ratio"] = 1.0
+    interpolation = options.interpolation or "linear"
+    by_itself = RESAMPLING[options.semantics][interpolation][0]
+    antialias = by_itself if options.antialias is None else options.antialias
+    return {**known, "semantics": options.semantics, "interpolation": interpolation, "antialias": antialias}
 
 
 def _per_channel(

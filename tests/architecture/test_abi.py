@@ -37,6 +37,7 @@ ALLOWED = {
     ("runtime/gagrad_runtime/commands/options.py", "noise_std"): A_SETTING,
     ("export/gagrad_export/commands.py", "percentile"): A_SETTING,
     ("export/gagrad_export/commands.py", "noise_std"): A_SETTING,
+    ("export/gagrad_export/preprocessing.py", "mean"): "the key of timm's configuration",
     ("export/gagrad_export/settings.py", "mean"): "the parameter of export() that an error names",
     ("runtime/gagrad_runtime/commands/calibrate.py", "percentile"): A_SETTING,
     ("runtime/gagrad_runtime/commands/calibrate.py", "noise_std"): A_SETTING,

@@ -19,6 +19,7 @@ from gagrad_edge.manifest import (
     encode_manifest,
 )
 from tests.models import plain_manifest
+from tests.runtime.report.test_record import in_order
 
 
 def test_round_trip() -> None:
@@ -100,6 +101,43 @@ def test_as_many_names_as_classes() -> None:
 
 
 def test_the_published_schema_is_this_one(root: Path) -> None:
-    """docs/manifest.schema.json cannot drift from the code."""
+    """docs/manifest.schema.json cannot drift from the code; alternatives have no order."""
     published = msgspec.json.decode((root / "docs/manifest.schema.json").read_bytes())
-    assert published == msgspec.json.schema(Manifest)
+    assert plain(published) == plain(msgspec.json.schema(Manifest))
+
+
+def plain(schema: dict[str, Any]) -> Any:
+    """Return ``schema`` with its keys and its alternatives in order."""
+    return in_order(msgspec.json.decode(msgspec.json.encode(schema, order="sorted")))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"resize_to": 256}, "belong to resize crop"),
+        ({"resize": "letterbox", "crop_ratio": 0.9}, "belong to resize crop"),
+        ({"resize": "crop", "crop_ratio": 0.9, "resize_to": 256}, "only one"),
+        ({"resize": "crop", "resize_to": 20}, "20 high and 30 wide|shorter side"),
+        ({"pad_value": 114}, "stretch pads nothing"),
+        ({"resize": "crop", "pad_place": "top-left"}, "belongs to resize letterbox"),
+        ({"interpolation": "cubic"}, "need semantics"),
+        ({"antialias": True}, "need semantics"),
+        ({"semantics": "pil"}, "interpolation of pil is one of nearest, linear"),
+        ({"semantics": "torch", "interpolation": "lanczos", "antialias": True}, "torch is one of"),
+        ({"semantics": "pil", "interpolation": "linear", "antialias": False}, "always on for pil linear"),
+        ({"semantics": "opencv", "interpolation": "cubic", "antialias": True}, "always off for opencv cubic"),
+    ],
+    ids=str,
+)
+def test_an_input_that_no_library_makes_is_refused(fields: dict[str, Any], said: str) -> None:
+    """Each field says where it belongs, and each library what it can do."""
+    with pytest.raises(ValueError, match=said):
+        InputSpec(height=21, width=30, colour="mono", mean=[0.0], std=[1.0], **fields)
+
+
+def test_an_input_of_an_earlier_version_is_what_it_was() -> None:
+    """What has been added since is as it was before: no library is named, and padding is black."""
+    fields = {"height": 2, "width": 3, "colour": "mono", "mean": [0.0], "std": [1.0], "resize": "crop"}
+    spec = msgspec.convert(fields, InputSpec)
+    assert (spec.semantics, spec.interpolation, spec.antialias) == (None, None, None)
+    assert (spec.resize_to, spec.crop_ratio, spec.pad_value, spec.pad_place) == (None, None, 0, "centre")

@@ -97,6 +97,10 @@ def test_each_option_of_the_command_has_the_librarys_name() -> None:
         (lambda: InputOptions(resize="squeeze"), "resize"),  # type: ignore[arg-type]
         (lambda: InputOptions(bayer="rgbg"), "bayer"),  # type: ignore[arg-type]
         (lambda: InputOptions(bit_depth=8), "bit_depth"),
+        (lambda: InputOptions(interpolation="spline"), "interpolation"),  # type: ignore[arg-type]
+        (lambda: InputOptions(semantics="skimage"), "semantics"),  # type: ignore[arg-type]
+        (lambda: InputOptions(semantics="torch", interpolation="lanczos"), "interpolation"),
+        (lambda: InputOptions(pad_place="left"), "pad_place"),  # type: ignore[arg-type]
         (lambda: OutputOptions(activation="relu"), "activation"),  # type: ignore[arg-type]
         (lambda: BundleOptions(targets=["openvino"]), "targets"),  # type: ignore[list-item]
         (lambda: TorchFactory("model.onnx", "weights.pt"), "weights"),
@@ -133,6 +137,70 @@ def test_an_error_names_the_parameter(
     assert caught.value.where == where
     assert hint is None or hint in (caught.value.hint or "")
     assert not (tmp_path / "m.gagrad").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "said"),
+    [
+        ({"resize_to": 256}, "resize_to", "cuts nothing.*\n.*`resize=crop`"),
+        ({"resize": "letterbox", "crop_ratio": 0.9}, "crop_ratio", "cuts nothing"),
+        ({"resize": "crop", "resize_to": 9, "crop_ratio": 0.9}, "resize_to, crop_ratio", "same thing"),
+        ({"resize": "crop", "resize_to": 0}, "resize_to", "number of pixels"),
+        ({"resize": "crop", "crop_ratio": 1.5}, "crop_ratio", "at most 1"),
+        ({"resize": "letterbox", "pad_value": 300}, "pad_value", "0 to 255"),
+        ({"pad_value": 114}, "pad_value", "pads nothing"),
+        ({"resize": "crop", "pad_place": "top-left"}, "pad_place", "letterbox"),
+        ({"interpolation": "cubic"}, "interpolation", "differ.*\n.*`semantics=pil`"),
+        ({"antialias": True}, "antialias", "differ"),
+        ({"semantics": "pil", "antialias": False}, "antialias", "pil always smooths with linear"),
+        ({"semantics": "opencv", "antialias": True}, "antialias", "opencv never smooths with linear"),
+    ],
+    ids=str,
+)
+def test_options_of_the_input_that_make_no_sense_together(
+    fields: dict[str, Any], where: str, said: str
+) -> None:
+    """Are refused before anything is loaded, with the parameter and what to do."""
+    with pytest.raises(SettingError, match=said) as caught:
+        InputOptions(**fields)
+    assert caught.value.where == where
+
+
+def test_the_training_s_resizing_is_in_the_manifest_and_in_the_summary(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is left open there, and sizes say which is the height."""
+    out = tmp_path / "m.gagrad"
+    crop = ["--resize", "crop", "--resize-to", "28", "--like", "pil", "--interpolation", "cubic"]
+    assert run(["export", str(model), "-o", str(out), "--size", "24", "32", *crop]) == 0
+    said = "24 high, 32 wide, rgb, crop from a shorter side of 28 (pil cubic), mean"
+    assert said in capsys.readouterr().err
+    spec = read_bundle(out).manifest.input
+    assert (spec.resize_to, spec.semantics, spec.interpolation, spec.antialias) == (28, "pil", "cubic", True)
+    box = ["--resize", "letterbox", "--pad-value", "114", "--pad-place", "top-left", "--like", "torch"]
+    assert run(["export", str(model), "-o", str(out), "--size", "24", "32", *box, "--no-antialias"]) == 0
+    said = "rgb, letterbox on grey 114 at the top-left (torch linear, no antialias), mean"
+    assert said in capsys.readouterr().err
+    assert run(["export", str(model), "-o", str(out), "--size", "24", "32", "--resize-to", "28"]) == 2
+    error = capsys.readouterr().err
+    assert "--resize-to: it says what is cut" in error
+    assert "add --resize crop" in error
+    assert run(["export", str(model), "-o", str(out), "--size", "24", "32", *crop[:3], "20"]) == 2
+    assert "--resize-to: resize_to 20 is less than the shorter side" in capsys.readouterr().err
+
+
+def test_a_bundle_with_a_crop_passes_its_own_test(model: Path, tmp_path: Path) -> None:
+    """Its test frame is the model's image, which is neither resized nor cut again on the device."""
+    crop = InputOptions(resize="crop", resize_to=40, semantics="opencv")
+    export(model, tmp_path / "m.gagrad", size=(24, 32), inputs=crop)
+    assert run(["verify", str(tmp_path / "m.gagrad")]) == 0
+
+
+def test_a_library_s_crop_without_a_size_just_covers(model: Path, tmp_path: Path) -> None:
+    """The manifest says so: ratio 1."""
+    crop = InputOptions(resize="crop", semantics="pil")
+    export(model, tmp_path / "m.gagrad", size=(24, 32), inputs=crop)
+    assert read_bundle(tmp_path / "m.gagrad").manifest.input.crop_ratio == 1
 
 
 def test_a_torch_model_needs_a_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,6 +61,9 @@ class Frame:
     white: int | None = None
     """Pixel value of white where the frame states it (one made of floats); None: by the bundle's bit
     depth."""
+    fitted: bool = False
+    """Whether the pixels are the model's image already, as a bundle's test frame is: then they are stretched
+    to its size, if need be, and never cut or padded as frames of a camera are."""
 
     def __repr__(self) -> str:
         kind = "mono" if self.mono else "RGB"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 
 from gagrad_edge.errors import FrameError
 from gagrad_runtime.frame.placement import _BLUE, _RED, Placement, place, resample
+from gagrad_runtime.frame.resampling import resample_as
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,12 +26,23 @@ def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
     """Return the image ``[1, C, H, W]`` float32 in 0..1 that ``spec`` asks for, and where the frame is in it.
 
     A mono frame becomes three equal channels for a colour model, or its colours where the spec declares a
-    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. A frame of the model's size is not
+    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. A frame of the wanted size is not
     resampled. Works from 1×1 pixels on. Raises FrameError when a uint16 frame has values above the bundle's
-    bit depth, and for a raw one that is too small.
+    bit depth, for a raw one that is too small, and for one so long that a centre crop would fill the memory.
     """
+    if frame.fitted:
+        spec = replace(
+            spec, resize="stretch", resize_to=None, crop_ratio=None, pad_value=0, pad_place="centre"
+        )
     white = _white(frame, spec)
     placement = place((frame.height, frame.width), spec)
+    if math.prod(placement.resized) > _LARGEST:
+        raise FrameError(
+            f"the frame, {frame.height} high and {frame.width} wide, would be {placement.resized[0]} high "
+            f"and {placement.resized[1]} wide before its centre is cut",
+            where=frame.source,
+            hint="cut such a long frame first, or export the bundle with `resize=letterbox`",
+        )
     top, left, height, width = placement.window
     pixels: NDArray[Any] = frame.pixels
     if frame.mono and spec.bayer:
@@ -37,10 +51,16 @@ def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
     image = np.zeros((1, *spec.shape), np.float32)
     for index, channel in enumerate(_channels(window, spec)):
         # One channel at a time: a float32 copy of a large colour frame would be twelve bytes per pixel.
-        image[0, index] = _put(resample(channel, placement.resized), placement)
+        if spec.semantics is None:
+            resampled = resample(channel, placement.resized)
+        else:
+            resampled = resample_as(channel, placement.resized, spec, white)
+        image[0, index] = _put(resampled, placement)
     if window.ndim == 2 and spec.channels == 3:
         image[0, 1:] = image[0, 0]
     np.minimum(image / np.float32(white), 1, out=image)
+    if spec.pad_value:
+        _pad(image, placement, np.float32(spec.pad_value) / np.float32(255))
     return image, placement
 
 
@@ -53,7 +73,8 @@ def _channels(window: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
         # Written as differences so that a grey pixel keeps its value to the last bit.
         exact = green.astype(np.float32)
         luma = exact + np.float32(_RED) * (red - exact) + np.float32(_BLUE) * (blue - exact)
-        return [luma]
+        # Pillow and OpenCV make a grey image of whole values before they resample it.
+        return [np.rint(luma).astype(window.dtype) if spec.semantics in ("pil", "opencv") else luma]
     return [blue, green, red] if spec.colour == "bgr" else [red, green, blue]
 
 
@@ -66,6 +87,14 @@ def _put(resampled: Array, placement: Placement) -> Array:
     part = resampled[max(-top, 0) : height - top, max(-left, 0) : width - left]
     image[max(top, 0) :, max(left, 0) :][: part.shape[0], : part.shape[1]] = part
     return image
+
+
+def _pad(image: Array, placement: Placement, value: np.float32) -> None:
+    """Set what lies beside the frame in ``image [1, C, H, W]`` to ``value``."""
+    (top, left), (height, width) = placement.offset, placement.resized
+    beside = np.ones(placement.model_size, np.bool_)
+    beside[max(top, 0) : top + height, max(left, 0) : left + width] = False
+    image[..., beside] = value
 
 
 def _white(frame: Frame, spec: InputSpec) -> int:
@@ -85,6 +114,9 @@ def _white(frame: Frame, spec: InputSpec) -> int:
         )
     return white
 
+
+_LARGEST = 1 << 28
+"""Most pixels that a frame is resampled to before its centre is cut: 1 GB for a channel in float32."""
 
 _LEAST = 4
 """Rows and columns that a Bayer frame has at least: demosaicing needs neighbours."""

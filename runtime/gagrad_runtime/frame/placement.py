@@ -1,7 +1,8 @@
 """Placement: where the frame's pixels are in the model's image, and the way back onto the frame.
 
-Each of the three resize rules takes a window of the frame, resamples the window, and puts the result into the
-image at an offset. The way back takes the same steps in reverse.
+Each resize rule takes a window of the frame, resamples the window, and puts the result into the image at an
+offset. Libraries that cut the centre resample the whole frame first; there the window is the frame. The way
+back takes the same steps in reverse.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Placement:
     """Where the frame's pixels are in the model's image; sizes are (height, width), offsets (top, left).
 
     ``image[offset + r] = resample(frame[window], resized)[r]`` for every ``r`` that falls inside the image;
-    the rest of the image is black. Points are continuous (x, y): pixel 0 spans 0 to 1, its centre is 0.5.
+    the rest of the image is padding. Points are continuous (x, y): pixel 0 spans 0 to 1, its centre is 0.5.
     """
 
     rule: Resize
@@ -43,7 +44,7 @@ class Placement:
     resized: tuple[int, int]
     """Size of the window after resampling."""
     offset: tuple[int, int]
-    """Where the resampled part starts in the image: above 0 for black padding, below 0 where it is cut."""
+    """Where the resampled part starts in the image: above 0 for padding, below 0 where it is cut."""
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -116,7 +117,7 @@ class Placement:
         return on_frame
 
     def share_on_frame(self, saliency: Array) -> float:
-        """Return the share of the map's sum, 0..1, that lies on the frame and not on black padding.
+        """Return the share of the map's sum, 0..1, that lies on the frame and not on the padding.
 
         1 for a map that is 0 everywhere.
         """
@@ -142,7 +143,11 @@ def place(frame_size: tuple[int, int], spec: InputSpec) -> Placement:
             _fitted(frame_size[0], min(ratios), size[0]),
             _fitted(frame_size[1], min(ratios), size[1]),
         )
-        offset = ((size[0] - resized[0]) // 2, (size[1] - resized[1]) // 2)
+        if spec.pad_place == "centre":
+            offset = ((size[0] - resized[0]) // 2, (size[1] - resized[1]) // 2)
+    elif spec.resize == "crop" and (spec.resize_to or spec.crop_ratio or spec.semantics):
+        resized = _covering(frame_size, spec)
+        offset = (_centred(resized[0], size[0]), _centred(resized[1], size[1]))
     elif spec.resize == "crop":
         rows = _cut(frame_size[0], max(ratios), size[0])
         columns = _cut(frame_size[1], max(ratios), size[1])
@@ -165,6 +170,23 @@ def resample(channel: NDArray[Any], size: tuple[int, int]) -> Array:
         pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR)
     resampled: Array = pixels
     return resampled
+
+
+def _covering(frame_size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
+    """Return the size of the whole frame before the centre is cut, rounded as torchvision and timm round."""
+    ratio = spec.crop_ratio or 1.0
+    cover = (math.floor(spec.height / ratio), math.floor(spec.width / ratio))
+    if spec.resize_to is not None or cover[0] == cover[1]:
+        shorter = spec.resize_to or cover[0]
+        longer = int(shorter * max(frame_size) / min(frame_size))
+        return (shorter, longer) if frame_size[0] <= frame_size[1] else (longer, shorter)
+    scale = min(frame_size[0] / cover[0], frame_size[1] / cover[1])
+    return round(frame_size[0] / scale), round(frame_size[1] / scale)
+
+
+def _centred(length: int, wanted: int) -> int:
+    """Return torchvision's offset of ``length`` pixels whose centre is cut, or padded, to ``wanted``."""
+    return (wanted - length) // 2 if length <= wanted else -round((length - wanted) / 2)
 
 
 def _fitted(length: int, scale: float, limit: int) -> int:

@@ -85,9 +85,7 @@ def render(
         _mark_seen(over, placement)
         notes.append("the model sees only what is inside the dashed line")
     if beside > _BESIDE:
-        notes.append(
-            f"{share_text(beside)} of the map lies on the black bars beside the frame, not shown here"
-        )
+        notes.append(f"{share_text(beside)} of the map lies on the bars beside the frame, not shown here")
     caption = write_caption(explanation, pen, notes=tuple(note for note in notes if note))
 
     second = (0, size[0] + _GAP + _HEADING) if stacked else (max(size[1], _COLUMN) + _GAP, 0)

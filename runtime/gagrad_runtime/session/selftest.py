@@ -58,7 +58,7 @@ def reference_frame(bundle: Bundle) -> Frame:
     member = bundle.manifest.selftest.frame
     where = f"{bundle.path}:{member}"
     try:
-        return Frame(decode(bytes(bundle.members[member]), where=where).pixels, where)
+        return Frame(decode(bytes(bundle.members[member]), where=where).pixels, where, fitted=True)
     except FrameError as error:
         raise BundleError(f"its test frame cannot be used ({error.what})", where=where) from error
 
