@@ -90,11 +90,11 @@ class OnnxRuntimeBackend(Backend):
     def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
         """Open a session over ``data``, and warn of nodes that run on the CPU instead: see ``on_cpu``."""
         options = self._options()
-        tells = assignment.can_tell(self._ort.InferenceSession)
+        reports = assignment.can_report(self._ort.InferenceSession)
         try:
             if self._provider.memory == "cpu":
                 session = self._session(data, options)
-            elif tells:
+            elif reports:
                 options.add_session_config_entry(assignment.RECORD, "1")
                 session = self._session(data, options)
                 if assignment.all_on_cpu(session):
