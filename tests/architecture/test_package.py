@@ -105,6 +105,7 @@ def test_the_licence_is_in_all_three(root: Path, unpacked: Path, wheel: Path) ->
 
 
 def test_the_metadata_says_what_an_index_asks(metadata: email.message.Message) -> None:
+    """The metadata has what a package index asks for: authors, URLs, keywords, classifiers, licence."""
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["License-File"] == "LICENSE"
     assert metadata["Author"] == "gagrad-edge authors"

@@ -192,6 +192,7 @@ def test_the_check_finds_what_is_newer(source: str) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="this Python cannot read the syntax either")
 def test_the_check_finds_newer_syntax() -> None:
+    """Syntax that Python 3.10 lacks is found."""
     with pytest.raises(SyntaxError, match=r"3\.11"):
         too_new("try:\n    pass\nexcept* ValueError:\n    pass")
 
