@@ -147,7 +147,7 @@ class Sizes:
 
     @staticmethod
     def of(manifest: Manifest) -> Sizes:
-        """Return the sizes that ``manifest`` states."""
+        """Return the sizes of the symbols (C, H, W, …) that ``manifest`` states."""
         method, layer = manifest.method, manifest.model.feature_layer
         return Sizes(
             image=manifest.input.shape,

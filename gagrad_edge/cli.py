@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge import __version__
-from gagrad_edge.errors import DEFECT, INTERRUPTED, GagradError, OutOfMemoryError
+from gagrad_edge.errors import DEFECT, INTERRUPTED, GagradError, OutOfMemoryError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,6 +130,10 @@ def run(arguments: list[str]) -> int:
         click.echo("Error: this machine has not enough free memory for that.", err=True)
         return OutOfMemoryError.exit_code
     except Exception as error:  # noqa: BLE001 - whatever else is raised is a defect
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Stdout on a full disk; files of results raise OutputError.
+            click.echo("Error: the disk that the output goes to is full: free some space.", err=True)
+            return OutputError.exit_code
         _report(error)
         return DEFECT
     return code if isinstance(code, int) else 0

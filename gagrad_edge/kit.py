@@ -75,7 +75,7 @@ class Kit:
 
     @property
     def wheels(self) -> list[str]:
-        """Paths of the wheels, including pip's."""
+        """Paths, in the kit, of its wheels; pip's own wheel is one of them."""
         return [name for name in self.files if name.endswith(".whl")]
 
 

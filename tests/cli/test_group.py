@@ -169,6 +169,21 @@ def test_a_defect_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys:
     assert any("test_group.py" in line for line in others)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_full_disk_behind_stdout_is_no_defect(tiny_bundle: Path) -> None:
+    """Lines that cannot be written end the command with code 5 and one sentence, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [*MAIN, "inspect", str(tiny_bundle)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 5
+    assert run.stderr == "Error: the disk that the output goes to is full: free some space.\n"
+
+
 def test_too_little_memory_is_no_defect(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """It is the machine's fault, so the code is that of devices."""
     raising(MemoryError(), monkeypatch)

@@ -100,7 +100,7 @@ def _at_layer(
 
 
 def _maps(op: Op, feature: ir.Value, gradient: ir.Value) -> ir.Value:
-    """Return ``cams [3, N, h, w]`` of ``[N, F, h, w]``.
+    """Return the maps ``cams [3, N, h, w]`` of a feature layer and its gradient, ``[N, F, h, w]`` each.
 
     ``gagrad_edge.method.class_activation`` has the formulas.
     """

@@ -24,7 +24,7 @@ class Tensor:
     data_type: str = "TYPE_FP32"
 
     def text(self, kind: str) -> str:
-        """Return the field ``kind`` (input, output) of the message."""
+        """Return the tensor as a field of the ModelConfig message; ``kind`` is ``input`` or ``output``."""
         dims = ", ".join(map(str, self.dims))
         return f"{kind} {{ name: {_quoted(self.name)} data_type: {self.data_type} dims: [ {dims} ] }}\n"
 

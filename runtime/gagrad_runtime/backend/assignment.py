@@ -24,8 +24,8 @@ _SHAPES = {
 on images they run all of these operators themselves."""
 
 
-def can_tell(session_class: Any) -> bool:
-    """Tell whether this onnxruntime can name the nodes of each provider (1.24 and later)."""
+def can_report(session_class: Any) -> bool:
+    """Return whether this onnxruntime can name the nodes of each provider (1.24 and later)."""
     return hasattr(session_class, "get_provider_graph_assignment_info")
 
 

@@ -48,7 +48,7 @@ class Graphs:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the maps."""
+        """(height, width) of the saliency maps, in model pixels."""
         return self._bundle.manifest.input.shape[1:]
 
     @property

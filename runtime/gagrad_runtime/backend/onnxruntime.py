@@ -93,7 +93,7 @@ class OnnxRuntimeBackend(Backend):
         try:
             if self._provider.memory == "cpu":
                 session = self._session(data, options)
-            elif assignment.can_tell(self._ort.InferenceSession):
+            elif assignment.can_report(self._ort.InferenceSession):
                 options.add_session_config_entry(assignment.RECORD, "1")
                 session = self._session(data, options)
                 if assignment.all_on_cpu(session):

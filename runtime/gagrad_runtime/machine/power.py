@@ -78,7 +78,7 @@ def _jetson(root: Path) -> Callable[[], float | None] | None:
 
 
 def _card() -> Callable[[], float | None] | None:
-    """Return the reader of card 0; None where there is no driver."""
+    """Return a function that reads the power of the first NVIDIA card in watts; None without a driver."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None

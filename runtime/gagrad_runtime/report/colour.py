@@ -40,7 +40,7 @@ class Scale:
     """Number of good parts whose highest values are half of ``top``; None when the map scales itself."""
 
     def shown(self, values: Array) -> Array:
-        """Return map ``values`` as places on the scale, 0 at its foot to 1 at its top."""
+        """Return map ``values`` as positions on the colour scale: 0 is its bottom, 1 its top."""
         shown: Array = np.clip(values / np.float32(self.top), 0, 1)
         return shown
 

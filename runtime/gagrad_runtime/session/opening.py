@@ -133,7 +133,7 @@ def load(
 
 @dataclass(frozen=True)
 class _Opener:
-    """The steps behind the policy: from a bundle that may be loaded to an explainer."""
+    """The steps after admission of a bundle: compile its graphs, prove them, make the explainer."""
 
     bundle: Bundle
     device: str

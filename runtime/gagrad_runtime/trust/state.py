@@ -29,7 +29,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Newest time that this device's clock has shown."""
 
     def merged(self, other: State) -> State:
-        """Return a state with the newer of each value."""
+        """Return a state with the newer one of each value of ``self`` and ``other``."""
         versions = dict(self.versions)
         for product, version in other.versions.items():
             versions[product] = max(version, versions.get(product, 0))

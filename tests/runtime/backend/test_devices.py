@@ -83,7 +83,7 @@ def test_nodes_on_the_cpu_are_named(tiny_bundle: Path) -> None:
     session = onnxruntime.InferenceSession(
         read_bundle(tiny_bundle).graph("predict"), options, providers=["CPUExecutionProvider"]
     )
-    assert assignment.can_tell(type(session))
+    assert assignment.can_report(type(session))
     assert assignment.all_on_cpu(session)
     named = assignment.on_cpu(session)
     assert any(line.startswith(("Conv (", "FusedConv (", "NhwcFusedConv (")) for line in named), named

@@ -28,7 +28,7 @@ class SpellOutEinsum(Pass):
     keeps_shapes = True
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Write out the equations."""
+        """Write out the equation of every Einsum."""
         modified = False
         for node in standard_nodes(model.graph, ("Einsum",)):
             shapes = [static_shape(operand(node, i)) for i in range(len(node.inputs))]

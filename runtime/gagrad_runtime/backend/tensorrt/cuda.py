@@ -108,7 +108,7 @@ class Cuda:
         """Launch a captured CUDA graph."""
         self._call("cudaGraphLaunch", captured, self.stream)
 
-    def forget(self, captured: int) -> None:
+    def destroy(self, captured: int) -> None:
         """Free a captured CUDA graph."""
         self._call("cudaGraphExecDestroy", captured)
 

@@ -95,7 +95,7 @@ class TensorRtRunner(Runner):
             if len(self._seen) > _KEPT:
                 _, oldest = self._seen.popitem(last=False)
                 if oldest is not None:
-                    self._cuda.forget(oldest)
+                    self._cuda.destroy(oldest)
 
     def _execute(self) -> None:
         if not self._context.execute_async_v3(self._cuda.stream):
