@@ -35,7 +35,6 @@ from gagrad_export.verify.gradient import (
     VANISHED,
     GradientErrors,
     Point,
-    against_autograd,
     against_segments,
     model_input,
 )
@@ -43,6 +42,7 @@ from gagrad_export.verify.half import verify_half
 from gagrad_export.verify.perturbation import verify_perturbations
 from gagrad_export.verify.sessions import Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
+from gagrad_export.verify.torch_reference import against_module, check_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +71,8 @@ class Verified:
     """The expected map, [H, W]."""
     magnitude: float
     """Largest value of the map before it was scaled, per sample."""
+    notes: tuple[str, ...] = ()
+    """What the checks found, in sentences for the user."""
 
 
 def verify(
@@ -105,6 +107,8 @@ def verify(
     )
     state = run_samples(sessions, point, method)
     alike = None
+    reference_kind: Literal["autograd", "finite-differences"] = "finite-differences"
+    notes: tuple[str, ...] = ()
     _require_gradient(state, target)
     if quantised:
         twin = twin_sessions(model, spec)
@@ -116,11 +120,13 @@ def verify(
                 method.percentile,
             )
         )
-    elif source.gradient is not None:
-        gradient = against_autograd(sessions, point, source.gradient)
+    elif source.kind == "torch":
+        checked = against_module(sessions, point, spec, source, model)
+        gradient, reference_kind, notes = checked.errors, checked.reference, checked.notes
+        check_answers(sessions, point, spec, source, model)
     else:
         gradient = against_segments(sessions, point, spec, operators=model.operators)
-    if not gradient.passed and source.gradient is None:
+    if not gradient.passed and reference_kind != "autograd":
         _require_visible(state, scores, point)
     _require(
         gradient.passed,
@@ -146,7 +152,7 @@ def verify(
         verify_perturbations(perturbed, sessions, model, spec, point)
     return Verified(
         numbers=_numbers(
-            "finite-differences" if quantised or source.gradient is None else "autograd",
+            reference_kind,
             gradient,
             (forward, allowed),
             batch,
@@ -158,6 +164,7 @@ def verify(
         score=float(scores[target]),
         saliency=saliency,
         magnitude=magnitude,
+        notes=notes,
     )
 
 

@@ -54,7 +54,7 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
     # Without optimisations, because ONNX Runtime's integer kernels round in other places.
     as_written = model.straight_through > 0
     expected = model.source_output.row(_run(proto, feed, model.precision, as_written=as_written))
-    ours = _activated(scores, model.source_output.activation).reshape(expected.shape)
+    ours = activated(scores, model.source_output.activation).reshape(expected.shape)
     least = _PROBABILITY_SPAN if model.source_output.activation in ("Sigmoid", "Softmax") else 1e-12
     span = max(float(np.ptp(expected)), float(np.abs(expected).max()), least)
     return float(np.abs(ours - expected).max()) / span
@@ -91,7 +91,7 @@ def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:
     return ir.serde.serialize_model(copy)
 
 
-def _activated(scores: Array, activation: str | None) -> Array:
+def activated(scores: Array, activation: str | None) -> Array:
     """Return the canonical form's scores after the activation that the source has and the form lacks."""
     if activation is None:
         return scores
