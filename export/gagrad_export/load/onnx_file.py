@@ -13,6 +13,7 @@ from onnx.external_data_helper import load_external_data_for_model, uses_externa
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.load.complete import check_complete
+from gagrad_export.load.training_mode import training_notes
 from gagrad_export.size import SMALLER, check_size
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def load_onnx_file(path: str | Path) -> Source:
             where=where,
             hint="copy the model's whole folder again",
         ) from error
-    return Source(model, path.stem, digest.hexdigest(), "onnx")
+    return Source(model, path.stem, digest.hexdigest(), "onnx", notes=training_notes(model))
 
 
 def _external_locations(model: onnx.ModelProto, path: Path) -> tuple[set[str], int]:

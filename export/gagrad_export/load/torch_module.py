@@ -323,12 +323,19 @@ def _export(
                 proto = way(module, input_shape, names)
             if proto.graph.input:
                 return proto, way is _with_the_older_exporter
-            # torch.export takes what stands behind ``x.data`` for a constant.
-            failures.append(ValueError("the exported graph does not depend on the image"))
+            failures.append(ValueError(_NO_IMAGE))
         except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything
             failures.append(error)
-    *_, plainest, _ = failures  # of the export for one row, whose message is the easiest to understand
+    lost = [error for error in failures if str(error) == _NO_IMAGE]
+    *_, plainest, _ = (
+        lost * 2 or failures
+    )  # of the export for one row, whose message is the easiest to understand
     raise _export_error(plainest, name) from plainest
+
+
+_NO_IMAGE = (
+    "the exported graph does not depend on the image: torch takes what is read by x.data for a constant"
+)
 
 
 def _export_error(error: BaseException, name: str) -> ModelError:

@@ -26,6 +26,7 @@ from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
 from gagrad_export.verify.agreement import agreement, run_samples
+from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.class_activation import verify_class_activation
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
@@ -104,6 +105,7 @@ def verify(
     _require(
         forward <= allowed,
         f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
+        known_cause(source.model),
     )
     state = run_samples(sessions, point, method)
     alike = None
@@ -132,6 +134,7 @@ def verify(
         gradient.passed,
         f"the gradient is off by {gradient.median:.1e} (allowed {gradient.tolerance:.1e}), "
         f"at worst {gradient.worst:.1e}",
+        known_cause(source.model),
     )
     sessions.close("predict")
     batch = _batch_error(sessions, point)
@@ -291,11 +294,12 @@ def _check_recover(sessions: Sessions, image: Array, saliency: Array, method: Me
     _require(error <= MAP_TOLERANCE, f"recover differs from the reference by {error:.1e}")
 
 
-def _require(holds: bool, what: str) -> None:
+def _require(holds: bool, what: str, mend: str | None = None) -> None:
     if not holds:
         raise VerificationError(
             f"{what}, so nothing was written",
-            hint="this is a defect of gagrad-edge or an unusual model: please report the model's operators, "
+            hint=mend
+            or "this is a defect of gagrad-edge or an unusual model: please report the model's operators, "
             "as `gagrad-edge export` lists them",
         )
 

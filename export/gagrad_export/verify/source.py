@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,14 +64,37 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
 def _run(
     proto: onnx.ModelProto, feed: Mapping[str, NDArray[Any]], precision: ir.DataType, *, as_written: bool
 ) -> NDArray[Any]:
+    """Return the only output of the source for ``feed``. Raises ModelError.
+
+    ONNX Runtime's optimiser breaks some valid models: it drops a node that another still reads, or infers a
+    shape that contradicts a branch. So a model that fails with the optimiser is run without.
+    """
+    data = proto.SerializeToString()
     try:
-        session = open_session(proto.SerializeToString(), "the source model", as_written=as_written)
+        return _output(data, feed, as_written=as_written)
     except ModelError:
+        if not as_written:
+            with contextlib.suppress(ModelError):
+                return _output(data, feed, as_written=True)
         if precision not in (ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
             raise
-        # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
-        session = ReferenceEvaluator(proto)
-    output: NDArray[Any] = session.run(None, dict(feed))[0]
+    # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
+    outputs: Any = ReferenceEvaluator(proto).run(None, dict(feed))
+    output: NDArray[Any] = outputs[0]
+    return output
+
+
+def _output(data: bytes, feed: Mapping[str, NDArray[Any]], *, as_written: bool) -> NDArray[Any]:
+    """Return the only output as ONNX Runtime computes it. Raises ModelError, also for what fails in a run."""
+    session = open_session(data, "the source model", as_written=as_written)
+    try:
+        output: NDArray[Any] = session.run(None, dict(feed))[0]
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise ModelError(
+            f"ONNX Runtime failed while running it ({str(error).splitlines()[0]})",
+            where="the source model",
+            hint="run the model in ONNX Runtime by itself, with an image of the given size",
+        ) from error
     return output
 
 

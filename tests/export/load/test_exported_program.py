@@ -78,7 +78,7 @@ def test_a_program_of_two_inputs_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", [True, False], ids=["file", "object"])
 def test_torchscript_is_refused_with_the_lines_that_help(tmp_path: Path, *, file: bool) -> None:
     """Two lines, which name the file where there is one."""
-    script: Any = torch.jit.trace(net(), torch.zeros(1, 3, *SIZE))
+    script: Any = torch.jit.trace(net(), torch.zeros(1, 3, *SIZE))  # type: ignore[no-untyped-call]
     script.save(str(tmp_path / "part.pt"))
     with pytest.raises(ModelError, match="TorchScript") as caught:
         export(tmp_path / "part.pt" if file else script, tmp_path / "m.gagrad", size=SIZE)

@@ -134,7 +134,6 @@ CASES: dict[str, tuple[type[Net], str | None, str, str | None]] = {
     "in place": (InPlace, None, "autograd", None),
     "inference_mode": (Inference, None, "finite-differences", "under no_grad or inference_mode"),
     "detached": (Detached, None, "finite-differences", "a part is detached"),
-    "data": (Data, None, "finite-differences", "detaches it"),
     "dropout": (Dropout, None, "finite-differences", "differently each time"),
     "tuple": (Tuple, "linear", "autograd", None),
     "dict": (Dict, "logits", "autograd", None),
@@ -154,6 +153,12 @@ def test_autograd_is_asked_where_it_can_tell(name: str, tmp_path: Path) -> None:
     assert len(notes) == (word is not None)
     assert word is None or word in notes[0]
     assert any("WARNING" in note for note in manifest.model.notes) == (name == "dropout")
+
+
+def test_a_graph_that_lost_the_image_is_refused(tmp_path: Path) -> None:
+    """With the idiom that torch's exporters take for a constant."""
+    with pytest.raises(ModelError, match=r"does not depend on the image: .* x\.data"):
+        export(Data(), tmp_path / "m.gagrad", size=SIZE)
 
 
 def test_what_forward_raises_is_the_users_error(tmp_path: Path) -> None:
