@@ -236,7 +236,7 @@ def _answer_of(
             where=name,
             hint="return the scores as a tensor, or as a tuple, dict or dataclass of tensors",
         )
-    keys = [key or "scores" for key, _ in found]
+    keys = [key for key, _ in found]
     changes = any(not torch.equal(one, two) for (_, one), (_, two) in zip(found, again, strict=True))
     notes = (_RANDOM,) if changes else ()
     return keys, has_names(runs[0]) and len(set(keys)) == len(keys), notes
