@@ -132,4 +132,4 @@ def _contents(image: Array) -> Iterator[tuple[str, Array]]:
     yield "a dark image", image * np.float32(0.2)
     yield "a bright image", np.float32(0.75) + image * np.float32(0.25)
     yield "a negative", 1 - image
-    yield "noise", generator.random(image.shape, np.float32)
+    yield "plain noise", generator.random(image.shape, np.float32)
