@@ -61,7 +61,8 @@ def package(
 ) -> Manifest:
     """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError.
 
-    ``graphs`` stand in the manifest in their order. ``notes`` come after the model's own.
+    ``graphs`` stand in the manifest in their order. ``notes`` come after those of the source, the
+    model and its verification.
     """
     entries = {key: _entry(key) for key in graphs}
     members: dict[str, bytes | memoryview] = {entries[key].file: data for key, data in graphs.items()}
@@ -79,7 +80,7 @@ def package(
             source=source.kind,
             opset=model.opset,
             operators=model.operators,
-            notes=[*model.notes, *notes],
+            notes=[*source.notes, *model.notes, *verified.notes, *notes],
             straight_through=model.straight_through,
             feature_layer=feature_layer,
         ),

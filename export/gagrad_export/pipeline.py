@@ -18,6 +18,7 @@ from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load import Source, load_onnx_file
+from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import package
 from gagrad_export.preprocessing import with_preprocessing
@@ -62,7 +63,7 @@ class ExportReport:
 
 
 def export(
-    model: str | Path | TorchFactory | torch.nn.Module,
+    model: str | Path | TorchFactory | torch.nn.Module | torch.export.ExportedProgram,
     path: str | Path,
     *,
     size: tuple[int, int] | None = None,
@@ -77,8 +78,10 @@ def export(
     """Compile ``model`` and its input gradients into a bundle at ``path``, and return what was done.
 
     ``model`` is the path of an ``.onnx`` file, a ``torch.nn.Module``, which is left as it was, or
-    ``"package.module:factory"``, a function that returns a module; ``TorchFactory`` adds its weights.
-    ``size`` is (height, width) of the model's images, and may be left out where the ONNX model fixes it.
+    ``"package.module:factory"``, a function that returns a module; ``TorchFactory`` adds its weights. Or it
+    is a ``torch.export.ExportedProgram``, or the path of the ``.pt2`` file that holds one.
+    ``size`` is (height, width) of the model's images, and may be left out where the ONNX model or the program
+    fixes it.
     ``mean`` and ``std`` are one number for each channel, or one for all, in pixel values 0..1; by default the
     model gets pixel values as they are. ``classes`` is a list of names in the order of the model's scores, or
     a text file with one name on each line.
@@ -167,28 +170,26 @@ def export(
 
 
 def _load(
-    model: str | Path | TorchFactory | torch.nn.Module, *, size: tuple[int, int] | None, channels: int
+    model: str | Path | TorchFactory | torch.nn.Module | torch.export.ExportedProgram,
+    *,
+    size: tuple[int, int] | None,
+    channels: int,
 ) -> Source:
     """Return the model as ONNX, with autograd through it where ``model`` is of torch."""
     if isinstance(model, str) and is_reference(model):
         model = TorchFactory(model)
-    if isinstance(model, (str, Path)):
+    if isinstance(model, (str, Path)) and archive_kind(Path(model)) is None:
         return load_onnx_file(model)
-    if size is None:
-        raise SettingError(
-            "a torch model does not say the size of its images",
-            where="size",
-            hint="give height and width with `size`",
-        )
     from gagrad_export.load.torch_module import (  # noqa: PLC0415 - torch is needed for torch models only
-        load_torch_factory,
-        load_torch_module,
+        load_torch,
     )
 
-    shape = (channels, *size)
-    if isinstance(model, TorchFactory):
-        return load_torch_factory(model.reference, weights=model.weights, input_shape=shape)
-    return load_torch_module(model, name=type(model).__name__, input_shape=shape)
+    return load_torch(
+        model.reference if isinstance(model, TorchFactory) else model,
+        weights=model.weights if isinstance(model, TorchFactory) else None,
+        size=size,
+        channels=channels,
+    )
 
 
 def _return_freed_memory() -> None:

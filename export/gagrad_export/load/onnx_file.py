@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,10 +13,11 @@ from onnx.external_data_helper import load_external_data_for_model, uses_externa
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.load.complete import check_complete
+from gagrad_export.load.training_mode import training_notes
 from gagrad_export.size import SMALLER, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -32,20 +33,28 @@ class Autograd(Protocol):
     ) -> NDArray[np.float32]:
         """Return the gradient ``[N,C,H,W]`` at the model input x for a cotangent ``[N,K…]``.
 
-        Computed in float64 if ``double``. Raises RuntimeError when the model cannot run in float64.
+        Computed in float64 if ``double``. Raises RuntimeError when the model cannot run in float64, or when
+        autograd does not reach the image.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model as the user gave it, in ONNX; ``gradient`` is autograd through it, for a torch module."""
+    """A model as the user gave it, in ONNX; a torch module can also be asked itself."""
 
     model: onnx.ModelProto
     name: str
     sha256: Sha256
     kind: Literal["onnx", "torch"]
     gradient: Autograd | None = None
+    """Autograd through a torch module, of the first tensor that it returns."""
+    notes: tuple[str, ...] = ()
+    """What loading changed or found, in sentences for the user."""
+    gradients: Mapping[str, Autograd] = field(default_factory=dict)
+    """Autograd through a torch module for each output of ``model``, by name."""
+    answers: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = field(default_factory=dict)
+    """For each output of ``model``, a function from the model input to what the torch module answers."""
 
 
 def load_onnx_file(path: str | Path) -> Source:
@@ -86,7 +95,7 @@ def load_onnx_file(path: str | Path) -> Source:
             where=where,
             hint="copy the model's whole folder again",
         ) from error
-    return Source(model, path.stem, digest.hexdigest(), "onnx")
+    return Source(model, path.stem, digest.hexdigest(), "onnx", notes=training_notes(model))
 
 
 def _external_locations(model: onnx.ModelProto, path: Path) -> tuple[set[str], int]:

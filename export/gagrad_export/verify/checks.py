@@ -26,6 +26,7 @@ from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
 from gagrad_export.verify.agreement import agreement, run_samples
+from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.class_activation import verify_class_activation
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
@@ -35,7 +36,6 @@ from gagrad_export.verify.gradient import (
     VANISHED,
     GradientErrors,
     Point,
-    against_autograd,
     against_segments,
     model_input,
 )
@@ -43,6 +43,7 @@ from gagrad_export.verify.half import verify_half
 from gagrad_export.verify.perturbation import verify_perturbations
 from gagrad_export.verify.sessions import Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
+from gagrad_export.verify.torch_reference import against_module, check_answers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,8 @@ class Verified:
     """The expected map, [H, W]."""
     magnitude: float
     """Largest value of the map before it was scaled, per sample."""
+    notes: tuple[str, ...] = ()
+    """What the checks found, in sentences for the user."""
 
 
 def verify(
@@ -102,9 +105,12 @@ def verify(
     _require(
         forward <= allowed,
         f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
+        known_cause(source.model),
     )
     state = run_samples(sessions, point, method)
     alike = None
+    reference_kind: Literal["autograd", "finite-differences"] = "finite-differences"
+    notes: tuple[str, ...] = ()
     _require_gradient(state, target)
     if quantised:
         twin = twin_sessions(model, spec)
@@ -116,16 +122,19 @@ def verify(
                 method.percentile,
             )
         )
-    elif source.gradient is not None:
-        gradient = against_autograd(sessions, point, source.gradient)
+    elif source.kind == "torch":
+        checked = against_module(sessions, point, spec, source, model)
+        gradient, reference_kind, notes = checked.errors, checked.reference, checked.notes
+        check_answers(sessions, point, spec, source, model)
     else:
         gradient = against_segments(sessions, point, spec, operators=model.operators)
-    if not gradient.passed and source.gradient is None:
+    if not gradient.passed and reference_kind != "autograd":
         _require_visible(state, scores, point)
     _require(
         gradient.passed,
         f"the gradient is off by {gradient.median:.1e} (allowed {gradient.tolerance:.1e}), "
         f"at worst {gradient.worst:.1e}",
+        known_cause(source.model),
     )
     sessions.close("predict")
     batch = _batch_error(sessions, point)
@@ -146,7 +155,7 @@ def verify(
         verify_perturbations(perturbed, sessions, model, spec, point)
     return Verified(
         numbers=_numbers(
-            "finite-differences" if quantised or source.gradient is None else "autograd",
+            reference_kind,
             gradient,
             (forward, allowed),
             batch,
@@ -158,6 +167,7 @@ def verify(
         score=float(scores[target]),
         saliency=saliency,
         magnitude=magnitude,
+        notes=notes,
     )
 
 
@@ -284,11 +294,12 @@ def _check_recover(sessions: Sessions, image: Array, saliency: Array, method: Me
     _require(error <= MAP_TOLERANCE, f"recover differs from the reference by {error:.1e}")
 
 
-def _require(holds: bool, what: str) -> None:
+def _require(holds: bool, what: str, mend: str | None = None) -> None:
     if not holds:
         raise VerificationError(
             f"{what}, so nothing was written",
-            hint="this is a defect of gagrad-edge or an unusual model: please report the model's operators, "
+            hint=mend
+            or "this is a defect of gagrad-edge or an unusual model: please report the model's operators, "
             "as `gagrad-edge export` lists them",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
     as_written = model.straight_through > 0
     expected = model.source_output.row(_run(proto, feed, model.precision, as_written=as_written))
     output = model.source_output
-    ours = applied(output.behind, _activated(scores.astype(np.float64), output.activation))
+    ours = applied(output.behind, activated(scores.astype(np.float64), output.activation))
     ours = ours.reshape(expected.shape)
     least = _PROBABILITY_SPAN if output.activation in ("Sigmoid", "Softmax") else 1e-12
     span = max(float(np.ptp(expected)), float(np.abs(expected).max()), least)
@@ -66,14 +67,37 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
 def _run(
     proto: onnx.ModelProto, feed: Mapping[str, NDArray[Any]], precision: ir.DataType, *, as_written: bool
 ) -> NDArray[Any]:
+    """Return the only output of the source for ``feed``. Raises ModelError.
+
+    ONNX Runtime's optimiser breaks some valid models: it drops a node that another still reads, or infers a
+    shape that contradicts a branch. So a model that fails with the optimiser is run without.
+    """
+    data = proto.SerializeToString()
     try:
-        session = open_session(proto.SerializeToString(), "the source model", as_written=as_written)
+        return _output(data, feed, as_written=as_written)
     except ModelError:
+        if not as_written:
+            with contextlib.suppress(ModelError):
+                return _output(data, feed, as_written=True)
         if precision not in (ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
             raise
-        # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
-        session = ReferenceEvaluator(proto)
-    output: NDArray[Any] = session.run(None, dict(feed))[0]
+    # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
+    outputs: Any = ReferenceEvaluator(proto).run(None, dict(feed))
+    output: NDArray[Any] = outputs[0]
+    return output
+
+
+def _output(data: bytes, feed: Mapping[str, NDArray[Any]], *, as_written: bool) -> NDArray[Any]:
+    """Return the only output as ONNX Runtime computes it. Raises ModelError, also for what fails in a run."""
+    session = open_session(data, "the source model", as_written=as_written)
+    try:
+        output: NDArray[Any] = session.run(None, dict(feed))[0]
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise ModelError(
+            f"ONNX Runtime failed while running it ({str(error).splitlines()[0]})",
+            where="the source model",
+            hint="run the model in ONNX Runtime by itself, with an image of the given size",
+        ) from error
     return output
 
 
@@ -94,7 +118,7 @@ def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:
     return ir.serde.serialize_model(copy)
 
 
-def _activated(scores: NDArray[np.float64], activation: str | None) -> NDArray[np.float64]:
+def activated(scores: NDArray[np.float64], activation: str | None) -> NDArray[np.float64]:
     """Return the canonical form's scores after the activation that the source has and the form lacks."""
     if activation is None:
         return scores

@@ -50,7 +50,7 @@ def test_what_the_library_refuses_comes_with_its_reason(library: Library) -> Non
     """Bytes that TensorRT-RTX refuses raise ModelError with the graph's role and another device."""
     with pytest.raises(ModelError, match="graph 'predict'") as caught:
         build_plan(library, "predict", b"no graph at all", OPTIONS)
-    assert "--device cuda or cpu" in str(caught.value)
+    assert "`device=cuda` or `device=cpu`" in str(caught.value)
 
 
 @pytest.mark.slow

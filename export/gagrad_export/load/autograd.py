@@ -1,0 +1,93 @@
+"""A torch module asked itself: its gradient by autograd, and its answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_export.load.answer import tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from gagrad_export.load.onnx_file import Autograd
+
+    Array = NDArray[np.float32]
+    Evaluating = Callable[[torch.nn.Module], AbstractContextManager[None]]
+
+
+_DETACHED = "the module computes it under no_grad or inference_mode, or detaches it"
+
+
+class NoAutogradError(RuntimeError):
+    """Autograd does not reach the image, or the module cannot be run as asked; the text says why."""
+
+
+def autograd(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Autograd:
+    """Return autograd of the tensor at ``place`` of the module's answer.
+
+    The first call with ``double`` makes the weights in float64.
+    """
+    import torch  # noqa: PLC0415 - torch is needed for torch models only
+
+    in_double: dict[str, torch.Tensor] = {}
+
+    def gradient(x: Array, cotangent: Array, *, double: bool) -> Array:
+        if double and not in_double:
+            held = (*module.named_parameters(), *module.named_buffers())
+            in_double.update({name: _double(tensor) for name, tensor in held})
+        dtype = torch.float64 if double else torch.float32
+        leaf = torch.from_numpy(x).to(dtype).requires_grad_()
+        with evaluating(module), torch.enable_grad():
+            try:
+                # Cloned, because a module may write to its input, which autograd forbids for a leaf.
+                answer = torch.func.functional_call(module, in_double if double else {}, (leaf.clone(),))
+                scores = tensors(answer)[place][1]
+                weights = _shaped(torch.from_numpy(cotangent).to(dtype), scores)
+                if not scores.requires_grad:
+                    raise NoAutogradError(_DETACHED)
+                # Not .backward(), which would add to the .grad of tensors that the module keeps.
+                (found,) = torch.autograd.grad((scores * weights).sum(), [leaf], allow_unused=True)
+            except RuntimeError:
+                raise
+            except Exception as error:  # whatever the user's code raises
+                raise NoAutogradError(f"{type(error).__name__}: {error}") from error
+        if found is None:
+            raise NoAutogradError(_DETACHED)
+        return found.float().numpy()
+
+    return gradient
+
+
+def answers(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Callable[[Array], Array]:
+    """Return a function from the model input to the tensor at ``place`` of the module's answer."""
+    import torch  # noqa: PLC0415 - torch is needed for torch models only
+
+    def answer(x: Array) -> Array:
+        with evaluating(module), torch.no_grad():
+            found = tensors(module(torch.from_numpy(x).clone()))[place][1]
+        return found.detach().float().numpy()
+
+    return answer
+
+
+def _shaped(cotangent: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return the cotangent in the shape of the module's scores, which may have other axes of length one."""
+    if cotangent.shape == scores.shape:
+        return cotangent
+    one, two = ([extent for extent in tensor.shape if extent != 1] for tensor in (cotangent, scores))
+    if one != two:
+        raise NoAutogradError(
+            f"the module answers {list(scores.shape)}, and the bundle's scores are {list(cotangent.shape)}"
+        )
+    return cotangent.reshape(scores.shape)
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy, in float64 where ``tensor`` holds floating-point numbers, else of its own type."""
+    copied = tensor.detach().clone()
+    return copied.double() if tensor.is_floating_point() else copied
