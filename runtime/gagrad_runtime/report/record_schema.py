@@ -22,7 +22,7 @@ class PlacementRecord(msgspec.Struct, frozen=True, kw_only=True):
     """(top, left, height, width) of the part of the frame that is resampled."""
     resized: tuple[Count, Count]
     offset: tuple[int, int]
-    """(top, left); above 0 for black padding, below 0 where the image cuts."""
+    """(top, left); above 0 for padding, below 0 where the image cuts."""
     share_on_frame: float
     """Share of the map's sum that lies on the frame and not on the padding, 0..1."""
 

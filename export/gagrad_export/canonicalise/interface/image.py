@@ -60,7 +60,8 @@ def source_input(
     if any(one is not None and one != two for one, two in zip(have, wanted, strict=True)):
         height, width = ("any" if dim is None else dim for dim in have)
         raise ModelError(
-            f"the model takes images of {height}×{width}, not {wanted[0]}×{wanted[1]}",
+            f"the model takes images {height} high and {width} wide, "
+            f"not {wanted[0]} high and {wanted[1]} wide",
             where=where,
             hint="give that size with `size`, or leave `size` out",
         )
