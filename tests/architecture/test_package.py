@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = {"gagrad_edge": ".", "gagrad_export": "export", "gagrad_runtime": "runtime"}
 NOT_THE_PROJECT = (".git", ".venv*", "__pycache__", "*.egg-info", "build", "dist", "demo-out", ".hypothesis")
 CACHES = (".*_cache", ".whl", ".zoo", ".fidelity", ".arm64", ".systemd")

@@ -16,6 +16,8 @@ from gagrad_edge.errors import GagradError, ModelError, SettingError
 from gagrad_export import export
 from gagrad_export.load.exported_program import archive_kind, read_program
 
+pytestmark = pytest.mark.slow
+
 SIZE = (16, 16)
 
 

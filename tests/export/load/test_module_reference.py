@@ -14,6 +14,8 @@ from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import ModelError, VerificationError
 from gagrad_export import InputOptions, OutputOptions, export
 
+pytestmark = pytest.mark.slow
+
 SIZE = (16, 16)
 
 

@@ -15,6 +15,8 @@ from gagrad_edge.errors import ModelError
 from gagrad_export import export
 from gagrad_export.load.torch_module import load_torch_factory, load_torch_module
 
+pytestmark = pytest.mark.slow
+
 SIZE = (16, 16)
 
 
