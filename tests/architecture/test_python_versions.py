@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -245,16 +246,23 @@ def test_every_extra_is_resolved() -> None:
     assert set(re.findall(r"^([\w-]+) = \[", section, re.MULTILINE)) == set(EXTRAS)
 
 
-@pytest.mark.slow
+ALONE = ("gpu",)
+"""Extras that are resolved by themselves. What resolves all others at once resolves each of them, too."""
+
+
+@pytest.mark.index
 @pytest.mark.parametrize(
-    ("extra", "version", "machine"), list(itertools.product(EXTRAS, ("3.10", "3.13"), MACHINES))
+    ("extras", "version", "machine"),
+    list(itertools.product((set(EXTRAS) - set(ALONE), ALONE), ("3.10", "3.13"), MACHINES)),
+    ids=lambda value: value if isinstance(value, str) else "gpu" if value == ALONE else "others",
 )
-def test_an_extra_resolves(extra: str, version: str, machine: str, index: None) -> None:
+def test_an_extra_resolves(extras: Collection[str], version: str, machine: str, index: None) -> None:
     """On the oldest and the newest Python, on both processors, from wheels."""
     options = ["--quiet", "--python-version", version, "--python-platform", PLATFORM.format(machine)]
     wheels = ["--only-binary", ":all:", *(word for name in FROM_SOURCE for word in ("--no-binary", name))]
-    found = uv("pip", "compile", *options, *wheels, "--extra", extra, "pyproject.toml")
-    if (extra, version, machine) in WITHOUT_WHEEL:
+    wanted = [word for extra in sorted(extras) for word in ("--extra", extra)]
+    found = uv("pip", "compile", *options, *wheels, *wanted, "pyproject.toml")
+    if any((extra, version, machine) in WITHOUT_WHEEL for extra in extras):
         assert found.returncode != 0, "there is a wheel now: say so in docs/devices.md"
         assert "onnxruntime-gpu" in found.stderr
     else:

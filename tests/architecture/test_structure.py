@@ -140,6 +140,7 @@ def test_every_command_of_the_package_is_walked() -> None:
     assert sorted(re.findall(r"^([\w-]+) = ", section, re.MULTILINE)) == COMMANDS
 
 
+@pytest.mark.slow
 def test_explaining_loads_neither_onnx_nor_torch(tiny_bundle: Path, tmp_path: Path) -> None:
     """Though both are installed here."""
     code = (

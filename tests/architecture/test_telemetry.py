@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["gagrad_runtime", "gagrad_export", "gagrad_edge.cli"])
 def test_explaining_leaves_nothing_but_our_own_cache(first: str, tiny_bundle: Path, tmp_path: Path) -> None:
     """With an empty HOME and without ``CI``, which hides it, only our own folder appears."""

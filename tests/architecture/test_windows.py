@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import gagrad_edge
 import gagrad_runtime
 
@@ -58,6 +60,7 @@ def test_every_module_imports_without_posix_modules() -> None:
     assert {"gagrad_runtime.jobs.timing", "gagrad_runtime.station.run", "gagrad_edge.cli"} <= set(names)
 
 
+@pytest.mark.slow
 def test_a_frame_is_explained_without_posix_modules(tiny_bundle: Path, tmp_path: Path) -> None:
     """From a bundle on the disk to saved files, the first opening in a child process included."""
     said = python(_BLOCK + _EXPLAIN, str(tiny_bundle), str(tmp_path / "out"))

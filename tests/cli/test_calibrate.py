@@ -65,6 +65,7 @@ def test_the_record_says_how_the_map_compares(
     assert record["raw"][1] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

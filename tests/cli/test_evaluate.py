@@ -153,6 +153,7 @@ def test_a_killed_run_goes_on(
     assert broken == [{**row, "seconds": 0} for row in rows(out)]
 
 
+@pytest.mark.slow
 def test_another_setting_is_measured_anew(tiny_bundle: Path, images: Path) -> None:
     """Old results are taken for the same image, mask, bundle and settings only."""
     _, out = evaluate(tiny_bundle, images)

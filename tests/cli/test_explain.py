@@ -89,6 +89,7 @@ def test_globs_and_equal_names(tiny_bundle: Path, image: Path, tmp_path: Path) -
     assert pictures == sorted(["b-part.explained.png", f"{tmp_path.name}-part.explained.png"])
 
 
+@pytest.mark.slow
 def test_targets_in_folders_keep_all_their_files(
     folder_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -165,6 +166,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_a_bad_image_is_reported_and_the_rest_goes_on(
     tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture, kind: str
@@ -222,6 +224,7 @@ def png_header() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pixels", "name"),
     [
@@ -301,6 +304,7 @@ def test_a_full_disk(
     assert not list(out.glob("*"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written(tiny_bundle: Path, image: Path, tmp_path: Path) -> None:
     """130, a line that says so, and only whole results in the folder."""
     out = tmp_path / "out"
@@ -337,6 +341,7 @@ def test_a_damaged_bundle_is_not_used(
     assert "How to mend it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_nan_draws_nothing(
     nan_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -379,6 +384,7 @@ def roi(tmp_path: Path) -> Path:
     return tmp_path / "roi.json"
 
 
+@pytest.mark.slow
 def test_a_region_of_interest(
     tiny_bundle: Path, image: Path, roi: Path, tmp_path: Path, capsys: Capture
 ) -> None:

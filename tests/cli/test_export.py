@@ -43,6 +43,7 @@ def test_it_says_what_it_did(model: Path, tmp_path: Path, capsys: Capture) -> No
     assert manifest.verification.gradient_error <= 2e-2
 
 
+@pytest.mark.slow
 def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path: Path) -> None:
     """--engine adds a gradient graph for that engine; other engines get the portable one."""
     out = tmp_path / "m.gagrad"
@@ -61,6 +62,7 @@ def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path
     assert bundle.graph(GraphKey("predict", target="tensorrt")) == bundle.graph("predict")
 
 
+@pytest.mark.slow
 def test_float16_beside_float32(model: Path, tmp_path: Path, capsys: Capture) -> None:
     """Both graphs, the agreement said at export and by ``inspect``; bf16 is refused with the reason."""
     out = tmp_path / "m.gagrad"
@@ -78,6 +80,7 @@ def test_float16_beside_float32(model: Path, tmp_path: Path, capsys: Capture) ->
     assert not (tmp_path / "b.gagrad").exists()
 
 
+@pytest.mark.slow
 def test_same_command_same_bytes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With SOURCE_DATE_EPOCH the same command writes the same bytes."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -176,6 +179,7 @@ def test_a_folder_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     assert export(model, tmp_path / "file" / "m.gagrad") == 5
 
 
+@pytest.mark.slow
 def test_weights_outside_the_models_folder_are_refused(tmp_path: Path, capsys: Capture) -> None:
     """External data is read from the model's own folder only."""
     folder = tmp_path / "model"

@@ -191,6 +191,7 @@ def test_too_little_memory_is_no_defect(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "memory" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
 def test_closed_streams_are_no_defect(closed: str, tiny_bundle: Path, tmp_path: Path) -> None:
     """The command does its work, and nothing that it prints lands in a file that it writes."""
@@ -210,6 +211,7 @@ def test_an_error_with_a_closed_stderr_keeps_its_code(tmp_path: Path) -> None:
     assert subprocess.run(["sh", "-c", script], check=False).returncode == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["doctor", "--json"], ["--help"], ["export", "--help"]])
 def test_the_reader_of_the_output_may_leave(arguments: list[str]) -> None:
     """``gagrad-edge ... | head -0`` is no error of ours: exit code 0, no traceback."""

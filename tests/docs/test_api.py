@@ -46,6 +46,7 @@ def test_the_page_is_current(text: str) -> None:
     assert text == page(), "run `python -m benchmarks.api`, which writes docs/api.md again"
 
 
+@pytest.mark.slow
 def test_the_example_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a module object to a picture, as printed at the top of the page."""
     pytest.importorskip("torch")

@@ -44,6 +44,7 @@ def names() -> list[str]:
     return [*inspect.signature(export).parameters, *fields, *MethodSpec.__struct_fields__]
 
 
+@pytest.mark.slow
 def test_the_everyday_call(model: Path, tmp_path: Path) -> None:
     """As design.md writes it: size, normalisation and class names are parameters."""
     out = tmp_path / "part.gagrad"
@@ -55,6 +56,7 @@ def test_the_everyday_call(model: Path, tmp_path: Path) -> None:
     assert manifest.output.classes == list(CLASSES)
 
 
+@pytest.mark.slow
 def test_the_example_in_the_docs_runs(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python block of docs/cli.md, on a smaller model."""
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cli.md").read_text("utf-8"), re.DOTALL)
@@ -166,6 +168,7 @@ def test_options_of_the_input_that_make_no_sense_together(
     assert caught.value.where == where
 
 
+@pytest.mark.slow
 def test_the_training_s_resizing_is_in_the_manifest_and_in_the_summary(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +192,7 @@ def test_the_training_s_resizing_is_in_the_manifest_and_in_the_summary(
     assert "--resize-to: resize_to 20 is less than the shorter side" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_bundle_with_a_crop_passes_its_own_test(model: Path, tmp_path: Path) -> None:
     """Its test frame is the model's image, which is neither resized nor cut again on the device."""
     crop = InputOptions(resize="crop", resize_to=40, semantics="opencv")
@@ -196,6 +200,7 @@ def test_a_bundle_with_a_crop_passes_its_own_test(model: Path, tmp_path: Path) -
     assert run(["verify", str(tmp_path / "m.gagrad")]) == 0
 
 
+@pytest.mark.slow
 def test_a_library_s_crop_without_a_size_just_covers(model: Path, tmp_path: Path) -> None:
     """The manifest says so: ratio 1."""
     crop = InputOptions(resize="crop", semantics="pil")

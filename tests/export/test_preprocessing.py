@@ -168,6 +168,7 @@ def test_an_unreadable_file(tmp_path: Path, text: str) -> None:
         read_preprocessing(tmp_path / "none.json")
 
 
+@pytest.mark.slow
 def test_the_export_follows_the_file_and_what_is_given_wins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,6 +112,7 @@ def plain(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
 @pytest.mark.parametrize("kind", ["symmetric int8", "asymmetric uint8", "weights per channel"])
 def test_scores_are_the_quantised_models(float_model: Path, kind: str, form: QuantFormat) -> None:
@@ -165,6 +166,7 @@ def straight_through(model: Canonical, image: np.ndarray, target: int) -> np.nda
     return x.grad[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_is_the_straight_through_one(float_model: Path, kind: str) -> None:
     """Equal to torch's autograd, which rounds forward and clips backward; at its every value."""

@@ -112,6 +112,7 @@ def test_the_shape_is_evidence_too(tail: str, rank: str, expected: tuple[str, st
     assert (output.activation, output.task) == expected
 
 
+@pytest.mark.slow
 def test_a_clip_does_not_hide_the_softmax(tmp_path: Path) -> None:
     """A device shows the model's own probability: a second softmax would say 0.405 for 1.000."""
     frame = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
@@ -147,6 +148,7 @@ def test_tasks_that_come_later_say_so(task: Any) -> None:
     assert "segmentation" in (caught.value.choices or [])
 
 
+@pytest.mark.slow
 def test_the_command_prints_task_and_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the options' names as a terminal takes them."""
     onnx.save(network("y = Identity (s)"), tmp_path / "m.onnx")

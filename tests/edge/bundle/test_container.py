@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-import tracemalloc
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -33,15 +34,25 @@ def folder(bundle: Path, tmp_path: Path) -> Path:
     return tmp_path / "loose"
 
 
+# In a process of its own: threads that another test left behind allocate, too.
+READ = """
+import sys, tracemalloc
+from gagrad_edge.bundle.bundle import read_bundle
+from gagrad_edge.errors import BundleError
+
+tracemalloc.start()
+try:
+    read_bundle(sys.argv[1])
+except BundleError as error:
+    print(tracemalloc.get_traced_memory()[1], error)
+"""
+
+
 def refused(path: Path, words: str) -> None:
     """Assert that it is refused, in these words, for less than a megabyte."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(BundleError, match=words):
-            read_bundle(path)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
+    peak, message = subprocess.check_output([sys.executable, "-c", READ, path], text=True).split(maxsplit=1)
+    assert words in message
+    assert int(peak) < 1 << 20
 
 
 def sized(**sizes: int) -> bytes:
@@ -87,9 +98,9 @@ def test_a_member_that_states_a_giant_size(bundle: Path, folder: Path) -> None:
     data = bytearray(bundle.read_bytes())
     struct.pack_into("<II", data, 18, 3 * GIB, 3 * GIB)
     bundle.write_bytes(data)
-    refused(bundle, r"'manifest\.json' is too large")
+    refused(bundle, "'manifest.json' is too large")
     os.truncate(folder / MANIFEST, 100 * GIB)
-    refused(folder, r"'manifest\.json' is too large")
+    refused(folder, "'manifest.json' is too large")
 
 
 def test_a_member_of_a_folder_that_grew(folder: Path) -> None:

@@ -294,6 +294,7 @@ def test_what_is_wrong_is_found(
         verify_perturbations(graph, sessions, model, SPEC, point)
 
 
+@pytest.mark.slow
 def test_a_bundle_may_carry_it(tmp_path: Path) -> None:
     """export --perturbations adds the perturbed graph with its input."""
     onnx.save(tiny_model(), tmp_path / "tiny.onnx")

@@ -31,6 +31,7 @@ def run(graph: bytes, found: State, percentile: float) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("percentile", [0.85, 0.0, -1.0])
 def test_the_graph_equals_the_reference(shape: tuple[int, int, int], percentile: float) -> None:

@@ -57,6 +57,7 @@ def test_a_network_of_batch_one_is_explained(tmp_path: Path, name: str) -> None:
     assert bundle.manifest.verification.batch_error <= 1e-4
 
 
+@pytest.mark.slow
 def test_attention_with_the_sequence_first() -> None:
     """nn.TransformerEncoderLayer without batch_first: [L, N, C], heads folded into the batch."""
     import torch

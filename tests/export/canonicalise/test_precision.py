@@ -62,6 +62,7 @@ def test_all_of_it_becomes_float32(
         assert tensor.data_type in (TensorProto.FLOAT, TensorProto.INT64)
 
 
+@pytest.mark.slow
 def test_the_summary_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """export prints, and the manifest notes, that the model computes in float16."""
     onnx.save(small("float16", 10, np.float16, inside=False), tmp_path / "m.onnx")

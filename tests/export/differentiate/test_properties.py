@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def windows(draw: Draw, beyond: int = 0) -> tuple[list[int], dict[str, Any]]:
     return [size + draw(st.integers(0, 5)) for size in least], attributes
 
 
+@pytest.mark.slow
 @drawn
 @given(st.data())
 def test_conv(data: st.DataObject) -> None:
@@ -59,6 +61,7 @@ def test_conv(data: st.DataObject) -> None:
     assert holds(linear("Conv", ((2, group * inputs, *size), w), {**attributes, "group": group}))
 
 
+@pytest.mark.slow
 @drawn
 @given(st.data())
 def test_conv_transpose(data: st.DataObject) -> None:
@@ -80,6 +83,7 @@ def test_conv_transpose(data: st.DataObject) -> None:
     assert holds(linear("ConvTranspose", ((2, group * inputs, *size), w), {**attributes, "group": group}))
 
 
+@pytest.mark.slow
 @drawn
 @given(windows(), st.integers(0, 1))
 def test_max_pool(window: tuple[list[int], dict[str, Any]], ceil: int) -> None:
@@ -89,6 +93,7 @@ def test_max_pool(window: tuple[list[int], dict[str, Any]], ceil: int) -> None:
     assert holds(selecting("MaxPool", ((1, 2, *size),), attributes, opset=22))
 
 
+@pytest.mark.slow
 @drawn
 @given(windows(), st.integers(0, 1), st.integers(0, 1))
 def test_average_pool(window: tuple[list[int], dict[str, Any]], ceil: int, include: int) -> None:
@@ -137,6 +142,7 @@ def test_slice(shape: list[int], data: st.DataObject) -> None:
     assert holds(Row("Slice", (tuple(shape), *bounds)))
 
 
+@pytest.mark.slow
 @drawn
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.data())
 def test_pad(shape: list[int], data: st.DataObject) -> None:

@@ -140,6 +140,7 @@ def test_phases_are_interleaved_where_channels_are_few() -> None:
     assert joined == [16] * 3 + [3] * 3  # the image's own at the end
 
 
+@pytest.mark.slow
 def test_a_shortcut_is_added_before_its_zeros_are_written() -> None:
     """One interleaving for both, one for each axis of the max pooling, and one for the image."""
     model = onnx.load_from_string(compiled(Residual(), (32, 32)))

@@ -119,6 +119,7 @@ def test_a_repository_in_use_keeps_its_other_models(bundle: Bundle, tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
     """More samples than one batch holds raise SettingError, and nothing is written."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")
@@ -129,6 +130,7 @@ def test_too_many_samples_for_one_batch(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """export --triton writes the repository and names its models."""
     onnx.save(tiny_model(), tmp_path / "m.onnx")

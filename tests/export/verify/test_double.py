@@ -107,12 +107,14 @@ def test_so_are_class_activations(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         verified(tmp_path, body, "a", small=0.05, far=1e5)
 
 
+@pytest.mark.slow
 def test_a_gradient_below_the_scores_rounding_is_said_to_be_so(tmp_path: Path) -> None:
     """Nothing can confirm it; the message says why, and not that the gradient is wrong."""
     with pytest.raises(VerificationError, match=r"hardly depend on the image.*\n.*trained weights"):
         verified(tmp_path, f"{KINKED} t = Mul (s, small) y = Add (t, far)", small=1e-17, far=1)
 
 
+@pytest.mark.slow
 def test_without_kinks_the_gradient_is_met_to_float32(tmp_path: Path) -> None:
     """A thousand times as sharp as segments across kinks, and judged by a tolerance of its own."""
     evidence = verified(tmp_path, SMOOTH.replace("s = ", "y = "))
@@ -120,6 +122,7 @@ def test_without_kinks_the_gradient_is_met_to_float32(tmp_path: Path) -> None:
     assert evidence.gradient_tolerance == gradient.SMOOTH_TOLERANCE
 
 
+@pytest.mark.slow
 def test_half_a_per_cent_too_much_is_found_without_kinks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +137,7 @@ def test_half_a_per_cent_too_much_is_found_without_kinks(
         verified(tmp_path, SMOOTH.replace("s = ", "y = "))
 
 
+@pytest.mark.slow
 def test_an_evaluator_that_computes_something_else_is_not_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

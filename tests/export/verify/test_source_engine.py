@@ -52,6 +52,7 @@ def normalised() -> onnx.ModelProto:
     return model(nodes, W=WEIGHTS, s=channels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", ["Dropout", "Cast"])
 def test_a_model_that_the_optimiser_breaks_is_exported(operator: str, tmp_path: Path) -> None:
     """ONNX Runtime folds the constant, and loses a node that does nothing in front of it."""
@@ -94,6 +95,7 @@ def test_dropout_in_training_mode_is_left_out_loudly(ratio: float, *, training: 
     assert all(note.startswith("WARNING: Dropout 'd' is in training mode") for note in notes)
 
 
+@pytest.mark.slow
 def test_dropout_that_drops_nothing_needs_no_warning(tmp_path: Path) -> None:
     """Not among the notes of the bundle."""
     onnx.save(dropout(0.0, training=True), tmp_path / "quiet.onnx")

@@ -25,6 +25,7 @@ def export_scores(folder: Path, body: str, head: np.ndarray = HEAD) -> Path:
     return folder / "m.gagrad"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "head"),
     [
@@ -41,18 +42,21 @@ def test_a_gradient_of_zeros_is_refused(tmp_path: Path, body: str, head: np.ndar
     assert not (tmp_path / "m.gagrad").exists()
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_no_number_is_refused(tmp_path: Path) -> None:
     """√ has an infinite slope at 0, and ∞·0 is NaN."""
     with pytest.raises(VerificationError, match="not finite"):
         export_scores(tmp_path, "z = Mul (image, none) f = Sqrt (z)")
 
 
+@pytest.mark.slow
 def test_a_gradient_whose_variance_overflows_is_refused(tmp_path: Path) -> None:
     """Of 1e25 the square is no float32: said so, before the map comes out as NaN."""
     with pytest.raises(VerificationError, match=r"as large as \de\+2\d.*variance"):
         export_scores(tmp_path, "r = Mul (image, image) f = Mul (r, image)", HEAD * np.float32(1e25))
 
 
+@pytest.mark.slow
 def test_one_live_activation_is_enough(tmp_path: Path) -> None:
     """Only what is zero for every copy is refused."""
     assert export_scores(tmp_path, "k = Max (image, none) s = Sub (k, none) f = Relu (s)").exists()

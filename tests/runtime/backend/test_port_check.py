@@ -60,6 +60,7 @@ def opened(bundle: Bundle, backend: Backend) -> Graphs:
     )
 
 
+@pytest.mark.slow
 def test_what_the_exporter_writes_is_taken(bundle: Bundle, backend: Backend) -> None:
     """All roles, the class activation maps included, and each guide."""
     graphs = opened(bundle, backend)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from examples.defects.testset import write_testset
 
 
+@pytest.mark.slow
 def test_the_same_files_every_time(tmp_path: Path) -> None:
     """Five classes take turns; good parts have no mask; masks have their images' size and are 0 or 255."""
     for folder in ("one", "two"):

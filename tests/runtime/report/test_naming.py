@@ -66,6 +66,7 @@ def test_an_identical_explanation_replaces_its_own_files(make_explanation: Build
     assert json.loads(files["record"].read_text())["run"]["seconds"]["explain"] == 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

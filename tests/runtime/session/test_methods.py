@@ -65,6 +65,7 @@ def x(frame: np.ndarray) -> np.ndarray:
     return (image - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [0, 1])
 def test_methods_are_their_definitions(
     squares: Explainer, frame: np.ndarray, x: np.ndarray, weights: np.ndarray, target: int

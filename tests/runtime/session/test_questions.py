@@ -54,6 +54,7 @@ def frame() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_a_box_in_the_frame_is_where_the_map_is(segmenter: Explainer, frame: np.ndarray) -> None:
     """The frame is twice the image: the box covers rows 8 to 20 and columns 10 to 20 there, and 2 more."""
     found = segmenter.explain(frame, "scratch", region="20,16,40,40")

@@ -46,6 +46,7 @@ def test_a_good_bundle_is_tried_once(bundle: Bundle, tmp_path: Path, monkeypatch
         try_opening(bundle, backend, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "words"),
     [

@@ -139,6 +139,7 @@ def _without_score(explanation: Explanation) -> Explanation:
     return replace(explanation, rcap=replace(explanation.rcap, score=float("nan")))
 
 
+@pytest.mark.slow
 def test_each_line_of_json_is_an_event(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_closed_file_comes_at_once(watched: Folder) -> None:
     assert names(watched) == []
 
 
+@pytest.mark.slow
 def test_a_file_that_is_being_written_does_not_come(watched: Folder) -> None:
     """A file stays in while its writer has it open, and comes out when it is closed."""
     with (watched.path / "a.png").open("wb", buffering=0) as stream:

@@ -34,6 +34,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_module, "LONGEST_PAUSE", 0.1)
 
 
+@pytest.mark.slow
 def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) -> None:
     """Also when it does not answer well, and what it will never take is left out."""
     receiver.answers = [503, 204, 429, 204, 422]
@@ -64,6 +65,7 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
     }
 
 
+@pytest.mark.slow
 def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiver) -> None:
     """An event that is added while the delivery runs is sent; waking a closed delivery is harmless."""
     with Store(tmp_path, sinks=["webhook"]) as store:
@@ -75,6 +77,7 @@ def test_what_comes_later_is_sent_when_it_comes(tmp_path: Path, receiver: Receiv
         delivery.wake()
 
 
+@pytest.mark.slow
 def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path, receiver: Receiver) -> None:
     """A receiver that is down does not delay another, and gets its events after a restart."""
     free = socket.create_server(("127.0.0.1", 0))
@@ -98,6 +101,7 @@ def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path
     assert [body["sequence"] for body, _ in receiver.got] == [1, 2, 3, 4, 5] * 2
 
 
+@pytest.mark.slow
 def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) -> None:
     """A webhook sends only its events, with the picture if there is one, and its bearer token."""
     (tmp_path / "token").write_text("t0ken\n")

@@ -68,6 +68,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_webhook_over_tls_trusts_the_named_authority_only(
     tmp_path: Path, receiver: Receiver, certificates: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

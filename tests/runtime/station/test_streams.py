@@ -247,6 +247,7 @@ def test_closing_does_not_wait_for_the_network(
     server.signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_pictures_over_http(tmp_path: Path) -> None:
     """As webcams and many cameras send them: JPEG after JPEG in one answer."""
     from PIL import Image

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError
 from gagrad_runtime.station.config import RetentionTable
@@ -32,6 +34,7 @@ def test_each_image_gets_a_verdict_and_an_explanation(station: Any, tmp_path: Pa
     assert kinds[0] == "verdict"
 
 
+@pytest.mark.slow
 def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny_bundle: Path) -> None:
     """After a restart the same image is skipped; another image under the same name is explained."""
     put(tmp_path / "in", "a.png")

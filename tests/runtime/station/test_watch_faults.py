@@ -171,6 +171,7 @@ sys.exit(run(["watch", *sys.argv[1:3], "-o", sys.argv[3], "--json", "--interval"
 """
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_cleanly(tiny_bundle: Path, tmp_path: Path) -> None:
     """SIGTERM ends a station with code 0 and a summary."""
     put(tmp_path / "in", "a.png")

@@ -112,6 +112,7 @@ def test_launches_are_captured_and_memory_is_used_again(gpu: Gpu, tiny_bundle: P
     assert after["cudaStreamBeginCapture"] == before["cudaStreamBeginCapture"]
 
 
+@pytest.mark.slow
 def test_engines_are_built_once(gpu: Gpu, tiny_bundle: Path) -> None:
     """Loading a bundle again builds no engine; another precision builds its own."""
     load(tiny_bundle, device="tensorrt").close()
