@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 
 from gagrad_edge.errors import BundleError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from gagrad_edge.output import OutputSpec  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.schema import Positive, Strict
 
 FORMAT = 1
 """Version of the bundle format that this package writes and the newest that it reads."""
@@ -24,16 +23,10 @@ ABI = 1
 """Version of the graphs' inputs and outputs, which ``gagrad_edge.abi`` spells."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 GraphRole = Literal["predict", "accumulate", "combine", "finalize", "maps", "recover", "cam"]
 REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "finalize", "maps", "recover")
 GraphTarget = Literal["portable", "tensorrt"]
 GraphPrecision = Literal["float32", "float16"]
-Activation = Literal["softmax", "sigmoid", "none"]
-Task = Literal[
-    "classification", "multilabel", "regression", "detection", "segmentation", "anomaly", "sequence"
-]
-"""What a model is for: it decides what is listed, explained and drawn."""
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos"]
 PadPlace = Literal["centre", "top-left"]
@@ -57,11 +50,7 @@ MAX_PIXELS = 1 << 26
 FeatureLayout = Literal["channels-first", "channels-last", "tokens"]
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the manifest's structures: immutable, and an unknown field is an error."""
-
-
-class InputSpec(_Struct, frozen=True):
+class InputSpec(Strict, frozen=True):
     """How a frame becomes the image ``[1, C, H, W]`` and the image the model input."""
 
     height: Positive
@@ -152,45 +141,7 @@ class InputSpec(_Struct, frozen=True):
             )
 
 
-def derived_task(shape: Sequence[int], activation: Activation) -> Task:
-    """Return the task of an output that does not name one; ``shape`` is K….
-
-    A map of scores is a segmentation; several probabilities of a sigmoid are labels, those of a softmax
-    classes, as is one probability; a plain score is a regression.
-    """
-    if len(shape) == 3 and activation != "none":
-        return "segmentation"
-    if activation == "none":
-        return "regression"
-    return "multilabel" if activation == "sigmoid" and list(shape[:1]) != [1] else "classification"
-
-
-def _to_derive() -> Task:
-    """Return the mark of an output whose task is not written: a bundle from before there were tasks."""
-    return cast("Task", "")
-
-
-class OutputSpec(_Struct, frozen=True):
-    """The model's output that is explained: ``scores [N, K…]`` before the activation."""
-
-    name: str
-    shape: list[Positive]
-    """K…: the output's shape without the batch."""
-    activation: Activation
-    """The function from scores to probabilities; ``none`` for a plain score (regression, anomaly)."""
-    classes: list[str]
-    """One name for each class along the first axis of ``shape``; empty when the classes have no names."""
-    task: Task = msgspec.field(default_factory=_to_derive)
-    """What the model is for; where a manifest does not say, ``derived_task`` of shape and activation."""
-
-    def __post_init__(self) -> None:
-        if not self.task:
-            msgspec.structs.force_setattr(self, "task", derived_task(self.shape, self.activation))
-        if self.classes and (not self.shape or len(self.classes) != self.shape[0]):
-            raise ValueError(f"{len(self.classes)} class names for an output of shape {self.shape}")
-
-
-class MethodSpec(_Struct, frozen=True):
+class MethodSpec(Strict, frozen=True):
     """Defaults of the method. Each can be overridden when explaining, except RCAP's two."""
 
     samples: Annotated[int, msgspec.Meta(ge=2)] = 20
@@ -205,7 +156,7 @@ class MethodSpec(_Struct, frozen=True):
     rcap_interval: Annotated[float, msgspec.Meta(ge=0.001, lt=1)] = 0.1
 
 
-class FeatureLayer(_Struct, frozen=True):
+class FeatureLayer(Strict, frozen=True):
     """The intermediate activation at which the class activation maps (role ``cam``) are taken."""
 
     name: str
@@ -222,7 +173,7 @@ class FeatureLayer(_Struct, frozen=True):
     """w, in positions of the activation."""
 
 
-class ModelInfo(_Struct, frozen=True):
+class ModelInfo(Strict, frozen=True):
     """The model that the graphs were made from."""
 
     name: str
@@ -232,7 +183,7 @@ class ModelInfo(_Struct, frozen=True):
     opset: Positive
     operators: dict[str, int]
     """Number of nodes of each operator in the canonical model."""
-    notes: list[str] = []
+    notes: list[str] = msgspec.field(default_factory=list)
     """Changes to the model and assumptions about it that the exporter made, in sentences."""
     straight_through: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Number of quantisers of activations that the gradient passes straight through; 0 for a float model."""
@@ -255,7 +206,7 @@ class GraphKey:
     """What the model and its gradient are computed in; inputs, outputs and statistics are float32."""
 
 
-class GraphEntry(_Struct, frozen=True):
+class GraphEntry(Strict, frozen=True):
     """One ONNX graph: the fields of its ``GraphKey``, and the member that holds it."""
 
     role: GraphRole
@@ -270,14 +221,14 @@ class GraphEntry(_Struct, frozen=True):
         return GraphKey(self.role, self.variant, self.target, self.precision)
 
 
-class FileEntry(_Struct, frozen=True):
+class FileEntry(Strict, frozen=True):
     """Size in bytes and hash of one member of the bundle."""
 
     size: Annotated[int, msgspec.Meta(ge=0)]
     sha256: Sha256
 
 
-class Agreement(_Struct, frozen=True):
+class Agreement(Strict, frozen=True):
     """How well two forms of one model agree on the self-test's frame."""
 
     gradient_cosine: float
@@ -295,7 +246,7 @@ class PrecisionCheck(Agreement, frozen=True):
     """The other precision."""
 
 
-class Verification(_Struct, frozen=True):
+class Verification(Strict, frozen=True):
     """What the exporter measured before it packaged the graphs."""
 
     reference: Literal["autograd", "finite-differences"]
@@ -313,14 +264,14 @@ class Verification(_Struct, frozen=True):
     """Largest ``forward_error`` that is packaged; larger for a model that itself computes in float16."""
     batch_error: float
     """Largest relative difference between the samples of a batch and the same samples run alone."""
-    precisions: list[PrecisionCheck] = []
+    precisions: list[PrecisionCheck] = msgspec.field(default_factory=list)
     """One check for each precision of the bundle's graphs beside float32."""
     float_twin: Agreement | None = None
     """Agreement of a quantised model with the same model without rounding (its quantisers only limit values);
     null for a float model."""
 
 
-class SelfTest(_Struct, frozen=True):
+class SelfTest(Strict, frozen=True):
     """A frame and its expected map; ``verify`` explains the frame again on the device."""
 
     frame: str
@@ -344,14 +295,14 @@ class SelfTest(_Struct, frozen=True):
     """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
 
 
-class Exporter(_Struct, frozen=True):
+class Exporter(Strict, frozen=True):
     """The program that wrote the bundle."""
 
     name: str
     version: str
 
 
-class Manifest(_Struct, frozen=True):
+class Manifest(Strict, frozen=True):
     """``manifest.json``: every other member of the bundle is named in ``files`` with its hash."""
 
     format: Positive

@@ -22,7 +22,6 @@ from gagrad_edge.manifest import (
     Manifest,
     MethodSpec,
     ModelInfo,
-    OutputSpec,
     SelfTest,
 )
 from gagrad_edge.source_date import creation_text
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import FeatureLayer
+    from gagrad_edge.output import OutputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
     from gagrad_export.verify.checks import Verified

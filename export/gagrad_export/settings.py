@@ -13,19 +13,17 @@ import numpy as np
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import (
     RESAMPLING,
-    Activation,
     Bayer,
     Colour,
     GraphTarget,
     InputSpec,
     Interpolation,
     MethodSpec,
-    OutputSpec,
     PadPlace,
     Resize,
     Semantics,
-    Task,
 )
+from gagrad_edge.output import Activation, OutputSpec, Task
 from gagrad_export.reading import read_output
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from gagrad_export.arrange import Arranged
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.reading import Scores
 
@@ -178,6 +177,8 @@ class OutputOptions:
     task: Task | None = None
     """What the model is for: ``classification``, ``multilabel``, ``regression`` or ``segmentation``; None
     decides by the model's end, the scores and the classes' names, and the report says by what evidence."""
+    layout: str | None = None
+    """A detector's layout, where it is not one that the exporter knows."""
 
     def __post_init__(self) -> None:
         """Refuse an activation or a task that is not among the choices. Raises SettingError."""
@@ -298,14 +299,19 @@ def output_names(model: Canonical, classes: Sequence[str] | str | Path | None) -
 
 
 def output_spec(
-    model: Canonical, options: OutputOptions, *, names: list[str], scores: Scores
+    model: Canonical, options: OutputOptions, arranged: Arranged, *, names: list[str], scores: Scores
 ) -> tuple[OutputSpec, str]:
     """Return the output specification and the evidence for it. Raises SettingError.
 
-    ``names`` are the classes' names, and ``scores`` returns the scores on test frames: see ``read_output``.
+    ``arranged`` is what the task's finder knows. ``names`` are the classes' names, and
+    ``scores`` returns the scores on test frames: see ``read_output``.
     """
     reading = read_output(
-        model, activation=options.activation, task=options.task, named=bool(names), scores=scores
+        model,
+        activation=options.activation,
+        task=arranged.task or options.task,
+        named=bool(names),
+        scores=scores,
     )
     spec = OutputSpec(
         name=model.source_output.name,
@@ -313,8 +319,12 @@ def output_spec(
         activation=reading.activation,
         classes=names,
         task=reading.task,
+        detection=arranged.detection,
+        segmentation=arranged.segmentation,
+        anomaly=arranged.anomaly,
+        sequence=arranged.sequence,
     )
-    return spec, f"{reading.task}: {reading.evidence}"
+    return spec, f"{reading.task}: {arranged.evidence or reading.evidence}"
 
 
 def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import ArrayLike
 
-    from gagrad_edge.manifest import Activation
+    from gagrad_edge.output import Activation
     from gagrad_export.canonicalise.interface.source import SourceInput, SourceOutput
 
 
@@ -45,6 +45,9 @@ class Canonical:
     """What was changed or assumed, in sentences for the user."""
     plain: str | None = None
     """Why the output is no probability though an activation lies in front of it."""
+    beside: Mapping[str, Canonical] = field(default_factory=dict)
+    """What ``predict`` gives beside the scores, by the ABI's name: each the same model with another output,
+    whose ``score_shape`` is that output's."""
 
     @property
     def opset(self) -> int:

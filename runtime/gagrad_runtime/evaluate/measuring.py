@@ -10,13 +10,13 @@ import numpy as np
 
 from gagrad_edge.errors import RoiError, SettingError
 from gagrad_edge.statistics import rank_correlation
+from gagrad_runtime.answer.outputs import Outputs
 from gagrad_runtime.evaluate import metrics
 from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
 from gagrad_runtime.evaluate.table import Row
 from gagrad_runtime.evaluate.thumbnail import map_thumbnail
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.report.roi import read_mask
-from gagrad_runtime.sampling.rcap import confidence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,8 +142,8 @@ def mask_of(frame: Frame, path: Path, margin: float) -> Mask | None:
 
 
 def _confidence(explainer: Explainer, made: Explanation, images: Array) -> NDArray[np.float64]:
-    scores = explainer.scores(np.ascontiguousarray(images, np.float32))
-    return confidence(scores, made.scores, made.target, made.activation)
+    outputs = explainer.outputs(np.ascontiguousarray(images, np.float32))
+    return explainer.reader.confidence(outputs, Outputs(made.scores[None]), made.target)
 
 
 def _finite(value: float) -> float | None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.output import Activation  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.question.methods import DEFAULT
 
 Count = Annotated[int, msgspec.Meta(ge=1)]

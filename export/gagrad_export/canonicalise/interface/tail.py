@@ -23,7 +23,7 @@ from gagrad_export.emit import Op, attribute, operand
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gagrad_edge.manifest import Activation
+    from gagrad_edge.output import Activation
     from gagrad_export.canonicalise.findings import Findings
     from gagrad_export.canonicalise.interface.activation import Found, Steps
 
