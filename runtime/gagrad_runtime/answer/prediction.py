@@ -83,8 +83,10 @@ class Prediction:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Names of the classes that the model says are there: one of a classifier, each label from 0.5 on,
-        each class with a detection or an area."""
+        """Names of the classes that the model says are there.
+
+        One of a classifier, each label from 0.5 on, each class with a detection or an area.
+        """
         if self.task == "detection":
             return tuple(dict.fromkeys(one.name for one in self.detections))
         if self.task == "segmentation":

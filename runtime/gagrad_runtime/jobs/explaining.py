@@ -173,9 +173,7 @@ class _Run:
         self._exit_code = max(self._exit_code, error.exit_code)
         say_error(path, error)
         if self.as_json:
-            details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
-            failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
-            click.echo(msgspec.json.encode(failure))
+            click.echo(msgspec.json.encode(error_record(path, error)))
 
     def _label(self, path: str) -> str:
         name = Path(path).name
@@ -187,6 +185,12 @@ def say_error(path: str, error: GagradError) -> None:
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
     said = message(error)
     click.echo(said if path in said else f"{path}: {said}", err=True)
+
+
+def error_record(path: str, error: GagradError) -> dict[str, object]:
+    """Return the object that stands among lines of JSON for an image with an error."""
+    details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
+    return {"file": path, "error": {"exit_code": error.exit_code, **details}}
 
 
 def _line(path: str, report: Report, picture: Path) -> str:
