@@ -96,6 +96,17 @@ class Prediction:
         return (self.target.name,) if self.task == "classification" else ()
 
     @property
+    def verdict(self) -> str:
+        """The answer's name: the class that the model finds; for a model without classes what it says."""
+        if self.task == "detection":
+            return self.detections[0].name if self.detections else "nothing"
+        if self.task == "segmentation":
+            return self.areas[0][0] if self.areas else "nothing"
+        if self.task == "multilabel":
+            return ", ".join(self.present) or "nothing"
+        return str(self.target) if self.task == "classification" else self.answer
+
+    @property
     def answer(self) -> str:
         """What the model says, in a few words for a line on a terminal."""
         if self.task == "detection":

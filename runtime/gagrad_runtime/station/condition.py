@@ -92,6 +92,11 @@ class Condition:
             return self._compares(said.area(self.name))
         return said.score is not None and self._compares(said.score)
 
+    @property
+    def question(self) -> dict[str, str]:
+        """What to explain of a part that the condition makes NG, as keywords of ``explain``."""
+        return {"target": self.name} if self.name and self.kind != "text" else {}
+
     def _compares(self, value: float) -> bool:
         return _COMPARE[self.operator](value, self.limit)
 

@@ -30,6 +30,8 @@ class RuleTable(Table, frozen=True):
     """Which frames are explained."""
 
     good: list[str] = []
+    ng: list[str] = []
+    """Conditions, one of which makes a part NG: see ``station.condition``."""
     below: Share | None = None
     every: Positive = 1
     per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None

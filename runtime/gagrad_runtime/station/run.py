@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.session.opening import open_session
+from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
@@ -126,7 +127,7 @@ def sinks_of(config: StationConfig, name: str) -> list[Sink]:
 
 
 def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
-    """Return the rule in ``config``. Raises SettingError for a class that the model does not have."""
+    """Return the rule in ``config``. Raises SettingError for what the model cannot say."""
     table, output = config.rule, explainer.manifest.output
     known = output.classes or [str(index) for index in range(output.shape[0] if output.shape else 0)]
     unknown = [name for name in table.good if name not in known]
@@ -134,6 +135,7 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
         raise SettingError(f"there is no class {unknown[0]!r}", where="rule: good", choices=known)
     return Rule(
         good=tuple(table.good),
+        ng=tuple(read_condition(text, output, where="rule: ng") for text in table.ng),
         below=table.below,
         every=table.every,
         per_second=table.per_second,

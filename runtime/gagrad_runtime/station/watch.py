@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.report.naming import ENDINGS
+from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.station import retention
 from gagrad_runtime.station.events import (
     DroppedEvent,
@@ -155,15 +157,21 @@ class Watch:
         except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
             self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
             return
-        verdict, probability = str(seen.target), seen.probability
-        wanted = self.rule.wants(verdict, probability, time.monotonic())
+        judgement = self.rule.judge(seen)
+        ng = None if judgement is None else judgement.ng
+        wanted = self.rule.wants(seen.verdict, seen.probability, time.monotonic(), ng=ng)
         event = VerdictEvent(
             time=now(),
             file=arrival.name,
-            verdict=verdict,
-            probability=probability,
+            verdict=seen.verdict,
+            probability=seen.probability,
             explain=wanted,
             seconds=round(time.monotonic() - began, 6),
+            ng=UNSET if ng is None else ng,
+            reason=judgement.condition.text if judgement is not None and judgement.condition else UNSET,
+            said=UNSET
+            if seen.task == "classification"
+            else prediction_record(seen, frame, self.explainer.manifest.output),
         )
         number = self._stored(
             lambda: self.store.add(
@@ -171,8 +179,8 @@ class Watch:
                 sha256,
                 event.time,
                 state="waiting" if wanted else "verdict",
-                verdict=verdict,
-                probability=probability,
+                verdict=seen.verdict,
+                probability=seen.probability,
                 event=event,
             )
         )
@@ -198,7 +206,7 @@ class Watch:
         explanation: Explanation | None = None
         began = time.monotonic()
         try:
-            for better in self.explainer.refine(frame, **self.settings):
+            for better in self.explainer.refine(frame, **self._question(frame), **self.settings):
                 explanation = better
                 self.on_progress()
                 self._verdicts()
@@ -210,6 +218,13 @@ class Watch:
         if explanation is not None:
             self._keep(number, frame, explanation, time.monotonic() - began)
         return True
+
+    def _question(self, frame: Frame) -> dict[str, Any]:
+        """Return what to explain of a frame: what makes it NG, or, by default, what the model says."""
+        if not self.rule.ng:
+            return {}
+        condition = self.rule.judge(self.explainer.predict(frame))
+        return {} if condition is None or condition.condition is None else condition.condition.question
 
     def _keep(self, number: int, frame: Frame, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, frame.name)

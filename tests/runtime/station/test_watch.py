@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError
+from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.config import RetentionTable
+from gagrad_runtime.station.rule import Rule
 from tests.runtime.station.images import put
 
 
@@ -46,6 +49,34 @@ def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny
     put(tmp_path / "in", "a.png", 2)  # the same name, another image
     one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["a.png", "b.png", "a.png"]
+
+
+def test_what_makes_a_part_ng_is_explained(station: Any, tmp_path: Path) -> None:
+    """A condition that holds gives ng and reason, and its class is explained, not the verdict's."""
+    put(tmp_path / "in", "a.png")
+    plain = station()
+    said = plain.explainer.predict(tmp_path / "in" / "a.png")
+    second, chance = said.classes[1]
+    spec = plain.explainer.manifest.output
+    text = f"{second} > {chance / 2}"
+    plain.rule = Rule(ng=(read_condition(text, spec, where="x"),))
+    plain.run(once=True)
+    verdict, explained = station.events
+    assert (verdict.ng, verdict.reason, verdict.verdict) == (True, text, said.verdict)
+    record = json.loads((tmp_path / "out" / explained.record).read_text())
+    assert (record["target"]["name"], record["predicted"]["name"]) == (second, said.verdict)
+
+
+def test_a_part_that_no_condition_fits_is_not_explained(station: Any, tmp_path: Path) -> None:
+    """With conditions a good part has its verdict and no explanation, unless it is unsure."""
+    put(tmp_path / "in", "a.png")
+    one = station()
+    name = one.explainer.predict(tmp_path / "in" / "a.png").verdict
+    one.rule = Rule(ng=(read_condition(f"{name} > 1", one.explainer.manifest.output, where="x"),))
+    one.run(once=True)
+    assert [row.state for row in one.store.rows()] == ["verdict"]
+    assert station.events[0].ng is False
+    assert station.events[0].reason is UNSET
 
 
 def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
