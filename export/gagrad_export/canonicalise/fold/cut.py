@@ -89,11 +89,11 @@ class CutAway(Pass):
         for node in list(model.graph):
             if node.domain != "" or node.op_type not in _READERS:
                 continue
+            op = op_before(node)
             for output in node.outputs:
                 plan = parts.of_read(output, whole(len(shape_of(output))), 0)
                 if plan is None or not plan.drops:
                     continue
-                op = op_before(node)
                 # The part may be an input or a value that others read, so it is held by a node of its own.
                 part = op.Identity(plan.written(op))
                 ir.convenience.replace_all_uses_with(output, part, replace_graph_outputs=True)
