@@ -47,6 +47,7 @@ class Request:
     size: tuple[int, int] | None = None
     input_name: str | None = None
     output_name: str | None = None
+    class_axis: int | None = None
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
 
 
