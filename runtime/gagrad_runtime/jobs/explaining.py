@@ -16,11 +16,12 @@ from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.report.scale import read_scale
+from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -196,9 +197,7 @@ def error_record(path: str, error: GagradError) -> dict[str, object]:
 def _line(path: str, report: Report, picture: Path) -> str:
     """Return the line for people about one explained image."""
     explanation, roi = report.explanation, report.roi
-    chance = explanation.probability
-    named = "" if explanation.classes else "class "
-    figures = [f"{named}{explanation.target}" + ("" if chance is None else f" {percent(chance)}")]
+    figures = [words_of(explanation).line()]
     figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
