@@ -17,6 +17,7 @@ from gagrad_edge.source_date import creation_time
 from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
+from gagrad_export.channels import channel_count
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
@@ -109,13 +110,15 @@ def export(
 
     inputs, size, mean, std = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
-    source = _load(model, size=size, channels=1 if inputs.colour == "mono" else 3)
+    channels = channel_count(inputs.channels)
+    source = _load(model, size=size, channels=1 if inputs.colour == "mono" else channels or 3)
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
     canonical = canonicalise(
         source.model,
         size=size,
+        channels=channels,
         input_name=inputs.input_name,
         output_name=outputs.output_name,
         fixed=inputs.fixed,

@@ -66,16 +66,18 @@ def canonicalise(
     proto: onnx.ModelProto,
     *,
     size: tuple[int, int] | None = None,
+    channels: int | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
 ) -> Canonical:
     """Bring a model to canonical form with images of ``size = (H, W)``, by PASSES.
 
-    ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    ``channels`` is their number, None for what the model says. ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
-    start(model, Request(size=size, input_name=input_name, output_name=output_name, fixed=fixed or {}))
+    request = Request(size, channels, input_name, output_name, fixed or {})
+    start(model, request)
     run(model, PASSES)
     supply_shapes(model, Known.ALL)
     graph, findings = model.graph, findings_of(model)
