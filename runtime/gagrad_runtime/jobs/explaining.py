@@ -13,7 +13,7 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
@@ -138,7 +138,7 @@ class _Run:
         self._seen += 1
         roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
         try:
-            frame = load_frame(path)
+            frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
             for target in self.targets or (None,):

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from gagrad_edge.errors import InputError, ModelError
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.explaining import error_record, expand, say_error
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.probability import percent
@@ -44,7 +44,7 @@ def predict_images(
     ):
         for path in paths:
             try:
-                frame = load_frame(path)
+                frame = frame_for(explainer.manifest.input, path)
                 said = explainer.predict(frame)
             except (InputError, ModelError) as error:
                 exit_code = max(exit_code, error.exit_code)  # a model at fault (4) outweighs a bad image (3)

@@ -29,6 +29,7 @@ from gagrad_runtime.station.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.backend.base import BuildProgress
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import StationConfig
@@ -69,7 +70,7 @@ def run_station(
         )
         explainer = stack.enter_context(session).explainer
         rule = rule_of(config, explainer)
-        source = source_of(str(config.source), store, polling=polling)
+        source = source_of(str(config.source), store, polling=polling, spec=explainer.manifest.input)
         stack.callback(source.close)
         settings: dict[str, Any] = {} if config.samples is None else {"samples": config.samples}
         station = Watch(
@@ -143,15 +144,18 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
     )
 
 
-def source_of(source: str, store: Store, *, polling: bool = False) -> Source:
-    """Return the source that ``source`` names: an address, a video file or a folder. Raises FrameError."""
+def source_of(source: str, store: Store, *, polling: bool = False, spec: InputSpec | None = None) -> Source:
+    """Return the source that ``source`` names: an address, a video file or a folder. Raises FrameError.
+
+    ``spec`` is the model's input, by which a folder knows what a frame is.
+    """
     if is_address(source):
         return Camera(source, first=store.last + 1)
     path = Path(source)
     if path.suffix.lower() in ENDINGS and not path.is_dir():
         newest = store.newest(f"{path.name}#")
         return Video(path, 0 if newest is None else int(newest.rpartition("#")[2]) + 1)
-    return Folder(path, polling=polling)
+    return Folder(path, polling=polling, spec=spec)
 
 
 @contextlib.contextmanager
