@@ -90,7 +90,7 @@ def run_station(
         if config.metrics is not None:
             metrics = Metrics()
             metrics.observe(station, delivery)
-            stack.callback(Endpoint(config.metrics, metrics, station).close)
+            stack.callback(Endpoint(config.metrics, metrics, station, delivery).close)
 
         def publish(event: Event) -> None:
             on_event(event)

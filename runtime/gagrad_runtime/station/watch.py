@@ -75,6 +75,8 @@ class Watch:
     """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
     _source_error: str = field(default="", init=False)
     """Error of the last poll of the source; empty when it succeeded."""
+    _quarantine_grew: bool = field(default=True, init=False)
+    """Whether a file was put aside since retention looked at them; also after a start."""
 
     @property
     def waiting(self) -> int:
@@ -92,12 +94,23 @@ class Watch:
             self.on_progress()
             busy = self._verdicts() or self._explain()
             if busy:
+                self._retain()
                 idle = 0
                 continue
             idle += 1
             if self.source.ended or (once and idle > 2):
                 return
             self.source.wait(self.interval)
+
+    def _retain(self) -> None:
+        """Keep the results within the limits, also on a line where nothing is explained."""
+        limits = self.retention
+        if limits is None:
+            return
+        if self._quarantine_grew:
+            retention.apply_to_quarantine(self.store, limits)
+            self._quarantine_grew = False
+        self._stored(lambda: retention.apply(self.store, limits))
 
     def _resume(self) -> None:
         """Queue the frames that waited when the last run ended, as far as they still exist."""
@@ -262,8 +275,6 @@ class Watch:
             self._stored(self._store_late)
             _log.warning("results are stored again")
         self.degraded = False
-        if (limits := self.retention) is not None:
-            self._stored(lambda: retention.apply(self.store, limits))
         self.on_event(event)
 
     def _finish(self, event: EndEvent) -> None:
@@ -292,6 +303,7 @@ class Watch:
         """Copy a file that is no usable image to ``quarantine/``, with the reason beside it."""
         if arrival.path is not None:
             quarantine(self.store.folder, arrival.path, str(error))
+            self._quarantine_grew = True
         try:
             sha256 = arrival.sha256()
         except InputError:

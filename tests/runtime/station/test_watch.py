@@ -159,3 +159,40 @@ def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path
     assert [row.name for row in one.store.rows("explained")] == ["3.png", "4.png"]
     assert len(list((tmp_path / "out").glob("0*.json"))) == 2
     assert len(one.store.rows()) == 5
+
+
+def test_rows_are_kept_within_their_limit_on_a_good_line(station: Any, tmp_path: Path) -> None:
+    """Also where nothing is ever explained; the newest rows stay."""
+    for number in range(12):
+        put(tmp_path / "in", f"{number:02}.png", number)
+    one = station(retention=RetentionTable(keep_rows=3))
+    one.rule = Rule(ng=(read_condition("dent > 1", one.explainer.manifest.output, where="x"),))
+    for _ in range(4):  # a folder is polled as a whole, and images come over time
+        one.run(once=True)
+    assert len(one.store.rows()) == 3
+
+
+def test_the_quarantine_is_bounded(station: Any, tmp_path: Path) -> None:
+    """By quarantine_mb and by max_mb; explanations stay."""
+    put(tmp_path / "in", "good.png")
+    for number in range(8):
+        (tmp_path / "in" / f"bad{number}.png").write_bytes(bytes(500_000))
+    one = station(retention=RetentionTable(max_mb=1))
+    one.run(once=True)
+    kept = sum(path.stat().st_size for path in (tmp_path / "out" / "quarantine").iterdir())
+    assert 500_000 <= kept <= 1_000_000
+    states = [row.state for row in one.store.rows()]
+    assert (states.count("quarantined"), states.count("explained")) == (8, 1)
+
+
+def test_a_link_is_not_copied(station: Any, tmp_path: Path) -> None:
+    """Whoever may write to the folder of images gets no copy of another file; only the reason is kept."""
+    (tmp_path / "secret").write_text("a password")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "secret")
+    with (tmp_path / "in" / "large.png").open("wb") as file:
+        file.truncate(6 << 30)
+    station().run(once=True)
+    names = {path.name for path in (tmp_path / "out" / "quarantine").iterdir()}
+    assert "link.png" not in names
+    assert "large.png" not in names
+    assert "is a link" in (tmp_path / "out" / "quarantine" / "link.png.txt").read_text()
