@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 ALL = "all"
 """Stands for every detection."""
 
 
-class NumberOrAll(click.ParamType):
-    """A detection's number, from 1, or ``all``."""
-
-    name = "number or all"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:  # noqa: ARG002
-        """Return what ``--help`` shows."""
-        return "NUMBER|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Return the number, or ``ALL``."""
-        if isinstance(value, int) or str(value).casefold() == ALL:
-            return value if isinstance(value, int) else ALL
-        if not str(value).strip().isdigit() or int(value) < 1:
-            self.fail(f"{value!r} is neither a number from 1 nor `{ALL}`.", param, ctx)
-        return int(value)
+def number_or_all(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    """Return the number that ``value`` names, or ``ALL``."""
+    if value is None or value.casefold() == ALL:
+        return value and ALL
+    if not value.strip().isdigit() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number from 1 nor {ALL!r}.", context, parameter)
+    return int(value)
 
 
-class Box(click.ParamType):
-    """A box of the image: left,top,right,bottom."""
-
-    name = "box"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:  # noqa: ARG002
-        """Return what ``--help`` shows."""
-        return "L,T,R,B"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Return the four numbers."""
-        try:
-            found = tuple(float(part) for part in (value.split(",") if isinstance(value, str) else value))
-        except ValueError:
-            found = ()
-        if len(found) != 4:
-            self.fail(f"{value!r} is not four numbers, e.g. 12,40,90,66.", param, ctx)
-        return found
+def four_numbers(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Return the four numbers between the commas of ``value``."""
+    if value is None:
+        return None
+    try:
+        found = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != 4:
+        raise click.BadParameter(f"{value!r} is not four numbers, e.g. 12,40,90,66.", context, parameter)
+    return found

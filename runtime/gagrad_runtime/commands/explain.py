@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.detections import ALL, Box, NumberOrAll
+from gagrad_runtime.commands.detections import ALL, four_numbers, number_or_all
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
@@ -42,12 +42,14 @@ from gagrad_runtime.commands.options import (
 )
 @click.option(
     "--detection",
-    type=NumberOrAll(),
+    callback=number_or_all,
+    metavar="NUMBER|all",
     help="Explain a detector's detection by its number, as `predict` lists it, or all of them.",
 )
 @click.option(
     "--box",
-    type=Box(),
+    callback=four_numbers,
+    metavar="L,T,R,B",
     help="Explain the detection that overlaps a box of the image most: left,top,right,bottom.",
 )
 @method_options()

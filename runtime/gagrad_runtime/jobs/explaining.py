@@ -188,7 +188,11 @@ class _Run:
         """Yield the explanations of one image, each with a progress bar of its own."""
         if self.every_detection:
             with Progress(self._label(path)) as progress:
-                yield from self.explainer.explain_detections(frame, progress=progress, **self.settings)
+                for explanation in self.explainer.explain_detections(
+                    frame, progress=progress, **self.settings
+                ):
+                    progress.clear()
+                    yield explanation
             return
         for target in self.targets or (None,):
             with Progress(self._label(path)) as progress:
