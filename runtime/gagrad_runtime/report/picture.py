@@ -10,12 +10,15 @@ import numpy as np
 from gagrad_runtime.explanation.regions import soften
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.boxes import draw_boxes, draw_explained
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
+from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
 from gagrad_runtime.report.scale import raw_map
 from gagrad_runtime.report.sheet import Sheet
+from gagrad_runtime.report.task_words import words_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.report.colour import Scale
+    from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult
     from gagrad_runtime.report.scale import GoodScale
 
@@ -80,6 +84,7 @@ def render(
     over = overlay(picture, colours.shown(on_panel))
     if roi is not None:
         mark_roi(over, roi.zones)
+    _mark_detections(explanation, picture, over, pen)
     mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
     notes = [regions_line(explanation.regions), note, sixteen_bits, _channels_note(frame), colours.note]
     if placement.seen_share < _ALL:
@@ -111,6 +116,17 @@ def render(
     for fact in caption.facts:
         sheet.text(fact, _SMALL)
     return sheet.finish()
+
+
+def _mark_detections(explanation: Explanation, picture: Canvas, over: Canvas, pen: Lettering) -> None:
+    """Draw what a detector found onto the frame, and the explained box onto the map too."""
+    words, box = words_of(explanation), explanation.target.box
+    if not isinstance(words, DetectionWords) or box is None:
+        return
+    size = (explanation.frame.height, explanation.frame.width)
+    draw_boxes(picture, [one.box for one in words.found if one.box != box], size)
+    draw_explained(picture, box, size, words.tag(pen), pen)
+    draw_boxes(over, [box], size)
 
 
 def _channels_note(frame: Frame) -> str | None:
