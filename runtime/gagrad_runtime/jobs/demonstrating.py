@@ -85,7 +85,7 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
 
 
 def truth(demo: Demo, data: Path, stem: str, kind: str | None) -> NDArray[np.bool_] | None:
-    """Return where the defects of the class ``kind`` are, ``[H, W]``; None for a part without such a defect.
+    """Return where the defects of the class ``kind`` are, ``[H, W]``; None for a part without any defect.
 
     All defects are meant where the truth does not tell their classes, and where ``kind`` is none of them.
     """
@@ -96,9 +96,9 @@ def truth(demo: Demo, data: Path, stem: str, kind: str | None) -> NDArray[np.boo
         classes = np.asarray(picture)
     names = (data / "labels.txt").read_text(encoding="utf-8").split()
     mask = classes > 0
-    if classes.dtype != bool and kind in names:
+    if classes.dtype != bool and kind in names[1:]:  # the first is no defect
         mask = classes == names.index(kind)
-    return mask if mask.any() else None
+    return mask
 
 
 def mass_inside(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
@@ -133,13 +133,15 @@ def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Pat
     if explanation.probability is not None:
         said += f" {percent(explanation.probability)}"
     said += f", RCAP {explanation.rcap.score:.2f}"
-    if mask is not None:
+    if mask is None:
+        said += ", no defect"
+    elif not mask.any():
+        said += ", no such defect on this part"
+    else:
         size = explanation.saliency.shape
         shrunk = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA)
         inside = widened(shrunk > 0.5)
         share, area = mass_inside(explanation.saliency, inside), float(inside.mean())
         of_image = f"{area * 100:.1f} % of the image: {share / area:.0f}×"
         said += f", {share_text(share)} of the map on the defect ({of_image})"
-    else:
-        said += ", no such defect" if explanation.target.name != "ok" else ", no defect"
     return f"{said} → {picture}"

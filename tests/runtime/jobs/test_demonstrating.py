@@ -62,17 +62,24 @@ def test_truth_is_of_the_class_where_the_file_tells_classes(root: Path) -> None:
     data = root / "gagrad_edge" / "demo"
     several = Demo("", "", "", "several", "truths")
     stem = "2-stain-missing-hole-brass"
-    stain, hole = (truth(several, data, stem, kind) for kind in ("stain", "missing-hole"))
     everything = truth(several, data, stem, "pred_score")
+    stain = truth(several, data, stem, "stain")
+    hole = truth(several, data, stem, "missing-hole")
+    dent = truth(several, data, stem, "dent")
+    assert everything is not None
     assert stain is not None
     assert hole is not None
+    assert dent is not None
     assert np.array_equal(stain | hole, everything)
+    assert stain.any()
+    assert hole.any()
     assert not (stain & hole).any()
-    assert truth(several, data, stem, "dent") is None
+    assert not dent.any()
     single = Demo("", "", "", "samples", "masks")
-    assert np.array_equal(
-        truth(single, data, "3-stain-anodised", "stain"), truth(single, data, "3-stain-anodised", None)
-    )
+    named, whole = (truth(single, data, "3-stain-anodised", kind) for kind in ("stain", None))
+    assert named is not None
+    assert whole is not None
+    assert np.array_equal(named, whole)
     assert truth(single, data, "6-ok-brass", "stain") is None
 
 
