@@ -1,4 +1,4 @@
-"""The demo's detector and anomaly scorer: the files that ship do what docs/demo-*.md say."""
+"""The demo's detector, segmenter and anomaly scorer: the files that ship do what docs/demo-*.md say."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from examples.defects.answers import answers
 from examples.defects.defective import HELD_OUT_SERIES, defective_parts
 from examples.defects.detecting import Detected, average_precision, average_precisions, overlap, suppressed
 from examples.defects.parts import CLASSES
+from examples.defects.segmenting import shares
 from examples.defects.train_anomaly import held_out_parts
 
 NETWORKS = {
     "detector": {"output0": ["batch", 8, 980]},
+    "segmenter": {"logits": ["batch", 5, 224, 224]},
     "anomaly": {
         "pred_score": ["batch", 1],
         "pred_label": ["batch", 1],
@@ -55,6 +57,14 @@ def test_the_detector_finds_the_defects_of_held_out_parts(demo: Path) -> None:
     precisions = average_precisions(demo / "detector.onnx", defective_parts(HELD_OUT_SERIES, 100))
     assert list(precisions) == (demo / "detector.txt").read_text().split() == list(CLASSES[1:])
     assert np.mean(list(precisions.values())) >= 0.9, precisions
+
+
+@pytest.mark.slow
+def test_the_segmenter_covers_the_defects_of_held_out_parts(demo: Path) -> None:
+    """The mean IoU of the defects is 0.5 or more on 100 parts that it was not trained on."""
+    found = shares(demo / "segmenter.onnx", defective_parts(HELD_OUT_SERIES, 100))
+    assert list(found) == (demo / "segmenter.txt").read_text().split()
+    assert np.mean(list(found.values())[1:]) >= 0.5, found
 
 
 @pytest.mark.slow
