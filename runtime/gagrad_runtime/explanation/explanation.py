@@ -127,7 +127,7 @@ class Explanation:
     @property
     def probability(self) -> float | None:
         """Probability of the target, 0..1; None when the output is a plain score."""
-        return None if self.probabilities is None else self.target.reading(self.probabilities)
+        return None if self.probabilities is None else self.target.probability(self.probabilities)
 
     @cached_property
     def regions(self) -> tuple[SalientRegion, ...]:

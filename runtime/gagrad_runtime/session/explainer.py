@@ -142,6 +142,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -168,6 +170,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -193,6 +197,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -219,8 +225,9 @@ class Explainer:
         class of a difference: "why this and not that". ``region`` is where a spatial output is explained: a
         box (left, top, right, bottom) in frame pixels, the path of a mask image, or a mask. ``detection`` is
         the number of a detection, from 1, in the order in which ``predict`` lists them; ``box`` is a box in
-        frame pixels, for the detection that overlaps it most. ``progress`` is called with (samples done,
-        samples).
+        frame pixels, for the detection that overlaps it most. ``instance`` is the number of a connected area
+        of a segmenter or of an anomaly map, from 1, the largest first; ``character`` the number of a
+        character of a text line, from 1. ``progress`` is called with (samples done, samples).
 
         Settings; None keeps the bundle's or the usual value:
 
@@ -256,7 +263,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        asked = Asked(Wanted(target, against, region, detection, box), colour, settings)
+        asked = Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings)
 
         def one(source: Any) -> Explanation:
             return self._explain(source, asked, progress)
@@ -276,6 +283,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         method: str | None = None,
         guide: str | None = None,
@@ -310,7 +319,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        return self._refine(frame, Asked(Wanted(target, against, region, detection, box), colour, settings))
+        return self._refine(frame, Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings))
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
