@@ -368,7 +368,7 @@ def output_spec(
         background, why = background_of(names, model.score_shape[0], reading.activation, options.background)
         segmentation, evidence = SegmentationSpec(background), f"{evidence}; {why}"
     spec = OutputSpec(
-        name=model.source_output.name,
+        name=arranged.shown_name or model.source_output.name,
         shape=list(model.score_shape),
         activation=reading.activation,
         classes=names,

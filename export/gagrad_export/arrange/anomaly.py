@@ -67,12 +67,16 @@ def find_anomaly(probe: Probe, wishes: Wishes) -> Arranged | None:
         beside, map_size = {"anomaly_map": inner}, _size(probe.outputs[found.map])
     what = f"{found.score} is the score" if found.score else f"{found.map} is a map of scores"
     what += f" and {found.map} its map" if beside else ""
-    why = "by name" if found.named else "as asked for" if wishes.task else "by the shapes"
+    why = "name" if found.named else "shape"
+    if limits != _NONE:
+        ends = " to ".join("any" if end is None else f"{end:g}" for end in limits)
+        what += f"; {explained} is limited to {ends}, and explained in front of these limits"
     return Arranged(
         model,
         name,
-        "anomaly",
-        f"{what}, {why}",
+        shown_name=explained,
+        task="anomaly",
+        evidence=f"by {why}: {what}",
         beside=beside,
         anomaly=AnomalySpec(
             threshold=threshold,

@@ -62,6 +62,8 @@ class Arranged:
     model: onnx.ModelProto
     output_name: str | None = None
     """Output with the scores; None to leave the choice to canonicalisation."""
+    shown_name: str = ""
+    """The output as the file's user knows it, where ``output_name`` is a value that was arranged from it."""
     task: Task | None = None
     """None to decide by the scores: see ``reading``."""
     evidence: str = ""

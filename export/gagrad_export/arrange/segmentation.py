@@ -58,7 +58,7 @@ def find_segmentation(probe: Probe, wishes: Wishes) -> Arranged | None:
         f"{best} has {classes} score{'s' * (classes > 1)} at each of {height}×{width} places; "
         f"{', '.join(others)} {'is' if len(others) == 1 else 'are'} not explained"
     )
-    return Arranged(probe.model, best, "segmentation", evidence)
+    return Arranged(probe.model, best, task="segmentation", evidence=evidence)
 
 
 def _is_map(probe: Probe, name: str, values: NDArray[np.float32]) -> bool:

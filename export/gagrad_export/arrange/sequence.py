@@ -82,7 +82,13 @@ def find_sequence(probe: Probe, wishes: Wishes) -> Arranged | None:
         f"{found.name} has scores of {count} characters ({source}) at {found.values.shape[1]} steps; {why}"
     )
     return Arranged(
-        model, name, "sequence", evidence, classes=listed, sequence=SequenceSpec(blank=blank)
+        model,
+        name,
+        shown_name=found.name,
+        task="sequence",
+        evidence=evidence,
+        classes=listed,
+        sequence=SequenceSpec(blank=blank),
     )
 
 

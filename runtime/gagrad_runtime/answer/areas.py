@@ -53,9 +53,9 @@ def found_region(mask: Mask, values: Array, name: str, instance: int | None = No
             raise TargetError(
                 f"there is no area {instance}: the model finds {len(parts) or 'none'} here",
                 where="instance",
-                hint=f"give a number from 1 to {len(parts)}, the largest is 1"
-                if parts
-                else "leave `instance` out: the place that comes closest is explained",
+                hint="leave `instance` out"
+                if len(parts) < 2
+                else f"give a number from 1, the largest area, to {len(parts)}",
             )
         more = f" of {len(parts)}" if len(parts) > 1 else ""
         return OutputRegion(f"area {instance}{more}", parts[instance - 1].astype(np.float32), found=True)

@@ -40,6 +40,18 @@ from gagrad_runtime.commands.options import (
     metavar="BOX|MASK",
     help="Explain the class's score in a part of a spatial output: a box left,top,right,bottom, or a mask.",
 )
+@click.option(
+    "--instance",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Explain one connected area of a segmenter's class or of an anomaly map; 1 is the largest.",
+)
+@click.option(
+    "--character",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Explain one character of a text line, counted from 1.  [default: the whole line]",
+)
 @method_options()
 @click.option(
     "--roi",
@@ -69,6 +81,8 @@ def explain(
     targets: tuple[str, ...],
     against: str | None,
     region: str | None,
+    instance: int | None,
+    character: int | None,
     settings: dict[str, Any],
     roi: Path | None,
     roi_limit: float | None,
@@ -104,5 +118,11 @@ def explain(
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
         scale=scale,
-        settings={**settings, "against": against, "region": region},
+        settings={
+            **settings,
+            "against": against,
+            "region": region,
+            "instance": instance,
+            "character": character,
+        },
     )

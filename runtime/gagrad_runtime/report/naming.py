@@ -128,7 +128,7 @@ def _question(record: Record) -> tuple[object, ...]:
         record.frame.file,
         record.frame.sha256,
         record.bundle.sha256,
-        record.target.index,
+        (record.target.index, record.target.name),
         # Masks from memory have one name: the score in the region tells them apart.
         None if record.region is None else (record.region, record.target.score),
         None if record.against is None else record.against.index,
