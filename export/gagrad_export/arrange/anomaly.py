@@ -219,4 +219,8 @@ def _centred(tracing: Tracing, name: str) -> bool:
     """Whether the value in front of the limits is something plus one half, as anomalib normalises."""
     limited = tracing.limits(name)
     node = None if limited is None else tracing.producer(limited.value)
-    return node is not None and node.op_type == "Add" and _NORMALISED in [tracing.number(one) for one in node.input]
+    return (
+        node is not None
+        and node.op_type == "Add"
+        and _NORMALISED in [tracing.number(one) for one in node.input]
+    )

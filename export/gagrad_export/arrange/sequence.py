@@ -161,7 +161,9 @@ def _blank(found: _Steps, names: Sequence[str] | None, asked: str | int | None) 
             hint=f"give first, last, none, or a number from 0 to {count - 1}",
         )
     if names is not None and len(names) == count:
-        called = [index for index, name in enumerate(names) if name.strip().casefold() in _BLANKS and name != " "]
+        called = [
+            index for index, name in enumerate(names) if name.strip().casefold() in _BLANKS and name != " "
+        ]
         if len(called) == 1:
             return called[0], f"character {called[0]} is the blank, by its name"
     shares = np.bincount(found.values.argmax(axis=2).ravel(), minlength=count) / found.values[..., 0].size

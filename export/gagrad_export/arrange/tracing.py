@@ -162,7 +162,9 @@ def behind(
         tensor = numpy_helper.from_array(np.array(shape, np.int64), inputs[1])
         copy.graph.initializer.append(tensor)
     copy.graph.node.append(helper.make_node(op_type, inputs, [output], name=output, **attributes))
-    known = {one.name: one.type.tensor_type.elem_type for one in (*model.graph.output, *model.graph.value_info)}
+    known = {
+        one.name: one.type.tensor_type.elem_type for one in (*model.graph.output, *model.graph.value_info)
+    }
     kind = known.get(name) or next(iter(known.values()), onnx.TensorProto.FLOAT)
     copy.graph.output.append(helper.make_tensor_value_info(output, kind, None))
     return copy, output

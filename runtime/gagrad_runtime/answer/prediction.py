@@ -93,8 +93,10 @@ class Prediction:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Names of the classes that the model says are there: one of a classifier, each label from 0.5 on,
-        each class with a detection or an area."""
+        """Names of the classes that the model says are there.
+
+        One of a classifier, each label from 0.5 on, each class with a detection or an area.
+        """
         if self.task == "detection":
             return tuple(dict.fromkeys(one.name for one in self.detections))
         if self.task == "segmentation":
@@ -107,6 +109,17 @@ class Prediction:
     def ng(self) -> bool | None:
         """Whether an anomaly scorer's score reaches the threshold; None without a threshold."""
         return None if self.score is None or self.threshold is None else self.score >= self.threshold
+
+    @property
+    def verdict(self) -> str:
+        """The answer's name: the class that the model finds; for a model without classes what it says."""
+        if self.task == "detection":
+            return self.detections[0].name if self.detections else "nothing"
+        if self.task == "segmentation":
+            return self.areas[0][0] if self.areas else "nothing"
+        if self.task == "multilabel":
+            return ", ".join(self.present) or "nothing"
+        return str(self.target) if self.task == "classification" else self.answer
 
     @property
     def answer(self) -> str:

@@ -55,7 +55,9 @@ class SegmentationReader(Reader):
         self.refuse_others(wanted, "instance")
         scores = outputs.scores[0]
         if wanted.instance is not None and wanted.region is not None:
-            raise TargetError("a region and an area are both given", where="instance, region", hint="give one")
+            raise TargetError(
+                "a region and an area are both given", where="instance, region", hint="give one"
+            )
         if wanted.region is not None or _is_element(wanted.target):
             return super().target(wanted._replace(instance=None), outputs, placement)
         if wanted.target is None:

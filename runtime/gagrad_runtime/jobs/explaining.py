@@ -13,7 +13,7 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
@@ -138,7 +138,7 @@ class _Run:
         self._seen += 1
         roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
         try:
-            frame = load_frame(path)
+            frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
             for target in self.targets or (None,):
@@ -174,9 +174,7 @@ class _Run:
         self._exit_code = max(self._exit_code, error.exit_code)
         say_error(path, error)
         if self.as_json:
-            details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
-            failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
-            click.echo(msgspec.json.encode(failure))
+            click.echo(msgspec.json.encode(error_record(path, error)))
 
     def _label(self, path: str) -> str:
         name = Path(path).name
@@ -188,6 +186,12 @@ def say_error(path: str, error: GagradError) -> None:
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
     said = message(error)
     click.echo(said if path in said else f"{path}: {said}", err=True)
+
+
+def error_record(path: str, error: GagradError) -> dict[str, object]:
+    """Return the object that stands among lines of JSON for an image with an error."""
+    details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
+    return {"file": path, "error": {"exit_code": error.exit_code, **details}}
 
 
 def _line(path: str, report: Report, picture: Path) -> str:

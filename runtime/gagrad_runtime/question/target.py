@@ -60,9 +60,7 @@ class Target:
         found = values[self.index if index is None else index]
         return float(found) if self.region is None else self.region.mean(found)
 
-    def probability(
-        self, probabilities: NDArray[np.float32], index: tuple[int, ...] | None = None
-    ) -> float:
+    def probability(self, probabilities: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
         """Return the probability of the target (or of ``index``) in ``probabilities [K…]``, 0..1.
 
         With a region, the mean there; with a path, the product, as each of its characters has to be right.

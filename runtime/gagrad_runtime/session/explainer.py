@@ -20,7 +20,7 @@ from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.explanation import Explanation
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.settings import Settings
 from gagrad_runtime.question.target import cotangent
@@ -129,7 +129,8 @@ class Explainer:
 
         Raises FrameError, ModelError and DeviceError.
         """
-        image, placement = prepare(load_frame(frame, colour=colour), self.manifest.input)
+        found = frame_for(self.manifest.input, frame, colour=colour)
+        image, placement = prepare(found, self.manifest.input)
         return self.reader.prediction(self.outputs(image), placement)
 
     @overload
@@ -217,9 +218,10 @@ class Explainer:
         """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
-        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. Of a
-        list, a tuple or an iterator of frames the explanations are yielded in the same order; the first
-        error ends them.
+        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
+        model whose channels are no colours, arrays are [H, W, C] and files have C pages or bands. Of a list,
+        a tuple or an iterator of frames the explanations are yielded in the same order; the first error ends
+        them.
 
         ``target`` is a class name or an index, by default what the model predicts. ``against`` is the other
         class of a difference: "why this and not that". ``region`` is where a spatial output is explained: a
@@ -319,7 +321,10 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        return self._refine(frame, Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings))
+        return self._refine(
+            frame,
+            Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings),
+        )
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
@@ -370,7 +375,7 @@ class Explainer:
     def _query(self, source: FrameSource, asked: Asked) -> Query:
         clock = Clock()
         self.graphs.runner("predict")  # opened outside the stage that is timed
-        frame = load_frame(source, colour=asked.colour)
+        frame = frame_for(self.manifest.input, source, colour=asked.colour)
         image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
         device_image = self.backend.upload(image)
