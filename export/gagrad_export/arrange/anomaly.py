@@ -101,18 +101,18 @@ def _outputs(probe: Probe, wishes: Wishes) -> _Outputs | None:
     places = _only(maps, _MAP)
     if wishes.output_name is not None:
         chosen = wishes.output_name
-        if wishes.task is None and chosen not in (score, places):
+        named = chosen in (score, places)
+        if (wishes.task is None and not named) or chosen not in (*maps, *scores):
             return None
-        if chosen in maps:
-            return _Outputs(None, chosen, named=chosen == places)
-        if chosen in scores:
-            return _Outputs(chosen, places, named=chosen == score)
-        return None
+        return _Outputs(None, chosen, named) if chosen in maps else _Outputs(chosen, places, named)
     if score is not None or places is not None:
-        named = _Outputs(score or _single(scores), places or _single(maps), named=True)
-        return named if wishes.task is not None or _nothing_else(probe, named) else None
-    if wishes.task is not None:
-        return _asked(probe, scores, maps)
+        by_name = _Outputs(score or _single(scores), places or _single(maps), named=True)
+        return by_name if wishes.task is not None or _nothing_else(probe, by_name) else None
+    return _asked(probe, scores, maps) if wishes.task is not None else _by_shape(probe, scores, maps)
+
+
+def _by_shape(probe: Probe, scores: dict[str, Array], maps: dict[str, Array]) -> _Outputs | None:
+    """Return the score and the map of a model that has these two outputs alone, without such names."""
     if len(probe.outputs) != 2 or len(scores) != 1 or len(maps) != 1:
         return None
     by_shape = _Outputs(next(iter(scores)), next(iter(maps)), named=False)
@@ -205,10 +205,11 @@ def _threshold(
         if limit is None or not np.isfinite(limit):
             continue
         if normalised == _NONE and limit == _NORMALISED and (_MAP.fullmatch(name) or _SCORE.fullmatch(name)):
-            return None, [
+            note = (
                 f"{other.name} compares {name} with {limit:g}, which belongs to normalised scores, and the "
                 "file does not normalise them: there is no threshold until `threshold` or `calibrate` sets one"
-            ]
+            )
+            return None, [note]
         return limit, [f"{name} is NG above {limit:g}: {other.name} compares it so"]
     if normalised == (0.0, 1.0) and _centred(tracing, name):
         return _NORMALISED, [f"{name} is NG above 0.5: the file normalises its threshold to 0.5"]

@@ -62,8 +62,6 @@ class Arranged:
     model: onnx.ModelProto
     output_name: str | None = None
     """Output with the scores; None to leave the choice to canonicalisation."""
-    shown_name: str = ""
-    """The output as the file's user knows it, where ``output_name`` is a value that was arranged from it."""
     task: Task | None = None
     """None to decide by the scores: see ``reading``."""
     evidence: str = ""
@@ -78,6 +76,8 @@ class Arranged:
     sequence: SequenceSpec | None = None
     notes: tuple[str, ...] = ()
     """What was changed or assumed, in sentences for the user."""
+    shown_name: str = ""
+    """The output as the file's user knows it, where ``output_name`` is a value that was arranged from it."""
 
 
 class Finder(Protocol):

@@ -66,7 +66,7 @@ def _is_map(probe: Probe, name: str, values: NDArray[np.float32]) -> bool:
     if values.ndim != 4 or values.dtype.kind != "f" or min(values.shape[2:]) < 2:
         return False
     if values.shape[1] > 1:
-        return values.shape[1] < max(values.shape[2:])  # else the classes are not there
+        return bool(values.shape[1] < max(values.shape[2:]))  # else the classes are not there
     found = Tracing(probe.model).activation(name)
     return found is not None and found[0] == "Sigmoid"
 
@@ -97,7 +97,7 @@ def require_mask(
             "the map has one score at each place and no activation, and its values leave 0..1: nothing tells "
             "from which value on a place belongs to the class",
             where="task",
-            hint="give `activation=sigmoid` if 0 is a probability of one half; an anomaly map is `task=anomaly`",
+            hint="give `activation=sigmoid` if 0 is a probability of one half, or `task=anomaly`",
         )
 
 

@@ -63,9 +63,8 @@ def find_sequence(probe: Probe, wishes: Wishes) -> Arranged | None:
     activation = tracing.activation(found.name)
     softmax = activation is not None and activation[0] != "Sigmoid" and activation[1] in (-1, 2)
     many = softmax and count >= _CHARACTERS and found.values.shape[1] >= _STEPS
-    if wishes.task is None and not (fitting and (softmax or "character" in probe.metadata or _only(probe))):
-        if names is not None or not many:
-            return None
+    if wishes.task is None and not (fitting if names is not None else many):
+        return None
     if names is not None and not fitting:
         raise SettingError(
             f"{len(names)} characters for a model with {count} scores at each step",

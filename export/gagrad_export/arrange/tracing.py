@@ -1,8 +1,8 @@
-"""Tracing: what the last nodes of a model's file are, its constants, and nodes that are put behind a value."""
+"""Tracing: what the last nodes of a model's file are, its constants, and nodes put behind a value."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -83,8 +83,11 @@ class Tracing:
             value, found = self.source(inner), True
         if not found:
             return None
-        low, high = float(least), float(greatest)
-        return Limits(value, None if np.isinf(low) else low, None if np.isinf(high) else high)
+        return Limits(
+            value,
+            None if np.isinf(least) else float(least),
+            None if np.isinf(greatest) else float(greatest),
+        )
 
     def threshold(self, name: str, of: str) -> float | None:
         """Return t where the value ``name`` is whether ``of`` is above t; None for anything else."""
@@ -99,8 +102,8 @@ class Tracing:
         node = self.producer(self.source(name))
         if node is None or node.op_type not in ("Softmax", "LogSoftmax", "Sigmoid"):
             return None
-        axis = next((helper.get_attribute_value(one) for one in node.attribute if one.name == "axis"), -1)
-        return node.op_type, int(axis)
+        axis = next((int(one.i) for one in node.attribute if one.name == "axis"), -1)
+        return node.op_type, axis
 
     def _constant(self, name: str) -> Constant | None:
         if name in self._initializers:
@@ -116,7 +119,8 @@ class Tracing:
             if one:
                 feeds[one] = value
         try:
-            found = ReferenceEvaluator(node).run(None, feeds)[0]
+            outputs: Any = ReferenceEvaluator(node).run(None, feeds)
+            found = outputs[0]
         except Exception:  # noqa: BLE001 - of any kind: then it is not known
             return None
         return np.asarray(found) if np.size(found) <= _LARGEST else None
@@ -129,15 +133,7 @@ class Tracing:
     def _limit(self, node: onnx.NodeProto) -> tuple[str, float, float] | None:
         """Return the value that ``node`` limits, and between what."""
         if node.op_type == "Clip":
-            ends = [-np.inf, np.inf]
-            for attribute in node.attribute:
-                ends[attribute.name == "max"] = float(attribute.f)
-            for index, one in enumerate(node.input[1:3]):
-                if one and (end := self.number(one)) is None:
-                    return None
-                if one:
-                    ends[index] = end
-            return node.input[0], ends[0], ends[1]
+            return self._clip(node)
         if node.op_type not in ("Max", "Min") or len(node.input) != 2:
             return None
         for value, other in (node.input, reversed(node.input)):
@@ -145,14 +141,31 @@ class Tracing:
                 return (value, end, np.inf) if node.op_type == "Max" else (value, -np.inf, end)
         return None
 
+    def _clip(self, node: onnx.NodeProto) -> tuple[str, float, float] | None:
+        """Return what a Clip limits and between what: attributes up to opset 10, inputs since."""
+        ends = {"min": -np.inf, "max": np.inf}
+        ends.update({one.name: float(one.f) for one in node.attribute})
+        for name, one in zip(ends, node.input[1:3], strict=False):
+            if not one:
+                continue
+            if (end := self.number(one)) is None:
+                return None
+            ends[name] = end
+        return node.input[0], ends["min"], ends["max"]
+
 
 def behind(
-    model: onnx.ModelProto, name: str, op_type: str, *, shape: Sequence[int] = (), **attributes: object
+    model: onnx.ModelProto,
+    name: str,
+    op_type: str,
+    *,
+    shape: Sequence[int] = (),
+    perm: Sequence[int] | None = None,
 ) -> tuple[onnx.ModelProto, str]:
     """Return a copy of ``model`` with a node behind the value ``name``, and the name of its output.
 
-    ``shape`` is a second input, as Reshape has it. The output is one of the model's: what no output needs is
-    left out later.
+    ``shape`` is a second input, as Reshape has it, ``perm`` the attribute of Transpose. The output is one of
+    the model's: what no output needs is left out later.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -161,10 +174,9 @@ def behind(
         inputs.append(f"{output}.shape")
         tensor = numpy_helper.from_array(np.array(shape, np.int64), inputs[1])
         copy.graph.initializer.append(tensor)
-    copy.graph.node.append(helper.make_node(op_type, inputs, [output], name=output, **attributes))
-    known = {
-        one.name: one.type.tensor_type.elem_type for one in (*model.graph.output, *model.graph.value_info)
-    }
+    copy.graph.node.append(helper.make_node(op_type, inputs, [output], name=output, perm=perm))
+    declared = (*model.graph.output, *model.graph.value_info)
+    known = {one.name: one.type.tensor_type.elem_type for one in declared}
     kind = known.get(name) or next(iter(known.values()), onnx.TensorProto.FLOAT)
     copy.graph.output.append(helper.make_tensor_value_info(output, kind, None))
     return copy, output

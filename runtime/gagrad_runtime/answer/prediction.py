@@ -132,13 +132,18 @@ class Prediction:
             return _few([f"{name} {percent(self.chances(name)[0])}" for name in self.present]) or "no label"
         if self.task == "sequence":
             return repr(self.text)
-        if self.score is not None:
-            verdict = {None: "", True: ", NG", False: ", good"}[self.ng]
-            return f"{'' if self.unit else 'score '}{with_unit(self.score, self.unit)}{verdict}"
-        if self.task == "regression":
-            return f"{self.target.name} {with_unit(self.target.reading(self.scores), self.unit)}"
+        if self.task in ("anomaly", "regression"):
+            return self._value()
         chance = "" if self.probability is None else f" {percent(self.probability)}"
         return f"{self.target.name}{chance}"
+
+    def _value(self) -> str:
+        """Return the score with its verdict, or the value with its unit."""
+        if self.score is None:  # the first of several values, or a value of a map
+            return f"{self.target.name} {with_unit(self.target.reading(self.scores), self.unit)}"
+        if self.task == "regression":
+            return with_unit(self.score, self.unit)
+        return f"score {self.score:.4g}" + {None: "", True: ", NG", False: ", good"}[self.ng]
 
     def chances(self, name: str = "") -> tuple[float, ...]:
         """Return the probabilities of the class ``name``: one, or one for each detection; of any without."""

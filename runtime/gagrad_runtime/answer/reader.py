@@ -74,6 +74,16 @@ class Reader:
             wanted.target, wanted.against, outputs.scores[0], self.spec, self._region(wanted, placement)
         )
 
+    def each(self, outputs: Outputs, placement: Placement) -> list[Wanted]:
+        """Return a question for each thing that the model says is there, the surest first.
+
+        A label, a class with an area; where there is no such list, or nothing on it, the default question.
+        """
+        present = self.prediction(outputs, placement).present
+        if self.spec.task not in ("multilabel", "segmentation") or not present:
+            return [Wanted()]
+        return [Wanted(target=name) for name in present]
+
     def predicted(
         self,
         target: Target,

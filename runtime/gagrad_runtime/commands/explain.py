@@ -52,6 +52,11 @@ from gagrad_runtime.commands.options import (
     metavar="N",
     help="Explain one character of a text line, counted from 1.  [default: the whole line]",
 )
+@click.option(
+    "--each",
+    is_flag=True,
+    help="Explain each label, or each class with an area, that the model says is there.",
+)
 @method_options()
 @click.option(
     "--roi",
@@ -83,6 +88,7 @@ def explain(
     region: str | None,
     instance: int | None,
     character: int | None,
+    each: bool,
     settings: dict[str, Any],
     roi: Path | None,
     roi_limit: float | None,
@@ -114,6 +120,7 @@ def explain(
         trust=trust,
         as_json=as_json,
         targets=targets,
+        each=each,
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,

@@ -25,8 +25,10 @@ from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.report.roi import Roi
     from gagrad_runtime.report.scale import GoodScale
     from gagrad_runtime.session.explainer import Explainer
@@ -46,6 +48,7 @@ def explain_images(
     trust: Path | None = None,
     as_json: bool,
     targets: Sequence[str] = (),
+    each: bool = False,
     settings: dict[str, Any],
     roi: Path | None = None,
     roi_limit: float | None = None,
@@ -54,7 +57,8 @@ def explain_images(
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
 
-    Each of ``targets`` gets an explanation of its own; without targets the model's answer is explained.
+    Each of ``targets`` gets an explanation of its own; without targets the model's answer is explained, or
+    with ``each`` each label or class that is present.
     ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
     ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
     happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
@@ -63,6 +67,15 @@ def explain_images(
     the settings, the device or the folder stop the run.
     """
     check_limit(roi_limit)
+    parts = [name for name in ("against", "region", "instance", "character") if settings.get(name) is not None]
+    if each and (targets or parts):
+        raise SettingError(
+            "each thing that is present is explained, so none is chosen",
+            where="each",
+            hint=f"leave out `each` or `{['target', *parts][0 if targets else 1]}`",
+        )
+    if each:
+        settings = {name: value for name, value in settings.items() if value is not None}
     if roi is None and (roi_limit is not None or roi_fail_exit):
         where = "roi_fail_exit" if roi_limit is None else "roi_limit"
         raise SettingError("there is no region to judge by", where=where, hint="give its file as roi")
@@ -82,7 +95,8 @@ def explain_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
-        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, distinct_stems(paths), compared)
+        stems = distinct_stems(paths)
+        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, stems, compared, each)
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
@@ -127,6 +141,8 @@ class _Run:
     stems: dict[str, str]
     """The stem of the result files for each path, in the order of the run."""
     compared: Compared
+    each: bool = False
+    """Whether to explain everything that the model says is there."""
     failed: int = 0
     """Number of maps of which too little lies inside the region of interest."""
     _exit_code: int = 0
@@ -141,19 +157,25 @@ class _Run:
             frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
-            for target in self.targets or (None,):
-                with Progress(self._label(path)) as progress:
-                    explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
+            for explanation in self._explanations(frame, path):
                 report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
                 self.failed += report.roi is not None and report.roi.passed is False
-                files = report.save_as(
-                    self.output, self.stems[path], raw=self.raw, with_target=len(self.targets) > 1
-                )
+                several = self.each or len(self.targets) > 1
+                files = report.save_as(self.output, self.stems[path], raw=self.raw, with_target=several)
                 self._say(path, report, files)
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
         self._good += 1
+
+    def _explanations(self, frame: Frame, path: str) -> Iterator[Explanation]:
+        """Yield the explanations that are asked for, each as it is made."""
+        with Progress(self._label(path)) as progress:
+            if self.each:
+                yield from self.explainer.explain_each(frame, progress=progress, **self.settings)
+            else:
+                for target in self.targets or (None,):
+                    yield self.explainer.explain(frame, target, progress=progress, **self.settings)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:

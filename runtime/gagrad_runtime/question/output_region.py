@@ -27,7 +27,7 @@ _BOX = re.compile(r"\s*-?[\d.]+(\s*,\s*-?[\d.]+){3}\s*")
 
 @dataclass(frozen=True)
 class OutputRegion:
-    """Cells of a spatial output ``[K, h, w]``: chosen by a box or a mask in the frame, or found by the model."""
+    """Cells of a spatial output ``[K, h, w]``: chosen by a box or a mask, or by the model's answer."""
 
     name: str
     """The box or the mask's path as the user gave it; ``mask`` for an array; where the model's own answer is

@@ -45,18 +45,25 @@ def _around(explanation: Explanation) -> str:
     return f'where the model finds "{target.name}"' if name == "where it is predicted" else name
 
 
-def draw_contours(panel: Canvas, cells: Array, explanation: Explanation) -> None:
-    """Draw the border of ``cells [h, w]`` of the output onto ``panel`` (the frame, scaled)."""
+def draw_contours(panel: Canvas, explanation: Explanation) -> str | None:
+    """Draw ``contours_of`` onto ``panel`` (the frame, scaled), and return what the line is around."""
+    found = contours_of(explanation)
+    if found is None:
+        return None
+    cells, words = found
     placement = explanation.placement
     on_frame = placement.to_frame(resample(cells, placement.model_size))
     zone = resample(on_frame, panel.shape[:2]) >= 0.5
     lines, _ = cv2.findContours(zone.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(panel, lines, -1, _HALO, 3)
     cv2.drawContours(panel, lines, -1, _LINE, 1)
+    return words
 
 
-def draw_key(sheet: Sheet, words: str) -> None:
-    """Draw the key below the panels: what the line is around."""
+def draw_key(sheet: Sheet, words: str | None) -> None:
+    """Draw the key below the panels: what the line is around; nothing without a line."""
+    if words is None:
+        return
     swatch = np.full((18, 34, 3), _HALO, np.uint8)
     swatch[4:-4, 4:-4], swatch[5:-5, 5:-5] = _LINE, _HALO
     sheet.paste(swatch, 0, sheet.y)

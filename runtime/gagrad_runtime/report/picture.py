@@ -12,7 +12,7 @@ from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
-from gagrad_runtime.report.contours import contours_of, draw_contours, draw_key
+from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
 from gagrad_runtime.report.scale import raw_map
@@ -79,9 +79,7 @@ def render(
     if scale is not None:
         colours = scale.colours(sigma)
     over = overlay(picture, colours.shown(on_panel))
-    contours = contours_of(explanation)
-    if contours is not None:
-        draw_contours(over, contours[0], explanation)
+    contours = draw_contours(over, explanation)
     if roi is not None:
         mark_roi(over, roi.zones)
     mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
@@ -105,8 +103,7 @@ def render(
     sheet.y += _HEADING
     bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], colours), second[1] + size[0])
     sheet.y += bottom + 20
-    if contours is not None:
-        draw_key(sheet, contours[1])
+    draw_key(sheet, contours)
     if roi is not None:
         draw_roi_key(sheet, roi)
         write_roi_share(sheet, roi)

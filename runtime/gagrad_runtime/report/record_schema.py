@@ -218,7 +218,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     top: list[ClassRecord]
     """The five classes with the highest scores; empty when the output is no list of classes."""
     areas: list[AreaRecord] = []
-    """A segmenter's classes besides the background, largest first; of an anomaly map, what is above its limit."""
+    """A segmenter's classes besides the background, largest first; or what of an anomaly map is above its
+    limit."""
     score: float | None = None
     """The value of a regression or of an anomaly scorer, as the model itself gives it."""
     unit: str = ""

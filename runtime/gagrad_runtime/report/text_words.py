@@ -23,7 +23,8 @@ class TextWords(Words):
         """Return the text and how sure the model is of it, and of which character least."""
         name, prediction = short(self._name(pen)), self.explanation.prediction
         if not self._read:
-            return f"The model reads nothing in this frame. {sentence_start(name)} comes closest, with {self._sure}."
+            closest = f"{sentence_start(name)} comes closest, with {self._sure}"
+            return f"The model reads nothing in this frame. {closest}."
         if not self._whole:
             return f"{sentence_start(self._sure)} for {name}. The model reads {short(self._text(pen))}."
         said = f"The model reads {name}, with {self._sure} for all its characters together"
@@ -31,7 +32,8 @@ class TextWords(Words):
         if len(characters) > 1:
             least = min(range(len(characters)), key=lambda number: characters[number][1])
             character, chance = characters[least]
-            said += f"; it is least sure of {label(character, (), pen)}, character {least + 1} ({percent(chance)})"
+            said += f"; it is least sure of {label(character, (), pen)}, character {least + 1}"
+            said += f" ({percent(chance)})"
         return f"{said}."
 
     def line(self) -> str:

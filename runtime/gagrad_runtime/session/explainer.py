@@ -276,6 +276,50 @@ class Explainer:
             return map(one, frame)
         return one(frame)
 
+    def explain_each(
+        self,
+        frame: FrameSource,
+        *,
+        colour: Colour = "rgb",
+        progress: Callable[[int, int], None] | None = None,
+        method: str | None = None,
+        guide: str | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        percentile: float | None = None,
+        noise_std: float | None = None,
+        chunk: int | None = None,
+        budget_ms: float | None = None,
+        until_stable: float | None = None,
+        perturb: str | None = None,
+        baseline: float | None = None,
+        **unknown: NoReturn,
+    ) -> Iterator[Explanation]:
+        """Yield an explanation for each thing that the model says is in ``frame``: at least one.
+
+        That is each label that is present, or each class with an area, largest first; of a model that gives
+        one answer, this answer. All share the noise. The settings and errors are those of ``explain``.
+        """
+        settings = self._settings(
+            method=method,
+            guide=guide,
+            samples=samples,
+            seed=seed,
+            percentile=percentile,
+            noise_std=noise_std,
+            chunk=chunk,
+            budget_ms=budget_ms,
+            until_stable=until_stable,
+            perturb=perturb,
+            baseline=baseline,
+            **unknown,
+        )
+        loaded = frame_for(self.manifest.input, frame, colour=colour)
+        image, placement = prepare(loaded, self.manifest.input)
+        wanted = self.reader.each(self.outputs(image), placement)
+        asked = [Asked(one, "rgb", settings) for one in wanted]  # the frame's colours are known by now
+        return (self._explain(loaded, one, progress) for one in asked)
+
     def refine(
         self,
         frame: FrameSource,
