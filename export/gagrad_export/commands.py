@@ -150,7 +150,9 @@ class SeveralValues(Command):
     help="Mono frames are raw: the colours of their first 2×2 pixels.  [default: they are grey]",
 )
 @click.option(
-    "--classes", type=click.Path(path_type=Path), help="Text file with one class name on each line."
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="Text file with one class name, or one character of a text reader, on each line.",
 )
 @click.option(
     "--activation",
@@ -173,7 +175,24 @@ class SeveralValues(Command):
     ),
     default="auto",
     show_default=True,
-    help="What the model is for; auto decides and says by what evidence. The last three come later.",
+    help="What the model is for; auto decides and says by what evidence.",
+)
+@click.option(
+    "--background",
+    metavar="NAME|N|none",
+    help="Segmentation: the class that stands for nothing there.  [default: by the classes' names]",
+)
+@click.option("--unit", default="", metavar="UNIT", help="Regression: unit of the values, such as mm.")
+@click.option(
+    "--threshold",
+    type=float,
+    help="Anomaly: score from which a part is NG, as the model gives it.  [default: the file's]",
+)
+@click.option("--map-threshold", type=float, help="Anomaly: the same of the map beside the score.")
+@click.option(
+    "--blank",
+    metavar="first|last|none|N",
+    help="Text line: which character is the blank.  [default: by its name, or as predicted most]",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict for package.module:factory.")
 @click.option("--input-name", help="Which input is the image, when there are several.")
@@ -254,6 +273,11 @@ def export(
     classes: Path | None,
     activation: Activation | None,
     task: Task | Literal["auto"],
+    background: str | None,
+    unit: str,
+    threshold: float | None,
+    map_threshold: float | None,
+    blank: str | None,
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
@@ -322,7 +346,14 @@ def export(
             bayer=bayer,
         ),
         outputs=gagrad_export.OutputOptions(
-            output_name=output_name, activation=activation, task=None if task == "auto" else task
+            output_name=output_name,
+            activation=activation,
+            task=None if task == "auto" else task,
+            background=background,
+            unit=unit,
+            threshold=threshold,
+            map_threshold=map_threshold,
+            blank=blank,
         ),
         bundle=gagrad_export.BundleOptions(
             name=name,

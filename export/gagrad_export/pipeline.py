@@ -118,7 +118,15 @@ def export(
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
-    wishes = Wishes(outputs.task, outputs.output_name, outputs.layout)
+    wishes = Wishes(
+        outputs.task,
+        outputs.output_name,
+        outputs.layout,
+        classes,
+        outputs.blank,
+        outputs.threshold,
+        outputs.map_threshold,
+    )
     arranged = arrange(
         source.model,
         wishes,
@@ -144,12 +152,15 @@ def export(
 
     beside = {name: canonical_of(output) for name, output in arranged.beside.items()}
     canonical = replace(canonical_of(arranged.output_name), beside=beside)
+    if arranged.task is not None:  # then the evidence says which outputs are used
+        known = {f"output {value.name} is ignored" for value in arranged.model.graph.output}
+        canonical = replace(canonical, notes=tuple(note for note in canonical.notes if note not in known))
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    names = output_names(canonical, arranged.classes if classes is None else classes)
+    names = output_names(canonical, classes, arranged)
     layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ from gagrad_edge.manifest import (
     Resize,
     Semantics,
 )
-from gagrad_edge.output import Activation, OutputSpec, Task
+from gagrad_edge.output import Activation, OutputSpec, SegmentationSpec, Task
+from gagrad_export.arrange.segmentation import background_of, require_mask
 from gagrad_export.channels import channel_count, channel_names, shown_channels
 from gagrad_export.reading import read_output
 
@@ -36,7 +38,14 @@ if TYPE_CHECKING:
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.reading import Scores
 
-TASKS: tuple[Task, ...] = ("classification", "multilabel", "regression", "segmentation")
+TASKS: tuple[Task, ...] = (
+    "classification",
+    "multilabel",
+    "regression",
+    "segmentation",
+    "anomaly",
+    "sequence",
+)
 """The tasks that an export takes today."""
 
 
@@ -190,10 +199,22 @@ class OutputOptions:
     activation: Activation | None = None
     """What turns scores into probabilities; None takes the activation at the model's end."""
     task: Task | None = None
-    """What the model is for: ``classification``, ``multilabel``, ``regression`` or ``segmentation``; None
-    decides by the model's end, the scores and the classes' names, and the report says by what evidence."""
+    """What the model is for, one of ``TASKS``; None decides by the model's outputs, its end, the scores and the
+    classes' names, and the report says by what evidence."""
     layout: str | None = None
     """A detector's layout, where it is not one that the exporter knows."""
+    background: int | str | None = None
+    """A segmenter's class that stands for "nothing there", by name or number, or ``none``; None decides by the
+    classes' names."""
+    unit: str = ""
+    """Unit of a regression's values, e.g. ``mm``."""
+    threshold: float | None = None
+    """An anomaly scorer's threshold, in the values that the model gives; None takes the file's."""
+    map_threshold: float | None = None
+    """The same of the map beside its score."""
+    blank: int | str | None = None
+    """A text reader's blank: ``first``, ``last``, ``none`` or a number; None decides by the characters' names
+    and by what is predicted most."""
 
     def __post_init__(self) -> None:
         """Refuse an activation or a task that is not among the choices. Raises SettingError."""
@@ -206,6 +227,26 @@ class OutputOptions:
                 hint="choose a score with `output_name` and leave `task` out, or take one of the choices",
                 choices=TASKS,
             )
+        for name in ("threshold", "map_threshold"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise SettingError(f"{value} is no finite number", where=name)
+
+    def check_task(self, task: Task) -> None:
+        """Refuse what belongs to another task than the model's. Raises SettingError."""
+        for name, of, default in (
+            ("background", "segmentation", None),
+            ("unit", "regression", ""),
+            ("threshold", "anomaly", None),
+            ("map_threshold", "anomaly", None),
+            ("blank", "sequence", None),
+        ):
+            if getattr(self, name) != default and task != of:
+                raise SettingError(
+                    f"it belongs to the task {of}, and the model's task is {task}",
+                    where=name,
+                    hint=f"leave it out, or add `task={of}`",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,9 +356,16 @@ def _colour(options: InputOptions, channels: int) -> Colour:
     return colour
 
 
-def output_names(model: Canonical, classes: Sequence[str] | str | Path | None) -> list[str]:
-    """Return the names of the model's classes, empty where none are given. Raises SettingError."""
-    names = class_names(classes)
+def output_names(
+    model: Canonical, classes: Sequence[str] | str | Path | None, arranged: Arranged
+) -> list[str]:
+    """Return the names of the model's classes, empty where none are known. Raises SettingError.
+
+    ``classes`` is what the user gives. A text reader's characters are complete in ``arranged``.
+    """
+    if arranged.sequence is not None:
+        return list(arranged.classes)
+    names = class_names(arranged.classes if classes is None else classes)
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
             f"{len(names)} class names for a model with {model.score_shape[0]} outputs",
@@ -349,18 +397,25 @@ def output_spec(
         named=bool(names),
         scores=scores,
     )
+    options.check_task(reading.task)
+    evidence, segmentation = arranged.evidence or reading.evidence, arranged.segmentation
+    if reading.task == "segmentation":
+        require_mask(model.score_shape, reading.activation, scores)
+        background, why = background_of(names, model.score_shape[0], reading.activation, options.background)
+        segmentation, evidence = SegmentationSpec(background), f"{evidence}; {why}"
     spec = OutputSpec(
-        name=model.source_output.name,
+        name=arranged.shown_name or model.source_output.name,
         shape=list(model.score_shape),
         activation=reading.activation,
         classes=names,
         task=reading.task,
+        unit=options.unit,
         detection=arranged.detection,
-        segmentation=arranged.segmentation,
+        segmentation=segmentation,
         anomaly=arranged.anomaly,
         sequence=arranged.sequence,
     )
-    return spec, f"{reading.task}: {arranged.evidence or reading.evidence}"
+    return spec, f"{reading.task}: {evidence}"
 
 
 def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) -> None:

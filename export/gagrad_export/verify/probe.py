@@ -46,10 +46,11 @@ def probe_of(
             feed = {name: value for name, value in given.feed(x).items() if name in inputs}
             for name, value in zip(model.graph.output, session.run(None, feed), strict=True):
                 rows.setdefault(name.name, []).append(np.asarray(value))
-        outputs = {name: np.stack(values)[:, 0] for name, values in rows.items() if _alike(values)}
+        whole = {name: np.stack(values) for name, values in rows.items() if _alike(values)}
     except Exception:  # noqa: BLE001 - of any kind; verification runs it again, and says why it fails
-        outputs = {}
-    return Probe(model, given.shape, outputs, metadata)
+        whole = {}
+    outputs = {name: values[:, 0] for name, values in whole.items()}
+    return Probe(model, given.shape, outputs, metadata, whole)
 
 
 def _alike(values: list[NDArray[np.float32]]) -> bool:

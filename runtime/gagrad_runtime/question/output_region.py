@@ -27,12 +27,15 @@ _BOX = re.compile(r"\s*-?[\d.]+(\s*,\s*-?[\d.]+){3}\s*")
 
 @dataclass(frozen=True)
 class OutputRegion:
-    """Cells of a spatial output ``[K, h, w]``, chosen by a box or a mask in the frame."""
+    """Cells of a spatial output ``[K, h, w]``: chosen by a box or a mask, or by the model's answer."""
 
     name: str
-    """The box or the mask's path as the user gave it; ``mask`` for an array."""
+    """The box or the mask's path as the user gave it; ``mask`` for an array; where the model's own answer is
+    explained, what the cells have in common."""
     cells: Array
     """float32 [h, w]: 1 for a cell inside the region, else 0."""
+    found: bool = False
+    """Whether the model's answer says where, and not the caller."""
 
     def mean(self, values: Array) -> float:
         """Return the mean of ``values [h, w]`` over the region."""
@@ -59,7 +62,7 @@ def region_of(choice: RegionChoice, placement: Placement, spec: OutputSpec) -> O
         choice = ",".join(map(str, choice))
     name = choice if isinstance(choice, str) else "mask"
     mask = _mask(choice, placement)
-    cells = _cells(mask, placement, (spec.shape[1], spec.shape[2]))
+    cells = cells_of(mask, placement, (spec.shape[1], spec.shape[2]))
     if not cells.any():
         raise TargetError(
             f"the region {name} is empty, or the model does not see it",
@@ -99,7 +102,7 @@ def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
     return mask.astype(np.float32)
 
 
-def _cells(mask: Array, placement: Placement, grid: tuple[int, int]) -> Array:
+def cells_of(mask: Array, placement: Placement, grid: tuple[int, int]) -> Array:
     """Return the share of each output cell that ``mask`` (frame pixels) covers."""
     top, left, height, width = placement.window
     on_window = resample(mask[top : top + height, left : left + width], placement.resized)
