@@ -15,7 +15,7 @@ from gagrad_edge.bundle.bundle import SUFFIX
 from gagrad_edge.errors import SettingError
 from gagrad_edge.source_date import creation_time
 from gagrad_export.assemble import bundle_graphs
-from gagrad_export.assemble.feature_layer import choose_feature_layer
+from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
@@ -126,7 +126,7 @@ def export(
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
     names = output_names(canonical, classes)
-    layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
+    layer, without_layer = choose_feature_layers(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
         canonical,

@@ -17,7 +17,7 @@ from gagrad_edge.manifest import FeatureLayer, InputSpec
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import cam_graph
-from gagrad_export.assemble.feature_layer import choose_feature_layer
+from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.verify import class_activation
@@ -31,7 +31,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def layer_of(model: Canonical, choice: str = "auto") -> FeatureLayer:
-    layer, _ = choose_feature_layer(model, choice)
+    layer, _ = choose_feature_layers(model, choice)
     assert layer is not None
     return layer
 
