@@ -10,7 +10,7 @@ Shapes are written with symbols:
 ``C``, ``H``, ``W``  the model's image
 ``K…``           the model's output without the batch, of any number of axes
 ``P``            levels of RCAP
-``h``, ``w``      the feature layer, where class activation maps are taken
+``h``, ``w``      the feature layer, where class activation maps are taken; of several, the largest
 """
 
 from __future__ import annotations

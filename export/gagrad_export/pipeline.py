@@ -126,13 +126,13 @@ def export(
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
     names = output_names(canonical, classes)
-    layer, without_layer = choose_feature_layers(canonical, bundle.feature_layer)
+    chosen = choose_feature_layers(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
         canonical,
         spec,
         method,
-        feature_layer=layer,
+        feature_layers=chosen.layers,
         targets=targets,
         precisions=precisions,
         perturbations=perturbations,
@@ -143,7 +143,7 @@ def export(
     output, evidence = output_spec(
         canonical, outputs, names=names, scores=lambda: scores_on_frames(graphs, spec)
     )
-    verified = verify(graphs, source, canonical, spec, method, layer)
+    verified = verify(graphs, source, canonical, spec, method, chosen.layers)
     clock.start("package")
     manifest = package(
         path,
@@ -155,8 +155,8 @@ def export(
         spec=spec,
         output=output,
         method=method,
-        feature_layer=layer,
-        notes=[evidence, *([without_layer] if without_layer else [])],
+        feature_layers=chosen.layers,
+        notes=[evidence, *([chosen.why] if len(chosen.layers) != 1 else [])],
     )
     clock.stop()
     return ExportReport(

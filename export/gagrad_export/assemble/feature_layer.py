@@ -1,12 +1,12 @@
 """Choice of the feature layer: the intermediate activation at which class activation maps are taken.
 
 The usual choice is the last map of features ``[F, h, w]``: later activations have no positions, and earlier
-ones know less of the class. What a map is, is read from the graph (``positions``): its cells lie where they see
-the image, it has more than one feature, weights stand in front of it and behind it.
+ones know less of the class. What a map is, is read from the graph (``positions/follow.py``): its cells lie
+where they see the image, it has more than one feature, weights stand in front of it and behind it.
 
 On each path from image to score the last map is taken. In most networks that is one and the same map. In a
-detector it is one for each scale: the maps together lie on every path. Where the image reaches the score beside
-all maps, there is no layer.
+detector it is one for each scale: the maps together lie on every path. Where the image reaches the score
+beside all maps, there is no layer.
 
 In a vision transformer that reads a class token, the patch tokens of the last block do not reach the score.
 So the tokens that the last block's attention reads are taken (``blocks[-1].norm1`` in pytorch-grad-cam).
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import FeatureLayer, FeatureLayout
-from gagrad_export.assemble.paths import Paths
-from gagrad_export.assemble.positions import Axis, Grid, Line
+from gagrad_export.assemble.positions.axes import Axis, Grid, Line
+from gagrad_export.assemble.positions.paths import Paths
 from gagrad_export.emit import static_shape
 
 if TYPE_CHECKING:
@@ -58,22 +58,29 @@ def choose_feature_layers(model: Canonical, choice: str | None) -> FeatureChoice
     paths = Paths(model.graph)
     maps = _maps(model, paths)
     if choice != "auto":
-        return FeatureChoice(_named(model, choice, paths, maps), "as it was named")
+        named = _named(model, choice, paths, maps)
+        return FeatureChoice(named, f"class activation maps of {len(named)} layers that were named are added")
     inner = {value: layer for value, layer in maps.items() if value in paths.in_front_of_weights}
     for among in (inner, maps):
         found, everywhere = paths.last(among)
         if found and everywhere:
             found = _late(paths, maps, _one_of_each_grid(paths, among, found))
             if len(found) > MOST_LAYERS:
-                return FeatureChoice((), _none(f"only {len(found)} maps together lie on every path to the score"))
+                return FeatureChoice(
+                    (), _none(f"only {len(found)} maps together lie on every path to the score")
+                )
             return FeatureChoice(_sorted(maps[value] for value in found), _why([maps[v] for v in found]))
     if not maps:
         return FeatureChoice(
-            (), _none("no value between image and score has the image's rows and columns and several features")
+            (),
+            _none("no value between image and score has the image's rows and columns and several features"),
         )
     last = max(maps, key=paths.order.__getitem__)
     return FeatureChoice(
-        (), _none(f"part of the image reaches the score beside every map of features (the last is {last.name!r})")
+        (),
+        _none(
+            f"part of the image reaches the score beside every map of features (the last is {last.name!r})"
+        ),
     )
 
 
@@ -84,8 +91,8 @@ def _none(reason: str) -> str:
 def _why(layers: Sequence[FeatureLayer]) -> str:
     if len(layers) > 1:
         return (
-            f"these {len(layers)} maps together lie on every path from image to score, "
-            "and each is the last one on its paths"
+            f"class activation maps of {len(layers)} layers are added: together they lie on every path from "
+            "image to score, and each is the last map on its paths"
         )
     kind = "patch tokens" if layers[0].layout == "tokens" else "map of features"
     return f"the last {kind} on every path from image to score"
@@ -122,7 +129,9 @@ def _late(paths: Paths, maps: Layers, found: list[ir.Value]) -> list[ir.Value]:
 
     Such as the patches whose squares, in a distance from stored patches, reach the score without weights.
     """
-    on_all = (value for value in reversed(list(maps)) if value in paths.weights_behind and paths.covers(value))
+    on_all = (
+        value for value in reversed(list(maps)) if value in paths.weights_behind and paths.covers(value)
+    )
     one = next(on_all, None)
     if one is None or not any(value is not one and paths.lies_in_front(value, one) for value in found):
         return found
@@ -180,7 +189,7 @@ def _as_layer(model: Canonical, value: ir.Value, paths: Paths) -> FeatureLayer |
         case _:
             return None
     features, height, width = shape
-    if features < 2 or height * width < 2 or shape == model.input_shape:  # noqa: PLR2004
+    if features < 2 or height * width < 2 or shape == model.input_shape:
         return None
     image = model.input_shape[1:]
     directions = zip(lines, ("rows", "columns"), (height, width), image, strict=True)
@@ -220,7 +229,7 @@ def _one_named(
 ) -> FeatureLayer:
     value = by_name.get(name)
     if value is None:
-        passed = {item.name for item in (*paths.nodes, *paths.order)}
+        passed = {node.name for node in paths.nodes} | {value.name for value in paths.order}
         known = [known for known in by_name if known in passed]
         raise SettingError(
             f"the model has no layer {name!r}",
@@ -238,7 +247,7 @@ def _one_named(
     layer = _as_layer(model, value, paths)
     if layer is None:
         raise SettingError(
-            f"{name!r} has shape {value.shape}, which is no map of several features whose cells lie on the image",
+            f"{name!r} has shape {value.shape}, which is no map of several features with cells on the image",
             where="feature_layer",
             hint="choose an activation in front of the pooling",
             choices=[*spatial, "auto", "none"],

@@ -46,11 +46,11 @@ def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
     return value
 
 
-def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
+def insert_model(op: Op, model: Canonical, image: ir.Value, *, prefix: str = "model") -> ir.Value:
     """Copy the canonical model into the graph, fed by ``image``; return its scores.
 
     Names are prefixed with ``model/``, so that none collides with the ABI's and a profile of the finished
-    graph can be read against the original.
+    graph can be read against the original. A second copy has another ``prefix`` and shares the weights.
     """
     copy = model.graph.clone()
     scores, placeholder = copy.outputs[0], copy.inputs[0]
@@ -61,11 +61,15 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
     copy.initializers.clear()
     copy.remove(nodes)
     for node in nodes:
-        node.name = f"model/{node.name}"
+        node.name = f"{prefix}/{node.name}"
         for value in node.outputs:
-            value.name = f"model/{value.name}"
+            value.name = f"{prefix}/{value.name}"
     for value in initializers:
-        value.name = f"model/{value.name}"
+        name = f"model/{value.name}"
+        if name in op.graph.initializers:
+            ir.convenience.replace_all_uses_with(value, op.graph.initializers[name])
+            continue
+        value.name = name
         op.graph.register_initializer(value)
     op.graph.extend(nodes)
     ir.convenience.replace_all_uses_with(placeholder, image)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gagrad_export.assemble.positions import Axes, Grid, positions, ranges
+from gagrad_export.assemble.positions.axes import Axes, Grid
+from gagrad_export.assemble.positions.follow import positions
+from gagrad_export.assemble.positions.taking import ranges
 from gagrad_export.differentiate.registry import has_zero_derivative
 
 if TYPE_CHECKING:
@@ -126,7 +128,8 @@ class Paths:
     def _passes_patches(self, node: ir.Node, index: int, live: Collection[ir.Value]) -> bool:
         """Tell whether the patches of input ``index`` of ``node`` reach the score through it."""
         value = node.inputs[index]
-        grid = next((axis for axis in self.axes.get(value, ()) if isinstance(axis, Grid)), None)
+        axes = () if value is None else self.axes.get(value, ())
+        grid = next((axis for axis in axes if isinstance(axis, Grid)), None)
         if value is None or grid is None or (node.op_type == "MatMul" and index > 0):
             return True  # keys and values of an attention are mixed into every row
         outputs = [output for output in node.outputs if output in self.order]
@@ -137,14 +140,17 @@ class Paths:
             taken = dict(zip(node.outputs, ranges(node), strict=True))
             for output, is_held in zip(outputs, held, strict=True):
                 start, stop, _ = taken[output].get(along, (0, end, 1))
-                beside = stop > start and (stop <= grid.before or start >= end)
+                # One token alone is read for what attention has gathered in it, wherever it stands.
+                beside = stop == start + 1 or (stop > start and (stop <= grid.before or start >= end))
                 if not beside and (output in live if is_held else True):
                     return True
             return False
         return any(output in live if is_held else True for output, is_held in zip(outputs, held, strict=True))
 
-    def last(self, stops: Collection[ir.Value], *, end: ir.Value | None = None) -> tuple[list[ir.Value], bool]:
-        """Return the last of ``stops`` on each path to ``end``, and whether every path passes through one of them.
+    def last(
+        self, stops: Collection[ir.Value], *, end: ir.Value | None = None
+    ) -> tuple[list[ir.Value], bool]:
+        """Return the last of ``stops`` on each path to ``end``, and whether every path has one.
 
         ``end`` is the score by default. In a vision transformer the class token passes by the patches' last
         values. It is no part of the image, so a path ends there, too.
@@ -170,5 +176,5 @@ class Paths:
         return sorted(found, key=self.order.__getitem__), not reaches_image
 
     def covers(self, stop: ir.Value, end: ir.Value | None = None) -> bool:
-        """Tell whether every path from the image to ``end``, the score by default, passes through ``stop``."""
+        """Tell whether every path from the image to ``end`` (by default the score) has ``stop``."""
         return self.last({stop}, end=end)[1]
