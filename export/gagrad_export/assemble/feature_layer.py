@@ -207,12 +207,12 @@ def _as_layer(model: Canonical, value: ir.Value, paths: Paths) -> FeatureLayer |
 
 
 def _lies_on_the_image(axis: Axis, along: str, size: int, extent: int) -> bool:
-    """Tell whether ``size`` cells lie where they do when they share the image evenly, to within a cell."""
+    """Tell whether ``size`` cells lie less than a cell from where they do when they share the image evenly."""
     if size == 1:
         return True
     if not isinstance(axis, Line) or axis.along != along:
         return False
-    return max(abs(axis.start), abs(axis.start + size * axis.step - extent)) <= extent / size
+    return max(abs(axis.start), abs(axis.start + size * axis.step - extent)) < extent / size
 
 
 def _named(model: Canonical, choice: str, paths: Paths, maps: Layers) -> tuple[FeatureLayer, ...]:

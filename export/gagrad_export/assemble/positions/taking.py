@@ -39,14 +39,12 @@ def ranges(node: ir.Node) -> list[dict[int, tuple[int, int, int]]]:
         start, stop = (None if array is None else array.tolist() for array in given[:2])
         axes = list(range(rank)) if len(given) < 3 or given[2] is None else given[2].tolist()
         steps = [1] * len(axes) if len(given) < 4 or given[3] is None else given[3].tolist()
-        taken = {}
-        for i, axis in enumerate(axes):
-            size = shape[axis % rank]
-            known = start is not None and stop is not None and size is not None
-            taken[axis % rank] = (
-                (*slice(start[i], stop[i], steps[i]).indices(size)[:2], steps[i]) if known else (0, 0, 1)
-            )
-        return [taken]
+        found = {axis % rank: (0, 0, 1) for axis in axes}
+        if start is not None and stop is not None:
+            for axis, begin, end, step in zip(axes, start, stop, steps, strict=True):
+                first, behind, _ = slice(begin, end, step).indices(shape[axis % rank] or 0)
+                found[axis % rank] = (first, behind, step)
+        return [found]
     along = axis_of(node, rank)
     if node.op_type == "Split":
         sizes = [static_shape(output)[along] or 0 for output in node.outputs]
@@ -63,13 +61,13 @@ def ranges(node: ir.Node) -> list[dict[int, tuple[int, int, int]]]:
 def taken(node: ir.Node, found: Mapping[ir.Value, Axes]) -> list[Axes]:
     """Slice, Split, Gather."""
     results = []
-    for output, taken in zip(node.outputs, ranges(node), strict=True):
+    for output, parts in zip(node.outputs, ranges(node), strict=True):
         axes: list[Axis] = list(axes_of(node, 0, found))
-        for axis, (start, stop, step) in taken.items():
+        for axis, (start, stop, step) in parts.items():
             axes[axis] = _part(axes[axis], start, stop, step) if stop > start else None
         removed = len(axes) - len(static_shape(output))
         if node.op_type == "Gather" and removed:
-            along = next(iter(taken))
+            along = next(iter(parts))
             # One index takes the axis away, indices of several axes put more in its place.
             axes[along : along + 1] = [None] * (1 - removed)
         results.append(tuple(axes))
