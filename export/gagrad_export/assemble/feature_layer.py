@@ -207,7 +207,7 @@ def _as_layer(model: Canonical, value: ir.Value, paths: Paths) -> FeatureLayer |
 
 
 def _lies_on_the_image(axis: Axis, along: str, size: int, extent: int) -> bool:
-    """Tell whether ``size`` cells lie less than a cell from where they do when they share the image evenly."""
+    """Tell whether ``size`` cells lie, to less than a cell, where they do when they share the image."""
     if size == 1:
         return True
     if not isinstance(axis, Line) or axis.along != along:
