@@ -211,6 +211,21 @@ class ModelInfo(Strict, frozen=True):
     """Number of quantisers of activations that the gradient passes straight through; 0 for a float model."""
     feature_layer: FeatureLayer | None = None
     """Where class activation maps are taken; null when the bundle has no such maps: a note says why."""
+    further_feature_layers: list[FeatureLayer] = []
+    """The other scales of a detector, each of a smaller or equal grid: their maps are enlarged and added."""
+
+    @property
+    def feature_layers(self) -> list[FeatureLayer]:
+        """All layers at which class activation maps are taken, the one with the largest grid first."""
+        return [] if self.feature_layer is None else [self.feature_layer, *self.further_feature_layers]
+
+    def __post_init__(self) -> None:
+        first = self.feature_layer
+        if self.further_feature_layers and first is None:
+            raise ValueError("further feature layers without a first one")
+        for layer in self.further_feature_layers:
+            if first is not None and layer.height * layer.width > first.height * first.width:
+                raise ValueError(f"feature layer {layer.name!r} has a larger grid than the first")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gagrad_edge.manifest import InputSpec, Manifest
+    from gagrad_edge.manifest import FeatureLayer, InputSpec, Manifest
 
 
 def describe(manifest: Manifest) -> list[str]:
@@ -68,13 +68,8 @@ def _model(manifest: Manifest) -> Iterator[str]:
         )
     for note in model.notes:
         yield line("model", note)
-    if model.feature_layer is not None:
-        layer = model.feature_layer
-        yield line(
-            "grad-cam",
-            f"at {layer.name} ({layer.operator}): {layer.features} features, "
-            f"{layer.height} high and {layer.width} wide",
-        )
+    for index, layer in enumerate(model.feature_layers):
+        yield line("and" if index else "grad-cam", f"at {layer_text(layer)}")
 
 
 def _verification(manifest: Manifest) -> Iterator[str]:
@@ -97,6 +92,14 @@ def _verification(manifest: Manifest) -> Iterator[str]:
             f"gradient cosine {twin.gradient_cosine:.4f}, rank correlation of the maps "
             f"{twin.map_correlation:.4f}, scores {twin.scores_error:.1e}",
         )
+
+
+def layer_text(layer: FeatureLayer) -> str:
+    """Return name, operator and size of a feature layer, in words."""
+    return (
+        f"{layer.name} ({layer.operator}): {layer.features} features, "
+        f"{layer.height} high and {layer.width} wide"
+    )
 
 
 def line(label: str, text: str) -> str:

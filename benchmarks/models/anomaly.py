@@ -220,7 +220,6 @@ def _module(build: Callable[[Any, int], Any], side: int) -> nn.Module:
 
 def _autoencoder() -> nn.Module:
     """Return a convolutional autoencoder that answers the map of its squared error and the map's maximum."""
-    import torch
     from torch import nn
 
     class Autoencoder(nn.Module):

@@ -225,8 +225,9 @@ class SeveralValues(Command):
     "--feature-layer",
     default="auto",
     show_default=True,
-    metavar="auto|NAME|none",
-    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model.",
+    metavar="auto|NAME,…|none",
+    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model, "
+    "or several.",
 )
 @click.option(
     "--randomize",

@@ -57,7 +57,7 @@ def package(
     spec: InputSpec,
     output: OutputSpec,
     method: MethodSpec,
-    feature_layer: FeatureLayer | None = None,
+    feature_layers: Sequence[FeatureLayer] = (),
     notes: Sequence[str] = (),
 ) -> Manifest:
     """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError.
@@ -84,7 +84,8 @@ def package(
             operators=model.operators,
             notes=[*source.notes, *model.notes, *verified.notes, *notes],
             straight_through=model.straight_through,
-            feature_layer=feature_layer,
+            feature_layer=feature_layers[0] if feature_layers else None,
+            further_feature_layers=list(feature_layers[1:]),
         ),
         input=spec,
         output=output,

@@ -16,7 +16,7 @@ from gagrad_edge.errors import SettingError
 from gagrad_edge.source_date import creation_time
 from gagrad_export.arrange import Wishes, arrange
 from gagrad_export.assemble import bundle_graphs
-from gagrad_export.assemble.feature_layer import choose_feature_layer
+from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.channels import channel_count
 from gagrad_export.load import Source, load_onnx_file
@@ -161,13 +161,13 @@ def export(
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
     names = output_names(canonical, classes, arranged)
-    layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
+    chosen = choose_feature_layers(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
         canonical,
         spec,
         method,
-        feature_layer=layer,
+        feature_layers=chosen.layers,
         targets=targets,
         precisions=precisions,
         perturbations=perturbations,
@@ -178,7 +178,7 @@ def export(
     output, evidence = output_spec(
         canonical, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec)
     )
-    verified = verify(graphs, source, canonical, spec, method, layer)
+    verified = verify(graphs, source, canonical, spec, method, chosen.layers)
     clock.start("package")
     manifest = package(
         path,
@@ -190,8 +190,8 @@ def export(
         spec=spec,
         output=output,
         method=method,
-        feature_layer=layer,
-        notes=[*arranged.notes, evidence, *([without_layer] if without_layer else [])],
+        feature_layers=chosen.layers,
+        notes=[*arranged.notes, evidence, *([chosen.why] if len(chosen.layers) != 1 else [])],
     )
     clock.stop()
     return ExportReport(

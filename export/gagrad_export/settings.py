@@ -262,7 +262,8 @@ class BundleOptions:
     precisions: Sequence[str] = ()
     """Precisions in which model and gradient are written, too: ``float16``."""
     feature_layer: str | None = "auto"
-    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, or None."""
+    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, several with
+    commas between them, or None."""
     perturbations: bool = False
     """Whether to write the gradient for samples that are shifted, turned, defocused and so on, too; see
     ``gagrad_edge.method.perturbation``."""
