@@ -11,11 +11,14 @@ Shapes are written with symbols:
 ``K…``           the model's output without the batch, of any number of axes
 ``P``            levels of RCAP
 ``h``, ``w``      the feature layer, where class activation maps are taken
+
+``predict`` of a detector also gives ``boxes [N, A, 4]``, and that of an anomaly scorer may give
+``anomaly_map [N, h, w]`` with a size of its own: see ``beside``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gagrad_edge.method.class_activation import CAMS as _CAM_METHODS
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gagrad_edge.manifest import GraphRole, Manifest
+    from gagrad_edge.output import OutputSpec
 
 Shape = tuple["int | str", ...]
 """One entry for each axis: its size, or a symbol."""
@@ -59,6 +63,10 @@ RECOVERED = "recovered"
 """The image with only the pixels that one level of RCAP keeps."""
 RATIO = "ratio"
 """Share of the map's sum that one level keeps; −1 for a level that does not count."""
+BOXES = "boxes"
+"""Boxes of a detector's candidates: left, top, right, bottom in pixels of the model's image."""
+ANOMALY_MAP = "anomaly_map"
+"""An anomaly scorer's map, which ``predict`` gives beside the score."""
 CAMS = "cams"
 """Class activation maps in the order of ``class_activation.CAMS``, not scaled."""
 
@@ -127,6 +135,15 @@ _ACCUMULATE_PERTURBED = GraphAbi(
 )
 
 
+def beside(output: OutputSpec) -> dict[str, Shape]:
+    """Return what ``predict`` gives beside the scores of ``output``: shapes without the batch, by name."""
+    if output.detection is not None:
+        return {BOXES: (output.detection.candidates, 4)}
+    if output.anomaly is not None and output.anomaly.map_size is not None:
+        return {ANOMALY_MAP: output.anomaly.map_size}
+    return {}
+
+
 def graph_abi(role: GraphRole, variant: str = "") -> GraphAbi:
     """Return the inputs and outputs of the graph of ``role`` and ``variant``, with symbols in the shapes."""
     return _ACCUMULATE_PERTURBED if (role, variant) == ("accumulate", PERTURBED) else ABI[role]
@@ -144,6 +161,8 @@ class Sizes:
     """P"""
     feature: tuple[int, int] | None = None
     """(h, w)"""
+    beside: Mapping[str, Shape] = field(default_factory=dict)
+    """What ``predict`` gives beside the scores: ``beside(output)``."""
 
     @staticmethod
     def of(manifest: Manifest) -> Sizes:
@@ -154,7 +173,16 @@ class Sizes:
             scores=tuple(manifest.output.shape),
             levels=len(rcap_levels(method.rcap_lower_bound, method.rcap_interval)),
             feature=None if layer is None else (layer.height, layer.width),
+            beside=beside(manifest.output),
         )
+
+    def graph(self, role: GraphRole, variant: str = "") -> GraphAbi:
+        """Return the inputs and outputs of the graph of ``role`` and ``variant`` with these sizes."""
+        abi = graph_abi(role, variant)
+        if role == "predict":
+            more = {name: (N, *shape) for name, shape in self.beside.items()}
+            abi = GraphAbi(abi.inputs, {**abi.outputs, **more})
+        return self.fill(abi)
 
     def fill(self, abi: GraphAbi) -> GraphAbi:
         """Return ``abi`` with these sizes for the symbols; ``N`` and ``B`` stay, they are free."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 
 from gagrad_edge.errors import BundleError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from gagrad_edge.output import OutputSpec  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.schema import Positive, Strict
 
 FORMAT = 1
 """Version of the bundle format that this package writes and the newest that it reads."""
@@ -24,16 +23,10 @@ ABI = 1
 """Version of the graphs' inputs and outputs, which ``gagrad_edge.abi`` spells."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
 GraphRole = Literal["predict", "accumulate", "combine", "finalize", "maps", "recover", "cam"]
 REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "finalize", "maps", "recover")
 GraphTarget = Literal["portable", "tensorrt"]
 GraphPrecision = Literal["float32", "float16"]
-Activation = Literal["softmax", "sigmoid", "none"]
-Task = Literal[
-    "classification", "multilabel", "regression", "detection", "segmentation", "anomaly", "sequence"
-]
-"""What a model is for: it decides what is listed, explained and drawn."""
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos"]
 PadPlace = Literal["centre", "top-left"]
@@ -50,24 +43,23 @@ RESAMPLING: dict[Semantics, dict[Interpolation, tuple[bool, ...]]] = {
     "torch": {"nearest": (False,), "linear": (True, False), "area": (True,), "cubic": (True, False)},
 }
 """The interpolations of each library, and the values of ``antialias`` of each, the default first."""
-Colour = Literal["rgb", "bgr", "mono"]
+Colour = Literal["rgb", "bgr", "mono", "channels"]
+MAX_CHANNELS = 16
+"""Most channels of an image: lights, cameras or bands that are no colours."""
 Bayer = Literal["rggb", "bggr", "grbg", "gbrg"]
 MAX_PIXELS = 1 << 26
 """Largest image of a model, height × width, because a device's memory grows with it."""
 FeatureLayout = Literal["channels-first", "channels-last", "tokens"]
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the manifest's structures: immutable, and an unknown field is an error."""
-
-
-class InputSpec(_Struct, frozen=True):
+class InputSpec(Strict, frozen=True):
     """How a frame becomes the image ``[1, C, H, W]`` and the image the model input."""
 
     height: Positive
     width: Positive
     colour: Colour
-    """Order of the image's channels; ``mono`` has one."""
+    """Order of the image's channels: ``mono`` has one; ``channels`` has those of ``channel_names``, which are
+    no colours: lights, cameras, bands."""
     mean: list[float]
     """One number per channel, in pixel values 0..1; model input = (image − mean) / std."""
     std: list[float]
@@ -96,11 +88,16 @@ class InputSpec(_Struct, frozen=True):
     """Significant bits of a uint16 frame, whose values are divided by ``2^bit_depth − 1``."""
     bayer: Bayer | None = None
     """Colours of the first 2×2 pixels of a raw mono frame, row by row; null when mono frames are grey."""
+    channel_names: list[str] = msgspec.field(default_factory=list)
+    """With ``colour`` ``channels``: a name for each, in the order of the frame and of the image."""
+    shown: list[Annotated[int, msgspec.Meta(ge=0)]] = msgspec.field(default_factory=list)
+    """With ``colour`` ``channels``: the one that pictures show as grey, or the three that they show as red,
+    green and blue; indices into ``channel_names``."""
 
     @property
     def channels(self) -> int:
         """Number of channels C."""
-        return 1 if self.colour == "mono" else 3
+        return {"mono": 1, "rgb": 3, "bgr": 3}.get(self.colour) or len(self.channel_names)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -112,8 +109,9 @@ class InputSpec(_Struct, frozen=True):
             raise ValueError(
                 f"an image {self.height} high and {self.width} wide has more than {MAX_PIXELS} pixels"
             )
-        if self.bayer and self.colour == "mono":
-            raise ValueError("a Bayer pattern needs a model that takes colours, not mono")
+        if self.bayer and self.colour in ("mono", "channels"):
+            raise ValueError(f"a Bayer pattern needs a model that takes colours, not {self.colour}")
+        self._check_channels()
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels or not all(math.isfinite(value) for value in values):
                 raise ValueError(f"{name} must hold {self.channels} finite numbers, one per channel")
@@ -121,6 +119,19 @@ class InputSpec(_Struct, frozen=True):
             raise ValueError("std must be greater than 0")
         self._check_resize()
         self._check_resampling()
+
+    def _check_channels(self) -> None:
+        names = self.channel_names
+        if self.colour != "channels":
+            if names or self.shown:
+                raise ValueError(f"channel_names and shown belong to colour channels, not to {self.colour}")
+            return
+        if not 1 <= len(names) <= MAX_CHANNELS:
+            raise ValueError(f"an image has 1 to {MAX_CHANNELS} channel_names, not {len(names)}")
+        if len(set(names)) != len(names) or not all(names):
+            raise ValueError("each of channel_names must be another, and none empty")
+        if len(self.shown) not in (1, 3) or not all(index < len(names) for index in self.shown):
+            raise ValueError(f"shown must hold one or three of the channels 0 to {len(names) - 1}")
 
     def _check_resize(self) -> None:
         if self.resize != "crop" and (self.resize_to is not None or self.crop_ratio is not None):
@@ -152,45 +163,7 @@ class InputSpec(_Struct, frozen=True):
             )
 
 
-def derived_task(shape: Sequence[int], activation: Activation) -> Task:
-    """Return the task of an output that does not name one; ``shape`` is K….
-
-    A map of scores is a segmentation; several probabilities of a sigmoid are labels, those of a softmax
-    classes, as is one probability; a plain score is a regression.
-    """
-    if len(shape) == 3 and activation != "none":
-        return "segmentation"
-    if activation == "none":
-        return "regression"
-    return "multilabel" if activation == "sigmoid" and list(shape[:1]) != [1] else "classification"
-
-
-def _to_derive() -> Task:
-    """Return the mark of an output whose task is not written: a bundle from before there were tasks."""
-    return cast("Task", "")
-
-
-class OutputSpec(_Struct, frozen=True):
-    """The model's output that is explained: ``scores [N, K…]`` before the activation."""
-
-    name: str
-    shape: list[Positive]
-    """K…: the output's shape without the batch."""
-    activation: Activation
-    """The function from scores to probabilities; ``none`` for a plain score (regression, anomaly)."""
-    classes: list[str]
-    """One name for each class along the first axis of ``shape``; empty when the classes have no names."""
-    task: Task = msgspec.field(default_factory=_to_derive)
-    """What the model is for; where a manifest does not say, ``derived_task`` of shape and activation."""
-
-    def __post_init__(self) -> None:
-        if not self.task:
-            msgspec.structs.force_setattr(self, "task", derived_task(self.shape, self.activation))
-        if self.classes and (not self.shape or len(self.classes) != self.shape[0]):
-            raise ValueError(f"{len(self.classes)} class names for an output of shape {self.shape}")
-
-
-class MethodSpec(_Struct, frozen=True):
+class MethodSpec(Strict, frozen=True):
     """Defaults of the method. Each can be overridden when explaining, except RCAP's two."""
 
     samples: Annotated[int, msgspec.Meta(ge=2)] = 20
@@ -205,7 +178,7 @@ class MethodSpec(_Struct, frozen=True):
     rcap_interval: Annotated[float, msgspec.Meta(ge=0.001, lt=1)] = 0.1
 
 
-class FeatureLayer(_Struct, frozen=True):
+class FeatureLayer(Strict, frozen=True):
     """The intermediate activation at which the class activation maps (role ``cam``) are taken."""
 
     name: str
@@ -222,7 +195,7 @@ class FeatureLayer(_Struct, frozen=True):
     """w, in positions of the activation."""
 
 
-class ModelInfo(_Struct, frozen=True):
+class ModelInfo(Strict, frozen=True):
     """The model that the graphs were made from."""
 
     name: str
@@ -232,7 +205,7 @@ class ModelInfo(_Struct, frozen=True):
     opset: Positive
     operators: dict[str, int]
     """Number of nodes of each operator in the canonical model."""
-    notes: list[str] = []
+    notes: list[str] = msgspec.field(default_factory=list)
     """Changes to the model and assumptions about it that the exporter made, in sentences."""
     straight_through: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Number of quantisers of activations that the gradient passes straight through; 0 for a float model."""
@@ -255,7 +228,7 @@ class GraphKey:
     """What the model and its gradient are computed in; inputs, outputs and statistics are float32."""
 
 
-class GraphEntry(_Struct, frozen=True):
+class GraphEntry(Strict, frozen=True):
     """One ONNX graph: the fields of its ``GraphKey``, and the member that holds it."""
 
     role: GraphRole
@@ -270,14 +243,14 @@ class GraphEntry(_Struct, frozen=True):
         return GraphKey(self.role, self.variant, self.target, self.precision)
 
 
-class FileEntry(_Struct, frozen=True):
+class FileEntry(Strict, frozen=True):
     """Size in bytes and hash of one member of the bundle."""
 
     size: Annotated[int, msgspec.Meta(ge=0)]
     sha256: Sha256
 
 
-class Agreement(_Struct, frozen=True):
+class Agreement(Strict, frozen=True):
     """How well two forms of one model agree on the self-test's frame."""
 
     gradient_cosine: float
@@ -295,7 +268,7 @@ class PrecisionCheck(Agreement, frozen=True):
     """The other precision."""
 
 
-class Verification(_Struct, frozen=True):
+class Verification(Strict, frozen=True):
     """What the exporter measured before it packaged the graphs."""
 
     reference: Literal["autograd", "finite-differences"]
@@ -313,18 +286,19 @@ class Verification(_Struct, frozen=True):
     """Largest ``forward_error`` that is packaged; larger for a model that itself computes in float16."""
     batch_error: float
     """Largest relative difference between the samples of a batch and the same samples run alone."""
-    precisions: list[PrecisionCheck] = []
+    precisions: list[PrecisionCheck] = msgspec.field(default_factory=list)
     """One check for each precision of the bundle's graphs beside float32."""
     float_twin: Agreement | None = None
     """Agreement of a quantised model with the same model without rounding (its quantisers only limit values);
     null for a float model."""
 
 
-class SelfTest(_Struct, frozen=True):
+class SelfTest(Strict, frozen=True):
     """A frame and its expected map; ``verify`` explains the frame again on the device."""
 
     frame: str
-    """Name of the member that holds the frame: PNG of the model's size, RGB or grey, 8 bits."""
+    """Name of the member that holds the frame: PNG of the model's size, RGB or grey, 8 bits; ``.npy``, uint8
+    [H, W, C], where the channels are no colours."""
     saliency: str
     """Name of the member that holds the expected map: ``.npy``, float32 [H, W]."""
     target: list[int]
@@ -344,14 +318,14 @@ class SelfTest(_Struct, frozen=True):
     """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
 
 
-class Exporter(_Struct, frozen=True):
+class Exporter(Strict, frozen=True):
     """The program that wrote the bundle."""
 
     name: str
     version: str
 
 
-class Manifest(_Struct, frozen=True):
+class Manifest(Strict, frozen=True):
     """``manifest.json``: every other member of the bundle is named in ``files`` with its hash."""
 
     format: Positive

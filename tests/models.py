@@ -16,10 +16,10 @@ from gagrad_edge.manifest import (
     Manifest,
     MethodSpec,
     ModelInfo,
-    OutputSpec,
     SelfTest,
     Verification,
 )
+from gagrad_edge.output import OutputSpec
 
 if TYPE_CHECKING:
     import onnx

@@ -14,9 +14,11 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX
 from gagrad_edge.errors import SettingError
 from gagrad_edge.source_date import creation_time
+from gagrad_export.arrange import Wishes, arrange
 from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
+from gagrad_export.channels import channel_count
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
@@ -35,6 +37,7 @@ from gagrad_export.settings import (
     output_spec,
 )
 from gagrad_export.verify import scores_on_frames, verify
+from gagrad_export.verify.probe import probe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     import torch
 
     from gagrad_edge.manifest import Manifest
+    from gagrad_export.canonicalise import Canonical
 
 STAGES = ("load", "canonicalise", "differentiate", "verify", "package")
 
@@ -109,23 +113,43 @@ def export(
 
     inputs, size, mean, std = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
-    source = _load(model, size=size, channels=1 if inputs.colour == "mono" else 3)
+    channels = channel_count(inputs.channels)
+    source = _load(model, size=size, channels=1 if inputs.colour == "mono" else channels or 3)
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
-    canonical = canonicalise(
+    wishes = Wishes(outputs.task, outputs.output_name, outputs.layout)
+    arranged = arrange(
         source.model,
-        size=size,
-        input_name=inputs.input_name,
-        output_name=outputs.output_name,
-        fixed=inputs.fixed,
+        wishes,
+        lambda: probe_of(
+            source.model,
+            size=size,
+            channels=channels,
+            input_name=inputs.input_name,
+            fixed=inputs.fixed,
+        ),
     )
+    source = replace(source, model=arranged.model)
+
+    def canonical_of(output_name: str | None) -> Canonical:
+        return canonicalise(
+            arranged.model,
+            size=size,
+            channels=channels,
+            input_name=inputs.input_name,
+            output_name=output_name,
+            fixed=inputs.fixed,
+        )
+
+    beside = {name: canonical_of(output) for name, output in arranged.beside.items()}
+    canonical = replace(canonical_of(arranged.output_name), beside=beside)
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    names = output_names(canonical, classes)
+    names = output_names(canonical, arranged.classes if classes is None else classes)
     layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
@@ -141,7 +165,7 @@ def export(
     clock.start("verify")
     # A wrong reading is refused before the proofs, which take longer.
     output, evidence = output_spec(
-        canonical, outputs, names=names, scores=lambda: scores_on_frames(graphs, spec)
+        canonical, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec)
     )
     verified = verify(graphs, source, canonical, spec, method, layer)
     clock.start("package")
@@ -156,7 +180,7 @@ def export(
         output=output,
         method=method,
         feature_layer=layer,
-        notes=[evidence, *([without_layer] if without_layer else [])],
+        notes=[*arranged.notes, evidence, *([without_layer] if without_layer else [])],
     )
     clock.stop()
     return ExportReport(

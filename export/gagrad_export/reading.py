@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import derived_task
+from gagrad_edge.output import derived_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Activation, Task
+    from gagrad_edge.output import Activation, Task
     from gagrad_export.canonicalise import Canonical
 
     Scores = Callable[[], NDArray[np.float32]]

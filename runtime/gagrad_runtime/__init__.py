@@ -15,8 +15,9 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gagrad_runtime.answer.prediction import Detection, Prediction
     from gagrad_runtime.explanation.cautions import Caution
-    from gagrad_runtime.explanation.explanation import Explanation, Prediction, Provenance
+    from gagrad_runtime.explanation.explanation import Explanation, Provenance
     from gagrad_runtime.frame.frame import Frame, load_frame
     from gagrad_runtime.question.methods import METHODS
     from gagrad_runtime.question.target import Target
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "Caution",
+    "Detection",
     "Explainer",
     "Explanation",
     "Frame",
@@ -56,7 +58,8 @@ _HOME = {
     "Frame": "gagrad_runtime.frame.frame",
     "GoodScale": "gagrad_runtime.report.scale",
     "Policy": "gagrad_runtime.trust",
-    "Prediction": "gagrad_runtime.explanation.explanation",
+    "Detection": "gagrad_runtime.answer.prediction",
+    "Prediction": "gagrad_runtime.answer.prediction",
     "Provenance": "gagrad_runtime.explanation.explanation",
     "Rcap": "gagrad_runtime.sampling.rcap",
     "Report": "gagrad_runtime.report.report",

@@ -15,7 +15,18 @@ import gagrad_runtime
 from benchmarks.api import page
 
 PUBLIC = {
-    *("load", "Explainer", "Explanation", "Prediction", "Target", "Rcap", "Caution", "Provenance", "Frame"),
+    *(
+        "load",
+        "Explainer",
+        "Explanation",
+        "Prediction",
+        "Detection",
+        "Target",
+        "Rcap",
+        "Caution",
+        "Provenance",
+        "Frame",
+    ),
     *("load_frame", "Report", "Roi", "read_roi", "GoodScale", "read_scale", "METHODS", "Policy", "errors"),
 }
 

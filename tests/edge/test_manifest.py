@@ -9,15 +9,8 @@ import msgspec
 import pytest
 
 from gagrad_edge.errors import BundleError
-from gagrad_edge.manifest import (
-    GraphEntry,
-    GraphKey,
-    InputSpec,
-    Manifest,
-    OutputSpec,
-    decode_manifest,
-    encode_manifest,
-)
+from gagrad_edge.manifest import GraphEntry, GraphKey, InputSpec, Manifest, decode_manifest, encode_manifest
+from gagrad_edge.output import OutputSpec
 from tests.models import plain_manifest
 from tests.runtime.report.test_record import in_order
 

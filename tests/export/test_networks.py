@@ -180,7 +180,8 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
     98.4 % in float64.
     """
     import gagrad_runtime
-    from gagrad_runtime.sampling.rcap import confidence, rcap
+    from gagrad_runtime.answer.outputs import Outputs
+    from gagrad_runtime.sampling.rcap import rcap
 
     with np.load(golden / f"lite0_{photo}.npz") as vectors, gagrad_runtime.load(lite0_bundle) as explainer:
         target, expected = int(vectors["target"]), vectors["gag_p0.85"]
@@ -206,7 +207,7 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
         image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
         recovered, ratio = sessions.recover(image, expected)
         scores = sessions.predict(recovered)
-        conf = confidence(scores, found.scores, found.target, "softmax")
+        conf = explainer.reader.confidence(Outputs(scores), Outputs(found.scores[None]), found.target)
         assert rcap(ratio, conf, bundle.manifest.method).score == pytest.approx(authors, rel=1e-4)
 
 

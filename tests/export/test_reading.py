@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import ModelProto
 
 import gagrad_runtime
 from gagrad_edge.cli import run
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import GraphKey, OutputSpec, derived_task
+from gagrad_edge.manifest import GraphKey
+from gagrad_edge.output import OutputSpec, derived_task
 from gagrad_export import OutputOptions, export
+from gagrad_export.arrange import Arranged
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.settings import input_spec, output_names, output_spec
@@ -197,4 +200,6 @@ def read(
     spec = input_spec(model, mean=None, std=None)
     graphs = {GraphKey("predict"): predict_graph(model, spec)}
     names = output_names(model, classes)
-    return output_spec(model, outputs, names=names, scores=lambda: scores_on_frames(graphs, spec))
+    return output_spec(
+        model, outputs, Arranged(ModelProto()), names=names, scores=lambda: scores_on_frames(graphs, spec)
+    )

@@ -9,7 +9,6 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from gagrad_edge import __version__
-from gagrad_edge.abi import graph_abi
 from gagrad_export.emit import Op
 from gagrad_export.lower.quantisation import lower_quantisation
 from gagrad_export.size import check_size
@@ -35,7 +34,7 @@ def start_graph(
 ) -> tuple[Op, dict[str, ir.Value]]:
     """Return an emitter into a new graph of ``role``, and the graph's inputs by name, as the ABI has them."""
     op = new_graph(role, opset)
-    abi = sizes.fill(graph_abi(role, variant))
+    abi = sizes.graph(role, variant)
     return op, {name: add_input(op, name, shape) for name, shape in abi.inputs.items()}
 
 
@@ -46,10 +45,10 @@ def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
     return value
 
 
-def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
+def insert_model(op: Op, model: Canonical, image: ir.Value, prefix: str = "model") -> ir.Value:
     """Copy the canonical model into the graph, fed by ``image``; return its scores.
 
-    Names are prefixed with ``model/``, so that none collides with the ABI's and a profile of the finished
+    Names are prefixed with ``prefix/``, so that none collides with the ABI's and a profile of the finished
     graph can be read against the original.
     """
     copy = model.graph.clone()
@@ -61,11 +60,11 @@ def insert_model(op: Op, model: Canonical, image: ir.Value) -> ir.Value:
     copy.initializers.clear()
     copy.remove(nodes)
     for node in nodes:
-        node.name = f"model/{node.name}"
+        node.name = f"{prefix}/{node.name}"
         for value in node.outputs:
-            value.name = f"model/{value.name}"
+            value.name = f"{prefix}/{value.name}"
     for value in initializers:
-        value.name = f"model/{value.name}"
+        value.name = f"{prefix}/{value.name}"
         op.graph.register_initializer(value)
     op.graph.extend(nodes)
     ir.convenience.replace_all_uses_with(placeholder, image)
@@ -80,7 +79,7 @@ def finish_graph(
 
     Raises ModelError as ``finish`` does, and ValueError for other names or sizes, a mistake in this package.
     """
-    expected = sizes.fill(graph_abi(role, variant)).outputs
+    expected = sizes.graph(role, variant).outputs
     if list(outputs) != list(expected):
         raise ValueError(f"outputs of {role!r} are {list(outputs)}, and the ABI has {list(expected)}")
     for name, value in outputs.items():
@@ -117,6 +116,8 @@ def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
         producer_version=__version__,
     )
     passes.RemoveUnusedNodesPass()(model)
+    if len(outputs) > 1:  # copies of one model, whose weights have to be the same before their nodes can be
+        passes.DeduplicateInitializersPass()(model)
     passes.CommonSubexpressionEliminationPass()(model)
     passes.DeduplicateInitializersPass()(model)
     passes.RemoveUnusedNodesPass()(model)

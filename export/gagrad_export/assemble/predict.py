@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 
 
 def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision = "float32") -> bytes:
-    """Return the ONNX bytes of ``predict``."""
-    sizes = Sizes(model.input_shape, model.score_shape)
+    """Return the ONNX bytes of ``predict``.
+
+    What the model gives beside the scores comes from copies of the model, and ``finish_graph`` merges what
+    they share.
+    """
+    beside = {name: other.score_shape for name, other in model.beside.items()}
+    sizes = Sizes(model.input_shape, model.score_shape, beside=beside)
     op, inputs = start_graph("predict", sizes, opset=model.opset)
     region = PrecisionRegion(op, precision)
-    scores = region.leave(insert_model(op, model, region.enter(normalised(op, inputs[IMAGE], spec))))
+    image = region.enter(normalised(op, inputs[IMAGE], spec))
+    outputs = {SCORES: region.leave(insert_model(op, model, image))}
+    for name, other in model.beside.items():
+        outputs[name] = region.leave(insert_model(op, other, image, prefix=name))
     lower(op)
     region.convert()
-    return finish_graph(op, "predict", sizes, {SCORES: scores})
+    return finish_graph(op, "predict", sizes, outputs)
 
 
 def normalised(op: Op, image: ir.Value, spec: InputSpec) -> ir.Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import ArrayLike
 
-    from gagrad_edge.manifest import Activation
+    from gagrad_edge.output import Activation
     from gagrad_export.canonicalise.interface.source import SourceInput, SourceOutput
 
 
@@ -45,6 +45,9 @@ class Canonical:
     """What was changed or assumed, in sentences for the user."""
     plain: str | None = None
     """Why the output is no probability though an activation lies in front of it."""
+    beside: Mapping[str, Canonical] = field(default_factory=dict)
+    """What ``predict`` gives beside the scores, by the ABI's name: each the same model with another output,
+    whose ``score_shape`` is that output's."""
 
     @property
     def opset(self) -> int:
@@ -66,16 +69,28 @@ def canonicalise(
     proto: onnx.ModelProto,
     *,
     size: tuple[int, int] | None = None,
+    channels: int | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
+    class_axis: int | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
 ) -> Canonical:
     """Bring a model to canonical form with images of ``size = (H, W)``, by PASSES.
 
-    ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    ``channels`` is their number, None for what the model says. ``class_axis`` is the axis of the output that
+    holds the classes; by default the one that a softmax runs over, or the first behind the batch. ``fixed``
+    holds constants for the inputs that are not the image. Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
-    start(model, Request(size=size, input_name=input_name, output_name=output_name, fixed=fixed or {}))
+    request = Request(
+        size=size,
+        channels=channels,
+        input_name=input_name,
+        output_name=output_name,
+        class_axis=class_axis,
+        fixed=fixed or {},
+    )
+    start(model, request)
     run(model, PASSES)
     supply_shapes(model, Known.ALL)
     graph, findings = model.graph, findings_of(model)

@@ -18,10 +18,19 @@ if TYPE_CHECKING:
 
 
 def scores_on_frames(graphs: Mapping[GraphKey, bytes], spec: InputSpec) -> NDArray[np.float32]:
-    """Return the scores ``[F, K…]`` of ``predict`` on the reference frame, dark, inverted, and on noise."""
-    image = frame_image(reference_frame(spec.height, spec.width, spec.channels), colour=spec.colour)
-    noise = np.random.Generator(np.random.Philox(7)).random(image.shape, np.float32)
+    """Return the scores ``[F, K…]`` of ``predict`` on ``frame_images``."""
     sessions = Sessions(graphs)
-    images = (image, image * np.float32(0.2), np.float32(1) - image, noise)
+    images = frame_images(spec.shape, colour=spec.colour)
     scores: NDArray[np.float32] = np.concatenate([sessions.predict(one) for one in images])
     return scores
+
+
+def frame_images(shape: tuple[int, int, int], colour: str = "rgb") -> list[NDArray[np.float32]]:
+    """Return images ``[1, C, H, W]`` in 0..1: the reference frame, dark, inverted, and noise.
+
+    ``shape`` is (C, H, W).
+    """
+    channels, height, width = shape
+    image = frame_image(reference_frame(height, width, channels), colour=colour)
+    noise = np.random.Generator(np.random.Philox(7)).random(image.shape, np.float32)
+    return [image, image * np.float32(0.2), np.float32(1) - image, noise]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_edge.abi import DTYPE, Sizes, graph_abi
+from gagrad_edge.abi import DTYPE, Sizes
 from gagrad_edge.errors import BundleError, SettingError
 from gagrad_edge.manifest import REQUIRED_ROLES, GraphKey
 from gagrad_edge.method.reference import rcap_levels
@@ -119,7 +119,7 @@ def check_ports(runner: Runner, key: GraphKey, bundle: Bundle) -> None:
     Names, types and shapes must be the same. An output may leave free what the ABI fixes, as engines do not
     infer every shape.
     """
-    abi = Sizes.of(bundle.manifest).fill(graph_abi(key.role, key.variant))
+    abi = Sizes.of(bundle.manifest).graph(key.role, key.variant)
     problem = _problem("input", abi.inputs, runner.inputs) or _problem("output", abi.outputs, runner.outputs)
     if problem:
         graph = f"{key.role} {key.variant}".strip()

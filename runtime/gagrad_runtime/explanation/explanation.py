@@ -1,4 +1,4 @@
-"""Explanation and Prediction: what the model says of a frame, and the map of what it looked at."""
+"""Explanation: the map of what the model looked at, with what is known of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gagrad_runtime.explanation.presentation import present
 from gagrad_runtime.question.methods import DEFAULT
 from gagrad_runtime.question.probability import percent
@@ -18,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Activation
+    from gagrad_edge.output import Activation
+    from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.regions import SalientRegion
     from gagrad_runtime.frame.frame import Frame
@@ -28,50 +28,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.rcap import Rcap
-
-_LISTED = 3
-"""Classes in the ``repr`` of a prediction."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Prediction:
-    """What the model says of one frame, without an explanation."""
-
-    target: Target
-    """The model's answer: the element of the output with the highest score."""
-    scores: NDArray[np.float32]
-    """[K…], the model's output before the activation."""
-    probabilities: NDArray[np.float32] | None
-    """[K…], ``scores`` after the activation; None when the output is a plain score."""
-    class_names: tuple[str, ...] = ()
-    """Names along the first axis of ``scores``; empty when they have none."""
-
-    @property
-    def probability(self) -> float | None:
-        """Probability of the answer, 0..1; None when the output is a plain score."""
-        return None if self.probabilities is None else self.target.reading(self.probabilities)
-
-    @property
-    def classes(self) -> tuple[tuple[str, float], ...]:
-        """All classes as (name, probability), best first; a class without a name is its index as text.
-
-        Empty when the output has no probabilities or has places (``scores`` of more than one axis).
-        """
-        if self.probabilities is None or self.probabilities.ndim != 1:
-            return ()
-        # By score, as several probabilities may round to the same number. Ties go to the lower index.
-        order = np.argsort(-self.scores, kind="stable")
-        return tuple(
-            (self.class_names[i] if self.class_names else str(i), float(self.probabilities[i])) for i in order
-        )
-
-    def __repr__(self) -> str:
-        listed = ", ".join(f"{reprlib.repr(name)} {percent(p)}" for name, p in self.classes[:_LISTED])
-        more = len(self.classes) - _LISTED
-        if not listed:
-            score = self.target.reading(self.scores)
-            listed = f"{reprlib.repr(self.target.name)}, score {score:.4g}"
-        return f"Prediction({listed}{f', {more} more' if more > 0 else ''})"
 
 
 @dataclass(frozen=True)
@@ -143,6 +99,8 @@ class Explanation:
     """The frame that is explained."""
     placement: Placement
     """Where the frame is in the model's image."""
+    prediction: Prediction | None = None
+    """All that the model says of the frame, whatever is explained; None for a map that is made by hand."""
     raw: tuple[float, float] = (0.0, 1.0)
     """The map's lowest and highest value before scaling to 0..1, per sample: comparable between frames."""
     stability: float | None = None

@@ -13,14 +13,15 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.report.scale import read_scale
+from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class _Run:
         self._seen += 1
         roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
         try:
-            frame = load_frame(path)
+            frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
             for target in self.targets or (None,):
@@ -173,9 +174,7 @@ class _Run:
         self._exit_code = max(self._exit_code, error.exit_code)
         say_error(path, error)
         if self.as_json:
-            details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
-            failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
-            click.echo(msgspec.json.encode(failure))
+            click.echo(msgspec.json.encode(error_record(path, error)))
 
     def _label(self, path: str) -> str:
         name = Path(path).name
@@ -189,12 +188,16 @@ def say_error(path: str, error: GagradError) -> None:
     click.echo(said if path in said else f"{path}: {said}", err=True)
 
 
+def error_record(path: str, error: GagradError) -> dict[str, object]:
+    """Return the object that stands among lines of JSON for an image with an error."""
+    details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
+    return {"file": path, "error": {"exit_code": error.exit_code, **details}}
+
+
 def _line(path: str, report: Report, picture: Path) -> str:
     """Return the line for people about one explained image."""
     explanation, roi = report.explanation, report.roi
-    chance = explanation.probability
-    named = "" if explanation.classes else "class "
-    figures = [f"{named}{explanation.target}" + ("" if chance is None else f" {percent(chance)}")]
+    figures = [words_of(explanation).line()]
     figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")

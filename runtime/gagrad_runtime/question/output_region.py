@@ -16,7 +16,7 @@ from gagrad_runtime.frame.placement import resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import OutputSpec
+    from gagrad_edge.output import OutputSpec
     from gagrad_runtime.frame.placement import Placement
 
     Array = NDArray[np.float32]

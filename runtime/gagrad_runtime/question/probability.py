@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Activation
+    from gagrad_edge.output import Activation
 
     Array = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from gagrad_edge.errors import TargetError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import OutputSpec
+    from gagrad_edge.output import OutputSpec
     from gagrad_runtime.question.output_region import OutputRegion
 
     Array = NDArray[np.float32]

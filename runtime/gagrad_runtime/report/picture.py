@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.report.colour import Scale
     from gagrad_runtime.report.roi import RoiResult
@@ -67,7 +68,7 @@ def render(
     frame, placement = explanation.frame, explanation.placement
     stacked = frame.width / frame.height > _WIDE
     size, note = _panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
-    picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.pixels, size))
+    picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.picture, size))
     softened, sigma = soften(explanation.saliency)
     if scale is not None:
         softened, sigma = raw_map(explanation)
@@ -80,7 +81,7 @@ def render(
     if roi is not None:
         mark_roi(over, roi.zones)
     mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
-    notes = [regions_line(explanation.regions), note, sixteen_bits, colours.note]
+    notes = [regions_line(explanation.regions), note, sixteen_bits, _channels_note(frame), colours.note]
     if placement.seen_share < _ALL:
         _mark_seen(over, placement)
         notes.append("the model sees only what is inside the dashed line")
@@ -110,6 +111,17 @@ def render(
     for fact in caption.facts:
         sheet.text(fact, _SMALL)
     return sheet.finish()
+
+
+def _channels_note(frame: Frame) -> str | None:
+    """Return which channels the picture shows; None for grey and colours."""
+    if not frame.shown:
+        return None
+    *others, last = frame.shown.values()
+    if not others:
+        return f"the picture shows channel {last}, of {frame.channels}"
+    names = f"{', '.join(others)} and {last}"
+    return f"the picture shows channels {names} as red, green and blue, of {frame.channels}"
 
 
 def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:

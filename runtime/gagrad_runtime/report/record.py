@@ -120,7 +120,7 @@ def _frame(explanation: Explanation) -> FrameRecord:
         file=_text(frame.source),
         height=frame.height,
         width=frame.width,
-        channels=1 if frame.mono else 3,
+        channels=frame.channels,
         bits=8 if frame.pixels.dtype == np.uint8 else 16,
         notes=[_text(note) for note in frame.notes],
         exif={name: _text(value) for name, value in frame.exif.items()},

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gagrad_edge.manifest import Activation, Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.output import Activation  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.question.methods import DEFAULT
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -80,7 +81,8 @@ class FrameRecord(_Struct, frozen=True):
     """The path or name as it was given; ``array`` for a frame from memory without a name."""
     height: Count
     width: Count
-    channels: Literal[1, 3]
+    channels: Annotated[int, msgspec.Meta(ge=1, le=16)]
+    """1 for grey, 3 for colours; other numbers, and these too, for lights, cameras or bands."""
     bits: Literal[8, 16]
     """Bits of the pixels' type."""
     notes: list[str]

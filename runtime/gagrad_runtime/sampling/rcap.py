@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.method.reference import rcap_levels
-from gagrad_runtime.question.probability import probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Activation, MethodSpec
-    from gagrad_runtime.question.target import Target
+    from gagrad_edge.manifest import MethodSpec
 
     Array = NDArray[np.float32]
 
@@ -32,23 +30,6 @@ class Rcap:
     levels: tuple[float, ...]
     ratio: NDArray[np.float32]
     confidence: NDArray[np.float32]
-
-
-def confidence(
-    recovered: Array, original: Array, target: Target, activation: Activation
-) -> NDArray[np.float64]:
-    """Return the model's confidence in the target on each recovered image, 0..1.
-
-    ``recovered [P, K…]`` and ``original [K…]`` are scores. A plain score has no probability: its confidence
-    is clip(f(I_r) / f(I), 0, 1), the share of the score that recovers.
-    """
-    known = probabilities(recovered, activation)
-    answers = recovered if known is None else known
-    values = np.array([target.reading(answer) for answer in answers], np.float64)
-    if known is not None:
-        return values
-    whole = target.reading(original)
-    return np.clip(values / whole, 0, 1) if whole else np.zeros(len(recovered))
 
 
 def rcap(ratio: Array, conf: NDArray[np.float64], method: MethodSpec) -> Rcap:

@@ -15,17 +15,18 @@ import numpy as np
 
 from gagrad_edge import abi
 from gagrad_edge.errors import SettingError
+from gagrad_runtime.answer.outputs import Outputs, joined
+from gagrad_runtime.answer.reader import Wanted
+from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
-from gagrad_runtime.explanation.explanation import Explanation, Prediction
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
-from gagrad_runtime.question.output_region import region_of
-from gagrad_runtime.question.probability import probabilities
 from gagrad_runtime.question.settings import Settings
-from gagrad_runtime.question.target import cotangent, predicted_target, resolve_target
+from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES, Estimation, Limits, Pace, finite
-from gagrad_runtime.sampling.rcap import Rcap, confidence, rcap
+from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Manifest
-    from gagrad_runtime.backend import Backend
+    from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.answer.reader import Box
+    from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.frame.arrays import Colour
     from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.question.output_region import RegionChoice
@@ -58,6 +61,7 @@ class Explainer:
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
+        self.reader = reader_of(self.manifest.output)
         self._sha256 = bundle.sha256
         self.graphs = Graphs(bundle, backend)
         self._chunk = ChunkSize(backend, bundle.sha256, self.manifest.method.chunk)
@@ -100,28 +104,34 @@ class Explainer:
         Scores are before the activation.
         The images are the model's: resized and ordered as the bundle says. ``predict`` takes frames.
         """
+        return self.outputs(images).scores
+
+    def outputs(self, images: Array) -> Outputs:
+        """Return what ``predict`` gives of ``images [N, C, H, W]``: the scores, and what is beside them."""
         with self._lock:
             runner = self.graphs.runner("predict")
             rows = runner.rows or max(len(images), 1)
             parts = [images[start : start + rows] for start in range(0, len(images), rows)]
-            runs = (runner.run({abi.IMAGE: self.backend.upload(part)}) for part in parts)
-            scores = np.concatenate([self.backend.download(outputs[abi.SCORES]) for outputs in runs])
-            return finite(scores, "scores")
+            return joined([self._run(self.backend.upload(part)) for part in parts])
+
+    def _run(self, images: Tensor, of: str = "") -> Outputs:
+        """Return what ``predict`` gives of images in the device's memory. Raises ModelError for NaN.
+
+        ``of`` says in the error which images these are.
+        """
+        found = self.graphs.runner("predict").run({abi.IMAGE: images})
+        known = {name: self.backend.download(value) for name, value in found.items()}
+        scores = finite(known.pop(abi.SCORES), f"scores{of}")
+        return Outputs(scores, {name: finite(values, f"{name}{of}") for name, values in known.items()})
 
     def predict(self, frame: FrameSource, *, colour: Colour = "rgb") -> Prediction:
         """Return what the model says of ``frame``, in any form that ``load_frame`` takes.
 
         Raises FrameError, ModelError and DeviceError.
         """
-        image, _ = prepare(load_frame(frame, colour=colour), self.manifest.input)
-        scores, spec = self.scores(image), self.manifest.output
-        chances = probabilities(scores, spec.activation)
-        return Prediction(
-            target=predicted_target(scores[0], spec),
-            scores=scores[0],
-            probabilities=None if chances is None else chances[0],
-            class_names=tuple(spec.classes),
-        )
+        found = frame_for(self.manifest.input, frame, colour=colour)
+        image, placement = prepare(found, self.manifest.input)
+        return self.reader.prediction(self.outputs(image), placement)
 
     @overload
     def explain(
@@ -131,6 +141,8 @@ class Explainer:
         *,
         against: Choice | None = None,
         region: RegionChoice | None = None,
+        detection: int | None = None,
+        box: Box | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -155,6 +167,8 @@ class Explainer:
         *,
         against: Choice | None = None,
         region: RegionChoice | None = None,
+        detection: int | None = None,
+        box: Box | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -178,6 +192,8 @@ class Explainer:
         *,
         against: Choice | None = None,
         region: RegionChoice | None = None,
+        detection: int | None = None,
+        box: Box | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -196,14 +212,17 @@ class Explainer:
         """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
-        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. Of a
-        list, a tuple or an iterator of frames the explanations are yielded in the same order; the first
-        error ends them.
+        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
+        model whose channels are no colours, arrays are [H, W, C] and files have C pages or bands. Of a list,
+        a tuple or an iterator of frames the explanations are yielded in the same order; the first error ends
+        them.
 
         ``target`` is a class name or an index, by default what the model predicts. ``against`` is the other
         class of a difference: "why this and not that". ``region`` is where a spatial output is explained: a
-        box (left, top, right, bottom) in frame pixels, the path of a mask image, or a mask. ``progress`` is
-        called with (samples done, samples).
+        box (left, top, right, bottom) in frame pixels, the path of a mask image, or a mask. ``detection`` is
+        the number of a detection, from 1, in the order in which ``predict`` lists them; ``box`` is a box in
+        frame pixels, for the detection that overlaps it most. ``progress`` is called with (samples done,
+        samples).
 
         Settings; None keeps the bundle's or the usual value:
 
@@ -239,7 +258,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        asked = Asked(target, against, region, colour, settings)
+        asked = Asked(Wanted(target, against, region, detection, box), colour, settings)
 
         def one(source: Any) -> Explanation:
             return self._explain(source, asked, progress)
@@ -257,6 +276,8 @@ class Explainer:
         *,
         against: Choice | None = None,
         region: RegionChoice | None = None,
+        detection: int | None = None,
+        box: Box | None = None,
         colour: Colour = "rgb",
         method: str | None = None,
         guide: str | None = None,
@@ -291,7 +312,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        return self._refine(frame, Asked(target, against, region, colour, settings))
+        return self._refine(frame, Asked(Wanted(target, against, region, detection, box), colour, settings))
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
@@ -341,19 +362,16 @@ class Explainer:
 
     def _query(self, source: FrameSource, asked: Asked) -> Query:
         clock = Clock()
-        runner = self.graphs.runner("predict")
-        frame = load_frame(source, colour=asked.colour)
+        self.graphs.runner("predict")  # opened outside the stage that is timed
+        frame = frame_for(self.manifest.input, source, colour=asked.colour)
         image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
         device_image = self.backend.upload(image)
-        outputs = runner.run({abi.IMAGE: device_image})
-        scores = finite(self.backend.download(outputs[abi.SCORES]), "scores")[0]
-        spec = self.manifest.output
-        region = None if asked.region is None else region_of(asked.region, placement, spec)
-        target = resolve_target(asked.target, asked.against, scores, spec, region)
+        outputs = self._run(device_image)
+        target = self.reader.target(asked.wanted, outputs, placement)
         clock.lap("predict")
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
-        return Query(asked.settings, frame, placement, device_image, samples, scores, target, clock)
+        return Query(asked.settings, frame, placement, device_image, samples, outputs, target, clock)
 
     def _estimation(
         self, query: Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
@@ -430,19 +448,20 @@ class Explainer:
         clock, spec = query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values)
         clock.lap("rcap")
-        chances = probabilities(query.scores[None], spec.activation)
+        prediction = self.reader.prediction(query.outputs, query.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
             scores=query.scores,
-            probabilities=None if chances is None else chances[0],
+            probabilities=prediction.probabilities,
             activation=spec.activation,
             target=query.target,
-            predicted=predicted_target(query.scores, spec, query.target.region),
+            predicted=self.reader.predicted(query.target, query.outputs, query.placement),
             rcap=score,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=query.frame,
             placement=query.placement,
+            prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,
             classes=tuple(spec.classes),
@@ -454,13 +473,8 @@ class Explainer:
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {abi.IMAGE: query.device_image, abi.SALIENCY: self.backend.upload(saliency)}
         outputs = self.graphs.runner("recover").run(inputs)
-        recovered = self.graphs.runner("predict").run({abi.IMAGE: outputs[abi.RECOVERED]})[abi.SCORES]
-        conf = confidence(
-            finite(self.backend.download(recovered), "scores of a recovered image"),
-            query.scores,
-            query.target,
-            self.manifest.output.activation,
-        )
+        recovered = self._run(outputs[abi.RECOVERED], " of a recovered image")
+        conf = self.reader.confidence(recovered, query.outputs, query.target)
         return rcap(self.backend.download(outputs[abi.RATIO]), conf, self.manifest.method)
 
     def _new_sampler(self) -> Sampler:

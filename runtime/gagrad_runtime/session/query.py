@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Manifest
+    from gagrad_runtime.answer.outputs import Outputs
+    from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.arrays import Colour
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
-    from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.settings import Settings
-    from gagrad_runtime.question.target import Choice, Target
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.saliency import Saliency
     from gagrad_runtime.sampling.samples import Samples
@@ -40,12 +41,8 @@ if TYPE_CHECKING:
 class Asked(NamedTuple):
     """What the caller asks of a frame."""
 
-    target: Choice | None
-    """The class to explain; None for what the model says."""
-    against: Choice | None
-    """The other class of a difference; None for none."""
-    region: RegionChoice | None
-    """Where a spatial output is explained; None for the whole output."""
+    wanted: Wanted
+    """What to explain."""
     colour: Colour
     """Order of the colour channels of an array or tensor."""
     settings: Settings
@@ -62,10 +59,16 @@ class Query(NamedTuple):
     """The model's image, [1, C, H, W], in the device's memory."""
     samples: Samples
     """The perturbed samples to take gradients at."""
-    scores: Array
-    """[K…], the model's output for the unperturbed image, before the activation."""
+    outputs: Outputs
+    """What the model gives for the unperturbed image."""
     target: Target
     clock: Clock
+
+    @property
+    def scores(self) -> Array:
+        """[K…], before the activation."""
+        scores: Array = self.outputs.scores[0]
+        return scores
 
 
 class MapResult(NamedTuple):

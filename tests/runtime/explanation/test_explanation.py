@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gagrad_runtime.explanation.explanation import Explanation, Prediction
+from gagrad_runtime.answer.prediction import Prediction
+from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.question.target import Target
 
 if TYPE_CHECKING:

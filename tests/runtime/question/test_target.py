@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gagrad_edge.errors import TargetError
-from gagrad_edge.manifest import OutputSpec
+from gagrad_edge.output import OutputSpec
 from gagrad_runtime.question.target import cotangent, resolve_target
 
 NAMED = OutputSpec(name="y", shape=[4], activation="softmax", classes=["ok", "scratch", "dent", "Stain"])

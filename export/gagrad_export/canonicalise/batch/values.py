@@ -58,6 +58,22 @@ class Batch:
         parts = self.op.Transpose(parts, perm=[place.axis + 1, *rest])
         return self.reshaped(parts, [-1, *row], [self.size, *row])
 
+    def behind(self, rows: ir.Value, place: Place, shape: Sequence[int]) -> ir.Value:
+        """Return ``rows [N, …]`` with its elements in the order of ``shape``, with the batch at ``place``.
+
+        It is not yet of that shape: a Reshape has to follow.
+        """
+        if place.outer(shape) == 1:
+            return rows
+        outer = [*shape[: place.axis], place.before]
+        inner = [place.after, *shape[place.axis + 1 :]]
+        parts = self.reshaped(rows, [-1, *outer, *inner], [self.size, *outer, *inner])
+        count = len(outer)
+        moved: ir.Value = self.op.Transpose(
+            parts, perm=[*range(1, count + 1), 0, *range(count + 1, count + 1 + len(inner))]
+        )
+        return moved
+
     def reshaped(self, value: ir.Value, target: Sequence[int], shape: Sequence[int]) -> ir.Value:
         """Return ``value`` reshaped to ``target``, which is ``shape`` for the fixed batch."""
         result = self.op.Reshape(value, list(target))

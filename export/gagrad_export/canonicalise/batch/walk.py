@@ -18,6 +18,7 @@ import onnx_ir as ir
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch.place import Place, places, shape_of
 from gagrad_export.canonicalise.batch.registry import find_batch_rule
+from gagrad_export.canonicalise.batch.rowwise import row_by_row
 from gagrad_export.canonicalise.batch.values import Batch
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def carry(batch: Batch, node: ir.Node) -> None:
             _move_inputs(batch, node, choice)
             batch.places.update(zip(node.outputs, outputs, strict=False))
             return
-    raise _not_followed(node)
+    placed = [None if value is None else batch.places.get(value) for value in node.inputs]
+    outputs = row_by_row(batch, node, placed)
+    if outputs is None:
+        raise _not_followed(node)
+    batch.places.update(zip(node.outputs, outputs, strict=False))
 
 
 def _combinations(batch: Batch, node: ir.Node) -> Iterator[Sequence[Place | None]]:

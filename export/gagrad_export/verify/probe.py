@@ -1,0 +1,57 @@
+"""Run a model as it was given on a few frames, to see what its outputs are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from gagrad_export.arrange.arranged import Probe
+from gagrad_export.canonicalise.interface.image import source_input
+from gagrad_export.canonicalise.interface.ports import choose_input, fix_inputs
+from gagrad_export.verify.frame_scores import frame_images
+from gagrad_export.verify.sessions import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+    from numpy.typing import ArrayLike, NDArray
+
+
+def probe_of(
+    model: onnx.ModelProto,
+    *,
+    size: tuple[int, int] | None,
+    channels: int | None = None,
+    input_name: str | None,
+    fixed: Mapping[str, ArrayLike],
+) -> Probe:
+    """Return what ``model`` answers on a few frames; without outputs where it cannot be run as it is.
+
+    The frames are given as pixel values 0..1, whatever mean and std the training had. Raises ModelError and
+    SettingError for ports that canonicalisation would refuse, too.
+    """
+    graph = ir.serde.deserialize_model(model).graph
+    image = choose_input(graph, input_name, fixed, [], channels=channels)
+    constants = fix_inputs(graph, image, fixed, [])
+    given = source_input(image, size, constants, channels)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    inputs = {value.name for value in model.graph.input}
+    rows: dict[str, list[NDArray[np.float32]]] = {}
+    try:
+        session = open_session(model.SerializeToString(), "the source model")
+        for x in frame_images(given.shape):
+            feed = {name: value for name, value in given.feed(x).items() if name in inputs}
+            for name, value in zip(model.graph.output, session.run(None, feed), strict=True):
+                rows.setdefault(name.name, []).append(np.asarray(value))
+        outputs = {name: np.stack(values)[:, 0] for name, values in rows.items() if _alike(values)}
+    except Exception:  # noqa: BLE001 - of any kind; verification runs it again, and says why it fails
+        outputs = {}
+    return Probe(model, given.shape, outputs, metadata)
+
+
+def _alike(values: list[NDArray[np.float32]]) -> bool:
+    """Whether an output has the same shape on each frame, with a batch in front."""
+    return all(value.shape == values[0].shape and value.ndim > 0 for value in values)

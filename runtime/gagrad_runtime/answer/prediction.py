@@ -1,0 +1,147 @@
+"""Prediction: what the model says of one frame."""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_runtime.question.probability import percent, share_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.output import Task
+    from gagrad_runtime.question.target import Target
+
+PRESENT = 0.5
+"""Probability from which a label counts as present."""
+_LISTED = 3
+"""Classes in the ``repr`` of a prediction."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object that a detector finds."""
+
+    name: str
+    """Class name; the class's index as text when the classes have no names."""
+    score: float
+    """Probability, 0..1."""
+    box: tuple[float, float, float, float]
+    """(left, top, right, bottom) in frame pixels."""
+    index: tuple[int, int]
+    """Class and candidate: element of ``scores``."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """What the model says of one frame, without an explanation."""
+
+    target: Target
+    """The model's answer: the element of the output with the highest score."""
+    scores: NDArray[np.float32]
+    """[K…], the model's output before the activation."""
+    probabilities: NDArray[np.float32] | None
+    """[K…], ``scores`` after the activation; None when the output is a plain score."""
+    class_names: tuple[str, ...] = ()
+    """Names along the first axis of ``scores``; empty when they have none."""
+    task: Task = "classification"
+    """What the model is for."""
+    detections: tuple[Detection, ...] = ()
+    """A detector's list, the most probable first; empty for other tasks."""
+    areas: tuple[tuple[str, float], ...] = ()
+    """A segmenter's classes besides the background with their share of the frame, 0..1, largest first, those
+    without any left out; an anomaly map's share above its threshold has no name. Empty for other tasks."""
+    score: float | None = None
+    """The value of a regression or an anomaly scorer; None for other tasks, and for an anomaly map alone."""
+    text: str | None = None
+    """The text of a line; None for other tasks."""
+    unit: str = ""
+    """Unit of ``score``; empty when it is not known."""
+
+    @property
+    def probability(self) -> float | None:
+        """Probability of the answer, 0..1; None when the output is a plain score."""
+        return None if self.probabilities is None else self.target.reading(self.probabilities)
+
+    @property
+    def classes(self) -> tuple[tuple[str, float], ...]:
+        """All classes as (name, probability), best first; a class without a name is its index as text.
+
+        Empty when the output has no probabilities or has places (``scores`` of more than one axis).
+        """
+        if self.probabilities is None or self.probabilities.ndim != 1:
+            return ()
+        # By score, as several probabilities may round to the same number. Ties go to the lower index.
+        order = np.argsort(-self.scores, kind="stable")
+        return tuple(
+            (self.class_names[i] if self.class_names else str(i), float(self.probabilities[i])) for i in order
+        )
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the classes that the model says are there.
+
+        One of a classifier, each label from 0.5 on, each class with a detection or an area.
+        """
+        if self.task == "detection":
+            return tuple(dict.fromkeys(one.name for one in self.detections))
+        if self.task == "segmentation":
+            return tuple(name for name, _ in self.areas)
+        if self.task == "multilabel":
+            return tuple(name for name, chance in self.classes if chance >= PRESENT)
+        return (self.target.name,) if self.task == "classification" else ()
+
+    @property
+    def verdict(self) -> str:
+        """The answer's name: the class that the model finds; for a model without classes what it says."""
+        if self.task == "detection":
+            return self.detections[0].name if self.detections else "nothing"
+        if self.task == "segmentation":
+            return self.areas[0][0] if self.areas else "nothing"
+        if self.task == "multilabel":
+            return ", ".join(self.present) or "nothing"
+        return str(self.target) if self.task == "classification" else self.answer
+
+    @property
+    def answer(self) -> str:
+        """What the model says, in a few words for a line on a terminal."""
+        if self.task == "detection":
+            return _few([f"{one.name} {percent(one.score)}" for one in self.detections]) or "nothing found"
+        if self.task == "segmentation":
+            return _few([f"{name} {share_text(share)}" for name, share in self.areas]) or "background only"
+        if self.task == "multilabel":
+            return _few([f"{name} {percent(self.chances(name)[0])}" for name in self.present]) or "no label"
+        if self.task == "sequence":
+            return repr(self.text)
+        if self.score is not None:
+            return f"{'score ' if not self.unit else ''}{self.score:.4g}{self.unit and ' '}{self.unit}"
+        chance = "" if self.probability is None else f" {percent(self.probability)}"
+        return f"{self.target.name}{chance}"
+
+    def chances(self, name: str = "") -> tuple[float, ...]:
+        """Return the probabilities of the class ``name``: one, or one for each detection; of any without."""
+        if self.task == "detection":
+            return tuple(one.score for one in self.detections if name in ("", one.name))
+        return tuple(chance for known, chance in self.classes if name in ("", known))
+
+    def area(self, name: str = "") -> float:
+        """Return the share of the frame, 0..1, that the class ``name`` takes; without a name all of them."""
+        return sum(share for known, share in self.areas if name in ("", known))
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{reprlib.repr(name)} {percent(p)}" for name, p in self.classes[:_LISTED])
+        more = len(self.classes) - _LISTED
+        if not listed:
+            score = self.target.reading(self.scores)
+            listed = f"{reprlib.repr(self.target.name)}, score {score:.4g}"
+        return f"Prediction({listed}{f', {more} more' if more > 0 else ''})"
+
+
+def _few(items: list[str]) -> str:
+    """Return the first of ``items`` with commas, and how many more there are."""
+    more = len(items) - _LISTED
+    return ", ".join(items[:_LISTED]) + (f", {more} more" if more > 0 else "")

@@ -1,0 +1,108 @@
+"""Reader: reads what a model says, here scores of classes; some tasks have a reader of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gagrad_edge.errors import TargetError
+from gagrad_runtime.answer.prediction import Prediction
+from gagrad_runtime.question.output_region import region_of
+from gagrad_runtime.question.probability import probabilities
+from gagrad_runtime.question.target import predicted_target, resolve_target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gagrad_edge.output import OutputSpec
+    from gagrad_runtime.answer.outputs import Outputs
+    from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.question.output_region import OutputRegion, RegionChoice
+    from gagrad_runtime.question.target import Choice, Target
+
+    Array = NDArray[np.float32]
+    Box = tuple[float, float, float, float]
+
+
+class Wanted(NamedTuple):
+    """What the caller wants explained; each field is None where the caller leaves it to the task."""
+
+    target: Choice | None = None
+    """Class name or index."""
+    against: Choice | None = None
+    """The other class of a difference."""
+    region: RegionChoice | None = None
+    """Where a spatial output is explained."""
+    detection: int | None = None
+    """Number of a detection, from 1, in the order of the prediction's list."""
+    box: Box | None = None
+    """Box in frame pixels: the detection that overlaps it most."""
+
+
+class Reader:
+    """Reads the outputs of one model: what they say, what can be asked of them, how sure an answer is.
+
+    A task with another way to answer overrides what differs.
+    """
+
+    def __init__(self, spec: OutputSpec) -> None:
+        self.spec = spec
+
+    def prediction(self, outputs: Outputs, placement: Placement) -> Prediction:  # noqa: ARG002 - boxes
+        """Return what the model says of the one image of ``outputs``."""
+        scores = outputs.scores[0]
+        chances = probabilities(outputs.scores, self.spec.activation)
+        return Prediction(
+            target=predicted_target(scores, self.spec),
+            scores=scores,
+            probabilities=None if chances is None else chances[0],
+            class_names=tuple(self.spec.classes),
+            task=self.spec.task,
+        )
+
+    def target(self, wanted: Wanted, outputs: Outputs, placement: Placement) -> Target:
+        """Return what ``wanted`` means for the one image of ``outputs``. Raises TargetError."""
+        self.refuse_detections(wanted)
+        return resolve_target(
+            wanted.target, wanted.against, outputs.scores[0], self.spec, self._region(wanted, placement)
+        )
+
+    def predicted(
+        self,
+        target: Target,
+        outputs: Outputs,
+        placement: Placement,  # noqa: ARG002 - as above
+    ) -> Target:
+        """Return the model's own answer to the question that ``target`` is an answer to.
+
+        It is what would be explained if the caller had chosen no class.
+        """
+        return predicted_target(outputs.scores[0], self.spec, target.region)
+
+    def confidence(self, recovered: Outputs, original: Outputs, target: Target) -> NDArray[np.float64]:
+        """Return the model's confidence in ``target`` on each image of ``recovered``, 0..1, [P].
+
+        A plain score has no probability: its confidence is clip(f(I_r) / f(I), 0, 1), the share of the score
+        that recovers.
+        """
+        known = probabilities(recovered.scores, self.spec.activation)
+        answers = recovered.scores if known is None else known
+        values = np.array([target.reading(answer) for answer in answers], np.float64)
+        if known is not None:
+            return values
+        whole = target.reading(original.scores[0])
+        return np.clip(values / whole, 0, 1) if whole else np.zeros(len(values))
+
+    def refuse_detections(self, wanted: Wanted) -> None:
+        """Raise TargetError where a detection is asked for and the model is no detector."""
+        for where, value in (("detection", wanted.detection), ("box", wanted.box)):
+            if value is not None:
+                raise TargetError(
+                    f"the model's task is {self.spec.task}, and it lists no detections",
+                    where=where,
+                    hint="choose a class with `target`, or leave it out",
+                )
+
+    def _region(self, wanted: Wanted, placement: Placement) -> OutputRegion | None:
+        return None if wanted.region is None else region_of(wanted.region, placement, self.spec)
