@@ -63,7 +63,7 @@ def _measured(entry: Entry, folder: Path) -> dict[str, Any]:
         if failed:
             model.unlink(missing_ok=True)
             return {"failed": f"not made: {failed}"}
-    for old in ("result.json", "question.npz", "autograd.json"):
+    for old in ("result.json", "question.npz", "autograd.json", "segments.json"):
         (folder / old).unlink(missing_ok=True)
     shape = map(str, (*entry.size, entry.channels))
     failed = _run([sys.executable, "-m", "benchmarks.models.measure", str(folder), *shape])
@@ -73,6 +73,9 @@ def _measured(entry: Entry, folder: Path) -> dict[str, Any]:
     if entry.module is not None and (folder / "question.npz").is_file():
         failed = _run([str(MAKERS), "-m", "benchmarks.models.autograd", entry.name, str(folder)])
         result["autograd"] = {"missing": failed} if failed else _read(folder / "autograd.json")
+    if (folder / "question.npz").is_file() and "gradient" not in result.get("autograd", {}):
+        failed = _run([sys.executable, "-m", "benchmarks.models.measure", "--segments", str(folder)])
+        result |= {"failed": failed} if failed else {"segments": _read(folder / "segments.json")}
     return result
 
 

@@ -1,10 +1,12 @@
 """Exports one file as a user does, explains a frame, and writes what happened and the question that was asked.
 
     python -m benchmarks.models.measure FOLDER HEIGHT WIDTH CHANNELS
+    python -m benchmarks.models.measure --segments FOLDER
 
 Runs in the project's own environment and knows nothing of who made the file: ``FOLDER/model.onnx``. Writes
 ``result.json``, the picture, and ``question.npz``: noisy model inputs, the target's cotangent, and the mean gradients
-that the bundle's graph has for them. ``benchmarks.models.autograd`` answers it with the producer's own module.
+that the bundle's graph has for them. ``benchmarks.models.autograd`` answers it with the producer's own module; where it
+cannot, ``--segments`` compares the same target with the change of its score along segments.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def main() -> None:
         question = _explained(folder, bundle_path, _frame(height, width, channels), keep)
         stage = "gradient"
         sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
-        _ask(folder, sessions, bundle, question, keep)
+        _ask(folder, sessions, bundle, question)
         stage = "TensorRT"
         keep(tensorrt=_tensorrt(bundle))
     except GagradError as error:
@@ -106,8 +108,8 @@ def _explained(folder: Path, bundle_path: Path, frame: Any, keep: Any) -> dict[s
     return {"image": uploads[0], "cotangent": cotangent}
 
 
-def _ask(folder: Path, sessions: Sessions, bundle: Bundle, question: dict[str, Any], keep: Any) -> None:
-    """Write the question for autograd, and keep the error along segments, which needs no source."""
+def _ask(folder: Path, sessions: Sessions, bundle: Bundle, question: dict[str, Any]) -> None:
+    """Write the question: inputs, the bundle's gradients for them, and what tells where the explained value is."""
     spec = bundle.manifest.input
     image, cotangent = question["image"], question["cotangent"].astype(np.float32)
     x = model_input(image, spec)
@@ -125,10 +127,22 @@ def _ask(folder: Path, sessions: Sessions, bundle: Bundle, question: dict[str, A
         frames=model_input(frames, spec),
         scores=np.concatenate([sessions.predict(frame[None]) for frame in frames]),
         cotangent=cotangent,
+        image=image,
     )
+
+
+def segments(folder: Path) -> None:
+    """Write ``segments.json``: the error of the question's target along segments, which needs no source."""
+    bundle = read_bundle(folder / "model.gagrad")
+    spec = bundle.manifest.input
+    question = np.load(folder / "question.npz")
+    sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
     operators = {node.op_type for node in onnx.load_from_string(bundle.graph("predict")).graph.node}
-    found = against_segments(sessions, Point(image, x, cotangent), spec, operators=operators)
-    keep(segments={"error": found.median, "tolerance": found.tolerance, "passed": bool(found.passed)})
+    image = question["image"]
+    point = Point(image, model_input(image, spec), question["cotangent"])
+    found = against_segments(sessions, point, spec, operators=operators)
+    answer = {"error": found.median, "tolerance": found.tolerance, "passed": bool(found.passed)}
+    (folder / "segments.json").write_text(json.dumps(answer), encoding="utf-8")
 
 
 def _tensorrt(bundle: Bundle) -> str:
@@ -138,4 +152,7 @@ def _tensorrt(bundle: Bundle) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "--segments":
+        segments(Path(sys.argv[2]))
+    else:
+        main()
