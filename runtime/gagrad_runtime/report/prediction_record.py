@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gagrad_edge.output import OutputSpec
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.question.target import Box
 
 
 class ClassChance(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +94,7 @@ def prediction_record(said: Prediction, frame: Frame, spec: OutputSpec) -> Predi
 
 def _of_task(said: Prediction, spec: OutputSpec) -> dict[str, Any]:
     if said.task == "detection":
-        found = [
-            DetectionRecord(name=one.name, score=_number(one.score), box=one.box) for one in said.detections
-        ]
-        return {"detections": found}
+        return {"detections": detection_records(said)}
     if said.task == "segmentation":
         return {"areas": [AreaRecord(name=name, share=share) for name, share in said.areas]}
     if said.task == "anomaly":
@@ -112,6 +110,24 @@ def _of_task(said: Prediction, spec: OutputSpec) -> dict[str, Any]:
         return {"text": said.text or ""}
     classes = [ClassChance(name=name, probability=_number(chance)) for name, chance in said.classes]
     return {"classes": classes} | ({"labels": list(said.present)} if said.task == "multilabel" else {})
+
+
+def detection_records(said: Prediction) -> list[DetectionRecord]:
+    """Return the detections of ``said``, the most probable first."""
+    return [
+        DetectionRecord(
+            name=one.name,
+            score=_number(round(one.score, 6)),
+            box=rounded(one.box),
+        )
+        for one in said.detections
+    ]
+
+
+def rounded(box: Box) -> Box:
+    """Return ``box`` in hundredths of a pixel."""
+    left, top, right, bottom = (round(edge, 2) for edge in box)
+    return left, top, right, bottom
 
 
 def _number(value: float | None) -> float | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.words import Words
 
 if TYPE_CHECKING:
     from gagrad_edge.output import Task
     from gagrad_runtime.explanation.explanation import Explanation
 
-_WORDS: dict[Task, type[Words]] = {}
+_WORDS: dict[Task, type[Words]] = {"detection": DetectionWords}
 """Words of tasks that are not told as scores of classes."""
 
 
