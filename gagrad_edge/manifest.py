@@ -367,6 +367,34 @@ class SelfTest(_Struct, frozen=True):
     """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
 
 
+class Confusion(_Struct, frozen=True):
+    """How many labelled images of one label got one answer."""
+
+    label: str
+    answer: str
+    images: Positive
+
+
+class Checked(_Struct, frozen=True):
+    """How labelled images were answered at the export: evidence that pictures are fed right."""
+
+    images: Positive
+    """Number of labelled images."""
+    agree: Annotated[int, msgspec.Meta(ge=0)]
+    """Number of those that were answered as labelled."""
+    at_least: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    """Share that was asked for."""
+    confusion: list[Confusion]
+    """The answers, sorted by label and answer."""
+    suspect: str = ""
+    """What would have given clearly more answers as labelled, such as another ``mean``; empty for nothing."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether as many images were answered as labelled as was asked for."""
+        return self.agree >= self.at_least * self.images
+
+
 class Exporter(_Struct, frozen=True):
     """The program that wrote the bundle."""
 
@@ -391,6 +419,8 @@ class Manifest(_Struct, frozen=True):
     selftest: SelfTest
     verification: Verification
     files: dict[str, FileEntry]
+    checked: Checked | None = None
+    """Labelled images and their answers; null when nobody has seen whether pictures are fed right."""
 
     def __post_init__(self) -> None:
         named = [graph.file for graph in self.graphs] + [self.selftest.frame, self.selftest.saliency]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from gagrad_edge.checking import AT_LEAST
 from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
@@ -235,6 +236,19 @@ class SeveralValues(Command):
     metavar="DIR",
     help="Also write the models into this repository of a Triton server.",
 )
+@click.option(
+    "--check",
+    multiple=True,
+    metavar="'PATTERN=LABEL'",
+    help="Labelled images, e.g. 'good/*.png=ok', that the model must answer so; may be given several times.",
+)
+@click.option(
+    "--check-at-least",
+    type=click.FloatRange(0, 1),
+    default=AT_LEAST,
+    show_default=True,
+    help="Share of the labelled images that must be answered as labelled.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of samples (perturbed copies).  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -273,6 +287,8 @@ def export(
     randomize: int | None,
     perturbations: bool,
     triton: Path | None,
+    check: tuple[str, ...],
+    check_at_least: float,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -344,6 +360,8 @@ def export(
             perturbations=perturbations,
             randomize=randomize,
         ),
+        check=check,
+        check_at_least=check_at_least,
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
     said = summary(report, time.perf_counter() - began)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX
-from gagrad_edge.errors import SettingError
+from gagrad_edge.checking import AT_LEAST, check_share, checker, read_checks, require_labels
+from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.source_date import creation_time
+from gagrad_edge.summary import agreement
 from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
@@ -42,9 +46,10 @@ if TYPE_CHECKING:
 
     import torch
 
-    from gagrad_edge.manifest import Manifest
+    from gagrad_edge.checking import Labelled
+    from gagrad_edge.manifest import Checked, Manifest
 
-STAGES = ("load", "canonicalise", "differentiate", "verify", "package")
+STAGES = ("load", "canonicalise", "differentiate", "verify", "check", "package")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class ExportReport:
     lowered: dict[str, int]
     """Number of nodes that were rewritten for speed or for compilers, by the rewrite's name."""
     seconds: dict[str, float]
-    """Wall time of each of ``STAGES``."""
+    """Wall time of each of ``STAGES`` that ran."""
 
 
 def export(
@@ -74,6 +79,8 @@ def export(
     inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen, as are the next two
     outputs: OutputOptions = OutputOptions(),  # noqa: B008
     bundle: BundleOptions = BundleOptions(),  # noqa: B008
+    check: Sequence[str] = (),
+    check_at_least: float = AT_LEAST,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Compile ``model`` and its input gradients into a bundle at ``path``, and return what was done.
@@ -88,8 +95,12 @@ def export(
     a text file with one name on each line.
 
     ``inputs``, ``outputs`` and ``bundle`` hold what is needed less often: how frames become the model's
-    input, which output is explained and how its scores are read, and what the bundle holds. ``progress`` is
-    called with the name of each stage (``STAGES``) as the stage begins.
+    input, which output is explained and how its scores are read, and what the bundle holds.
+
+    ``check`` holds labelled images, ``PATTERN=LABEL``, such as ``good/*.png=ok``: the bundle must answer the
+    share ``check_at_least`` of them as labelled, else it is not written, and the likely mistake is named. How
+    they were answered is kept in the bundle. ``progress`` is called with the name of each stage (``STAGES``)
+    as the stage begins.
 
     Raises SettingError, ModelError (UnsupportedOperatorError, VerificationError), MissingPackageError and
     OutputError; then nothing is written.
@@ -104,6 +115,8 @@ def export(
     method = checked_method(bundle.method)
     targets, precisions, perturbations = bundle.targets, bundle.precisions, bundle.perturbations
     check_precisions(precisions)
+    check_share(check_at_least)
+    labelled = read_checks(check)
     creation_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
     clock = _Clock(progress)
@@ -146,10 +159,11 @@ def export(
     output, evidence = output_spec(
         canonical, outputs, names=names, scores=lambda: scores_on_frames(graphs, spec)
     )
+    if labelled:
+        require_labels(labelled, output)
     verified = verify(graphs, source, canonical, spec, method, layer)
-    clock.start("package")
-    manifest = package(
-        path,
+    write = partial(
+        package,
         name=bundle.name or path.stem,
         source=source,
         model=canonical,
@@ -161,6 +175,12 @@ def export(
         feature_layer=layer,
         notes=[evidence, *([without_layer] if without_layer else [])],
     )
+    checked = None
+    if labelled:
+        clock.start("check")
+        checked = _check(write, labelled, check_at_least)
+    clock.start("package")
+    manifest = write(path, checked=checked)
     clock.stop()
     return ExportReport(
         path=path,
@@ -169,6 +189,23 @@ def export(
         model_size=source.model.ByteSize(),
         lowered=lowered,
         seconds=clock.seconds,
+    )
+
+
+def _check(write: Callable[[Path], object], labelled: Sequence[Labelled], at_least: float) -> Checked:
+    """Return how the bundle that ``write`` writes answers. Raises VerificationError below ``at_least``."""
+    check = checker()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"checked{SUFFIX}"
+        write(path)
+        checked = check(path, labelled, at_least=at_least, progress=lambda *_: None)
+    if checked.passed:
+        return checked
+    first, *others = agreement(checked)
+    raise VerificationError(
+        "\n    ".join((f"{first}, so the bundle is not written", *others)),
+        where="check",
+        hint="correct how the pictures are fed, or the labels; `check_at_least` asks for less",
     )
 
 

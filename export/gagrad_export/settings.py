@@ -75,11 +75,11 @@ class InputOptions:
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
     """A constant for each input that is not the image, by the input's name."""
     colour: Colour | None = None
-    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels`` for
-    any other number, and where ``channels`` are given."""
+    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels``
+    for any other number, and where ``channels`` are given."""
     channels: int | Sequence[str] | None = None
-    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the order
-    of the model and of the frames; None where the model says how many there are."""
+    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the
+    order of the model and of the frames; None where the model says how many there are."""
     shown: Sequence[str] | None = None
     """Of such channels the one that pictures show, or the three that they show as red, green and blue; None
     is the first."""

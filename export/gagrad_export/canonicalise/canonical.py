@@ -73,7 +73,8 @@ def canonicalise(
 ) -> Canonical:
     """Bring a model to canonical form with images of ``size = (H, W)``, by PASSES.
 
-    ``channels`` is their number, None for what the model says. ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    ``channels`` is their number, None for what the model says. ``fixed`` holds constants for the inputs that
+    are not the image. Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
     request = Request(size, channels, input_name, output_name, fixed or {})
