@@ -94,16 +94,14 @@ class SeveralValues(Command):
 )
 @click.option(
     "--preprocessing",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Hugging Face's preprocessor_config.json or timm's config: size, mean, std and resizing.",
+    metavar="FILE|torchvision:NAME|none",
+    help="Hugging Face's preprocessor_config.json, timm's config, or a torchvision preset; none: not even "
+    "the model's own metadata.",
 )
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "letterbox", "crop"]),
-    default="stretch",
-    show_default=True,
-    help="How a frame of another size is fitted.",
+    help="How a frame of another size is fitted.  [default: as the preprocessing says, else stretch]",
 )
 @click.option(
     "--resize-to",
@@ -263,8 +261,8 @@ def export(
     colour: Colour | None,
     channels: str | None,
     shown: str | None,
-    preprocessing: Path | None,
-    resize: Resize,
+    preprocessing: str | None,
+    resize: Resize | None,
     resize_to: int | None,
     crop_ratio: float | None,
     semantics: Semantics | None,
@@ -359,9 +357,9 @@ def export(
             feature_layer=None if feature_layer == "none" else feature_layer,
             perturbations=perturbations,
             randomize=randomize,
+            check=check,
+            check_at_least=check_at_least,
         ),
-        check=check,
-        check_at_least=check_at_least,
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
     said = summary(report, time.perf_counter() - began)
@@ -384,6 +382,7 @@ def summary(report: ExportReport, seconds: float) -> str:
     stages = ", ".join(f"{name} {taken:.1f}" for name, taken in report.seconds.items())
     spec = manifest.input
     plain = spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels
+    plain = plain and not any("pictures are fed as" in note for note in manifest.model.notes)
     note = "no --mean/--std given: the model gets pixel values from 0 to 1"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",

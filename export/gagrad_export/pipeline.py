@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX
-from gagrad_edge.checking import AT_LEAST, check_share, checker, read_checks, require_labels
+from gagrad_edge.checking import checker, read_checks, require_labels
 from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.source_date import creation_time
 from gagrad_edge.summary import agreement
@@ -26,7 +26,8 @@ from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import package
-from gagrad_export.preprocessing import with_preprocessing
+from gagrad_export.preprocessing import ultralytics_recipe, with_preprocessing
+from gagrad_export.preprocessing.recipe import completed
 from gagrad_export.settings import (
     BundleOptions,
     InputOptions,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.checking import Labelled
     from gagrad_edge.manifest import Checked, Manifest
+    from gagrad_export.preprocessing import Preprocessing
 
 STAGES = ("load", "canonicalise", "differentiate", "verify", "check", "package")
 
@@ -79,8 +81,6 @@ def export(
     inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen, as are the next two
     outputs: OutputOptions = OutputOptions(),  # noqa: B008
     bundle: BundleOptions = BundleOptions(),  # noqa: B008
-    check: Sequence[str] = (),
-    check_at_least: float = AT_LEAST,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Compile ``model`` and its input gradients into a bundle at ``path``, and return what was done.
@@ -95,12 +95,8 @@ def export(
     a text file with one name on each line.
 
     ``inputs``, ``outputs`` and ``bundle`` hold what is needed less often: how frames become the model's
-    input, which output is explained and how its scores are read, and what the bundle holds.
-
-    ``check`` holds labelled images, ``PATTERN=LABEL``, such as ``good/*.png=ok``: the bundle must answer the
-    share ``check_at_least`` of them as labelled, else it is not written, and the likely mistake is named. How
-    they were answered is kept in the bundle. ``progress`` is called with the name of each stage (``STAGES``)
-    as the stage begins.
+    input, which output is explained and how its scores are read, what the bundle holds and must answer.
+    ``progress`` is called with the name of each stage (``STAGES``) as the stage begins.
 
     Raises SettingError, ModelError (UnsupportedOperatorError, VerificationError), MissingPackageError and
     OutputError; then nothing is written.
@@ -115,16 +111,20 @@ def export(
     method = checked_method(bundle.method)
     targets, precisions, perturbations = bundle.targets, bundle.precisions, bundle.perturbations
     check_precisions(precisions)
-    check_share(check_at_least)
-    labelled = read_checks(check)
+    labelled = read_checks(bundle.check)
     creation_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
     clock = _Clock(progress)
 
-    inputs, size, mean, std = with_preprocessing(inputs, size, mean, std)
+    automatic = inputs.preprocessing is None
+    inputs, size, mean, std, fed = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
     channels = channel_count(inputs.channels)
     source = _load(model, size=size, channels=1 if inputs.colour == "mono" else channels or 3)
+    own = _own_recipe(source) if automatic else None
+    if own is not None:
+        inputs, size, mean, std = completed(own, inputs, size, mean, std)
+        fed = own.note
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
@@ -141,6 +141,8 @@ def export(
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
+    if classes is None and own is not None and len(own.classes) == canonical.score_shape[0]:
+        classes = own.classes
     names = output_names(canonical, classes)
     layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
     clock.start("differentiate")
@@ -173,12 +175,12 @@ def export(
         output=output,
         method=method,
         feature_layer=layer,
-        notes=[evidence, *([without_layer] if without_layer else [])],
+        notes=[note for note in (fed, evidence, without_layer) if note],
     )
     checked = None
     if labelled:
         clock.start("check")
-        checked = _check(write, labelled, check_at_least)
+        checked = _check(write, labelled, bundle.check_at_least)
     clock.start("package")
     manifest = write(path, checked=checked)
     clock.stop()
@@ -190,6 +192,12 @@ def export(
         lowered=lowered,
         seconds=clock.seconds,
     )
+
+
+def _own_recipe(source: Source) -> Preprocessing | None:
+    """Return what the model's file says of its input; None where it says nothing."""
+    metadata = {entry.key: entry.value for entry in source.model.metadata_props}
+    return ultralytics_recipe(metadata)
 
 
 def _check(write: Callable[[Path], object], labelled: Sequence[Labelled], at_least: float) -> Checked:
