@@ -77,11 +77,12 @@ class Explainer:
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.manifest.input.shape))
+        channels, height, width = self.manifest.input.shape
+        size = f"{channels} channel{'s' if channels > 1 else ''}, {height} high, {width} wide"
         classes = len(self.manifest.output.classes)
         named = f", {classes} classes" if classes else ""
         return (
-            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {shape}{named}, "
+            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {size}{named}, "
             f"{self.backend.description[:60]})"
         )
 
