@@ -163,7 +163,13 @@ class SeveralValues(Command):
     ),
     default="auto",
     show_default=True,
-    help="What the model is for; auto decides and says by what evidence. The last three come later.",
+    help="What the model is for; auto decides and says by what evidence. The last two come later.",
+)
+@click.option(
+    "--layout",
+    metavar="TEXT",
+    help='Where a detector has boxes and scores, if it is not found: "boxes=output0[0:4] cxcywh pixels; '
+    'scores=output0[4:84] sigmoid".',
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict for package.module:factory.")
 @click.option("--input-name", help="Which input is the image, when there are several.")
@@ -242,6 +248,7 @@ def export(
     classes: Path | None,
     activation: Activation | None,
     task: Task | Literal["auto"],
+    layout: str | None,
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
@@ -307,7 +314,10 @@ def export(
             bayer=bayer,
         ),
         outputs=gagrad_export.OutputOptions(
-            output_name=output_name, activation=activation, task=None if task == "auto" else task
+            output_name=output_name,
+            activation=activation,
+            task=None if task == "auto" else task,
+            layout=layout,
         ),
         bundle=gagrad_export.BundleOptions(
             name=name,

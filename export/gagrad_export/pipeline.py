@@ -30,6 +30,7 @@ from gagrad_export.settings import (
     TorchFactory,
     check_precisions,
     checked_method,
+    class_names,
     input_spec,
     is_reference,
     output_names,
@@ -116,7 +117,12 @@ def export(
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
-    wishes = Wishes(outputs.task, outputs.output_name, outputs.layout)
+    wishes = Wishes(
+        outputs.task or ("detection" if outputs.layout is not None else None),
+        outputs.output_name,
+        outputs.layout,
+        len(class_names(classes)) or None,
+    )
     arranged = arrange(
         source.model,
         wishes,
@@ -124,23 +130,29 @@ def export(
     )
     source = replace(source, model=arranged.model)
 
-    def canonical_of(output_name: str | None) -> Canonical:
+    def canonical_of(output_name: str | None, *, split: bool = True) -> Canonical:
         return canonicalise(
             arranged.model,
             size=size,
             input_name=inputs.input_name,
             output_name=output_name,
             fixed=inputs.fixed,
+            split=split,
         )
 
-    beside = {name: canonical_of(output) for name, output in arranged.beside.items()}
-    canonical = replace(canonical_of(arranged.output_name), beside=beside)
+    beside = {name: canonical_of(output, split=False) for name, output in arranged.beside.items()}
+    canonical = canonical_of(arranged.output_name)
+    given = {f"output {name} is ignored" for name in arranged.beside.values()}
+    canonical = replace(
+        canonical, beside=beside, notes=tuple(note for note in canonical.notes if note not in given)
+    )
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    names = output_names(canonical, arranged.classes if classes is None else classes)
+    background = None if arranged.detection is None else arranged.detection.background
+    names = output_names(canonical, arranged.classes if classes is None else classes, background)
     layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
@@ -158,7 +170,7 @@ def export(
     output, evidence = output_spec(
         canonical, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec)
     )
-    verified = verify(graphs, source, canonical, spec, method, layer)
+    verified = verify(graphs, source, canonical, spec, method, output, layer, arranged.layout)
     clock.start("package")
     manifest = package(
         path,

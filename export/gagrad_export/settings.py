@@ -24,6 +24,8 @@ from gagrad_edge.manifest import (
     Semantics,
 )
 from gagrad_edge.output import Activation, OutputSpec, Task
+from gagrad_export.arrange.detection import with_background
+from gagrad_export.arrange.layout import declared
 from gagrad_export.reading import read_output
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.reading import Scores
 
-TASKS: tuple[Task, ...] = ("classification", "multilabel", "regression", "segmentation")
+TASKS: tuple[Task, ...] = ("classification", "multilabel", "regression", "segmentation", "detection")
 """The tasks that an export takes today."""
 
 
@@ -175,10 +177,13 @@ class OutputOptions:
     activation: Activation | None = None
     """What turns scores into probabilities; None takes the activation at the model's end."""
     task: Task | None = None
-    """What the model is for: ``classification``, ``multilabel``, ``regression`` or ``segmentation``; None
-    decides by the model's end, the scores and the classes' names, and the report says by what evidence."""
+    """What the model is for: ``classification``, ``multilabel``, ``regression``, ``segmentation`` or
+    ``detection``; None decides by the model's outputs, the scores and the classes' names, and the report says
+    by what evidence."""
     layout: str | None = None
-    """A detector's layout, where it is not one that the exporter knows."""
+    """A detector's layout, where it is not one that the exporter finds by itself, such as
+    ``boxes=output0[0:4] cxcywh pixels; scores=output0[4:84] sigmoid``; see
+    ``gagrad_export.arrange.layout``."""
 
     def __post_init__(self) -> None:
         """Refuse an activation or a task that is not among the choices. Raises SettingError."""
@@ -191,6 +196,14 @@ class OutputOptions:
                 hint="choose a score with `output_name` and leave `task` out, or take one of the choices",
                 choices=TASKS,
             )
+        if self.layout is not None:
+            declared(self.layout)
+            if self.task not in (None, "detection"):
+                raise SettingError(
+                    f"a layout is of a detector, and the task is {self.task}",
+                    where="layout",
+                    hint="leave `task` or `layout` out",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,9 +292,14 @@ def input_spec(
         raise SettingError(str(error), where=", ".join(named or ["size"])) from error
 
 
-def output_names(model: Canonical, classes: Sequence[str] | str | Path | None) -> list[str]:
-    """Return the names of the model's classes, empty where none are given. Raises SettingError."""
-    names = class_names(classes)
+def output_names(
+    model: Canonical, classes: Sequence[str] | str | Path | None, background: int | None = None
+) -> list[str]:
+    """Return the names of the model's classes, empty where none are given. Raises SettingError.
+
+    ``background`` is the class of a detector that stands for nothing, which the names may leave out.
+    """
+    names = list(with_background(class_names(classes), model.score_shape[0], background))
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
             f"{len(names)} class names for a model with {model.score_shape[0]} outputs",

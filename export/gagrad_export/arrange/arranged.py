@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import onnx
     from numpy.typing import NDArray
 
     from gagrad_edge.output import AnomalySpec, DetectionSpec, SegmentationSpec, SequenceSpec, Task
+    from gagrad_export.arrange.layout import Layout
 
     Array = NDArray[np.float32]
 
@@ -25,6 +26,12 @@ class Wishes:
     output_name: str | None = None
     layout: str | None = None
     """A detector's layout in words, see ``arrange.layout``."""
+    classes: int | None = None
+    """How many class names the user gives."""
+
+
+def _not_run(model: onnx.ModelProto) -> Mapping[str, Array]:  # noqa: ARG001 - the signature of Probe.run
+    return {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class Probe:
     """[F, …]: each output of the model on F frames, one after the other."""
     metadata: Mapping[str, str]
     """What the file says of itself (``metadata_props``)."""
+    run: Callable[[onnx.ModelProto], Mapping[str, Array]] = _not_run
+    """Answers ``[F, …]`` of another model with the same inputs, such as this one with more outputs, on the
+    frames: outputs with all their axes."""
+    batch: int = 1
+    """Images that the model takes at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,8 @@ class Arranged:
     classes: tuple[str, ...] = ()
     """Class names that the file carries; what the user gives wins."""
     detection: DetectionSpec | None = None
+    layout: Layout | None = None
+    """Of a detector: how its own values hold the detections, to compare them with what was made of them."""
     segmentation: SegmentationSpec | None = None
     anomaly: AnomalySpec | None = None
     sequence: SequenceSpec | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.arrange.arranged import Arranged
+from gagrad_export.arrange.detection import find_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from gagrad_edge.output import Task
     from gagrad_export.arrange.arranged import Finder, Probe, Wishes
 
-FINDERS: Mapping[Task, Finder] = {}
+FINDERS: Mapping[Task, Finder] = {"detection": find_detector}
 """Finders of the tasks whose outputs need arranging, or carry evidence of their own."""
 
 

@@ -72,13 +72,18 @@ def canonicalise(
     input_name: str | None = None,
     output_name: str | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    split: bool = True,
 ) -> Canonical:
     """Bring a model to canonical form with images of ``size = (H, W)``, by PASSES.
 
-    ``fixed`` holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    ``fixed`` holds constants for the inputs that are not the image. Without ``split`` an activation
+    at the end stays. Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
-    start(model, Request(size=size, input_name=input_name, output_name=output_name, fixed=fixed or {}))
+    start(
+        model,
+        Request(size=size, input_name=input_name, output_name=output_name, fixed=fixed or {}, split=split),
+    )
     run(model, PASSES)
     supply_shapes(model, Known.ALL)
     graph, findings = model.graph, findings_of(model)

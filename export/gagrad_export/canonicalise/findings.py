@@ -48,6 +48,7 @@ class Request:
     input_name: str | None = None
     output_name: str | None = None
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
+    split: bool = True
 
 
 @dataclass
