@@ -5,32 +5,31 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
-def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+def write_atomic(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int = 0o666) -> None:
     """Write ``chunks`` to ``path``: temporary file beside it, fsync, rename, fsync of the folder.
 
-    The temporary file is removed on any failure, ``KeyboardInterrupt`` included. Raises OutputError.
+    The file gets the permissions ``mode`` less the user's umask. The temporary file is removed on any
+    failure, ``KeyboardInterrupt`` included. Raises OutputError.
     """
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = Path(name)
+        descriptor, temporary = _new_file(path, mode)
         with os.fdopen(descriptor, "wb") as stream:
             for chunk in chunks:
                 stream.write(chunk)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes a private file; a result gets the permissions of the user's umask.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
         sync_folder(path.parent)
@@ -40,6 +39,21 @@ def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def _new_file(path: Path, mode: int) -> tuple[int, Path]:
+    """Return descriptor and path of a new file beside ``path``. Raises OSError.
+
+    The system applies the umask. ``mkstemp`` makes private files, and Python can only read the umask by
+    setting it, for all threads: another thread's file would get the wrong permissions meanwhile.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # as far as the system has them
+        flags |= getattr(os, name, 0)
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        with contextlib.suppress(FileExistsError):
+            return os.open(temporary, flags, mode), temporary
 
 
 def make_folder(path: Path) -> None:
@@ -78,12 +92,6 @@ def output_error(path: Path, error: OSError) -> OutputError:
         where=str(path),
         hint=hints.get(error.errno or 0, "give another folder"),
     )
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
 
 
 def sync_folder(folder: Path) -> None:

@@ -43,7 +43,9 @@ RESAMPLING: dict[Semantics, dict[Interpolation, tuple[bool, ...]]] = {
     "torch": {"nearest": (False,), "linear": (True, False), "area": (True,), "cubic": (True, False)},
 }
 """The interpolations of each library, and the values of ``antialias`` of each, the default first."""
-Colour = Literal["rgb", "bgr", "mono"]
+Colour = Literal["rgb", "bgr", "mono", "channels"]
+MAX_CHANNELS = 16
+"""Most channels of an image: lights, cameras or bands that are no colours."""
 Bayer = Literal["rggb", "bggr", "grbg", "gbrg"]
 MAX_PIXELS = 1 << 26
 """Largest image of a model, height × width, because a device's memory grows with it."""
@@ -56,7 +58,8 @@ class InputSpec(Strict, frozen=True):
     height: Positive
     width: Positive
     colour: Colour
-    """Order of the image's channels; ``mono`` has one."""
+    """Order of the image's channels: ``mono`` has one; ``channels`` has those of ``channel_names``, which are
+    no colours: lights, cameras, bands."""
     mean: list[float]
     """One number per channel, in pixel values 0..1; model input = (image − mean) / std."""
     std: list[float]
@@ -85,11 +88,16 @@ class InputSpec(Strict, frozen=True):
     """Significant bits of a uint16 frame, whose values are divided by ``2^bit_depth − 1``."""
     bayer: Bayer | None = None
     """Colours of the first 2×2 pixels of a raw mono frame, row by row; null when mono frames are grey."""
+    channel_names: list[str] = msgspec.field(default_factory=list)
+    """With ``colour`` ``channels``: a name for each, in the order of the frame and of the image."""
+    shown: list[Annotated[int, msgspec.Meta(ge=0)]] = msgspec.field(default_factory=list)
+    """With ``colour`` ``channels``: the one that pictures show as grey, or the three that they show as red,
+    green and blue; indices into ``channel_names``."""
 
     @property
     def channels(self) -> int:
         """Number of channels C."""
-        return 1 if self.colour == "mono" else 3
+        return {"mono": 1, "rgb": 3, "bgr": 3}.get(self.colour) or len(self.channel_names)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -101,8 +109,9 @@ class InputSpec(Strict, frozen=True):
             raise ValueError(
                 f"an image {self.height} high and {self.width} wide has more than {MAX_PIXELS} pixels"
             )
-        if self.bayer and self.colour == "mono":
-            raise ValueError("a Bayer pattern needs a model that takes colours, not mono")
+        if self.bayer and self.colour in ("mono", "channels"):
+            raise ValueError(f"a Bayer pattern needs a model that takes colours, not {self.colour}")
+        self._check_channels()
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels or not all(math.isfinite(value) for value in values):
                 raise ValueError(f"{name} must hold {self.channels} finite numbers, one per channel")
@@ -110,6 +119,19 @@ class InputSpec(Strict, frozen=True):
             raise ValueError("std must be greater than 0")
         self._check_resize()
         self._check_resampling()
+
+    def _check_channels(self) -> None:
+        names = self.channel_names
+        if self.colour != "channels":
+            if names or self.shown:
+                raise ValueError(f"channel_names and shown belong to colour channels, not to {self.colour}")
+            return
+        if not 1 <= len(names) <= MAX_CHANNELS:
+            raise ValueError(f"an image has 1 to {MAX_CHANNELS} channel_names, not {len(names)}")
+        if len(set(names)) != len(names) or not all(names):
+            raise ValueError("each of channel_names must be another, and none empty")
+        if len(self.shown) not in (1, 3) or not all(index < len(names) for index in self.shown):
+            raise ValueError(f"shown must hold one or three of the channels 0 to {len(names) - 1}")
 
     def _check_resize(self) -> None:
         if self.resize != "crop" and (self.resize_to is not None or self.crop_ratio is not None):
@@ -275,7 +297,8 @@ class SelfTest(Strict, frozen=True):
     """A frame and its expected map; ``verify`` explains the frame again on the device."""
 
     frame: str
-    """Name of the member that holds the frame: PNG of the model's size, RGB or grey, 8 bits."""
+    """Name of the member that holds the frame: PNG of the model's size, RGB or grey, 8 bits; ``.npy``, uint8
+    [H, W, C], where the channels are no colours."""
     saliency: str
     """Name of the member that holds the expected map: ``.npy``, float32 [H, W]."""
     target: list[int]

@@ -21,7 +21,7 @@ def _interface(manifest: Manifest) -> Iterator[str]:
     bayer = f", mono frames are {spec.bayer}" if spec.bayer else ""
     yield line(
         "input",
-        f"{spec.height} high, {spec.width} wide, {spec.colour}, {_resizing(spec)}, "
+        f"{spec.height} high, {spec.width} wide, {_channels(spec)}, {_resizing(spec)}, "
         f"mean {_numbers(spec.mean)}, std {_numbers(spec.std)}, "
         f"16-bit frames use {spec.bit_depth} bits{bayer}",
     )
@@ -31,6 +31,15 @@ def _interface(manifest: Manifest) -> Iterator[str]:
         f"{method.samples} samples, noise {method.noise_std:g}, percentile {method.percentile:g}, "
         f"chunk {method.chunk}",
     )
+
+
+def _channels(spec: InputSpec) -> str:
+    """Return the order of the channels, in words; of channels that are no colours, their names."""
+    if spec.colour != "channels":
+        return spec.colour
+    shown = ", ".join(spec.channel_names[index] for index in spec.shown)
+    counted = f"{spec.channels} channels ({', '.join(spec.channel_names)}; pictures show {shown})"
+    return counted if spec.channels > 1 else f"1 channel ({spec.channel_names[0]})"
 
 
 def _resizing(spec: InputSpec) -> str:

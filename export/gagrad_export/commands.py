@@ -69,8 +69,18 @@ class SeveralValues(Command):
 )
 @click.option(
     "--colour",
-    type=click.Choice(["rgb", "bgr", "mono"]),
-    help="Order of the model's channels.  [default: rgb; mono for one channel]",
+    type=click.Choice(["rgb", "bgr", "mono", "channels"]),
+    help="Order of the model's channels.  [default: rgb; mono for one; channels for other numbers than 3]",
+)
+@click.option(
+    "--channels",
+    metavar="N|NAME,…",
+    help="Channels that are no colours (lights, cameras, bands), 1 to 16: how many, or their names in order.",
+)
+@click.option(
+    "--shown",
+    metavar="NAME[,NAME,NAME]",
+    help="Which such channel pictures show, or which three as red, green, blue.  [default: the first]",
 )
 @click.option(
     "--preprocessing",
@@ -234,6 +244,8 @@ def export(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     colour: Colour | None,
+    channels: str | None,
+    shown: str | None,
     preprocessing: Path | None,
     resize: Resize,
     resize_to: int | None,
@@ -275,6 +287,7 @@ def export(
     """
     try:
         import gagrad_export  # noqa: PLC0415 - --help stays fast
+        from gagrad_export.channels import read_channels  # noqa: PLC0415
         from gagrad_export.settings import fixed_inputs  # noqa: PLC0415
 
         run = gagrad_export.export
@@ -301,6 +314,8 @@ def export(
             input_name=input_name,
             fixed=fixed_inputs(fixed),
             colour=colour,
+            channels=None if channels is None else read_channels(channels),
+            shown=None if shown is None else [name.strip() for name in shown.split(",")],
             preprocessing=preprocessing,
             resize=resize,
             resize_to=resize_to,

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from gagrad_export.load import Source
     from gagrad_export.verify.checks import Verified
 
-_FRAME, _SALIENCY = "selftest/frame.png", "selftest/saliency.npy"
+_FRAME, _CHANNELS, _SALIENCY = "selftest/frame.png", "selftest/frame.npy", "selftest/saliency.npy"
+"""Members of the self-test: the frame as an image, or as an array where its channels are no colours; the map."""
 
 SELFTEST_TOLERANCE, SELFTEST_AGREEMENT = 1e-3, 0.995
 """Tolerance of a pixel and share of pixels that must agree. Between engines up to 0.4 % of the pixels flip at
@@ -66,7 +67,8 @@ def package(
     """
     entries = {key: _entry(key) for key in graphs}
     members: dict[str, bytes | memoryview] = {entries[key].file: data for key, data in graphs.items()}
-    members[_FRAME] = _png(verified.frame)
+    frame = _CHANNELS if spec.colour == "channels" else _FRAME
+    members[frame] = _npy(verified.frame) if spec.colour == "channels" else _png(verified.frame)
     members[_SALIENCY] = _npy(verified.saliency)
     manifest = Manifest(
         format=FORMAT,
@@ -89,7 +91,7 @@ def package(
         method=method,
         graphs=list(entries.values()),
         selftest=SelfTest(
-            frame=_FRAME,
+            frame=frame,
             saliency=_SALIENCY,
             target=list(verified.target),
             score=verified.score,
@@ -119,7 +121,7 @@ def _png(frame: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _npy(array: NDArray[np.float32]) -> bytes:
+def _npy(array: NDArray[np.float32] | NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()

@@ -18,6 +18,7 @@ from gagrad_export.arrange import Wishes, arrange
 from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layer
 from gagrad_export.canonicalise import canonicalise
+from gagrad_export.channels import channel_count
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
@@ -113,7 +114,8 @@ def export(
 
     inputs, size, mean, std = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
-    source = _load(model, size=size, channels=1 if inputs.colour == "mono" else 3)
+    channels = channel_count(inputs.channels)
+    source = _load(model, size=size, channels=1 if inputs.colour == "mono" else channels or 3)
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
@@ -126,7 +128,13 @@ def export(
     arranged = arrange(
         source.model,
         wishes,
-        lambda: probe_of(source.model, size=size, input_name=inputs.input_name, fixed=inputs.fixed),
+        lambda: probe_of(
+            source.model,
+            size=size,
+            channels=channels,
+            input_name=inputs.input_name,
+            fixed=inputs.fixed,
+        ),
     )
     source = replace(source, model=arranged.model)
 
@@ -134,6 +142,7 @@ def export(
         return canonicalise(
             arranged.model,
             size=size,
+            channels=channels,
             input_name=inputs.input_name,
             output_name=output_name,
             fixed=inputs.fixed,

@@ -26,6 +26,7 @@ from gagrad_edge.manifest import (
 from gagrad_edge.output import Activation, OutputSpec, Task
 from gagrad_export.arrange.detection import with_background
 from gagrad_export.arrange.layout import declared
+from gagrad_export.channels import channel_count, channel_names, shown_channels
 from gagrad_export.reading import read_output
 
 if TYPE_CHECKING:
@@ -75,7 +76,14 @@ class InputOptions:
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
     """A constant for each input that is not the image, by the input's name."""
     colour: Colour | None = None
-    """Order of the image's channels; None is ``mono`` for one channel and ``rgb`` for three."""
+    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels`` for
+    any other number, and where ``channels`` are given."""
+    channels: int | Sequence[str] | None = None
+    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the order
+    of the model and of the frames; None where the model says how many there are."""
+    shown: Sequence[str] | None = None
+    """Of such channels the one that pictures show, or the three that they show as red, green and blue; None
+    is the first."""
     resize: Resize = "stretch"
     """How a frame of another size is fitted to the image."""
     resize_to: int | None = None
@@ -103,6 +111,13 @@ class InputOptions:
     def __post_init__(self) -> None:
         """Refuse values that are not among the choices. Raises SettingError."""
         _check_choice("colour", self.colour, Colour, optional=True)
+        channel_count(self.channels)
+        if self.channels is not None and self.colour not in (None, "channels"):
+            raise SettingError(
+                f"channels that have names or a number are no colours, and colour is {self.colour}",
+                where="channels",
+                hint="leave `channels` out, or `colour`",
+            )
         _check_choice("resize", self.resize, Resize)
         _check_choice("bayer", self.bayer, Bayer, optional=True)
         if not 9 <= self.bit_depth <= 16:
@@ -261,12 +276,16 @@ def input_spec(
             where="mean, std",
             hint="leave `mean` and `std` out",
         )
-    colour = options.colour or ("mono" if channels == 1 else "rgb")
-    if (colour == "mono") != (channels == 1):
+    colour = _colour(options, channels)
+    extra: dict[str, Any] = {}
+    if colour == "channels":
+        ordered = channel_names(channels if options.channels is None else options.channels)
+        extra = {"channel_names": ordered, "shown": shown_channels(ordered, options.shown)}
+    elif options.shown is not None:
         raise SettingError(
-            f"the model takes {channels} channel(s), which is not {colour}",
-            where="colour",
-            choices=["mono"] if channels == 1 else ["rgb", "bgr"],
+            f"it chooses among channels that are no colours, and the model takes {colour}",
+            where="shown",
+            hint="add `colour=channels`, or leave it out",
         )
     means = _per_channel("mean", mean, 0.0, channels)
     stds = _per_channel("std", std, 1.0, channels)
@@ -285,11 +304,28 @@ def input_spec(
             std=stds,
             bit_depth=options.bit_depth,
             bayer=options.bayer,
+            **extra,
             **_resizing(options),
         )
     except ValueError as error:
         named = [name for name in ("mean", "std", "bayer", "resize_to") if name in str(error).lower()]
         raise SettingError(str(error), where=", ".join(named or ["size"])) from error
+
+
+def _colour(options: InputOptions, channels: int) -> Colour:
+    """Return the order of the model's ``channels``. Raises SettingError where it is not the one asked for."""
+    usual: Colour = {1: "mono", 3: "rgb"}.get(channels, "channels")  # type: ignore[assignment]
+    colour = options.colour or (usual if options.channels is None else "channels")
+    count = channel_count(options.channels)
+    if count not in (None, channels):
+        raise SettingError(f"the model takes {channels} channels, not {count}", where="channels")
+    if colour != "channels" and channels != (1 if colour == "mono" else 3):
+        raise SettingError(
+            f"the model takes {channels} channel(s), which is not {colour}",
+            where="colour",
+            choices={1: ["mono", "channels"], 3: ["rgb", "bgr", "channels"]}.get(channels, ["channels"]),
+        )
+    return colour
 
 
 def output_names(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,26 @@ def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="out"):
         make_folder(tmp_path / "out")
+
+
+def test_files_get_the_umask_from_every_thread(tmp_path: Path) -> None:
+    """Under umask 077 no file of any thread is readable by others, at no time."""
+    seen: set[int] = set()
+
+    def write(number: int) -> None:
+        for turn in range(100):
+            path = tmp_path / f"{number}-{turn}"
+            write_atomic(path, [b"x"])
+            seen.add(path.stat().st_mode & 0o777)
+
+    before = os.umask(0o077)
+    try:
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        os.umask(before)
+    assert seen == {0o600}
+    assert len(list(tmp_path.iterdir())) == 400

@@ -69,21 +69,31 @@ def canonicalise(
     proto: onnx.ModelProto,
     *,
     size: tuple[int, int] | None = None,
+    channels: int | None = None,
     input_name: str | None = None,
     output_name: str | None = None,
+    class_axis: int | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
     split: bool = True,
 ) -> Canonical:
     """Bring a model to canonical form with images of ``size = (H, W)``, by PASSES.
 
-    ``fixed`` holds constants for the inputs that are not the image. Without ``split`` an activation
-    at the end stays. Raises ModelError and SettingError.
+    ``channels`` is their number, None for what the model says. ``class_axis`` is the axis of the output that
+    holds the classes; by default the one that a softmax runs over, or the first behind the batch. ``fixed``
+    holds constants for the inputs that are not the image. Without ``split`` an activation at the end stays.
+    Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
-    start(
-        model,
-        Request(size=size, input_name=input_name, output_name=output_name, fixed=fixed or {}, split=split),
+    request = Request(
+        size=size,
+        channels=channels,
+        input_name=input_name,
+        output_name=output_name,
+        class_axis=class_axis,
+        fixed=fixed or {},
+        split=split,
     )
+    start(model, request)
     run(model, PASSES)
     supply_shapes(model, Known.ALL)
     graph, findings = model.graph, findings_of(model)

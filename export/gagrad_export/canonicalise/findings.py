@@ -45,8 +45,10 @@ class Request:
     """What the caller of ``canonicalise`` asks for; parameters as there."""
 
     size: tuple[int, int] | None = None
+    channels: int | None = None
     input_name: str | None = None
     output_name: str | None = None
+    class_axis: int | None = None
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
     split: bool = True
 

@@ -7,6 +7,7 @@ documented, and there is no other list.
 from __future__ import annotations
 
 from gagrad_export.canonicalise.contract import Pass, Repeat, single_passes
+from gagrad_export.canonicalise.fold.cut import CutAway
 from gagrad_export.canonicalise.fold.folding import FoldConstants
 from gagrad_export.canonicalise.fold.precision import ToFloat32
 from gagrad_export.canonicalise.fold.rounding import PadCeilPooling
@@ -72,6 +73,7 @@ SIMPLE_OPERATORS: tuple[Pass, ...] = (
     GatherWithinRows(),
     DropRowIndex(),
     FuseSoftmax(),
+    CutAway(),
 )
 """Operators that have a derivative, for inputs of fixed shapes."""
 

@@ -13,7 +13,7 @@ _SEED = 20240401
 
 
 def reference_frame(height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Return a frame ``[H, W, 3]`` (``[H, W]`` for one channel): a lit plate with a disc, a bar and grain.
+    """Return a frame ``[H, W, C]`` (``[H, W]`` for one channel): a lit plate with a disc, a bar and grain.
 
     On a constant or purely random frame the activations of a trained model would be dead or saturated.
     """
@@ -23,7 +23,7 @@ def reference_frame(height: int, width: int, channels: int) -> NDArray[np.uint8]
     plane = 110 + 70 * u - 40 * v
     plane += np.where((u - 0.4) ** 2 + (v - 0.55) ** 2 < 0.04, -60.0, 0.0)
     plane += np.where((np.abs(u + 0.6 * v - 0.95) < 0.03), 70.0, 0.0)
-    tint = np.array([1.0, 0.85, 0.7])[:channels]
+    tint = np.array([1.0, 0.85, 0.7, *(1 - 0.04 * np.arange(13))])[:channels]
     frame = plane[..., None] * tint + generator.normal(0, 6, (height, width, channels))
     pixels: NDArray[np.uint8] = np.clip(np.rint(frame), 0, 255).astype(np.uint8)
     return pixels[..., 0] if channels == 1 else pixels

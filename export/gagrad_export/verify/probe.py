@@ -26,6 +26,7 @@ def probe_of(
     model: onnx.ModelProto,
     *,
     size: tuple[int, int] | None,
+    channels: int | None = None,
     input_name: str | None,
     fixed: Mapping[str, ArrayLike],
 ) -> Probe:
@@ -35,9 +36,9 @@ def probe_of(
     SettingError for ports that canonicalisation would refuse, too.
     """
     graph = ir.serde.deserialize_model(model).graph
-    image = choose_input(graph, input_name, fixed, [])
+    image = choose_input(graph, input_name, fixed, [], channels=channels)
     constants = fix_inputs(graph, image, fixed, [])
-    given = source_input(image, size, constants)
+    given = source_input(image, size, constants, channels)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
 
     def answers(other: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:

@@ -35,6 +35,15 @@ class Detection:
     index: tuple[int, int]
     """Class and candidate: element of ``scores``."""
 
+    def __str__(self) -> str:
+        return f"{self.name} {percent(self.score)} at {box_text(self.box)}"
+
+
+def box_text(box: tuple[float, float, float, float]) -> str:
+    """Return ``box`` in words: ``12,40–90,66``, its upper left and its lower right corner in whole pixels."""
+    left, top, right, bottom = map(round, box)
+    return f"{left},{top}–{right},{bottom}"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
@@ -83,8 +92,10 @@ class Prediction:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Names of the classes that the model says are there: one of a classifier, each label from 0.5 on,
-        each class with a detection or an area."""
+        """Names of the classes that the model says are there.
+
+        One of a classifier, each label from 0.5 on, each class with a detection or an area.
+        """
         if self.task == "detection":
             return tuple(dict.fromkeys(one.name for one in self.detections))
         if self.task == "segmentation":
@@ -92,6 +103,17 @@ class Prediction:
         if self.task == "multilabel":
             return tuple(name for name, chance in self.classes if chance >= PRESENT)
         return (self.target.name,) if self.task == "classification" else ()
+
+    @property
+    def verdict(self) -> str:
+        """The answer's name: the class that the model finds; for a model without classes what it says."""
+        if self.task == "detection":
+            return self.detections[0].name if self.detections else "nothing"
+        if self.task == "segmentation":
+            return self.areas[0][0] if self.areas else "nothing"
+        if self.task == "multilabel":
+            return ", ".join(self.present) or "nothing"
+        return str(self.target) if self.task == "classification" else self.answer
 
     @property
     def answer(self) -> str:

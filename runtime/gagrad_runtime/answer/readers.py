@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.answer.detection import DetectionReader
 from gagrad_runtime.answer.reader import Reader
 
 if TYPE_CHECKING:
     from gagrad_edge.output import OutputSpec, Task
 
-_READERS: dict[Task, type[Reader]] = {}
+_READERS: dict[Task, type[Reader]] = {"detection": DetectionReader}
 """Readers of tasks that are not read as scores of classes."""
 
 

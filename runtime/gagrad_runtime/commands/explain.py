@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gagrad_edge.cli import Command
+from gagrad_runtime.commands.detections import ALL, four_numbers, number_or_all
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
@@ -30,7 +31,6 @@ from gagrad_runtime.commands.options import (
 )
 @click.option(
     "--target",
-    "targets",
     multiple=True,
     help="Class to explain, by name or index; may be given several times.  [default: what the model says]",
 )
@@ -39,6 +39,18 @@ from gagrad_runtime.commands.options import (
     "--region",
     metavar="BOX|MASK",
     help="Explain the class's score in a part of a spatial output: a box left,top,right,bottom, or a mask.",
+)
+@click.option(
+    "--detection",
+    callback=number_or_all,
+    metavar="NUMBER|all",
+    help="Explain a detector's detection by its number, as `predict` lists it, or all of them.",
+)
+@click.option(
+    "--box",
+    callback=four_numbers,
+    metavar="L,T,R,B",
+    help="Explain the detection that overlaps a box of the image most: left,top,right,bottom.",
 )
 @method_options()
 @click.option(
@@ -66,9 +78,11 @@ def explain(
     bundle: Path,
     images: tuple[str, ...],
     output: Path,
-    targets: tuple[str, ...],
+    target: tuple[str, ...],
     against: str | None,
     region: str | None,
+    detection: int | str | None,
+    box: tuple[float, float, float, float] | None,
     settings: dict[str, Any],
     roi: Path | None,
     roi_limit: float | None,
@@ -99,10 +113,12 @@ def explain(
         threads=threads,
         trust=trust,
         as_json=as_json,
-        targets=targets,
+        targets=target,
+        every_detection=detection == ALL,
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
         scale=scale,
-        settings={**settings, "against": against, "region": region},
+        settings={**settings, "against": against, "region": region, "box": box}
+        | {"detection": None if detection == ALL else detection},
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--config", "file", type=click.Path(path_type=Path), help="The whole station in a TOML file.")
 @click.option("--check", is_flag=True, help="Check the configuration, load the bundle, and stop.")
 @click.option("--good", multiple=True, help="A class that needs no explanation; give it for each.")
+@click.option("--ng", multiple=True, help="What makes a part NG, e.g. 'dent >= 0.6'; give it for each.")
 @click.option("--below", type=click.FloatRange(0, 1), help="Explain good frames too below this probability.")
 @click.option("--every", type=click.IntRange(1), help="Explain every N-th picked frame.  [default: 1]")
 @click.option("--per-second", type=click.FloatRange(min=0.001), help="Most explanations a second.")

@@ -10,7 +10,6 @@ import numpy as np
 
 from gagrad_edge.errors import RoiError, SettingError
 from gagrad_edge.statistics import rank_correlation
-from gagrad_runtime.answer.outputs import Outputs
 from gagrad_runtime.evaluate import metrics
 from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
 from gagrad_runtime.evaluate.table import Row
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Manifest
+    from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
@@ -88,7 +88,7 @@ class Bench:
         spec = self.explainer.manifest.input
         image = prepare(made.frame, spec)[0][0]
         order = metrics.pixel_order(made.saliency)
-        sure = partial(_confidence, self.explainer, made)
+        sure = partial(_confidence, self.explainer, made, self.explainer.outputs(image[None]))
         return insertion_curve(image, order, sure), deletion_curve(image, order, spec.mean, sure)
 
     def _randomisation(self, made: Explanation, settings: dict[str, Any]) -> float | None:
@@ -141,9 +141,11 @@ def mask_of(frame: Frame, path: Path, margin: float) -> Mask | None:
     return metrics.widened(mask, margin) if mask.any() else None
 
 
-def _confidence(explainer: Explainer, made: Explanation, images: Array) -> NDArray[np.float64]:
+def _confidence(
+    explainer: Explainer, made: Explanation, original: Outputs, images: Array
+) -> NDArray[np.float64]:
     outputs = explainer.outputs(np.ascontiguousarray(images, np.float32))
-    return explainer.reader.confidence(outputs, Outputs(made.scores[None]), made.target)
+    return explainer.reader.confidence(outputs, original, made.target)
 
 
 def _finite(value: float) -> float | None:

@@ -15,8 +15,8 @@ from gagrad_runtime.evaluate.journal import Entry, Journal, key_of
 from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, mask_of
 from gagrad_runtime.evaluate.page import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
-from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame.decoding import ENDINGS
+from gagrad_runtime.frame import frame_for
+from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.jobs.explaining import expand
 from gagrad_runtime.question.methods import method_of
 from gagrad_runtime.session.opening import open_session
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.errors import GagradError
+    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.frame.frame import Frame
 
 JOURNAL = "results.jsonl"
@@ -76,12 +77,12 @@ def evaluate_images(
     variants = _variants(methods)
     if masks is not None and not masks.is_dir():
         raise SettingError(f"there is no folder {masks}", where="masks", hint="name the folder of masks")
-    paths = expand(_inside(images))
     make_folder(output)
     check_writable(output)
     opening: dict[str, Any] = {"threads": threads, "trust": trust, "prove": "never", "progress": progress}
     with ExitStack() as stack:
         session = stack.enter_context(open_session(bundle, device, **opening))
+        paths = expand(_inside(images, session.bundle.manifest.input))
         other = None
         if randomized is not None:
             other = stack.enter_context(open_session(randomized, device, **opening))
@@ -135,7 +136,7 @@ class _Study:
     def image(self, path: str, name: str, variants: list[Variant]) -> None:
         """Measure one image with every method, or report why not."""
         try:
-            frame = load_frame(path)
+            frame = frame_for(self.bench.explainer.manifest.input, path)
             mask = (
                 None
                 if self.masks is None
@@ -194,13 +195,13 @@ def _variants(methods: str) -> list[Variant]:
     return list(dict.fromkeys(variants))
 
 
-def _inside(images: Sequence[str]) -> list[str]:
-    """Return ``images`` with folders replaced by the image files in them, sorted."""
+def _inside(images: Sequence[str], spec: InputSpec | None = None) -> list[str]:
+    """Return ``images`` with folders replaced by the files in them that are frames for ``spec``, sorted."""
     found: list[str] = []
     for image in images:
         folder = Path(image)
         if folder.is_dir():
-            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings(spec))
             found += map(str, files) if files else [image]
         else:
             found.append(image)

@@ -48,7 +48,7 @@ def map_thumbnail(explanation: Explanation) -> bytes:
 def _small(frame: Frame) -> Canvas:
     scale = _SIDE / max(frame.height, frame.width)
     size = (max(round(frame.height * scale), 1), max(round(frame.width * scale), 1))
-    pixels: Any = frame.pixels[..., None] if frame.mono else frame.pixels
+    pixels: Any = frame.picture if frame.picture.ndim == 3 else frame.picture[..., None]
     planes = [resample(pixels[..., channel], size) for channel in range(pixels.shape[2])]
     return to_eight_bits(frame, np.stack(planes, axis=2) if len(planes) == 3 else planes[0])[0]
 

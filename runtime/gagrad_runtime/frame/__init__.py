@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gagrad_runtime.frame.frame import Frame, load_frame
+from gagrad_runtime.frame.frame import Frame, frame_for, load_frame
 
-__all__ = ["Frame", "load_frame"]
+__all__ = ["Frame", "frame_for", "load_frame"]

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from gagrad_edge.errors import FrameError
+from gagrad_edge.manifest import MAX_CHANNELS
 from gagrad_runtime.frame.decoding import check_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Colour = Literal["rgb", "bgr"]
-"""Order of the colour channels of an array or tensor; OpenCV's is ``bgr``."""
+Colour = Literal["rgb", "bgr", "channels"]
+"""Order of the colour channels of an array or tensor; OpenCV's is ``bgr``. ``channels`` are no colours, such
+as lights or bands, and stay as they are."""
+
+_COUNTS = {"rgb": (1, 3, 4), "bgr": (1, 3, 4), "channels": tuple(range(1, MAX_CHANNELS + 1))}
+"""Numbers of channels that an array may have; four colours are three and transparency."""
 
 _DLPACK_CPU = 1
 """``kDLCPU`` of DLPack."""
@@ -28,7 +33,7 @@ class ArrayPixels(NamedTuple):
     """Pixels of an array or tensor: a copy of its own, in RGB order."""
 
     pixels: NDArray[Any]
-    """uint8 or uint16, [H, W] or [H, W, 3]."""
+    """uint8 or uint16, [H, W] or [H, W, 3]; of ``channels`` [H, W, C]."""
     notes: tuple[str, ...]
     """Changes that were made to the values, in words."""
     white: int | None
@@ -37,7 +42,7 @@ class ArrayPixels(NamedTuple):
 
 def from_tensor(tensor: Any, colour: Colour, name: str) -> ArrayPixels:
     """Return the pixels of a DLPack ``tensor``, [H, W], [H, W, C] or [C, H, W], as ``from_array``."""
-    return from_array(_channels_last(_on_cpu(tensor, name), name), colour, name)
+    return from_array(_channels_last(_on_cpu(tensor, name), colour, name), colour, name)
 
 
 def _on_cpu(tensor: Any, name: str) -> NDArray[Any]:
@@ -59,11 +64,12 @@ def _on_cpu(tensor: Any, name: str) -> NDArray[Any]:
         ) from error
 
 
-def _channels_last(array: NDArray[Any], name: str) -> NDArray[Any]:
+def _channels_last(array: NDArray[Any], colour: Colour, name: str) -> NDArray[Any]:
     """Return ``array`` as [H, W] or [H, W, C]: turned when it can only be [C, H, W]."""
-    if array.ndim != 3 or array.shape[0] not in (1, 3):
+    first = _COUNTS["channels"] if colour == "channels" else (1, 3)
+    if array.ndim != 3 or array.shape[0] not in first:
         return array
-    if array.shape[2] in (1, 3, 4):
+    if array.shape[2] in _COUNTS[colour]:
         raise FrameError(
             f"the tensor's shape {_shape(array)} may be channels×height×width or height×width×channels",
             where=name,
@@ -74,24 +80,18 @@ def _channels_last(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def from_array(array: NDArray[Any], colour: Colour, name: str) -> ArrayPixels:
     """Return the pixels of ``array`` [H, W] or [H, W, C]; ``name`` names the frame in errors."""
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        batch = array.ndim == 4 or (array.ndim == 3 and array.shape[0] in (1, 3))
-        raise FrameError(
-            f"the array's shape is {_shape(array)}; a frame is height×width, or height×width×3",
-            where=name,
-            hint="pass one frame at a time, channels last: numpy.moveaxis(frame, 0, -1) turns it; "
-            "a list of frames is explained one by one"
-            if batch
-            else None,
-        )
+    counts = _COUNTS[colour]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in counts):
+        raise _no_frame(array, colour, name)
     if array.size == 0:
         raise FrameError(
             f"the array is empty ({_shape(array)})", where=name, hint="check what the camera returned"
         )
-    check_size(array.shape[1], array.shape[0], where=name)
+    channels = array.shape[2] if array.ndim == 3 else 1
+    check_size(array.shape[1], array.shape[0], where=name, channels=channels)
     _check_type(array, name)
     notes: tuple[str, ...] = ()
-    if array.ndim == 3 and array.shape[2] == 4:
+    if colour != "channels" and channels == 4:
         opaque = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
         if (array[..., 3] != opaque).any():
             notes = ("transparency dropped",)
@@ -103,6 +103,28 @@ def from_array(array: NDArray[Any], colour: Colour, name: str) -> ArrayPixels:
     if array.dtype.kind == "f":
         array, white = _from_floats(array, name)
     return ArrayPixels(np.array(array, array.dtype.newbyteorder("="), order="C"), notes, white)
+
+
+def _no_frame(array: NDArray[Any], colour: Colour, name: str) -> FrameError:
+    """Return the error that the shape of ``array`` is not a frame's."""
+    counts = _COUNTS[colour]
+    most = f"height×width×channels with 1 to {MAX_CHANNELS} channels" if colour == "channels" else ""
+    batch = array.ndim == 4 or (array.ndim == 3 and array.shape[0] in counts)
+    hint = "channels, such as lights or bands, are for a model that was exported with `channels`"
+    if batch:
+        hint = (
+            "pass one frame at a time, channels last: numpy.moveaxis(frame, 0, -1) turns it; "
+            "a list of frames is explained one by one"
+        )
+    elif colour == "channels":
+        hint = "leave out the channels that the model does not take"
+    elif array.ndim != 3:
+        hint = ""
+    return FrameError(
+        f"the array's shape is {_shape(array)}; a frame is height×width, or {most or 'height×width×3'}",
+        where=name,
+        hint=hint or None,
+    )
 
 
 def _check_type(array: NDArray[Any], name: str) -> None:

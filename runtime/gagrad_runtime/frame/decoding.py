@@ -18,7 +18,9 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
+from gagrad_edge.manifest import MAX_CHANNELS
 from gagrad_runtime.frame.integrity import check_tiff, least_bytes
+from gagrad_runtime.frame.tiff import first_page, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +28,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFile import ImageFile
 
+    from gagrad_edge.manifest import InputSpec
+    from gagrad_runtime.frame.tiff import Page
+
 MAX_PIXELS = 100_000_000
 """Largest frame, height × width: 300 MB as 8-bit colour and 1.2 GB per image-sized float32 colour copy."""
+MAX_VALUES = 3 * MAX_PIXELS
+"""Most values of a frame: pixels times channels."""
+_MOST_GREY = 170_000_000
+"""Most values of bands that lie side by side, which Pillow reads as one grey image: it refuses more."""
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "NPY")
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Endings of image files, lower case: what a folder of images is searched for."""
+
+
+def endings(spec: InputSpec | None) -> tuple[str, ...]:
+    """Return the endings of files that are frames for a model, lower case.
+
+    ``.npy`` counts only where the channels are no colours: elsewhere such files are maps, masks or data.
+    """
+    return (*ENDINGS, ".npy") if spec is not None and spec.colour == "channels" else ENDINGS
+
 
 # The readers are called by their first bytes and not through Image.open: that one checks the size only
 # after it has warned about it, and would try forty more formats that no camera writes.
@@ -84,48 +102,125 @@ class Decoded:
     """What the camera wrote: those of ``_EXIF`` that the file has, by name."""
 
 
-def decode(data: bytes, *, where: str) -> Decoded:
+def decode(data: bytes, *, where: str, channels: bool = False) -> Decoded:
     """Return the pixels in the file ``data``, upright.
 
     Pixels are uint8 or uint16, [H, W] or [H, W, 3] in RGB order. EXIF orientation is applied once,
-    transparency dropped, the first page taken. ``where`` names the file in errors. Raises FrameError:
-    unknown or damaged file, more than MAX_PIXELS pixels, or values that are no 1 to 16 bit grey levels.
+    transparency dropped, the first page taken. With ``channels`` nothing is dropped: pixels are [H, W] or
+    [H, W, C], the bands of all pages, and transparency is a band. ``where`` names the file in errors. Raises
+    FrameError: unknown or damaged file, more than MAX_PIXELS pixels, or values that are no 1 to 16 bit grey
+    levels.
     """
     try:
-        picture = _reader(data, where)(io.BytesIO(data))
-        check_size(*picture.size, where=where)
-        if len(data) < least_bytes(data, *picture.size):
-            raise ValueError(f"{len(data)} bytes cannot hold {picture.width}×{picture.height} pixels")
-        bits = _bits(picture, data)
-        _check_values(picture, bits, where)
-        if isinstance(picture, TiffImagePlugin.TiffImageFile):
-            check_tiff(data, picture.tag_v2)
-        notes = _notes(picture)
-        stated, remaining = _load(picture)
-        if _transparent(picture):
-            notes = (*notes, "transparency dropped")
-        pixels = _TURNS[remaining](_pixels(picture))
-        if bits == 16 and pixels.dtype == np.uint8:
-            is_tiff = isinstance(picture, TiffImagePlugin.TiffImageFile)
-            wide = _sixteen_bits(data, 1 if is_tiff else remaining)
-            if wide.shape != pixels.shape or not np.array_equal(wide >> 8, pixels):
-                raise ValueError("two decoders read different pixels")
-            pixels = wide
-            if not is_tiff and data[_PNG_COLOUR] == _PNG_GREY_ALPHA:
-                pixels = wide[..., 0]
+        is_tiff = _reader(data, where) is TiffImagePlugin.TiffImageFile
+        if is_tiff and channels:
+            return _stacked(pages(data), where)
+        if is_tiff and (samples := first_page(data).samples) > 4:
+            raise FrameError(
+                f"the file has {samples} channels, and a colour or grey frame has 3 or 1",
+                where=where,
+                hint="a model of more channels is exported with `channels`",
+            )
+        return _decoded(data, where, alpha=channels)
     except (FrameError, MemoryError):
         raise
     except Exception as error:  # a damaged file raises whatever its parser trips over first
         raise FrameError(
             f"the file is damaged or cut short ({error})", where=where, hint="copy or record the frame again"
         ) from error
+
+
+def _stacked(found: list[Page], where: str) -> Decoded:
+    """Return the bands of all pages, [H, W] or [H, W, C]."""
+    size = found[0].height, found[0].width
+    check_size(size[1], size[0], where=where, channels=min(sum(page.samples for page in found), 99))
+    parts: list[NDArray[Any]] = []
+    notes: dict[str, None] = {}
+    exif: dict[str, str] = {}
+    for number, page in enumerate(found, 1):
+        pixels, said, read = _page(page, where)
+        parts.append(pixels if pixels.ndim == 3 else pixels[..., None])
+        notes.update(dict.fromkeys(said))
+        exif = exif or read
+        one, other = parts[0], parts[-1]
+        if (one.shape[:2], one.dtype) != (other.shape[:2], other.dtype):
+            raise FrameError(
+                f"page {number} is {other.shape[0]} high, {other.shape[1]} wide, {other.dtype}, and page 1 "
+                f"is {one.shape[0]} high, {one.shape[1]} wide, {one.dtype}",
+                where=where,
+                hint="all pages of a frame have one size and one depth",
+            )
+    total = sum(part.shape[2] for part in parts)
+    if total > MAX_CHANNELS:
+        raise FrameError(
+            f"the file's {len(found)} page(s) have {total} channels together; {MAX_CHANNELS} are the most",
+            where=where,
+            hint="save the channels that the model takes",
+        )
+    joined = np.concatenate(parts, axis=2)
+    return Decoded(joined[..., 0] if total == 1 else joined, tuple(notes), exif)
+
+
+def _page(page: Page, where: str) -> tuple[NDArray[Any], tuple[str, ...], dict[str, str]]:
+    """Return pixels, notes and EXIF of one page."""
+    trouble = page.trouble()
+    if trouble is not None and page.samples > 3:
+        raise FrameError(
+            f"the file cannot be used as a frame: {trouble}",
+            where=where,
+            hint="save each channel as a page of its own, unsigned, with 8 or 16 bits, or as .npy",
+        )
+    if trouble is not None:
+        one = _decoded(page.alone(), where, alpha=True, first=False)
+        return one.pixels, one.notes, one.exif
+
+    def grey(file: bytes) -> NDArray[Any]:
+        return _decoded(file, where, limit=_MOST_GREY).pixels
+
+    turn = page.orientation if page.orientation in _TURNS else 1
+    notes = (f"EXIF orientation {turn} applied",) if turn != 1 else ()
+    exif: dict[str, str] = {}
+    with contextlib.suppress(Exception):  # Pillow does not open every page whose bands it can decode
+        if page.samples <= 4:  # of more it complains on the terminal
+            exif = _exif(TiffImagePlugin.TiffImageFile(io.BytesIO(page.alone())))
+    return _TURNS[turn](page.bands(grey)), notes, exif
+
+
+def _decoded(
+    data: bytes, where: str, *, alpha: bool = False, first: bool = True, limit: int = MAX_PIXELS
+) -> Decoded:
+    """Return the pixels of the first page of ``data``; with ``alpha`` transparency is kept as a band.
+
+    ``first`` notes further pages. Raises FrameError, and whatever the parser of a damaged file raises.
+    """
+    picture = _reader(data, where)(io.BytesIO(data))
+    check_size(*picture.size, where=where, limit=limit)
+    if len(data) < least_bytes(data, *picture.size):
+        raise ValueError(f"{len(data)} bytes cannot hold {picture.height} rows of {picture.width} pixels")
+    bits = _bits(picture, data)
+    _check_values(picture, bits, where)
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        check_tiff(data, picture.tag_v2)
+    notes = _notes(picture, pages=first)
+    stated, remaining = _load(picture)
+    if not alpha and _transparent(picture):
+        notes = (*notes, "transparency dropped")
+    pixels = _TURNS[remaining](_pixels(picture, alpha=alpha))
+    if bits == 16 and pixels.dtype == np.uint8:
+        is_tiff = isinstance(picture, TiffImagePlugin.TiffImageFile)
+        wide = _sixteen_bits(data, 1 if is_tiff else remaining, pixels.shape[-1])
+        if wide.shape != pixels.shape or not np.array_equal(wide >> 8, pixels):
+            raise ValueError("two decoders read different pixels")
+        pixels = wide
+        if not is_tiff and data[_PNG_COLOUR] == _PNG_GREY_ALPHA:
+            pixels = wide[..., [0, 3]] if alpha else wide[..., 0]
     if stated != 1:
         notes = (f"EXIF orientation {stated} applied", *notes)
     return Decoded(pixels, notes, _exif(picture))
 
 
-def from_picture(picture: Image.Image, *, where: str) -> Decoded:
-    """Return the pixels of the PIL image ``picture``, upright, by the rules for files.
+def from_picture(picture: Image.Image, *, where: str, channels: bool = False) -> Decoded:
+    """Return the pixels of the PIL image ``picture``, upright, by the rules for files but for further pages.
 
     A file of 16-bit colours is 8 bits once Pillow has opened it; only its path keeps all bits. ``where``
     names the picture in errors. Raises FrameError.
@@ -136,9 +231,9 @@ def from_picture(picture: Image.Image, *, where: str) -> Decoded:
         _check_values(picture, 16 if wide else 8, where)
         notes = _notes(picture)
         stated, remaining = _load(picture)
-        if _transparent(picture):
+        if not channels and _transparent(picture):
             notes = (*notes, "transparency dropped")
-        pixels = np.array(_TURNS[remaining](_pixels(picture)))
+        pixels = np.array(_TURNS[remaining](_pixels(picture, alpha=channels)))
     except (FrameError, MemoryError):
         raise
     except Exception as error:  # a picture whose file is closed or damaged fails in its reader
@@ -150,14 +245,16 @@ def from_picture(picture: Image.Image, *, where: str) -> Decoded:
     return Decoded(pixels, notes, _exif(picture))
 
 
-def check_size(width: int, height: int, *, where: str) -> None:
-    """Raise FrameError when a frame of ``width`` × ``height`` pixels is empty or over MAX_PIXELS."""
+def check_size(width: int, height: int, *, where: str, channels: int = 1, limit: int = MAX_PIXELS) -> None:
+    """Raise FrameError when a frame has no pixels, more than ``limit``, or over MAX_VALUES values."""
     if width < 1 or height < 1:
-        raise FrameError(f"the frame has no pixels ({width}×{height})", where=where)
-    if width * height > MAX_PIXELS:
+        raise FrameError(f"the frame has no pixels ({height} high, {width} wide)", where=where)
+    if width * height > limit or width * height * channels > MAX_VALUES:
+        of = f" with {channels} channels" if channels > 3 else ""
+        least = min(limit, MAX_VALUES // channels)
         raise FrameError(
-            f"the frame is too large: {width}×{height} is {width * height / 1e6:.0f} million pixels, "
-            f"the limit is {MAX_PIXELS / 1e6:.0f} million",
+            f"the frame is too large: {height} high, {width} wide{of} is "
+            f"{width * height / 1e6:.0f} million pixels, the limit is {least / 1e6:.0f} million",
             where=where,
             hint="cut or scale the frame to the part that is inspected",
         )
@@ -210,11 +307,11 @@ def _check_values(picture: Image.Image, bits: int, where: str) -> None:
         )
 
 
-def _notes(picture: Image.Image) -> tuple[str, ...]:
+def _notes(picture: Image.Image, *, pages: bool = True) -> tuple[str, ...]:
     notes = []
-    pages = getattr(picture, "n_frames", 1)
-    if pages > 1:
-        notes.append(f"first of {pages} pages")
+    count = getattr(picture, "n_frames", 1) if pages else 1
+    if count > 1:
+        notes.append(f"first of {count} pages")
     if picture.mode in _PRINT:
         notes.append(f"{picture.mode} converted to RGB")
     return tuple(notes)
@@ -260,19 +357,21 @@ def _exif(picture: Image.Image) -> dict[str, str]:
     return found
 
 
-def _pixels(picture: Image.Image) -> NDArray[Any]:
+def _pixels(picture: Image.Image, *, alpha: bool = False) -> NDArray[Any]:
     if picture.mode.startswith(_WIDE_MONO) or picture.mode == "I":
         return np.asarray(picture).astype(np.uint16)
     mode = "L" if picture.mode in _MONO else "RGB"
+    if alpha and "A" in picture.getbands():
+        mode = {"L": "LA", "RGB": "RGBA"}[mode]
     return np.asarray(picture if picture.mode == mode else picture.convert(mode))
 
 
-def _sixteen_bits(data: bytes, orientation: int) -> NDArray[Any]:
-    """Return the 16-bit colour pixels of the PNG or TIFF ``data`` in RGB order, upright.
+def _sixteen_bits(data: bytes, orientation: int, count: int) -> NDArray[Any]:
+    """Return 16-bit colours of the PNG or TIFF ``data``, upright: ``count`` channels of RGB and transparency.
 
     With IMREAD_UNCHANGED OpenCV leaves a PNG as stored, but turns a TIFF whatever the flags say.
     """
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ValueError("its 16-bit colours cannot be decoded")
-    return _TURNS[orientation](pixels[..., 2::-1])
+    return _TURNS[orientation](pixels[..., [2, 1, 0, 3][:count]])

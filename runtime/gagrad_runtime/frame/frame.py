@@ -10,7 +10,7 @@ import hashlib
 import os
 import reprlib
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -21,12 +21,14 @@ from PIL import Image
 from gagrad_edge.errors import FrameError, SettingError
 from gagrad_runtime.frame.arrays import from_array, from_tensor
 from gagrad_runtime.frame.decoding import FORMATS, decode, from_picture
+from gagrad_runtime.frame.npy import MAGIC, read_npy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.frame.arrays import ArrayPixels, Colour
     from gagrad_runtime.frame.decoding import Decoded
 
@@ -51,7 +53,7 @@ class Frame:
     """The pixels of one frame: upright, without transparency, with all their bits."""
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
-    """[H, W] or [H, W, 3] in RGB order; contiguous and read-only."""
+    """[H, W], [H, W, 3] in RGB order, or [H, W, C] of channels that are no colours; contiguous, read-only."""
     source: str
     """The path or name as it was given; ``array`` for a frame from memory without a name."""
     notes: tuple[str, ...] = ()
@@ -64,10 +66,16 @@ class Frame:
     fitted: bool = False
     """Whether the pixels are the model's image already, as a bundle's test frame is: then they are stretched
     to its size, if need be, and never cut or padded as frames of a camera are."""
+    shown: Mapping[int, str] = field(default_factory=dict)
+    """Of channels that are no colours, the one or three that pictures show, and their names; empty for grey
+    and colours."""
 
     def __repr__(self) -> str:
-        kind = "mono" if self.mono else "RGB"
-        return f"Frame({reprlib.repr(self.name)}, {self.width}×{self.height}, {self.pixels.dtype} {kind})"
+        kind = {1: "mono", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
+        if self.shown:
+            kind = f"{self.channels} channel" + ("s" if self.channels > 1 else "")
+        size = f"{self.height} high, {self.width} wide"
+        return f"Frame({reprlib.repr(self.name)}, {size}, {self.pixels.dtype} {kind})"
 
     @property
     def height(self) -> int:
@@ -83,6 +91,21 @@ class Frame:
     def mono(self) -> bool:
         """Whether the frame has one channel."""
         return self.pixels.ndim == 2
+
+    @property
+    def channels(self) -> int:
+        """Number of channels C."""
+        return 1 if self.pixels.ndim == 2 else int(self.pixels.shape[2])
+
+    @cached_property
+    def picture(self) -> NDArray[Any]:
+        """The pixels that pictures show: [H, W], or [H, W, 3] as red, green and blue."""
+        if not self.shown and self.channels in (1, 3):
+            return self.pixels
+        # None are declared for a frame without a model: the first channel then, as grey.
+        indices = list(self.shown) or [0]
+        planes = self.pixels if self.pixels.ndim == 3 else self.pixels[..., None]
+        return planes[..., indices[0] if len(indices) == 1 else indices]
 
     @cached_property
     def sha256(self) -> str:
@@ -107,17 +130,33 @@ FORMS = (
 """Every form in which a frame is taken."""
 
 
+def frame_for(spec: InputSpec, source: FrameSource, *, colour: Colour = "rgb") -> Frame:
+    """Return the frame in ``source``, as ``load_frame`` does, with the channels that ``spec`` asks for.
+
+    For a model whose channels are no colours all pages and bands of a file and all channels of an array are
+    kept, and ``colour`` is the order of colours for other models only. Raises as ``load_frame``.
+    """
+    if spec.colour != "channels":
+        return load_frame(source, colour=colour)
+    frame = load_frame(source, colour="channels")
+    return replace(frame, shown={index: spec.channel_names[index] for index in spec.shown})
+
+
 def load_frame(source: FrameSource, *, colour: Colour = "rgb", name: str | None = None) -> Frame:
     """Return the frame in ``source``.
 
     ``source`` is a path, the bytes of an image file, a numpy array, a PIL image, or a tensor on the CPU
     (torch, or anything else that speaks DLPack):
 
-    - Files and their bytes: PNG, JPEG, TIFF and BMP with 1 to 16 bits per channel, mono or colour.
+    - Files and their bytes: PNG, JPEG, TIFF and BMP with 1 to 16 bits per channel, mono or colour, and .npy
+      of numpy, read as arrays are.
     - Arrays and tensors: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]; a tensor also channels first, [1, H, W]
       or [3, H, W], unless its shape can be read both ways. uint8 or uint16, or floats from 0 (black) to 1
       (white). ``colour`` is the order of the channels, ``"rgb"`` or ``"bgr"``; the fourth is transparency.
     - PIL images: as the file they came from, upright by their EXIF orientation.
+
+    ``colour="channels"`` is for 1 to 16 channels that are no colours, such as lights, cameras or bands:
+    arrays [H, W, C], and all pages and bands of a file, in their order, transparency among them.
 
     Arrays and tensors are copied, so that the camera may use its buffer again. Floats that are whole 255ths
     become uint8, so that a frame divided by 255 gives the same map as the frame; others become uint16.
@@ -136,14 +175,14 @@ def load_frame(source: FrameSource, *, colour: Colour = "rgb", name: str | None 
     if isinstance(source, (bytes, bytearray, memoryview)):
         if not source:
             raise FrameError("there are no bytes to read a frame from", where=name or ARRAY)
-        return _from_decoded(decode(bytes(source), where=name or ARRAY), name or ARRAY)
+        return _from_bytes(bytes(source), colour, name or ARRAY, name or ARRAY)
     if isinstance(source, (str, os.PathLike)):
         where = os.fspath(source)
-        return _from_decoded(decode(read_bytes(where), where=where), name or where)
+        return _from_bytes(read_bytes(where), colour, where, name or where)
     if isinstance(source, Image.Image):
         file = getattr(source, "filename", "")
         file = name or (file if isinstance(file, str) and file else ARRAY)
-        return _from_decoded(from_picture(source, where=file), file)
+        return _from_decoded(from_picture(source, where=file, channels=colour == "channels"), file)
     if hasattr(source, "__dlpack__") and hasattr(source, "__dlpack_device__"):
         return _from_memory(from_tensor(source, colour, name or ARRAY), name or ARRAY)
     if hasattr(source, "read"):
@@ -158,8 +197,9 @@ def load_frame(source: FrameSource, *, colour: Colour = "rgb", name: str | None 
 
 
 def _check_colour(colour: str, source: object) -> None:
-    if colour not in ("rgb", "bgr"):
-        raise SettingError(f"there is no colour order {colour!r}", where="colour", choices=("rgb", "bgr"))
+    orders = ("rgb", "bgr", "channels")
+    if colour not in orders:
+        raise SettingError(f"there is no colour order {colour!r}", where="colour", choices=orders)
     stated = isinstance(source, (Frame, str, os.PathLike, bytes, bytearray, memoryview, Image.Image))
     if colour == "bgr" and stated:
         raise SettingError(
@@ -167,6 +207,12 @@ def _check_colour(colour: str, source: object) -> None:
             where="colour",
             hint="leave colour out, or pass the array that cv2.imread returned",
         )
+
+
+def _from_bytes(data: bytes, colour: Colour, where: str, name: str) -> Frame:
+    if data.startswith(MAGIC):
+        return _from_memory(from_array(read_npy(data, where=where), colour, where), name)
+    return _from_decoded(decode(data, where=where, channels=colour == "channels"), name)
 
 
 def _from_decoded(decoded: Decoded, source: str) -> Frame:

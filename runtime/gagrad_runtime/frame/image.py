@@ -26,10 +26,13 @@ def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
     """Return the image ``[1, C, H, W]`` float32 in 0..1 that ``spec`` asks for, and where the frame is in it.
 
     A mono frame becomes three equal channels for a colour model, or its colours where the spec declares a
-    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. A frame of the wanted size is not
-    resampled. Works from 1×1 pixels on. Raises FrameError when a uint16 frame has values above the bundle's
-    bit depth, for a raw one that is too small, and for one so long that a centre crop would fill the memory.
+    Bayer pattern; a colour frame becomes BT.601 luma for a mono model. Channels that are no colours are
+    resampled each by itself. A frame of the wanted size is not resampled. Works from 1×1 pixels on. Raises
+    FrameError for a frame with another number of channels than the model takes, for a uint16 frame with
+    values above the bundle's bit depth, for a raw one that is too small, and for one so long that a centre
+    crop would fill the memory.
     """
+    _check_channels(frame, spec)
     if frame.fitted:
         spec = replace(
             spec, resize="stretch", resize_to=None, crop_ratio=None, pad_value=0, pad_place="centre"
@@ -56,7 +59,7 @@ def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
         else:
             resampled = resample_as(channel, placement.resized, spec, white)
         image[0, index] = _put(resampled, placement)
-    if window.ndim == 2 and spec.channels == 3:
+    if window.ndim == 2 and spec.colour in ("rgb", "bgr"):
         image[0, 1:] = image[0, 0]
     np.minimum(image / np.float32(white), 1, out=image)
     if spec.pad_value:
@@ -64,10 +67,38 @@ def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
     return image, placement
 
 
+def _check_channels(frame: Frame, spec: InputSpec) -> None:
+    """Raise FrameError where the frame has another number of channels than the model takes."""
+    if spec.colour == "channels":
+        if frame.channels == spec.channels:
+            return
+        names = ", ".join(spec.channel_names)
+        needed, hint = (
+            f"{spec.channels} ({names})",
+            (
+                f"give a TIFF file of {spec.channels} pages or bands, a .npy file or an array height×width×"
+                f'{spec.channels}; `load_frame(..., colour="channels")` keeps all channels of a frame'
+            ),
+        )
+    elif frame.channels in (1, 3):
+        return
+    else:
+        needed = "3 (red, green, blue) or 1" if spec.colour != "mono" else "1, or 3 colours"
+        hint = "give a colour or grey frame"
+    have = f"{frame.channels} channel" + ("s" if frame.channels > 1 else "")
+    raise FrameError(
+        f"the frame has {have}, and the model needs {needed}",
+        where=frame.source,
+        hint=hint,
+    )
+
+
 def _channels(window: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
     """Return the channels to resample, in the order of the image."""
     if window.ndim == 2:
         return [window]
+    if spec.colour == "channels":
+        return [window[..., index] for index in range(spec.channels)]
     red, green, blue = (window[..., index] for index in range(3))
     if spec.colour == "mono":
         # Written as differences so that a grey pixel keeps its value to the last bit.
@@ -138,7 +169,8 @@ def demosaiced(raw: NDArray[Any], pattern: Bayer, *, where: str) -> NDArray[Any]
     """
     if min(raw.shape) < _LEAST:
         raise FrameError(
-            f"a Bayer frame has at least {_LEAST}×{_LEAST} pixels, this has {raw.shape[1]}×{raw.shape[0]}",
+            f"a Bayer frame is at least {_LEAST} high and {_LEAST} wide, this is {raw.shape[0]} high and "
+            f"{raw.shape[1]} wide",
             where=where,
         )
     colours: NDArray[Any] = cv2.cvtColor(raw, _CODES[pattern])

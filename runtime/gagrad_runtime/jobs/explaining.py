@@ -13,19 +13,22 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.report.scale import read_scale
+from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.report.roi import Roi
     from gagrad_runtime.report.scale import GoodScale
     from gagrad_runtime.session.explainer import Explainer
@@ -45,6 +48,7 @@ def explain_images(
     trust: Path | None = None,
     as_json: bool,
     targets: Sequence[str] = (),
+    every_detection: bool = False,
     settings: dict[str, Any],
     roi: Path | None = None,
     roi_limit: float | None = None,
@@ -53,7 +57,9 @@ def explain_images(
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
 
-    Each of ``targets`` gets an explanation of its own; without targets the model's answer is explained.
+    Each of ``targets`` gets an explanation of its own, and with ``every_detection`` each detection of a
+    detector; else the model's answer is explained. ``settings`` are further arguments of
+    ``Explainer.explain``.
     ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
     ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
     happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
@@ -62,6 +68,8 @@ def explain_images(
     the settings, the device or the folder stop the run.
     """
     check_limit(roi_limit)
+    settings = {name: value for name, value in settings.items() if value is not None}
+    _check_every_detection(every_detection, targets, settings)
     if roi is None and (roi_limit is not None or roi_fail_exit):
         where = "roi_fail_exit" if roi_limit is None else "roi_limit"
         raise SettingError("there is no region to judge by", where=where, hint="give its file as roi")
@@ -81,10 +89,31 @@ def explain_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
-        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, distinct_stems(paths), compared)
+        run = _Run(
+            explainer,
+            output,
+            raw,
+            tuple(targets),
+            every_detection,
+            settings,
+            as_json,
+            distinct_stems(paths),
+            compared,
+        )
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
+
+
+def _check_every_detection(every: bool, targets: Sequence[str], settings: dict[str, Any]) -> None:
+    """Raise SettingError where all detections are asked for, and also a certain one."""
+    given = [*(["target"] if targets else []), *(n for n in ("against", "region", "box") if n in settings)]
+    if every and given:
+        raise SettingError(
+            f"all detections are explained, so none is chosen with `{given[0]}`",
+            where="detection",
+            hint=f"leave out `{given[0]}`, or give the number of one detection",
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +150,7 @@ class _Run:
     output: Path
     raw: tuple[str, ...]
     targets: tuple[str, ...]
+    every_detection: bool
     settings: dict[str, Any]
     as_json: bool
     stems: dict[str, str]
@@ -137,22 +167,43 @@ class _Run:
         self._seen += 1
         roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
         try:
-            frame = load_frame(path)
+            frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
-            for target in self.targets or (None,):
-                with Progress(self._label(path)) as progress:
-                    explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
+            several, count = self.every_detection or len(self.targets) > 1, 0
+            for explanation in self._explanations(path, frame):
                 report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
                 self.failed += report.roi is not None and report.roi.passed is False
-                files = report.save_as(
-                    self.output, self.stems[path], raw=self.raw, with_target=len(self.targets) > 1
-                )
+                files = report.save_as(self.output, self.stems[path], raw=self.raw, with_target=several)
                 self._say(path, report, files)
+                count += 1
+            if not count:
+                self._say_nothing(path)
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
         self._good += 1
+
+    def _explanations(self, path: str, frame: Frame) -> Iterator[Explanation]:
+        """Yield the explanations of one image, each with a progress bar of its own."""
+        if self.every_detection:
+            with Progress(self._label(path)) as progress:
+                for explanation in self.explainer.explain_detections(
+                    frame, progress=progress, **self.settings
+                ):
+                    progress.clear()
+                    yield explanation
+            return
+        for target in self.targets or (None,):
+            with Progress(self._label(path)) as progress:
+                explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
+            yield explanation
+
+    def _say_nothing(self, path: str) -> None:
+        """Say of an image that a detector finds nothing on it, so that there is nothing to explain."""
+        if self.as_json:
+            click.echo(msgspec.json.encode({"file": path, "detections": []}))
+        click.echo(f"{path}: nothing found, so no picture", err=True)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:
@@ -173,9 +224,7 @@ class _Run:
         self._exit_code = max(self._exit_code, error.exit_code)
         say_error(path, error)
         if self.as_json:
-            details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
-            failure = {"file": path, "error": {"exit_code": error.exit_code, **details}}
-            click.echo(msgspec.json.encode(failure))
+            click.echo(msgspec.json.encode(error_record(path, error)))
 
     def _label(self, path: str) -> str:
         name = Path(path).name
@@ -189,12 +238,16 @@ def say_error(path: str, error: GagradError) -> None:
     click.echo(said if path in said else f"{path}: {said}", err=True)
 
 
+def error_record(path: str, error: GagradError) -> dict[str, object]:
+    """Return the object that stands among lines of JSON for an image with an error."""
+    details = {"what": error.what, "where": error.where, "hint": error.hint, "choices": error.choices}
+    return {"file": path, "error": {"exit_code": error.exit_code, **details}}
+
+
 def _line(path: str, report: Report, picture: Path) -> str:
     """Return the line for people about one explained image."""
     explanation, roi = report.explanation, report.roi
-    chance = explanation.probability
-    named = "" if explanation.classes else "class "
-    figures = [f"{named}{explanation.target}" + ("" if chance is None else f" {percent(chance)}")]
+    figures = [words_of(explanation).line()]
     figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame.decoding import decode
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.machine.power import PowerMeter
+from gagrad_runtime.session.selftest import reference_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +74,7 @@ def bench(
     Alternating, so that both run under the same load of the machine. Each frame differs, as a camera's do.
     Raises what ``Explainer.explain`` does.
     """
-    member = bytes(bundle.members[bundle.manifest.selftest.frame])
-    frame = decode(member, where=str(bundle.path)).pixels
+    frame = reference_frame(bundle).pixels
     began = time.perf_counter()
     found = explainer.explain(frame, **settings)
     warm_up = time.perf_counter() - began
@@ -147,7 +146,7 @@ def as_text(report: Report) -> str:
 
 
 def _image(frame: NDArray[Any], explainer: Explainer) -> NDArray[np.float32]:
-    return prepare(load_frame(frame), explainer.manifest.input)[0]
+    return prepare(frame_for(explainer.manifest.input, frame), explainer.manifest.input)[0]
 
 
 def _timing(name: str, values: list[float], many: int) -> Timing:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.lettering import printable
+from gagrad_runtime.report.task_words import words_of
+from gagrad_runtime.report.words import number, sentence_start
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
-    from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.lettering import Lettering
+    from gagrad_runtime.report.words import Words
 
 
 @dataclass(frozen=True)
@@ -32,34 +32,23 @@ class Caption:
 
 def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str, ...] = ()) -> Caption:
     """Return the caption in letters that ``pen`` can draw; ``notes`` are about the display."""
-    target, predicted = explanation.target, explanation.predicted
-    name, against = _label(target.name, target.index, pen), None
-    if target.against_name is not None and target.against_index is not None:
-        against = _label(target.against_name, target.against_index, pen)
-    title = f"What the model looked at for {name}" + (f" and not {against}" if against else "")
-    title += "" if target.region is None else " in the chosen region"
-    answer = f"{_sentence_start(_measure(explanation, target.index))} for {_short(name)}"
-    if against and target.against_index:
-        answer += f", {_measure(explanation, target.against_index)} for {_short(against)}"
-    answer += _predicted(explanation, predicted, pen)
-    if explanation.probabilities is None and explanation.scores.size == 1:
-        title = "What the model looked at for its score"
-        answer = f"{_sentence_start(_measure(explanation, target.index))}."
-
+    words = words_of(explanation)
     made = explanation.provenance
     frame = explanation.frame
     file = "frame from memory" if frame.source == "array" else printable(frame.name, pen)[0]
     bundle = printable(made.bundle, pen)[0]
     facts = (
-        f"RCAP {_number(explanation.rcap.score)} of 1: the higher, the more the bright places alone decide.",
+        f"RCAP {number(explanation.rcap.score)} of 1: the higher, the more the bright places alone decide.",
         f"{file} · {frame.width} × {frame.height} pixels",
         f"bundle {bundle} · {_made(explanation)} · {made.backend}",
         *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),
     )
-    if not _all_readable(explanation, pen):
+    if not _all_readable(words, explanation, pen):
         facts += ("A name has letters that this device cannot draw; the JSON record has it in full.",)
     cautions = tuple(printable(caution.text, pen)[0] for caution in explanation.cautions)
-    return Caption(title, answer, cautions, tuple(printable(fact, pen)[0] for fact in facts))
+    return Caption(
+        words.title(pen), words.answer(pen), cautions, tuple(printable(fact, pen)[0] for fact in facts)
+    )
 
 
 def _made(explanation: Explanation) -> str:
@@ -75,49 +64,10 @@ def _made(explanation: Explanation) -> str:
     return " · ".join(parts)
 
 
-def _predicted(explanation: Explanation, predicted: Target, pen: Lettering) -> str:
-    """Return the model's own answer as the end of the answer's line."""
-    name = _label(predicted.name, predicted.index, pen)
-    if predicted.index == explanation.target.index:
-        alone = explanation.target.against_index is None
-        return ": this is what the model predicts." if alone else f". The model predicts {_short(name)}."
-    return f". The model itself predicts {_short(name)} ({_measure(explanation, predicted.index)})."
-
-
-def _measure(explanation: Explanation, index: tuple[int, ...]) -> str:
-    """Return the probability at ``index`` in words, or the score where there are no probabilities."""
-    if explanation.probabilities is None:
-        return f"score {_number(explanation.target.reading(explanation.scores, index))}"
-    return percent(explanation.target.reading(explanation.probabilities, index))
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "not a number"
-
-
-def _label(name: str, index: tuple[int, ...], pen: Lettering) -> str:
-    """Return the class name in quotes, or the class's number where the name cannot be drawn."""
-    text, readable = printable(name, pen)
-    number = ", ".join(map(str, index)) or "0"
-    if not readable or not text:
-        return f"class {number}"
-    return f"class {text}" if text == number else f'"{text}"'
-
-
-def _short(label: str) -> str:
-    """Return ``label`` cut to a length that leaves room for the figures; the title has it in full."""
-    return label if len(label) <= 42 else f"{label[:40]}..." + ('"' if label.endswith('"') else "")
-
-
-def _all_readable(explanation: Explanation, pen: Lettering) -> bool:
-    target = explanation.target
-    names = (target.name, target.against_name or "", explanation.predicted.name, explanation.frame.name)
-    return all(printable(name, pen)[1] for name in (*names, explanation.provenance.bundle))
-
-
-def _sentence_start(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _all_readable(words: Words, explanation: Explanation, pen: Lettering) -> bool:
+    names = (*words.names(), explanation.frame.name, explanation.provenance.bundle)
+    return all(printable(name, pen)[1] for name in names)
 
 
 def _sentence(text: str) -> str:
-    return _sentence_start(text) + ("" if text.endswith(".") else ".")
+    return sentence_start(text) + ("" if text.endswith(".") else ".")

@@ -73,7 +73,7 @@ def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | Non
     if frame.white is not None:
         pixels = pixels.astype(np.float32) * np.float32(255 / frame.white)
     elif frame.pixels.dtype == np.uint16:
-        dark, bright = int(frame.pixels.min()), int(frame.pixels.max())
+        dark, bright = int(frame.picture.min()), int(frame.picture.max())
         span = max(bright - dark, 1)
         pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)
         note = f"16-bit frame: the left picture shows the values {dark} to {bright} as black to white"

@@ -42,7 +42,8 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
 
     ``stem`` stands for the frame's name; a frame from memory without a name has the first digits of its
     SHA-256 instead. The target follows where the model says something else, where it is a difference or has
-    a region, or for ``with_target``; then the method, where it is not the default.
+    a region, or for ``with_target``; then the method, where it is not the default. A detection has its number
+    in front of its class: ``part.2-scratch``.
     """
     target, frame = explanation.target, explanation.frame
     if stem is None:
@@ -57,7 +58,8 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
         or target.region is not None
     ):
         against = "" if target.against_name is None else f"-not-{_part(target.against_name)}"
-        parts.append(_part(target.name) + against)
+        number = "" if target.detection is None else f"{target.detection}-"
+        parts.append(number + _part(target.name) + against)
         if target.region is not None:
             parts.append(_part(target.region.name))
     if explanation.provenance.method != DEFAULT:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
     BundleRecord,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.roi import RoiResult
     from gagrad_runtime.report.scale import GoodScale
 
@@ -52,7 +54,7 @@ def record_of(
     """Return the record of ``explanation``; ``files`` are the written files by kind, kept as names only."""
     made, rcap, scores = explanation.provenance, explanation.rcap, explanation.scores
     finite = scores[np.isfinite(scores)]
-    target, against = explanation.target, None
+    target, against, said = explanation.target, None, explanation.prediction
     if target.against_index is not None:
         against = _class(explanation, target.against_index, target.against_name)
     return Record(
@@ -62,12 +64,14 @@ def record_of(
         backend_notes=[_text(note) for note in made.backend_notes],
         frame=_frame(explanation),
         placement=_placement(explanation),
+        task="classification" if said is None else said.task,
         activation=explanation.activation,
-        target=_class(explanation, target.index, target.name),
+        target=_target(explanation, target),
         region=None if target.region is None else _text(target.region.name),
         against=against,
-        predicted=_class(explanation, explanation.predicted.index, explanation.predicted.name),
+        predicted=_target(explanation, explanation.predicted),
         top=_top(explanation),
+        detections=[] if said is None else detection_records(said),
         scores=ScoresRecord(
             shape=list(scores.shape),
             minimum=_number(finite.min()) if finite.size else None,
@@ -120,7 +124,7 @@ def _frame(explanation: Explanation) -> FrameRecord:
         file=_text(frame.source),
         height=frame.height,
         width=frame.width,
-        channels=1 if frame.mono else 3,
+        channels=frame.channels,
         bits=8 if frame.pixels.dtype == np.uint8 else 16,
         notes=[_text(note) for note in frame.notes],
         exif={name: _text(value) for name, value in frame.exif.items()},
@@ -134,6 +138,13 @@ def _top(explanation: Explanation) -> list[ClassRecord]:
     # NaN sorts last; ties go to the lower index, as argmax has it.
     order = np.argsort(-explanation.scores, kind="stable")[:_TOP]
     return [_class(explanation, (int(index),), None) for index in order]
+
+
+def _target(explanation: Explanation, target: Target) -> ClassRecord:
+    found = _class(explanation, target.index, target.name)
+    if target.box is None:
+        return found
+    return msgspec.structs.replace(found, box=rounded(target.box), detection=target.detection)
 
 
 def _class(explanation: Explanation, index: tuple[int, ...], name: str | None) -> ClassRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from io import IOBase
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from gagrad_edge import abi
-from gagrad_edge.errors import SettingError
+from gagrad_edge.errors import SettingError, TargetError
+from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.explanation import Explanation
-from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.settings import Settings
 from gagrad_runtime.question.target import cotangent
@@ -30,7 +31,7 @@ from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, cautions, provenance
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from gagrad_runtime.question.target import Choice
 
     Array = NDArray[np.float32]
+
+_FARTHEST = 1e6
+"""Pixels from the image's corner at which a box ends."""
 
 
 class Explainer:
@@ -122,6 +126,8 @@ class Explainer:
         found = self.graphs.runner("predict").run({abi.IMAGE: images})
         known = {name: self.backend.download(value) for name, value in found.items()}
         scores = finite(known.pop(abi.SCORES), f"scores{of}")
+        if abi.BOXES in known:  # a size that a detector gives as a power of e may be infinite
+            known[abi.BOXES] = np.clip(known[abi.BOXES], -_FARTHEST, _FARTHEST)
         return Outputs(scores, {name: finite(values, f"{name}{of}") for name, values in known.items()})
 
     def predict(self, frame: FrameSource, *, colour: Colour = "rgb") -> Prediction:
@@ -129,7 +135,8 @@ class Explainer:
 
         Raises FrameError, ModelError and DeviceError.
         """
-        image, placement = prepare(load_frame(frame, colour=colour), self.manifest.input)
+        found = frame_for(self.manifest.input, frame, colour=colour)
+        image, placement = prepare(found, self.manifest.input)
         return self.reader.prediction(self.outputs(image), placement)
 
     @overload
@@ -211,9 +218,10 @@ class Explainer:
         """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
-        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. Of a
-        list, a tuple or an iterator of frames the explanations are yielded in the same order; the first
-        error ends them.
+        tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
+        model whose channels are no colours, arrays are [H, W, C] and files have C pages or bands. Of a list,
+        a tuple or an iterator of frames the explanations are yielded in the same order; the first error ends
+        them.
 
         ``target`` is a class name or an index, by default what the model predicts. ``against`` is the other
         class of a difference: "why this and not that". ``region`` is where a spatial output is explained: a
@@ -266,6 +274,51 @@ class Explainer:
         if isinstance(frame, Iterator) and not isinstance(frame, IOBase):  # a file iterates over its lines
             return map(one, frame)
         return one(frame)
+
+    def explain_detections(
+        self,
+        frame: FrameSource,
+        detections: Iterable[int] | None = None,
+        *,
+        colour: Colour = "rgb",
+        progress: Callable[[int, int], None] | None = None,
+        method: str | None = None,
+        guide: str | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        percentile: float | None = None,
+        noise_std: float | None = None,
+        chunk: int | None = None,
+        budget_ms: float | None = None,
+        until_stable: float | None = None,
+        perturb: str | None = None,
+        baseline: float | None = None,
+        **unknown: NoReturn,
+    ) -> Iterator[Explanation]:
+        """Yield an explanation for each of a detector's ``detections`` in ``frame``, by default all of them.
+
+        ``detections`` are numbers from 1, in the order in which ``predict`` lists them: the best first. The
+        frame is read, uploaded and predicted once, and all explanations share the noise. Each is the one that
+        ``explain(frame, detection=number)`` returns, and so are the settings and errors; ``budget_ms`` is for
+        each. Nothing is yielded where the model finds nothing.
+        """
+        settings = self._settings(
+            method=method,
+            guide=guide,
+            samples=samples,
+            seed=seed,
+            percentile=percentile,
+            noise_std=noise_std,
+            chunk=chunk,
+            budget_ms=budget_ms,
+            until_stable=until_stable,
+            perturb=perturb,
+            baseline=baseline,
+            **unknown,
+        )
+        if self.manifest.output.detection is None:
+            self.reader.refuse_detections(Wanted(detection=1))
+        return self._explain_detections(frame, detections, Asked(Wanted(), colour, settings), progress)
 
     def refine(
         self,
@@ -330,23 +383,43 @@ class Explainer:
         self, source: FrameSource, asked: Asked, progress: Callable[[int, int], None] | None = None
     ) -> Explanation:
         with self._lock:
-            query = self._query(source, asked)
-            if asked.settings.method.map == "cam":
-                return self._explanation(query, self._class_activation(query))
-            estimation = self._estimation(query, self._sampler, progress)
-            estimation.grow(query.samples.count)
-            self.largest_chunk = estimation.largest_chunk or self.largest_chunk
-            explanation = self._explanation(query, self._map(query, estimation))
-            self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
-            self._sampler.release_inputs()
-            return explanation
+            return self._explained(self._query(self._scene(source, asked), asked.wanted), progress)
+
+    def _explained(self, query: Query, progress: Callable[[int, int], None] | None = None) -> Explanation:
+        if query.settings.method.map == "cam":
+            return self._explanation(query, self._class_activation(query))
+        estimation = self._estimation(query, self._sampler, progress)
+        estimation.grow(query.scene.samples.count)
+        self.largest_chunk = estimation.largest_chunk or self.largest_chunk
+        explanation = self._explanation(query, self._map(query, estimation))
+        self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+        self._sampler.release_inputs()
+        return explanation
+
+    def _explain_detections(
+        self,
+        source: FrameSource,
+        detections: Iterable[int] | None,
+        asked: Asked,
+        progress: Callable[[int, int], None] | None,
+    ) -> Iterator[Explanation]:
+        with self._lock:
+            scene = self._scene(source, asked)
+        if detections is None:
+            found = self.reader.prediction(scene.outputs, scene.placement).detections
+            detections = range(1, len(found) + 1)
+        for number in detections:
+            with self._lock:
+                explanation = self._explained(self._query(scene, Wanted(detection=number)), progress)
+            yield explanation
+            scene = scene.asked_again()
 
     def _refine(self, source: FrameSource, asked: Asked) -> Iterator[Explanation]:
         if not asked.settings.method.splits:
             yield self._explain(source, asked)
             return
         with self._lock:
-            query = self._query(source, asked)
+            query = self._query(self._scene(source, asked), asked.wanted)
             estimation = self._estimation(query, self._new_sampler())
         until = MIN_SAMPLES
         while True:
@@ -358,29 +431,39 @@ class Explainer:
                 return
             until *= 2
 
-    def _query(self, source: FrameSource, asked: Asked) -> Query:
+    def _scene(self, source: FrameSource, asked: Asked) -> Scene:
         clock = Clock()
         self.graphs.runner("predict")  # opened outside the stage that is timed
-        frame = load_frame(source, colour=asked.colour)
+        frame = frame_for(self.manifest.input, source, colour=asked.colour)
         image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
         device_image = self.backend.upload(image)
         outputs = self._run(device_image)
-        target = self.reader.target(asked.wanted, outputs, placement)
         clock.lap("predict")
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
-        return Query(asked.settings, frame, placement, device_image, samples, outputs, target, clock)
+        return Scene(
+            asked.settings, frame, placement, device_image, samples, outputs, clock, clock.seconds["predict"]
+        )
+
+    def _query(self, scene: Scene, wanted: Wanted) -> Query:
+        """Return the question about ``scene``. Raises TargetError, which lists what can be asked."""
+        try:
+            target = self.reader.target(wanted, scene.outputs, scene.placement)
+        except TargetError as error:
+            raise with_choices(error, self.reader, scene.outputs) from None
+        scene.clock.lap("predict")
+        return Query(scene, target)
 
     def _estimation(
         self, query: Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
     ) -> Estimation:
-        settings, samples = query.settings, query.samples
+        scene, settings, samples = query.scene, query.settings, query.scene.samples
         sampler.begin(
             accumulate=self.graphs.runner("accumulate", abi.PERTURBED if settings.perturb else ""),
             fixed={
-                abi.IMAGE: query.device_image,
+                abi.IMAGE: scene.device_image,
                 abi.NOISE_STD: self.backend.upload(np.array(samples.noise_std, np.float32)),
-                abi.COTANGENT: self.backend.upload(cotangent(query.target, query.scores.shape)),
+                abi.COTANGENT: self.backend.upload(cotangent(query.target, scene.scores.shape)),
             },
         )
         chunk = settings.chunk or self._choose(sampler, samples, settings)
@@ -394,7 +477,7 @@ class Explainer:
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
-                reserve=levels * query.clock.seconds["predict"],
+                reserve=levels * scene.predict_seconds,
                 stable=settings.until_stable,
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
@@ -422,7 +505,9 @@ class Explainer:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.samples.multiplier)
+        saliency = saliency_of(
+            self.backend, self.graphs, query.settings, state, query.scene.samples.multiplier
+        )
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
@@ -436,43 +521,43 @@ class Explainer:
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        weights = self.backend.upload(cotangent(query.target, query.scores.shape))
-        inputs = {abi.IMAGE: query.device_image, abi.COTANGENT: weights}
+        weights = self.backend.upload(cotangent(query.target, query.scene.scores.shape))
+        inputs = {abi.IMAGE: query.scene.device_image, abi.COTANGENT: weights}
         saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
         query.clock.lap("map")
         return MapResult(saliency)
 
     def _explanation(self, query: Query, result: MapResult) -> Explanation:
-        clock, spec = query.clock, self.manifest.output
+        scene, clock, spec = query.scene, query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values)
         clock.lap("rcap")
-        prediction = self.reader.prediction(query.outputs, query.placement)
+        prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
-            scores=query.scores,
+            scores=scene.scores,
             probabilities=prediction.probabilities,
             activation=spec.activation,
             target=query.target,
-            predicted=self.reader.predicted(query.target, query.outputs, query.placement),
+            predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
-            frame=query.frame,
-            placement=query.placement,
+            frame=scene.frame,
+            placement=scene.placement,
             prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
-        found = cautions(explanation, query, result, self.manifest.input.bit_depth)
+        found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
-        inputs = {abi.IMAGE: query.device_image, abi.SALIENCY: self.backend.upload(saliency)}
+        inputs = {abi.IMAGE: query.scene.device_image, abi.SALIENCY: self.backend.upload(saliency)}
         outputs = self.graphs.runner("recover").run(inputs)
         recovered = self._run(outputs[abi.RECOVERED], " of a recovered image")
-        conf = self.reader.confidence(recovered, query.outputs, query.target)
+        conf = self.reader.confidence(recovered, query.scene.outputs, query.target)
         return rcap(self.backend.download(outputs[abi.RATIO]), conf, self.manifest.method)
 
     def _new_sampler(self) -> Sampler:

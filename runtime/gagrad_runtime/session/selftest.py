@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gagrad_edge.errors import BundleError, FrameError
 from gagrad_edge.statistics import rank_correlation
-from gagrad_runtime.frame.decoding import decode
-from gagrad_runtime.frame.frame import Frame
+from gagrad_runtime.frame import frame_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.bundle import Bundle
+    from gagrad_runtime.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
 
 _NPY = re.compile(
@@ -58,7 +58,8 @@ def reference_frame(bundle: Bundle) -> Frame:
     member = bundle.manifest.selftest.frame
     where = f"{bundle.path}:{member}"
     try:
-        return Frame(decode(bytes(bundle.members[member]), where=where).pixels, where, fitted=True)
+        frame = frame_for(bundle.manifest.input, bytes(bundle.members[member]))
+        return replace(frame, source=where, fitted=True)
     except FrameError as error:
         raise BundleError(f"its test frame cannot be used ({error.what})", where=where) from error
 
@@ -72,7 +73,8 @@ def expected_map(bundle: Bundle) -> NDArray[np.float32]:
     match = _NPY.match(data)
     found = match and (int(match[1]), int(match[2]))
     if match is None or found != shape or len(data) != match.end() + 4 * math.prod(shape):
-        what = f"the expected map is not readable (no float32 of {shape[0]}×{shape[1]} in .npy, version 1.0)"
+        size = f"{shape[0]} high and {shape[1]} wide"
+        what = f"the expected map is not readable (no float32 map, {size}, in .npy, version 1.0)"
         raise BundleError(what, where=where)
     return np.frombuffer(data, "<f4", offset=match.end()).reshape(shape)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,6 +31,8 @@ class RuleTable(Table, frozen=True):
     """Which frames are explained."""
 
     good: list[str] = []
+    ng: list[str] = []
+    """Conditions, one of which makes a part NG: see ``station.condition``."""
     below: Share | None = None
     every: Positive = 1
     per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -45,6 +48,8 @@ class RetentionTable(Table, frozen=True):
     """Most megabytes of explanations."""
     disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     """Explanations are removed while more than this share of the disk is used, by whatever program."""
+    quarantine_mb: Annotated[float, msgspec.Meta(ge=0)] = 100.0
+    """Most megabytes of files that are no images; with ``max_mb`` at most that."""
     keep_rows: Positive | None = None
     """Most rows of the index, explained or not."""
 
@@ -68,6 +73,14 @@ class WebhookTable(SinkTable, frozen=True, kw_only=True):
     token_env: str | None = None
     """File or environment variable of the token, sent as ``Authorization: Bearer``."""
     timeout: Seconds = 10.0
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            if not parts.hostname or parts.port == 0:
+                raise ValueError("it names no host" if not parts.hostname else "there is no port 0")
+        except ValueError as error:
+            raise ValueError(f"url: it cannot be used ({error})") from error
 
 
 class MqttTable(SinkTable, frozen=True, kw_only=True):
@@ -155,7 +168,7 @@ def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
     SettingError when the file or the variable does not exist.
     """
     if variable is not None:
-        if value := os.environ.get(variable):
+        if value := os.environ.get(variable, "").strip():
             return value
         raise SettingError(f"the environment variable {variable} is not set", where=what)
     if file is None:
@@ -180,6 +193,9 @@ def _resolved(config: StationConfig, folder: Path) -> StationConfig:
 def _invalid(path: Path, text: str, message: str) -> SettingError:
     what, _, _ = message.partition(" - at ")
     place = path_of(message)
+    key, colon, rest = what.partition(": ")
+    if colon and key in _keys(place):  # from a table's own check, which names the key
+        place, what = (*place, key), rest
     unknown = what.removeprefix("Object contains unknown field `").rstrip("`") if "unknown" in what else None
     line = line_of(text, (*place, unknown) if unknown else place)
     where = str(path) if line is None else f"{path}:{line}"

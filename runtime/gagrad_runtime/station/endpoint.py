@@ -1,7 +1,7 @@
 """HTTP endpoint for metrics and health, on localhost unless configured otherwise.
 
 ``/metrics`` is in Prometheus' text format. ``/health`` responds 200, or 503 when the station's loop made no
-step for STALLED seconds; the body is JSON.
+step for STALLED seconds or nothing can be delivered any more; the body is JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.station.config import MetricsTable
     from gagrad_runtime.station.metrics import Metrics
+    from gagrad_runtime.station.sinks.delivery import Delivery
     from gagrad_runtime.station.watch import Watch
 
 STALLED = 60.0
@@ -30,9 +31,12 @@ _log = logging.getLogger(__name__)
 class Endpoint:
     """The server, in a thread of its own until it is closed. Raises OutputError when the port is in use."""
 
-    def __init__(self, table: MetricsTable, metrics: Metrics, station: Watch) -> None:
+    def __init__(
+        self, table: MetricsTable, metrics: Metrics, station: Watch, delivery: Delivery | None = None
+    ) -> None:
         self._metrics = metrics
         self._station = station
+        self._delivery = delivery
         try:
             self._server = make_server(table.address, table.port, self._answer, handler_class=_Handler)
         except OSError as error:
@@ -57,9 +61,11 @@ class Endpoint:
         if path == "/metrics":
             body = self._metrics.text()
         elif path == "/health":
-            alive = self._metrics.idle < STALLED
+            delivery = self._delivery
+            alive = self._metrics.idle < STALLED and (delivery is None or delivery.alive)
             report = {
                 "alive": alive,
+                "receivers": {} if delivery is None else delivery.connected,
                 "idle_seconds": round(self._metrics.idle, 3),
                 "degraded": self._station.degraded,
                 "waiting": self._station.waiting,

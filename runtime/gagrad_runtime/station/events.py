@@ -13,6 +13,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gagrad_runtime.report.prediction_record import PredictionRecord  # noqa: TC001 - msgspec resolves it
+
 EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]
 """Values of ``event``."""
 
@@ -47,11 +49,17 @@ class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):
     """The model gave its verdict on a frame."""
 
     verdict: str
-    """Name of the predicted class."""
+    """Name of the predicted class; of a model that predicts no class what it says, such as its text."""
     probability: float | None
     """Probability of the verdict, 0 to 1; null for a model that gives plain scores."""
     explain: bool
     """Whether the frame is to be explained."""
+    ng: bool | UnsetType = UNSET
+    """Whether the part is NG, at a station whose rule says what makes a part NG."""
+    reason: str | UnsetType = UNSET
+    """The condition that makes the part NG."""
+    said: PredictionRecord | UnsetType = UNSET
+    """All that the model says, for models other than classifiers."""
     seconds: float
     """Time that the model took."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.station.keeping import prune_quarantine
+
 if TYPE_CHECKING:
     from gagrad_runtime.station.config import RetentionTable
     from gagrad_runtime.station.store import Store
@@ -33,11 +35,19 @@ def prune(
 
 
 def apply(store: Store, limits: RetentionTable) -> None:
-    """Keep ``store`` within ``limits``. Raises OutputError."""
+    """Keep explanations and rows of ``store`` within ``limits``. Raises OutputError."""
     size = None if limits.max_mb is None else round(limits.max_mb * 1e6)
     prune(store, keep=limits.keep, size=size, disk_share=limits.disk_share)
     if limits.keep_rows is not None:
         store.delete_rows(limits.keep_rows)
+
+
+def apply_to_quarantine(store: Store, limits: RetentionTable) -> None:
+    """Keep the files that are no images within ``limits``: all of them go before an explanation goes."""
+    most = limits.quarantine_mb if limits.max_mb is None else min(limits.quarantine_mb, limits.max_mb)
+    prune_quarantine(store.folder, round(most * 1e6))
+    if limits.disk_share is not None and _disk_used(store) > limits.disk_share:
+        prune_quarantine(store.folder, 0)
 
 
 def make_room(store: Store) -> int:

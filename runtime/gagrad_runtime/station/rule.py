@@ -1,10 +1,20 @@
-"""The rule that picks the frames to explain: all, every n-th, not good, not sure, and at most so many."""
+"""The rule of a station: which parts are NG, and which frames are explained.
+
+Explained are all frames, or those that are NG, not good or not sure, every n-th of them, at most so many.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gagrad_runtime.station.condition import judge
+
+if TYPE_CHECKING:
+    from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.station.condition import Condition, Judgement
 
 
 @dataclass
@@ -13,6 +23,8 @@ class Rule:
 
     good: tuple[str, ...] = ()
     """Classes that need no explanation; empty: frames of every class are explained."""
+    ng: tuple[Condition, ...] = ()
+    """Conditions, one of which makes a part NG; then only NG parts and unsure ones are explained."""
     below: float | None = None
     """Explain also a good class whose probability is below this."""
     every: int = 1
@@ -31,12 +43,19 @@ class Rule:
                 count = math.ceil(rate)
                 self._limits.append(_Limit(count, seconds * count / rate))
 
-    def wants(self, verdict: str, probability: float | None, now: float) -> bool:
-        """Return whether a frame is to be explained. ``now``: seconds of a monotonic clock."""
-        if self.good and verdict in self.good:
-            sure = self.below is None or probability is None or probability >= self.below
-            if sure:
-                return False
+    def judge(self, said: Prediction) -> Judgement | None:
+        """Return whether the part is NG, and why; None where the rule has no conditions."""
+        return judge(self.ng, said) if self.ng else None
+
+    def wants(self, verdict: str, probability: float | None, now: float, *, ng: bool | None = None) -> bool:
+        """Return whether a frame is to be explained. ``now``: seconds of a monotonic clock.
+
+        ``ng`` is what ``judge`` says; None where the rule has no conditions.
+        """
+        fine = verdict in self.good if ng is None else not ng
+        sure = self.below is None or probability is None or probability >= self.below
+        if fine and sure:
+            return False
         self._passed += 1
         if (self._passed - 1) % self.every:
             return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.session.opening import open_session
+from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
@@ -28,6 +29,7 @@ from gagrad_runtime.station.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.backend.base import BuildProgress
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import StationConfig
@@ -68,7 +70,7 @@ def run_station(
         )
         explainer = stack.enter_context(session).explainer
         rule = rule_of(config, explainer)
-        source = source_of(str(config.source), store, polling=polling)
+        source = source_of(str(config.source), store, polling=polling, spec=explainer.manifest.input)
         stack.callback(source.close)
         settings: dict[str, Any] = {} if config.samples is None else {"samples": config.samples}
         station = Watch(
@@ -88,7 +90,7 @@ def run_station(
         if config.metrics is not None:
             metrics = Metrics()
             metrics.observe(station, delivery)
-            stack.callback(Endpoint(config.metrics, metrics, station).close)
+            stack.callback(Endpoint(config.metrics, metrics, station, delivery).close)
 
         def publish(event: Event) -> None:
             on_event(event)
@@ -126,7 +128,7 @@ def sinks_of(config: StationConfig, name: str) -> list[Sink]:
 
 
 def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
-    """Return the rule in ``config``. Raises SettingError for a class that the model does not have."""
+    """Return the rule in ``config``. Raises SettingError for what the model cannot say."""
     table, output = config.rule, explainer.manifest.output
     known = output.classes or [str(index) for index in range(output.shape[0] if output.shape else 0)]
     unknown = [name for name in table.good if name not in known]
@@ -134,6 +136,7 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
         raise SettingError(f"there is no class {unknown[0]!r}", where="rule: good", choices=known)
     return Rule(
         good=tuple(table.good),
+        ng=tuple(read_condition(text, output, where="rule: ng") for text in table.ng),
         below=table.below,
         every=table.every,
         per_second=table.per_second,
@@ -141,15 +144,18 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
     )
 
 
-def source_of(source: str, store: Store, *, polling: bool = False) -> Source:
-    """Return the source that ``source`` names: an address, a video file or a folder. Raises FrameError."""
+def source_of(source: str, store: Store, *, polling: bool = False, spec: InputSpec | None = None) -> Source:
+    """Return the source that ``source`` names: an address, a video file or a folder. Raises FrameError.
+
+    ``spec`` is the model's input, by which a folder knows what a frame is.
+    """
     if is_address(source):
         return Camera(source, first=store.last + 1)
     path = Path(source)
     if path.suffix.lower() in ENDINGS and not path.is_dir():
         newest = store.newest(f"{path.name}#")
         return Video(path, 0 if newest is None else int(newest.rpartition("#")[2]) + 1)
-    return Folder(path, polling=polling)
+    return Folder(path, polling=polling, spec=spec)
 
 
 @contextlib.contextmanager

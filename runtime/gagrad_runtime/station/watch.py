@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.report.naming import ENDINGS
+from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.station import retention
 from gagrad_runtime.station.events import (
     DroppedEvent,
@@ -73,6 +75,8 @@ class Watch:
     """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
     _source_error: str = field(default="", init=False)
     """Error of the last poll of the source; empty when it succeeded."""
+    _quarantine_grew: bool = field(default=True, init=False)
+    """Whether a file was put aside since retention looked at them; also after a start."""
 
     @property
     def waiting(self) -> int:
@@ -90,12 +94,23 @@ class Watch:
             self.on_progress()
             busy = self._verdicts() or self._explain()
             if busy:
+                self._retain()
                 idle = 0
                 continue
             idle += 1
             if self.source.ended or (once and idle > 2):
                 return
             self.source.wait(self.interval)
+
+    def _retain(self) -> None:
+        """Keep the results within the limits, also on a line where nothing is explained."""
+        limits = self.retention
+        if limits is None:
+            return
+        if self._quarantine_grew:
+            retention.apply_to_quarantine(self.store, limits)
+            self._quarantine_grew = False
+        self._stored(lambda: retention.apply(self.store, limits))
 
     def _resume(self) -> None:
         """Queue the frames that waited when the last run ended, as far as they still exist."""
@@ -155,15 +170,21 @@ class Watch:
         except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
             self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
             return
-        verdict, probability = str(seen.target), seen.probability
-        wanted = self.rule.wants(verdict, probability, time.monotonic())
+        judgement = self.rule.judge(seen)
+        ng = None if judgement is None else judgement.ng
+        wanted = self.rule.wants(seen.verdict, seen.probability, time.monotonic(), ng=ng)
         event = VerdictEvent(
             time=now(),
             file=arrival.name,
-            verdict=verdict,
-            probability=probability,
+            verdict=seen.verdict,
+            probability=seen.probability,
             explain=wanted,
             seconds=round(time.monotonic() - began, 6),
+            ng=UNSET if ng is None else ng,
+            reason=judgement.condition.text if judgement is not None and judgement.condition else UNSET,
+            said=UNSET
+            if seen.task == "classification"
+            else prediction_record(seen, frame, self.explainer.manifest.output),
         )
         number = self._stored(
             lambda: self.store.add(
@@ -171,8 +192,8 @@ class Watch:
                 sha256,
                 event.time,
                 state="waiting" if wanted else "verdict",
-                verdict=verdict,
-                probability=probability,
+                verdict=seen.verdict,
+                probability=seen.probability,
                 event=event,
             )
         )
@@ -198,7 +219,7 @@ class Watch:
         explanation: Explanation | None = None
         began = time.monotonic()
         try:
-            for better in self.explainer.refine(frame, **self.settings):
+            for better in self.explainer.refine(frame, **self._question(frame), **self.settings):
                 explanation = better
                 self.on_progress()
                 self._verdicts()
@@ -210,6 +231,13 @@ class Watch:
         if explanation is not None:
             self._keep(number, frame, explanation, time.monotonic() - began)
         return True
+
+    def _question(self, frame: Frame) -> dict[str, Any]:
+        """Return what to explain of a frame: what makes it NG, or, by default, what the model says."""
+        if not self.rule.ng:
+            return {}
+        condition = self.rule.judge(self.explainer.predict(frame))
+        return {} if condition is None or condition.condition is None else condition.condition.question
 
     def _keep(self, number: int, frame: Frame, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, frame.name)
@@ -247,8 +275,6 @@ class Watch:
             self._stored(self._store_late)
             _log.warning("results are stored again")
         self.degraded = False
-        if (limits := self.retention) is not None:
-            self._stored(lambda: retention.apply(self.store, limits))
         self.on_event(event)
 
     def _finish(self, event: EndEvent) -> None:
@@ -277,6 +303,7 @@ class Watch:
         """Copy a file that is no usable image to ``quarantine/``, with the reason beside it."""
         if arrival.path is not None:
             quarantine(self.store.folder, arrival.path, str(error))
+            self._quarantine_grew = True
         try:
             sha256 = arrival.sha256()
         except InputError:

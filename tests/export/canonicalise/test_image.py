@@ -124,7 +124,7 @@ def test_pixels_are_explained(tmp_path: Path) -> None:
     [
         ("int32[N, 3, 8, 8]", "INT32 images"),
         ("float[N, 3, 8]", "not an image"),
-        ("float[N, 4, 8, 8]", "4 channels"),
+        ("float[N, 17, 8, 18]", "17 channels; 1 to 16"),
         ("float[N, A, B, C]", "unknown number of channels"),
     ],
 )

@@ -269,7 +269,7 @@ def test_a_huge_frame_is_refused_without_taking_memory_or_warning(
     )  # fmt: skip
     grown, _, message = done.stdout.partition(" ")
     assert int(grown) < 20, "MiB"
-    assert "30000×30000 is 900 million pixels, the limit is 100 million" in message
+    assert "30000 high, 30000 wide is 900 million pixels, the limit is 100 million" in message
     assert done.stderr == ""
 
 

@@ -101,7 +101,7 @@ def test_a_colour_order_that_does_not_apply_is_refused(part: NDArray[np.uint8]) 
             load_frame(source, colour="bgr")
     with pytest.raises(SettingError, match="'BGR'") as caught:
         load_frame(part, colour="BGR")  # type: ignore[arg-type]
-    assert caught.value.choices == ("rgb", "bgr")
+    assert caught.value.choices == ("rgb", "bgr", "channels")
 
 
 def test_finer_floats_keep_their_values(input_spec: Callable[..., InputSpec]) -> None:

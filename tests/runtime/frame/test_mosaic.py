@@ -57,5 +57,5 @@ def test_what_makes_no_sense_is_refused() -> None:
     """A Bayer pattern for a mono model, and a raw frame under 4×4, are refused."""
     with pytest.raises(ValueError, match="takes colours"):
         InputSpec(height=4, width=4, colour="mono", mean=[0.0], std=[1.0], bayer="rggb")
-    with pytest.raises(FrameError, match="at least 4×4"):
+    with pytest.raises(FrameError, match="at least 4 high and 4 wide, this is 3 high and 8 wide"):
         demosaiced(np.zeros((3, 8), np.uint8), "rggb", where="x")

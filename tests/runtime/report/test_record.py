@@ -15,6 +15,7 @@ import pytest
 
 from gagrad_edge.manifest import Manifest
 from gagrad_runtime.frame.frame import Frame
+from gagrad_runtime.report import prediction_record
 from gagrad_runtime.report.record import encode, record_of
 from gagrad_runtime.report.record_schema import Record, json_schema
 from gagrad_runtime.sampling.rcap import Rcap
@@ -152,7 +153,11 @@ def test_one_line_or_many(make_explanation: Builder) -> None:
 
 @pytest.mark.parametrize(
     ("name", "schema"),
-    [("record.schema.json", json_schema()), ("manifest.schema.json", msgspec.json.schema(Manifest))],
+    [
+        ("record.schema.json", json_schema()),
+        ("prediction.schema.json", prediction_record.json_schema()),
+        ("manifest.schema.json", msgspec.json.schema(Manifest)),
+    ],
 )
 def test_the_published_schema_is_the_programs(name: str, schema: dict[str, Any]) -> None:
     """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest`` of this file writes them again."""

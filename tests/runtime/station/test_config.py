@@ -65,6 +65,9 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[rule]", "[rules]", 5, "no key 'rules'"),
         ("every = 2", "every = = 2", 9, "not TOML"),
         ("[mqtt]", "[rule]", 11, "not TOML"),
+        ("[mqtt]", '[webhook]\nca = "x"\nurl = "http://h:99999/x"\n[mqtt]', 13, "webhook.url"),
+        ("[mqtt]", '[webhook]\nurl = "http://[::1/x"\n[mqtt]', 12, "webhook.url"),
+        ("[mqtt]", '[webhook]\nurl = "http://:80/x"\n[mqtt]', 12, "names no host"),
     ],
 )
 def test_errors_name_the_line(tmp_path: Path, before: str, after: str, line: int, said: str) -> None:

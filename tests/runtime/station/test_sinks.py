@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ from gagrad_runtime.station.store import Store
 from tests.runtime.station.receiving import PLACES, Receiver, add, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 
@@ -63,6 +64,64 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
         "explain": False,
         "seconds": 0.25,
     }
+
+
+class Faulty:
+    """A sink that raises what no sink should."""
+
+    name = "faulty"
+    table = WebhookTable(url="http://localhost/")
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Faulty]:
+        """Open nothing."""
+        yield self
+
+    async def send(self, *_: object) -> None:
+        """Fail in a way that is no UndeliveredError."""
+        raise UnicodeEncodeError("ascii", "é", 0, 1, "no header holds it")
+
+
+def test_the_fault_of_one_sink_is_its_own(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever one sink raises, the other gets everything; the log has the cause once, health knows."""
+    with Store(tmp_path, sinks=["faulty", "webhook"]) as store:
+        add(store, 3)
+        delivery = Delivery(store, [Faulty(), Webhook(WebhookTable(url=receiver.url), "s")], "s")
+        until(lambda: len(receiver.got) == 3)
+        until(lambda: delivery._failures["faulty"] > 2)
+        assert delivery.alive
+        assert delivery.connected == {"faulty": False, "webhook": True}
+        delivery.close()
+    warned = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert ["no header holds it" in record.getMessage() for record in warned] == [True]
+
+
+@pytest.mark.parametrize("token", ["abc\ndef", "abc\r", "schlüssel", "a\0b"])
+def test_a_token_that_no_header_can_hold_is_refused(tmp_path: Path, token: str) -> None:
+    """The check of the configuration says so, and does not show the token."""
+    (tmp_path / "token").write_text(f"x{token}x", encoding="utf-8")
+    with pytest.raises(SettingError, match="HTTP header cannot hold") as caught:
+        Webhook(WebhookTable(url="http://localhost/", token_file=str(tmp_path / "token")), "s")
+    assert token not in str(caught.value)
+
+
+def test_a_line_break_behind_a_token_is_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    """Neither in a file nor in a variable; names and addresses beyond ASCII are sent percent-encoded."""
+    monkeypatch.setenv("HOOK_TOKEN", "abc\n")
+    variable = {"token_env": "HOOK_TOKEN"}
+    table = WebhookTable(url=f"{receiver.url}/線é?q=ü", **variable)
+    with Store(tmp_path, sinks=["webhook"]) as store:
+        add(store, 1)
+        delivery = Delivery(store, [Webhook(table, "線-4")], "線-4")
+        until(lambda: len(receiver.got) == 1)
+        delivery.close()
+    _, headers = receiver.got[0]
+    assert headers["Authorization"] == "Bearer abc"
+    assert headers["Idempotency-Key"] == "%E7%B7%9A-4-1"
 
 
 @pytest.mark.slow

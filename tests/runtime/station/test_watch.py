@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError
+from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.config import RetentionTable
+from gagrad_runtime.station.rule import Rule
 from tests.runtime.station.images import put
 
 
@@ -46,6 +49,34 @@ def test_what_was_seen_is_not_explained_again(station: Any, tmp_path: Path, tiny
     put(tmp_path / "in", "a.png", 2)  # the same name, another image
     one.run(once=True)
     assert [row.name for row in one.store.rows("explained")] == ["a.png", "b.png", "a.png"]
+
+
+def test_what_makes_a_part_ng_is_explained(station: Any, tmp_path: Path) -> None:
+    """A condition that holds gives ng and reason, and its class is explained, not the verdict's."""
+    put(tmp_path / "in", "a.png")
+    plain = station()
+    said = plain.explainer.predict(tmp_path / "in" / "a.png")
+    second, chance = said.classes[1]
+    spec = plain.explainer.manifest.output
+    text = f"{second} > {chance / 2}"
+    plain.rule = Rule(ng=(read_condition(text, spec, where="x"),))
+    plain.run(once=True)
+    verdict, explained = station.events
+    assert (verdict.ng, verdict.reason, verdict.verdict) == (True, text, said.verdict)
+    record = json.loads((tmp_path / "out" / explained.record).read_text())
+    assert (record["target"]["name"], record["predicted"]["name"]) == (second, said.verdict)
+
+
+def test_a_part_that_no_condition_fits_is_not_explained(station: Any, tmp_path: Path) -> None:
+    """With conditions a good part has its verdict and no explanation, unless it is unsure."""
+    put(tmp_path / "in", "a.png")
+    one = station()
+    name = one.explainer.predict(tmp_path / "in" / "a.png").verdict
+    one.rule = Rule(ng=(read_condition(f"{name} > 1", one.explainer.manifest.output, where="x"),))
+    one.run(once=True)
+    assert [row.state for row in one.store.rows()] == ["verdict"]
+    assert station.events[0].ng is False
+    assert station.events[0].reason is UNSET
 
 
 def test_what_is_no_image_is_put_aside(station: Any, tmp_path: Path) -> None:
@@ -128,3 +159,40 @@ def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path
     assert [row.name for row in one.store.rows("explained")] == ["3.png", "4.png"]
     assert len(list((tmp_path / "out").glob("0*.json"))) == 2
     assert len(one.store.rows()) == 5
+
+
+def test_rows_are_kept_within_their_limit_on_a_good_line(station: Any, tmp_path: Path) -> None:
+    """Also where nothing is ever explained; the newest rows stay."""
+    for number in range(12):
+        put(tmp_path / "in", f"{number:02}.png", number)
+    one = station(retention=RetentionTable(keep_rows=3))
+    one.rule = Rule(ng=(read_condition("dent > 1", one.explainer.manifest.output, where="x"),))
+    for _ in range(4):  # a folder is polled as a whole, and images come over time
+        one.run(once=True)
+    assert len(one.store.rows()) == 3
+
+
+def test_the_quarantine_is_bounded(station: Any, tmp_path: Path) -> None:
+    """By quarantine_mb and by max_mb; explanations stay."""
+    put(tmp_path / "in", "good.png")
+    for number in range(8):
+        (tmp_path / "in" / f"bad{number}.png").write_bytes(bytes(500_000))
+    one = station(retention=RetentionTable(max_mb=1))
+    one.run(once=True)
+    kept = sum(path.stat().st_size for path in (tmp_path / "out" / "quarantine").iterdir())
+    assert 500_000 <= kept <= 1_000_000
+    states = [row.state for row in one.store.rows()]
+    assert (states.count("quarantined"), states.count("explained")) == (8, 1)
+
+
+def test_a_link_is_not_copied(station: Any, tmp_path: Path) -> None:
+    """Whoever may write to the folder of images gets no copy of another file; only the reason is kept."""
+    (tmp_path / "secret").write_text("a password")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "secret")
+    with (tmp_path / "in" / "large.png").open("wb") as file:
+        file.truncate(6 << 30)
+    station().run(once=True)
+    names = {path.name for path in (tmp_path / "out" / "quarantine").iterdir()}
+    assert "link.png" not in names
+    assert "large.png" not in names
+    assert "is a link" in (tmp_path / "out" / "quarantine" / "link.png.txt").read_text()

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.contract import Pass
 from gagrad_export.canonicalise.findings import findings_of
-from gagrad_export.canonicalise.interface.ports import CHANNELS
+from gagrad_export.canonicalise.interface.ports import CHANNELS, USUAL
 from gagrad_export.canonicalise.interface.source import SourceInput
 from gagrad_export.emit import Op
 
@@ -27,9 +27,15 @@ FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataT
 
 
 def source_input(
-    image: ir.Value, size: tuple[int, int] | None, constants: Mapping[str, NDArray[np.generic]]
+    image: ir.Value,
+    size: tuple[int, int] | None,
+    constants: Mapping[str, NDArray[np.generic]],
+    channels: int | None = None,
 ) -> SourceInput:
-    """Return what the model takes, with images of ``size = (H, W)``. Raises ModelError."""
+    """Return what the model takes, with images of ``size = (H, W)`` and ``channels``. Raises ModelError.
+
+    None for the channels is what the model says.
+    """
     where = f"input {image.name!r}"
     if image.dtype not in (*FLOATS, ir.DataType.UINT8):
         raise ModelError(
@@ -44,16 +50,12 @@ def source_input(
             hint="choose the image input with `input_name`",
         )
     dims = [dim if isinstance(dim, int) and dim > 0 else None for dim in image.shape]
-    channels_last = dims[1] not in CHANNELS and dims[3] in CHANNELS
-    if channels_last:
-        dims = [dims[0], dims[3], dims[1], dims[2]]
-    batch, channels, *have = dims
-    if channels not in CHANNELS:
-        raise ModelError(
-            f"the model takes {channels or 'an unknown number of'} channels; 1 and 3 are supported",
-            where=where,
-            hint="export the model with an input [N, C, H, W] or [N, H, W, C] whose C is 1 or 3",
-        )
+    axis = _channel_axis(dims, channels)
+    if axis is None:
+        raise _no_channels(dims, channels, where)
+    channels_last = axis == 3
+    found = dims.pop(axis) or channels or 0
+    batch, *have = dims
     wanted = size or (have[0], have[1])
     if wanted[0] is None or wanted[1] is None:
         raise ModelError("the model takes images of any size", where=where, hint="say which with `size`")
@@ -71,8 +73,33 @@ def source_input(
         batch=batch or 1,
         fixed_batch=batch is not None,
         channels_last=channels_last,
-        shape=(channels, wanted[0], wanted[1]),
+        shape=(found, wanted[0], wanted[1]),
         constants=constants,
+    )
+
+
+def _channel_axis(dims: list[int | None], channels: int | None) -> int | None:
+    """Return which axis of ``dims``, 1 or 3, holds the channels; None where neither can."""
+    counts = (USUAL, CHANNELS) if channels is None else ((channels,), (None,))
+    return next((axis for some in counts for axis in (1, 3) if dims[axis] in some), None)
+
+
+def _no_channels(dims: list[int | None], channels: int | None, where: str) -> ModelError:
+    """Return the error that no axis of ``dims`` holds the channels."""
+    if channels is not None:
+        shape = ", ".join("any" if dim is None else str(dim) for dim in dims)
+        return ModelError(
+            f"the model takes images of shape [{shape}], not with {channels} channels",
+            where=where,
+            hint="give the number that the model has with `channels`, or leave `channels` out",
+        )
+    have = "an unknown number of" if dims[1] is None else str(dims[1])
+    return ModelError(
+        f"the model takes {have} channels; 1 to {CHANNELS[-1]} are supported",
+        where=where,
+        hint="say how many with `channels`"
+        if dims[1] is None
+        else "export the model with an input [N, C, H, W] or [N, H, W, C] with so many channels",
     )
 
 
@@ -83,7 +110,9 @@ class EnterImage(Pass):
         """Record how to feed the model as it was given in the findings."""
         findings = findings_of(model)
         image = model.graph.inputs[0]
-        findings.source_input = source_input(image, findings.request.size, findings.constants)
+        findings.source_input = source_input(
+            image, findings.request.size, findings.constants, findings.request.channels
+        )
         _enter(model.graph, image, findings.source_input, findings.notes)
         return ir.passes.PassResult(model, modified=True)
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import ModelError, SettingError
+from gagrad_edge.manifest import MAX_CHANNELS
 from gagrad_export.canonicalise.contract import Pass
 from gagrad_export.canonicalise.findings import findings_of
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-CHANNELS = (1, 3)
+USUAL = (1, 3)
+"""Channels of grey and colour images: an axis of that length is their axis before any other is."""
+CHANNELS = tuple(range(1, MAX_CHANNELS + 1))
+"""Channels that an image may have."""
 
 
 class ChoosePorts(Pass):
@@ -29,7 +33,9 @@ class ChoosePorts(Pass):
         request = findings.request
         before = (list(graph.inputs), list(graph.outputs))
         findings.value_names = frozenset(value.name or "" for node in graph for value in node.outputs)
-        image = choose_input(graph, request.input_name, request.fixed, findings.notes)
+        image = choose_input(
+            graph, request.input_name, request.fixed, findings.notes, channels=request.channels
+        )
         output = choose_output(graph, request.output_name, findings.notes)
         findings.output_name = output.name or "scores"
         unused = passes.RemoveUnusedNodesPass()(model)
@@ -38,13 +44,22 @@ class ChoosePorts(Pass):
         return ir.passes.PassResult(model, unused.modified or changed)
 
 
-def choose_input(graph: ir.Graph, name: str | None, fixed: Collection[str], notes: list[str]) -> ir.Value:
+def choose_input(
+    graph: ir.Graph,
+    name: str | None,
+    fixed: Collection[str],
+    notes: list[str],
+    *,
+    channels: int | None = None,
+) -> ir.Value:
     """Return the image: the input named, the only one, or the only one that has the shape of images.
 
-    Inputs that are ``fixed`` to a constant are not considered. Raises ModelError with the choices.
+    Images have ``channels``; where their number is not known, 1 or 3, or else up to 16. Inputs that are ``fixed`` to a constant are not considered. Raises ModelError with the choices.
     """
     inputs = [value for value in graph.inputs if value.name not in fixed]
-    images = [value for value in inputs if _is_image(value)]
+    counts = (USUAL, CHANNELS) if channels is None else ((channels,),)
+    found = ([value for value in inputs if _is_image(value, some)] for some in counts)
+    images = next((some for some in found if some), [])
     if name is None and len(inputs) > 1 and len(images) == 1:
         notes.append(
             f"input {images[0].name} is the image: the only one of {len(inputs)} inputs with such a shape"
@@ -106,11 +121,11 @@ def fix_inputs(
     return constants
 
 
-def _is_image(value: ir.Value) -> bool:
+def _is_image(value: ir.Value, channels: Sequence[int]) -> bool:
     floating = value.dtype is not None and value.dtype.is_floating_point()
     if value.shape is None or value.shape.rank() != 4 or not (floating or value.dtype == ir.DataType.UINT8):
         return False
-    return value.shape[1] in CHANNELS or value.shape[3] in CHANNELS
+    return value.shape[1] in channels or value.shape[3] in channels
 
 
 def _constant(value: ir.Value, given: ArrayLike) -> NDArray[np.generic]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from gagrad_edge.errors import ModelError
+from gagrad_edge.errors import ModelError, SettingError
 from gagrad_export.canonicalise.batch import BATCH, free_batch
 from gagrad_export.canonicalise.batch.place import shape_of
 from gagrad_export.canonicalise.contract import Pass
@@ -41,9 +41,26 @@ class LeaveScores(Pass):
         return ir.passes.PassResult(model, modified=True)
 
 
+def _class_axis(findings: Findings, rank: int) -> int | None:
+    """Return the axis of the output that holds the classes; None where none is known. Raises SettingError."""
+    given, found = findings.request.class_axis, findings.class_axis
+    if given is None:
+        return found
+    if not -rank <= given < rank:
+        raise SettingError(
+            f"the output has {rank} axes, and `class_axis` is {given}", hint=f"give one from 0 to {rank - 1}"
+        )
+    if found is not None and found != given % rank:
+        raise SettingError(
+            f"the softmax of the model runs over axis {found} of its output, and `class_axis` is {given}",
+            hint="leave `class_axis` out",
+        )
+    return given % rank
+
+
 def _leave(batch: Batch, findings: Findings, *, channels_last: bool) -> SourceOutput:
     """Bring the batch to the front of the output, and the axis of the classes behind it."""
-    name, axis = findings.output_name, findings.class_axis
+    name = findings.output_name
     output = batch.op.graph.outputs[0]
     place = batch.places.get(output)
     if place is None:
@@ -53,7 +70,7 @@ def _leave(batch: Batch, findings: Findings, *, channels_last: bool) -> SourceOu
             hint="choose another output with `output_name`",
         )
     shape = shape_of(output)
-    row = place.row(shape)
+    row, axis = place.row(shape), _class_axis(findings, len(shape_of(output)))
     if axis is not None and (axis != place.axis or not place.pure):
         class_axis = axis - (1 if place.pure and place.axis < axis else 0)
     else:

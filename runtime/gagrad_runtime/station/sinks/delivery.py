@@ -65,10 +65,15 @@ class Delivery:
         for event in self._wake.values():
             event.set()
 
+    @property
+    def alive(self) -> bool:
+        """Whether messages are being sent, or will be when a receiver can be reached again."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._all())
-        except Exception:  # noqa: BLE001 - verdicts go on, but the operator must see that nothing is sent
+        except Exception:  # noqa: BLE001 - verdicts go on; health and the log tell the operator
             _log.exception("nothing is sent any more until the station is started again")
         finally:
             self._loop.close()
@@ -84,12 +89,14 @@ class Delivery:
             try:
                 async with sink.connected() as connection:
                     await self._send_all(sink, connection, outbox)
-            except (UndeliveredError, sqlite3.Error) as error:  # noqa: PERF203 - retrying is the purpose
+            except Exception as error:  # noqa: BLE001, PERF203 - whatever one sink raises is that sink's
                 self.connected[sink.name] = False
                 self._failures[sink.name] += 1
                 failures = self._failures[sink.name]
                 level = logging.WARNING if failures == 1 else logging.DEBUG
-                _log.log(level, "%s: %s; it will be retried", sink.name, error)
+                expected = isinstance(error, (UndeliveredError, sqlite3.Error))
+                said = str(error) if expected else f"{type(error).__name__}: {error}"
+                _log.log(level, "%s: %s; it will be retried", sink.name, said, exc_info=not expected)
                 with contextlib.suppress(sqlite3.Error):
                     self.status[sink.name] = outbox.status(sink.name)
                 longest = min(LONGEST_PAUSE, 0.25 * 2 ** min(failures, 10))

@@ -11,7 +11,7 @@ import http.client
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.station.config import secret
@@ -27,6 +27,21 @@ _RETRIED = {401, 403, 404, 407, 408, 409, 423, 425, 429}
 """Status codes 4xx that are retried, because they may be temporary: a token is renewed, a service starts."""
 
 
+_IN_PATH = "/?%!$&'()*+,;=:@~"
+"""What stays as it is in the path and the query of an address."""
+
+
+def _header(token: str | None) -> str | None:
+    """Return ``token`` if an HTTP header can hold it. Raises SettingError, without the token."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise SettingError(
+            "the token has characters that an HTTP header cannot hold: line breaks, or letters beyond ASCII",
+            where="[webhook] token",
+            hint="look at the file or the variable: a token is one line",
+        )
+    return token
+
+
 class Webhook:
     """The receiver at ``table.url``. Raises SettingError when a secret or certificate is missing."""
 
@@ -34,9 +49,9 @@ class Webhook:
 
     def __init__(self, table: WebhookTable, station: str) -> None:
         self.table = table
-        self._station = station
         self._parts = urlsplit(table.url)
-        self._token = secret(table.token_file, table.token_env, what="[webhook]")
+        self._token = _header(secret(table.token_file, table.token_env, what="[webhook]"))
+        self._key = quote(station, safe="")
         self._context: ssl.SSLContext | None = None
         if self._parts.scheme == "https":
             try:
@@ -71,10 +86,11 @@ class Webhook:
         headers = {
             "Content-Type": "application/json",
             # The same in a repetition.
-            "Idempotency-Key": f"{self._station}-{sequence}",
+            "Idempotency-Key": f"{self._key}-{sequence}",
             **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
         }
-        path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+        path = self._parts.path or "/"
+        path = quote(path + (f"?{self._parts.query}" if self._parts.query else ""), safe=_IN_PATH)
         try:
             client.request("POST", path, body, headers)
             answer = client.getresponse()

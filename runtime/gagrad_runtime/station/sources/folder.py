@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import FrameError, InputError
-from gagrad_runtime.frame.decoding import ENDINGS
-from gagrad_runtime.frame.frame import MAX_FILE_BYTES, Frame, load_frame
+from gagrad_runtime.frame.decoding import endings
+from gagrad_runtime.frame.frame import MAX_FILE_BYTES, Frame, frame_for, load_frame
 from gagrad_runtime.station.sources.closed_files import ClosedFiles, is_local
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival
 
@@ -36,6 +37,8 @@ class FileArrival:
     """An image file of the folder."""
 
     path: Path
+    spec: InputSpec | None = None
+    """What the model takes, which decides about the channels; None for grey and colours."""
 
     @property
     def name(self) -> str:
@@ -48,7 +51,7 @@ class FileArrival:
 
     def frame(self) -> Frame:
         """Return the image. Raises FrameError."""
-        return load_frame(self.path)
+        return _load(self.path, self.spec)
 
 
 class Folder:
@@ -57,8 +60,10 @@ class Folder:
     lossless = False
     ended = False
 
-    def __init__(self, path: Path, *, polling: bool = False) -> None:
+    def __init__(self, path: Path, *, polling: bool = False, spec: InputSpec | None = None) -> None:
         self.path = path
+        self.spec = spec
+        self._endings = endings(spec)
         self._seen: dict[str, tuple[int, int]] = {}
         """Size and time of each file at the last scan."""
         self._returned: dict[str, tuple[int, int]] = {}
@@ -88,7 +93,7 @@ class Folder:
         """Return the image of that name if its content is the same, else None."""
         path = self.path / name
         try:
-            return load_frame(path) if content_hash(path) == sha256 else None
+            return _load(path, self.spec) if content_hash(path) == sha256 else None
         except InputError as error:
             _log.debug("%s", error)
             return None
@@ -113,7 +118,7 @@ class Folder:
         for name in names:
             if (state := self._state(self.path / name)) is not None and self._returned.get(name) != state:
                 self._returned[name] = self._seen[name] = state
-                new.append(FileArrival(self.path / name))
+                new.append(FileArrival(self.path / name, self.spec))
         return new
 
     def _sweep(self) -> list[Arrival]:
@@ -135,18 +140,22 @@ class Folder:
         if len(now) > len(self._returned):
             self._swept = float("-inf")  # a file is not complete yet: scan again at the next poll
         new.sort(key=lambda name: (now[name][1], name))
-        return [FileArrival(self.path / name) for name in new]
+        return [FileArrival(self.path / name, self.spec) for name in new]
 
     def _state(self, path: Path) -> tuple[int, int] | None:
         """Return size and time of the image file ``path``; None for any other file and for an empty one."""
         # rsync and others write to a hidden file first and rename it when it is complete.
-        if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
+        if path.suffix.lower() not in self._endings or path.name.startswith("."):
             return None
         try:
             state = path.stat()
         except OSError:
             return None  # deleted meanwhile
         return (state.st_size, state.st_mtime_ns) if state.st_size else None
+
+
+def _load(path: Path, spec: InputSpec | None) -> Frame:
+    return load_frame(path) if spec is None else frame_for(spec, path)
 
 
 def printable(path: Path) -> str:
