@@ -43,7 +43,7 @@ class DetectionWords(Words):
             return f"{sentence_start(said)}: this is all that the model found."
         if target.detection == 1:
             return f"{sentence_start(said)}: the surest of the {len(found)} that the model found."
-        return f"{sentence_start(said)}. The surest of all {len(found)} is {self._listed(found[0], pen)}."
+        return f"{sentence_start(said)}. The surest of the {len(found)} is {self._listed(found[0], pen)}."
 
     def line(self) -> str:
         """Return the class, its probability and the box, as the beginning of a line in a terminal."""
