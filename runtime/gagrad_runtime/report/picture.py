@@ -71,13 +71,13 @@ def render(
     pen = lettering()
     frame, placement = explanation.frame, explanation.placement
     stacked = frame.width / frame.height > _WIDE
-    size, note = _panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
-    picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.picture, size))
+    size, note = panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
+    picture, sixteen_bits = to_eight_bits(frame, scaled(frame.picture, size))
     softened, sigma = soften(explanation.saliency)
     if scale is not None:
         softened, sigma = raw_map(explanation)
     beside = 1 - placement.share_on_frame(explanation.saliency)
-    on_panel = _scaled(placement.to_frame(softened), size)
+    on_panel = scaled(placement.to_frame(softened), size)
     colours = scale_of(softened if beside > _BESIDE else on_panel, sigma)
     if scale is not None:
         colours = scale.colours(sigma)
@@ -140,7 +140,7 @@ def _channels_note(frame: Frame) -> str | None:
     return f"the picture shows channels {names} as red, green and blue, of {frame.channels}"
 
 
-def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
+def panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
     """Return the panel's (height, width) inside ``box``, and a note when it has other proportions."""
     scale = min(box[0] / height, box[1] / width)
     fitted = (round(height * scale), round(width * scale))
@@ -148,7 +148,7 @@ def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[in
     return size, None if size == fitted else "the frame is very long; it is drawn thicker than it is"
 
 
-def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+def scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return ``pixels [H, W]`` or ``[H, W, 3]`` at ``size``: means when it shrinks, else plain squares.
 
     A frame of few pixels then looks like few pixels and not like a blurred photograph.
