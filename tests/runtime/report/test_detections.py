@@ -54,7 +54,7 @@ def test_the_words_of_each_case(found: dict[str, Explanation]) -> None:
     assert answer == '57.6 % for "scratch" at 20,20–60,60: the surest of the 2 that the model found.'
     assert line == "scratch 57.6 % at 20,20–60,60"
     assert said(found["dent"])[1] == (
-        '45.2 % for "dent" at 116,68–156,108. The surest of the 2 is "scratch" with 57.6 %.'
+        '45.2 % for "dent" at 116,68–156,108. The surest of the 2 is "scratch" with 57.6 % at 20,20–60,60.'
     )
     title, answer, _ = said(found["alone"])
     assert title == 'What the model looked at for "scratch"'
@@ -62,7 +62,7 @@ def test_the_words_of_each_case(found: dict[str, Explanation]) -> None:
     title, answer, line = said(found["stain"])
     assert title == 'What the model looked at for "stain" (not found)'
     assert answer.startswith("Not found: ")
-    assert answer.endswith('The model found 2 others, the surest is "scratch" with 57.6 %.')
+    assert answer.endswith('The model found 2 others, the surest is "scratch" with 57.6 % at 20,20–60,60.')
     assert line.endswith(" (not found)")
     assert said(found["nothing"])[1].startswith("Nothing found. The strongest candidate has 1.8 % for ")
     assert said(found["other"])[1].startswith("Nothing found. The candidate that was asked for has 0.7 % for")
