@@ -89,22 +89,23 @@ def write_detector(path: Path, *, resize: Any = "stretch", **detection: Any) -> 
     spec = InputSpec(height=HEIGHT, width=WIDTH, colour="rgb", mean=[0.0] * 3, std=[1.0] * 3, resize=resize)
     method = MethodSpec(samples=6, chunk=4)
     graphs, _ = bundle_graphs(canonical, spec, method)
+    output = OutputSpec(
+        name="chances",
+        shape=[len(CLASSES), ANCHORS],
+        activation="sigmoid",
+        classes=list(CLASSES),
+        task="detection",
+        detection=DetectionSpec(**fields),
+    )
     package(
         path,
         name=path.stem,
         source=source,
         model=canonical,
         graphs=graphs,
-        verified=verify(graphs, source, canonical, spec, method),
+        verified=verify(graphs, source, canonical, spec, method, output),
         spec=spec,
-        output=OutputSpec(
-            name="chances",
-            shape=[len(CLASSES), ANCHORS],
-            activation="sigmoid",
-            classes=list(CLASSES),
-            task="detection",
-            detection=DetectionSpec(**fields),
-        ),
+        output=output,
         method=method,
     )
     return path
