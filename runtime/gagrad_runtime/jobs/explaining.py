@@ -67,7 +67,9 @@ def explain_images(
     the settings, the device or the folder stop the run.
     """
     check_limit(roi_limit)
-    parts = [name for name in ("against", "region", "instance", "character") if settings.get(name) is not None]
+    parts = [
+        name for name in ("against", "region", "instance", "character") if settings.get(name) is not None
+    ]
     if each and (targets or parts):
         raise SettingError(
             "each thing that is present is explained, so none is chosen",

@@ -33,7 +33,11 @@ class AreaWords(Words):
             return super().answer(pen)
         name, largest = short(self._name(pen)), self._largest(pen)
         if region.name == CLOSEST:
-            start = f"The model finds no {name} in this frame" if largest else "The model finds nothing but background"
+            start = (
+                f"The model finds no {name} in this frame"
+                if largest
+                else "The model finds nothing but background"
+            )
             sure = self._sure.replace(" sure", "")
             return f"{start}. The map shows where it comes closest, with {sure}.{largest}"
         area = percent(share_of(region.cells > 0, frame_weights(self._placement, region.cells.shape)))

@@ -56,7 +56,7 @@ def test_without_a_threshold_there_is_no_verdict() -> None:
     """Nobody's threshold is made up, whatever the sign or the size of the score."""
     said = reader().prediction(Outputs(np.full((1, 1), -37.5, np.float32)), PLACEMENT)
     assert (said.ng, said.score, said.areas) == (None, -37.5, ())
-    assert "good" not in repr(said)
+    assert "OK" not in repr(said)
 
 
 def test_the_map_beside_the_score_tells_the_area() -> None:
