@@ -1,4 +1,4 @@
-"""What the picture, the terminal and the record say for each task: in its words, and without made-up figures."""
+"""What the picture, the terminal and the record say for each task, in its words."""
 
 from __future__ import annotations
 
