@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-
 .PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak arm64-check systemd-check format extras lowest clean help
 
 help:
-	@echo "make demo     export the built-in model, explain six parts, print where the pictures are"
+	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
 	@echo "make test     lint, types and all tests (what CI runs; WORKERS=2 at once)"
 	@echo "make test-fast  the tests that are not marked slow: under a minute"
 	@echo "make listing  the longest source files, for a review to look at"
@@ -58,6 +58,7 @@ listing:
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.gradients
+	$(BIN)/python -m benchmarks.feature_layers
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.answering
 	$(BIN)/python -m benchmarks.sizing

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 CLASSES = ("ok", "scratch", "dent", "stain", "missing-hole")
+BOX_MARGIN = 3
+"""Pixels between a defect and its box: without them a scratch along a row has a box three pixels high."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,32 @@ class Part:
     image: NDArray[np.uint8]
     label: int
     mask: Mask
+    material: str
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One defect of a part: its class, an index into CLASSES, and where it is (bool ``[size, size]``)."""
+
+    label: int
+    mask: Mask
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom in pixels, with the margin that a person leaves who draws a box."""
+        rows, columns = np.nonzero(self.mask)
+        left, top = max(columns.min() - BOX_MARGIN, 0), max(rows.min() - BOX_MARGIN, 0)
+        right, bottom = columns.max() + 1 + BOX_MARGIN, rows.max() + 1 + BOX_MARGIN
+        size = len(self.mask)
+        return float(left), float(top), float(min(right, size)), float(min(bottom, size))
+
+
+@dataclass(frozen=True)
+class DefectivePart:
+    """A picture uint8 ``[size, size, 3]`` (RGB) and its defects, none to three."""
+
+    image: NDArray[np.uint8]
+    defects: tuple[Defect, ...]
     material: str
 
 
@@ -63,14 +91,51 @@ def part(
     scene = _blank(rng, size, chosen)
     _drill(scene, missing=CLASSES[label] == "missing-hole")
     _dust(scene)
-    if CLASSES[label] == "scratch":
-        _scratch(scene)
-    elif CLASSES[label] == "dent":
-        _dent(scene)
-    elif CLASSES[label] == "stain":
-        _stain(scene)
+    _damage(scene, CLASSES[label])
     light = lit(rng, scene.height, scene.albedo, chosen)
     return Part(photographed(rng, light), label, scene.mask, chosen.name)
+
+
+def defective_part(
+    seed: int, index: int, size: int = 288, labels: tuple[int, ...] | None = None, material: str | None = None
+) -> DefectivePart:
+    """Return part ``index`` of the series ``seed`` with the defects ``labels``, which do not overlap.
+
+    Without ``labels``, none to three are drawn; at most one hole is missing.
+    """
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+    count = int(rng.choice(4, p=(0.15, 0.35, 0.3, 0.2)))
+    drawn = tuple(int(label) for label in rng.integers(1, len(CLASSES), count))
+    chosen = MATERIALS[int(rng.integers(len(MATERIALS)))]
+    if material is not None:
+        chosen = next(known for known in MATERIALS if known.name == material)
+    hole = CLASSES.index("missing-hole")
+    labels = drawn if labels is None else labels
+    scene = _blank(rng, size, chosen)
+    _drill(scene, missing=hole in labels)
+    defects = [Defect(hole, scene.mask)] if hole in labels else []
+    _dust(scene)
+    for label in labels:
+        if label == hole:
+            continue
+        if defects:
+            taken = cv2.dilate(defects[-1].mask.astype(np.uint8), np.ones((9, 9), np.uint8))
+            scene.free &= taken == 0
+        scene.mask = np.zeros((size, size), bool)
+        _damage(scene, CLASSES[label])
+        defects.append(Defect(label, scene.mask))
+    light = lit(rng, scene.height, scene.albedo, chosen)
+    return DefectivePart(photographed(rng, light), tuple(defects), chosen.name)
+
+
+def _damage(scene: _Scene, kind: str) -> None:
+    """Draw a defect of the class ``kind`` on the surface; a missing hole is none that can be drawn there."""
+    if kind == "scratch":
+        _scratch(scene)
+    elif kind == "dent":
+        _dent(scene)
+    elif kind == "stain":
+        _stain(scene)
 
 
 def _blank(rng: np.random.Generator, size: int, material: Material) -> _Scene:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from gagrad_edge.checking import AT_LEAST
 from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
@@ -84,16 +85,14 @@ class SeveralValues(Command):
 )
 @click.option(
     "--preprocessing",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Hugging Face's preprocessor_config.json or timm's config: size, mean, std and resizing.",
+    metavar="FILE|torchvision:NAME|none",
+    help="Hugging Face's preprocessor_config.json, timm's config, or a torchvision preset; none: not even "
+    "the model's own metadata.",
 )
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "letterbox", "crop"]),
-    default="stretch",
-    show_default=True,
-    help="How a frame of another size is fitted.",
+    help="How a frame of another size is fitted.  [default: as the preprocessing says, else stretch]",
 )
 @click.option(
     "--resize-to",
@@ -225,8 +224,9 @@ class SeveralValues(Command):
     "--feature-layer",
     default="auto",
     show_default=True,
-    metavar="auto|NAME|none",
-    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model.",
+    metavar="auto|NAME,…|none",
+    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model, "
+    "or several.",
 )
 @click.option(
     "--randomize",
@@ -245,6 +245,19 @@ class SeveralValues(Command):
     metavar="DIR",
     help="Also write the models into this repository of a Triton server.",
 )
+@click.option(
+    "--check",
+    multiple=True,
+    metavar="'PATTERN=LABEL'",
+    help="Labelled images, e.g. 'good/*.png=ok', that the model must answer so; may be given several times.",
+)
+@click.option(
+    "--check-at-least",
+    type=click.FloatRange(0, 1),
+    default=AT_LEAST,
+    show_default=True,
+    help="Share of the labelled images that must be answered as labelled.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of samples (perturbed copies).  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -259,8 +272,8 @@ def export(
     colour: Colour | None,
     channels: str | None,
     shown: str | None,
-    preprocessing: Path | None,
-    resize: Resize,
+    preprocessing: str | None,
+    resize: Resize | None,
     resize_to: int | None,
     crop_ratio: float | None,
     semantics: Semantics | None,
@@ -288,6 +301,8 @@ def export(
     randomize: int | None,
     perturbations: bool,
     triton: Path | None,
+    check: tuple[str, ...],
+    check_at_least: float,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -365,6 +380,8 @@ def export(
             feature_layer=None if feature_layer == "none" else feature_layer,
             perturbations=perturbations,
             randomize=randomize,
+            check=check,
+            check_at_least=check_at_least,
         ),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
@@ -388,6 +405,7 @@ def summary(report: ExportReport, seconds: float) -> str:
     stages = ", ".join(f"{name} {taken:.1f}" for name, taken in report.seconds.items())
     spec = manifest.input
     plain = spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels
+    plain = plain and not any("pictures are fed as" in note for note in manifest.model.notes)
     note = "no --mean/--std given: the model gets pixel values from 0 to 1"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",

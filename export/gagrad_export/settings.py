@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 import numpy as np
 
+from gagrad_edge.checking import AT_LEAST, check_share
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import (
     RESAMPLING,
@@ -83,16 +84,16 @@ class InputOptions:
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
     """A constant for each input that is not the image, by the input's name."""
     colour: Colour | None = None
-    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels`` for
-    any other number, and where ``channels`` are given."""
+    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels``
+    for any other number, and where ``channels`` are given."""
     channels: int | Sequence[str] | None = None
-    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the order
-    of the model and of the frames; None where the model says how many there are."""
+    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the
+    order of the model and of the frames; None where the model says how many there are."""
     shown: Sequence[str] | None = None
     """Of such channels the one that pictures show, or the three that they show as red, green and blue; None
     is the first."""
-    resize: Resize = "stretch"
-    """How a frame of another size is fitted to the image."""
+    resize: Resize | None = None
+    """How a frame of another size is fitted; None is as the preprocessing says, else ``stretch``."""
     resize_to: int | None = None
     """For ``crop``: length of the frame's shorter side before the centre is cut."""
     crop_ratio: float | None = None
@@ -108,8 +109,10 @@ class InputOptions:
     pad_place: PadPlace = "centre"
     """Where ``letterbox`` puts the frame."""
     preprocessing: str | Path | None = None
-    """File of Hugging Face (``preprocessor_config.json``) or timm that the size, mean, std, and the fields
-    about resizing and colour are read from, where they are not given."""
+    """File of Hugging Face (``preprocessor_config.json``) or timm, or ``torchvision:NAME`` for a preset of
+    torchvision's weights, that the size, mean, std, and the fields about resizing and colour are read from,
+    where they are not given. None takes ultralytics' metadata in the model's file, where there are some;
+    ``none`` does not."""
     bit_depth: int = 16
     """Significant bits of a uint16 frame, 9 to 16."""
     bayer: Bayer | None = None
@@ -125,7 +128,7 @@ class InputOptions:
                 where="channels",
                 hint="leave `channels` out, or `colour`",
             )
-        _check_choice("resize", self.resize, Resize)
+        _check_choice("resize", self.resize, Resize, optional=True)
         _check_choice("bayer", self.bayer, Bayer, optional=True)
         if not 9 <= self.bit_depth <= 16:
             raise SettingError(f"{self.bit_depth} is not from 9 to 16", where="bit_depth")
@@ -141,7 +144,7 @@ class InputOptions:
         for where, value in (("resize_to", self.resize_to), ("crop_ratio", self.crop_ratio)):
             if value is not None and self.resize != "crop":
                 raise SettingError(
-                    f"it says what is cut, and {self.resize} cuts nothing",
+                    f"it says what is cut, and {self.resize or 'stretch'} cuts nothing",
                     where=where,
                     hint="add `resize=crop`, or leave it out",
                 )
@@ -155,13 +158,13 @@ class InputOptions:
     def _check_padding(self) -> None:
         if not 0 <= self.pad_value <= 255:
             raise SettingError(f"{self.pad_value} is not from 0 to 255", where="pad_value")
-        if self.pad_value and self.resize == "stretch":
+        if self.pad_value and self.resize in (None, "stretch"):
             raise SettingError(
                 "stretch pads nothing", where="pad_value", hint="add `resize=letterbox`, or leave it out"
             )
         if self.pad_place != "centre" and self.resize != "letterbox":
             raise SettingError(
-                f"it says where a letterbox puts the frame, and the rule is {self.resize}",
+                f"it says where a letterbox puts the frame, and the rule is {self.resize or 'stretch'}",
                 where="pad_place",
                 hint="add `resize=letterbox`, or leave it out",
             )
@@ -262,15 +265,22 @@ class BundleOptions:
     precisions: Sequence[str] = ()
     """Precisions in which model and gradient are written, too: ``float16``."""
     feature_layer: str | None = "auto"
-    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, or None."""
+    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, several with
+    commas between them, or None."""
     perturbations: bool = False
     """Whether to write the gradient for samples that are shifted, turned, defocused and so on, too; see
     ``gagrad_edge.method.perturbation``."""
     randomize: int | None = None
     """Seed to shuffle the weights with, for ``evaluate``'s parameter randomisation test; None leaves them."""
+    check: Sequence[str] = ()
+    """Labelled images, ``PATTERN=LABEL``, such as ``good/*.png=ok``: the bundle is written only if it answers
+    enough of them as labelled, else the likely mistake is named. The answers are kept in the bundle."""
+    check_at_least: float = AT_LEAST
+    """Share of the labelled images, 0..1, that must be answered as labelled."""
 
     def __post_init__(self) -> None:
-        """Refuse an engine that is not among the choices. Raises SettingError."""
+        """Refuse an engine that is not among the choices, and a share out of range. Raises SettingError."""
+        check_share(self.check_at_least)
         for target in self.targets:
             _check_choice("targets", target, GraphTarget)
 
@@ -489,7 +499,7 @@ def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
 def _resizing(options: InputOptions) -> dict[str, Any]:
     """Return the fields of the manifest's input about resizing; of a library's, nothing is left open."""
     known: dict[str, Any] = {
-        "resize": options.resize,
+        "resize": options.resize or "stretch",
         "resize_to": options.resize_to,
         "crop_ratio": options.crop_ratio,
         "pad_value": options.pad_value,

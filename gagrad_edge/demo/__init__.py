@@ -1,1 +1,1 @@
-"""The demo's classifier, its class names, six sample parts and the masks of their defects."""
+"""The demo's networks, their class names, sample parts and where the defects are."""

@@ -13,6 +13,7 @@ from PIL import Image
 import gagrad_runtime
 from gagrad_edge.cli import run
 from gagrad_runtime.report.prediction_record import PredictionRecord
+from tests.detector import write_detector
 
 Capture = pytest.CaptureFixture[str]
 
@@ -64,3 +65,22 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(
     assert objects[1]["error"]["exit_code"] == 3
     assert "broken.png" in said.err
     assert "2 of 3 images could be used" in said.err
+
+
+def test_pictures_of_what_the_model_finds(tmp_path: Path, images: list[str], capsys: Capture) -> None:
+    """One for each image; the same again is the same file, and another image of that name is another file."""
+    bundle = write_detector(tmp_path / "detector.gagrad")
+    out = tmp_path / "out"
+    marked = np.full((64, 96, 3), 90, np.uint8)
+    marked[20:44, 30:54] = (220, 40, 40)
+    Image.fromarray(marked).save(images[0])
+    assert run(["predict", str(bundle), images[0], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["detections"][0]["class"] == "scratch"
+    for _ in range(2):
+        assert run(["predict", str(bundle), *images, "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0.predicted.png", "1.predicted.png"]
+    (tmp_path / "other").mkdir()
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "other" / "0.png")
+    assert run(["predict", str(bundle), str(tmp_path / "other" / "0.png"), "-o", str(out)]) == 0
+    assert (out / "0-2.predicted.png").exists()
+    capsys.readouterr()

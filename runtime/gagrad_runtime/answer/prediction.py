@@ -36,6 +36,15 @@ class Detection:
     index: tuple[int, int]
     """Class and candidate: element of ``scores``."""
 
+    def __str__(self) -> str:
+        return f"{self.name} {percent(self.score)} at {box_text(self.box)}"
+
+
+def box_text(box: tuple[float, float, float, float]) -> str:
+    """Return ``box`` in words: ``12,40–90,66``, its upper left and its lower right corner in whole pixels."""
+    left, top, right, bottom = map(round, box)
+    return f"{left},{top}–{right},{bottom}"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:

@@ -10,7 +10,7 @@ from gagrad_edge.errors import TargetError
 from gagrad_runtime.answer.prediction import Prediction
 from gagrad_runtime.question.output_region import region_of
 from gagrad_runtime.question.probability import probabilities
-from gagrad_runtime.question.target import predicted_target, resolve_target
+from gagrad_runtime.question.target import element_name, predicted_target, resolve_target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,6 +109,15 @@ class Reader:
         values = np.array([target.reading(answer) for answer in answers], np.float64)
         whole = target.reading(original.scores[0])
         return np.clip(values / whole, 0, 1) if whole else np.zeros(len(values))
+
+    def classes(self, outputs: Outputs) -> list[str]:
+        """Return the classes of the one image of ``outputs``, those first that the model is surest of.
+
+        They are names, or indices as text where the classes have no names.
+        """
+        scores = outputs.scores[0]
+        order = np.argsort(-scores.reshape(len(scores), -1).max(axis=1), kind="stable")
+        return [element_name((int(index),), self.spec) for index in order]
 
     def refuse_others(self, wanted: Wanted, *allowed: str) -> None:
         """Raise TargetError where a part is asked for that a model of this task does not have."""

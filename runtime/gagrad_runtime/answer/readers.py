@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.anomaly import AnomalyReader
+from gagrad_runtime.answer.detection import DetectionReader
 from gagrad_runtime.answer.reader import Reader
 from gagrad_runtime.answer.segmentation import SegmentationReader
 from gagrad_runtime.answer.sequence import SequenceReader
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _READERS: dict[Task, type[Reader]] = {
     "anomaly": AnomalyReader,
+    "detection": DetectionReader,
     "segmentation": SegmentationReader,
     "sequence": SequenceReader,
 }

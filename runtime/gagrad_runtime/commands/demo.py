@@ -10,18 +10,18 @@ from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import device_options
 
 
-@click.command(cls=Command, section="first", short_help="Export and explain the built-in defect classifier.")
+@click.command(cls=Command, section="first", short_help="Export and explain the built-in networks.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     default=Path("demo-out"),
     show_default=True,
-    help="Folder for the bundle and the results.",
+    help="Folder for the bundles and the results.",
 )
 @device_options
 def demo(output: Path, device: str, threads: int | None) -> int:
-    """Compile the built-in defect classifier, explain six parts, and compare with the known defects.
+    """Compile the built-in networks, explain parts, and compare with the known defects.
 
     Example: gagrad-edge demo -o demo-out/
     """

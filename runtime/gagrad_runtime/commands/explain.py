@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gagrad_edge.cli import Command
+from gagrad_runtime.commands.detections import ALL, four_numbers, number_or_all
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
@@ -30,7 +31,6 @@ from gagrad_runtime.commands.options import (
 )
 @click.option(
     "--target",
-    "targets",
     multiple=True,
     help="Class to explain, by name or index; may be given several times.  [default: what the model says]",
 )
@@ -39,6 +39,18 @@ from gagrad_runtime.commands.options import (
     "--region",
     metavar="BOX|MASK",
     help="Explain the class's score in a part of a spatial output: a box left,top,right,bottom, or a mask.",
+)
+@click.option(
+    "--detection",
+    callback=number_or_all,
+    metavar="NUMBER|all",
+    help="Explain a detector's detection by its number, as `predict` lists it, or all of them.",
+)
+@click.option(
+    "--box",
+    callback=four_numbers,
+    metavar="L,T,R,B",
+    help="Explain the detection that overlaps a box of the image most: left,top,right,bottom.",
 )
 @click.option(
     "--instance",
@@ -55,7 +67,7 @@ from gagrad_runtime.commands.options import (
 @click.option(
     "--each",
     is_flag=True,
-    help="Explain each label, or each class with an area, that the model says is there.",
+    help="Explain each label, each detection, or each class with an area that the model says is there.",
 )
 @method_options()
 @click.option(
@@ -83,9 +95,11 @@ def explain(
     bundle: Path,
     images: tuple[str, ...],
     output: Path,
-    targets: tuple[str, ...],
+    target: tuple[str, ...],
     against: str | None,
     region: str | None,
+    detection: int | str | None,
+    box: tuple[float, float, float, float] | None,
     instance: int | None,
     character: int | None,
     each: bool,
@@ -119,8 +133,9 @@ def explain(
         threads=threads,
         trust=trust,
         as_json=as_json,
-        targets=targets,
-        each=each,
+        targets=target,
+        each=each or detection == ALL,
+        detections=detection is not None,
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
@@ -129,6 +144,8 @@ def explain(
             **settings,
             "against": against,
             "region": region,
+            "detection": None if detection == ALL else detection,
+            "box": box,
             "instance": instance,
             "character": character,
         },

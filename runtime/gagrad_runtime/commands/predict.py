@@ -13,12 +13,19 @@ from gagrad_runtime.commands.options import device_options, json_option, trust_o
 @click.command(cls=Command, section="explain", short_help="Say what the model says of images.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for pictures of what the model finds, NAME.predicted.png.",
+)
 @device_options
 @trust_option
 @json_option
 def predict(
     bundle: Path,
     images: tuple[str, ...],
+    output: Path | None,
     device: str,
     threads: int | None,
     trust: Path | None,
@@ -37,4 +44,6 @@ def predict(
     """
     from gagrad_runtime.jobs.predicting import predict_images  # noqa: PLC0415 - --help stays fast
 
-    return predict_images(bundle, images, device=device, threads=threads, trust=trust, as_json=as_json)
+    return predict_images(
+        bundle, images, output, device=device, threads=threads, trust=trust, as_json=as_json
+    )

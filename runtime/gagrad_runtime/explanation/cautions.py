@@ -12,6 +12,7 @@ from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.sampling.rcap import Rcap
@@ -121,10 +122,28 @@ def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]
     return [Caution("late", text)]
 
 
-def low_rcap(rcap: Rcap, probability: float | None) -> list[Caution]:
-    """Caution when the model no longer recognises the target in the bright places of the map alone."""
+def not_detected(target: Target, prediction: Prediction) -> list[Caution]:
+    """Caution for a candidate that a detector does not list: its map tells of something that is not found."""
+    if target.detection is not None:
+        return []
+    listed = {one.index[0] for one in prediction.detections}
+    if target.index[0] in listed:
+        text = "The model does not list this candidate: it is too weak, or the double of a stronger one."
+    elif target.index == prediction.target.index:
+        text = "The model found nothing in this image. The map is of its strongest candidate."
+    else:
+        found = f"no {target.name}" if listed else "nothing"
+        text = f"The model found {found} in this image. The map is of a candidate that is too weak to count."
+    return [Caution("not-detected", text)]
+
+
+def low_rcap(rcap: Rcap, probability: float | None, sure: float = 0.5) -> list[Caution]:
+    """Caution when the model no longer recognises the target in the bright places of the map alone.
+
+    ``sure`` is the probability of the target from which the model says that it is there.
+    """
     best = float(rcap.confidence.max()) if len(rcap.confidence) else 0.0
-    if probability is None or probability < 0.5 or best >= LOW_RCAP_CONFIDENCE:
+    if probability is None or probability < sure or best >= LOW_RCAP_CONFIDENCE:
         return []
     return [
         Caution(

@@ -188,5 +188,5 @@ class Explanation:
         if self.cautions:
             figures.append(f"{len(self.cautions)} caution" + ("s" if len(self.cautions) > 1 else ""))
         height, width = self.saliency.shape
-        figures.append(f"map {height}×{width} of {reprlib.repr(self.frame.name)}")
+        figures.append(f"map {height} high, {width} wide of {reprlib.repr(self.frame.name)}")
         return f"Explanation({', '.join(figures)})"

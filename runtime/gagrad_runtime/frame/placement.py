@@ -89,6 +89,15 @@ class Placement:
             min(max(bottom, 0.0), float(height)),
         )
 
+    def boxes_to_frame(self, boxes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return ``boxes [n, 4]`` of the image in frame pixels, each as ``box_to_frame`` returns one."""
+        height, width = self.frame_size
+        corners = boxes.reshape(-1, 2, 2).astype(np.float64)
+        offset, window = np.array(self.offset[::-1], float), np.array(self.window, float)
+        corners = (corners - offset) * window[:1:-1] / np.array(self.resized[::-1], float) + window[1::-1]
+        cut: NDArray[np.float64] = np.clip(corners, 0, (width, height)).reshape(-1, 4)
+        return cut
+
     def to_frame(self, saliency: Array) -> Array:
         """Return the map ``saliency [H, W]`` (model size) at the frame's size, 0 where the model saw nothing.
 

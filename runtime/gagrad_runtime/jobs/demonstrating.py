@@ -1,59 +1,104 @@
-"""The demo: from a model file to pictures, on six parts whose defects are known."""
+"""The demo: from model files to pictures, on parts whose defects are known."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import cv2
 import numpy as np
+from PIL import Image
 
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
-from gagrad_runtime.frame import load_frame
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.probability import percent, share_text
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
 
-NORMALISATION = {"--size": ["224", "224"], "--mean": ["0.5", "0.5", "0.5"], "--std": ["0.25", "0.25", "0.25"]}
-"""How the demo model was trained; see ``examples/defects/``."""
+INPUT = ("--size", "224", "224", "--mean", "0.5", "0.5", "0.5", "--std", "0.25", "0.25", "0.25")
+"""How all of the demo's models were trained; see ``examples/defects/``."""
 
 MARGIN = 6
 """Model pixels by which a defect's mask is widened: a model looks at a scratch's edges, not inside it."""
 
 
-def run_demo(output: Path, *, device: str, threads: int | None) -> int:
-    """Export the built-in model to ``output`` and explain its samples there; return the exit code.
+@dataclass(frozen=True)
+class Demo:
+    """One network of the demo and what it is shown on; files and folders lie in ``gagrad_edge/demo``."""
+
+    name: str
+    """Name of the bundle and of the folder with the results."""
+    title: str
+    model: str
+    frames: str
+    """Folder of the pictures; a picture's name says which defects are on it."""
+    truths: str
+    """Folder with ``STEM.png``: where the defects are, 0 or 1, or each pixel's line of labels.txt."""
+    classes: str | None = None
+    """File of the class names."""
+    options: tuple[str, ...] = ()
+    """What ``export`` is told beside the input and the classes."""
+
+
+DEMOS = (Demo("classifier", "defect classifier", "defects.onnx", "samples", "masks", classes="labels.txt"),)
+
+
+def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[Demo] = DEMOS) -> int:
+    """Export the built-in models to ``output`` and explain their pictures there; return the exit code.
 
     Raises MissingPackageError when the exporter is not installed.
     """
     make_folder(output)
-    bundle = output / "defects.gagrad"
     with resources.as_file(resources.files("gagrad_edge") / "demo") as data:
-        click.echo(f"1. Compiling the defect classifier into {bundle}", err=True)
-        _export(data / "defects.onnx", data / "labels.txt", bundle)
-        click.echo("2. Explaining six parts", err=True)
-        with (
-            Progress() as progress,
-            load(bundle, device=device, threads=threads, progress=progress) as explainer,
-        ):
-            for sample in sorted((data / "samples").iterdir()):
-                explanation = explainer.explain(sample)
-                files = explanation.save(output, stem=sample.stem, replace=True)
-                mask = data / "masks" / f"{sample.stem}.png"
-                click.echo(_line(explanation, mask if mask.is_file() else None, files["picture"]), err=True)
-    click.echo(f"3. Open the pictures: {output.resolve()}/*.explained.png", err=True)
-    click.echo(f"4. Go on with the README: {Path(sys.executable).parent / 'gagrad-edge'} --help", err=True)
+        for number, demo in enumerate(demos, start=1):
+            bundle = output / f"{demo.name}.gagrad"
+            click.echo(f"{number}. Compiling the {demo.title} into {bundle}", err=True)
+            _export(demo, data, bundle)
+            frames = sorted((data / demo.frames).iterdir())
+            click.echo(f"   Explaining {len(frames)} parts", err=True)
+            make_folder(output / demo.name)
+            with (
+                Progress() as progress,
+                load(bundle, device=device, threads=threads, progress=progress) as explainer,
+            ):
+                for frame in frames:
+                    explanation = explainer.explain(frame)
+                    files = explanation.save(output / demo.name, stem=frame.stem, replace=True)
+                    mask = truth(demo, data, frame.stem, _kind(explanation))
+                    click.echo(_line(explanation, mask, files["picture"]), err=True)
+    click.echo(f"{len(demos) + 1}. Open the pictures: {output.resolve()}/*/*.explained.png", err=True)
+    program = Path(sys.executable).parent / "gagrad-edge"
+    click.echo(f"{len(demos) + 2}. Go on with the README: {program} --help", err=True)
     return 0
+
+
+def truth(demo: Demo, data: Path, stem: str, kind: str | None) -> NDArray[np.bool_] | None:
+    """Return where the defects of the class ``kind`` are, ``[H, W]``; None for a part without any defect.
+
+    All defects are meant where the truth does not tell their classes, and where ``kind`` is none of them.
+    """
+    path = data / demo.truths / f"{stem}.png"
+    if not path.is_file():
+        return None
+    with Image.open(path) as picture:
+        classes = np.asarray(picture)
+    names = (data / "labels.txt").read_text(encoding="utf-8").split()
+    mask = classes > 0
+    if classes.dtype != bool and kind in names[1:]:  # the first is no defect
+        mask = classes == names.index(kind)
+    return mask
 
 
 def mass_inside(saliency: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
@@ -67,7 +112,7 @@ def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
-def _export(model: Path, labels: Path, bundle: Path) -> None:
+def _export(demo: Demo, data: Path, bundle: Path) -> None:
     """Run the ``export`` command by its name: this side does not import the exporter."""
     context = click.Context(group)
     command = group.get_command(context, "export")
@@ -75,30 +120,33 @@ def _export(model: Path, labels: Path, bundle: Path) -> None:
         raise MissingPackageError(
             "the exporter is not installed", hint='pip install "gagrad-edge[cpu,export]"'
         )
-    options: list[str] = [word for name, values in NORMALISATION.items() for word in (name, *values)]
+    classes = () if demo.classes is None else ("--classes", str(data / demo.classes))
     command.main(
-        args=[str(model), "-o", str(bundle), "--classes", str(labels), *options],
+        args=[str(data / demo.model), "-o", str(bundle), *INPUT, *classes, *demo.options],
         prog_name="gagrad-edge export",
         standalone_mode=False,
     )
 
 
-def _line(explanation: Explanation, mask_path: Path | None, picture: Path) -> str:
+def _kind(explanation: Explanation) -> str | None:
+    """Return the class that is explained, whichever detection or region of it; None for a score."""
+    return explanation.classes[explanation.target.index[0]] if explanation.classes else None
+
+
+def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Path) -> str:
     said = f"   {explanation.frame.name}: {explanation.target.name}"
     if explanation.probability is not None:
         said += f" {percent(explanation.probability)}"
     said += f", RCAP {explanation.rcap.score:.2f}"
-    if mask_path is not None:
-        mask = _mask_at(mask_path, explanation.saliency.shape)
-        share, area = mass_inside(explanation.saliency, mask), float(mask.mean())
-        size = f"{area * 100:.1f} % of the image: {share / area:.0f}×"
-        said += f", {share_text(share)} of the map on the defect ({size})"
-    else:
+    if mask is None:
         said += ", no defect"
+    elif not mask.any():
+        said += ", no such defect on this part"
+    else:
+        size = explanation.saliency.shape
+        shrunk = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        inside = widened(shrunk > 0.5)
+        share, area = mass_inside(explanation.saliency, inside), float(inside.mean())
+        of_image = f"{area * 100:.1f} % of the image: {share / area:.0f}×"
+        said += f", {share_text(share)} of the map on the defect ({of_image})"
     return f"{said} → {picture}"
-
-
-def _mask_at(path: Path, size: tuple[Any, ...]) -> NDArray[np.bool_]:
-    """Return a defect's mask at the map's size, widened by the margin."""
-    pixels = load_frame(path).pixels.astype(np.float32)
-    return widened(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_AREA) > 127)

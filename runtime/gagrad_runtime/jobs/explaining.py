@@ -13,6 +13,7 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
+from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
@@ -49,6 +50,7 @@ def explain_images(
     as_json: bool,
     targets: Sequence[str] = (),
     each: bool = False,
+    detections: bool = False,
     settings: dict[str, Any],
     roi: Path | None = None,
     roi_limit: float | None = None,
@@ -57,8 +59,9 @@ def explain_images(
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
 
-    Each of ``targets`` gets an explanation of its own; without targets the model's answer is explained, or
-    with ``each`` each label or class that is present.
+    Each of ``targets`` gets an explanation of its own; with ``each`` each label, detection or class that the
+    model says is there; else the model's answer is explained. ``detections`` says that the model has to be a
+    detector. ``settings`` are further arguments of ``Explainer.explain``.
     ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
     ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
     happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
@@ -67,17 +70,9 @@ def explain_images(
     the settings, the device or the folder stop the run.
     """
     check_limit(roi_limit)
-    parts = [
-        name for name in ("against", "region", "instance", "character") if settings.get(name) is not None
-    ]
-    if each and (targets or parts):
-        raise SettingError(
-            "each thing that is present is explained, so none is chosen",
-            where="each",
-            hint=f"leave out `each` or `{['target', *parts][0 if targets else 1]}`",
-        )
+    settings = {name: value for name, value in settings.items() if value is not None}
     if each:
-        settings = {name: value for name, value in settings.items() if value is not None}
+        _check_each(targets, settings)
     if roi is None and (roi_limit is not None or roi_fail_exit):
         where = "roi_fail_exit" if roi_limit is None else "roi_limit"
         raise SettingError("there is no region to judge by", where=where, hint="give its file as roi")
@@ -97,11 +92,25 @@ def explain_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
+        if detections and explainer.manifest.output.detection is None:
+            explainer.reader.refuse_others(Wanted(detection=1))
         stems = distinct_stems(paths)
         run = _Run(explainer, output, raw, tuple(targets), settings, as_json, stems, compared, each)
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
+
+
+def _check_each(targets: Sequence[str], settings: dict[str, Any]) -> None:
+    """Raise SettingError where all that is there is to be explained, and also something certain."""
+    parts = ("against", "region", "detection", "box", "instance", "character")
+    given = [*(["target"] if targets else []), *(name for name in parts if name in settings)]
+    if given:
+        raise SettingError(
+            f"all that the model finds is explained, so none is chosen with `{given[0]}`",
+            where="each",
+            hint=f"leave out `each` or `{given[0]}`",
+        )
 
 
 @dataclass(frozen=True)
@@ -159,25 +168,38 @@ class _Run:
             frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
-            for explanation in self._explanations(frame, path):
+            several, count = self.each or len(self.targets) > 1, 0
+            for explanation in self._explanations(path, frame):
                 report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
                 self.failed += report.roi is not None and report.roi.passed is False
-                several = self.each or len(self.targets) > 1
                 files = report.save_as(self.output, self.stems[path], raw=self.raw, with_target=several)
                 self._say(path, report, files)
+                count += 1
+            if not count:
+                self._say_nothing(path)
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
         self._good += 1
 
-    def _explanations(self, frame: Frame, path: str) -> Iterator[Explanation]:
-        """Yield the explanations that are asked for, each as it is made."""
-        with Progress(self._label(path)) as progress:
-            if self.each:
-                yield from self.explainer.explain_each(frame, progress=progress, **self.settings)
-            else:
-                for target in self.targets or (None,):
-                    yield self.explainer.explain(frame, target, progress=progress, **self.settings)
+    def _explanations(self, path: str, frame: Frame) -> Iterator[Explanation]:
+        """Yield the explanations of one image, each with a progress bar of its own."""
+        if self.each:
+            with Progress(self._label(path)) as progress:
+                for explanation in self.explainer.explain_each(frame, progress=progress, **self.settings):
+                    progress.clear()
+                    yield explanation
+            return
+        for target in self.targets or (None,):
+            with Progress(self._label(path)) as progress:
+                explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
+            yield explanation
+
+    def _say_nothing(self, path: str) -> None:
+        """Say of an image that the model finds nothing on it, so that there is nothing to explain."""
+        if self.as_json:
+            click.echo(msgspec.json.encode({"file": path, "detections": []}))
+        click.echo(f"{path}: nothing found, so no picture", err=True)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from gagrad_edge.atomic import check_writable, make_folder, write_atomic
 from gagrad_edge.errors import InputError, ModelError
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.explaining import error_record, expand, say_error
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.probability import percent
+from gagrad_runtime.report.naming import distinct_stems
+from gagrad_runtime.report.prediction_picture import prediction_picture
 from gagrad_runtime.report.prediction_record import prediction_record
+from gagrad_runtime.report.report import encode_png
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 def predict_images(
     bundle: Path,
     images: Sequence[str],
+    output: Path | None = None,
     *,
     device: str,
     threads: int | None,
@@ -33,10 +39,16 @@ def predict_images(
 ) -> int:
     """Print what the model says of ``images`` (paths or patterns); return the exit code.
 
+    With the folder ``output`` each image has its picture there, ``NAME.predicted.png``.
+
     Errors that concern one image are reported and the next image follows; errors that concern the bundle or
     the device stop the run.
     """
     paths = expand(images)
+    stems = distinct_stems(paths)
+    if output is not None:
+        make_folder(output)
+        check_writable(output)
     exit_code = good = 0
     with (
         Progress() as progress,
@@ -53,14 +65,30 @@ def predict_images(
                     click.echo(msgspec.json.encode(error_record(path, error)))
                 continue
             good += 1
+            if output is not None:
+                picture = prediction_picture(said, frame, explainer.manifest.name)
+                write_new(output, stems[path], encode_png(picture))
             if as_json:
-                record = prediction_record(said, frame, explainer.manifest.output)
+                record = prediction_record(said, frame)
                 click.echo(msgspec.json.encode(record))
             else:
                 click.echo("\n".join(lines_of(path, said)))
     if good < len(paths):
         click.echo(f"{good} of {len(paths)} images could be used", err=True)
     return exit_code
+
+
+def write_new(folder: Path, stem: str, data: bytes) -> Path:
+    """Write ``data`` to a file of its own in ``folder``, and return its path. Raises OutputError.
+
+    The picture of another image is never replaced: a number tells the two apart.
+    """
+    for number in itertools.count(1):
+        path = folder / f"{stem}{f'-{number}' if number > 1 else ''}.predicted.png"
+        if not path.exists() or path.read_bytes() == data:
+            break
+    write_atomic(path, [data])
+    return path
 
 
 def lines_of(path: str, said: Prediction) -> list[str]:

@@ -67,7 +67,7 @@ def region_of(choice: RegionChoice, placement: Placement, spec: OutputSpec) -> O
         raise TargetError(
             f"the region {name} is empty, or the model does not see it",
             where="region",
-            hint=f"the frame has {placement.frame_size[1]} × {placement.frame_size[0]} pixels",
+            hint=f"the frame is {placement.frame_size[0]} pixels high and {placement.frame_size[1]} wide",
         )
     chosen = cells >= 0.5
     return OutputRegion(name, (chosen if chosen.any() else cells == cells.max()).astype(np.float32))
@@ -95,11 +95,18 @@ def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
         mask = np.asarray(choice) != 0
     if mask.shape != placement.frame_size:
         raise TargetError(
-            f"the mask's shape is {'×'.join(map(str, mask.shape))} and the frame's {height}×{width}",
+            f"the mask is {_size(mask)}, and the frame {height} high and {width} wide",
             where="region",
             hint="give a mask of the frame's size",
         )
     return mask.astype(np.float32)
+
+
+def _size(mask: NDArray[np.bool_]) -> str:
+    """Return the size of a mask in words; of an array that is no mask, its shape."""
+    if mask.ndim == 2:
+        return f"{mask.shape[0]} high and {mask.shape[1]} wide"
+    return f"an array of shape {mask.shape}"
 
 
 def cells_of(mask: Array, placement: Placement, grid: tuple[int, int]) -> Array:

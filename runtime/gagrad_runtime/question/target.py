@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.question.output_region import OutputRegion
 
     Array = NDArray[np.float32]
+    Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +40,12 @@ class Target:
     """Name of the element that is subtracted."""
     region: OutputRegion | None = field(default=None, compare=False)
     """Where a spatial output is explained; then the indices are classes. None for the whole output."""
+    box: Box | None = None
+    """A detector's: (left, top, right, bottom) of the candidate in frame pixels."""
+    model_box: Box | None = field(default=None, compare=False)
+    """The same in pixels of the model's image, beyond its edges too."""
+    detection: int | None = None
+    """A detector's: number in the prediction's list, from 1; None for a candidate that is not listed."""
     path: tuple[tuple[int, int], ...] = ()
     """Elements (character, step) of a text line that are explained together; ``index`` is the first one."""
 
@@ -48,6 +55,7 @@ class Target:
     def __repr__(self) -> str:
         against = "" if self.against_name is None else f" and not {reprlib.repr(self.against_name)}"
         inside = "" if self.region is None else f" in {reprlib.repr(self.region.name)}"
+        inside += "" if self.detection is None else f", detection {self.detection}"
         return f"Target({reprlib.repr(self.name)}{against}{inside}, index={self.index})"
 
     def reading(self, values: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
@@ -101,11 +109,11 @@ def resolve_target(
     target = predicted_target(scores, spec, region)
     axes = len(spec.shape) if region is None else 1
     if choice is not None:
-        index = _index(choice, spec, "target", axes)
+        index = element_index(choice, spec, "target", axes)
         target = Target(index, element_name(index, spec), region=region)
     if against is None:
         return target
-    other = _index(against, spec, "against", axes)
+    other = element_index(against, spec, "against", axes)
     if other == target.index:
         raise TargetError(
             f"{element_name(other, spec)} cannot be explained against itself",
@@ -140,7 +148,8 @@ def element_name(index: tuple[int, ...], spec: OutputSpec) -> str:
     return name if not rest else f"{name}[{', '.join(map(str, rest))}]"
 
 
-def _index(choice: Choice, spec: OutputSpec, where: str, axes: int) -> tuple[int, ...]:
+def element_index(choice: Choice, spec: OutputSpec, where: str, axes: int) -> tuple[int, ...]:
+    """Return the index, of ``axes`` numbers, of a class or an element. TargetError for one that is not."""
     if isinstance(choice, str):
         choice = _named(choice, spec, where)
     try:
@@ -159,11 +168,7 @@ def _index(choice: Choice, spec: OutputSpec, where: str, axes: int) -> tuple[int
         )
     for position, size in zip(index, spec.shape[:axes], strict=True):
         if not 0 <= position < size:
-            raise TargetError(
-                f"there is no output {position}; the outputs are 0 to {size - 1}",
-                where=where,
-                hint="`gagrad-edge inspect` lists the classes",
-            )
+            raise TargetError(f"there is no output {position}; the outputs are 0 to {size - 1}", where=where)
     return index
 
 
@@ -185,10 +190,9 @@ def _named(name: str, spec: OutputSpec, where: str) -> tuple[int, ...]:
             hint=f"give a number from 0 to {spec.shape[0] - 1}, or export the model with its class names",
         )
     near = difflib.get_close_matches(name.casefold(), folded, n=5, cutoff=0.4)
-    choices = [spec.classes[folded.index(match)] for match in near] or spec.classes[:10]
     raise TargetError(
         f"there is no class {name!r}",
         where=where,
-        hint="did you mean one of these? `gagrad-edge inspect` lists all",
-        choices=choices,
+        hint="did you mean one of these? `gagrad-edge inspect` lists all" if near else None,
+        choices=[spec.classes[folded.index(match)] for match in near],
     )

@@ -42,7 +42,8 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
 
     ``stem`` stands for the frame's name; a frame from memory without a name has the first digits of its
     SHA-256 instead. The target follows where the model says something else, where it is a difference or has
-    a region, or for ``with_target``; then the method, where it is not the default.
+    a region, or for ``with_target``; then the method, where it is not the default. A detection has its number
+    in front of its class: ``part.2-scratch``.
     """
     target, frame = explanation.target, explanation.frame
     if stem is None:
@@ -58,7 +59,8 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
         or _place(explanation)
     ):
         against = "" if target.against_name is None else f"-not-{_part(target.against_name)}"
-        parts.append(_part(target.name) + against)
+        number = "" if target.detection is None else f"{target.detection}-"
+        parts.append(number + _part(target.name) + against)
         parts.append(_part(_place(explanation)))
     if explanation.provenance.method != DEFAULT:
         parts.append(_part(explanation.provenance.method))

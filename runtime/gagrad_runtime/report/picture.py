@@ -10,13 +10,16 @@ import numpy as np
 from gagrad_runtime.explanation.regions import soften
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.boxes import draw_boxes, draw_explained
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.contours import draw_contours, draw_key
+from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
 from gagrad_runtime.report.scale import raw_map
 from gagrad_runtime.report.sheet import Sheet
+from gagrad_runtime.report.task_words import words_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.report.colour import Scale
+    from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult
     from gagrad_runtime.report.scale import GoodScale
 
@@ -68,13 +72,13 @@ def render(
     pen = lettering()
     frame, placement = explanation.frame, explanation.placement
     stacked = frame.width / frame.height > _WIDE
-    size, note = _panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
-    picture, sixteen_bits = to_eight_bits(frame, _scaled(frame.picture, size))
+    size, note = panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
+    picture, sixteen_bits = to_eight_bits(frame, scaled(frame.picture, size))
     softened, sigma = soften(explanation.saliency)
     if scale is not None:
         softened, sigma = raw_map(explanation)
     beside = 1 - placement.share_on_frame(explanation.saliency)
-    on_panel = _scaled(placement.to_frame(softened), size)
+    on_panel = scaled(placement.to_frame(softened), size)
     colours = scale_of(softened if beside > _BESIDE else on_panel, sigma)
     if scale is not None:
         colours = scale.colours(sigma)
@@ -82,6 +86,7 @@ def render(
     contours = draw_contours(over, explanation)
     if roi is not None:
         mark_roi(over, roi.zones)
+    _mark_detections(explanation, picture, over, pen)
     mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
     notes = [regions_line(explanation.regions), note, sixteen_bits, _channels_note(frame), colours.note]
     if placement.seen_share < _ALL:
@@ -116,6 +121,17 @@ def render(
     return sheet.finish()
 
 
+def _mark_detections(explanation: Explanation, picture: Canvas, over: Canvas, pen: Lettering) -> None:
+    """Draw what a detector found onto the frame, and the explained box onto the map too."""
+    words, box = words_of(explanation), explanation.target.box
+    if not isinstance(words, DetectionWords) or box is None:
+        return
+    size = (explanation.frame.height, explanation.frame.width)
+    draw_boxes(picture, [one.box for one in words.found if one.box != box], size)
+    draw_explained(picture, box, size, words.tag(pen), pen)
+    draw_boxes(over, [box], size)
+
+
 def _channels_note(frame: Frame) -> str | None:
     """Return which channels the picture shows; None for grey and colours."""
     if not frame.shown:
@@ -127,7 +143,7 @@ def _channels_note(frame: Frame) -> str | None:
     return f"the picture shows channels {names} as red, green and blue, of {frame.channels}"
 
 
-def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
+def panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
     """Return the panel's (height, width) inside ``box``, and a note when it has other proportions."""
     scale = min(box[0] / height, box[1] / width)
     fitted = (round(height * scale), round(width * scale))
@@ -135,7 +151,7 @@ def _panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[in
     return size, None if size == fitted else "the frame is very long; it is drawn thicker than it is"
 
 
-def _scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+def scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return ``pixels [H, W]`` or ``[H, W, 3]`` at ``size``: means when it shrinks, else plain squares.
 
     A frame of few pixels then looks like few pixels and not like a blurred photograph.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
     AreaRecord,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.roi import RoiResult
     from gagrad_runtime.report.scale import GoodScale
 
@@ -54,7 +56,7 @@ def record_of(
     """Return the record of ``explanation``; ``files`` are the written files by kind, kept as names only."""
     made, rcap, scores = explanation.provenance, explanation.rcap, explanation.scores
     finite = scores[np.isfinite(scores)]
-    target, against = explanation.target, None
+    target, against, said = explanation.target, None, explanation.prediction
     if target.against_index is not None:
         against = _class(explanation, target.against_index, target.against_name)
     return Record(
@@ -64,12 +66,14 @@ def record_of(
         backend_notes=[_text(note) for note in made.backend_notes],
         frame=_frame(explanation),
         placement=_placement(explanation),
+        task="classification" if said is None else said.task,
         activation=explanation.activation,
-        target=_class(explanation, target.index, target.name),
+        target=_target(explanation, target),
         region=None if target.region is None else _text(target.region.name),
         against=against,
-        predicted=_class(explanation, explanation.predicted.index, explanation.predicted.name),
+        predicted=_target(explanation, explanation.predicted),
         top=_top(explanation),
+        detections=[] if said is None else detection_records(said),
         **_answer(explanation),
         scores=ScoresRecord(
             shape=list(scores.shape),
@@ -137,6 +141,13 @@ def _top(explanation: Explanation) -> list[ClassRecord]:
     # NaN sorts last; ties go to the lower index, as argmax has it.
     order = np.argsort(-explanation.scores, kind="stable")[:_TOP]
     return [_class(explanation, (int(index),), None) for index in order]
+
+
+def _target(explanation: Explanation, target: Target) -> ClassRecord:
+    found = _class(explanation, target.index, target.name)
+    if target.box is None:
+        return found
+    return msgspec.structs.replace(found, box=rounded(target.box), detection=target.detection)
 
 
 def _answer(explanation: Explanation) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
-from gagrad_edge.output import Activation  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.report.prediction_record import DetectionRecord  # noqa: TC001 - as above
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -103,6 +104,10 @@ class ClassRecord(_Struct, frozen=True):
     """Before the activation."""
     probability: float | None
     """After it; null for a plain score."""
+    box: tuple[float, float, float, float] | None = None
+    """Of a detector's candidate: left, top, right, bottom in frame pixels."""
+    detection: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The target's number in ``detections``, from 1; null for a candidate that is not listed."""
 
 
 class AreaRecord(_Struct, frozen=True):
@@ -205,6 +210,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     """What it did otherwise than asked: operators left to the CPU, batches of one, another device instead."""
     frame: FrameRecord
     placement: PlacementRecord
+    task: Task = "classification"
+    """What the model is for."""
     activation: Activation
     """What turns scores into probabilities; ``none`` for a plain score."""
     target: ClassRecord
@@ -217,6 +224,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     """What the model says by itself."""
     top: list[ClassRecord]
     """The five classes with the highest scores; empty when the output is no list of classes."""
+    detections: list[DetectionRecord] = []
+    """A detector's list, the most probable first; empty for other tasks."""
     areas: list[AreaRecord] = []
     """A segmenter's classes besides the background, largest first; or what of an anomaly map is above its
     limit."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_runtime.report.anomaly_words import AnomalyWords
 from gagrad_runtime.report.area_words import AreaWords
+from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.text_words import TextWords
 from gagrad_runtime.report.value_words import ValueWords
 from gagrad_runtime.report.words import Words
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _WORDS: dict[Task, type[Words]] = {
     "anomaly": AnomalyWords,
+    "detection": DetectionWords,
     "regression": ValueWords,
     "segmentation": AreaWords,
     "sequence": TextWords,

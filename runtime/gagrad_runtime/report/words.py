@@ -60,13 +60,17 @@ class Words:
 
     def _name(self, pen: Lettering) -> str:
         target = self.explanation.target
-        return label(target.name, target.index, pen)
+        return label(target.name, self._number_of(target.index), pen)
 
     def _against(self, pen: Lettering) -> str | None:
         target = self.explanation.target
         if target.against_name is None or target.against_index is None:
             return None
-        return label(target.against_name, target.against_index, pen)
+        return label(target.against_name, self._number_of(target.against_index), pen)
+
+    def _number_of(self, index: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the numbers that stand for an element whose name cannot be drawn."""
+        return index
 
     def _predicted(self, pen: Lettering) -> str:
         """Return the model's own answer as the end of the answer's line."""

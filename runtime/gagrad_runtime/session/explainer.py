@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 import numpy as np
 
 from gagrad_edge import abi
-from gagrad_edge.errors import SettingError
+from gagrad_edge.errors import SettingError, TargetError
+from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
@@ -30,7 +31,7 @@ from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, cautions, provenance
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from gagrad_runtime.question.target import Choice
 
     Array = NDArray[np.float32]
+
+_FARTHEST = 1e6
+"""Pixels from the image's corner at which a box ends."""
 
 
 class Explainer:
@@ -73,11 +77,12 @@ class Explainer:
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.manifest.input.shape))
+        channels, height, width = self.manifest.input.shape
+        size = f"{channels} channel{'s' if channels > 1 else ''}, {height} high, {width} wide"
         classes = len(self.manifest.output.classes)
         named = f", {classes} classes" if classes else ""
         return (
-            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {shape}{named}, "
+            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {size}{named}, "
             f"{self.backend.description[:60]})"
         )
 
@@ -122,6 +127,8 @@ class Explainer:
         found = self.graphs.runner("predict").run({abi.IMAGE: images})
         known = {name: self.backend.download(value) for name, value in found.items()}
         scores = finite(known.pop(abi.SCORES), f"scores{of}")
+        if abi.BOXES in known:  # a size that a detector gives as a power of e may be infinite
+            known[abi.BOXES] = np.clip(known[abi.BOXES], -_FARTHEST, _FARTHEST)
         return Outputs(scores, {name: finite(values, f"{name}{of}") for name, values in known.items()})
 
     def predict(self, frame: FrameSource, *, colour: Colour = "rgb") -> Prediction:
@@ -295,10 +302,13 @@ class Explainer:
         baseline: float | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
-        """Yield an explanation for each thing that the model says is in ``frame``: at least one.
+        """Yield an explanation for each thing that the model says is in ``frame``.
 
-        That is each label that is present, or each class with an area, largest first; of a model that gives
-        one answer, this answer. All share the noise. The settings and errors are those of ``explain``.
+        That is each detection, each label that is present, or each class with an area, the surest or largest
+        first; of a model that gives one answer, this answer. The frame is read, uploaded and predicted once,
+        and all explanations share the noise: each is the one that ``explain`` returns for that thing, and so
+        are the settings and errors; ``budget_ms`` is for each. Nothing is yielded where a detector finds
+        nothing.
         """
         settings = self._settings(
             method=method,
@@ -314,11 +324,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        loaded = frame_for(self.manifest.input, frame, colour=colour)
-        image, placement = prepare(loaded, self.manifest.input)
-        wanted = self.reader.each(self.outputs(image), placement)
-        asked = [Asked(one, "rgb", settings) for one in wanted]  # the frame's colours are known by now
-        return (self._explain(loaded, one, progress) for one in asked)
+        return self._explain_each(frame, Asked(Wanted(), colour, settings), progress)
 
     def refine(
         self,
@@ -388,23 +394,36 @@ class Explainer:
         self, source: FrameSource, asked: Asked, progress: Callable[[int, int], None] | None = None
     ) -> Explanation:
         with self._lock:
-            query = self._query(source, asked)
-            if asked.settings.method.map == "cam":
-                return self._explanation(query, self._class_activation(query))
-            estimation = self._estimation(query, self._sampler, progress)
-            estimation.grow(query.samples.count)
-            self.largest_chunk = estimation.largest_chunk or self.largest_chunk
-            explanation = self._explanation(query, self._map(query, estimation))
-            self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
-            self._sampler.release_inputs()
-            return explanation
+            return self._explained(self._query(self._scene(source, asked), asked.wanted), progress)
+
+    def _explained(self, query: Query, progress: Callable[[int, int], None] | None = None) -> Explanation:
+        if query.settings.method.map == "cam":
+            return self._explanation(query, self._class_activation(query))
+        estimation = self._estimation(query, self._sampler, progress)
+        estimation.grow(query.scene.samples.count)
+        self.largest_chunk = estimation.largest_chunk or self.largest_chunk
+        explanation = self._explanation(query, self._map(query, estimation))
+        self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+        self._sampler.release_inputs()
+        return explanation
+
+    def _explain_each(
+        self, source: FrameSource, asked: Asked, progress: Callable[[int, int], None] | None
+    ) -> Iterator[Explanation]:
+        with self._lock:
+            scene = self._scene(source, asked)
+        for wanted in self.reader.each(scene.outputs, scene.placement):
+            with self._lock:
+                explanation = self._explained(self._query(scene, wanted), progress)
+            yield explanation
+            scene = scene.asked_again()
 
     def _refine(self, source: FrameSource, asked: Asked) -> Iterator[Explanation]:
         if not asked.settings.method.splits:
             yield self._explain(source, asked)
             return
         with self._lock:
-            query = self._query(source, asked)
+            query = self._query(self._scene(source, asked), asked.wanted)
             estimation = self._estimation(query, self._new_sampler())
         until = MIN_SAMPLES
         while True:
@@ -416,7 +435,7 @@ class Explainer:
                 return
             until *= 2
 
-    def _query(self, source: FrameSource, asked: Asked) -> Query:
+    def _scene(self, source: FrameSource, asked: Asked) -> Scene:
         clock = Clock()
         self.graphs.runner("predict")  # opened outside the stage that is timed
         frame = frame_for(self.manifest.input, source, colour=asked.colour)
@@ -424,21 +443,31 @@ class Explainer:
         clock.lap("decode")
         device_image = self.backend.upload(image)
         outputs = self._run(device_image)
-        target = self.reader.target(asked.wanted, outputs, placement)
         clock.lap("predict")
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
-        return Query(asked.settings, frame, placement, device_image, samples, outputs, target, clock)
+        return Scene(
+            asked.settings, frame, placement, device_image, samples, outputs, clock, clock.seconds["predict"]
+        )
+
+    def _query(self, scene: Scene, wanted: Wanted) -> Query:
+        """Return the question about ``scene``. Raises TargetError, which lists what can be asked."""
+        try:
+            target = self.reader.target(wanted, scene.outputs, scene.placement)
+        except TargetError as error:
+            raise with_choices(error, self.reader, scene.outputs) from None
+        scene.clock.lap("predict")
+        return Query(scene, target)
 
     def _estimation(
         self, query: Query, sampler: Sampler, progress: Callable[[int, int], None] | None = None
     ) -> Estimation:
-        settings, samples = query.settings, query.samples
+        scene, settings, samples = query.scene, query.settings, query.scene.samples
         sampler.begin(
             accumulate=self.graphs.runner("accumulate", abi.PERTURBED if settings.perturb else ""),
             fixed={
-                abi.IMAGE: query.device_image,
+                abi.IMAGE: scene.device_image,
                 abi.NOISE_STD: self.backend.upload(np.array(samples.noise_std, np.float32)),
-                abi.COTANGENT: self.backend.upload(cotangent(query.target, query.scores.shape)),
+                abi.COTANGENT: self.backend.upload(cotangent(query.target, scene.scores.shape)),
             },
         )
         chunk = settings.chunk or self._choose(sampler, samples, settings)
@@ -452,7 +481,7 @@ class Explainer:
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
-                reserve=levels * query.clock.seconds["predict"],
+                reserve=levels * scene.predict_seconds,
                 stable=settings.until_stable,
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
@@ -480,7 +509,9 @@ class Explainer:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(self.backend, self.graphs, query.settings, state, query.samples.multiplier)
+        saliency = saliency_of(
+            self.backend, self.graphs, query.settings, state, query.scene.samples.multiplier
+        )
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
@@ -494,43 +525,43 @@ class Explainer:
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        weights = self.backend.upload(cotangent(query.target, query.scores.shape))
-        inputs = {abi.IMAGE: query.device_image, abi.COTANGENT: weights}
+        weights = self.backend.upload(cotangent(query.target, query.scene.scores.shape))
+        inputs = {abi.IMAGE: query.scene.device_image, abi.COTANGENT: weights}
         saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
         query.clock.lap("map")
         return MapResult(saliency)
 
     def _explanation(self, query: Query, result: MapResult) -> Explanation:
-        clock, spec = query.clock, self.manifest.output
+        scene, clock, spec = query.scene, query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values)
         clock.lap("rcap")
-        prediction = self.reader.prediction(query.outputs, query.placement)
+        prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
-            scores=query.scores,
+            scores=scene.scores,
             probabilities=prediction.probabilities,
             activation=spec.activation,
             target=query.target,
-            predicted=self.reader.predicted(query.target, query.outputs, query.placement),
+            predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
-            frame=query.frame,
-            placement=query.placement,
+            frame=scene.frame,
+            placement=scene.placement,
             prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
-        found = cautions(explanation, query, result, self.manifest.input.bit_depth)
+        found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
-        inputs = {abi.IMAGE: query.device_image, abi.SALIENCY: self.backend.upload(saliency)}
+        inputs = {abi.IMAGE: query.scene.device_image, abi.SALIENCY: self.backend.upload(saliency)}
         outputs = self.graphs.runner("recover").run(inputs)
         recovered = self._run(outputs[abi.RECOVERED], " of a recovered image")
-        conf = self.reader.confidence(recovered, query.outputs, query.target)
+        conf = self.reader.confidence(recovered, query.scene.outputs, query.target)
         return rcap(self.backend.download(outputs[abi.RATIO]), conf, self.manifest.method)
 
     def _new_sampler(self) -> Sampler:

@@ -12,6 +12,7 @@ from gagrad_runtime.explanation.cautions import (
     few_bits,
     late,
     low_rcap,
+    not_detected,
     saturated,
     unstable,
 )
@@ -48,8 +49,8 @@ class Asked(NamedTuple):
     settings: Settings
 
 
-class Query(NamedTuple):
-    """One frame and one target, ready to be explained."""
+class Scene(NamedTuple):
+    """One frame and what the model says of it, whatever is asked about it."""
 
     settings: Settings
     frame: Frame
@@ -61,14 +62,37 @@ class Query(NamedTuple):
     """The perturbed samples to take gradients at."""
     outputs: Outputs
     """What the model gives for the unperturbed image."""
-    target: Target
     clock: Clock
+    """Of the scene and of the first question about it."""
+    predict_seconds: float
+    """Time that ``predict`` takes for one image."""
 
     @property
     def scores(self) -> Array:
         """[K…], before the activation."""
         scores: Array = self.outputs.scores[0]
         return scores
+
+    def asked_again(self) -> Scene:
+        """Return the scene for another question: its time begins now."""
+        return self._replace(clock=Clock())
+
+
+class Query(NamedTuple):
+    """One scene and one target, ready to be explained."""
+
+    scene: Scene
+    target: Target
+
+    @property
+    def settings(self) -> Settings:
+        """How the map is made."""
+        return self.scene.settings
+
+    @property
+    def clock(self) -> Clock:
+        """Wall time of this question."""
+        return self.scene.clock
 
 
 class MapResult(NamedTuple):
@@ -106,17 +130,21 @@ class Clock:
         self._last = now
 
 
-def cautions(explanation: Explanation, query: Query, result: MapResult, bit_depth: int) -> list[Caution]:
-    """Return the cautions of ``explanation``, the gravest first; ``bit_depth`` is the bundle's."""
+def cautions(explanation: Explanation, query: Query, result: MapResult, manifest: Manifest) -> list[Caution]:
+    """Return the cautions of ``explanation``, the gravest first; ``manifest`` is the bundle's."""
+    detector = manifest.output.detection
     settings, saliency = query.settings, result.saliency
     found = constant_image(explanation.frame.pixels)
     found += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
     if not found:
-        found += low_rcap(explanation.rcap, explanation.probability)
+        sure = 0.5 if detector is None else detector.threshold
+        found += low_rcap(explanation.rcap, explanation.probability, sure)
+    if detector is not None and explanation.prediction is not None:
+        found = not_detected(explanation.target, explanation.prediction) + found
     found += unstable(result.stability, settings.until_stable)
     if result.extremes is not None and not found:
         found += saturated(*result.extremes, explanation.target, result.samples)
-    found += few_bits(explanation.frame, bit_depth)
+    found += few_bits(explanation.frame, manifest.input.bit_depth)
     return found + late(query.clock.total, settings.budget_ms, result.samples)
 
 

@@ -8,12 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
+from gagrad_edge.errors import SettingError
 from tests.export.source_check import check_rows, exported, model_of
 
 rng = np.random.default_rng(0)
 WEIGHTS = {
     "w": rng.normal(0, 0.5, (4, 3, 3, 3)).astype(np.float32),
     "one": np.array([1]),
+    "four": np.array([4]),
+    "three": np.array([3]),
     "last": np.array([-1]),
     "axes": np.array([2, 3]),
     "flat": np.array([-1, 4]),
@@ -44,6 +47,13 @@ TAILS = {
     "its logarithm": (f"{SHIFTED} d = Div (e, z) scores = Log (d)", "softmax"),
     "log-sum-exp": (f"{SHIFTED} l = Log (z) scores = Sub (y, l)", "softmax"),
     "ReduceLogSumExp": (f"{LOGITS} l = ReduceLogSumExp (s, one) scores = Sub (s, l)", "softmax"),
+    "a Concat of sigmoids": (
+        (
+            "a, b = Split <axis = 1, num_outputs = 2> (m) p = Sigmoid (a) q = Sigmoid (b)"
+            " j = Concat <axis = 1> (q, p) scores = Squeeze (j, axes)"
+        ),
+        "sigmoid",
+    ),
     "no activation": (f"{LOGITS} scores = Relu (s)", None),
 }
 
@@ -52,7 +62,7 @@ TAILS = {
 def test_the_gradient_starts_before_it(what: str) -> None:
     """The scores, with the activation put back, are the source's; nothing of it stays in the graph."""
     body, activation = TAILS[what]
-    canonical = check_rows(network(body, "N, 4"))
+    canonical = check_rows(network(body, "N, K"))
     assert canonical.tail == activation
     assert canonical.score_shape == (4,)
     assert not {"Softmax", "LogSoftmax", "Sigmoid", "Exp", "Log", "ReduceMax"} & set(canonical.operators)
@@ -81,6 +91,51 @@ def test_a_softmax_over_mixed_axes_is_part_of_the_model() -> None:
     canonical = check_rows(network(body, "N, 2, 2", parts=np.array([-1, 2, 2])))
     assert canonical.tail is None
     assert canonical.operators["Softmax"] == 1
+
+
+def test_the_largest_of_sigmoids() -> None:
+    """The scores of the values that the model itself picked, from the sigmoids that it compared."""
+    body = "p = Sigmoid (s) v, i = TopK <axis = 1> (p, four) x = ReduceMax (v, one)"
+    canonical = check_rows(network(f"{LOGITS} {body} scores = Concat <axis = 1> (x, v)", "N, 5"))
+    assert (canonical.tail, canonical.score_shape) == ("sigmoid", (5,))
+    assert canonical.operators["Sigmoid"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        (
+            "a, b = Split <axis = 1, num_outputs = 2> (s) p = Sigmoid (a) scores = Concat <axis = 1> (p, b)",
+            None,
+        ),
+        ("p = Sigmoid (s) d = Mul (p, column4) e = Sigmoid (s) scores = Concat <axis = 1> (d, e)", None),
+        ("p = Softmax (s) scores = Slice (p, one, four, one)", "only some of them"),
+    ],
+    ids=["one of two parts", "two kinds", "a part of the classes"],
+)
+def test_not_the_same_activation_everywhere(body: str, plain: str | None) -> None:
+    """Then the output is what the model says it is, and no activation is taken off."""
+    column = np.array([[2, 3, 4, 5]], np.float32)
+    canonical = check_rows(network(f"{LOGITS} {body}", "N, K", column4=column))
+    assert canonical.tail is None
+    assert (canonical.plain is None) if plain is None else (plain in str(canonical.plain))
+
+
+@pytest.mark.parametrize("axis", [2, -1])
+def test_the_axis_of_the_classes_can_be_given(axis: int) -> None:
+    """Queries come before classes in a DETR's output; the scores have the classes first."""
+    body = "t = Transpose <perm = [0, 2, 3, 1]> (c) scores = Reshape (t, queries)"
+    proto = network(body, "N, 100, 4", queries=np.array([0, 100, 4]))
+    assert check_rows(proto).score_shape == (100, 4)
+    assert check_rows(proto, class_axis=axis).score_shape == (4, 100)
+
+
+def test_an_axis_of_classes_that_is_not_there_is_refused() -> None:
+    """An axis out of range, or another than the softmax runs over."""
+    with pytest.raises(SettingError, match="class_axis"):
+        check_rows(network(f"{LOGITS} scores = Relu (s)", "N, 4"), class_axis=2)
+    with pytest.raises(SettingError, match="runs over axis 1"):
+        check_rows(network("scores = Softmax <axis = 1> (c)", "N, 4, 10, 10"), class_axis=2)
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def test_a_missing_output(bundle: Bundle, backend: Backend) -> None:
 def test_an_extra_output(bundle: Bundle, backend: Backend) -> None:
     """``predict`` that also gives its image back."""
     graph = onnx.load_from_string(bundle.graph("predict"))
-    graph.graph.node.append(helper.make_node("Identity", ["image"], ["seen"]))
+    graph.graph.node.append(helper.make_node("Neg", ["image"], ["seen"]))
     graph.graph.output.append(helper.make_tensor_value_info("seen", 1, ["N", *bundle.manifest.input.shape]))
     with pytest.raises(BundleError, match="'predict' has an output 'seen' that it should not have"):
         opened(changed(bundle, "predict", graph), backend)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
@@ -18,6 +17,8 @@ from gagrad_runtime.frame import Frame, frame_for, load_frame
 from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.frame.image import prepare
 from tests.channels import LIGHTS, lights, tiff
+
+torch: Any = pytest.importorskip("torch")
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
@@ -18,6 +17,8 @@ from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.frame import Frame
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.placement import place
+
+torch: Any = pytest.importorskip("torch")
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

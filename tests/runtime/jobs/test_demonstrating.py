@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.cli import run
-from gagrad_runtime.jobs.demonstrating import mass_inside
+from gagrad_runtime.jobs.demonstrating import DEMOS, Demo, mass_inside, truth
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_demo(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) ->
         assert kind is not None
         (line,) = [line for line in said.splitlines() if line.strip().startswith(f"{sample.name}:")]
         assert f": {kind[1]} " in line
-        assert (tmp_path / f"{sample.stem}.explained.png").is_file()
+        assert (tmp_path / "classifier" / f"{sample.stem}.explained.png").is_file()
         if kind[1] != "ok":
             times = re.search(r": (\d+)×\)", line)
             assert times is not None
@@ -44,6 +44,43 @@ def test_the_samples_and_the_model_are_what_was_promised(root: Path) -> None:
             if mask.is_file():
                 with Image.open(mask) as other:
                     assert other.size == image.size
+
+
+def test_each_demo_finds_its_files(root: Path) -> None:
+    """Model, class names and pictures of the table are there, and each name stands for one demo."""
+    data = root / "gagrad_edge" / "demo"
+    assert len({demo.name for demo in DEMOS}) == len(DEMOS)
+    for demo in DEMOS:
+        assert (data / demo.model).is_file()
+        assert demo.classes is None or (data / demo.classes).is_file()
+        assert (data / demo.truths).is_dir()
+        assert list((data / demo.frames).iterdir())
+
+
+def test_truth_is_of_the_class_where_the_file_tells_classes(root: Path) -> None:
+    """A class that is on the part has its own pixels, one that is not has none, a score has all of them."""
+    data = root / "gagrad_edge" / "demo"
+    several = Demo("", "", "", "several", "truths")
+    stem = "2-stain-missing-hole-brass"
+    everything = truth(several, data, stem, None)
+    stain = truth(several, data, stem, "stain")
+    hole = truth(several, data, stem, "missing-hole")
+    dent = truth(several, data, stem, "dent")
+    assert everything is not None
+    assert stain is not None
+    assert hole is not None
+    assert dent is not None
+    assert np.array_equal(stain | hole, everything)
+    assert stain.any()
+    assert hole.any()
+    assert not (stain & hole).any()
+    assert not dent.any()
+    single = Demo("", "", "", "samples", "masks")
+    named, whole = (truth(single, data, "3-stain-anodised", kind) for kind in ("stain", None))
+    assert named is not None
+    assert whole is not None
+    assert np.array_equal(named, whole)
+    assert truth(single, data, "6-ok-brass", "stain") is None
 
 
 def test_mass_inside() -> None:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin"),
     *("ReduceProd", "ReduceSum", "ReduceSumSquare", "RMSNormalization", "Softmax", "Split", "Tile", "TopK"),
 )
-def other_axes(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
+def otheraxes_of(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
     """Keep the batch on its axis; a reduced axis in front of the batch may vanish."""
     place = placed[0]
     if place is None or any(placed[1:]):
         return None
     shape = shape_of(node.inputs[0])
-    axes = _axes(node, len(shape))
+    axes = axes_of(node, len(shape))
     if axes is None or place.axis in axes:
         return None
     vanish = shape_of(node.outputs[0]) != shape and not attribute(node, "keepdims", 1)
@@ -44,7 +44,7 @@ def slice_(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
         return None
     known = [constant_array(value) for value in node.inputs[1:3]]
     shape, target = shape_of(node.inputs[0]), shape_of(node.outputs[0])
-    axes = _axes(node, len(shape))
+    axes = axes_of(node, len(shape))
     if axes is None or place.axis not in axes:
         return None if axes is None else [place]
     if known[0] is None or known[1] is None or shape[place.axis] != target[place.axis]:
@@ -83,7 +83,7 @@ def recurrent(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | 
     return [place.at(0 if layout else 2), state, state]
 
 
-def _axes(node: ir.Node, rank: int) -> list[int] | None:
+def axes_of(node: ir.Node, rank: int) -> list[int] | None:
     """Return the axes that ``node`` works along; None when they are computed."""
     shape, target = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if node.op_type in ("Pad", "Tile"):

@@ -58,11 +58,32 @@ class Batch:
         parts = self.op.Transpose(parts, perm=[place.axis + 1, *rest])
         return self.reshaped(parts, [-1, *row], [self.size, *row])
 
-    def behind(self, rows: ir.Value, place: Place, shape: Sequence[int]) -> ir.Value:
-        """Return ``rows [N, …]`` with its elements in the order of ``shape``, with the batch at ``place``.
+    def unfolded(self, value: ir.Value, place: Place) -> ir.Value:
+        """Return ``value`` as ``[N, …]`` with all its axes behind the batch; 1 is left of the batch's own."""
+        shape, rows = shape_of(value), self.front(value, place)
+        if not place.pure:
+            return rows
+        kept = [*shape[: place.axis], 1, *shape[place.axis + 1 :]]
+        return self.reshaped(rows, [-1, *kept], [self.size, *kept])
 
-        It is not yet of that shape: a Reshape has to follow.
+    def leave(self, node: ir.Node, rows: Sequence[ir.Value], place: Place | None) -> bool:
+        """Let values ``[N, …]`` take the place of the outputs of ``node``, with the batch at ``place``.
+
+        By default one row is the outermost digit of the first axis. False where there is no axis.
         """
+        shapes = [shape_of(value) for value in node.outputs]
+        if not all(shapes):
+            return False
+        for output, value, shape in zip(node.outputs, rows, shapes, strict=True):
+            own = place or Place(0, 1, shape[0])
+            result = self.reshaped(self._behind(value, own, shape), own.free(shape), shape)
+            ir.convenience.replace_all_uses_with(output, result, replace_graph_outputs=True)
+            self.places[result] = own
+        self.op.graph.remove(node, safe=True)
+        return True
+
+    def _behind(self, rows: ir.Value, place: Place, shape: Sequence[int]) -> ir.Value:
+        """Return ``rows [N, …]`` with its elements in the order of ``shape``."""
         if place.outer(shape) == 1:
             return rows
         outer = [*shape[: place.axis], place.before]

@@ -18,7 +18,8 @@ import onnx_ir as ir
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch.place import Place, places, shape_of
 from gagrad_export.canonicalise.batch.registry import find_batch_rule
-from gagrad_export.canonicalise.batch.rowwise import row_by_row
+from gagrad_export.canonicalise.batch.rowwise import read_in_rows
+from gagrad_export.canonicalise.batch.unfold import go_along_rows
 from gagrad_export.canonicalise.batch.values import Batch
 
 if TYPE_CHECKING:
@@ -53,10 +54,8 @@ def carry(batch: Batch, node: ir.Node) -> None:
             batch.places.update(zip(node.outputs, outputs, strict=False))
             return
     placed = [None if value is None else batch.places.get(value) for value in node.inputs]
-    outputs = row_by_row(batch, node, placed)
-    if outputs is None:
+    if not (read_in_rows(batch, node, placed) or go_along_rows(batch, node, placed)):
         raise _not_followed(node)
-    batch.places.update(zip(node.outputs, outputs, strict=False))
 
 
 def _combinations(batch: Batch, node: ir.Node) -> Iterator[Sequence[Place | None]]:

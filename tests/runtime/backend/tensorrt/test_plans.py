@@ -139,7 +139,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(
 
     plans = Plans(tmp_path)
     monkeypatch.setattr(
-        atomic.tempfile, "mkstemp", lambda **_: (os.open("/dev/full", os.O_WRONLY), str(tmp_path / "none"))
+        atomic, "_new_file", lambda *_: (os.open("/dev/full", os.O_WRONLY), tmp_path / "none")
     )
     with caplog.at_level(logging.WARNING):
         assert plans.get(KEY, lambda: b"plan") == b"plan"

@@ -1,6 +1,6 @@
 """Train the demo's classifier and write ``gagrad_edge/demo/defects.onnx``.
 
-    python -m examples.defects.train
+    python -m examples.defects.train_classifier
 
 All random numbers come from SEED, and the held-out parts (series 2) are not used for training (series 1).
 Takes about a quarter of an hour on two cores. The last bits of the weights depend on the machine's matrix
@@ -10,16 +10,15 @@ kernels.
 from __future__ import annotations
 
 from multiprocessing import Pool
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import onnx
 import torch
 from torch import nn
 
 from examples.defects.parts import CLASSES, part
+from examples.defects.training import DEMO, INPUT, normalised, write_onnx
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +28,6 @@ TRAINING_SERIES, HELD_OUT_SERIES = 1, 2
 TRAINING_PARTS, HELD_OUT_PARTS = 4000, 1000
 EPOCHS, BATCH = 24, 25
 CELLS = 28
-INPUT = 224
-"""Side of the model's input in pixels; parts are rendered at 288 and resized as the runtime does it."""
-
-DEMO = Path(__file__).parents[2] / "gagrad_edge" / "demo"
 
 
 class Block(nn.Module):
@@ -119,11 +114,6 @@ def parts(series: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(cells)
 
 
-def normalised(images: torch.Tensor) -> torch.Tensor:
-    """Return the model input of ``images``; the demo exports with ``--mean 0.5 --std 0.25``."""
-    return (images.float() / 255 - 0.5) / 0.25
-
-
 def augmented(images: torch.Tensor, cells: torch.Tensor, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a batch and its cells, mirrored, turned by quarters, brighter or darker, and noisy."""
     x = normalised(images)
@@ -176,33 +166,7 @@ def train() -> nn.Module:
     return model.eval()
 
 
-def write_onnx(model: nn.Module, path: Path) -> None:
-    """Write ``model`` as ONNX with a free batch, without the names and traces of this machine."""
-    example = torch.zeros(2, 3, INPUT, INPUT)
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    program = torch.onnx.export(
-        model,
-        (example,),
-        dynamo=True,
-        opset_version=18,
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_shapes=({0: batch},),
-        verbose=False,
-    )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    proto = program.model_proto
-    del proto.metadata_props[:], proto.graph.metadata_props[:]
-    for node in proto.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString(deterministic=True))
-    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
-
-
 if __name__ == "__main__":
     DEMO.mkdir(exist_ok=True)
-    write_onnx(train(), DEMO / "defects.onnx")
+    write_onnx(train(), DEMO / "defects.onnx", ("logits",))
     (DEMO / "labels.txt").write_text("\n".join(CLASSES) + "\n")

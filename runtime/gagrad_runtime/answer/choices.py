@@ -1,0 +1,34 @@
+"""What can be asked of a model on an image: for the message about a target that it does not have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_edge.errors import TargetError
+
+if TYPE_CHECKING:
+    from gagrad_runtime.answer.outputs import Outputs
+    from gagrad_runtime.answer.reader import Reader
+
+_LISTED = 10
+"""Classes that a message lists."""
+_ABOUT_CLASSES = ("target", "against")
+"""Parameters that name a class."""
+
+
+def with_choices(error: TargetError, reader: Reader, outputs: Outputs) -> TargetError:
+    """Return ``error`` with the classes that the model is surest of on this image, where it lists nothing."""
+    if error.choices or error.where not in _ABOUT_CLASSES:
+        return error
+    classes = reader.classes(outputs)
+    if len(classes) < 2:
+        hint = error.hint or "the model has one answer only: leave `target` out"
+        return TargetError(error.what, where=error.where, hint=hint)
+    first = "these are the classes, those first that the model is surest of on this image"
+    if len(classes) > _LISTED:
+        first = (
+            f"these are the {_LISTED} of {len(classes)} classes that the model is surest of on this image; "
+            "`gagrad-edge inspect` lists all"
+        )
+    hint = f"{error.hint}; {first}" if error.hint else first
+    return TargetError(error.what, where=error.where, hint=hint, choices=classes[:_LISTED])

@@ -1,0 +1,110 @@
+"""A small detector with anchors on a grid, as a model and as a bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gagrad_edge.manifest import InputSpec, MethodSpec
+from gagrad_edge.output import DetectionSpec, OutputSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+
+HEIGHT, WIDTH, STRIDE = 64, 96, 8
+"""Of the model's image, and the distance between two anchors."""
+ROWS, COLUMNS = HEIGHT // STRIDE, WIDTH // STRIDE
+ANCHORS = ROWS * COLUMNS
+CLASSES = ("scratch", "dent", "stain")
+SIDE = 20
+"""Side of the square box around each anchor, in pixels of the model's image."""
+_GRAPH = """
+<ir_version: 10, opset_import: ["" : 20]>
+detector (float[N, 3, 64, 96] x) => (float[N, 3, 96] chances, float[N, 96, 4] boxes) {
+    a = AveragePool <kernel_shape = [8, 8], strides = [8, 8]> (x)
+    b = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (a, near, zeros)
+    c = Mul (b, b)
+    d = Add (b, c)
+    e = Conv <kernel_shape = [1, 1]> (d, head, bias)
+    scores = Reshape (e, rows)
+    chances = Sigmoid (scores)
+    f = GlobalAveragePool (x)
+    g = ReduceMean <keepdims = 1> (f, channels)
+    h = Reshape (g, one)
+    i = Mul (h, still)
+    boxes = Add (i, corners)
+}
+"""
+
+
+def detector() -> onnx.ModelProto:
+    """Return a detector of coloured marks: red is a scratch, green a dent, blue a stain."""
+    import onnx
+    from onnx import numpy_helper, parser
+
+    near = np.zeros((3, 3, 3, 3), np.float32)
+    for colour in range(3):
+        near[colour, colour], near[colour, (colour + 1) % 3] = 0.02, -0.02
+        near[colour, colour, 1, 1], near[colour, (colour + 1) % 3, 1, 1] = 0.84, -0.84
+    across, down = np.meshgrid(np.arange(COLUMNS), np.arange(ROWS))
+    x, y = ((places.reshape(-1) + 0.5) * STRIDE for places in (across, down))
+    half = SIDE / 2
+    values: dict[str, Any] = {
+        "near": near,
+        "zeros": np.zeros(3, np.float32),
+        "head": (8 * np.eye(3, dtype=np.float32) - 1).reshape(3, 3, 1, 1),
+        "bias": np.array([-4, -4.5, -5], np.float32),
+        "corners": np.stack([x - half, y - half, x + half, y + half], 1)[None].astype(np.float32),
+        "still": np.zeros((1, 1, 1), np.float32),
+        "rows": np.array([0, 3, ANCHORS]),
+        "one": np.array([-1, 1, 1]),
+        "channels": np.array([1]),
+    }
+    model = parser.parse_model(_GRAPH)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    onnx.checker.check_model(model)
+    return model
+
+
+def write_detector(path: Path, *, resize: Any = "stretch", **detection: Any) -> Path:
+    """Write the bundle of ``detector`` to ``path``; ``detection`` replaces fields of its DetectionSpec."""
+    from dataclasses import replace
+
+    from gagrad_export.assemble import bundle_graphs
+    from gagrad_export.canonicalise import canonicalise
+    from gagrad_export.load import Source
+    from gagrad_export.package import package
+    from gagrad_export.verify import verify
+
+    model = detector()
+    source = Source(model=model, name="detector.onnx", sha256="0" * 64, kind="onnx")
+    boxes = canonicalise(model, size=(HEIGHT, WIDTH), output_name="boxes")
+    canonical = replace(
+        canonicalise(model, size=(HEIGHT, WIDTH), output_name="chances"), beside={"boxes": boxes}
+    )
+    fields: dict[str, Any] = {"layout": "[N, K, A] and [N, A, 4]", "candidates": ANCHORS} | detection
+    spec = InputSpec(height=HEIGHT, width=WIDTH, colour="rgb", mean=[0.0] * 3, std=[1.0] * 3, resize=resize)
+    method = MethodSpec(samples=6, chunk=4)
+    graphs, _ = bundle_graphs(canonical, spec, method)
+    package(
+        path,
+        name=path.stem,
+        source=source,
+        model=canonical,
+        graphs=graphs,
+        verified=verify(graphs, source, canonical, spec, method),
+        spec=spec,
+        output=OutputSpec(
+            name="chances",
+            shape=[len(CLASSES), ANCHORS],
+            activation="sigmoid",
+            classes=list(CLASSES),
+            task="detection",
+            detection=DetectionSpec(**fields),
+        ),
+        method=method,
+    )
+    return path
