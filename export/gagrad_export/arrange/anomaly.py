@@ -207,8 +207,8 @@ def _threshold(
             continue
         if normalised == _NONE and limit == _NORMALISED and (_MAP.fullmatch(name) or _SCORE.fullmatch(name)):
             note = (
-                f"{other.name} compares {name} with {limit:g}, which belongs to normalised scores, and the "
-                "file does not normalise them: there is no threshold until `threshold` or `calibrate` sets one"
+                f"{other.name} compares {name} with {limit:g}, which belongs to normalised scores, but the "
+                "file does not normalise them: no threshold until `threshold` or `calibrate` sets one"
             )
             return None, [note]
         return limit, [f"{name} is NG above {limit:g}: {other.name} compares it so"]
