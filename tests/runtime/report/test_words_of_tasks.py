@@ -195,5 +195,6 @@ def test_each_task_has_a_picture(make_explanation: Builder) -> None:
         Target((0,), "0", region=region),
         scores=np.zeros((1, 8, 8), np.float32),
     )
-    plain = replace(one, target=replace(one.target, region=None, index=(0, 1, 1)))
+    cell = Target((0, 1, 1), "0[1, 1]")
+    plain = replace(one, target=cell, predicted=cell)
     assert one.picture().shape[0] > plain.picture().shape[0]
