@@ -78,7 +78,7 @@ takes the mean. The last table shows what that does to a target of two anchors o
 In the column *follows the image*, a patch of the image as large as a cell is changed, in {places} places: in how many the layer
 changes most in the cell over that patch or beside it. The weights are random, the networks those of timm and
 `tests/export/feature_networks.py`. An attention with random weights looks everywhere alike, so the figure is low where no sum carries
-the positions around it (levit).
+the positions around it (levit). Where a cell sees most of the image, the change spreads over its neighbours (inception).
 
 Reproduce: `python -m benchmarks.feature_layers`. {machine}
 

@@ -193,6 +193,12 @@ class SeveralValues(Command):
     metavar="first|last|none|N",
     help="Text line: which character is the blank.  [default: by its name, or as predicted most]",
 )
+@click.option(
+    "--layout",
+    metavar="TEXT",
+    help='Where a detector has boxes and scores, if it is not found: "boxes=output0[0:4] cxcywh pixels; '
+    'scores=output0[4:84] sigmoid".',
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict for package.module:factory.")
 @click.option("--input-name", help="Which input is the image, when there are several.")
 @click.option(
@@ -291,6 +297,7 @@ def export(
     threshold: float | None,
     map_threshold: float | None,
     blank: str | None,
+    layout: str | None,
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
@@ -369,6 +376,7 @@ def export(
             threshold=threshold,
             map_threshold=map_threshold,
             blank=blank,
+            layout=layout,
         ),
         bundle=gagrad_export.BundleOptions(
             name=name,

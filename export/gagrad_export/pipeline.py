@@ -36,6 +36,7 @@ from gagrad_export.settings import (
     TorchFactory,
     check_precisions,
     checked_method,
+    class_names,
     input_spec,
     is_reference,
     output_names,
@@ -161,7 +162,7 @@ def export(
     )
     if labelled:
         require_labels(labelled, output)
-    verified = verify(graphs, source, canonical, spec, method, chosen.layers)
+    verified = verify(graphs, source, canonical, spec, method, output, chosen.layers, arranged.layout)
     write = partial(
         package,
         name=bundle.name or path.stem,
@@ -207,13 +208,14 @@ def _canonical(
 ) -> tuple[Arranged, Canonical]:
     """Return the model in the form of its task, and its canonical form with what ``predict`` gives beside."""
     wishes = Wishes(
-        outputs.task,
+        outputs.task or ("detection" if outputs.layout is not None else None),
         outputs.output_name,
         outputs.layout,
         classes,
         outputs.blank,
         outputs.threshold,
         outputs.map_threshold,
+        len(class_names(classes)) or None,
     )
     ports: dict[str, Any] = {
         "size": size,
@@ -223,10 +225,10 @@ def _canonical(
     }
     arranged = arrange(model, wishes, lambda: probe_of(model, **ports))
 
-    def canonical_of(output_name: str | None) -> Canonical:
-        return canonicalise(arranged.model, output_name=output_name, **ports)
+    def canonical_of(output_name: str | None, *, split: bool = True) -> Canonical:
+        return canonicalise(arranged.model, output_name=output_name, split=split, **ports)
 
-    beside = {name: canonical_of(output) for name, output in arranged.beside.items()}
+    beside = {name: canonical_of(output, split=False) for name, output in arranged.beside.items()}
     canonical = replace(canonical_of(arranged.output_name), beside=beside)
     if arranged.task is not None:  # then the evidence says which outputs are used
         known = {f"output {value.name} is ignored" for value in arranged.model.graph.output}

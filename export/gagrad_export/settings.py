@@ -26,6 +26,8 @@ from gagrad_edge.manifest import (
     Semantics,
 )
 from gagrad_edge.output import Activation, OutputSpec, SegmentationSpec, Task
+from gagrad_export.arrange.detection import with_background
+from gagrad_export.arrange.layout import declared
 from gagrad_export.arrange.segmentation import background_of, require_mask
 from gagrad_export.channels import channel_count, channel_names, shown_channels
 from gagrad_export.reading import read_output
@@ -38,16 +40,6 @@ if TYPE_CHECKING:
     from gagrad_export.arrange import Arranged
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.reading import Scores
-
-TASKS: tuple[Task, ...] = (
-    "classification",
-    "multilabel",
-    "regression",
-    "segmentation",
-    "anomaly",
-    "sequence",
-)
-"""The tasks that an export takes today."""
 
 
 def _check_choice(parameter: str, value: str | None, choices: Any, *, optional: bool = False) -> None:
@@ -202,13 +194,15 @@ class OutputOptions:
     activation: Activation | None = None
     """What turns scores into probabilities; None takes the activation at the model's end."""
     task: Task | None = None
-    """What the model is for, one of ``TASKS``; None decides by the model's outputs, its end, the scores and the
-    classes' names, and the report says by what evidence."""
+    """What the model is for; None decides by the model's outputs, its end, the scores and the classes' names,
+    and the report says by what evidence."""
     layout: str | None = None
-    """A detector's layout, where it is not one that the exporter knows."""
+    """A detector's layout, where it is not one that the exporter finds by itself, such as
+    ``boxes=output0[0:4] cxcywh pixels; scores=output0[4:84] sigmoid``; see
+    ``gagrad_export.arrange.layout``."""
     background: int | str | None = None
-    """A segmenter's class that stands for "nothing there", by name or number, or ``none``; None decides by the
-    classes' names."""
+    """A segmenter's class that stands for "nothing there", by name or number, or ``none``; None decides by
+    the classes' names."""
     unit: str = ""
     """Unit of a regression's values, e.g. ``mm``."""
     threshold: float | None = None
@@ -223,13 +217,14 @@ class OutputOptions:
         """Refuse an activation or a task that is not among the choices. Raises SettingError."""
         _check_choice("activation", self.activation, Activation, optional=True)
         _check_choice("task", self.task, Task, optional=True)
-        if self.task is not None and self.task not in TASKS:
-            raise SettingError(
-                f"{self.task} models come in a later version: today their scores are explained one by one",
-                where="task",
-                hint="choose a score with `output_name` and leave `task` out, or take one of the choices",
-                choices=TASKS,
-            )
+        if self.layout is not None:
+            declared(self.layout)
+            if self.task not in (None, "detection"):
+                raise SettingError(
+                    f"a layout is of a detector, and the task is {self.task}",
+                    where="layout",
+                    hint="leave `task` or `layout` out",
+                )
         for name in ("threshold", "map_threshold"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -375,7 +370,9 @@ def output_names(
     """
     if arranged.sequence is not None:
         return list(arranged.classes)
-    names = class_names(arranged.classes if classes is None else classes)
+    background = None if arranged.detection is None else arranged.detection.background
+    given = class_names(arranged.classes if classes is None else classes)
+    names = list(with_background(given, model.score_shape[0], background))
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
             f"{len(names)} class names for a model with {model.score_shape[0]} outputs",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.output import AnomalySpec, DetectionSpec, SegmentationSpec, SequenceSpec, Task
+    from gagrad_export.arrange.layout import Layout
 
     Array = NDArray[np.float32]
 
@@ -34,6 +35,12 @@ class Wishes:
     """An anomaly scorer's threshold, as the model gives its score."""
     map_threshold: float | None = None
     """The same of the map beside its score."""
+    class_count: int | None = None
+    """How many class names the user gives."""
+
+
+def _not_run(model: onnx.ModelProto) -> Mapping[str, Array]:  # noqa: ARG001 - the signature of Probe.run
+    return {}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,11 @@ class Probe:
     """What the file says of itself (``metadata_props``)."""
     whole: Mapping[str, Array] = field(default_factory=dict)
     """[F, …]: the same outputs with all their axes, wherever the batch is; of one image each."""
+    run: Callable[[onnx.ModelProto], Mapping[str, Array]] = _not_run
+    """Answers ``[F, …]`` of another model with the same inputs, such as this one with more outputs, on the
+    frames: outputs with all their axes."""
+    batch: int = 1
+    """Images that the model takes at a time."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,8 @@ class Arranged:
     classes: tuple[str, ...] = ()
     """Class names that the file carries; what the user gives wins."""
     detection: DetectionSpec | None = None
+    layout: Layout | None = None
+    """Of a detector: how its own values hold the detections, to compare them with what was made of them."""
     segmentation: SegmentationSpec | None = None
     anomaly: AnomalySpec | None = None
     sequence: SequenceSpec | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gagrad_edge.errors import ModelError
 from gagrad_export.arrange.anomaly import find_anomaly
 from gagrad_export.arrange.arranged import Arranged
+from gagrad_export.arrange.detection import find_detector
 from gagrad_export.arrange.segmentation import find_segmentation
 from gagrad_export.arrange.sequence import find_sequence
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gagrad_export.arrange.arranged import Finder, Probe, Wishes
 
 FINDERS: Mapping[Task, Finder] = {
+    "detection": find_detector,
     "segmentation": find_segmentation,
     "anomaly": find_anomaly,
     "sequence": find_sequence,

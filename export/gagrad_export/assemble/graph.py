@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import onnx
@@ -103,6 +104,20 @@ def _agrees(found: tuple[int | ir.SymbolicDim, ...], expected: Shape) -> bool:
     )
 
 
+def _share_weights(graph: ir.Graph) -> None:
+    """Let equal weights be one initializer, of any size and layout in memory; onnx_ir's passes skip some."""
+    kept: dict[tuple[object, ...], ir.Value] = {}
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or value.name is None:
+            continue
+        key = (tensor.dtype, tuple(tensor.shape), hashlib.sha256(tensor.tobytes()).digest())
+        other = kept.setdefault(key, value)
+        if other is not value:
+            ir.convenience.replace_all_uses_with(value, other)
+            del graph.initializers[value.name]
+
+
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
     """Name the outputs, write quantisers as arithmetic, remove unused nodes, sort, and check.
 
@@ -124,7 +139,7 @@ def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
     )
     passes.RemoveUnusedNodesPass()(model)
     if len(outputs) > 1:  # copies of one model, whose weights have to be the same before their nodes can be
-        passes.DeduplicateInitializersPass()(model)
+        _share_weights(op.graph)
     passes.CommonSubexpressionEliminationPass()(model)
     passes.DeduplicateInitializersPass()(model)
     passes.RemoveUnusedNodesPass()(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
@@ -104,10 +105,10 @@ class ClassRecord(_Struct, frozen=True):
     """Before the activation."""
     probability: float | None
     """After it; null for a plain score."""
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[float, float, float, float] | UnsetType = UNSET
     """Of a detector's candidate: left, top, right, bottom in frame pixels."""
-    detection: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """The target's number in ``detections``, from 1; null for a candidate that is not listed."""
+    detection: Annotated[int, msgspec.Meta(ge=1)] | UnsetType | None = UNSET
+    """A detector's: number in ``detections``, from 1; null for a candidate that is not listed."""
 
 
 class AreaRecord(_Struct, frozen=True):
