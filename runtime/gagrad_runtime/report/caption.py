@@ -39,7 +39,7 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     bundle = printable(made.bundle, pen)[0]
     facts = (
         f"RCAP {number(explanation.rcap.score)} of 1: {words.rcap()}.",
-        f"{file} · {frame.width} × {frame.height} pixels",
+        f"{file} · {frame.height} pixels high, {frame.width} wide",
         f"bundle {bundle} · {_made(explanation)} · {made.backend}",
         *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),
     )

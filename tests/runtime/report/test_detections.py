@@ -28,7 +28,7 @@ GREEN = (120, 255, 120)
 def found(detector_bundle: Path) -> dict[str, Explanation]:
     """Return explanations of a scratch and a dent, of a class that is not found, and of a good part."""
     with gagrad_runtime.load(detector_bundle, device="cpu") as explainer:
-        one, two = explainer.explain_detections(FRAME)
+        one, two = explainer.explain_each(FRAME)
         return {
             "scratch": one,
             "dent": two,

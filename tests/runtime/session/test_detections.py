@@ -50,7 +50,7 @@ def test_all_detections_are_those_one_by_one(explainer: Explainer, monkeypatch: 
         explainer.backend, "upload", lambda value: (uploads.append(np.shape(value)), upload(value))[1]
     )
     together = []
-    for one in explainer.explain_detections(FRAME):
+    for one in explainer.explain_each(FRAME):
         together.append(one)
         if len(together) == 1:
             assert uploads.count((1, *explainer.manifest.input.shape)) == 1
@@ -64,18 +64,10 @@ def test_all_detections_are_those_one_by_one(explainer: Explainer, monkeypatch: 
         assert "explain" in one.seconds
 
 
-def test_chosen_detections(explainer: Explainer) -> None:
-    """Some of them, in the order in which they are asked for; a number too many is an error when it comes."""
-    several = explainer.explain_detections(FRAME, [2, 1, 3], method="gradient")
-    assert [next(several).target.detection, next(several).target.detection] == [2, 1]
-    with pytest.raises(TargetError, match="no detection 3"):
-        next(several)
-
-
 def test_nothing_found(explainer: Explainer) -> None:
     """No detection to yield; by default the strongest candidate, and a caution that says so."""
     good = marked()
-    assert list(explainer.explain_detections(good)) == []
+    assert list(explainer.explain_each(good)) == []
     found = explainer.explain(good)
     assert found.target.detection is None
     assert found.cautions[0].code == "not-detected"
@@ -118,11 +110,11 @@ def test_a_box_without_end_is_cut(explainer: Explainer, monkeypatch: pytest.Monk
     assert len(explainer.predict(FRAME).detections) == 2
 
 
-def test_a_classifier_lists_no_detections(tiny_bundle: Path) -> None:
-    """Asking it for all detections is an error at once, which says what can be asked."""
+def test_a_wrong_class_lists_those_of_the_image(tiny_bundle: Path) -> None:
+    """The classes come first that the model is surest of; a classifier says that it has no detections."""
     with gagrad_runtime.load(tiny_bundle, device="cpu") as opened:
-        with pytest.raises(TargetError, match="lists no detections"):
-            opened.explain_detections(FRAME)
+        with pytest.raises(TargetError, match="detections"):
+            opened.explain(FRAME, detection=1)
         with pytest.raises(TargetError, match="surest of on this image") as caught:
             opened.explain(FRAME, "xyz")
         said = opened.predict(FRAME).classes
