@@ -113,7 +113,7 @@ def test_a_box_without_end_is_cut(explainer: Explainer, monkeypatch: pytest.Monk
 def test_a_wrong_class_lists_those_of_the_image(tiny_bundle: Path) -> None:
     """The classes come first that the model is surest of; a classifier says that it has no detections."""
     with gagrad_runtime.load(tiny_bundle, device="cpu") as opened:
-        with pytest.raises(TargetError, match="detections"):
+        with pytest.raises(TargetError, match="lists no detections"):
             opened.explain(FRAME, detection=1)
         with pytest.raises(TargetError, match="surest of on this image") as caught:
             opened.explain(FRAME, "xyz")
