@@ -16,6 +16,7 @@ from gagrad_edge.errors import MissingPackageError, SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Checked
     from gagrad_edge.output import OutputSpec
 
@@ -38,13 +39,13 @@ class Checker(Protocol):
 
     def __call__(
         self,
-        bundle: Path,
+        bundle: Bundle,
         labelled: Sequence[Labelled],
         *,
         at_least: float,
         progress: Callable[[int, int, str], None],
     ) -> Checked:
-        """Return how the bundle at ``bundle`` answers the ``labelled`` images, on the CPU."""
+        """Return how ``bundle``, which the caller has just made, answers ``labelled`` images, on the CPU."""
 
 
 def checker() -> Checker:

@@ -11,7 +11,6 @@ import click
 import msgspec
 import numpy as np
 
-from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.checking import check_share, read_checks, require_labels
 from gagrad_edge.errors import FrameError, VerificationError
 from gagrad_edge.manifest import Checked, Confusion
@@ -27,6 +26,7 @@ from gagrad_runtime.session.opening import open_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.checking import Labelled
     from gagrad_runtime.frame.frame import Frame
 
@@ -73,14 +73,17 @@ def check_images(
 
 
 def check_bundle(
-    bundle: Path,
+    bundle: Bundle,
     labelled: Sequence[Labelled],
     *,
     at_least: float,
     progress: Callable[[int, int, str], None],
 ) -> Checked:
-    """Return how the bundle at ``bundle`` answers, on the CPU: for the exporter, which has just made it."""
-    with Explainer(read_bundle(bundle), open_backend("cpu")) as explainer:
+    """Return how ``bundle`` answers, on the CPU: for the exporter, which has just made it.
+
+    A bundle from anywhere else goes through the device's trust policy: ``check_images``.
+    """
+    with Explainer(bundle, open_backend("cpu")) as explainer:
         return check(explainer, labelled, at_least=at_least, progress=progress)
 
 

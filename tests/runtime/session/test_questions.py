@@ -102,7 +102,7 @@ def test_without_a_class_a_region_is_of_the_class_it_shows_most(
 
 @pytest.mark.parametrize(
     ("region", "said"),
-    [("40,40,20,60", "no box"), ("500,500,600,600", "empty"), (np.ones((5, 5), bool), "5×5")],
+    [("40,40,20,60", "no box"), ("500,500,600,600", "empty"), (np.ones((5, 5), bool), "5 high and 5 wide")],
     ids=["turned", "outside", "small"],
 )
 def test_regions_that_are_none(
