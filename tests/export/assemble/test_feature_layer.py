@@ -88,7 +88,8 @@ def attention(tokens: str, norm: str) -> str:
         o = MatMul (z, e)
         u = Add (h, o)
         zero = Constant <value_int = 0> ()
-        c = Gather <axis = 1> (u, zero)
+        v = MatMul (u, w6)
+        c = Gather <axis = 1> (v, zero)
         y = MatMul (c, w3)"""
     )
 

@@ -17,9 +17,10 @@ from gagrad_runtime.report.lettering import lettering
 from gagrad_runtime.report.task_words import words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gagrad_edge.output import Task
     from gagrad_runtime.explanation.explanation import Explanation
-    from tests.runtime.conftest import ExplanationBuilder as Builder
 
 CELLS = np.zeros((8, 8), np.float32)
 CELLS[2:4, 2:6] = 1
@@ -32,7 +33,7 @@ def said(explanation: Explanation) -> str:
 
 
 def explained(
-    make: Builder,
+    make: Callable[..., Explanation],
     task: Task,
     target: Target,
     *,
@@ -56,7 +57,7 @@ def explained(
     )
 
 
-def test_a_regression_has_a_unit_and_no_percentage(make_explanation: Builder) -> None:
+def test_a_regression_has_a_unit_and_no_percentage(make_explanation: Callable[..., Explanation]) -> None:
     """Title, answer, terminal, repr and record of a measured value have its unit and no per cent."""
     one = explained(
         make_explanation,
@@ -74,7 +75,7 @@ def test_a_regression_has_a_unit_and_no_percentage(make_explanation: Builder) ->
     assert (record["unit"], record["target"]["probability"]) == ("mm", None)
 
 
-def test_one_of_several_values_has_its_name(make_explanation: Builder) -> None:
+def test_one_of_several_values_has_its_name(make_explanation: Callable[..., Explanation]) -> None:
     """Of several values the explained one is named, and the others are not its rivals."""
     one = explained(
         make_explanation,
@@ -88,7 +89,7 @@ def test_one_of_several_values_has_its_name(make_explanation: Builder) -> None:
     assert words_of(one).line() == "width 42 mm"
 
 
-def test_a_score_has_its_verdict(make_explanation: Builder) -> None:
+def test_a_score_has_its_verdict(make_explanation: Callable[..., Explanation]) -> None:
     """An anomaly score is told with its limit, NG or OK, and without a limit with neither."""
     target, scores = Target((0,), "anomaly score"), np.array([0.83], np.float32)
     ng = explained(make_explanation, "anomaly", target, scores=scores, score=0.83, threshold=0.5)
@@ -99,7 +100,7 @@ def test_a_score_has_its_verdict(make_explanation: Builder) -> None:
     assert ng.record()["verdict"] == "NG"
 
 
-def test_an_anomaly_map_says_where(make_explanation: Builder) -> None:
+def test_an_anomaly_map_says_where(make_explanation: Callable[..., Explanation]) -> None:
     """A map is told by its highest value and the share above the limit, and the line is around that."""
     region = OutputRegion(ABOVE, CELLS, found=True)
     scores = np.zeros((1, 8, 8), np.float32)
@@ -121,7 +122,7 @@ def test_an_anomaly_map_says_where(make_explanation: Builder) -> None:
     assert one.record()["region"] == ABOVE
 
 
-def test_a_class_has_its_area(make_explanation: Builder) -> None:
+def test_a_class_has_its_area(make_explanation: Callable[..., Explanation]) -> None:
     """A segmenter's class is told by its area and how sure the model is there; a larger one is named."""
     chances = np.zeros((2, 8, 8), np.float32)
     chances[1, 2:4, 2:6] = 0.9
@@ -143,7 +144,7 @@ def test_a_class_has_its_area(make_explanation: Builder) -> None:
     assert one.record()["areas"] == [{"name": "scratch", "share": 0.125}]
 
 
-def test_nothing_found_is_said(make_explanation: Builder) -> None:
+def test_nothing_found_is_said(make_explanation: Callable[..., Explanation]) -> None:
     """Where there is only background the picture says so, and that the map is of the closest place."""
     chances = np.full((2, 8, 8), 0.04, np.float32)
     target = Target((1,), "scratch", region=OutputRegion(CLOSEST, CELLS, found=True))
@@ -162,7 +163,7 @@ def test_nothing_found_is_said(make_explanation: Builder) -> None:
     assert repr(one.prediction) == "Prediction(nothing but background)"
 
 
-def test_a_line_has_its_text(make_explanation: Builder) -> None:
+def test_a_line_has_its_text(make_explanation: Callable[..., Explanation]) -> None:
     """A line is told with its text, the product of its characters, and the least sure one."""
     chances = np.full((3, 2), 0.5, np.float32)
     chances[1, 0], chances[2, 1] = 0.9, 0.8
@@ -186,7 +187,7 @@ def test_a_line_has_its_text(make_explanation: Builder) -> None:
     assert 'for "7 (character 2)" of "A7" | 80.0 % for' in said(single)
 
 
-def test_each_task_has_a_picture(make_explanation: Builder) -> None:
+def test_each_task_has_a_picture(make_explanation: Callable[..., Explanation]) -> None:
     """The picture with a contour and its key is drawn, whatever the grid of the output."""
     region = OutputRegion("area 1 of 2", CELLS, found=True)
     one = explained(
