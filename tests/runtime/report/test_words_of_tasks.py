@@ -17,9 +17,12 @@ from gagrad_runtime.report.lettering import lettering
 from gagrad_runtime.report.task_words import words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gagrad_edge.output import Task
     from gagrad_runtime.explanation.explanation import Explanation
-    from tests.runtime.conftest import ExplanationBuilder as Builder
+
+    Builder = Callable[..., Explanation]
 
 CELLS = np.zeros((8, 8), np.float32)
 CELLS[2:4, 2:6] = 1
