@@ -16,8 +16,7 @@ class TextWords(Words):
 
     def title(self, pen: Lettering) -> str:
         """Return the picture's title."""
-        title = f"What the model looked at for {self._name(pen)}"
-        return title if self._whole else f"{title} of {self._text(pen)}" if self._read else title
+        return f"What the model looked at for {self._name(pen) if self._whole else self._character(pen)}"
 
     def answer(self, pen: Lettering) -> str:
         """Return the text and how sure the model is of it, and of which character least."""
@@ -26,7 +25,7 @@ class TextWords(Words):
             closest = f"{sentence_start(name)} comes closest, with {self._sure}"
             return f"The model reads nothing in this frame. {closest}."
         if not self._whole:
-            return f"{sentence_start(self._sure)} for {name}. The model reads {short(self._text(pen))}."
+            return f"The model is {self._sure} sure of {self._character(pen)}."
         said = f"The model reads {name}, with {self._sure} for all its characters together"
         characters = () if prediction is None else prediction.characters
         if len(characters) > 1:
@@ -51,8 +50,12 @@ class TextWords(Words):
     def _whole(self) -> bool:
         return self.explanation.target.name == self.explanation.predicted.name
 
-    def _text(self, pen: Lettering) -> str:
-        return label(self.explanation.predicted.name, (), pen)
+    def _character(self, pen: Lettering) -> str:
+        """Return one character with its number, such as ``"7", character 2 of "A7"``."""
+        target, line = self.explanation.target, self.explanation.predicted
+        name = label(target.name.rpartition(" (")[0], target.index[:1], pen)
+        number_of = line.path.index(target.path[0]) + 1
+        return f"{name}, character {number_of} of {short(label(line.name, (), pen))}"
 
     @property
     def _sure(self) -> str:

@@ -186,7 +186,10 @@ def test_a_line_has_its_text(make_explanation: Builder) -> None:
     assert (record["text"], record["characters"][1]["name"]) == ("A7", "7")
     assert abs(record["target"]["probability"] - 0.72) < 1e-6
     single = replace(one, target=Target((2, 1), "7 (character 2)", path=((2, 1),)))
-    assert 'for "7 (character 2)" of "A7" | 80.0 % for' in said(single)
+    assert said(single) == (
+        'What the model looked at for "7", character 2 of "A7" | '
+        'The model is 80.0 % sure of "7", character 2 of "A7".'
+    )
 
 
 def test_each_task_has_a_picture(make_explanation: Builder) -> None:
