@@ -190,6 +190,10 @@ def test_a_line_has_its_text(make_explanation: Builder) -> None:
         'What the model looked at for "7", character 2 of "A7" | '
         'The model is 80.0 % sure of "7", character 2 of "A7".'
     )
+    digit = replace(
+        one, target=Target((0, 0), "0", path=((0, 0),)), predicted=Target((0, 0), "0", path=((0, 0),))
+    )
+    assert said(digit).startswith('What the model looked at for "0" | The model reads "0"')
 
 
 def test_each_task_has_a_picture(make_explanation: Builder) -> None:
