@@ -362,16 +362,17 @@ def _colour(options: InputOptions, channels: int) -> Colour:
 
 
 def output_names(
-    model: Canonical, classes: Sequence[str] | str | Path | None, arranged: Arranged
+    model: Canonical, classes: Sequence[str] | str | Path | None, arranged: Arranged | None = None
 ) -> list[str]:
     """Return the names of the model's classes, empty where none are known. Raises SettingError.
 
     ``classes`` is what the user gives. A text reader's characters are complete in ``arranged``.
     """
-    if arranged.sequence is not None:
+    if arranged is not None and arranged.sequence is not None:
         return list(arranged.classes)
-    background = None if arranged.detection is None else arranged.detection.background
-    given = class_names(arranged.classes if classes is None else classes)
+    detection = None if arranged is None else arranged.detection
+    background = None if detection is None else detection.background
+    given = class_names(arranged.classes if arranged is not None and classes is None else classes)
     names = list(with_background(given, model.score_shape[0], background))
     if names and len(names) != model.score_shape[0]:
         raise SettingError(

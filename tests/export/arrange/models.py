@@ -85,13 +85,18 @@ def anomalib() -> onnx.ModelProto:
 
 
 def text_reader(
-    count: int, tail: str = "Softmax", *, time_first: bool = False, blank: int = 0
+    count: int,
+    tail: str = "Softmax",
+    *,
+    time_first: bool = False,
+    blank: int = 0,
+    size: tuple[int, int] = SIZE,
 ) -> onnx.ModelProto:
     """Return a text reader of 8 steps and ``count`` characters, ``[N, 8, K]`` or ``[8, N, K]``.
 
     Character ``blank`` is the likeliest at most steps.
     """
-    height, width = SIZE
+    height, width = size
     weights = np.random.default_rng(5).normal(size=(4 * height * width // 8, count)).astype(np.float32) * 0.1
     bias = np.zeros(count, np.float32)
     bias[blank] = 9
@@ -105,4 +110,4 @@ def text_reader(
     body += f"ordered = Transpose <perm = [{', '.join(map(str, axes))}]> (biased)\n"
     body += f"text = {tail} {'<axis = 2>' if tail != 'Identity' else ''} (ordered)"
     shape = np.array([-1, 8, 4 * height * width // 8])
-    return model(f"float[{kind}, {count}] text", body, shape=shape, v=weights, b=bias)
+    return model(f"float[{kind}, {count}] text", body, size=size, shape=shape, v=weights, b=bias)

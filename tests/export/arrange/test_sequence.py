@@ -28,6 +28,13 @@ def test_a_softmax_over_many_characters_is_a_text_reader(tail: str, *, time_firs
     assert "predicted at" in found.evidence
 
 
+def test_logits_along_a_line_of_text_are_a_text_reader() -> None:
+    """Without names and softmax, steps that part a wide image evenly tell; those of a square one do not."""
+    found = find_sequence(probe(text_reader(13, "Identity", size=(8, 32))), Wishes())
+    assert found is not None
+    assert find_sequence(probe(text_reader(13, "Identity")), Wishes()) is None
+
+
 @pytest.mark.parametrize("blank", [0, 12])
 def test_characters_without_the_blank_get_it_where_it_is_predicted(blank: int) -> None:
     """A list of one character less is completed with the blank, first or last by what is predicted."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gagrad_edge.output import Task
     from gagrad_runtime.explanation.explanation import Explanation
 
+    Builder = Callable[..., Explanation]
+
 CELLS = np.zeros((8, 8), np.float32)
 CELLS[2:4, 2:6] = 1
 
@@ -33,7 +35,7 @@ def said(explanation: Explanation) -> str:
 
 
 def explained(
-    make: Callable[..., Explanation],
+    make: Builder,
     task: Task,
     target: Target,
     *,
@@ -57,7 +59,7 @@ def explained(
     )
 
 
-def test_a_regression_has_a_unit_and_no_percentage(make_explanation: Callable[..., Explanation]) -> None:
+def test_a_regression_has_a_unit_and_no_percentage(make_explanation: Builder) -> None:
     """Title, answer, terminal, repr and record of a measured value have its unit and no per cent."""
     one = explained(
         make_explanation,
@@ -75,7 +77,7 @@ def test_a_regression_has_a_unit_and_no_percentage(make_explanation: Callable[..
     assert (record["unit"], record["target"]["probability"]) == ("mm", None)
 
 
-def test_one_of_several_values_has_its_name(make_explanation: Callable[..., Explanation]) -> None:
+def test_one_of_several_values_has_its_name(make_explanation: Builder) -> None:
     """Of several values the explained one is named, and the others are not its rivals."""
     one = explained(
         make_explanation,
@@ -89,7 +91,7 @@ def test_one_of_several_values_has_its_name(make_explanation: Callable[..., Expl
     assert words_of(one).line() == "width 42 mm"
 
 
-def test_a_score_has_its_verdict(make_explanation: Callable[..., Explanation]) -> None:
+def test_a_score_has_its_verdict(make_explanation: Builder) -> None:
     """An anomaly score is told with its limit, NG or OK, and without a limit with neither."""
     target, scores = Target((0,), "anomaly score"), np.array([0.83], np.float32)
     ng = explained(make_explanation, "anomaly", target, scores=scores, score=0.83, threshold=0.5)
@@ -100,7 +102,7 @@ def test_a_score_has_its_verdict(make_explanation: Callable[..., Explanation]) -
     assert ng.record()["verdict"] == "NG"
 
 
-def test_an_anomaly_map_says_where(make_explanation: Callable[..., Explanation]) -> None:
+def test_an_anomaly_map_says_where(make_explanation: Builder) -> None:
     """A map is told by its highest value and the share above the limit, and the line is around that."""
     region = OutputRegion(ABOVE, CELLS, found=True)
     scores = np.zeros((1, 8, 8), np.float32)
@@ -122,7 +124,7 @@ def test_an_anomaly_map_says_where(make_explanation: Callable[..., Explanation])
     assert one.record()["region"] == ABOVE
 
 
-def test_a_class_has_its_area(make_explanation: Callable[..., Explanation]) -> None:
+def test_a_class_has_its_area(make_explanation: Builder) -> None:
     """A segmenter's class is told by its area and how sure the model is there; a larger one is named."""
     chances = np.zeros((2, 8, 8), np.float32)
     chances[1, 2:4, 2:6] = 0.9
@@ -144,7 +146,7 @@ def test_a_class_has_its_area(make_explanation: Callable[..., Explanation]) -> N
     assert one.record()["areas"] == [{"name": "scratch", "share": 0.125}]
 
 
-def test_nothing_found_is_said(make_explanation: Callable[..., Explanation]) -> None:
+def test_nothing_found_is_said(make_explanation: Builder) -> None:
     """Where there is only background the picture says so, and that the map is of the closest place."""
     chances = np.full((2, 8, 8), 0.04, np.float32)
     target = Target((1,), "scratch", region=OutputRegion(CLOSEST, CELLS, found=True))
@@ -163,7 +165,7 @@ def test_nothing_found_is_said(make_explanation: Callable[..., Explanation]) -> 
     assert repr(one.prediction) == "Prediction(nothing but background)"
 
 
-def test_a_line_has_its_text(make_explanation: Callable[..., Explanation]) -> None:
+def test_a_line_has_its_text(make_explanation: Builder) -> None:
     """A line is told with its text, the product of its characters, and the least sure one."""
     chances = np.full((3, 2), 0.5, np.float32)
     chances[1, 0], chances[2, 1] = 0.9, 0.8
@@ -184,10 +186,17 @@ def test_a_line_has_its_text(make_explanation: Callable[..., Explanation]) -> No
     assert (record["text"], record["characters"][1]["name"]) == ("A7", "7")
     assert abs(record["target"]["probability"] - 0.72) < 1e-6
     single = replace(one, target=Target((2, 1), "7 (character 2)", path=((2, 1),)))
-    assert 'for "7 (character 2)" of "A7" | 80.0 % for' in said(single)
+    assert said(single) == (
+        'What the model looked at for "7", character 2 of "A7" | '
+        'The model is 80.0 % sure of "7", character 2 of "A7".'
+    )
+    digit = replace(
+        one, target=Target((0, 0), "0", path=((0, 0),)), predicted=Target((0, 0), "0", path=((0, 0),))
+    )
+    assert said(digit).startswith('What the model looked at for "0" | The model reads "0"')
 
 
-def test_each_task_has_a_picture(make_explanation: Callable[..., Explanation]) -> None:
+def test_each_task_has_a_picture(make_explanation: Builder) -> None:
     """The picture with a contour and its key is drawn, whatever the grid of the output."""
     region = OutputRegion("area 1 of 2", CELLS, found=True)
     one = explained(
