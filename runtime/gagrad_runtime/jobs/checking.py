@@ -11,15 +11,15 @@ import click
 import msgspec
 import numpy as np
 
-from gagrad_edge.checking import check_share, read_checks, require_labels
+from gagrad_edge.checking import check_share, in_order, read_checks, require_labels
 from gagrad_edge.errors import FrameError, VerificationError
 from gagrad_edge.manifest import Checked, Confusion
 from gagrad_edge.summary import agreement
+from gagrad_runtime.answer.label import label_of
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.feeding import Feeding
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.question.answer import answer_of
 from gagrad_runtime.session.explainer import Explainer
 from gagrad_runtime.session.opening import open_session
 
@@ -112,6 +112,7 @@ def check(
     Raises SettingError for a label that the model cannot give, and FrameError.
     """
     require_labels(labelled, explainer.manifest.output)
+    labelled = in_order(labelled, explainer.manifest.output)
     run = _Run(explainer, progress)
     asked = Feeding(explainer.manifest.input)
     pairs: Counter[tuple[str, str]] = Counter()
@@ -152,8 +153,9 @@ class _Run:
         return frame
 
     def answer(self, frame: Frame, feeding: Feeding) -> str:
-        scores = self.explainer.scores(feeding.image(frame))
-        return answer_of(scores[0], self.explainer.manifest.output)
+        image, placement = feeding.image(frame)
+        said = self.explainer.reader.prediction(self.explainer.outputs(image), placement)
+        return label_of(said, self.explainer.manifest.output)
 
     def _answer_if_fed(self, frame: Frame, feeding: Feeding) -> str | None:
         """Return the answer; None where the frame cannot be fed so, e.g. for values beyond that bit depth."""
