@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.boxes import Tag, draw_boxes, draw_explained
 from gagrad_runtime.report.colour import to_eight_bits
 from gagrad_runtime.report.contours import draw_contours, draw_key
@@ -54,8 +54,6 @@ def prediction_picture(
     sheet.paste(panel, 0, sheet.y)
     sheet.y += size[0] + _GAP
     draw_key(sheet, around)
-    for name, share in said.areas[:_LISTED]:
-        sheet.text(f"{printable(name, pen)[0] or 'above the limit'}  {share_text(share)} of the frame", _LINE)
     for number, one in enumerate(found[:_LISTED], start=1):
         box = ", ".join(f"{value:.0f}" for value in one.box)
         sheet.text(f"{number}  {printable(one.name, pen)[0]}  {percent(one.score)}  ({box})", _LINE)
