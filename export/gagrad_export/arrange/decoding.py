@@ -11,6 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from gagrad_edge.errors import ModelError
@@ -21,7 +22,6 @@ from gagrad_export.emit import Op
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    import onnx
     from numpy.typing import NDArray
 
     from gagrad_export.arrange.layout import Columns, Layout
@@ -54,7 +54,7 @@ def decoded(
     ``shapes`` are the rows' shapes of the layout's values, ``image`` is (C, H, W), and ``clear``
     are the columns that are known to be behind a sigmoid.
     """
-    copy = ir.serde.deserialize_model(model)
+    copy = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(model))
     graph = copy.graph
     if graph.opset_imports[""] < _OLDEST:
         raise ModelError(
@@ -167,6 +167,8 @@ class _Writer:
 
     def _value(self, name: str) -> ir.Value:
         value: ir.Value = self._values[name]
+        if value.type is None:  # behind a branch or a sequence onnx infers none
+            value.type = ir.TensorType(ir.DataType.FLOAT)
         return value
 
     def _part(self, value: ir.Value, first: int, last: int, *, axis: int) -> ir.Value:

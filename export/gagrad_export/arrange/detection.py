@@ -19,7 +19,7 @@ from gagrad_export.arrange.layout import EXAMPLE, VALUES, declared, parsed, wron
 from gagrad_export.arrange.metadata import distinct, file_says
 from gagrad_export.arrange.parted import parted
 from gagrad_export.arrange.seen import looked_at, with_outputs
-from gagrad_export.arrange.selection import selection_of
+from gagrad_export.arrange.selection import chooses_queries, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +62,8 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
         classes=wishes.classes or len(says.names) or None,
         asked=asked,
         parted=parted(probe.model, seen.values()),
+        chosen=bool(seen) and chooses_queries(probe),
+        skipped={} if selection is None else selection.skipped,
     )
     found = (readings if selection is None else _nearest)(list(seen.values()), known)
     if not found:
