@@ -81,11 +81,15 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
 
 
 def _nearest(seen: Sequence[Seen], known: Known) -> list[Reading]:
-    """Return the readings of the values that lie nearest to the selection."""
-    for count in range(1, len(seen) + 1):
-        found = readings(seen[:count], known)
-        if found:
-            return [one for one in found if one.layout.values == found[0].layout.values]
+    """Return the readings of the values that lie nearest to the selection.
+
+    The best class and its score are computed there as well, so scores behind an activation go first.
+    """
+    for sure in (True, False):
+        for count in range(1, len(seen) + 1):
+            found = [one for one in readings(seen[:count], known) if one.sure or not sure]
+            if found:
+                return [one for one in found if one.layout.values == found[0].layout.values]
     return []
 
 

@@ -38,6 +38,8 @@ class Reading:
 
     layout: Layout
     evidence: str
+    sure: bool = True
+    """Whether the scores are known to be behind their activation."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _pair(boxes: Seen, axis: int, form: BoxForm, scores: Seen, other: int, score
         f"{boxes.name} holds a box for each of {candidates} candidates ({form.evidence}), and {scores.name} "
         f"{extent} scores ({score.evidence})"
     )
-    return Reading(layout, text)
+    return Reading(layout, text, score.sure)
 
 
 def _run(flags: Iterable[bool] | NDArray[np.bool_], first: int) -> int:

@@ -27,6 +27,8 @@ class ScoreForm:
     logits: bool
     background: int | None
     evidence: str
+    sure: bool = False
+    """Whether the scores are known to be probabilities of all classes; those of the best class look alike."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,12 @@ class Hints:
 def score_forms(scores: Array, sigmoid: NDArray[np.bool_], hints: Hints) -> list[ScoreForm]:
     """Return what ``scores [F, A, C]`` can be; ``sigmoid`` says for each column whether it is behind one."""
     classes = hints.classes
+    if (scores == np.rint(scores)).all():
+        return []  # the index of the best class, or a flag
     extent = scores.shape[2]
     if sigmoid.all():
         fits = classes in (None, extent)
-        return [ScoreForm("sigmoid", False, None, "behind a sigmoid")] if fits else []
+        return [ScoreForm("sigmoid", False, None, "behind a sigmoid", sure=True)] if fits else []
     low, high = float(scores.min()), float(scores.max())
     if low >= -1e-6 and high <= 1 + 1e-6:
         if extent > 1 and np.abs(scores.sum(axis=2) - 1).max() <= _SUM_SLACK:
@@ -94,7 +98,8 @@ def _with_background(scores: Array, hints: Hints, *, logits: bool) -> list[Score
         return []
     where = "in front of a softmax" if logits else "behind a softmax"
     if hints.skipped is not None:
-        return [ScoreForm("softmax", logits, hints.skipped, f"{where}; the model leaves {hints.skipped} out")]
+        text = f"{where}; the model leaves {hints.skipped} out"
+        return [ScoreForm("softmax", logits, hints.skipped, text, sure=not logits)]
     largest = scores.argmax(axis=2)
     last, first = float((largest == extent - 1).mean()), float((largest == 0).mean())
     sides = [(extent - 1, last, "last"), (0, first, "first")][: 1 if hints.last else 2]
@@ -107,10 +112,11 @@ def _with_background(scores: Array, hints: Hints, *, logits: bool) -> list[Score
                 logits,
                 index,
                 f"{where}; the {word} is the largest of {share:.0%} of the candidates and stands for nothing",
+                sure=not logits,
             )
         ]
     return [
-        ScoreForm("softmax", logits, index, f"{where}, with the {word} for nothing")
+        ScoreForm("softmax", logits, index, f"{where}, with the {word} for nothing", sure=not logits)
         for index, _, word in sides
     ]
 
