@@ -116,23 +116,23 @@ def _run(name: str, kept: Path, *, tensorrt: bool) -> None:
             [*command, *([] if tensorrt else ["--no-tensorrt"])],
             capture_output=True, text=True, timeout=LIMIT_S, cwd=ROOT, check=False,
         )  # fmt: skip
-        trouble = "" if result.returncode == 0 else _reason(result.stderr)
+        trouble = "" if result.returncode == 0 else reason(result.stderr)
     except subprocess.TimeoutExpired:
         trouble = f"not done in {LIMIT_S} s"
     measured: dict[str, Any] = {"error": trouble, "seconds": time.monotonic() - began}
     if kept.is_file():
         measured = json.loads(kept.read_text()) | ({"tensorrt": trouble} if trouble else {})
-    kept.write_text(json.dumps({**measured, "state": _state()}))
+    kept.write_text(json.dumps({**measured, "state": state()}))
 
 
-def _reason(stderr: str) -> str:
+def reason(stderr: str) -> str:
     """Return the line that names the exception, without the hint that follows."""
     lines = stderr.strip().splitlines()
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return (named or lines or ["killed, out of memory perhaps"])[-1]
 
 
-def _state() -> str:
+def state() -> str:
     """Return the short hash of the checked-out commit, with a + if files differ from it."""
     described = subprocess.run(
         ["git", "describe", "--always", "--exclude=*", "--dirty=+"],

@@ -80,7 +80,7 @@ def _without_downloads() -> Any:
 def _options(image: Any, name: str, side: int, *, crop: int | None = None, **more: Any) -> Any:
     """Return a model of anomalib for images of ``side``² without evaluation and pictures."""
     model = getattr(image, name)
-    cropping = {} if crop is None else {"crop_size": (crop, crop)}
+    cropping = {} if crop is None else {"crop_size": crop}
     kinds = {"evaluator": False, "visualizer": False, **more}
     return model(pre_processor=model.configure_pre_processor((side, side), **cropping), **kinds)
 
@@ -220,7 +220,6 @@ def _module(build: Callable[[Any, int], Any], side: int) -> nn.Module:
 
 def _autoencoder() -> nn.Module:
     """Return a convolutional autoencoder that answers the map of its squared error and the map's maximum."""
-    import torch
     from torch import nn
 
     class Autoencoder(nn.Module):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import onnx
@@ -26,7 +27,15 @@ class Wishes:
     output_name: str | None = None
     layout: str | None = None
     """A detector's layout in words, see ``arrange.layout``."""
-    classes: int | None = None
+    classes: str | Path | Sequence[str] | None = None
+    """Names of the classes or characters, or the file that holds them."""
+    blank: str | int | None = None
+    """A text reader's blank: ``first``, ``last``, ``none`` or a number."""
+    threshold: float | None = None
+    """An anomaly scorer's threshold, as the model gives its score."""
+    map_threshold: float | None = None
+    """The same of the map beside its score."""
+    class_count: int | None = None
     """How many class names the user gives."""
 
 
@@ -45,6 +54,8 @@ class Probe:
     """[F, …]: each output of the model on F frames, one after the other."""
     metadata: Mapping[str, str]
     """What the file says of itself (``metadata_props``)."""
+    whole: Mapping[str, Array] = field(default_factory=dict)
+    """[F, …]: the same outputs with all their axes, wherever the batch is; of one image each."""
     run: Callable[[onnx.ModelProto], Mapping[str, Array]] = _not_run
     """Answers ``[F, …]`` of another model with the same inputs, such as this one with more outputs, on the
     frames: outputs with all their axes."""
@@ -79,6 +90,8 @@ class Arranged:
     sequence: SequenceSpec | None = None
     notes: tuple[str, ...] = ()
     """What was changed or assumed, in sentences for the user."""
+    shown_name: str = ""
+    """The output as the file's user knows it, where ``output_name`` is a value that was arranged from it."""
 
 
 class Finder(Protocol):

@@ -59,7 +59,7 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
     known = Known(
         size=probe.image[1:],
         says=says,
-        classes=wishes.classes or len(says.names) or None,
+        classes=wishes.class_count or len(says.names) or None,
         asked=asked,
         parted=parted(probe.model, seen.values()),
         chosen=bool(seen) and chooses_queries(probe),

@@ -46,11 +46,14 @@ def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
     return value
 
 
-def insert_model(op: Op, model: Canonical, image: ir.Value, prefix: str = "model") -> ir.Value:
+def insert_model(
+    op: Op, model: Canonical, image: ir.Value, *, prefix: str = "model", weights: str = "model"
+) -> ir.Value:
     """Copy the canonical model into the graph, fed by ``image``; return its scores.
 
-    Names are prefixed with ``prefix/``, so that none collides with the ABI's and a profile of the finished
-    graph can be read against the original.
+    Names are prefixed with ``prefix/``, those of the weights with ``weights/``, so that none collides with
+    the ABI's and a profile of the finished graph can be read against the original. A second copy of the same
+    model has another ``prefix``, and the same ``weights``, which it shares.
     """
     copy = model.graph.clone()
     scores, placeholder = copy.outputs[0], copy.inputs[0]
@@ -65,7 +68,11 @@ def insert_model(op: Op, model: Canonical, image: ir.Value, prefix: str = "model
         for value in node.outputs:
             value.name = f"{prefix}/{value.name}"
     for value in initializers:
-        value.name = f"{prefix}/{value.name}"
+        name = f"{weights}/{value.name}"
+        if name in op.graph.initializers:
+            ir.convenience.replace_all_uses_with(value, op.graph.initializers[name])
+            continue
+        value.name = name
         op.graph.register_initializer(value)
     op.graph.extend(nodes)
     ir.convenience.replace_all_uses_with(placeholder, image)

@@ -49,7 +49,7 @@ from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forw
 from gagrad_export.verify.torch_reference import against_module, check_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,7 +88,7 @@ def verify(
     spec: InputSpec,
     method: MethodSpec,
     output: OutputSpec,
-    feature_layer: FeatureLayer | None = None,
+    feature_layers: Sequence[FeatureLayer] = (),
     layout: Layout | None = None,
 ) -> Verified:
     """Check ``graphs`` and return the evidence. Raises VerificationError.
@@ -159,8 +159,8 @@ def verify(
     _check_other_targets(graphs, point, method, state)
     in_half = any(key.precision == "float16" for key in graphs)
     precisions = [verify_half(graphs, point, method, state)] if in_half else []
-    if feature_layer is not None:
-        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layer, point)
+    if feature_layers:
+        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layers, point)
     perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
     if perturbed is not None:
         verify_perturbations(perturbed, sessions, model, spec, point)

@@ -45,10 +45,11 @@ def probe_of(
         return _answers(other, given)
 
     try:
-        outputs = {name: values[:, 0] for name, values in answers(model).items()}
+        whole = answers(model)
     except Exception:  # noqa: BLE001 - of any kind; verification runs it again, and says why it fails
-        outputs = {}
-    return Probe(model, given.shape, outputs, metadata, answers, given.batch)
+        whole = {}
+    outputs = {name: values[:, 0] for name, values in whole.items()}
+    return Probe(model, given.shape, outputs, metadata, whole, answers, given.batch)
 
 
 def _answers(model: onnx.ModelProto, given: SourceInput) -> dict[str, NDArray[np.float32]]:

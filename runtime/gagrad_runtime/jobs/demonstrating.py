@@ -17,7 +17,8 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ class Demo:
     """What ``export`` is told beside the input and the classes."""
 
 
-DEMOS = (Demo("classifier", "defect classifier", "defects.onnx", "samples", "masks", classes="labels.txt"),)
+DEMOS = (
+    Demo("classifier", "defect classifier", "defects.onnx", "samples", "masks", classes="labels.txt"),
+    Demo("detector", "defect detector", "detector.onnx", "several", "truths", classes="detector.txt"),
+    Demo("segmenter", "defect segmenter", "segmenter.onnx", "several", "truths", classes="segmenter.txt"),
+    Demo("anomaly", "anomaly scorer", "anomaly.onnx", "samples", "masks"),
+)
+"""In the order in which they are shown."""
 
 
 def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[Demo] = DEMOS) -> int:
@@ -76,7 +83,7 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
                 for frame in frames:
                     explanation = explainer.explain(frame)
                     files = explanation.save(output / demo.name, stem=frame.stem, replace=True)
-                    mask = truth(demo, data, frame.stem, explanation.target.name)
+                    mask = truth(demo, data, frame.stem, _kind(explanation))
                     click.echo(_line(explanation, mask, files["picture"]), err=True)
     click.echo(f"{len(demos) + 1}. Open the pictures: {output.resolve()}/*/*.explained.png", err=True)
     program = Path(sys.executable).parent / "gagrad-edge"
@@ -128,10 +135,13 @@ def _export(demo: Demo, data: Path, bundle: Path) -> None:
     )
 
 
+def _kind(explanation: Explanation) -> str | None:
+    """Return the class that is explained, whichever detection or region of it; None for a score."""
+    return explanation.classes[explanation.target.index[0]] if explanation.classes else None
+
+
 def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Path) -> str:
-    said = f"   {explanation.frame.name}: {explanation.target.name}"
-    if explanation.probability is not None:
-        said += f" {percent(explanation.probability)}"
+    said = f"   {explanation.frame.name}: {words_of(explanation).line()}"
     said += f", RCAP {explanation.rcap.score:.2f}"
     if mask is None:
         said += ", no defect"

@@ -1,0 +1,208 @@
+"""Answers a question with autograd through the producer's own module, in float64.
+
+    python -m benchmarks.models.autograd NAME FOLDER
+
+Runs in ``.venv-models`` and knows nothing of gagrad-edge. The explained value often lies inside of the module: in
+front of a sigmoid, a suppression or a clamp. So every tensor that a submodule returns is kept, and the value
+is found among them by its number, on three frames. Writes ``autograd.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.models.entry import entries
+from benchmarks.models.torch_file import flat
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_CLOSE = 2e-4
+"""Largest difference of two float32 computations of a value, relative to the tensor's spread."""
+_SMOOTH = 1e-4
+_FEW = 512
+"""Number of weighted elements up to which each is looked for by its own value."""
+
+
+def main() -> None:
+    """Compare the gradients of one question."""
+    import torch
+
+    warnings.simplefilter("ignore")
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    question = dict(np.load(folder / "question.npz"))
+    build = entries()[name].module
+    assert build is not None
+    module = build()
+    # Backbones that are frozen under no_grad pass a gradient on when the score is asked for one.
+    torch.no_grad.__enter__ = lambda self: None  # type: ignore[method-assign]
+    torch.no_grad.__exit__ = lambda self, *_: None  # type: ignore[method-assign]
+    watched = Watched(module)
+    place = _find(watched, question)
+    if place is None:
+        answer: dict[str, Any] = {"missing": "the explained value is no tensor of the module"}
+    else:
+        answer = {"where": place.name, **_errors(watched, place, question)}
+    (folder / "autograd.json").write_text(json.dumps(answer), encoding="utf-8")
+
+
+@dataclass
+class Watched:
+    """A module, and every tensor that its parts return on one call, by the part's name."""
+
+    module: nn.Module
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Keep what each part returns."""
+        for name, part in self.module.named_modules():
+            part.register_forward_hook(self._keeper(name or "output"))
+
+    def _keeper(self, name: str) -> Any:
+        def keep(_part: Any, _inputs: Any, answer: Any) -> None:
+            try:
+                tensors = flat(answer if not hasattr(answer, "_asdict") else answer._asdict())
+            except TypeError:  # an object of the producer's own
+                return
+            for index, tensor in enumerate(tensors):
+                if not tensor.is_floating_point():
+                    continue
+                key = f"{name}[{index}]"
+                while key in self.kept:  # a part that is called for each level
+                    key += "'"
+                # A later step may overwrite it in place.
+                self.kept[key] = tensor.clone()
+
+        return keep
+
+    def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return all tensors of one pass over ``x``."""
+        self.kept = {}
+        self.module(x * 1)
+        return self.kept
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the explained value is: a tensor of the module, flat indices into one row, and their weights."""
+
+    name: str
+    indices: np.ndarray[Any, Any]
+    weights: np.ndarray[Any, Any]
+
+
+def _find(watched: Watched, question: dict[str, Any]) -> Place | None:
+    import torch
+
+    passes = []
+    for frame in question["frames"]:
+        kept = watched(torch.from_numpy(frame[None]))
+        passes.append({key: value.detach().numpy().reshape(-1) for key, value in kept.items()})
+    scores = question["scores"].reshape(len(passes), -1)
+    weights = question["cotangent"].reshape(-1)
+    chosen = np.flatnonzero(weights)
+    # The last tensors first: the nearer to the output, the fewer there are that look alike.
+    for key in reversed(passes[0]):
+        if not all(key in values for values in passes):
+            continue
+        tensors = [values[key] for values in passes]
+        if any(tensor.size != tensors[0].size for tensor in tensors):
+            continue
+        indices = _whole(tensors, scores)
+        if indices is not None:
+            return Place(key, indices[chosen], weights[chosen])
+        if len(chosen) <= _FEW:
+            indices = _each(tensors, scores[:, chosen])
+            if indices is not None:
+                return Place(key, indices, weights[chosen])
+    return None
+
+
+def _whole(tensors: list[Any], scores: Any) -> Any:
+    """Return the indices of all scores where the tensor is the scores, in the same order; else None."""
+    if tensors[0].size != scores.shape[1]:
+        return None
+    close = all(_same(tensor, row) for tensor, row in zip(tensors, scores, strict=True))
+    return np.arange(scores.shape[1]) if close else None
+
+
+def _same(tensor: Any, row: Any) -> bool:
+    return bool(
+        np.abs(tensor - row).max() <= _CLOSE * max(float(np.ptp(row)), float(np.abs(row).max()), 1e-12)
+    )
+
+
+def _each(tensors: list[Any], values: Any) -> Any:
+    """Return the index of each value ``[F, N]``, which agrees on all F frames; None unless there is exactly one."""
+    spread = [_CLOSE * max(float(np.abs(row).max()), 1e-12) for row in values]
+    found = []
+    for column in values.T:
+        fits = np.ones(tensors[0].size, bool)
+        for tensor, value, slack in zip(tensors, column, spread, strict=True):
+            fits &= np.abs(tensor - value) <= slack
+        places = np.flatnonzero(fits)
+        if len(places) == 0:
+            return None
+        # A tensor with one value everywhere tells nothing.
+        if len(places) > 1 and len({tensors[0][place].tobytes() for place in places}) > 1:
+            differences = sum(np.abs(t[places] - v) for t, v in zip(tensors, column, strict=True))
+            places = places[[int(np.argmin(differences))]]
+        found.append(int(places[0]))
+    return np.array(found)
+
+
+def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[str, Any]:
+    """Return the relative errors of the gradients, and autograd's own in float32 where they are not small."""
+    import torch
+
+    inputs = question["inputs"]
+    precision = "float64"
+    try:
+        watched.module.double()
+        precise = np.stack(
+            [_gradient(watched, place, torch.from_numpy(row[None]).double()) for row in inputs]
+        )
+    except RuntimeError:  # the module makes float32 constants of its own
+        precision = "float32"
+        watched.module.float()
+        precise = np.stack([_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs])
+    draws = len(question["gradients"]) - 1
+    one = [_relative(question["gradients"][i], precise[i]) for i in range(draws)]
+    five = _relative(question["gradients"][draws], precise[draws:].mean(0))
+    found = {
+        "gradient": {"1": float(np.median(one)), "5": five},
+        "worst": max(*one, five),
+        "precision": precision,
+    }
+    if max(found["gradient"]["1"], five) > _SMOOTH and precision == "float64":
+        watched.module.float()
+        single = [_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs[:draws]]
+        found["own"] = max(_relative(single[i], precise[i]) for i in range(draws))
+    return found
+
+
+def _gradient(watched: Watched, place: Place, x: torch.Tensor) -> np.ndarray[Any, Any]:
+    import torch
+
+    x = x.requires_grad_()
+    with torch.enable_grad():
+        value = watched(x)[place.name].reshape(-1)[torch.from_numpy(place.indices)]
+        asked = (value * torch.from_numpy(place.weights).to(value)).sum()
+        (gradient,) = torch.autograd.grad(asked, x)
+    return gradient[0].double().numpy()
+
+
+def _relative(value: Any, expected: Any) -> float:
+    return float(np.linalg.norm(value - expected) / max(float(np.linalg.norm(expected)), 1e-30))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The page docs/models.md: one row for each model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.table import machine, markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.models.entry import Entry
+
+SMOOTH, KINKED = 1e-4, 2e-3
+HEADER = (
+    "model", "family", "producer", "task found", "gradient", "against", "pass", "TensorRT-RTX", "picture's title", "state",
+)  # fmt: skip
+INTRODUCTION = """# Models as other people's tools write them
+
+{count} models of {families} families, none of which is in [coverage.md](coverage.md) or [coverage-more.md](coverage-more.md). Each file is written by its
+producer's own exporter, with random weights of a fixed seed (nothing is downloaded; PP-OCR's files have their trained
+weights), and exported by `gagrad-edge export` with no option beyond the size. Then one frame is explained with no option at all.
+
+- `task found` is what `export --task auto` decided.
+- `gradient` is the relative error ‖g − g₆₄‖₂ / ‖g₆₄‖₂ of the target that `explain` asks, by the bundle's graph in ONNX Runtime: the larger of the
+  median over three noisy samples one by one, and of a batch of five.
+- `against` says what g₆₄ is: autograd through the producer's own torch module in float64 (the explained value is found inside of the
+  module, by its number on three frames), or, where there is no such module or value, the change of the score along segments in float64,
+  a weaker check whose own bound is given.
+- `pass` is yes for ≤ 1e-4 against autograd; "yes, k" for ≤ 2e-3 where an activation within rounding of a kink took the other side.
+- `TensorRT-RTX` says which of the four graphs (predict, accumulate, finalize, recover) it built, for SM86 and batches of up to five.
+- `state` is the commit at which the row was measured: an interrupted run keeps the rows that are done.
+
+**{worked} of {count} work without an option beyond the size; {refused} are refused with what to do; {failed} fail.**
+TensorRT-RTX builds all four graphs of {built}.
+
+Made with {versions}. ultralytics is AGPL-3.0: it and the other producers are tools of this table only, installed into an environment of their own
+(`.venv-models`), which neither the package nor its tests use.
+
+Reproduce: `make models`. {machine}
+
+"""
+
+
+def page(chosen: Mapping[str, Entry], results: Mapping[str, dict[str, Any]], versions: str) -> str:
+    """Return the page about ``chosen``."""
+    text = INTRODUCTION.format(
+        count=len(chosen),
+        families=len({entry.family for entry in chosen.values()}),
+        worked=sum(works(result) for result in results.values()),
+        refused=sum("refused" in result for result in results.values()),
+        failed=sum(not works(result) and "refused" not in result for result in results.values()),
+        built=sum(result.get("tensorrt") == "all" for result in results.values()),
+        versions=versions,
+        machine=machine("onnxruntime", "tensorrt-rtx-cu13", "gagrad-edge"),
+    )
+    table = markdown(HEADER, [row(entry, results[name]) for name, entry in chosen.items()])
+    refusals = [
+        f"- **{name}** ({result['refused']['stage']}): {_line(result['refused']['why'])}. How to mend it: "
+        f"{_line(result['refused']['hint']) or '(nothing is said)'}."
+        for name, result in results.items()
+        if "refused" in result
+    ]
+    failures = [
+        f"- **{name}**: {_line(result['failed'])}" for name, result in results.items() if "failed" in result
+    ]
+    for title, lines in (("What is refused, and what the message says", refusals), ("What fails", failures)):
+        if lines:
+            table += f"\n## {title}\n\n" + "\n".join(lines) + "\n"
+    return text + table
+
+
+def works(result: dict[str, Any]) -> bool:
+    """Return whether a model was exported and explained, with a gradient that holds."""
+    return "failed" not in result and "refused" not in result and _verdict(result).startswith("yes")
+
+
+def row(entry: Entry, result: dict[str, Any]) -> tuple[str, ...]:
+    """Return one row of the table."""
+    error, against = _gradient(result)
+    title = f"{result['title']}: {result['answer']}" if "title" in result else "–"
+    return (
+        entry.name,
+        entry.family,
+        entry.producer,
+        result.get("task", "–"),
+        error,
+        against,
+        _verdict(result),
+        result.get("tensorrt", "–"),
+        _line(title),
+        result.get("state", "–"),
+    )
+
+
+def _gradient(result: dict[str, Any]) -> tuple[str, str]:
+    """Return the error, and what it is measured against."""
+    if (found := result.get("autograd", {}).get("gradient")) is not None:
+        precision = result["autograd"]["precision"]
+        return f"{max(found.values()):.1e}", "autograd" + ("" if precision == "float64" else f", {precision}")
+    if "segments" in result:
+        return f"{result['segments']['error']:.1e}", f"segments, ≤ {result['segments']['tolerance']:.0e}"
+    return "–", "–"
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    if "failed" in result:
+        return "fails"
+    if "refused" in result:
+        return "refused"
+    if (found := result.get("autograd", {}).get("gradient")) is not None:
+        error = max(found.values())
+        # A network whose own float32 autograd is as far off cannot be met by anyone.
+        return "yes" if error <= SMOOTH else "yes, k" if error <= KINKED else "no"
+    return "yes" if result.get("segments", {}).get("passed") else "no"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "/").rstrip(".")[:400]
