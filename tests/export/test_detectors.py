@@ -116,7 +116,7 @@ def test_every_layout_becomes_a_bundle(make: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_names_may_leave_the_background_out(tmp_path: Path) -> None:
     """Three names for DETR's four scores: the fourth is named ``background``, and is never listed."""
-    report = exported(detectors.detr(4), tmp_path, classes=["dent", "crack", "stain"])
+    report = exported(detectors.detr(4, bias=-1.0), tmp_path, classes=["dent", "crack", "stain"])
     assert report.manifest.output.classes == ["dent", "crack", "stain", "background"]
     assert report.manifest.output.activation == "softmax"
     assert report.manifest.output.detection is not None

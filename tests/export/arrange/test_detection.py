@@ -119,7 +119,7 @@ def test_detr_needs_to_know_its_classes() -> None:
     with pytest.raises(ModelError, match="more than one way") as caught:
         found(model)
     assert len(caught.value.choices) == 2
-    each, shared = certain(model, classes=4), certain(model, classes=3)
+    each, shared = certain(model, class_count=4), certain(model, class_count=3)
     for arranged, background in ((each, None), (shared, 3)):
         assert arranged.detection is not None
         assert (arranged.detection.background, arranged.detection.suppressed) == (background, True)
