@@ -129,6 +129,7 @@ def _arranged(
         {name: seen[name].shape for name in layout.values},
         probe.image,
         [columns for columns in (layout.scores, layout.objectness) if columns and _is_clear(columns, seen)],
+        alone=selection is not None,
     )
     notes += made.notes
     if says.task in _BESIDE:
