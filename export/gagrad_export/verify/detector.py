@@ -84,7 +84,9 @@ def _answers(source: Source, model: Canonical, layout: Layout) -> Callable[[Arra
     def run(x: Array) -> Outputs:
         feed = {name: value for name, value in model.source_input.feed(x).items() if name in needed}
         found = session.run(list(layout.values), feed)
-        return {name: value[:1] for name, value in zip(layout.values, found, strict=True)}
+        # Of a batch of one, a value in front of a selection may have no axis for the batch.
+        rows = [value if model.source_input.batch == 1 else value[:1] for value in found]
+        return dict(zip(layout.values, rows, strict=True))
 
     return run
 
