@@ -13,7 +13,7 @@ from gagrad_edge.errors import VerificationError
 from gagrad_export.verify.detector_reference import read_boxes, read_probabilities
 from gagrad_export.verify.frame_scores import frame_images
 from gagrad_export.verify.gradient import model_input
-from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.sessions import SourceSession, open_session
 from gagrad_export.verify.source import activated, forward_tolerance
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _answers(source: Source, model: Canonical, layout: Layout) -> Callable[[Arra
     graph.outputs[:] = [values[name] for name in layout.values]
     passes.RemoveUnusedNodesPass()(copy)
     needed = {value.name for value in graph.inputs}
-    session = open_session(ir.serde.serialize_model(copy).SerializeToString(), "the source model")
+    session = SourceSession(ir.serde.serialize_model(copy))
 
     def run(x: Array) -> Outputs:
         feed = {name: value for name, value in model.source_input.feed(x).items() if name in needed}
