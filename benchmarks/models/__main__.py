@@ -121,7 +121,9 @@ def _versions() -> str:
         "timm",
         "onnx",
     )
-    program = f"from importlib.metadata import version\nprint(', '.join(f'{{n}} {{version(n)}}' for n in {names}))"
+    program = (
+        f"from importlib.metadata import version\nprint(', '.join(f'{{n}} {{version(n)}}' for n in {names}))"
+    )
     found = subprocess.run([str(MAKERS), "-c", program], capture_output=True, text=True, check=False)
     return found.stdout.strip() or found.stderr.strip().splitlines()[-1]
 

@@ -135,7 +135,9 @@ def _whole(tensors: list[Any], scores: Any) -> Any:
 
 
 def _same(tensor: Any, row: Any) -> bool:
-    return bool(np.abs(tensor - row).max() <= _CLOSE * max(float(np.ptp(row)), float(np.abs(row).max()), 1e-12))
+    return bool(
+        np.abs(tensor - row).max() <= _CLOSE * max(float(np.ptp(row)), float(np.abs(row).max()), 1e-12)
+    )
 
 
 def _each(tensors: list[Any], values: Any) -> Any:
@@ -165,7 +167,9 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
     precision = "float64"
     try:
         watched.module.double()
-        precise = np.stack([_gradient(watched, place, torch.from_numpy(row[None]).double()) for row in inputs])
+        precise = np.stack(
+            [_gradient(watched, place, torch.from_numpy(row[None]).double()) for row in inputs]
+        )
     except RuntimeError:  # the module makes float32 constants of its own
         precision = "float32"
         watched.module.float()
@@ -173,7 +177,11 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
     draws = len(question["gradients"]) - 1
     one = [_relative(question["gradients"][i], precise[i]) for i in range(draws)]
     five = _relative(question["gradients"][draws], precise[draws:].mean(0))
-    found = {"gradient": {"1": float(np.median(one)), "5": five}, "worst": max(*one, five), "precision": precision}
+    found = {
+        "gradient": {"1": float(np.median(one)), "5": five},
+        "worst": max(*one, five),
+        "precision": precision,
+    }
     if max(found["gradient"]["1"], five) > _SMOOTH and precision == "float64":
         watched.module.float()
         single = [_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs[:draws]]

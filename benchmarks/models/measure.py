@@ -69,7 +69,9 @@ def main() -> None:
         stage = "TensorRT"
         keep(tensorrt=_tensorrt(bundle))
     except GagradError as error:
-        keep(refused={"stage": stage, "why": error.what, "where": error.where or "", "hint": error.hint or ""})
+        keep(
+            refused={"stage": stage, "why": error.what, "where": error.where or "", "hint": error.hint or ""}
+        )
 
 
 def _frame(height: int, width: int, channels: int) -> np.ndarray[Any, Any]:

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 def entries() -> Iterator[Entry]:
     """Return the modules of this file."""
     yield torch_entry("multilabel", "Multilabel", "own module", _multilabel, (128, 128), outputs=("labels",))
-    yield torch_entry("six-lights", "Photometric", "own module", _lights, (128, 128), channels=6, outputs=("scores",))
-    yield torch_entry("gauge", "Regression", "own module", _gauge, (96, 160), channels=1, outputs=("millimetres",))
+    yield torch_entry(
+        "six-lights", "Photometric", "own module", _lights, (128, 128), channels=6, outputs=("scores",)
+    )
+    yield torch_entry(
+        "gauge", "Regression", "own module", _gauge, (96, 160), channels=1, outputs=("millimetres",)
+    )
     yield torch_entry("yolo-v7-head", "YOLOv7 head", "own module", _anchors, (160, 160), outputs=("output",))
 
 
@@ -66,7 +70,9 @@ def _anchors() -> nn.Module:
             for level, stride in enumerate((8, 16)):
                 side = 160 // stride
                 y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-                self.register_buffer(f"grid{level}", torch.stack((x, y), -1).float().view(1, 1, side, side, 2))
+                self.register_buffer(
+                    f"grid{level}", torch.stack((x, y), -1).float().view(1, 1, side, side, 2)
+                )
                 sizes = torch.tensor([[1.0, 1.2], [2.0, 1.5], [1.5, 3.0]]) * stride
                 self.register_buffer(f"sizes{level}", sizes.view(1, 3, 1, 1, 2))
             for head in self.heads:

@@ -61,7 +61,9 @@ def page(chosen: Mapping[str, Entry], results: Mapping[str, dict[str, Any]], ver
         for name, result in results.items()
         if "refused" in result
     ]
-    failures = [f"- **{name}**: {_line(result['failed'])}" for name, result in results.items() if "failed" in result]
+    failures = [
+        f"- **{name}**: {_line(result['failed'])}" for name, result in results.items() if "failed" in result
+    ]
     for title, lines in (("What is refused, and what the message says", refusals), ("What fails", failures)):
         if lines:
             table += f"\n## {title}\n\n" + "\n".join(lines) + "\n"

@@ -67,7 +67,12 @@ def _crnn() -> nn.Module:
             super().__init__()
             columns: list[nn.Module] = []
             for narrow, wide, pool in ((1, 32, 2), (32, 64, 2), (64, 128, (2, 1)), (128, 128, (2, 1))):
-                columns += [nn.Conv2d(narrow, wide, 3, 1, 1), nn.BatchNorm2d(wide), nn.ReLU(), nn.MaxPool2d(pool)]
+                columns += [
+                    nn.Conv2d(narrow, wide, 3, 1, 1),
+                    nn.BatchNorm2d(wide),
+                    nn.ReLU(),
+                    nn.MaxPool2d(pool),
+                ]
             self.columns = nn.Sequential(*columns, nn.Conv2d(128, 128, (2, 1)), nn.ReLU())
             self.sequence = nn.LSTM(128, 64, num_layers=2, bidirectional=True, batch_first=True)
             self.characters = nn.Linear(128, 38)
@@ -78,5 +83,3 @@ def _crnn() -> nn.Module:
             return answer
 
     return Reader()
-
-

@@ -65,7 +65,13 @@ def _suppress(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> to
 
 
 def _align(
-    features: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, ratio: int, aligned: bool
+    features: torch.Tensor,
+    rois: torch.Tensor,
+    scale: float,
+    height: int,
+    width: int,
+    ratio: int,
+    aligned: bool,
 ) -> torch.Tensor:
     import importlib
 
