@@ -40,11 +40,11 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     question = dict(np.load(folder / "question.npz"))
     build = entries()[name].module
-    assert build is not None
+    if build is None:
+        raise SystemExit(f"{name} has no torch module")
     module = build()
     # Backbones that are frozen under no_grad pass a gradient on when the score is asked for one.
-    torch.no_grad.__enter__ = lambda self: None  # type: ignore[method-assign]
-    torch.no_grad.__exit__ = lambda self, *_: None  # type: ignore[method-assign]
+    torch.no_grad.__enter__ = torch.no_grad.__exit__ = lambda *_: None  # type: ignore[method-assign,assignment]
     watched = Watched(module)
     place = _find(watched, question)
     if place is None:
@@ -177,12 +177,12 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
     draws = len(question["gradients"]) - 1
     one = [_relative(question["gradients"][i], precise[i]) for i in range(draws)]
     five = _relative(question["gradients"][draws], precise[draws:].mean(0))
-    found = {
+    found: dict[str, Any] = {
         "gradient": {"1": float(np.median(one)), "5": five},
         "worst": max(*one, five),
         "precision": precision,
     }
-    if max(found["gradient"]["1"], five) > _SMOOTH and precision == "float64":
+    if max(*found["gradient"].values()) > _SMOOTH and precision == "float64":
         watched.module.float()
         single = [_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs[:draws]]
         found["own"] = max(_relative(single[i], precise[i]) for i in range(draws))

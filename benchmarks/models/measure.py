@@ -58,7 +58,7 @@ def main() -> None:
             seconds=time.perf_counter() - began,
             size=report.size / report.model_size,
             task=manifest.output.task,
-            evidence=manifest.notes[0] if getattr(manifest, "notes", ()) else "",
+            notes=manifest.model.notes,
         )
         stage = "explain"
         bundle = read_bundle(bundle_path)
@@ -115,7 +115,8 @@ def _ask(folder: Path, sessions: Sessions, bundle: Bundle, question: dict[str, A
     spec = bundle.manifest.input
     image, cotangent = question["image"], question["cotangent"].astype(np.float32)
     x = model_input(image, spec)
-    inputs, gradients = [], []
+    inputs: list[Any] = []
+    gradients: list[Any] = []
     for rows in (*[1] * DRAWS, ROWS):
         noise = next(iter(noise_chunks(len(inputs), rows, rows, image.shape[1:])))
         state, _ = sessions.accumulate(image, noise, NOISE_STD, cotangent)

@@ -40,8 +40,8 @@ def entries() -> Iterator[Entry]:
 def _copy(file: str, path: Path) -> None:
     """Copy one of the files that rapidocr-onnxruntime carries, with its trained weights."""
     package = find_spec("rapidocr_onnxruntime")
-    assert package is not None
-    assert package.submodule_search_locations is not None
+    if package is None or package.submodule_search_locations is None:
+        raise ModuleNotFoundError("rapidocr_onnxruntime")
     shutil.copyfile(Path(package.submodule_search_locations[0]) / "models" / file, path)
 
 
@@ -59,7 +59,6 @@ def _doctr(name: str) -> nn.Module:
 
 def _crnn() -> nn.Module:
     """Return the network of Shi et al. (2015) at half its width: columns, two LSTMs, 37 characters and a blank."""
-    import torch
     from torch import nn
 
     class Reader(nn.Module):
