@@ -59,6 +59,7 @@ listing:
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.gradients
+	$(BIN)/python -m benchmarks.feature_layers
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.answering
 	$(BIN)/python -m benchmarks.sizing

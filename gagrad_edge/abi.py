@@ -10,7 +10,7 @@ Shapes are written with symbols:
 ``C``, ``H``, ``W``  the model's image
 ``K…``           the model's output without the batch, of any number of axes
 ``P``            levels of RCAP
-``h``, ``w``      the feature layer, where class activation maps are taken
+``h``, ``w``      the feature layer, where class activation maps are taken; of several, the largest
 
 ``predict`` of a detector also gives ``boxes [N, A, 4]``, and that of an anomaly scorer may give
 ``anomaly_map [N, h, w]`` with a size of its own: see ``beside``.

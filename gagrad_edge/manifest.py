@@ -211,6 +211,21 @@ class ModelInfo(Strict, frozen=True):
     """Number of quantisers of activations that the gradient passes straight through; 0 for a float model."""
     feature_layer: FeatureLayer | None = None
     """Where class activation maps are taken; null when the bundle has no such maps: a note says why."""
+    further_feature_layers: list[FeatureLayer] = msgspec.field(default_factory=list)
+    """The other scales of a detector, each of a smaller or equal grid: their maps are enlarged and added."""
+
+    @property
+    def feature_layers(self) -> list[FeatureLayer]:
+        """All layers at which class activation maps are taken, the one with the largest grid first."""
+        return [] if self.feature_layer is None else [self.feature_layer, *self.further_feature_layers]
+
+    def __post_init__(self) -> None:
+        first = self.feature_layer
+        if self.further_feature_layers and first is None:
+            raise ValueError("further feature layers without a first one")
+        for layer in self.further_feature_layers:
+            if first is not None and layer.height * layer.width > first.height * first.width:
+                raise ValueError(f"feature layer {layer.name!r} has a larger grid than the first")
 
 
 @dataclass(frozen=True)
@@ -318,6 +333,34 @@ class SelfTest(Strict, frozen=True):
     """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
 
 
+class Confusion(Strict, frozen=True):
+    """How many labelled images of one label got one answer."""
+
+    label: str
+    answer: str
+    images: Positive
+
+
+class Checked(Strict, frozen=True):
+    """How labelled images were answered at the export: evidence that pictures are fed right."""
+
+    images: Positive
+    """Number of labelled images."""
+    agree: Annotated[int, msgspec.Meta(ge=0)]
+    """Number of those that were answered as labelled."""
+    at_least: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    """Share that was asked for."""
+    confusion: list[Confusion]
+    """The answers, sorted by label and answer."""
+    suspect: str = ""
+    """What would have given clearly more answers as labelled, such as another ``mean``; empty for nothing."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether as many images were answered as labelled as was asked for."""
+        return self.agree >= self.at_least * self.images
+
+
 class Exporter(Strict, frozen=True):
     """The program that wrote the bundle."""
 
@@ -342,6 +385,8 @@ class Manifest(Strict, frozen=True):
     selftest: SelfTest
     verification: Verification
     files: dict[str, FileEntry]
+    checked: Checked | None = None
+    """Labelled images and their answers; null when nobody has seen whether pictures are fed right."""
 
     def __post_init__(self) -> None:
         named = [graph.file for graph in self.graphs] + [self.selftest.frame, self.selftest.saliency]

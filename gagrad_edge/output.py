@@ -56,16 +56,24 @@ class AnomalySpec(Strict, frozen=True):
     """An anomaly scorer: a score, ``[N, 1]``, or a map of scores, ``[N, 1, h, w]``."""
 
     threshold: float | None = None
-    """Score from which a part is NG, in the unit of the scores; null until somebody has calibrated it."""
+    """Score, as the model gives it, from which a part is NG; of a map, the value from which a place is. Null
+    until somebody has set or calibrated it."""
     map_size: tuple[Positive, Positive] | None = None
     """(h, w) of the map that ``predict`` gives beside the score; null where there is none."""
     map_threshold: float | None = None
     """Value of the map from which a place is NG; null until somebody has calibrated it."""
+    limits: tuple[float | None, float | None] = (None, None)
+    """Least and greatest value that the model itself gives, null for none: what is explained lies in front of
+    these limits, as beyond them nothing changes the value."""
+    map_limits: tuple[float | None, float | None] = (None, None)
+    """The same of the map that ``predict`` gives beside the score."""
 
     def __post_init__(self) -> None:
-        for name, value in (("threshold", self.threshold), ("map_threshold", self.map_threshold)):
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"{name} must be a finite number")
+        for name in ("threshold", "map_threshold", "limits", "map_limits"):
+            value = getattr(self, name)
+            for one in value if isinstance(value, tuple) else (value,):
+                if one is not None and not math.isfinite(one):
+                    raise ValueError(f"{name} must be a finite number")
 
 
 class SequenceSpec(Strict, frozen=True):
@@ -139,6 +147,10 @@ class OutputSpec(Strict, frozen=True):
                 raise ValueError(
                     f"an output of the task {self.task} has {axes} axes, and not shape {self.shape}"
                 )
+        if self.task == "segmentation" and len(self.shape) != 3:
+            raise ValueError(f"an output of the task segmentation has 3 axes, and not shape {self.shape}")
+        if self.task == "anomaly" and (self.shape[0] != 1 or len(self.shape) not in (1, 3)):
+            raise ValueError(f"an output of the task anomaly is one score or a map, and not {self.shape}")
         if self.detection is not None and self.detection.candidates != self.shape[1]:
             raise ValueError(f"{self.detection.candidates} candidates for an output of shape {self.shape}")
         classes = self.shape[0] if self.shape else 1

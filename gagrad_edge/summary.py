@@ -7,12 +7,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gagrad_edge.manifest import InputSpec, Manifest
+    from gagrad_edge.manifest import Checked, FeatureLayer, InputSpec, Manifest
 
 
 def describe(manifest: Manifest) -> list[str]:
     """Return what the model takes and gives, how it is explained, and what was verified, one line each."""
-    return [*_interface(manifest), *_model(manifest), *_verification(manifest)]
+    said = agreement(manifest.checked) if manifest.checked is not None else [_UNCHECKED]
+    checked = [line("checked", text) for text in said]
+    return [*_interface(manifest), *_model(manifest), *_verification(manifest), *checked]
+
+
+_UNCHECKED = (
+    "no: nobody has seen whether pictures are fed right; labelled images tell (`check`, or the command "
+    "gagrad-edge check)"
+)
+
+
+def agreement(checked: Checked) -> list[str]:
+    """Return how labelled images were answered: in all, label by label, and what is suspected."""
+    share = f"{checked.agree / checked.images * 100:.0f} %; {checked.at_least * 100:.0f} % are required"
+    lines = [f"{checked.agree} of {checked.images} labelled images are answered as labelled ({share})"]
+    for label in dict.fromkeys(pair.label for pair in checked.confusion):
+        pairs = [pair for pair in checked.confusion if pair.label == label]
+        right = sum(pair.images for pair in pairs if pair.answer == label)
+        others = [f"{pair.images} as {pair.answer}" for pair in pairs if pair.answer != label]
+        words = ", ".join([f"{right} of {sum(pair.images for pair in pairs)} as labelled", *others])
+        lines.append(f"{label}: {words}")
+    if len({pair.answer for pair in checked.confusion}) == 1 < len(lines) - 1:
+        lines.append(f"the answer is {checked.confusion[0].answer} whatever the image")
+    if checked.suspect:
+        lines.append(f"likely mistake: the pictures should be fed with {checked.suspect}")
+    elif checked.agree < checked.images:
+        lines.append("none of the usual mistakes in feeding pictures explains the other answers")
+    return lines
 
 
 def _interface(manifest: Manifest) -> Iterator[str]:
@@ -68,13 +95,8 @@ def _model(manifest: Manifest) -> Iterator[str]:
         )
     for note in model.notes:
         yield line("model", note)
-    if model.feature_layer is not None:
-        layer = model.feature_layer
-        yield line(
-            "grad-cam",
-            f"at {layer.name} ({layer.operator}): {layer.features} features, "
-            f"{layer.height} high and {layer.width} wide",
-        )
+    for index, layer in enumerate(model.feature_layers):
+        yield line("and" if index else "grad-cam", f"at {layer_text(layer)}")
 
 
 def _verification(manifest: Manifest) -> Iterator[str]:
@@ -97,6 +119,14 @@ def _verification(manifest: Manifest) -> Iterator[str]:
             f"gradient cosine {twin.gradient_cosine:.4f}, rank correlation of the maps "
             f"{twin.map_correlation:.4f}, scores {twin.scores_error:.1e}",
         )
+
+
+def layer_text(layer: FeatureLayer) -> str:
+    """Return name, operator and size of a feature layer, in words."""
+    return (
+        f"{layer.name} ({layer.operator}): {layer.features} features, "
+        f"{layer.height} high and {layer.width} wide"
+    )
 
 
 def line(label: str, text: str) -> str:

@@ -100,3 +100,11 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bundle=BundleOptions(method=MethodSpec(samples=6, chunk=4)),
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def detector_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle of ``tests.detector.detector``; do not write to it."""
+    from tests.detector import write_detector
+
+    return write_detector(tmp_path_factory.mktemp("detector") / "detector.gagrad")

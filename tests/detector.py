@@ -58,7 +58,7 @@ def detector() -> onnx.ModelProto:
         "head": (8 * np.eye(3, dtype=np.float32) - 1).reshape(3, 3, 1, 1),
         "bias": np.array([-4, -4.5, -5], np.float32),
         "corners": np.stack([x - half, y - half, x + half, y + half], 1)[None].astype(np.float32),
-        "still": np.zeros((1, 1, 1), np.float32),
+        "still": np.zeros((1, 1, 1), np.float32),  # boxes hang on the image for its batch only
         "rows": np.array([0, 3, ANCHORS]),
         "one": np.array([-1, 1, 1]),
         "channels": np.array([1]),
@@ -108,3 +108,11 @@ def write_detector(path: Path, *, resize: Any = "stretch", **detection: Any) -> 
         method=method,
     )
     return path
+
+
+def marked(*marks: tuple[int, int, int], size: tuple[int, int] = (2 * HEIGHT, 2 * WIDTH)) -> Any:
+    """Return a grey frame, uint8 [h, w, 3], with square marks of (x, y, class) as their middle and colour."""
+    frame = np.random.default_rng(3).normal(120, 6, (*size, 1)).repeat(3, axis=2)
+    for x, y, kind in marks:
+        frame[y - 8 : y + 8, x - 8 : x + 8, kind] += 125
+    return np.clip(frame, 0, 255).astype(np.uint8)

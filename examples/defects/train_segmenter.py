@@ -2,7 +2,7 @@
 
     python -m examples.defects.train_segmenter
 
-A small U-Net: logits ``[N, K + 1, 224, 224]``, the background first. About fifteen minutes on one core; all
+A small U-Net: logits ``[N, K + 1, 224, 224]``, the background first. About five minutes on one core; all
 random numbers come from SEED.
 """
 

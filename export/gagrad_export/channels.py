@@ -39,7 +39,7 @@ def channel_names(channels: int | Sequence[str]) -> list[str]:
 
 
 def shown_channels(names: Sequence[str], shown: Sequence[str] | None) -> list[int]:
-    """Return the indices of the channels that pictures show; None is the first, as grey. Raises SettingError."""
+    """Return the indices of the channels that pictures show; None is the first. Raises SettingError."""
     if shown is None:
         return [0]
     unknown = [name for name in shown if name not in names]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from gagrad_edge.checking import AT_LEAST
 from gagrad_edge.cli import Command, with_options
 from gagrad_edge.errors import MissingPackageError
 
@@ -84,16 +85,14 @@ class SeveralValues(Command):
 )
 @click.option(
     "--preprocessing",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Hugging Face's preprocessor_config.json or timm's config: size, mean, std and resizing.",
+    metavar="FILE|torchvision:NAME|none",
+    help="Hugging Face's preprocessor_config.json, timm's config, or a torchvision preset; none: not even "
+    "the model's own metadata.",
 )
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "letterbox", "crop"]),
-    default="stretch",
-    show_default=True,
-    help="How a frame of another size is fitted.",
+    help="How a frame of another size is fitted.  [default: as the preprocessing says, else stretch]",
 )
 @click.option(
     "--resize-to",
@@ -150,7 +149,9 @@ class SeveralValues(Command):
     help="Mono frames are raw: the colours of their first 2×2 pixels.  [default: they are grey]",
 )
 @click.option(
-    "--classes", type=click.Path(path_type=Path), help="Text file with one class name on each line."
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="Text file with one class name, or one character of a text reader, on each line.",
 )
 @click.option(
     "--activation",
@@ -173,7 +174,30 @@ class SeveralValues(Command):
     ),
     default="auto",
     show_default=True,
-    help="What the model is for; auto decides and says by what evidence. The last three come later.",
+    help="What the model is for; auto decides and says by what evidence.",
+)
+@click.option(
+    "--background",
+    metavar="NAME|N|none",
+    help="Segmentation: the class that stands for nothing there.  [default: by the classes' names]",
+)
+@click.option("--unit", default="", metavar="UNIT", help="Regression: unit of the values, such as mm.")
+@click.option(
+    "--threshold",
+    type=float,
+    help="Anomaly: score from which a part is NG, as the model gives it.  [default: the file's]",
+)
+@click.option("--map-threshold", type=float, help="Anomaly: the same of the map beside the score.")
+@click.option(
+    "--blank",
+    metavar="first|last|none|N",
+    help="Text line: which character is the blank.  [default: by its name, or as predicted most]",
+)
+@click.option(
+    "--layout",
+    metavar="TEXT",
+    help='Where a detector has boxes and scores, if it is not found: "boxes=output0[0:4] cxcywh pixels; '
+    'scores=output0[4:84] sigmoid".',
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict for package.module:factory.")
 @click.option("--input-name", help="Which input is the image, when there are several.")
@@ -206,8 +230,9 @@ class SeveralValues(Command):
     "--feature-layer",
     default="auto",
     show_default=True,
-    metavar="auto|NAME|none",
-    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model.",
+    metavar="auto|NAME,…|none",
+    help="Activation that class activation maps (Grad-CAM) are taken at: a value or node of the model, "
+    "or several.",
 )
 @click.option(
     "--randomize",
@@ -226,6 +251,19 @@ class SeveralValues(Command):
     metavar="DIR",
     help="Also write the models into this repository of a Triton server.",
 )
+@click.option(
+    "--check",
+    multiple=True,
+    metavar="'PATTERN=LABEL'",
+    help="Labelled images, e.g. 'good/*.png=ok', that the model must answer so; may be given several times.",
+)
+@click.option(
+    "--check-at-least",
+    type=click.FloatRange(0, 1),
+    default=AT_LEAST,
+    show_default=True,
+    help="Share of the labelled images that must be answered as labelled.",
+)
 @click.option("--name", help="Name of the bundle.  [default: the file's]")
 @click.option("--samples", type=int, help="Default number of samples (perturbed copies).  [default: 20]")
 @click.option("--noise-std", type=float, help="Noise level relative to the input's range.  [default: 0.15]")
@@ -240,8 +278,8 @@ def export(
     colour: Colour | None,
     channels: str | None,
     shown: str | None,
-    preprocessing: Path | None,
-    resize: Resize,
+    preprocessing: str | None,
+    resize: Resize | None,
     resize_to: int | None,
     crop_ratio: float | None,
     semantics: Semantics | None,
@@ -254,6 +292,12 @@ def export(
     classes: Path | None,
     activation: Activation | None,
     task: Task | Literal["auto"],
+    background: str | None,
+    unit: str,
+    threshold: float | None,
+    map_threshold: float | None,
+    blank: str | None,
+    layout: str | None,
     weights: Path | None,
     input_name: str | None,
     output_name: str | None,
@@ -264,6 +308,8 @@ def export(
     randomize: int | None,
     perturbations: bool,
     triton: Path | None,
+    check: tuple[str, ...],
+    check_at_least: float,
     name: str | None,
     samples: int | None,
     noise_std: float | None,
@@ -322,7 +368,15 @@ def export(
             bayer=bayer,
         ),
         outputs=gagrad_export.OutputOptions(
-            output_name=output_name, activation=activation, task=None if task == "auto" else task
+            output_name=output_name,
+            activation=activation,
+            task=None if task == "auto" else task,
+            background=background,
+            unit=unit,
+            threshold=threshold,
+            map_threshold=map_threshold,
+            blank=blank,
+            layout=layout,
         ),
         bundle=gagrad_export.BundleOptions(
             name=name,
@@ -334,6 +388,8 @@ def export(
             feature_layer=None if feature_layer == "none" else feature_layer,
             perturbations=perturbations,
             randomize=randomize,
+            check=check,
+            check_at_least=check_at_least,
         ),
         progress=lambda stage: click.echo(f"  {stage} …", err=True),
     )
@@ -357,6 +413,7 @@ def summary(report: ExportReport, seconds: float) -> str:
     stages = ", ".join(f"{name} {taken:.1f}" for name, taken in report.seconds.items())
     spec = manifest.input
     plain = spec.mean == [0.0] * spec.channels and spec.std == [1.0] * spec.channels
+    plain = plain and not any("pictures are fed as" in note for note in manifest.model.notes)
     note = "no --mean/--std given: the model gets pixel values from 0 to 1"
     lines = [
         f"Wrote {report.path} ({report.size / 1e6:.1f} MB; the model is {report.model_size / 1e6:.1f} MB)",

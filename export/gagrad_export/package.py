@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import FeatureLayer
+    from gagrad_edge.manifest import Checked, FeatureLayer
     from gagrad_edge.output import OutputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
     from gagrad_export.verify.checks import Verified
 
 _FRAME, _CHANNELS, _SALIENCY = "selftest/frame.png", "selftest/frame.npy", "selftest/saliency.npy"
-"""Members of the self-test: the frame as an image, or as an array where its channels are no colours; the map."""
+"""Members of the self-test: the frame, as an image or as an array of channels, and the map."""
 
 SELFTEST_TOLERANCE, SELFTEST_AGREEMENT = 1e-3, 0.995
 """Tolerance of a pixel and share of pixels that must agree. Between engines up to 0.4 % of the pixels flip at
@@ -57,13 +57,14 @@ def package(
     spec: InputSpec,
     output: OutputSpec,
     method: MethodSpec,
-    feature_layer: FeatureLayer | None = None,
+    feature_layers: Sequence[FeatureLayer] = (),
     notes: Sequence[str] = (),
+    checked: Checked | None = None,
 ) -> Manifest:
     """Write the bundle to ``path`` in one step; return its manifest. Raises OutputError.
 
     ``graphs`` stand in the manifest in their order. ``notes`` come after those of the source, the
-    model and its verification.
+    model and its verification. ``checked`` is how labelled images were answered.
     """
     entries = {key: _entry(key) for key in graphs}
     members: dict[str, bytes | memoryview] = {entries[key].file: data for key, data in graphs.items()}
@@ -84,7 +85,8 @@ def package(
             operators=model.operators,
             notes=[*source.notes, *model.notes, *verified.notes, *notes],
             straight_through=model.straight_through,
-            feature_layer=feature_layer,
+            feature_layer=feature_layers[0] if feature_layers else None,
+            further_feature_layers=list(feature_layers[1:]),
         ),
         input=spec,
         output=output,
@@ -102,6 +104,7 @@ def package(
             agreement=SELFTEST_AGREEMENT,
         ),
         verification=verified.numbers,
+        checked=checked,
         # Placeholders: the manifest checks the names, and write_bundle fills in sizes and hashes.
         files={member: FileEntry(size=0, sha256="0" * 64) for member in members},
     )

@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX
-from gagrad_edge.errors import SettingError
+from gagrad_edge.checking import checker, read_checks, require_labels
+from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.source_date import creation_time
-from gagrad_export.arrange import Wishes, arrange
+from gagrad_edge.summary import agreement
+from gagrad_export.arrange import Arranged, Wishes, arrange
 from gagrad_export.assemble import bundle_graphs
-from gagrad_export.assemble.feature_layer import choose_feature_layer
+from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.channels import channel_count
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
 from gagrad_export.package import package
-from gagrad_export.preprocessing import with_preprocessing
+from gagrad_export.preprocessing import ultralytics_recipe, with_preprocessing
+from gagrad_export.preprocessing.recipe import completed
 from gagrad_export.settings import (
     BundleOptions,
     InputOptions,
@@ -31,6 +36,7 @@ from gagrad_export.settings import (
     TorchFactory,
     check_precisions,
     checked_method,
+    class_names,
     input_spec,
     is_reference,
     output_names,
@@ -42,12 +48,15 @@ from gagrad_export.verify.probe import probe_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import onnx
     import torch
 
-    from gagrad_edge.manifest import Manifest
+    from gagrad_edge.checking import Labelled
+    from gagrad_edge.manifest import Checked, Manifest
     from gagrad_export.canonicalise import Canonical
+    from gagrad_export.preprocessing import Preprocessing
 
-STAGES = ("load", "canonicalise", "differentiate", "verify", "package")
+STAGES = ("load", "canonicalise", "differentiate", "verify", "check", "package")
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class ExportReport:
     lowered: dict[str, int]
     """Number of nodes that were rewritten for speed or for compilers, by the rewrite's name."""
     seconds: dict[str, float]
-    """Wall time of each of ``STAGES``."""
+    """Wall time of each of ``STAGES`` that ran."""
 
 
 def export(
@@ -91,8 +100,8 @@ def export(
     a text file with one name on each line.
 
     ``inputs``, ``outputs`` and ``bundle`` hold what is needed less often: how frames become the model's
-    input, which output is explained and how its scores are read, and what the bundle holds. ``progress`` is
-    called with the name of each stage (``STAGES``) as the stage begins.
+    input, which output is explained and how its scores are read, what the bundle holds and must answer.
+    ``progress`` is called with the name of each stage (``STAGES``) as the stage begins.
 
     Raises SettingError, ModelError (UnsupportedOperatorError, VerificationError), MissingPackageError and
     OutputError; then nothing is written.
@@ -107,56 +116,40 @@ def export(
     method = checked_method(bundle.method)
     targets, precisions, perturbations = bundle.targets, bundle.precisions, bundle.perturbations
     check_precisions(precisions)
+    labelled = read_checks(bundle.check)
     creation_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
     clock = _Clock(progress)
 
-    inputs, size, mean, std = with_preprocessing(inputs, size, mean, std)
+    automatic = inputs.preprocessing is None
+    inputs, size, mean, std, fed = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
     channels = channel_count(inputs.channels)
     source = _load(model, size=size, channels=1 if inputs.colour == "mono" else channels or 3)
+    own = _own_recipe(source) if automatic else None
+    if own is not None:
+        inputs, size, mean, std = completed(own, inputs, size, mean, std)
+        fed = own.note
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
-    wishes = Wishes(outputs.task, outputs.output_name, outputs.layout)
-    arranged = arrange(
-        source.model,
-        wishes,
-        lambda: probe_of(
-            source.model,
-            size=size,
-            channels=channels,
-            input_name=inputs.input_name,
-            fixed=inputs.fixed,
-        ),
-    )
+    arranged, canonical = _canonical(source.model, inputs, outputs, classes, size=size, channels=channels)
     source = replace(source, model=arranged.model)
-
-    def canonical_of(output_name: str | None) -> Canonical:
-        return canonicalise(
-            arranged.model,
-            size=size,
-            channels=channels,
-            input_name=inputs.input_name,
-            output_name=output_name,
-            fixed=inputs.fixed,
-        )
-
-    beside = {name: canonical_of(output) for name, output in arranged.beside.items()}
-    canonical = replace(canonical_of(arranged.output_name), beside=beside)
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    names = output_names(canonical, arranged.classes if classes is None else classes)
-    layer, without_layer = choose_feature_layer(canonical, bundle.feature_layer)
+    if classes is None and own is not None and len(own.classes) == canonical.score_shape[0]:
+        classes = own.classes
+    names = output_names(canonical, classes, arranged)
+    chosen = choose_feature_layers(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
         canonical,
         spec,
         method,
-        feature_layer=layer,
+        feature_layers=chosen.layers,
         targets=targets,
         precisions=precisions,
         perturbations=perturbations,
@@ -167,10 +160,11 @@ def export(
     output, evidence = output_spec(
         canonical, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec)
     )
-    verified = verify(graphs, source, canonical, spec, method, layer)
-    clock.start("package")
-    manifest = package(
-        path,
+    if labelled:
+        require_labels(labelled, output)
+    verified = verify(graphs, source, canonical, spec, method, output, chosen.layers, arranged.layout)
+    write = partial(
+        package,
         name=bundle.name or path.stem,
         source=source,
         model=canonical,
@@ -179,9 +173,19 @@ def export(
         spec=spec,
         output=output,
         method=method,
-        feature_layer=layer,
-        notes=[*arranged.notes, evidence, *([without_layer] if without_layer else [])],
+        feature_layers=chosen.layers,
+        notes=[
+            note
+            for note in (fed, *arranged.notes, evidence, "" if len(chosen.layers) == 1 else chosen.why)
+            if note
+        ],
     )
+    checked = None
+    if labelled:
+        clock.start("check")
+        checked = _check(write, labelled, bundle.check_at_least)
+    clock.start("package")
+    manifest = write(path, checked=checked)
     clock.stop()
     return ExportReport(
         path=path,
@@ -190,6 +194,68 @@ def export(
         model_size=source.model.ByteSize(),
         lowered=lowered,
         seconds=clock.seconds,
+    )
+
+
+def _canonical(
+    model: onnx.ModelProto,
+    inputs: InputOptions,
+    outputs: OutputOptions,
+    classes: Sequence[str] | str | Path | None,
+    *,
+    size: tuple[int, int] | None,
+    channels: int | None,
+) -> tuple[Arranged, Canonical]:
+    """Return the model in the form of its task, and its canonical form with what ``predict`` gives beside."""
+    wishes = Wishes(
+        outputs.task or ("detection" if outputs.layout is not None else None),
+        outputs.output_name,
+        outputs.layout,
+        classes,
+        outputs.blank,
+        outputs.threshold,
+        outputs.map_threshold,
+        len(class_names(classes)) or None,
+    )
+    ports: dict[str, Any] = {
+        "size": size,
+        "channels": channels,
+        "input_name": inputs.input_name,
+        "fixed": inputs.fixed,
+    }
+    arranged = arrange(model, wishes, lambda: probe_of(model, **ports))
+
+    def canonical_of(output_name: str | None, *, split: bool = True) -> Canonical:
+        return canonicalise(arranged.model, output_name=output_name, split=split, **ports)
+
+    beside = {name: canonical_of(output, split=False) for name, output in arranged.beside.items()}
+    canonical = replace(canonical_of(arranged.output_name), beside=beside)
+    if arranged.task is not None:  # then the evidence says which outputs are used
+        known = {f"output {value.name} is ignored" for value in arranged.model.graph.output}
+        canonical = replace(canonical, notes=tuple(note for note in canonical.notes if note not in known))
+    return arranged, canonical
+
+
+def _own_recipe(source: Source) -> Preprocessing | None:
+    """Return what the model's file says of its input; None where it says nothing."""
+    metadata = {entry.key: entry.value for entry in source.model.metadata_props}
+    return ultralytics_recipe(metadata)
+
+
+def _check(write: Callable[[Path], object], labelled: Sequence[Labelled], at_least: float) -> Checked:
+    """Return how the bundle that ``write`` writes answers. Raises VerificationError below ``at_least``."""
+    check = checker()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"checked{SUFFIX}"
+        write(path)
+        checked = check(path, labelled, at_least=at_least, progress=lambda *_: None)
+    if checked.passed:
+        return checked
+    first, *others = agreement(checked)
+    raise VerificationError(
+        "\n    ".join((f"{first}, so the bundle is not written", *others)),
+        where="check",
+        hint="correct how the pictures are fed, or the labels; `check_at_least` asks for less",
     )
 
 

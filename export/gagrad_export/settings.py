@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 import numpy as np
 
+from gagrad_edge.checking import AT_LEAST, check_share
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import (
     RESAMPLING,
@@ -23,7 +25,10 @@ from gagrad_edge.manifest import (
     Resize,
     Semantics,
 )
-from gagrad_edge.output import Activation, OutputSpec, Task
+from gagrad_edge.output import Activation, OutputSpec, SegmentationSpec, Task
+from gagrad_export.arrange.detection import with_background
+from gagrad_export.arrange.layout import declared
+from gagrad_export.arrange.segmentation import background_of, require_mask
 from gagrad_export.channels import channel_count, channel_names, shown_channels
 from gagrad_export.reading import read_output
 
@@ -35,9 +40,6 @@ if TYPE_CHECKING:
     from gagrad_export.arrange import Arranged
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.reading import Scores
-
-TASKS: tuple[Task, ...] = ("classification", "multilabel", "regression", "segmentation")
-"""The tasks that an export takes today."""
 
 
 def _check_choice(parameter: str, value: str | None, choices: Any, *, optional: bool = False) -> None:
@@ -74,16 +76,16 @@ class InputOptions:
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
     """A constant for each input that is not the image, by the input's name."""
     colour: Colour | None = None
-    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels`` for
-    any other number, and where ``channels`` are given."""
+    """Order of the image's channels; None is ``mono`` for one channel, ``rgb`` for three, and ``channels``
+    for any other number, and where ``channels`` are given."""
     channels: int | Sequence[str] | None = None
-    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the order
-    of the model and of the frames; None where the model says how many there are."""
+    """Channels that are no colours, such as lights, cameras or bands: their number, or their names in the
+    order of the model and of the frames; None where the model says how many there are."""
     shown: Sequence[str] | None = None
     """Of such channels the one that pictures show, or the three that they show as red, green and blue; None
     is the first."""
-    resize: Resize = "stretch"
-    """How a frame of another size is fitted to the image."""
+    resize: Resize | None = None
+    """How a frame of another size is fitted; None is as the preprocessing says, else ``stretch``."""
     resize_to: int | None = None
     """For ``crop``: length of the frame's shorter side before the centre is cut."""
     crop_ratio: float | None = None
@@ -99,8 +101,10 @@ class InputOptions:
     pad_place: PadPlace = "centre"
     """Where ``letterbox`` puts the frame."""
     preprocessing: str | Path | None = None
-    """File of Hugging Face (``preprocessor_config.json``) or timm that the size, mean, std, and the fields
-    about resizing and colour are read from, where they are not given."""
+    """File of Hugging Face (``preprocessor_config.json``) or timm, or ``torchvision:NAME`` for a preset of
+    torchvision's weights, that the size, mean, std, and the fields about resizing and colour are read from,
+    where they are not given. None takes ultralytics' metadata in the model's file, where there are some;
+    ``none`` does not."""
     bit_depth: int = 16
     """Significant bits of a uint16 frame, 9 to 16."""
     bayer: Bayer | None = None
@@ -116,7 +120,7 @@ class InputOptions:
                 where="channels",
                 hint="leave `channels` out, or `colour`",
             )
-        _check_choice("resize", self.resize, Resize)
+        _check_choice("resize", self.resize, Resize, optional=True)
         _check_choice("bayer", self.bayer, Bayer, optional=True)
         if not 9 <= self.bit_depth <= 16:
             raise SettingError(f"{self.bit_depth} is not from 9 to 16", where="bit_depth")
@@ -132,7 +136,7 @@ class InputOptions:
         for where, value in (("resize_to", self.resize_to), ("crop_ratio", self.crop_ratio)):
             if value is not None and self.resize != "crop":
                 raise SettingError(
-                    f"it says what is cut, and {self.resize} cuts nothing",
+                    f"it says what is cut, and {self.resize or 'stretch'} cuts nothing",
                     where=where,
                     hint="add `resize=crop`, or leave it out",
                 )
@@ -146,13 +150,13 @@ class InputOptions:
     def _check_padding(self) -> None:
         if not 0 <= self.pad_value <= 255:
             raise SettingError(f"{self.pad_value} is not from 0 to 255", where="pad_value")
-        if self.pad_value and self.resize == "stretch":
+        if self.pad_value and self.resize in (None, "stretch"):
             raise SettingError(
                 "stretch pads nothing", where="pad_value", hint="add `resize=letterbox`, or leave it out"
             )
         if self.pad_place != "centre" and self.resize != "letterbox":
             raise SettingError(
-                f"it says where a letterbox puts the frame, and the rule is {self.resize}",
+                f"it says where a letterbox puts the frame, and the rule is {self.resize or 'stretch'}",
                 where="pad_place",
                 hint="add `resize=letterbox`, or leave it out",
             )
@@ -190,22 +194,57 @@ class OutputOptions:
     activation: Activation | None = None
     """What turns scores into probabilities; None takes the activation at the model's end."""
     task: Task | None = None
-    """What the model is for: ``classification``, ``multilabel``, ``regression`` or ``segmentation``; None
-    decides by the model's end, the scores and the classes' names, and the report says by what evidence."""
+    """What the model is for; None decides by the model's outputs, its end, the scores and the classes' names,
+    and the report says by what evidence."""
     layout: str | None = None
-    """A detector's layout, where it is not one that the exporter knows."""
+    """A detector's layout, where it is not one that the exporter finds by itself, such as
+    ``boxes=output0[0:4] cxcywh pixels; scores=output0[4:84] sigmoid``; see
+    ``gagrad_export.arrange.layout``."""
+    background: int | str | None = None
+    """A segmenter's class that stands for "nothing there", by name or number, or ``none``; None decides by
+    the classes' names."""
+    unit: str = ""
+    """Unit of a regression's values, e.g. ``mm``."""
+    threshold: float | None = None
+    """An anomaly scorer's threshold, in the values that the model gives; None takes the file's."""
+    map_threshold: float | None = None
+    """The same of the map beside its score."""
+    blank: int | str | None = None
+    """A text reader's blank: ``first``, ``last``, ``none`` or a number; None decides by the characters' names
+    and by what is predicted most."""
 
     def __post_init__(self) -> None:
         """Refuse an activation or a task that is not among the choices. Raises SettingError."""
         _check_choice("activation", self.activation, Activation, optional=True)
         _check_choice("task", self.task, Task, optional=True)
-        if self.task is not None and self.task not in TASKS:
-            raise SettingError(
-                f"{self.task} models come in a later version: today their scores are explained one by one",
-                where="task",
-                hint="choose a score with `output_name` and leave `task` out, or take one of the choices",
-                choices=TASKS,
-            )
+        if self.layout is not None:
+            declared(self.layout)
+            if self.task not in (None, "detection"):
+                raise SettingError(
+                    f"a layout is of a detector, and the task is {self.task}",
+                    where="layout",
+                    hint="leave `task` or `layout` out",
+                )
+        for name in ("threshold", "map_threshold"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise SettingError(f"{value} is no finite number", where=name)
+
+    def check_task(self, task: Task) -> None:
+        """Refuse what belongs to another task than the model's. Raises SettingError."""
+        for name, of, default in (
+            ("background", "segmentation", None),
+            ("unit", "regression", ""),
+            ("threshold", "anomaly", None),
+            ("map_threshold", "anomaly", None),
+            ("blank", "sequence", None),
+        ):
+            if getattr(self, name) != default and task != of:
+                raise SettingError(
+                    f"it belongs to the task {of}, and the model's task is {task}",
+                    where=name,
+                    hint=f"leave it out, or add `task={of}`",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,15 +260,22 @@ class BundleOptions:
     precisions: Sequence[str] = ()
     """Precisions in which model and gradient are written, too: ``float16``."""
     feature_layer: str | None = "auto"
-    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, or None."""
+    """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, several with
+    commas between them, or None."""
     perturbations: bool = False
     """Whether to write the gradient for samples that are shifted, turned, defocused and so on, too; see
     ``gagrad_edge.method.perturbation``."""
     randomize: int | None = None
     """Seed to shuffle the weights with, for ``evaluate``'s parameter randomisation test; None leaves them."""
+    check: Sequence[str] = ()
+    """Labelled images, ``PATTERN=LABEL``, such as ``good/*.png=ok``: the bundle is written only if it answers
+    enough of them as labelled, else the likely mistake is named. The answers are kept in the bundle."""
+    check_at_least: float = AT_LEAST
+    """Share of the labelled images, 0..1, that must be answered as labelled."""
 
     def __post_init__(self) -> None:
-        """Refuse an engine that is not among the choices. Raises SettingError."""
+        """Refuse an engine that is not among the choices, and a share out of range. Raises SettingError."""
+        check_share(self.check_at_least)
         for target in self.targets:
             _check_choice("targets", target, GraphTarget)
 
@@ -315,9 +361,18 @@ def _colour(options: InputOptions, channels: int) -> Colour:
     return colour
 
 
-def output_names(model: Canonical, classes: Sequence[str] | str | Path | None) -> list[str]:
-    """Return the names of the model's classes, empty where none are given. Raises SettingError."""
-    names = class_names(classes)
+def output_names(
+    model: Canonical, classes: Sequence[str] | str | Path | None, arranged: Arranged
+) -> list[str]:
+    """Return the names of the model's classes, empty where none are known. Raises SettingError.
+
+    ``classes`` is what the user gives. A text reader's characters are complete in ``arranged``.
+    """
+    if arranged.sequence is not None:
+        return list(arranged.classes)
+    background = None if arranged.detection is None else arranged.detection.background
+    given = class_names(arranged.classes if classes is None else classes)
+    names = list(with_background(given, model.score_shape[0], background))
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
             f"{len(names)} class names for a model with {model.score_shape[0]} outputs",
@@ -349,18 +404,25 @@ def output_spec(
         named=bool(names),
         scores=scores,
     )
+    options.check_task(reading.task)
+    evidence, segmentation = arranged.evidence or reading.evidence, arranged.segmentation
+    if reading.task == "segmentation":
+        require_mask(model.score_shape, reading.activation, scores)
+        background, why = background_of(names, model.score_shape[0], reading.activation, options.background)
+        segmentation, evidence = SegmentationSpec(background), f"{evidence}; {why}"
     spec = OutputSpec(
-        name=model.source_output.name,
+        name=arranged.shown_name or model.source_output.name,
         shape=list(model.score_shape),
         activation=reading.activation,
         classes=names,
         task=reading.task,
+        unit=options.unit,
         detection=arranged.detection,
-        segmentation=arranged.segmentation,
+        segmentation=segmentation,
         anomaly=arranged.anomaly,
         sequence=arranged.sequence,
     )
-    return spec, f"{reading.task}: {arranged.evidence or reading.evidence}"
+    return spec, f"{reading.task}: {evidence}"
 
 
 def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) -> None:
@@ -434,7 +496,7 @@ def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
 def _resizing(options: InputOptions) -> dict[str, Any]:
     """Return the fields of the manifest's input about resizing; of a library's, nothing is left open."""
     known: dict[str, Any] = {
-        "resize": options.resize,
+        "resize": options.resize or "stretch",
         "resize_to": options.resize_to,
         "crop_ratio": options.crop_ratio,
         "pad_value": options.pad_value,

@@ -178,7 +178,7 @@ def test_bad_images_are_left_out(tiny_bundle: Path, images: Path, capsys: Captur
     assert code == 3
     error = capsys.readouterr().err
     assert "bad.png" in error
-    assert "5 × 5" in error
+    assert "5 high and 5 wide" in error
     assert "2 of 4 images" in error
     assert {row["image"] for row in rows(out)} == {"a.png", "b<i>.png"}
 

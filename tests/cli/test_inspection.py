@@ -78,3 +78,33 @@ def test_doctor_survives_a_broken_engine(monkeypatch: pytest.MonkeyPatch) -> Non
     cpu = diagnosis.diagnose().parts[0]
     assert not cpu.usable
     assert "wrong ELF class" in cpu.problem
+
+
+def test_inspect_draws_the_cells_of_the_feature_layer(
+    tiny_bundle: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """On the bundle's frame or a given image; the picture has a line at each border of a cell."""
+    import numpy as np
+    from PIL import Image
+
+    frame = tmp_path / "frame.png"
+    Image.new("RGB", (64, 48), (90, 90, 90)).save(frame)
+    for name, more in (("own.png", []), ("given.png", ["--image", str(frame)])):
+        assert run(["inspect", str(tiny_bundle), "--layer", str(tmp_path / "new" / name), *more]) == 0
+        assert name in capsys.readouterr().err
+        pixels = np.asarray(Image.open(tmp_path / "new" / name).convert("RGB"))
+        yellow = (pixels == (255, 214, 0)).all(axis=2)
+        # 12×16 cells on a panel of 315×420: 13 lines across, 17 down.
+        across = yellow.sum(axis=1) > 400
+        assert np.count_nonzero(np.diff(across.astype(int)) == 1) == 13
+        down = yellow.sum(axis=0) > 300
+        assert np.count_nonzero(np.diff(down.astype(int)) == 1) == 17
+
+
+@pytest.mark.parametrize("wrong", [["--layer", "cells.jpg"], ["--image", "frame.png"]])
+def test_a_picture_of_the_layer_that_cannot_be_written(
+    tiny_bundle: Path, wrong: list[str], capsys: Capture
+) -> None:
+    """A name that is no .png, and an image without a picture, are wrong settings."""
+    assert run(["inspect", str(tiny_bundle), *wrong]) == 2
+    assert "png" in capsys.readouterr().err or wrong[0] == "--image"

@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from gagrad_edge.errors import BundleError
-from gagrad_edge.manifest import GraphEntry, GraphKey, InputSpec, Manifest, decode_manifest, encode_manifest
+from gagrad_edge.manifest import (
+    FeatureLayer,
+    GraphEntry,
+    GraphKey,
+    InputSpec,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+)
 from gagrad_edge.output import OutputSpec
 from tests.models import plain_manifest
 from tests.runtime.report.test_record import in_order
@@ -46,6 +54,7 @@ def test_a_manifest_of_an_earlier_version_is_read() -> None:
     """It lacks what has been added since with a default; other spaces, orders or doubles are refused."""
     fields = msgspec.json.decode(encode_manifest(plain_manifest()))
     del fields["verification"]["precisions"], fields["input"]["bit_depth"]
+    del fields["model"]["further_feature_layers"]
     data = msgspec.json.format(msgspec.json.encode(fields, order="sorted"), indent=2) + b"\n"
     assert decode_manifest(data, where="x") == plain_manifest()
     twice = data.replace(b'  "abi": 1,\n', b'  "abi": 1,\n  "abi": 1,\n')
@@ -134,3 +143,20 @@ def test_an_input_of_an_earlier_version_is_what_it_was() -> None:
     spec = msgspec.convert(fields, InputSpec)
     assert (spec.semantics, spec.interpolation, spec.antialias) == (None, None, None)
     assert (spec.resize_to, spec.crop_ratio, spec.pad_value, spec.pad_place) == (None, None, 0, "centre")
+
+
+@pytest.mark.parametrize(("first", "further"), [(None, 4), (4, 8)])
+def test_the_first_feature_layer_has_the_largest_grid(first: int | None, further: int) -> None:
+    """Maps of several layers have the grid of the first, so there is one, and no other is larger."""
+    layers = {
+        size: FeatureLayer(
+            name="x", operator="Relu", layout="channels-first", features=2, height=size, width=size
+        )
+        for size in (first, further)
+        if size is not None
+    }
+    model = plain_manifest().model
+    with pytest.raises(ValueError, match="feature layer"):
+        msgspec.structs.replace(
+            model, feature_layer=layers.get(first or 0), further_feature_layers=[layers[further]]
+        )

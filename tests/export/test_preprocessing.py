@@ -41,6 +41,31 @@ CLIP: dict[str, Any] = {
     "resample": 3,
     "size": {"shortest_edge": 256},
 }
+CONVNEXT: dict[str, Any] = {
+    "crop_pct": 0.875,
+    "do_normalize": True,
+    "do_resize": True,
+    "image_mean": MEAN,
+    "image_processor_type": "ConvNextImageProcessor",
+    "image_std": STD,
+    "resample": 3,
+    "size": {"shortest_edge": 224},
+}
+DETR: dict[str, Any] = {
+    "do_convert_annotations": True,
+    "do_normalize": False,
+    "do_pad": False,
+    "do_rescale": True,
+    "do_resize": True,
+    "format": "coco_detection",
+    "image_mean": MEAN,
+    "image_processor_type": "RTDetrImageProcessor",
+    "image_std": STD,
+    "pad_size": None,
+    "resample": 2,
+    "rescale_factor": 0.00392156862745098,
+    "size": {"height": 640, "width": 640},
+}
 TIMM: dict[str, Any] = {
     "architecture": "resnet50",
     "num_classes": 1000,
@@ -111,6 +136,35 @@ def test_other_scales_become_zero_to_one(
     assert (read.mean, read.std) == (pytest.approx(mean), pytest.approx(std))
 
 
+def test_processors_whose_size_is_one_number(tmp_path: Path) -> None:
+    """CLIP's is the shorter side; ViT's and DeiT's are both sides."""
+    old = {key: value for key, value in CLIP.items() if key != "feature_extractor_type"}
+    clip = read_preprocessing(
+        written(tmp_path, old | {"size": 256, "image_processor_type": "CLIPImageProcessor"})
+    )
+    assert (clip.size, clip.fields["resize_to"]) == ((224, 224), 256)
+    both = old | {"size": 224, "crop_size": 224, "feature_extractor_type": "ViTFeatureExtractor"}
+    assert read_preprocessing(written(tmp_path, both)).fields["resize"] == "stretch"
+
+
+def test_convnexts_crop(tmp_path: Path) -> None:
+    """The shorter side is ``size / crop_pct``, by default 256 for 224; from 384 on both sides are resized."""
+    read = read_preprocessing(written(tmp_path, CONVNEXT))
+    assert (read.size, read.fields["resize"], read.fields["resize_to"]) == ((224, 224), "crop", 256)
+    plain = {key: value for key, value in CONVNEXT.items() if key != "crop_pct"}
+    assert read_preprocessing(written(tmp_path, plain)).fields["resize_to"] == 256
+    large = CONVNEXT | {"size": {"shortest_edge": 384}}
+    assert read_preprocessing(written(tmp_path, large)).fields["resize"] == "stretch"
+
+
+def test_a_detectors_processor(tmp_path: Path) -> None:
+    """RT-DETR: stretched, 0..1; what concerns labels is left out. It may stand in processor_config.json."""
+    for keys in (DETR, {"image_processor": DETR, "processor_class": "X"}):
+        read = read_preprocessing(written(tmp_path, keys))
+        assert (read.size, read.mean, read.std) == ((640, 640), [0.0], [1.0])
+        assert read.fields["resize"] == "stretch"
+
+
 def test_timms_configuration(tmp_path: Path) -> None:
     """As on the hub, and the inner part by itself; squash without a crop is a stretch."""
     for keys in (TIMM, TIMM["pretrained_cfg"]):
@@ -139,7 +193,9 @@ def test_timms_configuration(tmp_path: Path) -> None:
         (VIT | {"size": {"shortest_edge": 224}}, "size in .* cannot be"),
         (VIT | {"size": True}, "size in .* cannot be"),
         (VIT | {"rescale_factor": 0}, "rescale_factor in .* cannot be 0"),
-        (CLIP | {"size": 224}, "size in .* may be the shorter side or both"),
+        (CLIP | {"size": 224, "feature_extractor_type": "X"}, "size in .* may be the shorter side or both"),
+        (CONVNEXT | {"crop_pct": 2.0}, "size, crop_pct in .* cannot be"),
+        (CONVNEXT | {"size": {"height": 224, "width": 224}}, "size, crop_pct in .* cannot be"),
         (CLIP | {"size": {"height": 256, "width": 256}}, "size in .* shortest_edge only"),
         (CLIP | {"data_format": "channels_last"}, "data_format in"),
         (TIMM["pretrained_cfg"] | {"crop_mode": "border"}, "crop_mode in .* cannot be border"),

@@ -143,7 +143,7 @@ def test_a_task_that_contradicts_the_output_is_refused(
     assert caught.value.where == "task"
 
 
-@pytest.mark.parametrize("task", ["detection", "anomaly", "sequence"])
+@pytest.mark.parametrize("task", ["anomaly", "sequence"])
 def test_tasks_that_come_later_say_so(task: Any) -> None:
     """Before anything is loaded, with the tasks that there are."""
     with pytest.raises(SettingError, match="later version") as caught:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import onnx
     from numpy.typing import NDArray
 
     from gagrad_edge.output import AnomalySpec, DetectionSpec, SegmentationSpec, SequenceSpec, Task
+    from gagrad_export.arrange.layout import Layout
 
     Array = NDArray[np.float32]
 
@@ -25,6 +27,20 @@ class Wishes:
     output_name: str | None = None
     layout: str | None = None
     """A detector's layout in words, see ``arrange.layout``."""
+    classes: str | Path | Sequence[str] | None = None
+    """Names of the classes or characters, or the file that holds them."""
+    blank: str | int | None = None
+    """A text reader's blank: ``first``, ``last``, ``none`` or a number."""
+    threshold: float | None = None
+    """An anomaly scorer's threshold, as the model gives its score."""
+    map_threshold: float | None = None
+    """The same of the map beside its score."""
+    class_count: int | None = None
+    """How many class names the user gives."""
+
+
+def _not_run(model: onnx.ModelProto) -> Mapping[str, Array]:  # noqa: ARG001 - the signature of Probe.run
+    return {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,13 @@ class Probe:
     """[F, …]: each output of the model on F frames, one after the other."""
     metadata: Mapping[str, str]
     """What the file says of itself (``metadata_props``)."""
+    whole: Mapping[str, Array] = field(default_factory=dict)
+    """[F, …]: the same outputs with all their axes, wherever the batch is; of one image each."""
+    run: Callable[[onnx.ModelProto], Mapping[str, Array]] = _not_run
+    """Answers ``[F, …]`` of another model with the same inputs, such as this one with more outputs, on the
+    frames: outputs with all their axes."""
+    batch: int = 1
+    """Images that the model takes at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +83,15 @@ class Arranged:
     classes: tuple[str, ...] = ()
     """Class names that the file carries; what the user gives wins."""
     detection: DetectionSpec | None = None
+    layout: Layout | None = None
+    """Of a detector: how its own values hold the detections, to compare them with what was made of them."""
     segmentation: SegmentationSpec | None = None
     anomaly: AnomalySpec | None = None
     sequence: SequenceSpec | None = None
     notes: tuple[str, ...] = ()
     """What was changed or assumed, in sentences for the user."""
+    shown_name: str = ""
+    """The output as the file's user knows it, where ``output_name`` is a value that was arranged from it."""
 
 
 class Finder(Protocol):

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import ModelError
+from gagrad_export.arrange.anomaly import find_anomaly
 from gagrad_export.arrange.arranged import Arranged
+from gagrad_export.arrange.detection import find_detector
+from gagrad_export.arrange.segmentation import find_segmentation
+from gagrad_export.arrange.sequence import find_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +19,12 @@ if TYPE_CHECKING:
     from gagrad_edge.output import Task
     from gagrad_export.arrange.arranged import Finder, Probe, Wishes
 
-FINDERS: Mapping[Task, Finder] = {}
+FINDERS: Mapping[Task, Finder] = {
+    "detection": find_detector,
+    "segmentation": find_segmentation,
+    "anomaly": find_anomaly,
+    "sequence": find_sequence,
+}
 """Finders of the tasks whose outputs need arranging, or carry evidence of their own."""
 
 

@@ -26,14 +26,14 @@ def bundle_graphs(
     spec: InputSpec,
     method: MethodSpec,
     *,
-    feature_layer: FeatureLayer | None = None,
+    feature_layers: Sequence[FeatureLayer] = (),
     targets: Sequence[GraphTarget] = (),
     precisions: Sequence[str] = (),
     perturbations: bool = False,
 ) -> tuple[dict[GraphKey, bytes], dict[str, int]]:
     """Return the ONNX bytes of each graph, and how many operators of ``accumulate`` were lowered, by name.
 
-    ``targets`` and ``precisions`` beside ``portable`` and ``float32``; ``cam`` only with ``feature_layer``.
+    ``targets`` and ``precisions`` beside ``portable`` and ``float32``; ``cam`` only with ``feature_layers``.
     Raises UnsupportedOperatorError and ModelError.
     """
     shape = model.input_shape
@@ -54,8 +54,8 @@ def bundle_graphs(
         graphs[GraphKey("predict", precision="float16")] = predict_graph(model, spec, "float16")
         half, _ = accumulate_graph(model, spec, precision="float16")
         graphs[GraphKey("accumulate", precision="float16")] = half
-    if feature_layer is not None:
-        graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layer)
+    if feature_layers:
+        graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layers)
     if perturbations:
         graphs[GraphKey("accumulate", PERTURBED)], _ = accumulate_graph(model, spec, perturbations=True)
     return graphs, lowered

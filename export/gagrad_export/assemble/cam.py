@@ -1,7 +1,13 @@
-"""``cam``: image → scores, and the class activation maps at an intermediate activation of the model.
+"""``cam``: image → scores, and the class activation maps at intermediate activations of the model.
 
-Only the part of the network after that activation is differentiated, so one image costs little more than
+Only the part of the network after these activations is differentiated, so one image costs little more than
 ``predict``.
+
+Of several layers, one may lie in front of another, as the scales of a detector do. The gradient at each
+layer is then taken with the others held: what passes through a later layer is counted there and nowhere else.
+So the layers that an anchor does not belong to get a gradient of zero, and for a target of several anchors
+the maps add up. The graph is built from two copies of the model: the second reads the layers of the first.
+What is alike in both is written once (``finish``).
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from gagrad_export.differentiate import gradients
 from gagrad_export.lower import lower
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import onnx_ir as ir
 
@@ -29,74 +35,102 @@ if TYPE_CHECKING:
     from gagrad_export.emit import Op
 
 DELTA, FEATURES, GRADIENTS = "delta", "features", "gradients"
-"""Names of the probe's input and outputs that the ABI does not have."""
+"""Names of the probe's inputs and outputs that the ABI does not have, each with the number of its layer."""
 
 
-def cam_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
+def cam_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> bytes:
     """Return the ONNX bytes of ``cam``.
 
     ``image [N, C, H, W]`` and ``cotangent [1, K…]`` → ``scores [N, K…]`` and ``cams [3, N, h, w]``, as
-    ``gagrad_edge.method.class_activation.class_activation_maps`` computes them. Raises ModelError and
+    ``gagrad_edge.method.class_activation.class_activation_maps`` computes them, those of several ``layers``
+    added by ``added_levels``; the first layer has the largest grid. Raises ModelError and
     UnsupportedOperatorError.
     """
-    sizes = _sizes(model, layer)
+    sizes = _sizes(model, layers)
     op, inputs = start_graph("cam", sizes, opset=model.opset)
-    scores, feature, gradient = _at_layer(op, model, spec, layer, inputs)
-    cams = _maps(op, _channels_first(op, feature, layer), _channels_first(op, gradient, layer))
+    scores, features, gradients_at = _at_layers(op, model, spec, layers, inputs)
+    levels = [
+        _maps(op, _channels_first(op, feature, layer), _channels_first(op, gradient, layer))
+        for layer, feature, gradient in zip(layers, features, gradients_at, strict=True)
+    ]
+    cams = _added(op, levels, layers)
     lower(op)
     return finish_graph(op, "cam", sizes, {SCORES: scores, CAMS: cams})
 
 
-def cam_probe_graph(model: Canonical, spec: InputSpec, layer: FeatureLayer) -> bytes:
-    """Return a graph for verification, in no bundle: as ``cam``, with DELTA added to the activation.
+def cam_probe_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> bytes:
+    """Return a graph for verification, in no bundle: as ``cam``, with DELTA added to each activation.
 
-    The inputs of ``cam`` and ``DELTA [N, F, h, w]`` → the scores, and ``FEATURES`` and
-    ``GRADIENTS [N, F, h, w]`` at the layer.
+    The inputs of ``cam`` and, for each layer i, ``DELTA_i [N, F, h, w]`` → the scores, and ``FEATURES_i`` and
+    ``GRADIENTS_i [N, F, h, w]`` at the layer. The features of a layer do not depend on another's DELTA.
     """
     op = new_graph("cam_probe", model.opset)
-    given = _sizes(model, layer).fill(graph_abi("cam")).inputs
+    given = _sizes(model, layers).fill(graph_abi("cam")).inputs
     inputs = {name: add_input(op, name, shape) for name, shape in given.items()}
-    delta = add_input(op, DELTA, [N, layer.features, layer.height, layer.width])
-    scores, feature, gradient = _at_layer(op, model, spec, layer, inputs, delta)
-    outputs = {FEATURES: feature, GRADIENTS: gradient}
-    # Lowering may replace the nodes behind these values, and then changes the input of the Identity.
-    outputs = {name: op.Identity(_channels_first(op, value, layer)) for name, value in outputs.items()}
+    deltas = [
+        add_input(op, f"{DELTA}_{i}", [N, layer.features, layer.height, layer.width])
+        for i, layer in enumerate(layers)
+    ]
+    scores, features, gradients_at = _at_layers(op, model, spec, layers, inputs, deltas)
+    outputs = {SCORES: scores}
+    for kind, values in ((FEATURES, features), (GRADIENTS, gradients_at)):
+        for i, (value, layer) in enumerate(zip(values, layers, strict=True)):
+            # Lowering may replace the node behind this value, and then changes the input of the Identity.
+            outputs[f"{kind}_{i}"] = op.Identity(_channels_first(op, value, layer))
     lower(op)
-    return finish(op, {SCORES: scores, **outputs})
+    return finish(op, outputs)
 
 
-def _sizes(model: Canonical, layer: FeatureLayer) -> Sizes:
-    return Sizes(model.input_shape, model.score_shape, feature=(layer.height, layer.width))
+def _sizes(model: Canonical, layers: Sequence[FeatureLayer]) -> Sizes:
+    return Sizes(model.input_shape, model.score_shape, feature=(layers[0].height, layers[0].width))
 
 
-def _at_layer(
+def _at_layers(
     op: Op,
     model: Canonical,
     spec: InputSpec,
-    layer: FeatureLayer,
+    layers: Sequence[FeatureLayer],
     inputs: Mapping[str, ir.Value],
-    delta: ir.Value | None = None,
-) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Return scores, the layer's activation plus ``delta``, and the gradient of ⟨cotangent, scores⟩ at it."""
+    deltas: Sequence[ir.Value] = (),
+) -> tuple[ir.Value, list[ir.Value], list[ir.Value]]:
+    """Return the scores, and for each layer its activation plus its delta and the gradient at it."""
     image, cotangent = inputs[IMAGE], inputs[COTANGENT]
-    scores = insert_model(op, model, normalised(op, image, spec))
-    feature = next(
-        value for node in op.graph for value in node.outputs if value.name == f"model/{layer.name}"
-    )
-    if delta is not None:
-        users = list(feature.uses())
-        feature = op.Add(feature, _as_laid_out(op, delta, feature, layer))
-        for use in users:
-            use.node.replace_input_with(use.idx, feature)
+    x = normalised(op, image, spec)
+    scores = insert_model(op, model, x)
+    prefix = "model"
+    features = _named(op, layers, prefix)
+    if len(layers) > 1:
+        prefix = "held"
+        scores = insert_model(op, model, x, prefix=prefix)
+    if prefix == "held" or deltas:
+        readers = [list(value.uses()) for value in _named(op, layers, prefix)]
+        for i, layer in enumerate(layers):
+            feature = features[i]
+            features[i] = (
+                op.Add(feature, _as_laid_out(op, deltas[i], feature, layer))
+                if deltas
+                else op.Identity(feature)
+            )
+            for use in readers[i]:
+                use.node.replace_input_with(use.idx, features[i])
     op.graph.sort()
-    (gradient,) = gradients(op, {scores: per_sample(op, cotangent, image)}, [feature])
-    if gradient is None:
-        raise ModelError(
-            f"the score does not depend on {layer.name!r} through anything that has a derivative",
-            where="feature_layer",
-            hint="choose another layer, or none",
-        )
-    return scores, feature, gradient
+    found = gradients(op, {scores: per_sample(op, cotangent, image)}, features)
+    result = []
+    for layer, gradient in zip(layers, found, strict=True):
+        if gradient is None:
+            raise ModelError(
+                f"the score does not depend on {layer.name!r} through anything that has a derivative",
+                where="feature_layer",
+                hint="choose another layer, or none",
+            )
+        result.append(gradient)
+    return scores, features, result
+
+
+def _named(op: Op, layers: Sequence[FeatureLayer], prefix: str) -> list[ir.Value]:
+    """Return the activations of ``layers`` in the copy of the model that has ``prefix``."""
+    by_name = {value.name: value for node in op.graph for value in node.outputs}
+    return [by_name[f"{prefix}/{layer.name}"] for layer in layers]
 
 
 def _maps(op: Op, feature: ir.Value, gradient: ir.Value) -> ir.Value:
@@ -115,6 +149,23 @@ def _maps(op: Op, feature: ir.Value, gradient: ir.Value) -> ir.Value:
         for weighted in (weights, weights_plus, positive)
     ]
     return op.Concat(*maps, axis=0)
+
+
+def _added(op: Op, levels: Sequence[ir.Value], layers: Sequence[FeatureLayer]) -> ir.Value:
+    """Return the maps of all levels as one, on the grid of the first: ``added_levels`` has the formula."""
+    first, total = layers[0], levels[0]
+    for maps, layer in zip(levels[1:], layers[1:], strict=True):
+        scales = [1, 1, first.height / layer.height, first.width / layer.width]
+        enlarged = op.Resize(
+            maps,
+            None,
+            np.asarray(scales, np.float32),
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
+        share = layer.height * layer.width / (first.height * first.width)
+        total = op.Add(total, op.Mul(enlarged, share))
+    return total
 
 
 def _channels_first(op: Op, value: ir.Value, layer: FeatureLayer) -> ir.Value:

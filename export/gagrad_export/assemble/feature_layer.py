@@ -1,222 +1,200 @@
 """Choice of the feature layer: the intermediate activation at which class activation maps are taken.
 
 The usual choice is the last map of features ``[F, h, w]``: later activations have no positions, and earlier
-ones know less of the class. The layer must lie on every path from image to score, so that everything that the
-score takes from the image passes through it.
+ones know less of the class. What a map is, is read from the graph (``positions/follow.py``): its cells lie
+where they see the image, it has more than one feature, weights stand in front of it and behind it.
+
+On each path from image to score the last map is taken. In most networks that is one and the same map. In a
+detector it is one for each scale: the maps together lie on every path. Where the image reaches the score
+beside all maps, there is no layer.
 
 In a vision transformer that reads a class token, the patch tokens of the last block do not reach the score.
-So the tokens before the last block's attention are taken (``blocks[-1].norm1`` in pytorch-grad-cam).
+So the tokens that the last block's attention reads are taken (``blocks[-1].norm1`` in pytorch-grad-cam).
 """
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import FeatureLayer, FeatureLayout
-from gagrad_export.differentiate.registry import has_zero_derivative
+from gagrad_export.assemble.positions.axes import Axis, Grid, Line
+from gagrad_export.assemble.positions.paths import Paths
 from gagrad_export.emit import static_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import onnx_ir as ir
 
     from gagrad_export.canonicalise import Canonical
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul")
-_MOST_SKEW = math.log(3)
-"""Largest skew of a map whose features are the last axis; without it ``[N, 512, 1, 1]``, the output of a
-pooling, would be taken for a map of 512×1."""
+    Layers = Mapping[ir.Value, FeatureLayer]
 
-_MOST_EXTRA_TOKENS = 8
-"""Largest number of class, distillation and register tokens before the patches, where the grid is known."""
+MOST_LAYERS = 16
+"""More maps than a detector has scales and branches are no choice any more."""
 
 
-def choose_feature_layer(model: Canonical, choice: str | None) -> tuple[FeatureLayer | None, str]:
-    """Return the layer, or None and the reason in a sentence for the manifest's notes.
+@dataclass(frozen=True)
+class FeatureChoice:
+    """The layers, largest map first, and why these; none, and why there is none."""
 
-    ``choice`` is ``auto``, the name of a value or of a node of the canonical model, or None for no layer.
-    Raises SettingError for a name that does not exist, has no spatial shape, or does not lie between image
-    and score.
+    layers: tuple[FeatureLayer, ...]
+    why: str
+    """A sentence for people."""
+
+
+def choose_feature_layers(model: Canonical, choice: str | None) -> FeatureChoice:
+    """Return the layers at which class activation maps are taken.
+
+    ``choice`` is ``auto``, None for no layer, or the name of a value or of a node of the canonical model;
+    several names, separated by commas, are several scales. Raises SettingError for a name that does not
+    exist, is no map, or does not lie between image and score.
     """
     if choice is None:
-        return None, "no class activation maps: none were asked for"
-    nodes = _on_the_way(model.graph)
-    through = _on_every_path(model.graph, nodes)
-    maps = [layer for value in through if (layer := _as_map(model, value)) is not None]
+        return FeatureChoice((), "no class activation maps: none were asked for")
+    paths = Paths(model.graph)
+    maps = _maps(model, paths)
     if choice != "auto":
-        return _named(model, choice, nodes, maps), ""
-    order = {value.name: index for index, node in enumerate(nodes) for value in node.outputs}
-    weighted = [order[node.outputs[0].name] for node in nodes if node.op_type in _WEIGHTED]
-    last_weights = max(weighted, default=-1)
-    # After the last weights a map already holds scores, such as the output of a segmentation.
-    inner = [layer for layer in maps if order[layer.name] < last_weights] or maps
-    attention = [node for node in nodes if node.op_type in ("Attention", "Softmax")]
-    if attention:
-        tokens = _tokens_in_front(model, attention[-1], nodes, through, maps)
-    else:  # such as MLP-Mixer, where all tokens reach the score
-        mixed = (_as_tokens(model, value, maps, extra=0) for value in through)
-        tokens = [layer for layer in mixed if layer and order[layer.name] < last_weights]
-    found = max([*inner[-1:], *tokens[-1:]], key=lambda layer: order[layer.name], default=None)
-    if found is not None:
-        return found, ""
-    return None, (
-        "no class activation maps: no map of features [F, h, w] lies on every path from image to score; "
-        "name a layer with `feature_layer`"
+        named = _named(model, choice, paths, maps)
+        return FeatureChoice(named, f"class activation maps of {len(named)} layers that were named are added")
+    inner = {value: layer for value, layer in maps.items() if value in paths.in_front_of_weights}
+    for among in (inner, maps):
+        found, everywhere = paths.last(among)
+        if found and everywhere:
+            found = _late(paths, maps, _one_of_each_grid(paths, among, found))
+            if len(found) > MOST_LAYERS:
+                return FeatureChoice(
+                    (), _none(f"only {len(found)} maps together lie on every path to the score")
+                )
+            return FeatureChoice(_sorted(maps[value] for value in found), _why([maps[v] for v in found]))
+    if not maps:
+        return FeatureChoice(
+            (),
+            _none("no value between image and score has the image's rows and columns and several features"),
+        )
+    last = max(maps, key=paths.order.__getitem__)
+    return FeatureChoice(
+        (),
+        _none(
+            f"part of the image reaches the score beside every map of features (the last is {last.name!r})"
+        ),
     )
 
 
-def _on_the_way(graph: ir.Graph) -> list[ir.Node]:
-    """Return the nodes, in order, that carry the image's influence to the score and have a derivative."""
-    reached: set[ir.Value | None] = {graph.inputs[0]}
-    forward = []
-    for node in graph:
-        if any(value in reached for value in node.inputs) and not has_zero_derivative(node):
-            reached.update(node.outputs)
-            forward.append(node)
-    wanted: set[ir.Value | None] = {graph.outputs[0]}
-    backward = []
-    for node in reversed(forward):
-        if any(value in wanted for value in node.outputs):
-            wanted.update(value for value in node.inputs if value in reached)
-            backward.append(node)
-    return backward[::-1]
+def _none(reason: str) -> str:
+    return f"no class activation maps: {reason}; name a layer with `feature_layer`"
 
 
-def _on_every_path(graph: ir.Graph, nodes: Sequence[ir.Node]) -> list[ir.Value]:
-    """Return the values inside the graph that all paths from image to score pass through, first to last.
+def _why(layers: Sequence[FeatureLayer]) -> str:
+    if len(layers) > 1:
+        return (
+            f"class activation maps of {len(layers)} layers are added: together they lie on every path from "
+            "image to score, and each is the last map on its paths"
+        )
+    kind = "patch tokens" if layers[0].layout == "tokens" else "map of features"
+    return f"the last {kind} on every path from image to score"
 
-    The nodes are walked in order, and ``held`` are the values that later nodes still read. Where one value is
-    held alone, all paths pass through this value. No such value is missed, whatever the order of the nodes:
-    when it is computed, every node before it has been walked, and no node behind it can have been.
+
+def _sorted(layers: Iterable[FeatureLayer]) -> tuple[FeatureLayer, ...]:
+    return tuple(sorted(layers, key=lambda layer: -layer.height * layer.width))
+
+
+def _one_of_each_grid(paths: Paths, maps: Layers, found: Sequence[ir.Value]) -> list[ir.Value]:
+    """Return ``found`` with one map in place of several of one grid, where one lies on every path to these.
+
+    Such as the map that the heads for classes and boxes both read, or tokens with and without positions.
     """
-    uses = Counter(value for node in nodes for value in node.inputs)
-    held = {graph.inputs[0]}
-    found: list[ir.Value] = []
-    for node in nodes:
-        uses.subtract(node.inputs)
-        held = {value for value in (*held, *node.outputs) if uses[value] > 0}
-        if len(held) == 1 and not held.isdisjoint(node.outputs):
-            found += held
+    result: list[ir.Value] = []
+    grids = dict.fromkeys((maps[value].height, maps[value].width) for value in found)
+    for grid in grids:
+        alike = [value for value in found if (maps[value].height, maps[value].width) == grid]
+        if len(alike) > 1:
+            shared = (
+                value
+                for value in sorted(maps, key=paths.order.__getitem__, reverse=True)
+                if (maps[value].height, maps[value].width) == grid
+                and all(value is other or paths.covers(value, other) for other in alike)
+            )
+            one = next(shared, None)
+            alike = alike if one is None else [one]
+        result += alike
+    return result
+
+
+def _late(paths: Paths, maps: Layers, found: list[ir.Value]) -> list[ir.Value]:
+    """Return ``found``, or the last map that lies on every path, where one of ``found`` is in front of it.
+
+    Such as the patches whose squares, in a distance from stored patches, reach the score without weights.
+    """
+    on_all = (
+        value for value in reversed(list(maps)) if value in paths.weights_behind and paths.covers(value)
+    )
+    one = next(on_all, None)
+    if one is None or not any(value is not one and paths.lies_in_front(value, one) for value in found):
+        return found
+    return [one]
+
+
+def _maps(model: Canonical, paths: Paths) -> dict[ir.Value, FeatureLayer]:
+    """Return every value that is a map of features and whose cells reach the score, first to last."""
+    found: dict[ir.Value, FeatureLayer] = {}
+    projections: set[ir.Value] = set()
+    for value in paths.order:
+        layer = None
+        if value in paths.behind_weights and value in paths.live and value not in model.graph.outputs:
+            layer = _as_layer(model, value, paths)
+        if layer is None:
+            continue
+        # Queries, keys and values are the tokens in front of them, laid out for one reader.
+        if layer.layout == "tokens" and _is_projection(value, paths, found, projections):
+            projections.add(value)
+        else:
+            found[value] = layer
     return found
 
 
-def _as_map(model: Canonical, value: ir.Value) -> FeatureLayer | None:
-    """Return ``value`` as a map of features ``[N, F, h, w]`` or ``[N, h, w, F]``, or None.
+def _is_projection(value: ir.Value, paths: Paths, maps: Layers, projections: set[ir.Value]) -> bool:
+    """Tell whether ``value`` is a matrix product of tokens by weights, and a bias."""
+    node = value.producer()
+    if node is None:
+        return False
+    read = [given for given in node.inputs if given in paths.order]
+    if node.op_type == "MatMul":
+        return len(read) == 1 and any(given in maps for given in read)
+    return node.op_type == "Add" and len(read) == 1 and read[0] in projections
 
-    Of two possible layouts, the one whose ratio of height to width is nearer to the image's.
-    """
-    if value.shape is None or not _is_float(value):
+
+def _as_layer(model: Canonical, value: ir.Value, paths: Paths) -> FeatureLayer | None:
+    """Return ``value`` as a map ``[N, F, h, w]``, ``[N, h, w, F]`` or tokens ``[N, L, F]``, or None."""
+    if value.shape is None or value.dtype is None or not value.dtype.is_floating_point():
         return None
     batch, *dims = static_shape(value)
-    if batch is not None or len(dims) != 3 or None in dims:
+    axes = paths.axes.get(value, (None,))[1:]
+    if batch is not None or None in dims or not any(axes):
         return None
-    a, b, c = (dim or 0 for dim in dims)
-    _, height, width = model.input_shape
-    readings: list[tuple[float, FeatureLayout, tuple[int, int, int]]] = []
-    if b * c > 1 and b <= height and c <= width:
-        readings.append((_skew(model, b, c), "channels-first", (a, b, c)))
-    if a * b > 1 and a <= height and b <= width and _skew(model, a, b) <= _MOST_SKEW:
-        readings.append((_skew(model, a, b), "channels-last", (c, a, b)))
-    if not readings:
-        return None
-    _, layout, shape = min(readings, key=lambda reading: reading[0])
-    return _layer(value, layout, shape)
-
-
-def _skew(model: Canonical, height: int, width: int) -> float:
-    """Return |log| of the grid's height:width over the image's height:width; 0 for equal ratios."""
-    return abs(math.log(height * model.input_shape[2] / (width * model.input_shape[1])))
-
-
-def _as_tokens(
-    model: Canonical, value: ir.Value, maps: Sequence[FeatureLayer], extra: int = _MOST_EXTRA_TOKENS
-) -> FeatureLayer | None:
-    """Return ``value`` as tokens ``[N, L, D]``, the last h·w of which are patches, or None.
-
-    There may be up to ``extra`` other tokens before the patches. The grid h × w is that of an earlier map of
-    features, or has the image's ratio of height to width.
-    """
-    if value.shape is None or not _is_float(value):
-        return None
-    batch, *dims = static_shape(value)
-    if batch is not None or len(dims) != 2 or None in dims:
-        return None
-    length, features = (dim or 0 for dim in dims)
-    for layer in reversed(maps):
-        if 0 <= length - layer.height * layer.width <= extra:
-            return _layer(value, "tokens", (features, layer.height, layer.width))
-    _, height, width = model.input_shape
-    for patches in (length, length - 1)[: 1 + extra]:
-        h = math.isqrt(max(patches * height // width, 0))
-        if h > 0 and patches > 1 and patches % h == 0 and h * width == (patches // h) * height:
-            return _layer(value, "tokens", (features, h, patches // h))
-    return None
-
-
-def _tokens_in_front(
-    model: Canonical,
-    attention: ir.Node,
-    nodes: Sequence[ir.Node],
-    through: Sequence[ir.Value],
-    maps: Sequence[FeatureLayer],
-) -> list[FeatureLayer]:
-    """Return the tokens that ``attention`` (its Softmax) reads: at the block's input, then normalised."""
-    ancestors, wanted = [], set(attention.inputs)
-    for node in reversed(nodes):
-        if any(value in wanted for value in node.outputs):
-            wanted.update(node.inputs)
-            ancestors.append(node)
-    entering = [value for value in through if value.producer() in ancestors]
-    normalised = [node.outputs[0] for node in ancestors if node.op_type == "LayerNormalization"]
-    tokens = (_as_tokens(model, value, maps) for value in (*entering, *normalised[:1]))
-    return [layer for layer in tokens if layer is not None]
-
-
-def _named(
-    model: Canonical, name: str, nodes: Sequence[ir.Node], maps: Sequence[FeatureLayer]
-) -> FeatureLayer:
-    """Return the layer of a given name. Raises SettingError."""
-    every = list(model.graph)
-    by_name = {value.name: value for node in every for value in node.outputs if value.name}
-    by_name = {node.name: node.outputs[0] for node in every if node.name} | by_name
-    value = by_name.get(name)
-    if value is None:
-        passed = {node.name for node in nodes} | {value.name for node in nodes for value in node.outputs}
-        near = difflib.get_close_matches(
-            name, [known for known in by_name if known in passed], n=6, cutoff=0.3
-        )
-        raise SettingError(
-            f"the model has no layer {name!r}",
-            where="feature_layer",
-            hint="give the name of a value or node of the model as the exporter sees it, or auto",
-            choices=[*near, "auto", "none"],
-        )
-    spatial = [layer.name for layer in maps[-6:]]
-    if value.producer() not in nodes or value is model.graph.outputs[0]:
-        raise SettingError(
-            f"{name!r} does not lie between the image and the score",
-            where="feature_layer",
-            choices=[*spatial, "auto", "none"],
-        )
-    layer = _as_map(model, value) or _as_tokens(model, value, maps)
-    if layer is None:
-        raise SettingError(
-            f"{name!r} has shape {value.shape}, which is no map: neither [N, F, h, w] nor [N, h, w, F] nor "
-            "tokens [N, L, D] with L (or L − 1) = h·w",
-            where="feature_layer",
-            hint="choose an activation in front of the pooling",
-            choices=[*spatial, "auto", "none"],
-        )
-    return layer
-
-
-def _layer(value: ir.Value, layout: FeatureLayout, shape: tuple[int, int, int]) -> FeatureLayer:
+    sizes = [dim or 0 for dim in dims]
+    layout: FeatureLayout
+    match [*axes]:
+        case [None, rows, columns] if not isinstance(rows or columns, Grid):
+            layout, lines, shape = "channels-first", (rows, columns), (sizes[0], sizes[1], sizes[2])
+        case [rows, columns, None] if not isinstance(rows or columns, Grid):
+            layout, lines, shape = "channels-last", (rows, columns), (sizes[2], sizes[0], sizes[1])
+        case [Grid() as grid, None] if grid.after == 0:
+            layout, lines, shape = "tokens", (grid.rows, grid.columns), (sizes[1], grid.height, grid.width)
+        case [Line() as columns, None]:
+            layout, lines, shape = "tokens", (None, columns), (sizes[1], 1, sizes[0])
+        case _:
+            return None
     features, height, width = shape
+    if features < 2 or height * width < 2 or shape == model.input_shape:
+        return None
+    image = model.input_shape[1:]
+    directions = zip(lines, ("rows", "columns"), (height, width), image, strict=True)
+    if not all(_lies_on_the_image(*direction) for direction in directions):
+        return None
     producer = value.producer()
     return FeatureLayer(
         name=value.name or "",
@@ -228,5 +206,50 @@ def _layer(value: ir.Value, layout: FeatureLayout, shape: tuple[int, int, int]) 
     )
 
 
-def _is_float(value: ir.Value) -> bool:
-    return value.dtype is not None and value.dtype.is_floating_point()
+def _lies_on_the_image(axis: Axis, along: str, size: int, extent: int) -> bool:
+    """Tell whether ``size`` cells lie, to less than a cell, where they do when they share the image."""
+    if size == 1:
+        return True
+    if not isinstance(axis, Line) or axis.along != along:
+        return False
+    return max(abs(axis.start), abs(axis.start + size * axis.step - extent)) < extent / size
+
+
+def _named(model: Canonical, choice: str, paths: Paths, maps: Layers) -> tuple[FeatureLayer, ...]:
+    """Return the layers of the given names. Raises SettingError."""
+    every = list(model.graph)
+    by_name = {value.name: value for node in every for value in node.outputs if value.name}
+    by_name = {node.name: node.outputs[0] for node in every if node.name} | by_name
+    names = [choice] if choice in by_name else [name.strip() for name in choice.split(",")]
+    return _sorted(_one_named(model, name, by_name, paths, maps) for name in dict.fromkeys(names))
+
+
+def _one_named(
+    model: Canonical, name: str, by_name: Mapping[str, ir.Value], paths: Paths, maps: Layers
+) -> FeatureLayer:
+    value = by_name.get(name)
+    if value is None:
+        passed = {node.name for node in paths.nodes} | {value.name for value in paths.order}
+        known = [known for known in by_name if known in passed]
+        raise SettingError(
+            f"the model has no layer {name!r}",
+            where="feature_layer",
+            hint="give the name of a value or node of the model as the exporter sees it, or auto",
+            choices=[*difflib.get_close_matches(name, known, n=6, cutoff=0.3), "auto", "none"],
+        )
+    spatial = [layer.name for layer in maps.values()][-6:]
+    if value not in paths.order or value in model.graph.outputs:
+        raise SettingError(
+            f"{name!r} does not lie between the image and the score",
+            where="feature_layer",
+            choices=[*spatial, "auto", "none"],
+        )
+    layer = _as_layer(model, value, paths)
+    if layer is None:
+        raise SettingError(
+            f"{name!r} has shape {value.shape}, which is no map of several features with cells on the image",
+            where="feature_layer",
+            hint="choose an activation in front of the pooling",
+            choices=[*spatial, "auto", "none"],
+        )
+    return layer

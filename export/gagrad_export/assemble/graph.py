@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import onnx
@@ -45,11 +46,14 @@ def add_input(op: Op, name: str, shape: Sequence[int | str]) -> ir.Value:
     return value
 
 
-def insert_model(op: Op, model: Canonical, image: ir.Value, prefix: str = "model") -> ir.Value:
+def insert_model(
+    op: Op, model: Canonical, image: ir.Value, *, prefix: str = "model", weights: str = "model"
+) -> ir.Value:
     """Copy the canonical model into the graph, fed by ``image``; return its scores.
 
-    Names are prefixed with ``prefix/``, so that none collides with the ABI's and a profile of the finished
-    graph can be read against the original.
+    Names are prefixed with ``prefix/``, those of the weights with ``weights/``, so that none collides with
+    the ABI's and a profile of the finished graph can be read against the original. A second copy of the same
+    model has another ``prefix``, and the same ``weights``, which it shares.
     """
     copy = model.graph.clone()
     scores, placeholder = copy.outputs[0], copy.inputs[0]
@@ -64,7 +68,11 @@ def insert_model(op: Op, model: Canonical, image: ir.Value, prefix: str = "model
         for value in node.outputs:
             value.name = f"{prefix}/{value.name}"
     for value in initializers:
-        value.name = f"{prefix}/{value.name}"
+        name = f"{weights}/{value.name}"
+        if name in op.graph.initializers:
+            ir.convenience.replace_all_uses_with(value, op.graph.initializers[name])
+            continue
+        value.name = name
         op.graph.register_initializer(value)
     op.graph.extend(nodes)
     ir.convenience.replace_all_uses_with(placeholder, image)
@@ -96,6 +104,20 @@ def _agrees(found: tuple[int | ir.SymbolicDim, ...], expected: Shape) -> bool:
     )
 
 
+def _share_weights(graph: ir.Graph) -> None:
+    """Let equal weights be one initializer, of any size and layout in memory; onnx_ir's passes skip some."""
+    kept: dict[tuple[object, ...], ir.Value] = {}
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or value.name is None:
+            continue
+        key = (tensor.dtype, tuple(tensor.shape), hashlib.sha256(tensor.tobytes()).digest())
+        other = kept.setdefault(key, value)
+        if other is not value:
+            ir.convenience.replace_all_uses_with(value, other)
+            del graph.initializers[value.name]
+
+
 def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
     """Name the outputs, write quantisers as arithmetic, remove unused nodes, sort, and check.
 
@@ -117,7 +139,7 @@ def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
     )
     passes.RemoveUnusedNodesPass()(model)
     if len(outputs) > 1:  # copies of one model, whose weights have to be the same before their nodes can be
-        passes.DeduplicateInitializersPass()(model)
+        _share_weights(op.graph)
     passes.CommonSubexpressionEliminationPass()(model)
     passes.DeduplicateInitializersPass()(model)
     passes.RemoveUnusedNodesPass()(model)

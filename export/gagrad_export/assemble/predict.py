@@ -32,7 +32,7 @@ def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision =
     image = region.enter(normalised(op, inputs[IMAGE], spec))
     outputs = {SCORES: region.leave(insert_model(op, model, image))}
     for name, other in model.beside.items():
-        outputs[name] = region.leave(insert_model(op, other, image, prefix=name))
+        outputs[name] = region.leave(insert_model(op, other, image, prefix=name, weights=name))
     lower(op)
     region.convert()
     return finish_graph(op, "predict", sizes, outputs)

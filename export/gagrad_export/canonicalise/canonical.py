@@ -74,12 +74,14 @@ def canonicalise(
     output_name: str | None = None,
     class_axis: int | None = None,
     fixed: Mapping[str, ArrayLike] | None = None,
+    split: bool = True,
 ) -> Canonical:
     """Bring a model to canonical form with images of ``size = (H, W)``, by PASSES.
 
     ``channels`` is their number, None for what the model says. ``class_axis`` is the axis of the output that
     holds the classes; by default the one that a softmax runs over, or the first behind the batch. ``fixed``
-    holds constants for the inputs that are not the image. Raises ModelError and SettingError.
+    holds constants for the inputs that are not the image. Without ``split`` an activation at the end stays.
+    Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
     request = Request(
@@ -89,6 +91,7 @@ def canonicalise(
         output_name=output_name,
         class_axis=class_axis,
         fixed=fixed or {},
+        split=split,
     )
     start(model, request)
     run(model, PASSES)

@@ -50,6 +50,7 @@ class Request:
     output_name: str | None = None
     class_axis: int | None = None
     fixed: Mapping[str, ArrayLike] = field(default_factory=dict)
+    split: bool = True
 
 
 @dataclass

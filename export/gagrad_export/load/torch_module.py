@@ -226,8 +226,8 @@ def _answer_of(
             f"the module's forward raised {said(error)}" + (f" ({place})" if place else ""),
             where=name,
             hint=f"it was called with float32 images of shape {[1, *input_shape]}, [N, C, H, W]: for a grey "
-            "model set `colour` to mono, for other channels than colours `channels` to their number; `size` is "
-            "height and width; a module that takes anything else needs a module around it that takes this",
+            "model set `colour` to mono, for other channels than colours `channels` to their number; `size` "
+            "is height and width; a module that takes anything else needs a module around it that takes this",
         ) from error
     found, again = (tensors(run) for run in runs)
     if not found:

@@ -6,7 +6,7 @@ along segments, rows of a batch against the same rows alone, ``finalize`` and ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,8 +28,10 @@ from gagrad_edge.method.reference import State
 from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.class_activation import verify_class_activation
+from gagrad_export.verify.detector import verify_detector
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
+from gagrad_export.verify.frame_scores import frame_images
 from gagrad_export.verify.gradient import (
     KINK_TOLERANCE,
     NOISE_STD,
@@ -41,15 +43,18 @@ from gagrad_export.verify.gradient import (
 )
 from gagrad_export.verify.half import verify_half
 from gagrad_export.verify.perturbation import verify_perturbations
+from gagrad_export.verify.question import default_question
 from gagrad_export.verify.sessions import Sessions, open_session
 from gagrad_export.verify.source import QUANTISED_TOLERANCE, forward_error, forward_tolerance
 from gagrad_export.verify.torch_reference import against_module, check_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.output import OutputSpec
+    from gagrad_export.arrange.layout import Layout
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
 
@@ -82,9 +87,14 @@ def verify(
     model: Canonical,
     spec: InputSpec,
     method: MethodSpec,
-    feature_layer: FeatureLayer | None = None,
+    output: OutputSpec,
+    feature_layers: Sequence[FeatureLayer] = (),
+    layout: Layout | None = None,
 ) -> Verified:
-    """Check ``graphs`` and return the evidence. Raises VerificationError."""
+    """Check ``graphs`` and return the evidence. Raises VerificationError.
+
+    ``layout`` says how a detector's own values hold its detections.
+    """
     sessions = Sessions(graphs)
     frame = reference_frame(spec.height, spec.width, spec.channels)
     image = frame_image(frame, colour=spec.colour)
@@ -94,10 +104,10 @@ def verify(
             "the model's scores are not finite numbers (NaN or infinity) on an ordinary image",
             hint="check the weights, and that `mean` and `std` are the ones the model was trained with",
         )
-    target = tuple(int(i) for i in np.unravel_index(int(scores.argmax()), scores.shape))
-    cotangent = np.zeros((1, *scores.shape), np.float32)
-    cotangent[0][target] = 1
-    point = Point(image, model_input(image, spec), cotangent)
+    question = default_question(scores, output)
+    target = question.target
+    point = Point(image, model_input(image, spec), question.element)
+    asked = replace(point, cotangent=question.cotangent)
 
     quantised = model.straight_through > 0
     forward = forward_error(source, model, point.x, _as_written(graphs, image) if quantised else scores)
@@ -107,6 +117,7 @@ def verify(
         f"predict differs from the model by {forward:.1e} relative (allowed {allowed:.1e})",
         known_cause(source.model),
     )
+    forward = max(forward, *_beside_errors(graphs, source, model, spec, output, layout))
     state = run_samples(sessions, point, method)
     alike = None
     reference_kind: Literal["autograd", "finite-differences"] = "finite-differences"
@@ -114,7 +125,7 @@ def verify(
     _require_gradient(state, target)
     if quantised:
         twin = twin_sessions(model, spec)
-        gradient = against_segments(twin, point, spec)
+        gradient = against_segments(twin, asked, spec)
         alike = Agreement(
             **agreement(
                 (scores[None], state),
@@ -123,11 +134,11 @@ def verify(
             )
         )
     elif source.kind == "torch":
-        checked = against_module(sessions, point, spec, source, model)
+        checked = against_module(sessions, asked, spec, source, model, layout)
         gradient, reference_kind, notes = checked.errors, checked.reference, checked.notes
         check_answers(sessions, point, spec, source, model)
     else:
-        gradient = against_segments(sessions, point, spec, operators=model.operators)
+        gradient = against_segments(sessions, asked, spec, operators=model.operators)
     if not gradient.passed and reference_kind != "autograd":
         _require_visible(state, scores, point)
     _require(
@@ -148,8 +159,8 @@ def verify(
     _check_other_targets(graphs, point, method, state)
     in_half = any(key.precision == "float16" for key in graphs)
     precisions = [verify_half(graphs, point, method, state)] if in_half else []
-    if feature_layer is not None:
-        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layer, point)
+    if feature_layers:
+        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layers, point)
     perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
     if perturbed is not None:
         verify_perturbations(perturbed, sessions, model, spec, point)
@@ -169,6 +180,33 @@ def verify(
         magnitude=magnitude,
         notes=notes,
     )
+
+
+def _beside_errors(
+    graphs: Mapping[GraphKey, bytes],
+    source: Source,
+    model: Canonical,
+    spec: InputSpec,
+    output: OutputSpec,
+    layout: Layout | None,
+) -> list[float]:
+    """Return how far what ``predict`` gives beside the scores is off. Raises VerificationError."""
+    predict = graphs[GraphKey("predict")]
+    if layout is not None:
+        return [0.0, verify_detector(predict, source, model, spec, output, layout)]
+    errors = [0.0]
+    if model.beside:
+        session = open_session(predict, "predict")
+        for image in frame_images(spec.shape, colour=spec.colour):
+            found = session.run(list(model.beside), {IMAGE: image})
+            for (name, other), values in zip(model.beside.items(), found, strict=True):
+                error = forward_error(source, other, model_input(image, spec), values[0])
+                _require(
+                    error <= forward_tolerance(model),
+                    f"{name} of predict differs from the model's own by {error:.1e} relative",
+                )
+                errors.append(error)
+    return errors
 
 
 def _as_written(graphs: Mapping[GraphKey, bytes], image: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from gagrad_edge.abi import COTANGENT, IMAGE
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.method.class_activation import CAMS, class_activation_maps
+from gagrad_edge.method.class_activation import CAMS, added_levels, class_activation_maps
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble.cam import DELTA, cam_probe_graph
 from gagrad_export.emit import Op
@@ -20,15 +21,16 @@ from gagrad_export.verify.sessions import open_session
 from gagrad_export.verify.smoothness import is_smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
 
     from gagrad_edge.manifest import FeatureLayer, InputSpec
     from gagrad_export.canonicalise import Canonical
 
     Array = NDArray[np.float32]
-    Probe = Callable[[Array, Array], tuple[Array, Array, Array]]
+    Probe = Callable[[Array, Sequence[Array]], tuple[Array, list[Array], list[Array]]]
 
 MAPS_TOLERANCE = 1e-4
 """On the maps' difference, relative to their largest value: sums of a few thousand float32 products."""
@@ -45,70 +47,84 @@ network without kinks needs few.
 
 
 def verify_class_activation(
-    graph: bytes, model: Canonical, spec: InputSpec, layer: FeatureLayer, point: Point
+    graph: bytes, model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], point: Point
 ) -> None:
     """Check the bytes of ``cam`` on noisy samples of an image. Raises VerificationError.
 
-    A second graph, made by the same rules, gives activation and gradient. The maps are compared with numpy's
-    maps of these, and this gradient with the change of the scores when the activation moves along segments.
+    A second graph, made by the same rules, gives activations and gradients. The maps are compared with
+    numpy's maps of these, and these gradients with the change of the scores when the activations move along
+    segments. Several layers are checked on a target of all scores, too: one score may depend on one layer.
     """
     (noise,) = noise_chunks(3, _ROWS, _ROWS, point.image.shape[1:])
     deviation = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
     image = point.image + noise * (np.float32(NOISE_STD) * point.spread) * deviation
-    _, cams = open_session(graph, "cam").run(None, {IMAGE: image, COTANGENT: point.cotangent})
-    _require(
-        cams.shape == (len(CAMS), _ROWS, layer.height, layer.width) and bool(np.isfinite(cams).all()),
-        f"the maps at {layer.name!r} have shape {cams.shape}, or are not finite",
-    )
-    probe_graph = cam_probe_graph(model, spec, layer)
-    probe = _probe(probe_graph, point)
-    _, features, gradients = probe(image, np.zeros((_ROWS, *_shape(layer)), np.float32))
-    _require(
-        float(np.abs(gradients).max()) > VANISHED,
-        f"the score does not change with {layer.name!r} on an ordinary image",
-    )
-    error = _largest(cams, class_activation_maps(features, gradients))
-    _require(error <= MAPS_TOLERANCE, f"the maps at {layer.name!r} differ from the reference by {error:.1e}")
-    if model.straight_through:
-        twin = float_twin(_held_by_an_identity(model, layer))
-        probe_graph = cam_probe_graph(twin, spec, layer)
-        probe = _probe(probe_graph, point)
-    points = _SMOOTH_POINTS if is_smooth(model.operators) else _POINTS
-    error = _gradient_error(probe_graph, probe, image[:1], features[:1], point, points)
-    _require(error <= SEGMENT_TOLERANCE, f"the gradient at {layer.name!r} is off by {error:.1e}")
-
-
-def _probe(graph: bytes, point: Point) -> Probe:
-    session = open_session(graph, "cam_probe")
-
-    def run(image: Array, delta: Array) -> tuple[Array, Array, Array]:
-        scores, features, gradients = session.run(
-            None, {IMAGE: image, DELTA: delta, COTANGENT: point.cotangent}
+    points = [point]
+    if len(layers) > 1:
+        every = np.random.default_rng(5).standard_normal(point.cotangent.shape).astype(np.float32)
+        points.append(replace(point, cotangent=every))
+    names = ", ".join(repr(layer.name) for layer in layers)
+    probe_graph = cam_probe_graph(model, spec, layers)
+    probed = open_session(probe_graph, "cam_probe")
+    for asked in points:
+        _, cams = open_session(graph, "cam").run(None, {IMAGE: image, COTANGENT: asked.cotangent})
+        _require(
+            cams.shape == (len(CAMS), _ROWS, layers[0].height, layers[0].width)
+            and bool(np.isfinite(cams).all()),
+            f"the maps at {names} have shape {cams.shape}, or are not finite",
         )
-        return scores, features, gradients
+        _, features, gradients = _probe(probed, asked)(image, _zeros(layers, _ROWS))
+        levels = [class_activation_maps(a, g) for a, g in zip(features, gradients, strict=True)]
+        error = _largest(cams, added_levels(levels))
+        _require(error <= MAPS_TOLERANCE, f"the maps at {names} differ from the reference by {error:.1e}")
+    for layer, gradient in zip(layers, gradients, strict=True):
+        _require(
+            float(np.abs(gradient).max()) > VANISHED,
+            f"the score does not change with {layer.name!r} on an ordinary image",
+        )
+    if model.straight_through:
+        twin = float_twin(_held_by_identities(model, layers))
+        probe_graph = cam_probe_graph(twin, spec, layers)
+        probed = open_session(probe_graph, "cam_probe")
+    count = _SMOOTH_POINTS if is_smooth(model.operators) else _POINTS
+    first = [values[:1] for values in features]
+    error = _gradient_error(probe_graph, _probe(probed, points[-1]), image[:1], first, points[-1], count)
+    _require(error <= SEGMENT_TOLERANCE, f"the gradient at {names} is off by {error:.1e}")
+
+
+def _probe(session: InferenceSession, point: Point) -> Probe:
+    def run(image: Array, deltas: Sequence[Array]) -> tuple[Array, list[Array], list[Array]]:
+        feeds = {f"{DELTA}_{i}": delta for i, delta in enumerate(deltas)}
+        scores, *rest = session.run(None, {IMAGE: image, COTANGENT: point.cotangent, **feeds})
+        return scores, rest[: len(deltas)], rest[len(deltas) :]
 
     return run
 
 
-def _held_by_an_identity(model: Canonical, layer: FeatureLayer) -> Canonical:
-    """Return ``model`` with an Identity behind the layer that takes its name.
+def _zeros(layers: Sequence[FeatureLayer], rows: int) -> list[Array]:
+    return [np.zeros((rows, *_shape(layer)), np.float32) for layer in layers]
+
+
+def _held_by_identities(model: Canonical, layers: Sequence[FeatureLayer]) -> Canonical:
+    """Return ``model`` with an Identity behind each layer that takes its name.
 
     The twin has other nodes in place of the quantisers, and the layer may be the output of a quantiser.
     """
     graph = model.graph.clone()
-    value = next(value for node in graph for value in node.outputs if value.name == layer.name)
-    users = list(value.uses())
-    value.name = f"{layer.name}/held"
-    held = Op(graph, "held").Identity(value)
-    held.name = layer.name
-    for use in users:
-        use.node.replace_input_with(use.idx, held)
+    op = Op(graph, "held")
+    for layer in layers:
+        value = next(value for node in graph for value in node.outputs if value.name == layer.name)
+        users = list(value.uses())
+        value.name = f"{layer.name}/held"
+        held = op.Identity(value)
+        held.name = layer.name
+        for use in users:
+            use.node.replace_input_with(use.idx, held)
     graph.sort()
     return replace(model, graph=graph)
 
 
 def _gradient_error(
-    graph: bytes, probe: Probe, image: Array, features: Array, point: Point, points: int
+    graph: bytes, probe: Probe, image: Array, features: Sequence[Array], point: Point, points: int
 ) -> float:
     """Return the mismatch along segments, in float64 where the rounding of float32 is too large.
 
@@ -120,9 +136,9 @@ def _gradient_error(
             return error
         if reach == _REACHES[0]:
             try:
-                delta = np.zeros_like(features)
-                known = {IMAGE: image, DELTA: delta}, probe(image, delta)[0]
-                double = in_double(graph, like=known)
+                deltas = [np.zeros_like(values) for values in features]
+                feeds = {IMAGE: image, **{f"{DELTA}_{i}": delta for i, delta in enumerate(deltas)}}
+                double = in_double(graph, like=(feeds, probe(image, deltas)[0]))
                 return _along_segments(probe, image, features, point, points, reach, double)
             except NotInDoubleError:
                 continue
@@ -132,7 +148,7 @@ def _gradient_error(
 def _along_segments(
     probe: Probe,
     image: Array,
-    features: Array,
+    features: Sequence[Array],
     point: Point,
     points: int,
     reach: float,
@@ -140,26 +156,34 @@ def _along_segments(
 ) -> float:
     """Return the median mismatch over segments; the scores at the ends come from ``double`` if it is given.
 
-    Once more than half of the segments agree, so does the median: then an upper bound of it is returned.
+    All layers move at once. Once more than half of the segments agree, so does the median: then an upper
+    bound of it is returned.
     """
     ticks = np.concatenate([(np.arange(points) + 0.5) / points * 2 - 1, [-1, 1]]).astype(np.float32)
     rows = np.repeat(image, _AT_ONCE, axis=0)
-    step = reach * float(np.ptp(features))
+    steps = [reach * float(np.ptp(values)) for values in features]
     mismatches: list[float] = []
-    for (direction,) in noise_chunks(4, _SEGMENTS, 1, features.shape[1:]):
-        parts = []
+    noise = [noise_chunks(4 + i, _SEGMENTS, 1, values.shape[1:]) for i, values in enumerate(features)]
+    for chunks in zip(*noise, strict=True):
+        directions = [chunk[0] for chunk in chunks]
+        scores, gradients = [], []
         for some in np.array_split(ticks, -(-len(ticks) // _AT_ONCE)):
-            deltas = some.reshape(-1, 1, 1, 1) * (direction * np.float32(step))
-            parts.append(probe(rows[: len(some)], deltas))
-        scores, gradients = (np.concatenate([part[index] for part in parts]) for index in (0, 2))
-        ends = scores[points:].astype(np.float64)
+            at = some.reshape(-1, 1, 1, 1)
+            deltas = [at * (to * np.float32(step)) for to, step in zip(directions, steps, strict=True)]
+            part, _, found = probe(rows[: len(some)], deltas)
+            scores.append(part)
+            gradients.append(found)
+        ends = np.concatenate(scores)[points:].astype(np.float64)
         if double is not None:
-            moved = np.array([-1.0, 1.0]).reshape(-1, 1, 1, 1) * (direction.astype(np.float64) * step)
-            ends = double({IMAGE: rows[:2], DELTA: moved})
+            at = np.array([-1.0, 1.0]).reshape(-1, 1, 1, 1)
+            moved = [at * (to.astype(np.float64) * step) for to, step in zip(directions, steps, strict=True)]
+            ends = double({IMAGE: rows[:2], **{f"{DELTA}_{i}": delta for i, delta in enumerate(moved)}})
         values = np.tensordot(ends, point.cotangent[0].astype(np.float64), ends.ndim - 1)
-        gradient = gradients[:points].astype(np.float64).mean(axis=0)
-        predicted = float(np.vdot(gradient, direction)) * step
-        scale = step * float(np.linalg.norm(gradient))
+        predicted = scale = 0.0
+        for to, step, parts in zip(directions, steps, zip(*gradients, strict=True), strict=True):
+            gradient = np.concatenate(parts)[:points].astype(np.float64).mean(axis=0)
+            predicted += float(np.vdot(gradient, to)) * step
+            scale = math.hypot(scale, step * float(np.linalg.norm(gradient)))
         mismatch = abs((values[1] - values[0]) / 2 - predicted) / max(scale, VANISHED)
         mismatches.append(float(mismatch))
         agreeing = [mismatch for mismatch in mismatches if mismatch <= SEGMENT_TOLERANCE]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import ArrayLike, NDArray
 
+    from gagrad_export.canonicalise.interface.source import SourceInput
+
 
 def probe_of(
     model: onnx.ModelProto,
@@ -38,20 +40,30 @@ def probe_of(
     constants = fix_inputs(graph, image, fixed, [])
     given = source_input(image, size, constants, channels)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+
+    def answers(other: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
+        return _answers(other, given)
+
+    try:
+        whole = answers(model)
+    except Exception:  # noqa: BLE001 - of any kind; verification runs it again, and says why it fails
+        whole = {}
+    outputs = {name: values[:, 0] for name, values in whole.items()}
+    return Probe(model, given.shape, outputs, metadata, whole, answers, given.batch)
+
+
+def _answers(model: onnx.ModelProto, given: SourceInput) -> dict[str, NDArray[np.float32]]:
+    """Return each output ``[F, …]`` that has the same shape on each of F frames."""
     inputs = {value.name for value in model.graph.input}
     rows: dict[str, list[NDArray[np.float32]]] = {}
-    try:
-        session = open_session(model.SerializeToString(), "the source model")
-        for x in frame_images(given.shape):
-            feed = {name: value for name, value in given.feed(x).items() if name in inputs}
-            for name, value in zip(model.graph.output, session.run(None, feed), strict=True):
-                rows.setdefault(name.name, []).append(np.asarray(value))
-        outputs = {name: np.stack(values)[:, 0] for name, values in rows.items() if _alike(values)}
-    except Exception:  # noqa: BLE001 - of any kind; verification runs it again, and says why it fails
-        outputs = {}
-    return Probe(model, given.shape, outputs, metadata)
+    session = open_session(model.SerializeToString(), "the source model")
+    for x in frame_images(given.shape):
+        feed = {name: value for name, value in given.feed(x).items() if name in inputs}
+        for name, value in zip(model.graph.output, session.run(None, feed), strict=True):
+            rows.setdefault(name.name, []).append(np.asarray(value))
+    return {name: np.stack(values) for name, values in rows.items() if _alike(values)}
 
 
 def _alike(values: list[NDArray[np.float32]]) -> bool:
-    """Whether an output has the same shape on each frame, with a batch in front."""
-    return all(value.shape == values[0].shape and value.ndim > 0 for value in values)
+    """Whether an output has the same shape on each frame, with a batch in front that is not empty."""
+    return all(value.shape == values[0].shape and value.ndim > 0 and len(value) for value in values)

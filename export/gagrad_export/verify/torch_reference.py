@@ -14,6 +14,7 @@ import numpy as np
 
 from gagrad_edge.errors import VerificationError
 from gagrad_export.canonicalise.interface.activation import applied
+from gagrad_export.verify.detector_reference import class_autograd
 from gagrad_export.verify.gradient import GradientErrors, against_autograd, against_segments, model_input
 from gagrad_export.verify.source import activated, forward_tolerance
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import InputSpec
+    from gagrad_export.arrange.layout import Layout
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
     from gagrad_export.verify.gradient import Point
@@ -49,12 +51,23 @@ class GradientCheck:
 
 
 def against_module(
-    sessions: Sessions, point: Point, spec: InputSpec, source: Source, model: Canonical
+    sessions: Sessions,
+    point: Point,
+    spec: InputSpec,
+    source: Source,
+    model: Canonical,
+    layout: Layout | None = None,
 ) -> GradientCheck:
-    """Compare ``accumulate`` with autograd through the module, or along segments where it cannot tell."""
-    autograd = source.gradients.get(model.source_output.name)
+    """Compare ``accumulate`` with autograd through the module, or along segments where it cannot tell.
+
+    ``layout`` says where a detector's module returns the class that is explained.
+    """
+    if layout is None:
+        autograd = source.gradients.get(model.source_output.name)
+    else:
+        autograd = class_autograd(source, layout)
     found: GradientErrors | None = None
-    if model.source_output.activation is not None:
+    if layout is None and model.source_output.activation is not None:
         why = f"it ends in {model.source_output.activation}, and the explanation starts in front of that"
     elif _is_random(source, model, point.x):
         why = "the module answers the same image differently each time"

@@ -11,7 +11,7 @@ import numpy as np
 from gagrad_edge.errors import TargetError
 from gagrad_runtime.answer.candidates import area, best_classes, detected, overlaps
 from gagrad_runtime.answer.prediction import Detection, Prediction
-from gagrad_runtime.answer.reader import Reader
+from gagrad_runtime.answer.reader import Reader, Wanted
 from gagrad_runtime.question.probability import probabilities
 from gagrad_runtime.question.target import Target, element_index, element_name
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from gagrad_edge.output import DetectionSpec, OutputSpec
     from gagrad_runtime.answer.outputs import Outputs
-    from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Choice
 
@@ -73,6 +72,11 @@ class DetectionReader(Reader):
             task=self.spec.task,
             detections=found.detections,
         )
+
+    def each(self, outputs: Outputs, placement: Placement) -> list[Wanted]:
+        """Return a question for each detection of the one image of ``outputs``, the best first."""
+        found = self.prediction(outputs, placement).detections
+        return [Wanted(detection=number) for number in range(1, len(found) + 1)]
 
     def target(self, wanted: Wanted, outputs: Outputs, placement: Placement) -> Target:
         """Return what ``wanted`` means for the one image of ``outputs``. Raises TargetError.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +20,7 @@ PRESENT = 0.5
 """Probability from which a label counts as present."""
 _LISTED = 3
 """Classes in the ``repr`` of a prediction."""
+_NOTHING = "nothing but background"
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,25 @@ class Prediction:
     """A segmenter's classes besides the background with their share of the frame, 0..1, largest first, those
     without any left out; an anomaly map's share above its threshold has no name. Empty for other tasks."""
     score: float | None = None
-    """The value of a regression or an anomaly scorer; None for other tasks, and for an anomaly map alone."""
+    """The value of a regression with one value, or of an anomaly scorer: of a map alone, its highest value.
+    As the model itself gives it. None for other tasks."""
     text: str | None = None
     """The text of a line; None for other tasks."""
     unit: str = ""
-    """Unit of ``score``; empty when it is not known."""
+    """Unit of a regression's values; empty when it is not known."""
+    characters: tuple[tuple[str, float], ...] = ()
+    """The characters of ``text`` with their probabilities, 0..1; empty for other tasks."""
+    threshold: float | None = None
+    """Value of ``score`` from which a part is NG; None where nobody has set it."""
+    anomaly_map: NDArray[np.float32] | None = None
+    """[h, w], an anomaly scorer's own map; None for other tasks, and where there is none."""
+    map_threshold: float | None = None
+    """Value of ``anomaly_map`` from which a place is NG; None where nobody has set it."""
 
     @property
     def probability(self) -> float | None:
         """Probability of the answer, 0..1; None when the output is a plain score."""
-        return None if self.probabilities is None else self.target.reading(self.probabilities)
+        return None if self.probabilities is None else self.target.probability(self.probabilities)
 
     @property
     def classes(self) -> tuple[tuple[str, float], ...]:
@@ -105,6 +115,11 @@ class Prediction:
         return (self.target.name,) if self.task == "classification" else ()
 
     @property
+    def ng(self) -> bool | None:
+        """Whether an anomaly scorer's score reaches the threshold; None without a threshold."""
+        return None if self.score is None or self.threshold is None else self.score >= self.threshold
+
+    @property
     def verdict(self) -> str:
         """The answer's name: the class that the model finds; for a model without classes what it says."""
         if self.task == "detection":
@@ -121,15 +136,23 @@ class Prediction:
         if self.task == "detection":
             return _few([f"{one.name} {percent(one.score)}" for one in self.detections]) or "nothing found"
         if self.task == "segmentation":
-            return _few([f"{name} {share_text(share)}" for name, share in self.areas]) or "background only"
+            return _few([f"{name} {percent(share)} of the frame" for name, share in self.areas]) or _NOTHING
         if self.task == "multilabel":
             return _few([f"{name} {percent(self.chances(name)[0])}" for name in self.present]) or "no label"
         if self.task == "sequence":
             return repr(self.text)
-        if self.score is not None:
-            return f"{'score ' if not self.unit else ''}{self.score:.4g}{self.unit and ' '}{self.unit}"
+        if self.task in ("anomaly", "regression"):
+            return self._value()
         chance = "" if self.probability is None else f" {percent(self.probability)}"
         return f"{self.target.name}{chance}"
+
+    def _value(self) -> str:
+        """Return the score with its verdict, or the value with its unit."""
+        if self.score is None:  # the first of several values, or a value of a map
+            return f"{self.target.name} {with_unit(self.target.reading(self.scores), self.unit)}"
+        if self.task == "regression":
+            return with_unit(self.score, self.unit)
+        return f"score {self.score:.4g}" + {None: "", True: ", NG", False: ", good"}[self.ng]
 
     def chances(self, name: str = "") -> tuple[float, ...]:
         """Return the probabilities of the class ``name``: one, or one for each detection; of any without."""
@@ -142,12 +165,19 @@ class Prediction:
         return sum(share for known, share in self.areas if name in ("", known))
 
     def __repr__(self) -> str:
+        if self.task not in ("classification", "multilabel"):
+            return f"Prediction({self.answer})"
         listed = ", ".join(f"{reprlib.repr(name)} {percent(p)}" for name, p in self.classes[:_LISTED])
         more = len(self.classes) - _LISTED
         if not listed:
             score = self.target.reading(self.scores)
             listed = f"{reprlib.repr(self.target.name)}, score {score:.4g}"
         return f"Prediction({listed}{f', {more} more' if more > 0 else ''})"
+
+
+def with_unit(value: float, unit: str) -> str:
+    """Return ``value`` with its unit, e.g. ``3.214 mm``."""
+    return f"{value:.4g} {unit}".rstrip()
 
 
 def _few(items: list[str]) -> str:

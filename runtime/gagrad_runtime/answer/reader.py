@@ -38,6 +38,10 @@ class Wanted(NamedTuple):
     """Number of a detection, from 1, in the order of the prediction's list."""
     box: Box | None = None
     """Box in frame pixels: the detection that overlaps it most."""
+    instance: int | None = None
+    """Number of a segmenter's connected area, from 1, the largest first."""
+    character: int | None = None
+    """Number of a text line's character, from 1."""
 
 
 class Reader:
@@ -59,14 +63,26 @@ class Reader:
             probabilities=None if chances is None else chances[0],
             class_names=tuple(self.spec.classes),
             task=self.spec.task,
+            score=float(scores[0]) if self.spec.task == "regression" and scores.shape == (1,) else None,
+            unit=self.spec.unit,
         )
 
     def target(self, wanted: Wanted, outputs: Outputs, placement: Placement) -> Target:
         """Return what ``wanted`` means for the one image of ``outputs``. Raises TargetError."""
-        self.refuse_detections(wanted)
+        self.refuse_others(wanted)
         return resolve_target(
             wanted.target, wanted.against, outputs.scores[0], self.spec, self._region(wanted, placement)
         )
+
+    def each(self, outputs: Outputs, placement: Placement) -> list[Wanted]:
+        """Return a question for each thing that the model says is there, the surest first.
+
+        A label, a class with an area; where there is no such list, or nothing on it, the default question.
+        """
+        present = self.prediction(outputs, placement).present
+        if self.spec.task not in ("multilabel", "segmentation") or not present:
+            return [Wanted()]
+        return [Wanted(target=name) for name in present]
 
     def predicted(
         self,
@@ -88,9 +104,9 @@ class Reader:
         """
         known = probabilities(recovered.scores, self.spec.activation)
         answers = recovered.scores if known is None else known
-        values = np.array([target.reading(answer) for answer in answers], np.float64)
         if known is not None:
-            return values
+            return np.array([target.probability(answer) for answer in answers], np.float64)
+        values = np.array([target.reading(answer) for answer in answers], np.float64)
         whole = target.reading(original.scores[0])
         return np.clip(values / whole, 0, 1) if whole else np.zeros(len(values))
 
@@ -103,12 +119,18 @@ class Reader:
         order = np.argsort(-scores.reshape(len(scores), -1).max(axis=1), kind="stable")
         return [element_name((int(index),), self.spec) for index in order]
 
-    def refuse_detections(self, wanted: Wanted) -> None:
-        """Raise TargetError where a detection is asked for and the model is no detector."""
-        for where, value in (("detection", wanted.detection), ("box", wanted.box)):
-            if value is not None:
+    def refuse_others(self, wanted: Wanted, *allowed: str) -> None:
+        """Raise TargetError where a part is asked for that a model of this task does not have."""
+        parts = {
+            "detection": (wanted.detection, "lists no detections"),
+            "box": (wanted.box, "lists no detections"),
+            "instance": (wanted.instance, "finds no areas"),
+            "character": (wanted.character, "reads no characters"),
+        }
+        for where, (value, what) in parts.items():
+            if value is not None and where not in allowed:
                 raise TargetError(
-                    f"the model's task is {self.spec.task}, and it lists no detections",
+                    f"the model's task is {self.spec.task}, and it {what}",
                     where=where,
                     hint="choose a class with `target`, or leave it out",
                 )

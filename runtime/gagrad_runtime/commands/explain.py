@@ -52,6 +52,23 @@ from gagrad_runtime.commands.options import (
     metavar="L,T,R,B",
     help="Explain the detection that overlaps a box of the image most: left,top,right,bottom.",
 )
+@click.option(
+    "--instance",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Explain one connected area of a segmenter's class or of an anomaly map; 1 is the largest.",
+)
+@click.option(
+    "--character",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Explain one character of a text line, counted from 1.  [default: the whole line]",
+)
+@click.option(
+    "--each",
+    is_flag=True,
+    help="Explain each label, each detection, or each class with an area that the model says is there.",
+)
 @method_options()
 @click.option(
     "--roi",
@@ -83,6 +100,9 @@ def explain(
     region: str | None,
     detection: int | str | None,
     box: tuple[float, float, float, float] | None,
+    instance: int | None,
+    character: int | None,
+    each: bool,
     settings: dict[str, Any],
     roi: Path | None,
     roi_limit: float | None,
@@ -114,11 +134,19 @@ def explain(
         trust=trust,
         as_json=as_json,
         targets=target,
-        every_detection=detection == ALL,
+        each=each or detection == ALL,
+        detections=detection is not None,
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
         scale=scale,
-        settings={**settings, "against": against, "region": region, "box": box}
-        | {"detection": None if detection == ALL else detection},
+        settings={
+            **settings,
+            "against": against,
+            "region": region,
+            "detection": None if detection == ALL else detection,
+            "box": box,
+            "instance": instance,
+            "character": character,
+        },
     )

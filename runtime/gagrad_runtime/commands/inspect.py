@@ -8,20 +8,34 @@ from typing import TYPE_CHECKING
 import click
 
 from gagrad_edge.cli import Command
+from gagrad_edge.errors import SettingError
 from gagrad_runtime.commands.options import json_option
 
 if TYPE_CHECKING:
+    from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import GraphEntry, Manifest
     from gagrad_edge.trust.envelope import Envelope
 
 
 @click.command(cls=Command, section="bundle", short_help="Show what is in a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--layer",
+    "picture",
+    type=click.Path(path_type=Path),
+    metavar="PICTURE",
+    help="Write a picture (.png) of where the cells of the class activation maps (Grad-CAM) lie.",
+)
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    help="Image to draw the cells of --layer on.  [default: the bundle's own frame]",
+)
 @json_option
-def inspect(bundle: Path, as_json: bool) -> None:
+def inspect(bundle: Path, picture: Path | None, image: Path | None, as_json: bool) -> None:
     """Show what is in BUNDLE, after checking every hash. Nothing in it is run.
 
-    Example: gagrad-edge inspect part.gagrad
+    Example: gagrad-edge inspect part.gagrad --layer cells.png
     """
     from gagrad_edge.bundle.bundle import read_bundle  # noqa: PLC0415 - --help stays fast
     from gagrad_edge.manifest import encode_manifest  # noqa: PLC0415
@@ -29,6 +43,12 @@ def inspect(bundle: Path, as_json: bool) -> None:
 
     checked = read_bundle(bundle)
     manifest = checked.manifest
+    if picture is not None:
+        _write_layers(checked, picture, image)
+    elif image is not None:
+        raise SettingError(
+            "an image without a picture to write", where="image", hint="give --layer PICTURE, too"
+        )
     if as_json:
         click.echo(encode_manifest(manifest).decode(), nl=False)
         return
@@ -47,6 +67,22 @@ def inspect(bundle: Path, as_json: bool) -> None:
         *(line(f"class {index}", name) for index, name in enumerate(manifest.output.classes)),
     ]
     click.echo("\n".join(lines))
+
+
+def _write_layers(bundle: Bundle, picture: Path, image: Path | None) -> None:
+    from gagrad_edge.atomic import make_folder, write_atomic  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.frame.frame import load_frame  # noqa: PLC0415
+    from gagrad_runtime.report.layer_picture import render_layers  # noqa: PLC0415
+    from gagrad_runtime.report.report import encode_png  # noqa: PLC0415
+    from gagrad_runtime.session.selftest import reference_frame  # noqa: PLC0415
+
+    if picture.suffix.lower() != ".png":
+        raise SettingError("the picture's name ends in .png", where=str(picture))
+    frame = reference_frame(bundle) if image is None else load_frame(image)
+    data = encode_png(render_layers(bundle.manifest, frame))
+    make_folder(picture.parent)
+    write_atomic(picture, [data])
+    click.echo(f"the cells of the class activation maps: {picture}", err=True)
 
 
 def _graph(manifest: Manifest, entry: GraphEntry) -> str:

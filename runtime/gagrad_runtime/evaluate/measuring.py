@@ -133,8 +133,8 @@ def mask_of(frame: Frame, path: Path, margin: float) -> Mask | None:
     mask = read_mask(path)
     if mask.shape != (frame.height, frame.width):
         raise RoiError(
-            f"the mask has {mask.shape[1]} × {mask.shape[0]} pixels, "
-            f"its image {frame.width} × {frame.height}",
+            f"the mask is {mask.shape[0]} high and {mask.shape[1]} wide, its image {frame.height} high and "
+            f"{frame.width} wide",
             where=str(path),
             hint="masks are of their images' size",
         )

@@ -127,7 +127,7 @@ class Explanation:
     @property
     def probability(self) -> float | None:
         """Probability of the target, 0..1; None when the output is a plain score."""
-        return None if self.probabilities is None else self.target.reading(self.probabilities)
+        return None if self.probabilities is None else self.target.probability(self.probabilities)
 
     @cached_property
     def regions(self) -> tuple[SalientRegion, ...]:
@@ -179,6 +179,8 @@ class Explanation:
 
     def __repr__(self) -> str:
         chance = "" if self.probability is None else f" {percent(self.probability)}"
+        if self.prediction is not None and self.prediction.task in ("anomaly", "regression"):
+            chance = f" {self.prediction.answer}"
         figures = [f"{reprlib.repr(str(self.target))}{chance}", f"RCAP {self.rcap.score:.2f}"]
         if self.stability is not None:
             figures.append(f"stability {self.stability:.2f}")
@@ -186,5 +188,5 @@ class Explanation:
         if self.cautions:
             figures.append(f"{len(self.cautions)} caution" + ("s" if len(self.cautions) > 1 else ""))
         height, width = self.saliency.shape
-        figures.append(f"map {height}×{width} of {reprlib.repr(self.frame.name)}")
+        figures.append(f"map {height} high, {width} wide of {reprlib.repr(self.frame.name)}")
         return f"Explanation({', '.join(figures)})"

@@ -76,7 +76,7 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
                 for frame in frames:
                     explanation = explainer.explain(frame)
                     files = explanation.save(output / demo.name, stem=frame.stem, replace=True)
-                    mask = truth(demo, data, frame.stem, explanation.target.name)
+                    mask = truth(demo, data, frame.stem, _kind(explanation))
                     click.echo(_line(explanation, mask, files["picture"]), err=True)
     click.echo(f"{len(demos) + 1}. Open the pictures: {output.resolve()}/*/*.explained.png", err=True)
     program = Path(sys.executable).parent / "gagrad-edge"
@@ -126,6 +126,11 @@ def _export(demo: Demo, data: Path, bundle: Path) -> None:
         prog_name="gagrad-edge export",
         standalone_mode=False,
     )
+
+
+def _kind(explanation: Explanation) -> str | None:
+    """Return the class that is explained, whichever detection or region of it; None for a score."""
+    return explanation.classes[explanation.target.index[0]] if explanation.classes else None
 
 
 def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Path) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
+from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
@@ -48,7 +49,8 @@ def explain_images(
     trust: Path | None = None,
     as_json: bool,
     targets: Sequence[str] = (),
-    every_detection: bool = False,
+    each: bool = False,
+    detections: bool = False,
     settings: dict[str, Any],
     roi: Path | None = None,
     roi_limit: float | None = None,
@@ -57,9 +59,9 @@ def explain_images(
 ) -> int:
     """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
 
-    Each of ``targets`` gets an explanation of its own, and with ``every_detection`` each detection of a
-    detector; else the model's answer is explained. ``settings`` are further arguments of
-    ``Explainer.explain``.
+    Each of ``targets`` gets an explanation of its own; with ``each`` each label, detection or class that the
+    model says is there; else the model's answer is explained. ``detections`` says that the model has to be a
+    detector. ``settings`` are further arguments of ``Explainer.explain``.
     ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
     ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
     happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
@@ -69,7 +71,8 @@ def explain_images(
     """
     check_limit(roi_limit)
     settings = {name: value for name, value in settings.items() if value is not None}
-    _check_every_detection(every_detection, targets, settings)
+    if each:
+        _check_each(targets, settings)
     if roi is None and (roi_limit is not None or roi_fail_exit):
         where = "roi_fail_exit" if roi_limit is None else "roi_limit"
         raise SettingError("there is no region to judge by", where=where, hint="give its file as roi")
@@ -89,30 +92,24 @@ def explain_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
-        run = _Run(
-            explainer,
-            output,
-            raw,
-            tuple(targets),
-            every_detection,
-            settings,
-            as_json,
-            distinct_stems(paths),
-            compared,
-        )
+        if detections and explainer.manifest.output.detection is None:
+            explainer.reader.refuse_others(Wanted(detection=1))
+        stems = distinct_stems(paths)
+        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, stems, compared, each)
         for path in paths:
             run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
 
 
-def _check_every_detection(every: bool, targets: Sequence[str], settings: dict[str, Any]) -> None:
-    """Raise SettingError where all detections are asked for, and also a certain one."""
-    given = [*(["target"] if targets else []), *(n for n in ("against", "region", "box") if n in settings)]
-    if every and given:
+def _check_each(targets: Sequence[str], settings: dict[str, Any]) -> None:
+    """Raise SettingError where all that is there is to be explained, and also something certain."""
+    parts = ("against", "region", "detection", "box", "instance", "character")
+    given = [*(["target"] if targets else []), *(name for name in parts if name in settings)]
+    if given:
         raise SettingError(
-            f"all detections are explained, so none is chosen with `{given[0]}`",
-            where="detection",
-            hint=f"leave out `{given[0]}`, or give the number of one detection",
+            f"all that the model finds is explained, so none is chosen with `{given[0]}`",
+            where="each",
+            hint=f"leave out `each` or `{given[0]}`",
         )
 
 
@@ -150,12 +147,13 @@ class _Run:
     output: Path
     raw: tuple[str, ...]
     targets: tuple[str, ...]
-    every_detection: bool
     settings: dict[str, Any]
     as_json: bool
     stems: dict[str, str]
     """The stem of the result files for each path, in the order of the run."""
     compared: Compared
+    each: bool = False
+    """Whether to explain everything that the model says is there."""
     failed: int = 0
     """Number of maps of which too little lies inside the region of interest."""
     _exit_code: int = 0
@@ -170,7 +168,7 @@ class _Run:
             frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
-            several, count = self.every_detection or len(self.targets) > 1, 0
+            several, count = self.each or len(self.targets) > 1, 0
             for explanation in self._explanations(path, frame):
                 report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
                 self.failed += report.roi is not None and report.roi.passed is False
@@ -186,11 +184,9 @@ class _Run:
 
     def _explanations(self, path: str, frame: Frame) -> Iterator[Explanation]:
         """Yield the explanations of one image, each with a progress bar of its own."""
-        if self.every_detection:
+        if self.each:
             with Progress(self._label(path)) as progress:
-                for explanation in self.explainer.explain_detections(
-                    frame, progress=progress, **self.settings
-                ):
+                for explanation in self.explainer.explain_each(frame, progress=progress, **self.settings):
                     progress.clear()
                     yield explanation
             return
@@ -200,7 +196,7 @@ class _Run:
             yield explanation
 
     def _say_nothing(self, path: str) -> None:
-        """Say of an image that a detector finds nothing on it, so that there is nothing to explain."""
+        """Say of an image that the model finds nothing on it, so that there is nothing to explain."""
         if self.as_json:
             click.echo(msgspec.json.encode({"file": path, "detections": []}))
         click.echo(f"{path}: nothing found, so no picture", err=True)

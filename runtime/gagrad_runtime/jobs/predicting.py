@@ -69,7 +69,7 @@ def predict_images(
                 picture = prediction_picture(said, frame, explainer.manifest.name)
                 write_new(output, stems[path], encode_png(picture))
             if as_json:
-                record = prediction_record(said, frame, explainer.manifest.output)
+                record = prediction_record(said, frame)
                 click.echo(msgspec.json.encode(record))
             else:
                 click.echo("\n".join(lines_of(path, said)))

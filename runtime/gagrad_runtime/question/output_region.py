@@ -27,12 +27,15 @@ _BOX = re.compile(r"\s*-?[\d.]+(\s*,\s*-?[\d.]+){3}\s*")
 
 @dataclass(frozen=True)
 class OutputRegion:
-    """Cells of a spatial output ``[K, h, w]``, chosen by a box or a mask in the frame."""
+    """Cells of a spatial output ``[K, h, w]``: chosen by a box or a mask, or by the model's answer."""
 
     name: str
-    """The box or the mask's path as the user gave it; ``mask`` for an array."""
+    """The box or the mask's path as the user gave it; ``mask`` for an array; where the model's own answer is
+    explained, what the cells have in common."""
     cells: Array
     """float32 [h, w]: 1 for a cell inside the region, else 0."""
+    found: bool = False
+    """Whether the model's answer says where, and not the caller."""
 
     def mean(self, values: Array) -> float:
         """Return the mean of ``values [h, w]`` over the region."""
@@ -59,12 +62,12 @@ def region_of(choice: RegionChoice, placement: Placement, spec: OutputSpec) -> O
         choice = ",".join(map(str, choice))
     name = choice if isinstance(choice, str) else "mask"
     mask = _mask(choice, placement)
-    cells = _cells(mask, placement, (spec.shape[1], spec.shape[2]))
+    cells = cells_of(mask, placement, (spec.shape[1], spec.shape[2]))
     if not cells.any():
         raise TargetError(
             f"the region {name} is empty, or the model does not see it",
             where="region",
-            hint=f"the frame has {placement.frame_size[1]} × {placement.frame_size[0]} pixels",
+            hint=f"the frame is {placement.frame_size[0]} pixels high and {placement.frame_size[1]} wide",
         )
     chosen = cells >= 0.5
     return OutputRegion(name, (chosen if chosen.any() else cells == cells.max()).astype(np.float32))
@@ -92,14 +95,21 @@ def _mask(choice: str | NDArray[np.bool_], placement: Placement) -> Array:
         mask = np.asarray(choice) != 0
     if mask.shape != placement.frame_size:
         raise TargetError(
-            f"the mask's shape is {'×'.join(map(str, mask.shape))} and the frame's {height}×{width}",
+            f"the mask is {_size(mask)}, and the frame {height} high and {width} wide",
             where="region",
             hint="give a mask of the frame's size",
         )
     return mask.astype(np.float32)
 
 
-def _cells(mask: Array, placement: Placement, grid: tuple[int, int]) -> Array:
+def _size(mask: NDArray[np.bool_]) -> str:
+    """Return the size of a mask in words; of an array that is no mask, its shape."""
+    if mask.ndim == 2:
+        return f"{mask.shape[0]} high and {mask.shape[1]} wide"
+    return f"an array of shape {mask.shape}"
+
+
+def cells_of(mask: Array, placement: Placement, grid: tuple[int, int]) -> Array:
     """Return the share of each output cell that ``mask`` (frame pixels) covers."""
     top, left, height, width = placement.window
     on_window = resample(mask[top : top + height, left : left + width], placement.resized)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 import reprlib
 from dataclasses import dataclass, field
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Target:
-    """What is explained: one element of the output, or the difference of two ("why this and not that")."""
+    """What is explained: one element of the output, or the difference of two ("why this and not that").
+
+    Or several: the cells of a region, or the steps of a text line.
+    """
 
     index: tuple[int, ...]
     """Element of ``scores``, without the batch axis."""
@@ -42,6 +46,8 @@ class Target:
     """The same in pixels of the model's image, beyond its edges too."""
     detection: int | None = None
     """A detector's: number in the prediction's list, from 1; None for a candidate that is not listed."""
+    path: tuple[tuple[int, int], ...] = ()
+    """Elements (character, step) of a text line that are explained together; ``index`` is the first one."""
 
     def __str__(self) -> str:
         return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
@@ -53,9 +59,23 @@ class Target:
         return f"Target({reprlib.repr(self.name)}{against}{inside}, index={self.index})"
 
     def reading(self, values: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
-        """Return the target's value (or that of ``index``) in ``values [K…]``; with a region, its mean."""
+        """Return the target's value (or that of ``index``) in ``values [K…]``.
+
+        With a region, its mean; with a path, its sum.
+        """
+        if self.path and index in (None, self.index):
+            return math.fsum(float(values[step]) for step in self.path)
         found = values[self.index if index is None else index]
         return float(found) if self.region is None else self.region.mean(found)
+
+    def probability(self, probabilities: NDArray[np.float32], index: tuple[int, ...] | None = None) -> float:
+        """Return the probability of the target (or of ``index``) in ``probabilities [K…]``, 0..1.
+
+        With a region, the mean there; with a path, the product, as each of its characters has to be right.
+        """
+        if self.path and index in (None, self.index):
+            return math.prod(float(probabilities[step]) for step in self.path)
+        return self.reading(probabilities, index)
 
 
 Choice = str | int | tuple[int, ...]
@@ -106,9 +126,14 @@ def resolve_target(
 def cotangent(target: Target, shape: tuple[int, ...]) -> Array:
     """Return the weights ``[1, K…]`` over the output: one-hot, or e_a − e_b for "a and not b".
 
-    With a region, the same for each of its cells, so that the score explained is the sum over them.
+    With a region, the same for each of its cells, so that the score explained is the sum over them; with a
+    path, 1 at each of its elements.
     """
     weights = np.zeros((1, *shape), np.float32)
+    for step in target.path:
+        weights[0][step] = 1
+    if target.path:
+        return weights
     one = 1 if target.region is None else target.region.cells
     weights[0][target.index] = one
     if target.against_index is not None:

@@ -52,8 +52,15 @@ def draw_boxes(panel: Canvas, boxes: Iterable[Box], frame_size: tuple[int, int])
 def draw_explained(panel: Canvas, box: Box, frame_size: tuple[int, int], tag: Tag, pen: Lettering) -> None:
     """Draw bold lines around ``box``, and ``tag`` beside it where there is room."""
     left, top, right, bottom = corners = _on_panel(box, panel, frame_size, _LEAST_BOLD)
-    for line, width in ((_HALO, 7), (_LINE, 3)):
-        cv2.rectangle(panel, (left, top), (right, bottom), line, width)
+    height, width = panel.shape[:2]
+    edge, beyond = (
+        2,
+        2,
+    )  # the line lies outside, so that a small object stays visible, and is whole at the border
+    start = max(left - beyond, edge), max(top - beyond, edge)
+    end = min(right + beyond, width - 1 - edge), min(bottom + beyond, height - 1 - edge)
+    for line, thickness in ((_HALO, 7), (_LINE, 3)):
+        cv2.rectangle(panel, start, end, line, thickness)
     _write_tag(panel, corners, tag, pen)
 
 
@@ -69,9 +76,8 @@ def _on_panel(box: Box, panel: Canvas, frame_size: tuple[int, int], least: int =
 def _side(low: float, high: float, size: int, least: int) -> tuple[int, int]:
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
-    edge = 2  # so that a bold line at the border is whole
-    start = min(max(round(low), edge), size - 1 - edge)
-    return start, min(max(round(high), start + 1), size - 1 - edge)
+    start = min(max(round(low), 0), size - 2)
+    return start, min(max(round(high), start + 1), size - 1)
 
 
 def _write_tag(panel: Canvas, corners: Corners, tag: Tag, pen: Lettering) -> None:

@@ -38,8 +38,8 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     file = "frame from memory" if frame.source == "array" else printable(frame.name, pen)[0]
     bundle = printable(made.bundle, pen)[0]
     facts = (
-        f"RCAP {number(explanation.rcap.score)} of 1: the higher, the more the bright places alone decide.",
-        f"{file} · {frame.width} × {frame.height} pixels",
+        f"RCAP {number(explanation.rcap.score)} of 1: {words.rcap()}.",
+        f"{file} · {frame.height} pixels high, {frame.width} wide",
         f"bundle {bundle} · {_made(explanation)} · {made.backend}",
         *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),
     )

@@ -43,13 +43,17 @@ class DetectionWords(Words):
             return f"{sentence_start(said)}: this is all that the model found."
         if target.detection == 1:
             return f"{sentence_start(said)}: the surest of the {len(found)} that the model found."
-        return f"{sentence_start(said)}. The surest of all {len(found)} is {self._listed(found[0], pen)}."
+        return f"{sentence_start(said)}. The surest of the {len(found)} is {self._listed(found[0], pen)}."
 
     def line(self) -> str:
         """Return the class, its probability and the box, as the beginning of a line in a terminal."""
         target = self.explanation.target
         place = "" if target.box is None else f" at {box_text(target.box)}"
         return f"{super().line()}{place}{'' if target.detection else ' (not found)'}"
+
+    def rcap(self) -> str:
+        """Return what the RCAP score means for a detection."""
+        return "the higher, the surer the model finds it again by the bright places alone"
 
     def names(self) -> tuple[str, ...]:
         """Return the names that the picture shows."""
@@ -80,4 +84,5 @@ class DetectionWords(Words):
         return "" if box is None else f" at {printable(box_text(box), pen)[0]}"
 
     def _listed(self, one: Detection, pen: Lettering) -> str:
-        return f"{short(label(one.name, one.index[:1], pen))} with {self._measure(one.index)}"
+        name = short(label(one.name, one.index[:1], pen))
+        return f"{name} with {self._measure(one.index)} at {printable(box_text(one.box), pen)[0]}"

@@ -54,18 +54,26 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
     if (
         with_target
         or target.index != explanation.predicted.index
+        or target.path != explanation.predicted.path
         or target.against_index is not None
-        or target.region is not None
+        or _place(explanation)
     ):
         against = "" if target.against_name is None else f"-not-{_part(target.against_name)}"
         number = "" if target.detection is None else f"{target.detection}-"
         parts.append(number + _part(target.name) + against)
-        if target.region is not None:
-            parts.append(_part(target.region.name))
+        parts.append(_part(_place(explanation)))
     if explanation.provenance.method != DEFAULT:
         parts.append(_part(explanation.provenance.method))
     end = "".join(f".{part}" for part in parts if part)
     return (_cut(stem, max(_STEM_BYTES - len(end.encode()), 20)) or "frame") + end
+
+
+def _place(explanation: Explanation) -> str:
+    """Return the name of the region that is explained; empty without one, and for the model's own answer."""
+    region, own = explanation.target.region, explanation.predicted.region
+    if region is None or (region.found and own is not None and region.name == own.name):
+        return ""
+    return region.name
 
 
 def distinct_stems(paths: Sequence[str]) -> dict[str, str]:
@@ -122,7 +130,7 @@ def _question(record: Record) -> tuple[object, ...]:
         record.frame.file,
         record.frame.sha256,
         record.bundle.sha256,
-        record.target.index,
+        (record.target.index, record.target.name),
         # Masks from memory have one name: the score in the region tells them apart.
         None if record.region is None else (record.region, record.target.score),
         None if record.against is None else record.against.index,

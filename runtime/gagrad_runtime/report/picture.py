@@ -13,6 +13,7 @@ from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.boxes import draw_boxes, draw_explained
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
+from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
@@ -82,6 +83,7 @@ def render(
     if scale is not None:
         colours = scale.colours(sigma)
     over = overlay(picture, colours.shown(on_panel))
+    contours = draw_contours(over, explanation)
     if roi is not None:
         mark_roi(over, roi.zones)
     _mark_detections(explanation, picture, over, pen)
@@ -106,6 +108,7 @@ def render(
     sheet.y += _HEADING
     bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], colours), second[1] + size[0])
     sheet.y += bottom + 20
+    draw_key(sheet, contours)
     if roi is not None:
         draw_roi_key(sheet, roi)
         write_roi_share(sheet, roi)

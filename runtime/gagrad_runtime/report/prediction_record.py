@@ -15,7 +15,6 @@ from msgspec import UNSET, UnsetType
 from gagrad_edge.output import Task  # noqa: TC001 - msgspec resolves the fields' types
 
 if TYPE_CHECKING:
-    from gagrad_edge.output import OutputSpec
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.question.target import Box
@@ -81,33 +80,34 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | UnsetType = UNSET
     text: str | UnsetType = UNSET
     """Of a line."""
+    characters: list[ClassChance] | UnsetType = UNSET
+    """Of a line, from left to right."""
 
 
-def prediction_record(said: Prediction, frame: Frame, spec: OutputSpec) -> PredictionRecord:
-    """Return the record of ``said``, which the model with output ``spec`` says of ``frame``."""
+def prediction_record(said: Prediction, frame: Frame) -> PredictionRecord:
+    """Return the record of ``said``, which a model says of ``frame``."""
     source = frame.source.encode("utf-8", "replace").decode()
     base = PredictionRecord(
         file=source, height=frame.height, width=frame.width, task=said.task, answer=said.answer
     )
-    return msgspec.structs.replace(base, **_of_task(said, spec))
+    return msgspec.structs.replace(base, **_of_task(said))
 
 
-def _of_task(said: Prediction, spec: OutputSpec) -> dict[str, Any]:
+def _of_task(said: Prediction) -> dict[str, Any]:
     if said.task == "detection":
         return {"detections": detection_records(said)}
     if said.task == "segmentation":
         return {"areas": [AreaRecord(name=name, share=share) for name, share in said.areas]}
     if said.task == "anomaly":
-        threshold = spec.anomaly.threshold if spec.anomaly is not None else None
-        known = said.score is not None and threshold is not None
-        verdict = None if not known else "NG" if said.score >= threshold else "OK"  # type: ignore[operator]
-        return {"score": _number(said.score), "threshold": threshold, "verdict": verdict}
+        verdict = None if said.ng is None else "NG" if said.ng else "OK"
+        return {"score": _number(said.score), "threshold": said.threshold, "verdict": verdict}
     if said.task == "regression":
         values = [_number(value) for value in said.scores.ravel().tolist()]
         more = {"values": values} if said.scores.ndim == 1 and len(values) > 1 else {}
-        return {"value": _number(said.score), "unit": spec.unit, **more}
+        return {"value": values[0], "unit": said.unit, **more}
     if said.task == "sequence":
-        return {"text": said.text or ""}
+        read = [ClassChance(name=name, probability=_number(chance)) for name, chance in said.characters]
+        return {"text": said.text or "", "characters": read}
     classes = [ClassChance(name=name, probability=_number(chance)) for name, chance in said.classes]
     return {"classes": classes} | ({"labels": list(said.present)} if said.task == "multilabel" else {})
 

@@ -18,8 +18,10 @@ import numpy as np
 from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
+    AreaRecord,
     BundleRecord,
     CautionRecord,
+    CharacterRecord,
     ClassRecord,
     FrameRecord,
     MethodRecord,
@@ -72,6 +74,7 @@ def record_of(
         predicted=_target(explanation, explanation.predicted),
         top=_top(explanation),
         detections=[] if said is None else detection_records(said),
+        **_answer(explanation),
         scores=ScoresRecord(
             shape=list(scores.shape),
             minimum=_number(finite.min()) if finite.size else None,
@@ -147,6 +150,25 @@ def _target(explanation: Explanation, target: Target) -> ClassRecord:
     return msgspec.structs.replace(found, box=rounded(target.box), detection=target.detection)
 
 
+def _answer(explanation: Explanation) -> dict[str, Any]:
+    """Return the fields that say what the model of a task answers."""
+    said = explanation.prediction
+    if said is None:
+        return {}
+    return {
+        "areas": [AreaRecord(name=_text(name), share=round(share, 6)) for name, share in said.areas],
+        "score": None if said.score is None else _number(np.float32(said.score)),
+        "unit": _text(said.unit),
+        "threshold": said.threshold,
+        "ng": said.ng,
+        "text": None if said.text is None else _text(said.text),
+        "characters": [
+            CharacterRecord(name=_text(name), probability=round(chance, 6))
+            for name, chance in said.characters
+        ],
+    }
+
+
 def _class(explanation: Explanation, index: tuple[int, ...], name: str | None) -> ClassRecord:
     if name is None:
         name = explanation.classes[index[0]] if explanation.classes else str(index[0])
@@ -157,7 +179,7 @@ def _class(explanation: Explanation, index: tuple[int, ...], name: str | None) -
         score=_number(np.float32(explanation.target.reading(explanation.scores, index))),
         probability=None
         if probabilities is None
-        else _number(np.float32(explanation.target.reading(probabilities, index))),
+        else _number(np.float32(explanation.target.probability(probabilities, index))),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
@@ -104,10 +105,26 @@ class ClassRecord(_Struct, frozen=True):
     """Before the activation."""
     probability: float | None
     """After it; null for a plain score."""
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[float, float, float, float] | UnsetType = UNSET
     """Of a detector's candidate: left, top, right, bottom in frame pixels."""
-    detection: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """The target's number in ``detections``, from 1; null for a candidate that is not listed."""
+    detection: Annotated[int, msgspec.Meta(ge=1)] | UnsetType | None = UNSET
+    """A detector's: number in ``detections``, from 1; null for a candidate that is not listed."""
+
+
+class AreaRecord(_Struct, frozen=True):
+    """One class of a segmenter, or an anomaly map above its limit."""
+
+    name: str
+    """Empty for an anomaly map."""
+    share: float
+    """Of what the model sees of the frame, 0..1."""
+
+
+class CharacterRecord(_Struct, frozen=True):
+    """One character of a text line."""
+
+    name: str
+    probability: float
 
 
 class ScoresRecord(_Struct, frozen=True):
@@ -210,6 +227,21 @@ class Record(_Struct, frozen=True, kw_only=True):
     """The five classes with the highest scores; empty when the output is no list of classes."""
     detections: list[DetectionRecord] = []
     """A detector's list, the most probable first; empty for other tasks."""
+    areas: list[AreaRecord] = []
+    """A segmenter's classes besides the background, largest first; or what of an anomaly map is above its
+    limit."""
+    score: float | None = None
+    """The value of a regression or of an anomaly scorer, as the model itself gives it."""
+    unit: str = ""
+    """Unit of a regression's values."""
+    threshold: float | None = None
+    """What makes an anomaly score NG; null where nobody has set it."""
+    ng: bool | None = None
+    """Whether ``score`` reaches ``threshold``; null without a threshold."""
+    text: str | None = None
+    """The text of a line."""
+    characters: list[CharacterRecord] = []
+    """The characters of ``text`` with their probabilities."""
     scores: ScoresRecord
     rcap: RcapRecord
     stability: float | None = None

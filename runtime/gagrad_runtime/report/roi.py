@@ -62,8 +62,8 @@ class Roi:
         if self.frame_size not in (None, frame_size):
             height, width = self.frame_size
             raise RoiError(
-                f"it is for frames of {width} × {height} pixels and this one has "
-                f"{frame_size[1]} × {frame_size[0]}",
+                f"it is for frames {height} high and {width} wide, and this one is {frame_size[0]} high and "
+                f"{frame_size[1]} wide",
                 where=self.name,
                 hint="draw the region again on a frame of this size",
             )
@@ -71,7 +71,7 @@ class Roi:
         inside = (filled(self.inside, frame_size) if self.mask is None else self.mask) & ~ignore
         if not inside.any():
             raise RoiError(
-                f"nothing of the region lies on a frame of {frame_size[1]} × {frame_size[0]} pixels",
+                f"nothing of the region lies on a frame {frame_size[0]} high and {frame_size[1]} wide",
                 where=self.name,
                 hint="coordinates are x, y in frame pixels from the upper left; "
                 "ignore zones take precedence over the inside",

@@ -49,6 +49,10 @@ class Words:
         named = "" if explanation.classes else "class "
         return f"{named}{explanation.target}" + ("" if chance is None else f" {percent(chance)}")
 
+    def rcap(self) -> str:
+        """Return what the RCAP score means, as the end of its sentence."""
+        return "the higher, the more the bright places alone decide"
+
     def names(self) -> tuple[str, ...]:
         """Return the names that the picture shows: the caption says so when one of them cannot be drawn."""
         target = self.explanation.target

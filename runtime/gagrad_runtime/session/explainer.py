@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from io import IOBase
@@ -77,11 +77,12 @@ class Explainer:
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.manifest.input.shape))
+        channels, height, width = self.manifest.input.shape
+        size = f"{channels} channel{'s' if channels > 1 else ''}, {height} high, {width} wide"
         classes = len(self.manifest.output.classes)
         named = f", {classes} classes" if classes else ""
         return (
-            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {shape}{named}, "
+            f"Explainer({reprlib.repr(self.manifest.name)} {self._sha256[:12]}, image {size}{named}, "
             f"{self.backend.description[:60]})"
         )
 
@@ -149,6 +150,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -175,6 +178,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -200,6 +205,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
         method: str | None = None,
@@ -227,8 +234,9 @@ class Explainer:
         class of a difference: "why this and not that". ``region`` is where a spatial output is explained: a
         box (left, top, right, bottom) in frame pixels, the path of a mask image, or a mask. ``detection`` is
         the number of a detection, from 1, in the order in which ``predict`` lists them; ``box`` is a box in
-        frame pixels, for the detection that overlaps it most. ``progress`` is called with (samples done,
-        samples).
+        frame pixels, for the detection that overlaps it most. ``instance`` is the number of a connected area
+        of a segmenter or of an anomaly map, from 1, the largest first; ``character`` the number of a
+        character of a text line, from 1. ``progress`` is called with (samples done, samples).
 
         Settings; None keeps the bundle's or the usual value:
 
@@ -264,7 +272,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        asked = Asked(Wanted(target, against, region, detection, box), colour, settings)
+        asked = Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings)
 
         def one(source: Any) -> Explanation:
             return self._explain(source, asked, progress)
@@ -275,10 +283,9 @@ class Explainer:
             return map(one, frame)
         return one(frame)
 
-    def explain_detections(
+    def explain_each(
         self,
         frame: FrameSource,
-        detections: Iterable[int] | None = None,
         *,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
@@ -295,12 +302,13 @@ class Explainer:
         baseline: float | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
-        """Yield an explanation for each of a detector's ``detections`` in ``frame``, by default all of them.
+        """Yield an explanation for each thing that the model says is in ``frame``.
 
-        ``detections`` are numbers from 1, in the order in which ``predict`` lists them: the best first. The
-        frame is read, uploaded and predicted once, and all explanations share the noise. Each is the one that
-        ``explain(frame, detection=number)`` returns, and so are the settings and errors; ``budget_ms`` is for
-        each. Nothing is yielded where the model finds nothing.
+        That is each detection, each label that is present, or each class with an area, the surest or largest
+        first; of a model that gives one answer, this answer. The frame is read, uploaded and predicted once,
+        and all explanations share the noise: each is the one that ``explain`` returns for that thing, and so
+        are the settings and errors; ``budget_ms`` is for each. Nothing is yielded where a detector finds
+        nothing.
         """
         settings = self._settings(
             method=method,
@@ -316,9 +324,7 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        if self.manifest.output.detection is None:
-            self.reader.refuse_detections(Wanted(detection=1))
-        return self._explain_detections(frame, detections, Asked(Wanted(), colour, settings), progress)
+        return self._explain_each(frame, Asked(Wanted(), colour, settings), progress)
 
     def refine(
         self,
@@ -329,6 +335,8 @@ class Explainer:
         region: RegionChoice | None = None,
         detection: int | None = None,
         box: Box | None = None,
+        instance: int | None = None,
+        character: int | None = None,
         colour: Colour = "rgb",
         method: str | None = None,
         guide: str | None = None,
@@ -363,7 +371,10 @@ class Explainer:
             baseline=baseline,
             **unknown,
         )
-        return self._refine(frame, Asked(Wanted(target, against, region, detection, box), colour, settings))
+        return self._refine(
+            frame,
+            Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings),
+        )
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
@@ -396,21 +407,14 @@ class Explainer:
         self._sampler.release_inputs()
         return explanation
 
-    def _explain_detections(
-        self,
-        source: FrameSource,
-        detections: Iterable[int] | None,
-        asked: Asked,
-        progress: Callable[[int, int], None] | None,
+    def _explain_each(
+        self, source: FrameSource, asked: Asked, progress: Callable[[int, int], None] | None
     ) -> Iterator[Explanation]:
         with self._lock:
             scene = self._scene(source, asked)
-        if detections is None:
-            found = self.reader.prediction(scene.outputs, scene.placement).detections
-            detections = range(1, len(found) + 1)
-        for number in detections:
+        for wanted in self.reader.each(scene.outputs, scene.placement):
             with self._lock:
-                explanation = self._explained(self._query(scene, Wanted(detection=number)), progress)
+                explanation = self._explained(self._query(scene, wanted), progress)
             yield explanation
             scene = scene.asked_again()
 

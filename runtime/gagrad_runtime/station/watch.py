@@ -182,9 +182,7 @@ class Watch:
             seconds=round(time.monotonic() - began, 6),
             ng=UNSET if ng is None else ng,
             reason=judgement.condition.text if judgement is not None and judgement.condition else UNSET,
-            said=UNSET
-            if seen.task == "classification"
-            else prediction_record(seen, frame, self.explainer.manifest.output),
+            said=UNSET if seen.task == "classification" else prediction_record(seen, frame),
         )
         number = self._stored(
             lambda: self.store.add(

@@ -17,7 +17,7 @@ from gagrad_edge.manifest import FeatureLayer, InputSpec
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import cam_graph
-from gagrad_export.assemble.feature_layer import choose_feature_layer
+from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.verify import class_activation
@@ -30,10 +30,10 @@ from tests.models import tiny_model
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def layer_of(model: Canonical, choice: str = "auto") -> FeatureLayer:
-    layer, _ = choose_feature_layer(model, choice)
-    assert layer is not None
-    return layer
+def layers_of(model: Canonical, choice: str = "auto") -> tuple[FeatureLayer, ...]:
+    layers = choose_feature_layers(model, choice).layers
+    assert layers
+    return layers
 
 
 def spec_for(height: int, width: int) -> InputSpec:
@@ -67,7 +67,7 @@ def test_the_maps_are_pytorch_grad_cams(name: str, golden: Path) -> None:
     spec = spec_for(size, size)
     x = model_input(image, spec)
     model = canonicalise(load_torch_module(module, name=name, input_shape=(3, size, size)).model)
-    graph = cam_graph(model, spec, layer_of(model))
+    graph = cam_graph(model, spec, layers_of(model))
     target = int(module(torch.from_numpy(x)).argmax())
     _, cams = onnxruntime.InferenceSession(graph).run(
         None, {"image": image, "cotangent": np.eye(1, 1000, target, dtype=np.float32)}
@@ -101,10 +101,10 @@ def test_each_row_of_a_batch_is_its_own_image(layout: str) -> None:
     """Also where the model has the features last; and the maps do not all vanish."""
     source = tiny_model() if layout == "channels-first" else parser.parse_model(CHANNELS_LAST)
     model = canonicalise(source)
-    layer = layer_of(model)
+    (layer,) = layers_of(model)
     assert layer.layout == layout
     _, height, width = model.input_shape
-    session = onnxruntime.InferenceSession(cam_graph(model, spec_for(height, width), layer))
+    session = onnxruntime.InferenceSession(cam_graph(model, spec_for(height, width), [layer]))
     image = np.random.default_rng(1).uniform(0, 1, (3, 3, height, width)).astype(np.float32)
     cotangent = np.eye(1, model.score_shape[0], 1, dtype=np.float32)
     scores, cams = session.run(None, {"image": image, "cotangent": cotangent})
@@ -141,20 +141,20 @@ def test_a_bundle_without_the_maps_says_why(tmp_path: Path) -> None:
 def test_what_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """A rule that is off by a tenth, and maps that are not those of the reference."""
     model = canonicalise(tiny_model())
-    layer, spec = layer_of(model), spec_for(24, 32)
+    layers, spec = layers_of(model), spec_for(24, 32)
     image = np.random.default_rng(1).uniform(0, 1, (1, 3, 24, 32)).astype(np.float32)
     point = Point(image, model_input(image, spec), np.eye(1, 3, 1, dtype=np.float32))
-    graph = cam_graph(model, spec, layer)
-    class_activation.verify_class_activation(graph, model, spec, layer, point)
+    graph = cam_graph(model, spec, layers)
+    class_activation.verify_class_activation(graph, model, spec, layers, point)
     if wrong == "gradient":
         from gagrad_export.assemble import cam
 
         right = cam.gradients
         monkeypatch.setattr(cam, "gradients", lambda op, *given: [op.Mul(g, 1.1) for g in right(op, *given)])
-        graph = cam_graph(model, spec, layer)
+        graph = cam_graph(model, spec, layers)
     else:
         monkeypatch.setattr(
             class_activation, "class_activation_maps", lambda a, g: class_activation_maps(a, -g)
         )
     with pytest.raises(VerificationError, match="gradient at 'd'" if wrong == "gradient" else "reference"):
-        class_activation.verify_class_activation(graph, model, spec, layer, point)
+        class_activation.verify_class_activation(graph, model, spec, layers, point)

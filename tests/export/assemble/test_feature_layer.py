@@ -6,7 +6,7 @@ import pytest
 from onnx import parser
 
 from gagrad_edge.errors import SettingError
-from gagrad_export.assemble.feature_layer import choose_feature_layer
+from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 
 
@@ -52,9 +52,9 @@ CASES = {
 @pytest.mark.parametrize(("body", "name"), CASES.values(), ids=CASES)
 def test_the_last_map_on_every_path(body: str, name: str) -> None:
     """The layer that is chosen is the last feature map that every path to the scores passes."""
-    layer, why = choose_feature_layer(model(body), "auto")
-    assert layer is not None
-    assert (layer.name, why) == (name, "")
+    chosen = choose_feature_layers(model(body), "auto")
+    (layer,) = chosen.layers
+    assert (layer.name, chosen.why) == (name, "the last map of features on every path from image to score")
     assert (layer.features, layer.height, layer.width, layer.layout) == (6, 4, 6, "channels-first")
 
 
@@ -67,8 +67,7 @@ def test_a_map_of_scores_is_not_one_of_features() -> None:
         k = Constant <value_floats = [1.0, 1.0, 2.0, 2.0]> ()
         y = Resize <mode = "linear"> (c, , k)"""
     )
-    layer, _ = choose_feature_layer(model(body, "float[N, 4, 8, 12] y"), "auto")
-    assert layer is not None
+    (layer,) = choose_feature_layers(model(body, "float[N, 4, 8, 12] y"), "auto").layers
     assert layer.name == "b"
 
 
@@ -97,17 +96,16 @@ def attention(tokens: str, norm: str) -> str:
 @pytest.mark.parametrize("first", [True, False], ids=["class token", "patches only"])
 @pytest.mark.parametrize("normalised", [True, False])
 def test_the_tokens_in_front_of_the_last_attention(first: bool, normalised: bool) -> None:
-    """As the last block's LayerNormalization leaves them; without one, as they enter the block."""
+    """As the last block's attention reads them, since only one token goes on from there."""
     tokens = (
         "g = ReduceMean <keepdims = 1> (t, one)\n h = Concat <axis = 1> (g, t)" if first else "h = Relu (t)"
     )
     tokens = "one = Constant <value_ints = [1]> ()\n" + tokens
     norm = "e = LayerNormalization (h, n)" if normalised else "e = Tanh (h)"
-    layer, _ = choose_feature_layer(model(attention(tokens, norm)), "auto")
-    assert layer is not None
+    (layer,) = choose_feature_layers(model(attention(tokens, norm)), "auto").layers
     assert layer.layout == "tokens"
     assert (layer.features, layer.height, layer.width) == (6, 4, 6)
-    assert layer.name == ("e" if normalised else "h")
+    assert layer.name == "e"
 
 
 def test_the_last_tokens_of_a_mixer() -> None:
@@ -124,8 +122,7 @@ def test_the_last_tokens_of_a_mixer() -> None:
         c = ReduceMean <keepdims = 0> (v, one)
         y = MatMul (c, w3)"""
     )
-    layer, _ = choose_feature_layer(model(body), "auto")
-    assert layer is not None
+    (layer,) = choose_feature_layers(model(body), "auto").layers
     assert (layer.name, layer.layout, layer.height, layer.width) == ("v", "tokens", 4, 6)
 
 
@@ -136,19 +133,18 @@ def test_none_on_every_path() -> None:
         r = Concat <axis = 1> (p, q)
         f = Flatten (r)
         y = MatMul (f, w3)"""
-    layer, why = choose_feature_layer(model(body), "auto")
-    assert layer is None
-    assert "every path" in why
+    chosen = choose_feature_layers(model(body), "auto")
+    assert chosen.layers == ()
+    assert "rows and columns and several features" in chosen.why
 
 
 def test_by_name() -> None:
     """A layer is chosen by the name of its output or of its node."""
     network = model(STEM + "b = Relu (a)\n" + HEAD.format("b"))
-    layer, _ = choose_feature_layer(network, "a")
-    assert layer is not None
+    (layer,) = choose_feature_layers(network, "a").layers
     assert layer.operator == "Conv"
     node = next(node for node in network.graph if node.op_type == "Conv")
-    assert choose_feature_layer(network, node.name)[0] == layer
+    assert choose_feature_layers(network, node.name).layers == (layer,)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +158,6 @@ def test_by_name() -> None:
 def test_a_name_that_cannot_be_used(name: str, words: tuple[str, ...]) -> None:
     """A name that is unknown, no map, or not between image and scores raises SettingError."""
     with pytest.raises(SettingError) as found:
-        choose_feature_layer(model(STEM + "b = Relu (a)\n" + HEAD.format("b")), name)
+        choose_feature_layers(model(STEM + "b = Relu (a)\n" + HEAD.format("b")), name)
     for word in words:
         assert word in str(found.value)

@@ -62,7 +62,7 @@ def test_truth_is_of_the_class_where_the_file_tells_classes(root: Path) -> None:
     data = root / "gagrad_edge" / "demo"
     several = Demo("", "", "", "several", "truths")
     stem = "2-stain-missing-hole-brass"
-    everything = truth(several, data, stem, "pred_score")
+    everything = truth(several, data, stem, None)
     stain = truth(several, data, stem, "stain")
     hole = truth(several, data, stem, "missing-hole")
     dent = truth(several, data, stem, "dent")

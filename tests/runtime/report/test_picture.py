@@ -118,7 +118,7 @@ def test_caption_of_the_models_own_answer(make_explanation: Builder) -> None:
     assert caption.answer == '97.3 % for "scratch": this is what the model predicts.'
     assert caption.cautions == ("The model is unsure.",)
     facts = " ".join(caption.facts)
-    for words in ("RCAP 0.6", "20 samples", "bundle part", "160 × 120 pixels", "onnxruntime 1.32.0"):
+    for words in ("RCAP 0.6", "20 samples", "bundle part", "120 pixels high, 160 wide", "onnxruntime 1.32.0"):
         assert words in facts
 
 

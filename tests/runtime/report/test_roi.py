@@ -142,7 +142,7 @@ def test_files_that_are_not_there_or_empty(tmp_path: Path) -> None:
 
 def test_another_size_or_nothing_on_the_frame() -> None:
     """A mask of another size, and a region off the frame, raise RoiError."""
-    with pytest.raises(RoiError, match="8 × 6 pixels and this one has 9 × 6"):
+    with pytest.raises(RoiError, match="for frames 6 high and 8 wide, and this one is 6 high and 9 wide"):
         Roi("r", mask=np.ones((6, 8), bool), frame_size=(6, 8)).on((6, 9))
     with pytest.raises(RoiError, match="nothing of the region"):
         Roi("r", inside=(square(50, 50, 60, 60),)).on((40, 40))

@@ -178,7 +178,7 @@ def test_reprs_are_short(explainer: Explainer, frame: np.ndarray) -> None:
     values = {
         "Explanation(": explanation,
         "Explainer(": explainer,
-        "Frame('array', 64×48, uint8 RGB": explanation.frame,
+        "Frame('array', 48 high, 64 wide, uint8 RGB": explanation.frame,
         "Prediction(": explainer.predict(frame),
         "Target('dent' and not 'scratch'": explanation.target,
         "Report(": gagrad_runtime.Report(explanation),

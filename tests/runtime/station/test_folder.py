@@ -6,15 +6,18 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
+from gagrad_edge.manifest import InputSpec
 from gagrad_runtime.evaluate.study import _inside
 from gagrad_runtime.frame.decoding import ENDINGS, FORMATS
 from gagrad_runtime.station.sources import folder as folder_module
 from gagrad_runtime.station.sources.closed_files import is_local
 from gagrad_runtime.station.sources.folder import Folder
+from tests.channels import lights, tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,4 +153,20 @@ def test_every_ending_of_an_image_counts(tmp_path: Path, ending: str) -> None:
 def test_every_format_has_an_ending() -> None:
     """A format that can be decoded and is found in no folder would be useless there."""
     registered = Image.registered_extensions()
-    assert {registered[ending] for ending in ENDINGS} == set(FORMATS)
+    assert {registered[ending] for ending in ENDINGS} | {"NPY"} == set(FORMATS)
+
+
+def test_a_folder_for_a_model_of_channels(tmp_path: Path) -> None:
+    """Arrays of numpy are frames there and nowhere else, and all their channels are kept."""
+    np.save(tmp_path / "a.npy", lights())
+    (tmp_path / "b.tif").write_bytes(tiff(lights()))
+    names = [str(index) for index in range(6)]
+    plain = {"mean": [0.0] * 6, "std": [1.0] * 6}
+    spec = InputSpec(height=24, width=32, colour="channels", channel_names=names, shown=[0], **plain)
+    folder = Folder(tmp_path, polling=True, spec=spec)
+    folder.poll()
+    assert [arrival.frame().channels for arrival in folder.poll()] == [6, 6]
+    colours = Folder(tmp_path, polling=True)
+    colours.poll()
+    assert [arrival.name for arrival in colours.poll()] == ["b.tif"]
+    assert _inside([str(tmp_path)], spec) == [str(tmp_path / name) for name in ("a.npy", "b.tif")]

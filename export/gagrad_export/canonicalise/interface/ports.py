@@ -54,7 +54,8 @@ def choose_input(
 ) -> ir.Value:
     """Return the image: the input named, the only one, or the only one that has the shape of images.
 
-    Images have ``channels``; where their number is not known, 1 or 3, or else up to 16. Inputs that are ``fixed`` to a constant are not considered. Raises ModelError with the choices.
+    Images have ``channels``; where their number is not known, 1 or 3, or else up to 16. Inputs that are
+    ``fixed`` to a constant are not considered. Raises ModelError with the choices.
     """
     inputs = [value for value in graph.inputs if value.name not in fixed]
     counts = (USUAL, CHANNELS) if channels is None else ((channels,),)

@@ -42,7 +42,7 @@ class SplitTail(Pass):
         """Record the activation's operator and axis in the findings."""
         findings = findings_of(model)
         _require_float(model.graph.outputs[0], findings.value_names)
-        modified = _split_tail(model.graph, findings)
+        modified = findings.request.split and _split_tail(model.graph, findings)
         return ir.passes.PassResult(model, modified)
 
 

@@ -6,73 +6,35 @@ A key that is not known is refused by its name: it could change what the model s
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError
-from gagrad_export.settings import InputOptions
+from gagrad_export.preprocessing.recipe import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gagrad_edge.manifest import Interpolation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """What a file says of the model's input."""
-
-    size: tuple[int, int]
-    """(height, width) of the image."""
-    mean: list[float]
-    """In pixel values 0..1."""
-    std: list[float]
-    """In pixel values 0..1."""
-    fields: dict[str, Any]
-    """Values of ``InputOptions`` by field."""
-
-
-def with_preprocessing(
-    options: InputOptions,
-    size: tuple[int, int] | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-) -> tuple[InputOptions, tuple[int, int] | None, Sequence[float] | None, Sequence[float] | None]:
-    """Return options, size, mean and std, completed by the file that the options name; what is given wins.
-
-    Raises SettingError.
-    """
-    if options.preprocessing is None:
-        return options, size, mean, std
-    read = read_preprocessing(options.preprocessing)
-    given = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(InputOptions)
-        if field.name in read.fields and getattr(options, field.name) != field.default
-    }
-    completed = dataclasses.replace(options, preprocessing=None, **{**read.fields, **given})
-    return (
-        completed,
-        read.size if size is None else size,
-        read.mean if mean is None else mean,
-        read.std if std is None else std,
-    )
-
-
-def read_preprocessing(path: str | Path) -> Preprocessing:
+def read_file(path: str | Path) -> Preprocessing:
     """Return what the file at ``path`` says. Raises SettingError, naming the key that is not understood."""
     try:
         keys = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         if not isinstance(keys, dict):
             raise ValueError("it holds no JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        raise SettingError(f"{path} cannot be read ({error})", where="preprocessing") from error
+        raise SettingError(
+            f"{path} cannot be read ({error})",
+            where="preprocessing",
+            hint="give a file, or torchvision:NAME for a preset of torchvision's weights",
+        ) from error
     nested = keys.get("pretrained_cfg")
     if isinstance(nested, dict):
         return _timm(_Keys(nested, str(path)))
+    inner = keys.get("image_processor")  # processor_config.json holds all processors of a model
+    if isinstance(inner, dict):
+        keys = inner
     if "input_size" in keys:
         return _timm(_Keys(keys, str(path)))
     if "image_processor_type" in keys or "feature_extractor_type" in keys or "do_resize" in keys:
@@ -80,7 +42,7 @@ def read_preprocessing(path: str | Path) -> Preprocessing:
     raise SettingError(
         f"{path} is no preprocessing file that is known",
         where="preprocessing",
-        hint="give Hugging Face's preprocessor_config.json or timm's config.json",
+        hint="give Hugging Face's preprocessor_config.json or timm's config.json, or torchvision:NAME",
     )
 
 
@@ -150,12 +112,30 @@ _HUGGING_FACE_OTHER = frozenset(
         "data_format",
         "return_tensors",
         "default_to_square",
+        "format",
+        "do_convert_annotations",
+        "do_reduce_labels",
+        "reduce_labels",
+        "disable_grouping",
+        "device",
     }
 )
+"""What concerns labels, and how tensors are held; ``size`` says both of its sides, or is refused."""
+_SHORTER_AND_CUT = ("ConvNext", "ConvNextImageProcessor", "ConvNextFeatureExtractor")
+"""Classes whose ``size`` is cut from a shorter side of ``size / crop_pct``; from 384 on nothing is cut."""
+_SHORTER = ("CLIPImageProcessor", "CLIPFeatureExtractor")
+_BOTH = (
+    "ViTFeatureExtractor",
+    "DeiTFeatureExtractor",
+    "BeitFeatureExtractor",
+    "ViTImageProcessor",
+    "DeiTImageProcessor",
+)
+"""Classes that, where ``size`` is one number, mean the shorter side, or both sides."""
 
 
 def _hugging_face(keys: _Keys) -> Preprocessing:
-    kind = str(keys.left.get("image_processor_type", ""))
+    kind = str(keys.left.get("image_processor_type", keys.left.get("feature_extractor_type", "")))
     data_format = keys.left.get("data_format", "channels_first")
     if data_format != "channels_first":
         raise keys.refused("data_format", f"cannot be {json.dumps(data_format)}")
@@ -163,7 +143,7 @@ def _hugging_face(keys: _Keys) -> Preprocessing:
     if not keys.flag("do_resize", default=True):
         raise keys.refused("do_resize", "is false: frames of any size would reach the model")
     size = keys.take("size", (int, dict))
-    fields = _hugging_face_size(keys, size)
+    fields = _hugging_face_size(keys, size, kind.removesuffix("Fast"))
     height, width = fields.pop("size")
     code = keys.take("resample", int)
     if code not in _RESAMPLE:
@@ -191,24 +171,40 @@ def _hugging_face(keys: _Keys) -> Preprocessing:
     )
 
 
-def _hugging_face_size(keys: _Keys, size: int | dict[str, Any]) -> dict[str, Any]:
-    """Return the resize rule's fields, and the image's ``size``."""
+def _hugging_face_size(keys: _Keys, size: int | dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return the resize rule's fields, and the image's ``size``; ``kind`` is the file's class."""
+    if kind in _SHORTER_AND_CUT:
+        return _convnext_size(keys, size)
     cut = keys.flag("do_center_crop")
     if isinstance(size, int):
-        if cut:
+        if cut and kind not in (*_SHORTER, *_BOTH):
             raise keys.refused("size", f"{size} may be the shorter side or both: write a dictionary")
-        size = {"height": size, "width": size}
+        size = {"shortest_edge": size} if cut and kind in _SHORTER else {"height": size, "width": size}
     if cut:
         crop = keys.take("crop_size", (int, dict))
         box = _box(keys, "crop_size", {"height": crop, "width": crop} if isinstance(crop, int) else crop)
         if set(size) == {"shortest_edge"} and type(size["shortest_edge"]) is int:
             return {"size": box, "resize": "crop", "resize_to": size["shortest_edge"]}
-        if size != crop:
+        if (size.get("height"), size.get("width")) != box:
             said = "with a centre crop is understood as a dictionary with shortest_edge only"
             raise keys.refused("size", said)
         return {"size": box, "resize": "stretch"}  # the cut takes nothing away
     keys.drop(frozenset({"crop_size"}))
     return {"size": _box(keys, "size", size), "resize": "stretch"}
+
+
+def _convnext_size(keys: _Keys, size: int | dict[str, Any]) -> dict[str, Any]:
+    side = size if isinstance(size, int) else size.get("shortest_edge")
+    ratio = float(keys.take("crop_pct", (int, float), 224 / 256))
+    if (
+        type(side) is not int
+        or (isinstance(size, dict) and set(size) != {"shortest_edge"})
+        or not 0 < ratio <= 1
+    ):
+        raise keys.refused("size, crop_pct", f"cannot be {json.dumps(size)} and {ratio:g}")
+    if side >= 384:
+        return {"size": (side, side), "resize": "stretch"}
+    return {"size": (side, side), "resize": "crop", "resize_to": int(side / ratio)}
 
 
 def _box(keys: _Keys, key: str, size: dict[str, Any]) -> tuple[int, int]:

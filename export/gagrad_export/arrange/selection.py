@@ -1,0 +1,179 @@
+"""Models that select their detections themselves: what the selection is made from.
+
+Non-maximum suppression, TopK and NonZero choose among candidates by comparing. Which candidate was chosen has
+no gradient, and where the number of detections differs from frame to frame, neither has a place in the
+output a fixed meaning. The values in front of the selection hold all candidates.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+
+from gagrad_export.emit import constant_array
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from gagrad_export.arrange.arranged import Probe
+
+    Readers = dict[ir.Node, list[ir.Node]]
+
+_SELECTING = ("NonMaxSuppression", "NonZero", "TopK")
+_LEARNED = (
+    *("Conv", "ConvTranspose", "Einsum", "FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QGemm"),
+    *("ConvInteger", "QLinearConv", "QLinearMatMul", "GridSample", "GRU", "LSTM", "RNN"),
+    *("BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization"),
+)
+"""Operators of the network itself. A selection that one of them comes after belongs to the network."""
+_MOST = 80
+"""How many values in front of the selection are looked at."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selection at a model's end."""
+
+    operators: tuple[str, ...]
+    """The operators that select, each once."""
+    values: tuple[str, ...]
+    """Values in front of the selection that may hold boxes and scores, the nearest first."""
+    threshold: float | None = None
+    overlap: float | None = None
+
+    @property
+    def suppressed(self) -> bool:
+        """Whether what is selected from has no doubles: nothing in the model removes them."""
+        return "NonMaxSuppression" not in self.operators
+
+    def note(self, values: Iterable[str]) -> str:
+        """Return what was done, for the user; ``values`` are those that are taken."""
+        chosen = ", ".join(self.operators)
+        doubles = "" if self.suppressed else "; doubles are removed by overlap on the device, as there"
+        return (
+            f"the model selects its detections itself ({chosen}), which has no gradient: explained is what "
+            f"it selects from, {' and '.join(values)}{doubles}"
+        )
+
+
+def selection_of(probe: Probe) -> Selection | None:
+    """Return the selection at the end of the model; None where there is none."""
+    graph = ir.serde.deserialize_model(probe.model).graph
+    readers = _readers(_ancestors(graph.outputs))
+    selecting = {node: kinds for node in readers if (kinds := _selects(node))}
+    final = {node: kinds for node, kinds in selecting.items() if not _comes_before_learned(node, readers)}
+    if not final:
+        return None
+    suppressions = [one for node in final for one in _nodes(node) if one.op_type == "NonMaxSuppression"]
+    return Selection(
+        operators=tuple(sorted({kind for kinds in final.values() for kind in kinds})),
+        values=tuple(_in_front({**final, **_descendants(final, readers)})),
+        threshold=_number(suppressions, 4),
+        overlap=_number(suppressions, 3),
+    )
+
+
+def _selects(node: ir.Node) -> tuple[str, ...]:
+    """Return the selecting operators of a node, its branches included."""
+    return tuple({one.op_type for one in _nodes(node) if one.domain == "" and one.op_type in _SELECTING})
+
+
+def _nodes(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield a node and the nodes of its branches."""
+    yield node
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            for inner in attribute.as_graph():
+                yield from _nodes(inner)
+
+
+def _inputs(node: ir.Node) -> list[ir.Value]:
+    """Return what a node and its branches read."""
+    return [value for one in _nodes(node) for value in one.inputs if value is not None]
+
+
+def _ancestors(values: Iterable[ir.Value]) -> dict[ir.Node, None]:
+    """Return the nodes that ``values`` are computed by."""
+    found: dict[ir.Node, None] = {}
+    waiting = list(values)
+    while waiting:
+        node = waiting.pop().producer()
+        if node is not None and node not in found:
+            found[node] = None
+            waiting += _inputs(node)
+    return found
+
+
+def _readers(nodes: Iterable[ir.Node]) -> Readers:
+    """Return for each node those of the others that read what it computes, in branches as well."""
+    readers: Readers = {node: [] for node in nodes}
+    for node in readers:
+        for value in _inputs(node):
+            producer = value.producer()
+            if producer in readers and producer is not None:
+                readers[producer].append(node)
+    return readers
+
+
+def _descendants(nodes: Iterable[ir.Node], readers: Readers) -> dict[ir.Node, None]:
+    """Return the nodes that come after ``nodes``."""
+    found: dict[ir.Node, None] = {}
+    waiting = list(nodes)
+    while waiting:
+        for reader in readers[waiting.pop()]:
+            if reader not in found:
+                found[reader] = None
+                waiting.append(reader)
+    return found
+
+
+def _comes_before_learned(node: ir.Node, readers: Readers) -> bool:
+    return any(one.op_type in _LEARNED for one in _descendants([node], readers))
+
+
+def _in_front(behind: Collection[ir.Node]) -> list[str]:
+    """Return the values that the nodes ``behind`` and with a selection read, and those that come before."""
+    waiting = deque(
+        value for node in behind for value in _inputs(node) if (one := value.producer()) and one not in behind
+    )
+    names: dict[str, None] = {}
+    done: set[ir.Value] = set()
+    while waiting and len(names) < _MOST:
+        value = waiting.popleft()
+        node = value.producer()
+        if value in done or node is None:
+            continue
+        done.add(value)
+        if (
+            value.name
+            and (value.dtype is None or value.dtype.is_floating_point())
+            and node.op_type != "Constant"
+        ):
+            names[value.name] = None
+        if node.op_type not in _LEARNED:
+            waiting.extend(_inputs(node))
+    return list(names)
+
+
+def _number(nodes: Iterable[ir.Node], index: int) -> float | None:
+    """Return the number that input ``index`` of a suppression has, where it is a constant."""
+    for node in nodes:
+        value = node.inputs[index] if index < len(node.inputs) else None
+        array = _constant(value)
+        if array is not None and array.size == 1 and 0 < float(array.reshape(())) < 1:
+            return round(float(array.reshape(())), 4)
+    return None
+
+
+def _constant(value: ir.Value | None) -> NDArray[Any] | None:
+    found = constant_array(value)
+    node = None if value is None else value.producer()
+    if found is None and node is not None and node.op_type == "Constant" and "value" in node.attributes:
+        tensor: NDArray[Any] = node.attributes["value"].as_tensor().numpy()
+        return tensor
+    return found

@@ -1,0 +1,59 @@
+"""The model's answer as a name, task by task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gagrad_edge.checking import answers
+from gagrad_edge.errors import SettingError
+from gagrad_edge.output import OutputSpec
+from gagrad_runtime.question.answer import answer_of
+
+NAMES = ["ok", "scratch", "dent"]
+
+
+def output(shape: list[int], activation: Any, task: Any, classes: list[str] | None = None) -> OutputSpec:
+    return OutputSpec(
+        name="y", shape=shape, activation=activation, task=task, classes=NAMES if classes is None else classes
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "scores", "said"),
+    [
+        (output([3], "softmax", "classification"), [0, 2, 1], "scratch"),
+        (output([3], "none", "classification", []), [0, 2, 1], "1"),
+        (output([3], "sigmoid", "multilabel"), [-1, 2, 1], "scratch+dent"),
+        (output([3], "sigmoid", "multilabel"), [-1, -2, -1], "none"),
+        (output([3], "none", "multilabel"), [0.4, 0.6, 0.1], "scratch"),
+        (output([1], "sigmoid", "classification", ["scratch"]), [0.3], "scratch"),
+        (output([1], "sigmoid", "classification", ["scratch"]), [-0.3], "not scratch"),
+        (output([1], "sigmoid", "classification", []), [-0.3], "0"),
+    ],
+)
+def test_each_task_has_an_answer(spec: OutputSpec, scores: list[float], said: str) -> None:
+    """One of the names that a label may have."""
+    answer = answer_of(np.array(scores, np.float32), spec)
+    assert answer == said
+    assert answer in answers(spec) or set(answer.split("+")) <= set(answers(spec))
+
+
+def test_a_segmentation_answers_its_largest_class() -> None:
+    """Besides the first, the background, which is the answer where nothing else is."""
+    spec = output([3, 4, 4], "softmax", "segmentation")
+    scores = np.zeros((3, 4, 4), np.float32)
+    scores[0] = 1
+    assert answer_of(scores, spec) == "ok"
+    scores[2, 0, 0] = scores[1, 1, :2] = 2
+    assert answer_of(scores, spec) == "scratch"
+
+
+@pytest.mark.parametrize("task", ["regression", "detection", "anomaly"])
+def test_an_answer_that_is_no_name(task: Any) -> None:
+    """It is said that a check compares classes."""
+    spec = OutputSpec(name="y", shape=[3], activation="none", task=task, classes=[])
+    with pytest.raises(SettingError, match=f"task is {task}"):
+        answer_of(np.zeros(3, np.float32), spec)
