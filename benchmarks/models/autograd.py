@@ -60,6 +60,8 @@ class Watched:
 
     module: nn.Module
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    only: str = ""
+    """The part whose tensors are kept; empty for all."""
 
     def __post_init__(self) -> None:
         """Keep what each part returns."""
@@ -68,6 +70,8 @@ class Watched:
 
     def _keeper(self, name: str) -> Any:
         def keep(_part: Any, _inputs: Any, answer: Any) -> None:
+            if self.only not in ("", name):
+                return
             try:
                 tensors = flat(answer if not hasattr(answer, "_asdict") else answer._asdict())
             except TypeError:  # an object of the producer's own
@@ -164,6 +168,7 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
     import torch
 
     inputs = question["inputs"]
+    watched.only = place.name.partition("[")[0]
     precision = "float64"
     try:
         watched.module.double()
@@ -174,19 +179,22 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
         precision = "float32"
         watched.module.float()
         precise = np.stack([_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs])
-    draws = len(question["gradients"]) - 1
-    one = [_relative(question["gradients"][i], precise[i]) for i in range(draws)]
-    five = _relative(question["gradients"][draws], precise[draws:].mean(0))
-    found: dict[str, Any] = {
-        "gradient": {"1": float(np.median(one)), "5": five},
-        "worst": max(*one, five),
-        "precision": precision,
-    }
-    if max(*found["gradient"].values()) > _SMOOTH and precision == "float64":
+    means = _means(precise, question["batches"])
+    errors = [_relative(found, mean) for found, mean in zip(question["gradients"], means, strict=True)]
+    answer: dict[str, Any] = {"error": float(np.median(errors)), "worst": max(errors), "precision": precision}
+    if answer["error"] > _SMOOTH and precision == "float64":
         watched.module.float()
-        single = [_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs[:draws]]
-        found["own"] = max(_relative(single[i], precise[i]) for i in range(draws))
-    return found
+        single = np.stack([_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs])
+        own = [
+            _relative(one, mean) for one, mean in zip(_means(single, question["batches"]), means, strict=True)
+        ]
+        answer["own"] = float(np.median(own))
+    return answer
+
+
+def _means(rows: np.ndarray[Any, Any], batches: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Return the mean of the rows of each batch."""
+    return [part.mean(0) for part in np.split(rows, np.cumsum(batches)[:-1])]
 
 
 def _gradient(watched: Watched, place: Place, x: torch.Tensor) -> np.ndarray[Any, Any]:
