@@ -127,7 +127,21 @@ def _find(watched: Watched, question: dict[str, Any]) -> Place | None:
             indices = _each(tensors, scores[:, chosen])
             if indices is not None:
                 return Place(key, indices, weights[chosen])
+    for key in reversed(passes[0]):
+        tensors = [values.get(key) for values in passes]
+        if len(chosen) == 1 and all(tensor is not None and tensor.size == 1 for tensor in tensors):
+            slope = _slope(np.array([float(tensor[0]) for tensor in tensors]), scores[:, chosen[0]])
+            if slope is not None:
+                return Place(f"{key}", np.array([0]), weights[chosen] * slope)
     return None
+
+
+def _slope(raw: Any, scores: Any) -> float | None:
+    """Return how a score grows with a raw value that it is an affine function of, as a normalised score is."""
+    (x1, x2), (y1, y2) = np.diff(raw), np.diff(scores.astype(np.float64))
+    if min(abs(x1), abs(x2), abs(y1), abs(y2)) < 1e-9 or abs(y1 * x2 - y2 * x1) > 1e-3 * abs(y1 * x2):
+        return None
+    return float((scores.max() - scores.min()) / (raw.max() - raw.min()) * np.sign(y1 * x1))
 
 
 def _whole(tensors: list[Any], scores: Any) -> Any:

@@ -36,8 +36,8 @@ MAPS_TOLERANCE = 1e-4
 """On the maps' difference, relative to their largest value: sums of a few thousand float32 products."""
 
 _OWN_ERROR_LIMIT = 1e-2
-"""Largest difference that a network's own rounding may excuse: one whose activations lie within rounding of many
-kinks has other maps from the same graph without the engine's optimisations, and no implementation meets it."""
+"""Largest difference that a network's own rounding may excuse. One whose activations lie within rounding of
+many kinks has other maps from the same graph without the engine's optimisations: nobody could meet those."""
 
 _ROWS, _SEGMENTS, _REACHES = 2, 3, (1e-3, 1e-2, 1e-1)
 """Batch of the maps, segments of the gradient, and lengths of a segment relative to the range of the
