@@ -16,6 +16,7 @@ from gagrad_edge.errors import MissingPackageError, SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Checked
     from gagrad_edge.output import OutputSpec
 
@@ -23,7 +24,9 @@ ENTRY_POINTS = "gagrad_edge.checkers"
 AT_LEAST = 0.9
 """Share of the labelled images that must be answered as labelled, where no other is asked for."""
 NO_LABEL = "none"
-"""The answer of a multilabel model that finds none of its labels."""
+"""Answer of a model of several labels, or of a detector, that finds none."""
+SEVERAL = ("multilabel", "detection")
+"""Tasks whose answer may be several names, joined by ``+``."""
 
 
 class Labelled(NamedTuple):
@@ -38,13 +41,13 @@ class Checker(Protocol):
 
     def __call__(
         self,
-        bundle: Path,
+        bundle: Bundle,
         labelled: Sequence[Labelled],
         *,
         at_least: float,
         progress: Callable[[int, int, str], None],
     ) -> Checked:
-        """Return how the bundle at ``bundle`` answers the ``labelled`` images, on the CPU."""
+        """Return how ``bundle``, which the caller has just made, answers ``labelled`` images, on the CPU."""
 
 
 def checker() -> Checker:
@@ -88,23 +91,30 @@ def check_share(at_least: float) -> None:
 
 
 def answers(output: OutputSpec) -> list[str]:
-    """Return what a model with ``output`` can say, as ``question.answer`` writes it.
+    """Return what a model with ``output`` can say, as ``answer.label`` of the runtime writes it.
 
-    Of labels that may come together these are the single labels. Raises SettingError for a task whose answers
-    are no names.
+    Of labels and detections, several of which may come together, these are the single ones. Raises
+    SettingError for a task whose answers are no names.
     """
     names = output.classes or [str(index) for index in range(output.shape[0])]
     flat = len(output.shape) == 1
     if output.task == "segmentation" and len(output.shape) == 3 and output.shape[0] > 1:
         return names
+    if output.detection is not None:
+        return [*(n for i, n in enumerate(names) if i != output.detection.background), NO_LABEL]
     if output.task in ("classification", "multilabel") and flat and output.shape[0] > 1:
         return names + [NO_LABEL] * (output.task == "multilabel")
     if output.task in ("classification", "multilabel") and flat and output.activation == "sigmoid":
         return [output.classes[0], f"not {output.classes[0]}"] if output.classes else ["1", "0"]
+    if output.anomaly is not None and output.anomaly.threshold is not None:
+        return ["OK", "NG"]
     raise SettingError(
-        f"a check compares classes, and the model's task is {output.task}",
+        f"a check compares names, and the model's task is {output.task}"
+        + (" without a threshold" if output.task == "anomaly" else ""),
         where="check",
-        hint="look at the pictures of `gagrad-edge explain` on a few images instead",
+        hint="export it with `threshold`"
+        if output.task == "anomaly"
+        else "look at the pictures of `gagrad-edge explain` on a few images instead",
     )
 
 
@@ -112,7 +122,7 @@ def require_labels(labelled: Sequence[Labelled], output: OutputSpec) -> None:
     """Raise SettingError for a label that the model cannot give."""
     known = answers(output)
     for _, label in labelled:
-        parts = label.split("+") if output.task == "multilabel" and len(known) > 2 else [label]
+        parts = label.split("+") if output.task in SEVERAL and len(known) > 2 else [label]
         unknown = [part for part in parts if part not in known]
         if unknown:
             raise SettingError(
@@ -121,3 +131,13 @@ def require_labels(labelled: Sequence[Labelled], output: OutputSpec) -> None:
                 hint="a label is a class name, or an index where the classes have no names",
                 choices=known[:20],
             )
+
+
+def in_order(labelled: Sequence[Labelled], output: OutputSpec) -> list[Labelled]:
+    """Return ``labelled`` with the names of each label in the order in which ``output`` has them."""
+    known = answers(output)
+    if output.task not in SEVERAL or len(known) <= 2:
+        return list(labelled)
+    return [
+        Labelled(path, "+".join(sorted(set(label.split("+")), key=known.index))) for path, label in labelled
+    ]

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.manifest import InputSpec, MethodSpec
-from gagrad_edge.output import DetectionSpec, OutputSpec
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -66,46 +63,24 @@ def detector() -> onnx.ModelProto:
     model = parser.parse_model(_GRAPH)
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
     onnx.checker.check_model(model)
-    return model
+    return onnx.shape_inference.infer_shapes(model)
 
 
-def write_detector(path: Path, *, resize: Any = "stretch", **detection: Any) -> Path:
-    """Write the bundle of ``detector`` to ``path``; ``detection`` replaces fields of its DetectionSpec."""
-    from dataclasses import replace
+def write_detector(path: Path) -> Path:
+    """Write the bundle of ``detector`` to ``path``, by the real exporter."""
+    import onnx
 
-    from gagrad_export.assemble import bundle_graphs
-    from gagrad_export.canonicalise import canonicalise
-    from gagrad_export.load import Source
-    from gagrad_export.package import package
-    from gagrad_export.verify import verify
+    from gagrad_export import BundleOptions, MethodSpec, OutputOptions, export
 
-    model = detector()
-    source = Source(model=model, name="detector.onnx", sha256="0" * 64, kind="onnx")
-    boxes = canonicalise(model, size=(HEIGHT, WIDTH), output_name="boxes")
-    canonical = replace(
-        canonicalise(model, size=(HEIGHT, WIDTH), output_name="chances"), beside={"boxes": boxes}
-    )
-    fields: dict[str, Any] = {"layout": "[N, K, A] and [N, A, 4]", "candidates": ANCHORS} | detection
-    spec = InputSpec(height=HEIGHT, width=WIDTH, colour="rgb", mean=[0.0] * 3, std=[1.0] * 3, resize=resize)
-    method = MethodSpec(samples=6, chunk=4)
-    graphs, _ = bundle_graphs(canonical, spec, method)
-    package(
+    model = path.with_suffix(".onnx")
+    onnx.save(detector(), model)
+    export(
+        model,
         path,
-        name=path.stem,
-        source=source,
-        model=canonical,
-        graphs=graphs,
-        verified=verify(graphs, source, canonical, spec, method),
-        spec=spec,
-        output=OutputSpec(
-            name="chances",
-            shape=[len(CLASSES), ANCHORS],
-            activation="sigmoid",
-            classes=list(CLASSES),
-            task="detection",
-            detection=DetectionSpec(**fields),
-        ),
-        method=method,
+        size=(HEIGHT, WIDTH),
+        classes=CLASSES,
+        outputs=OutputOptions(layout="boxes=boxes xyxy pixels; scores=chances sigmoid"),
+        bundle=BundleOptions(method=MethodSpec(samples=6, chunk=4)),
     )
     return path
 

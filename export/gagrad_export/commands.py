@@ -125,16 +125,12 @@ class SeveralValues(Command):
 @click.option(
     "--pad-value",
     type=click.IntRange(0, 255),
-    default=0,
-    show_default=True,
-    help="Grey beside the frame; ultralytics has 114.",
+    help="Grey beside the frame; ultralytics has 114.  [default: as the preprocessing says, else 0]",
 )
 @click.option(
     "--pad-place",
     type=click.Choice(["centre", "top-left"]),
-    default="centre",
-    show_default=True,
-    help="Where a letterbox puts the frame.",
+    help="Where a letterbox puts the frame.  [default: centre]",
 )
 @click.option(
     "--bit-depth",
@@ -285,8 +281,8 @@ def export(
     semantics: Semantics | None,
     interpolation: Interpolation | None,
     antialias: bool | None,
-    pad_value: int,
-    pad_place: PadPlace,
+    pad_value: int | None,
+    pad_place: PadPlace | None,
     bit_depth: int,
     bayer: Bayer | None,
     classes: Path | None,

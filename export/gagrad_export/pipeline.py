@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.atomic import make_folder
-from gagrad_edge.bundle.bundle import SUFFIX
+from gagrad_edge.bundle.bundle import SUFFIX, read_bundle
 from gagrad_edge.checking import checker, read_checks, require_labels
 from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.source_date import creation_time
@@ -183,7 +183,7 @@ def export(
     checked = None
     if labelled:
         clock.start("check")
-        checked = _check(write, labelled, bundle.check_at_least)
+        checked = _check(write, path.parent, labelled, bundle.check_at_least)
     clock.start("package")
     manifest = write(path, checked=checked)
     clock.stop()
@@ -242,13 +242,18 @@ def _own_recipe(source: Source) -> Preprocessing | None:
     return ultralytics_recipe(metadata)
 
 
-def _check(write: Callable[[Path], object], labelled: Sequence[Labelled], at_least: float) -> Checked:
-    """Return how the bundle that ``write`` writes answers. Raises VerificationError below ``at_least``."""
+def _check(
+    write: Callable[[Path], object], beside: Path, labelled: Sequence[Labelled], at_least: float
+) -> Checked:
+    """Return how the bundle that ``write`` writes answers; it lies in the folder ``beside`` meanwhile.
+
+    Raises VerificationError below ``at_least``.
+    """
     check = checker()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".check-") as folder:
         path = Path(folder) / f"checked{SUFFIX}"
         write(path)
-        checked = check(path, labelled, at_least=at_least, progress=lambda *_: None)
+        checked = check(read_bundle(path), labelled, at_least=at_least, progress=lambda *_: None)
     if checked.passed:
         return checked
     first, *others = agreement(checked)

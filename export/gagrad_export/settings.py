@@ -96,10 +96,10 @@ class InputOptions:
     """Interpolation of that library; None is ``linear``."""
     antialias: bool | None = None
     """Whether shrinking takes all pixels into account; None is as the library does it, True for torch."""
-    pad_value: int = 0
-    """Grey beside the frame, 0 to 255."""
-    pad_place: PadPlace = "centre"
-    """Where ``letterbox`` puts the frame."""
+    pad_value: int | None = None
+    """Grey beside the frame, 0 to 255; None is as the preprocessing says, else 0."""
+    pad_place: PadPlace | None = None
+    """Where ``letterbox`` puts the frame; None is as the preprocessing says, else the centre."""
     preprocessing: str | Path | None = None
     """File of Hugging Face (``preprocessor_config.json``) or timm, or ``torchvision:NAME`` for a preset of
     torchvision's weights, that the size, mean, std, and the fields about resizing and colour are read from,
@@ -126,7 +126,7 @@ class InputOptions:
             raise SettingError(f"{self.bit_depth} is not from 9 to 16", where="bit_depth")
         _check_choice("interpolation", self.interpolation, Interpolation, optional=True)
         _check_choice("semantics", self.semantics, Semantics, optional=True)
-        _check_choice("pad_place", self.pad_place, PadPlace)
+        _check_choice("pad_place", self.pad_place, PadPlace, optional=True)
         if self.preprocessing is None:  # else when they are completed by the file
             self._check_crop()
             self._check_padding()
@@ -148,13 +148,13 @@ class InputOptions:
             raise SettingError(f"{self.crop_ratio:g} is not above 0 and at most 1", where="crop_ratio")
 
     def _check_padding(self) -> None:
-        if not 0 <= self.pad_value <= 255:
+        if not 0 <= (self.pad_value or 0) <= 255:
             raise SettingError(f"{self.pad_value} is not from 0 to 255", where="pad_value")
         if self.pad_value and self.resize in (None, "stretch"):
             raise SettingError(
                 "stretch pads nothing", where="pad_value", hint="add `resize=letterbox`, or leave it out"
             )
-        if self.pad_place != "centre" and self.resize != "letterbox":
+        if self.pad_place not in (None, "centre") and self.resize != "letterbox":
             raise SettingError(
                 f"it says where a letterbox puts the frame, and the rule is {self.resize or 'stretch'}",
                 where="pad_place",
@@ -362,16 +362,17 @@ def _colour(options: InputOptions, channels: int) -> Colour:
 
 
 def output_names(
-    model: Canonical, classes: Sequence[str] | str | Path | None, arranged: Arranged
+    model: Canonical, classes: Sequence[str] | str | Path | None, arranged: Arranged | None = None
 ) -> list[str]:
     """Return the names of the model's classes, empty where none are known. Raises SettingError.
 
     ``classes`` is what the user gives. A text reader's characters are complete in ``arranged``.
     """
-    if arranged.sequence is not None:
+    if arranged is not None and arranged.sequence is not None:
         return list(arranged.classes)
-    background = None if arranged.detection is None else arranged.detection.background
-    given = class_names(arranged.classes if classes is None else classes)
+    detection = None if arranged is None else arranged.detection
+    background = None if detection is None else detection.background
+    given = class_names(arranged.classes if arranged is not None and classes is None else classes)
     names = list(with_background(given, model.score_shape[0], background))
     if names and len(names) != model.score_shape[0]:
         raise SettingError(
@@ -499,8 +500,8 @@ def _resizing(options: InputOptions) -> dict[str, Any]:
         "resize": options.resize or "stretch",
         "resize_to": options.resize_to,
         "crop_ratio": options.crop_ratio,
-        "pad_value": options.pad_value,
-        "pad_place": options.pad_place,
+        "pad_value": options.pad_value or 0,
+        "pad_place": options.pad_place or "centre",
     }
     if options.semantics is None:
         return known

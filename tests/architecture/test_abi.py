@@ -43,6 +43,8 @@ ALLOWED = {
     ("export/gagrad_export/settings.py", "mean"): "the parameter of export() that an error names",
     ("runtime/gagrad_runtime/commands/calibrate.py", "percentile"): A_SETTING,
     ("runtime/gagrad_runtime/commands/calibrate.py", "noise_std"): A_SETTING,
+    ("runtime/gagrad_runtime/station/condition.py", "count"): "the word of a condition",
+    ("runtime/gagrad_runtime/commands/inspect.py", "image"): "the option that an error names",
     ("runtime/gagrad_runtime/evaluate/table.py", "mean"): "the average of a column",
     ("runtime/gagrad_runtime/evaluate/page.py", "image"): "the column of a table that names the test image",
     ("runtime/gagrad_runtime/session/explainer.py", "scores"): "a word of the message about NaN",

@@ -65,7 +65,7 @@ def test_one_detection_by_number_or_box(
         (("--detection", "none"), 2, "neither a number from 1 nor 'all'"),
         (("--box", "1,2,3"), 2, "not four numbers"),
         (("--box", "0,110,9,120"), 3, "1: scratch"),
-        (("--detection", "all", "--target", "dent"), 2, "leave out --target"),
+        (("--detection", "all", "--target", "dent"), 2, "leave out --each or --target"),
         (("--target", "xyz"), 3, "Valid choices: scratch, dent, stain"),
         (("--region", "0,0,9,9"), 3, "with --box"),
     ],

@@ -183,7 +183,9 @@ def test_another_rule_drops_what_belongs_to_the_files() -> None:
     read = ultralytics_recipe(METADATA)
     assert read is not None
     options, *_ = completed(read, InputOptions(resize="stretch"), None, None, None)
-    assert (options.resize, options.pad_value, options.semantics) == ("stretch", 0, "opencv")
+    assert (options.resize, options.pad_value, options.semantics) == ("stretch", None, "opencv")
+    black, *_ = completed(read, InputOptions(resize="letterbox", pad_value=0), None, None, None)
+    assert (black.resize, black.pad_value, black.interpolation) == ("letterbox", 0, "linear")
     preset = read_preprocessing("torchvision:efficientnet_b0")
     options, size, mean, _ = completed(preset, InputOptions(semantics="torch"), (100, 90), None, None)
     assert (options.semantics, options.interpolation, size, mean) == ("torch", None, (100, 90), MEAN)

@@ -143,14 +143,6 @@ def test_a_task_that_contradicts_the_output_is_refused(
     assert caught.value.where == "task"
 
 
-@pytest.mark.parametrize("task", ["anomaly", "sequence"])
-def test_tasks_that_come_later_say_so(task: Any) -> None:
-    """Before anything is loaded, with the tasks that there are."""
-    with pytest.raises(SettingError, match="later version") as caught:
-        OutputOptions(task=task)
-    assert "segmentation" in (caught.value.choices or [])
-
-
 @pytest.mark.slow
 def test_the_command_prints_task_and_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the options' names as a terminal takes them."""
@@ -199,7 +191,6 @@ def read(
     model = canonicalise(network(tail, shape))
     spec = input_spec(model, mean=None, std=None)
     graphs = {GraphKey("predict"): predict_graph(model, spec)}
-    names = output_names(model, classes)
-    return output_spec(
-        model, outputs, Arranged(ModelProto()), names=names, scores=lambda: scores_on_frames(graphs, spec)
-    )
+    arranged = Arranged(ModelProto())
+    names = output_names(model, classes, arranged)
+    return output_spec(model, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec))

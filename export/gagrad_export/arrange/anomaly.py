@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from gagrad_edge.abi import ANOMALY_MAP
 from gagrad_edge.errors import ModelError
 from gagrad_edge.output import AnomalySpec
 from gagrad_export.arrange.arranged import Arranged
@@ -64,7 +65,7 @@ def find_anomaly(probe: Probe, wishes: Wishes) -> Arranged | None:
             tracing, probe, found.map, wishes.map_threshold, normalised=map_limits
         )
         notes += more
-        beside, map_size = {"anomaly_map": inner}, _size(probe.outputs[found.map])
+        beside, map_size = {ANOMALY_MAP: inner}, _size(probe.outputs[found.map])
     what = f"{found.score} is the score" if found.score else f"{found.map} is a map of scores"
     what += f" and {found.map} its map" if beside else ""
     why = "name" if found.named else "shape"
@@ -206,8 +207,8 @@ def _threshold(
             continue
         if normalised == _NONE and limit == _NORMALISED and (_MAP.fullmatch(name) or _SCORE.fullmatch(name)):
             note = (
-                f"{other.name} compares {name} with {limit:g}, which belongs to normalised scores, and the "
-                "file does not normalise them: there is no threshold until `threshold` or `calibrate` sets one"
+                f"{other.name} compares {name} with {limit:g}, which belongs to normalised scores, but the "
+                "file does not normalise them: no threshold until `threshold` or `calibrate` sets one"
             )
             return None, [note]
         return limit, [f"{name} is NG above {limit:g}: {other.name} compares it so"]

@@ -51,7 +51,8 @@ def find_sequence(probe: Probe, wishes: Wishes) -> Arranged | None:
     """Return the model with its scores as ``[N, K, T]``; None where it does not look like a text reader.
 
     It does where the characters in its file or ``wishes.classes`` are as many as the last axis, with or
-    without a blank, and where a softmax runs over a last axis of many. Raises ModelError where the task is
+    without a blank, where a softmax runs over a last axis of many, and where the image is a line and its
+    steps lie along it. Raises ModelError where the task is
     asked for and no output has steps.
     """
     found = _steps(probe, wishes)
@@ -62,7 +63,8 @@ def find_sequence(probe: Probe, wishes: Wishes) -> Arranged | None:
     fitting = names is not None and count - len(names) in (0, 1, 2)
     activation = tracing.activation(found.name)
     softmax = activation is not None and activation[0] != "Sigmoid" and activation[1] in (-1, 2)
-    many = softmax and count >= _CHARACTERS and found.values.shape[1] >= _STEPS
+    many = count >= _CHARACTERS and found.values.shape[1] >= _STEPS
+    many = many and (softmax or (activation is None and _along_a_line(probe, found)))
     if wishes.task is None and not (fitting if names is not None else many):
         return None
     if names is not None and not fitting:
@@ -138,6 +140,12 @@ def _steps(probe: Probe, wishes: Wishes) -> _Steps | None:
         hint="choose one with `output_name`",
         choices=[f"{name} {list(values.shape[1:])}" for name, values in probe.whole.items()],
     )
+
+
+def _along_a_line(probe: Probe, found: _Steps) -> bool:
+    """Whether the image is at least twice as wide as high, and each step stands for as many columns."""
+    _, height, width = probe.image
+    return width >= 2 * height and width % found.values.shape[1] == 0
 
 
 def _only(probe: Probe) -> bool:

@@ -18,8 +18,8 @@ _ABOUT_CLASSES = ("target", "against")
 
 def with_choices(error: TargetError, reader: Reader, outputs: Outputs) -> TargetError:
     """Return ``error`` with the classes that the model is surest of on this image, where it lists nothing."""
-    if error.choices or error.where not in _ABOUT_CLASSES:
-        return error
+    if error.choices or error.where not in _ABOUT_CLASSES or reader.spec.task == "sequence":
+        return error  # nobody asks for a text line by a class: its classes are characters
     classes = reader.classes(outputs)
     if len(classes) < 2:
         hint = error.hint or "the model has one answer only: leave `target` out"

@@ -152,7 +152,7 @@ class Prediction:
             return f"{self.target.name} {with_unit(self.target.reading(self.scores), self.unit)}"
         if self.task == "regression":
             return with_unit(self.score, self.unit)
-        return f"score {self.score:.4g}" + {None: "", True: ", NG", False: ", good"}[self.ng]
+        return f"score {self.score:.4g}" + {None: "", True: ", NG", False: ", OK"}[self.ng]
 
     def chances(self, name: str = "") -> tuple[float, ...]:
         """Return the probabilities of the class ``name``: one, or one for each detection; of any without."""

@@ -179,9 +179,10 @@ class Explanation:
 
     def __repr__(self) -> str:
         chance = "" if self.probability is None else f" {percent(self.probability)}"
-        if self.prediction is not None and self.prediction.task in ("anomaly", "regression"):
-            chance = f" {self.prediction.answer}"
-        figures = [f"{reprlib.repr(str(self.target))}{chance}", f"RCAP {self.rcap.score:.2f}"]
+        explained = f"{reprlib.repr(str(self.target))}{chance}"
+        if self.prediction is not None and self.prediction.score is not None:
+            explained = self.prediction.answer
+        figures = [explained, f"RCAP {self.rcap.score:.2f}"]
         if self.stability is not None:
             figures.append(f"stability {self.stability:.2f}")
         figures.append(f"{self.samples} samples")

@@ -11,22 +11,22 @@ import click
 import msgspec
 import numpy as np
 
-from gagrad_edge.bundle.bundle import read_bundle
-from gagrad_edge.checking import check_share, read_checks, require_labels
+from gagrad_edge.checking import check_share, in_order, read_checks, require_labels
 from gagrad_edge.errors import FrameError, VerificationError
 from gagrad_edge.manifest import Checked, Confusion
 from gagrad_edge.summary import agreement
+from gagrad_runtime.answer.label import label_of
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.feeding import Feeding
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.question.answer import answer_of
 from gagrad_runtime.session.explainer import Explainer
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.checking import Labelled
     from gagrad_runtime.frame.frame import Frame
 
@@ -73,14 +73,17 @@ def check_images(
 
 
 def check_bundle(
-    bundle: Path,
+    bundle: Bundle,
     labelled: Sequence[Labelled],
     *,
     at_least: float,
     progress: Callable[[int, int, str], None],
 ) -> Checked:
-    """Return how the bundle at ``bundle`` answers, on the CPU: for the exporter, which has just made it."""
-    with Explainer(read_bundle(bundle), open_backend("cpu")) as explainer:
+    """Return how ``bundle`` answers, on the CPU: for the exporter, which has just made it.
+
+    A bundle from anywhere else goes through the device's trust policy: ``check_images``.
+    """
+    with Explainer(bundle, open_backend("cpu")) as explainer:
         return check(explainer, labelled, at_least=at_least, progress=progress)
 
 
@@ -109,6 +112,7 @@ def check(
     Raises SettingError for a label that the model cannot give, and FrameError.
     """
     require_labels(labelled, explainer.manifest.output)
+    labelled = in_order(labelled, explainer.manifest.output)
     run = _Run(explainer, progress)
     asked = Feeding(explainer.manifest.input)
     pairs: Counter[tuple[str, str]] = Counter()
@@ -149,8 +153,9 @@ class _Run:
         return frame
 
     def answer(self, frame: Frame, feeding: Feeding) -> str:
-        scores = self.explainer.scores(feeding.image(frame))
-        return answer_of(scores[0], self.explainer.manifest.output)
+        image, placement = feeding.image(frame)
+        said = self.explainer.reader.prediction(self.explainer.outputs(image), placement)
+        return label_of(said, self.explainer.manifest.output)
 
     def _answer_if_fed(self, frame: Frame, feeding: Feeding) -> str | None:
         """Return the answer; None where the frame cannot be fed so, e.g. for values beyond that bit depth."""

@@ -17,7 +17,8 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.cli import group
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ class Demo:
     """What ``export`` is told beside the input and the classes."""
 
 
-DEMOS = (Demo("classifier", "defect classifier", "defects.onnx", "samples", "masks", classes="labels.txt"),)
+DEMOS = (
+    Demo("classifier", "defect classifier", "defects.onnx", "samples", "masks", classes="labels.txt"),
+    Demo("detector", "defect detector", "detector.onnx", "several", "truths", classes="detector.txt"),
+    Demo("segmenter", "defect segmenter", "segmenter.onnx", "several", "truths", classes="segmenter.txt"),
+    Demo("anomaly", "anomaly scorer", "anomaly.onnx", "samples", "masks"),
+)
+"""In the order in which they are shown."""
 
 
 def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[Demo] = DEMOS) -> int:
@@ -134,9 +141,7 @@ def _kind(explanation: Explanation) -> str | None:
 
 
 def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Path) -> str:
-    said = f"   {explanation.frame.name}: {explanation.target.name}"
-    if explanation.probability is not None:
-        said += f" {percent(explanation.probability)}"
+    said = f"   {explanation.frame.name}: {words_of(explanation).line()}"
     said += f", RCAP {explanation.rcap.score:.2f}"
     if mask is None:
         said += ", no defect"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.frame.placement import Placement
 
     Array = NDArray[np.float32]
 
@@ -40,17 +41,20 @@ class Feeding:
     changed: tuple[tuple[str, str], ...] = ()
     """For each kind of change what to set, in words with parameters in backticks."""
 
-    def image(self, frame: Frame) -> Array:
-        """Return the image [1, C, H, W] that makes the graph see ``frame`` so. Raises FrameError."""
+    def image(self, frame: Frame) -> tuple[Array, Placement]:
+        """Return the image [1, C, H, W] that makes the graph see ``frame`` so, and where the frame is in it.
+
+        Raises FrameError.
+        """
         wanted = msgspec.structs.replace(self.spec, **dict(self.fields))
-        image, _ = prepare(frame, wanted)
+        image, placement = prepare(frame, wanted)
         if (wanted.mean, wanted.std) == (self.spec.mean, self.spec.std):
-            return image
+            return image, placement
         m, s, other_m, other_s = (
             np.array(values, np.float32).reshape(1, -1, 1, 1)
             for values in (self.spec.mean, self.spec.std, wanted.mean, wanted.std)
         )
-        return np.asarray((image - other_m) * (s / other_s) + m, np.float32)
+        return np.asarray((image - other_m) * (s / other_s) + m, np.float32), placement
 
     def variants(self, *, resized: bool, deep: bool) -> Iterator[Feeding]:
         """Yield this feeding with one more thing changed, the most frequent mistakes first.

@@ -38,7 +38,7 @@ class AnomalyWords(Words):
             said += ". No limit is set for it"
         else:
             limit = number(prediction.threshold)
-            said += f": NG, the limit is {limit}" if prediction.ng else f": good, the limit is {limit}"
+            said += f": NG, the limit is {limit}" if prediction.ng else f": OK, the limit is {limit}"
         if prediction.areas:
             said += f". {percent(prediction.areas[0][1])} of the frame is above the limit of the map"
         return f"{said}."

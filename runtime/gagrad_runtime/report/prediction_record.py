@@ -68,7 +68,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     areas: list[AreaRecord] | UnsetType = UNSET
     """Largest first; the background is left out."""
     score: float | UnsetType | None = UNSET
-    """Of an anomaly scorer; null where the model has a map only."""
+    """Of an anomaly scorer; of a map alone, its highest value."""
     threshold: float | UnsetType | None = UNSET
     """Score from which a part is NG; null when nobody has calibrated it."""
     verdict: Literal["OK", "NG"] | UnsetType | None = UNSET

@@ -160,7 +160,7 @@ def _answer(explanation: Explanation) -> dict[str, Any]:
         "score": None if said.score is None else _number(np.float32(said.score)),
         "unit": _text(said.unit),
         "threshold": said.threshold,
-        "ng": said.ng,
+        "verdict": {None: None, True: "NG", False: "OK"}[said.ng],
         "text": None if said.text is None else _text(said.text),
         "characters": [
             CharacterRecord(name=_text(name), probability=round(chance, 6))

@@ -236,8 +236,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     """Unit of a regression's values."""
     threshold: float | None = None
     """What makes an anomaly score NG; null where nobody has set it."""
-    ng: bool | None = None
-    """Whether ``score`` reaches ``threshold``; null without a threshold."""
+    verdict: Literal["OK", "NG"] | None = None
+    """NG where ``score`` reaches ``threshold``; null without a threshold."""
     text: str | None = None
     """The text of a line."""
     characters: list[CharacterRecord] = []

@@ -105,6 +105,12 @@ def scale_key(explanation: Explanation, *, named: bool) -> ScaleKey:
     made, target = explanation.provenance, explanation.target
     method = METHODS[made.method]
     if target.region is not None:
+        if target.region.found:
+            raise SettingError(
+                "what is explained is an area of another size on each part, so its maps have no common scale",
+                where="scale",
+                hint="leave the scale out",
+            )
         raise SettingError(
             "a scale is for the whole output", where="region", hint="leave the scale or the region out"
         )

@@ -88,7 +88,8 @@ def attention(tokens: str, norm: str) -> str:
         o = MatMul (z, e)
         u = Add (h, o)
         zero = Constant <value_int = 0> ()
-        c = Gather <axis = 1> (u, zero)
+        v = MatMul (u, w6)
+        c = Gather <axis = 1> (v, zero)
         y = MatMul (c, w3)"""
     )
 
@@ -98,7 +99,9 @@ def attention(tokens: str, norm: str) -> str:
 def test_the_tokens_in_front_of_the_last_attention(first: bool, normalised: bool) -> None:
     """As the last block's attention reads them, since only one token goes on from there."""
     tokens = (
-        "g = ReduceMean <keepdims = 1> (t, one)\n h = Concat <axis = 1> (g, t)" if first else "h = Relu (t)"
+        "g = ReduceMean <keepdims = 1> (t, one)\n gt = Concat <axis = 1> (g, t)\n h = Softplus (gt)"
+        if first
+        else "h = Relu (t)"
     )
     tokens = "one = Constant <value_ints = [1]> ()\n" + tokens
     norm = "e = LayerNormalization (h, n)" if normalised else "e = Tanh (h)"

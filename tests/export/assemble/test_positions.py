@@ -178,12 +178,12 @@ def test_tokens_are_a_grid_with_others_in_front() -> None:
         h = Slice (g, i, k, i)
         l = Relu (h)
         z = ReduceMean <keepdims = 0> (l, i)
-        y = MatMul (z, w4)"""
+        whole = ReduceMean <keepdims = 0> (g, i)
+        both = Add (z, whole)
+        y = MatMul (both, w4)"""
     )
     network = model(body)
     found = {value.name: axes for value, axes in positions(network.graph).items()}
     rows, columns = Line("rows", 0, 2), Line("columns", 0, 2)
     assert found["g"] == (None, Grid(rows, columns, 4, 6, before=1), None)
     assert found["l"] == (None, Grid(rows, columns, 4, 6), None)
-    (layer,) = choose_feature_layers(network, "auto").layers
-    assert (layer.name, layer.layout, layer.height, layer.width) == ("l", "tokens", 4, 6)

@@ -15,6 +15,8 @@ from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.manifest import Checked, Confusion, InputSpec
 from gagrad_edge.output import OutputSpec
 from gagrad_edge.summary import agreement
+from gagrad_runtime.answer.outputs import Outputs
+from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.jobs import checking
@@ -37,6 +39,7 @@ class Trained:
     def __init__(self, truth: InputSpec, asked: InputSpec, images: list[Labelled]) -> None:
         output = OutputSpec(name="y", shape=[3], activation="softmax", classes=["ok", "scratch", "dent"])
         self.manifest = plain_manifest(input=asked, output=output)
+        self.reader = reader_of(output)
         self.known = [(self._input(prepare(load_frame(one.path), truth)[0], truth), one) for one in images]
 
     @staticmethod
@@ -44,7 +47,7 @@ class Trained:
         mean, std = (np.array(each, np.float32).reshape(1, -1, 1, 1) for each in (spec.mean, spec.std))
         return (image - mean) / std
 
-    def scores(self, image: Any) -> Any:
+    def outputs(self, image: Any) -> Outputs:
         """Return scores [1, 3] of an image [1, 3, H, W]."""
         x = self._input(image, self.manifest.input)
         near, one = min(
@@ -53,7 +56,7 @@ class Trained:
         classes = self.manifest.output.classes
         right = near < 0.02 * float(np.ptp(self.known[0][0]))
         index = classes.index(one.label) if right else int(one.label == "ok")
-        return np.eye(3, dtype=np.float32)[None, index]
+        return Outputs(np.eye(3, dtype=np.float32)[None, index])
 
 
 def parts(folder: Path, *, bits: int = 8, size: tuple[int, int] = (40, 90), count: int = 9) -> list[Labelled]:
@@ -165,7 +168,7 @@ def test_the_graph_sees_what_is_tried() -> None:
     frame = load_frame(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
     spec = InputSpec(**PLAIN | {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]})
     feeding = Feeding(spec, (("mean", MEAN), ("std", STD)))
-    seen = Trained._input(feeding.image(frame), spec)
+    seen = Trained._input(feeding.image(frame)[0], spec)
     expected = Trained._input(prepare(frame, spec)[0], msgspec.structs.replace(spec, mean=MEAN, std=STD))
     np.testing.assert_allclose(seen, expected, atol=1e-5)
 

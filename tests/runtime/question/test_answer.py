@@ -9,7 +9,7 @@ import pytest
 
 from gagrad_edge.checking import answers
 from gagrad_edge.errors import SettingError
-from gagrad_edge.output import OutputSpec
+from gagrad_edge.output import DetectionSpec, OutputSpec
 from gagrad_runtime.question.answer import answer_of
 
 NAMES = ["ok", "scratch", "dent"]
@@ -51,9 +51,16 @@ def test_a_segmentation_answers_its_largest_class() -> None:
     assert answer_of(scores, spec) == "scratch"
 
 
-@pytest.mark.parametrize("task", ["regression", "detection", "anomaly"])
-def test_an_answer_that_is_no_name(task: Any) -> None:
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [
+        ("regression", {"shape": [3]}),
+        ("detection", {"shape": [3, 4], "detection": DetectionSpec(layout="x", candidates=4)}),
+        ("anomaly", {"shape": [1]}),
+    ],
+)
+def test_an_answer_that_is_no_name(task: Any, more: dict[str, Any]) -> None:
     """It is said that a check compares classes."""
-    spec = OutputSpec(name="y", shape=[3], activation="none", task=task, classes=[])
+    spec = OutputSpec(name="y", activation="none", task=task, classes=[], **more)
     with pytest.raises(SettingError, match=f"task is {task}"):
-        answer_of(np.zeros(3, np.float32), spec)
+        answer_of(np.zeros(spec.shape, np.float32), spec)

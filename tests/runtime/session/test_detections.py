@@ -110,8 +110,8 @@ def test_a_box_without_end_is_cut(explainer: Explainer, monkeypatch: pytest.Monk
     assert len(explainer.predict(FRAME).detections) == 2
 
 
-def test_a_classifier_lists_no_detections(tiny_bundle: Path) -> None:
-    """Asking it for all detections is an error at once, which says what can be asked."""
+def test_a_wrong_class_lists_those_of_the_image(tiny_bundle: Path) -> None:
+    """The classes come first that the model is surest of; a classifier says that it has no detections."""
     with gagrad_runtime.load(tiny_bundle, device="cpu") as opened:
         with pytest.raises(TargetError, match="lists no detections"):
             opened.explain(FRAME, detection=1)

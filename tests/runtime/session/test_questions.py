@@ -102,7 +102,7 @@ def test_without_a_class_a_region_is_of_the_class_it_shows_most(
 
 @pytest.mark.parametrize(
     ("region", "said"),
-    [("40,40,20,60", "no box"), ("500,500,600,600", "empty"), (np.ones((5, 5), bool), "5×5")],
+    [("40,40,20,60", "no box"), ("500,500,600,600", "empty"), (np.ones((5, 5), bool), "5 high and 5 wide")],
     ids=["turned", "outside", "small"],
 )
 def test_regions_that_are_none(
@@ -113,10 +113,11 @@ def test_regions_that_are_none(
         segmenter.explain(frame, 1, region=region)
 
 
-def test_one_element_needs_all_its_indices(segmenter: Explainer, frame: np.ndarray) -> None:
-    """A class alone does not name an element of a spatial output; class and place do."""
-    with pytest.raises(TargetError, match="or a class with a region"):
-        segmenter.explain(frame, "scratch")
+def test_a_class_or_one_element(segmenter: Explainer, frame: np.ndarray) -> None:
+    """A class alone is explained where it is predicted, class and place together as one element."""
+    region = segmenter.explain(frame, "scratch", method="gradient").target.region
+    assert region is not None
+    assert region.found
     assert segmenter.explain(frame, (1, 4, 5), method="gradient").target.name == "scratch[4, 5]"
 
 
