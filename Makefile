@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak arm64-check systemd-check format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak models arm64-check systemd-check format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -22,6 +22,7 @@ help:
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
+	@echo "make models   70 models of other people's tools, their tasks, gradients and pictures (two hours)"
 	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
 	@echo "make arm64-check  install a kit in an emulated arm64 Debian and compare its maps (root; 6 minutes)"
 	@echo "make systemd-check  install kits under a real systemd in a container (root; 4 minutes)"
@@ -74,6 +75,17 @@ gpu-check: $(VENV)/.dev
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo
 
+# The producers, some of them copyleft, are tools of this table: they have an environment of their own.
+MAKERS := .venv-models
+models: $(VENV)/.dev $(MAKERS)/.made
+	$(BIN)/python -m benchmarks.models
+
+$(MAKERS)/.made: benchmarks/models/requirements.txt | $(BIN)/python
+	$(PYTHON) -m venv $(MAKERS)
+	$(MAKERS)/bin/python -m pip install --quiet -r $<
+	$(MAKERS)/bin/python -m pip install --quiet --no-deps tf-keras==2.21.0
+	touch $@
+
 soak: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.soak
 
@@ -125,4 +137,4 @@ $(VENV)/.bench: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(MAKERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -86,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _run(command: list[str]) -> str:
     """Run ``command`` from the repository's root; return why it failed, empty when it did not."""
-    quiet = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "YOLO_OFFLINE": "true", "HF_HUB_OFFLINE": "1"}
+    quiet = {"PYTHONPATH": str(ROOT), "YOLO_OFFLINE": "true", "HF_HUB_OFFLINE": "1"}
     if command[0] == sys.executable:
         quiet["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "export"), str(ROOT / "runtime")])
     try:

@@ -6,10 +6,10 @@ and mask. Backbones have random weights: nothing is downloaded.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.models.entry import Entry
@@ -17,6 +17,7 @@ from benchmarks.models.torch_file import flat, pictures, torch_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import torch
     from torch import nn
@@ -162,16 +163,12 @@ def _settled(module: nn.Module, side: int) -> None:
     import torch
 
     norms = [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
-    hooks = []
-    for part in norms:
-        # The model decides by its mode what it does, so only this part is told that it trains.
-        hooks.append(part.register_forward_pre_hook(_measure))
+    # The model decides by its mode what it does, so it is not told that it trains.
+    hooks = [part.register_forward_pre_hook(_measure) for part in norms]
     module.eval()
-    with torch.no_grad():
-        try:
-            module(pictures(4, (3, side, side)))
-        except (ValueError, RuntimeError):  # the model asks for what is fitted later, behind its backbone
-            pass
+    # Some models ask for what is fitted later, behind their backbone.
+    with torch.no_grad(), contextlib.suppress(ValueError, RuntimeError):
+        module(pictures(4, (3, side, side)))
     for hook in hooks:
         hook.remove()
 

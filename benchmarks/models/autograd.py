@@ -40,11 +40,11 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     question = dict(np.load(folder / "question.npz"))
     build = entries()[name].module
-    assert build is not None
+    if build is None:
+        raise SystemExit(f"{name} has no torch module")
     module = build()
     # Backbones that are frozen under no_grad pass a gradient on when the score is asked for one.
-    torch.no_grad.__enter__ = lambda self: None  # type: ignore[method-assign]
-    torch.no_grad.__exit__ = lambda self, *_: None  # type: ignore[method-assign]
+    torch.no_grad.__enter__ = torch.no_grad.__exit__ = lambda *_: None  # type: ignore[method-assign,assignment]
     watched = Watched(module)
     place = _find(watched, question)
     if place is None:
@@ -60,6 +60,8 @@ class Watched:
 
     module: nn.Module
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    only: str = ""
+    """The part whose tensors are kept; empty for all."""
 
     def __post_init__(self) -> None:
         """Keep what each part returns."""
@@ -68,6 +70,8 @@ class Watched:
 
     def _keeper(self, name: str) -> Any:
         def keep(_part: Any, _inputs: Any, answer: Any) -> None:
+            if self.only not in ("", name):
+                return
             try:
                 tensors = flat(answer if not hasattr(answer, "_asdict") else answer._asdict())
             except TypeError:  # an object of the producer's own
@@ -123,7 +127,26 @@ def _find(watched: Watched, question: dict[str, Any]) -> Place | None:
             indices = _each(tensors, scores[:, chosen])
             if indices is not None:
                 return Place(key, indices, weights[chosen])
+    return _find_raw(passes, scores[:, chosen[0]], weights[chosen]) if len(chosen) == 1 else None
+
+
+def _find_raw(passes: list[dict[str, Any]], scores: Any, weight: Any) -> Place | None:
+    """Return the raw score that one score ``[F]`` is an affine function of, as a normalised score is."""
+    for key in reversed(passes[0]):
+        tensors = [values.get(key) for values in passes]
+        if all(tensor is not None and tensor.size == 1 for tensor in tensors):
+            slope = _slope(np.array([float(tensor[0]) for tensor in tensors]), scores)
+            if slope is not None:
+                return Place(key, np.array([0]), weight * slope)
     return None
+
+
+def _slope(raw: Any, scores: Any) -> float | None:
+    """Return the slope of ``scores`` over ``raw``, three of each; None where they lie on no line."""
+    (x1, x2), (y1, y2) = np.diff(raw), np.diff(scores.astype(np.float64))
+    if min(abs(x1), abs(x2), abs(y1), abs(y2)) < 1e-9 or abs(y1 * x2 - y2 * x1) > 1e-3 * abs(y1 * x2):
+        return None
+    return float((scores.max() - scores.min()) / (raw.max() - raw.min()) * np.sign(y1 * x1))
 
 
 def _whole(tensors: list[Any], scores: Any) -> Any:
@@ -164,6 +187,7 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
     import torch
 
     inputs = question["inputs"]
+    watched.only = place.name.partition("[")[0]
     precision = "float64"
     try:
         watched.module.double()
@@ -174,19 +198,22 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
         precision = "float32"
         watched.module.float()
         precise = np.stack([_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs])
-    draws = len(question["gradients"]) - 1
-    one = [_relative(question["gradients"][i], precise[i]) for i in range(draws)]
-    five = _relative(question["gradients"][draws], precise[draws:].mean(0))
-    found = {
-        "gradient": {"1": float(np.median(one)), "5": five},
-        "worst": max(*one, five),
-        "precision": precision,
-    }
-    if max(found["gradient"]["1"], five) > _SMOOTH and precision == "float64":
+    means = _means(precise, question["batches"])
+    errors = [_relative(found, mean) for found, mean in zip(question["gradients"], means, strict=True)]
+    answer: dict[str, Any] = {"error": float(np.median(errors)), "worst": max(errors), "precision": precision}
+    if answer["error"] > _SMOOTH and precision == "float64":
         watched.module.float()
-        single = [_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs[:draws]]
-        found["own"] = max(_relative(single[i], precise[i]) for i in range(draws))
-    return found
+        single = np.stack([_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs])
+        own = [
+            _relative(one, mean) for one, mean in zip(_means(single, question["batches"]), means, strict=True)
+        ]
+        answer["own"] = float(np.median(own))
+    return answer
+
+
+def _means(rows: np.ndarray[Any, Any], batches: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Return the mean of the rows of each batch."""
+    return [part.mean(0) for part in np.split(rows, np.cumsum(batches)[:-1])]
 
 
 def _gradient(watched: Watched, place: Place, x: torch.Tensor) -> np.ndarray[Any, Any]:

@@ -33,8 +33,24 @@ from gagrad_runtime.report.lettering import lettering
 from tests.export.networks import tensorrt_refuses
 
 ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "finalize", "recover")
-DRAWS, ROWS = 3, 5
-"""Noisy samples that are compared one by one, and the rows of the batch that is compared as one."""
+BATCHES = (1, 1, 2)
+"""Rows of the batches whose mean gradient is compared; the last shows that rows are not mixed."""
+TENSORRT_ROWS = 5
+KINKED = {
+    "Abs",
+    "Clip",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Max",
+    "MaxPool",
+    "Min",
+    "PRelu",
+    "ReduceMax",
+    "Relu",
+    "TopK",
+}
+"""Operators whose derivative jumps."""
 
 
 def main() -> None:
@@ -58,11 +74,12 @@ def main() -> None:
             seconds=time.perf_counter() - began,
             size=report.size / report.model_size,
             task=manifest.output.task,
-            evidence=manifest.notes[0] if getattr(manifest, "notes", ()) else "",
+            notes=manifest.model.notes,
         )
         stage = "explain"
         bundle = read_bundle(bundle_path)
         question = _explained(folder, bundle_path, _frame(height, width, channels), keep)
+        keep(kinks=sorted(KINKED & set(manifest.model.operators)))
         stage = "gradient"
         sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
         _ask(folder, sessions, bundle, question)
@@ -115,9 +132,10 @@ def _ask(folder: Path, sessions: Sessions, bundle: Bundle, question: dict[str, A
     spec = bundle.manifest.input
     image, cotangent = question["image"], question["cotangent"].astype(np.float32)
     x = model_input(image, spec)
-    inputs, gradients = [], []
-    for rows in (*[1] * DRAWS, ROWS):
-        noise = next(iter(noise_chunks(len(inputs), rows, rows, image.shape[1:])))
+    inputs: list[Any] = []
+    gradients: list[Any] = []
+    for seed, rows in enumerate(BATCHES):
+        noise = next(iter(noise_chunks(seed, rows, rows, image.shape[1:])))
         state, _ = sessions.accumulate(image, noise, NOISE_STD, cotangent)
         inputs.append(x + noise * (np.float32(NOISE_STD) * (x.max() - x.min())))
         gradients.append(state.mean)
@@ -126,6 +144,7 @@ def _ask(folder: Path, sessions: Sessions, bundle: Bundle, question: dict[str, A
         folder / "question.npz",
         inputs=np.concatenate(inputs),
         gradients=np.stack(gradients),
+        batches=np.array(BATCHES),
         frames=model_input(frames, spec),
         scores=np.concatenate([sessions.predict(frame[None]) for frame in frames]),
         cotangent=cotangent,
@@ -148,7 +167,7 @@ def segments(folder: Path) -> None:
 
 
 def _tensorrt(bundle: Bundle) -> str:
-    refused = {role: tensorrt_refuses(bundle.graph(role), batch=ROWS) for role in ROLES}
+    refused = {role: tensorrt_refuses(bundle.graph(role), batch=TENSORRT_ROWS) for role in ROLES}
     refused = {role: why for role, why in refused.items() if why}
     return "all" if not refused else "; ".join(f"not {role}: {why[:160]}" for role, why in refused.items())
 

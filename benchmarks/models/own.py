@@ -66,7 +66,11 @@ def _anchors() -> nn.Module:
             super().__init__()
             steps = _layers(3, 16, 32, 64)
             self.levels = nn.ModuleList([nn.Sequential(*steps), nn.Sequential(*_layers(64, 96))])
-            self.heads = nn.ModuleList([nn.Conv2d(wide, 3 * (5 + 4), 1) for wide in (64, 96)])
+            heads = [nn.Conv2d(wide, 3 * (5 + 4), 1) for wide in (64, 96)]
+            for head in heads:
+                head.weight.data.normal_(std=0.4)
+                head.bias.data.fill_(-0.5)  # type: ignore[union-attr]
+            self.heads = nn.ModuleList(heads)
             for level, stride in enumerate((8, 16)):
                 side = 160 // stride
                 y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
@@ -75,9 +79,6 @@ def _anchors() -> nn.Module:
                 )
                 sizes = torch.tensor([[1.0, 1.2], [2.0, 1.5], [1.5, 3.0]]) * stride
                 self.register_buffer(f"sizes{level}", sizes.view(1, 3, 1, 1, 2))
-            for head in self.heads:
-                nn.init.normal_(head.weight, std=0.4)
-                nn.init.constant_(head.bias, -0.5)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             x, rows = image, []

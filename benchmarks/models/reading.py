@@ -40,8 +40,8 @@ def entries() -> Iterator[Entry]:
 def _copy(file: str, path: Path) -> None:
     """Copy one of the files that rapidocr-onnxruntime carries, with its trained weights."""
     package = find_spec("rapidocr_onnxruntime")
-    assert package is not None
-    assert package.submodule_search_locations is not None
+    if package is None or package.submodule_search_locations is None:
+        raise ModuleNotFoundError("rapidocr_onnxruntime")
     shutil.copyfile(Path(package.submodule_search_locations[0]) / "models" / file, path)
 
 

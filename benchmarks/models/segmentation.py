@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from benchmarks.models.entry import Entry
 
-_DECODERS = {
+_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Unet": ("resnet18", {"classes": 4}),
     "UnetPlusPlus": ("timm-efficientnet-b0", {"classes": 1}),
     "FPN": ("mobilenet_v2", {"classes": 4}),

@@ -158,3 +158,22 @@ def test_what_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch, wrong: str) -> 
         )
     with pytest.raises(VerificationError, match="gradient at 'd'" if wrong == "gradient" else "reference"):
         class_activation.verify_class_activation(graph, model, spec, layers, point)
+
+
+@pytest.mark.parametrize(("own", "right"), [(3e-3, True), (1e-5, False)])
+def test_only_the_networks_own_rounding_excuses_other_maps(
+    monkeypatch: pytest.MonkeyPatch, own: float, right: bool
+) -> None:
+    """Maps that differ by 5e-4 pass where the reference differs from itself by more, and only there."""
+    model = canonicalise(tiny_model())
+    layers, spec = layers_of(model), spec_for(24, 32)
+    image = np.random.default_rng(1).uniform(0, 1, (1, 3, 24, 32)).astype(np.float32)
+    point = Point(image, model_input(image, spec), np.eye(1, 3, 1, dtype=np.float32))
+    graph = cam_graph(model, spec, layers)
+    differences = iter([5e-4, own])
+    monkeypatch.setattr(class_activation, "_largest", lambda *_: next(differences))
+    if right:
+        class_activation.verify_class_activation(graph, model, spec, layers, point)
+    else:
+        with pytest.raises(VerificationError, match="other rounding"):
+            class_activation.verify_class_activation(graph, model, spec, layers, point)

@@ -99,6 +99,7 @@ BODIES = {
     "products of two": "a = Transpose <perm = [0, 1, 3, 2]> (image) r = MatMul (image, a)",
     "einsum": 'a = Reshape (image, folded) b = Einsum <equation = "nij,njk->nik"> (a, heads2) '
     "r = Reshape (b, back)",
+    "queries in an einsum": 'r = Einsum <equation = "nqc,nchw->nqhw"> (queries, image)',
     "a reshape across the batch": "a = Transpose <perm = [2, 3, 0, 1]> (image) b = Reshape (a, across) "
     "c = Softmax <axis = 1> (b) r = Reshape (c, back)",
     "indices from the image": "a = ArgMax <axis = 1, keepdims = 0> (image) b = Gather (table, a) "
@@ -137,6 +138,7 @@ def test_constants_that_hold_the_batch(what: str, rows: int) -> None:
         "rows": np.repeat(floats(1, 3, 64), rows, 0),
         "heads": np.tile(floats(3, 1, 8), (rows, 1, 1)),
         "heads2": np.tile(floats(3, 8, 8), (rows, 1, 1)),
+        "queries": np.tile(floats(1, 3, 3), (rows, 1, 1)),
         "full": np.array([rows, 3, 8, 8]),
         "repeats": np.array([1, 1, 8, 8]),
         "merged": np.array([8 * rows, 3, 8]),

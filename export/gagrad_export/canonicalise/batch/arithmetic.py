@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
 from gagrad_export.canonicalise.batch.place import shape_of
 from gagrad_export.canonicalise.batch.registry import Placed, carries, common_place
 from gagrad_export.emit import attribute, operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import onnx_ir as ir
 
     from gagrad_export.canonicalise.batch.place import Place
     from gagrad_export.canonicalise.batch.values import Batch
@@ -83,7 +83,12 @@ def gemm(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
 
 @carries("Einsum")
 def einsum(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | None:
-    """Find the label of the batch, the same in the inputs that depend on the image and in the result."""
+    """Find the label of the batch, the same in the inputs that depend on the image and in the result.
+
+    An input that does not depend on the image and has one row loses that axis: ``bqc,bchw->bqhw`` becomes
+    ``qc,bchw->bqhw``. With 1 against N the equation would still run, but its result has 1 row for all that
+    shape inference knows.
+    """
     terms, _, result = str(attribute(node, "equation")).replace(" ", "").partition("->")
     labels = terms.split(",")
     found = {(term[p.axis], p.at(0)) for term, p in zip(labels, placed, strict=True) if p is not None}
@@ -91,7 +96,15 @@ def einsum(batch: Batch, node: ir.Node, placed: Placed) -> Sequence[Place] | Non
     if others or letter not in result or "." in terms:
         return None
     for index, (term, part) in enumerate(zip(labels, placed, strict=True)):
+        if part is not None or letter not in term:
+            continue
         value = operand(node, index)
-        if part is None and letter in term and shape_of(value)[term.index(letter)] > 1:
-            node.replace_input_with(index, batch.spread(value, place.at(term.index(letter))))
+        axis = term.index(letter)
+        rest = [*shape_of(value)[:axis], *shape_of(value)[axis + 1 :]]
+        if shape_of(value)[axis] == 1 and rest:
+            node.replace_input_with(index, batch.reshaped(value, rest, rest))
+            labels[index] = term.replace(letter, "")
+        else:
+            node.replace_input_with(index, batch.spread(value, place.at(axis)))
+    node.attributes["equation"] = ir.AttrString("equation", f"{','.join(labels)}->{result}")
     return [place.at(result.index(letter))]
