@@ -129,9 +129,9 @@ def test_the_noise_that_stays_is_the_usual_samples(explainer: Explainer, frame: 
     """A long explanation leaves no more on the device than the usual one, and does not change it."""
     explainer.explain(frame)  # chunks of another size, which the tests before left, go while it runs
     before = explainer.explain(frame)
-    kept = sum(tensor.shape[0] for tensor in explainer._noise._kept.values())
+    kept = sum(tensor.shape[0] for tensor in explainer._work._noise._kept.values())
     explainer.explain(frame, samples=300)
-    after = sum(tensor.shape[0] for tensor in explainer._noise._kept.values())
+    after = sum(tensor.shape[0] for tensor in explainer._work._noise._kept.values())
     assert kept == explainer.manifest.method.samples
     assert after <= explainer.manifest.method.samples
     np.testing.assert_array_equal(explainer.explain(frame).saliency, before.saliency)

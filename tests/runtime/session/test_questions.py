@@ -144,7 +144,7 @@ def test_the_pooled_guide_is_its_reference(segmenter: Explainer, frame: np.ndarr
     found = segmenter.explain(frame, (1, 4, 5), guide="pooled", samples=10)
     assert found.provenance.guide == "pooled"
     assert found.stability is not None
-    first, second = segmenter._sampler.halves()
+    first, second = segmenter._work._sampler.halves()
     from gagrad_edge.method.reference import combine
 
     state: State = combine(first, second)
