@@ -24,7 +24,7 @@ ENTRY_POINTS = "gagrad_edge.checkers"
 AT_LEAST = 0.9
 """Share of the labelled images that must be answered as labelled, where no other is asked for."""
 NO_LABEL = "none"
-"""The answer of a multilabel model that finds none of its labels."""
+"""The answer of a model that may find none of its labels or classes."""
 
 
 class Labelled(NamedTuple):
@@ -96,8 +96,8 @@ def answers(output: OutputSpec) -> list[str]:
     """
     names = output.classes or [str(index) for index in range(output.shape[0])]
     flat = len(output.shape) == 1
-    if output.task == "segmentation" and len(output.shape) == 3 and output.shape[0] > 1:
-        return names
+    if output.task == "segmentation" and len(output.shape) == 3:
+        return names + [NO_LABEL] * (output.activation == "sigmoid")
     if output.task in ("classification", "multilabel") and flat and output.shape[0] > 1:
         return names + [NO_LABEL] * (output.task == "multilabel")
     if output.task in ("classification", "multilabel") and flat and output.activation == "sigmoid":

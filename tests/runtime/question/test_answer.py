@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gagrad_edge.checking import answers
 from gagrad_edge.errors import SettingError
-from gagrad_edge.output import DetectionSpec, OutputSpec
+from gagrad_edge.output import DetectionSpec, OutputSpec, SegmentationSpec
 from gagrad_runtime.question.answer import answer_of
 
 NAMES = ["ok", "scratch", "dent"]
@@ -42,13 +43,30 @@ def test_each_task_has_an_answer(spec: OutputSpec, scores: list[float], said: st
 
 
 def test_a_segmentation_answers_its_largest_class() -> None:
-    """Besides the first, the background, which is the answer where nothing else is."""
-    spec = output([3, 4, 4], "softmax", "segmentation")
+    """Besides the background, whichever it is, which is the answer where nothing else is."""
+    spec = replace(output([3, 4, 4], "softmax", "segmentation"), segmentation=SegmentationSpec(background=0))
     scores = np.zeros((3, 4, 4), np.float32)
     scores[0] = 1
     assert answer_of(scores, spec) == "ok"
     scores[2, 0, 0] = scores[1, 1, :2] = 2
     assert answer_of(scores, spec) == "scratch"
+    last = replace(spec, segmentation=SegmentationSpec(background=2))
+    assert answer_of(scores, last) == "ok"
+    none = replace(spec, segmentation=SegmentationSpec(background=None))
+    assert answer_of(scores, none) == "ok"
+
+
+def test_a_segmentation_without_a_background_class_may_find_none() -> None:
+    """Of a sigmoid, also of one class alone, nothing found is an answer that a label may have."""
+    spec = replace(
+        output([1, 4, 4], "sigmoid", "segmentation", ["scratch"]),
+        segmentation=SegmentationSpec(background=None),
+    )
+    scores = np.full((1, 4, 4), -1, np.float32)
+    assert answer_of(scores, spec) == "none"
+    scores[0, 2, 2] = 1
+    assert answer_of(scores, spec) == "scratch"
+    assert answers(spec) == ["scratch", "none"]
 
 
 @pytest.mark.parametrize(

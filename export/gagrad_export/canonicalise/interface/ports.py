@@ -70,23 +70,20 @@ def choose_input(
 
 
 def choose_output(graph: ir.Graph, name: str | None, notes: list[str]) -> ir.Value:
-    """Make the score the only output: the one named, any value inside the graph, or the only one.
-
-    Where several are there and no name, it is the only one of floating point: indices and flags are no scores.
-    """
+    """Make the score the only output: the one named, any value inside the graph, or the only one."""
     inner = [value for node in graph for value in node.outputs if name is not None and value.name == name]
-    able = [value for value in graph.outputs if value.dtype is None or value.dtype.is_floating_point()]
-    if name is None and len(graph.outputs) > 1 and len(able) == 1:
-        notes.append(
-            f"output {able[0].name} has the scores: the others of {len(graph.outputs)} are indices or flags"
-        )
-        inner = able
     output = inner[0] if inner else _choose(list(graph.outputs), name, "output")
     ignored = [value.name or "" for value in graph.outputs if value is not output]
     notes += [f"output {name} is ignored" for name in ignored]
     graph.outputs.clear()
     graph.outputs.append(output)
     return output
+
+
+def only_scores(outputs: Sequence[ir.Value]) -> str | None:
+    """Return the only one of several ``outputs`` that can be scores: the others are indices or flags."""
+    able = [value.name for value in outputs if value.dtype is None or value.dtype.is_floating_point()]
+    return able[0] if len(outputs) > 1 and len(able) == 1 else None
 
 
 def fix_inputs(
