@@ -24,7 +24,7 @@ ENTRY_POINTS = "gagrad_edge.checkers"
 AT_LEAST = 0.9
 """Share of the labelled images that must be answered as labelled, where no other is asked for."""
 NO_LABEL = "none"
-"""Answer of a model of several labels, or of a detector, that finds none."""
+"""Answer of a model that may find none of its labels or classes."""
 SEVERAL = ("multilabel", "detection")
 """Tasks whose answer may be several names, joined by ``+``."""
 
@@ -98,8 +98,8 @@ def answers(output: OutputSpec) -> list[str]:
     """
     names = output.classes or [str(index) for index in range(output.shape[0])]
     flat = len(output.shape) == 1
-    if output.task == "segmentation" and len(output.shape) == 3 and output.shape[0] > 1:
-        return names
+    if output.task == "segmentation" and len(output.shape) == 3:
+        return names + [NO_LABEL] * (output.activation == "sigmoid")
     if output.detection is not None:
         return [*(n for i, n in enumerate(names) if i != output.detection.background), NO_LABEL]
     if output.task in ("classification", "multilabel") and flat and output.shape[0] > 1:

@@ -13,6 +13,7 @@ from gagrad_export.canonicalise.batch import BATCH
 from gagrad_export.canonicalise.contract import run
 from gagrad_export.canonicalise.findings import Known, Request, findings_of, start
 from gagrad_export.canonicalise.fold.inference import supply_shapes
+from gagrad_export.canonicalise.interface.ports import only_scores
 from gagrad_export.canonicalise.interface.tail import activation_of
 from gagrad_export.canonicalise.passes import PASSES
 from gagrad_export.emit import static_shape
@@ -84,16 +85,19 @@ def canonicalise(
     Raises ModelError and SettingError.
     """
     model = _with_own_tensors(proto)
+    scores = only_scores(model.graph.outputs) if output_name is None else None
     request = Request(
         size=size,
         channels=channels,
         input_name=input_name,
-        output_name=output_name,
+        output_name=output_name or scores,
         class_axis=class_axis,
         fixed=fixed or {},
         split=split,
     )
     start(model, request)
+    if scores is not None:
+        findings_of(model).notes.append(f"output {scores} has the scores: the others are indices or flags")
     run(model, PASSES)
     supply_shapes(model, Known.ALL)
     graph, findings = model.graph, findings_of(model)

@@ -104,6 +104,12 @@ class AnomalyReader(Reader):
         whole = target.reading(original.scores[0])
         return np.clip(1 - (whole - values) / (abs(whole) or 1), 0, 1)
 
+    def advice(self) -> str:
+        """Return what can be asked in place of what the model does not have: of a map, one of its areas."""
+        if len(self.spec.shape) != 3:
+            return super().advice()
+        return "choose one of the map's areas with `instance`, or leave it out"
+
     def _target(self, scores: Array, placement: Placement, instance: int | None = None) -> Target:
         name = self.spec.classes[0] if self.spec.classes else _NAME
         if scores.ndim != 3:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gagrad_edge.errors import TargetError
 
 if TYPE_CHECKING:
@@ -22,8 +24,12 @@ def with_choices(error: TargetError, reader: Reader, outputs: Outputs) -> Target
         return error  # nobody asks for a text line by a class: its classes are characters
     classes = reader.classes(outputs)
     if len(classes) < 2:
-        hint = error.hint or "the model has one answer only: leave `target` out"
+        alone = f"the model has one answer only: leave `{error.where}` out"
+        # What a name or a number is leads nowhere here; why there is no difference does.
+        hint = alone if error.where == "target" else error.hint or alone
         return TargetError(error.what, where=error.where, hint=hint)
+    if reader.spec.task == "regression" and len(reader.spec.shape) > 1:
+        return _about_element(error, reader, outputs)
     first = "these are the classes, those first that the model is surest of on this image"
     if len(classes) > _LISTED:
         first = (
@@ -32,3 +38,14 @@ def with_choices(error: TargetError, reader: Reader, outputs: Outputs) -> Target
         )
     hint = f"{error.hint}; {first}" if error.hint else first
     return TargetError(error.what, where=error.where, hint=hint, choices=classes[:_LISTED])
+
+
+def _about_element(error: TargetError, reader: Reader, outputs: Outputs) -> TargetError:
+    """Return ``error`` with how one value of several rows is named: a row alone is none."""
+    scores = outputs.scores[0]
+    highest = np.unravel_index(int(scores.argmax()), scores.shape)
+    hint = (
+        f"the model gives {'×'.join(map(str, reader.spec.shape))} values: name one by {scores.ndim} numbers "
+        f"from 0, such as {','.join(map(str, highest))}, which is the highest on this image"
+    )
+    return TargetError(error.what, where=error.where, hint=hint)

@@ -84,6 +84,7 @@ class DetectionReader(Reader):
         By default the best detection; where there is none, the strongest candidate. A class is its best
         detection, else its strongest candidate.
         """
+        self.refuse_others(wanted, "detection", "box")
         if wanted.region is not None:
             raise TargetError(
                 "a detector's scores belong to boxes, and not to places of the image",
@@ -129,6 +130,10 @@ class DetectionReader(Reader):
         chances = self._chances(outputs.scores[0]).max(axis=1)
         order = np.argsort(-chances, kind="stable")
         return [element_name((int(k),), self.spec) for k in order if k != self.detector.background]
+
+    def advice(self) -> str:
+        """Return what can be asked in place of what the model does not have."""
+        return "choose a detection with `detection`, `box` or `target`, or leave it out"
 
     def _chances(self, scores: Array) -> Array:
         """Return ``scores [K, A]`` as probabilities; scores without an activation are such themselves."""
@@ -208,7 +213,7 @@ class DetectionReader(Reader):
         for where, value in (("target", wanted.target), ("box", wanted.box)):
             if value is not None:
                 raise TargetError(
-                    f"a detection is chosen by its number or with {where}, not with both",
+                    f"a detection is chosen by its number or with `{where}`, not with both",
                     where="detection",
                     hint="leave one of the two out; `against` compares with another class",
                 )
@@ -288,6 +293,14 @@ def _box(corners: NDArray[np.floating]) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
+def _said(box: object) -> str:
+    """Return what was given as a box in the form in which it is given."""
+    try:
+        return ",".join(f"{edge:g}" for edge in box)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return repr(box)
+
+
 def _checked_box(box: object) -> tuple[float, float, float, float]:
     try:
         left, top, right, bottom = map(float, box)  # type: ignore[call-overload]
@@ -295,7 +308,7 @@ def _checked_box(box: object) -> tuple[float, float, float, float]:
         left, top, right, bottom = 0.0, 0.0, 0.0, 0.0
     if not (left < right and top < bottom):
         raise TargetError(
-            f"{box!r} is no box",
+            f"{_said(box)} is no box",
             where="box",
             hint="give left, top, right and bottom with left < right and top < bottom, in frame pixels",
         )

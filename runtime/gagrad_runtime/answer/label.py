@@ -21,7 +21,9 @@ def label_of(said: Prediction, output: OutputSpec) -> str:
     names = answers(output)
     if output.task == "segmentation":
         background = output.segmentation.background if output.segmentation is not None else None
-        return said.areas[0][0] if said.areas else names[background or 0]
+        if said.areas:
+            return said.areas[0][0]
+        return NO_LABEL if background is None else names[background]
     if output.task == "anomaly":
         return names[bool(said.ng)]
     if output.task in SEVERAL and len(names) > 2:

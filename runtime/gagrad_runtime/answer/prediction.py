@@ -134,22 +134,33 @@ class Prediction:
     def answer(self) -> str:
         """What the model says, in a few words for a line on a terminal."""
         if self.task == "detection":
-            return _few([f"{one.name} {percent(one.score)}" for one in self.detections]) or "nothing found"
+            listed = [f"{self.called(one.name)} {percent(one.score)}" for one in self.detections]
+            return _few(listed) or "nothing found"
         if self.task == "segmentation":
-            return _few([f"{name} {percent(share)} of the frame" for name, share in self.areas]) or _NOTHING
+            listed = [f"{self.called(name)} {percent(share)} of the frame" for name, share in self.areas]
+            return _few(listed) or _NOTHING
         if self.task == "multilabel":
-            return _few([f"{name} {percent(self.chances(name)[0])}" for name in self.present]) or "no label"
+            listed = [f"{self.called(name)} {percent(self.chances(name)[0])}" for name in self.present]
+            return _few(listed) or "no label"
         if self.task == "sequence":
             return repr(self.text)
         if self.task in ("anomaly", "regression"):
             return self._value()
         chance = "" if self.probability is None else f" {percent(self.probability)}"
-        return f"{self.target.name}{chance}"
+        return f"{self.called(self.target.name)}{chance}"
+
+    def called(self, name: str) -> str:
+        """Return the class ``name`` for a line of text: ``class 4`` where the classes have numbers only."""
+        return name if self.class_names else f"{'value' if self.task == 'regression' else 'class'} {name}"
 
     def _value(self) -> str:
         """Return the score with its verdict, or the value with its unit."""
-        if self.score is None:  # the first of several values, or a value of a map
-            return f"{self.target.name} {with_unit(self.target.reading(self.scores), self.unit)}"
+        if self.score is None and self.scores.ndim == 1:
+            names = self.class_names or tuple(map(str, range(len(self.scores))))
+            values = zip(names, self.scores.tolist(), strict=True)
+            return _few([f"{self.called(name)} {with_unit(value, self.unit)}" for name, value in values])
+        if self.score is None:  # the highest of a map
+            return f"{self.called(self.target.name)} {with_unit(self.target.reading(self.scores), self.unit)}"
         if self.task == "regression":
             return with_unit(self.score, self.unit)
         return f"score {self.score:.4g}" + {None: "", True: ", NG", False: ", OK"}[self.ng]

@@ -132,8 +132,24 @@ class Reader:
                 raise TargetError(
                     f"the model's task is {self.spec.task}, and it {what}",
                     where=where,
-                    hint="choose a class with `target`, or leave it out",
+                    hint=self.advice(),
                 )
 
+    def advice(self) -> str:
+        """Return what can be asked of this model in place of what it does not have."""
+        if self.spec.shape == [1]:
+            return "the model has one answer only: leave it out"
+        if self.spec.task == "regression":
+            return "choose a value with `target`, or leave it out"
+        return "choose a class with `target`, or leave it out"
+
     def _region(self, wanted: Wanted, placement: Placement) -> OutputRegion | None:
-        return None if wanted.region is None else region_of(wanted.region, placement, self.spec)
+        if wanted.region is None:
+            return None
+        if len(self.spec.shape) != 3:
+            raise TargetError(
+                "the model's answer is about the whole image and has no places to choose a region from",
+                where="region",
+                hint=self.advice(),
+            )
+        return region_of(wanted.region, placement, self.spec)

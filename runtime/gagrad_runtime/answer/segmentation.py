@@ -77,6 +77,10 @@ class SegmentationReader(Reader):
             return super().predicted(target, outputs, placement)
         return self._answer(outputs.scores[0], placement)
 
+    def advice(self) -> str:
+        """Return what can be asked in place of what the model does not have."""
+        return "choose a class with `target`, one of its areas with `instance`, or leave it out"
+
     def _answer(self, scores: Array, placement: Placement) -> Target:
         index = self._largest(scores, placement)
         region = self._region_of(index, scores, placement)

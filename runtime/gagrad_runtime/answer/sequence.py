@@ -64,7 +64,7 @@ class SequenceReader(Reader):
                 raise TargetError(
                     "a text line is explained as a whole, or one of its characters",
                     where=where,
-                    hint="leave it out, or give the number of a character with `character`",
+                    hint=self.advice(),
                 )
         if wanted.character is None:
             return self._line(outputs.scores[0])
@@ -82,6 +82,10 @@ class SequenceReader(Reader):
     def predicted(self, target: Target, outputs: Outputs, placement: Placement) -> Target:  # noqa: ARG002
         """Return the whole line."""
         return self._line(outputs.scores[0])
+
+    def advice(self) -> str:
+        """Return what can be asked in place of what the model does not have."""
+        return "leave it out, or give the number of a character with `character`"
 
     def _line(self, scores: Array) -> Target:
         """Return the whole line as a target; where no character is read, the one that comes closest."""

@@ -107,9 +107,9 @@ def _absent(bundle: Bundle, role: GraphRole, variant: str) -> SettingError:
             hint="export the model again with a feature layer: auto, or the name of a layer",
         )
     return SettingError(
-        f"this bundle has no graph {role!r} of the kind {variant!r}",
+        "this bundle cannot change its samples by more than noise",
         where=where,
-        hint="export the model again with perturbations",
+        hint="export the model again with `perturbations`",
     )
 
 

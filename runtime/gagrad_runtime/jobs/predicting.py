@@ -103,9 +103,9 @@ def lines_of(path: str, said: Prediction) -> list[str]:
     """Return the lines for people about one image: the answer, and each detection with its box."""
     lines = [f"{path}: {said.answer}"]
     if said.task == "classification" and len(said.classes) > 1:
-        others = ", ".join(f"{name} {percent(chance)}" for name, chance in said.classes[1:3])
+        others = ", ".join(f"{said.called(name)} {percent(chance)}" for name, chance in said.classes[1:3])
         lines[0] += f"  (then {others})"
     for number, one in enumerate(said.detections, start=1):
         box = ", ".join(f"{value:.0f}" for value in one.box)
-        lines.append(f"  {number:3}  {one.name:20} {percent(one.score):>12}  {box}")
+        lines.append(f"  {number:3}  {said.called(one.name):20} {percent(one.score):>12}  {box}")
     return lines

@@ -43,19 +43,13 @@ class OutputRegion:
 
 
 def region_of(choice: RegionChoice, placement: Placement, spec: OutputSpec) -> OutputRegion:
-    """Return the output cells that ``choice`` covers.
+    """Return the cells that ``choice`` covers of an output of three axes.
 
     ``choice`` is a box in frame pixels (``"left,top,right,bottom"`` or a tuple of four numbers), the path
     of a mask image of the frame's size (not 0 is inside), or such a mask as an array. A cell belongs to the
     region when at least half of the cell lies in the region; a region smaller than a cell becomes the one
     cell that holds most of the region. Raises TargetError.
     """
-    if len(spec.shape) != 3:
-        raise TargetError(
-            f"the model's output of shape {spec.shape} has no places to choose a region from",
-            where="region",
-            hint="a region needs an output of shape classes × height × width; choose a class with target",
-        )
     if isinstance(choice, os.PathLike):
         choice = os.fspath(choice)
     elif isinstance(choice, (tuple, list)):

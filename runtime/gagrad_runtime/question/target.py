@@ -162,14 +162,21 @@ def element_index(choice: Choice, spec: OutputSpec, where: str, axes: int) -> tu
         ) from None
     if len(index) != axes:
         raise TargetError(
-            f"{choice} does not point at one element of an output of shape {spec.shape}",
+            f"{','.join(map(str, index))} is {_numbers(len(index))}, and an answer of this model has "
+            f"{_numbers(axes)}",
             where=where,
-            hint=f"give {axes} indices" + ("" if axes == 1 else ", or a class with a region"),
+            hint="give the name or the number of a class"
+            if axes == 1
+            else f"give {axes} numbers with commas, or a class with a region",
         )
     for position, size in zip(index, spec.shape[:axes], strict=True):
         if not 0 <= position < size:
             raise TargetError(f"there is no output {position}; the outputs are 0 to {size - 1}", where=where)
     return index
+
+
+def _numbers(count: int) -> str:
+    return "one number" if count == 1 else f"{count} numbers"
 
 
 def _named(name: str, spec: OutputSpec, where: str) -> tuple[int, ...]:

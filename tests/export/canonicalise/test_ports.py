@@ -117,3 +117,17 @@ def test_an_index_has_no_gradient(head: str) -> None:
     with pytest.raises(ModelError, match=r"INT64(?s:.*)`output_name=probs`"):
         canonicalise(proto)
     assert check_rows(proto, output_name="probs").tail == "softmax"
+
+
+def test_an_index_beside_the_scores_is_no_choice() -> None:
+    """Where one output is floating point and the others are indices, it is taken, and the notes say so."""
+    labelled = model_of(
+        "(float[N, 3, 12, 12] image) => (int64[N] label, float[N, 4] probs) { c = Conv (image, w) "
+        "m = ReduceMean <axes = [2, 3], keepdims = 0> (c) probs = Softmax (m) "
+        "label = ArgMax <axis = 1, keepdims = 0> (probs) }",
+        opset=17,  # the conversion to 18 forgets the outputs' types
+        w=WEIGHTS["w"],
+    )
+    found = check_rows(labelled)
+    assert (found.source_output.name, found.tail) == ("probs", "softmax")
+    assert any("probs has the scores" in note for note in found.notes)

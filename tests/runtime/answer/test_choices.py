@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gagrad_edge.abi import BOXES
 from gagrad_edge.errors import TargetError
-from gagrad_edge.output import OutputSpec, SequenceSpec
+from gagrad_edge.output import DetectionSpec, OutputSpec, SequenceSpec
 from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs
+from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
+from gagrad_runtime.frame.placement import place
+from tests.models import build_spec
 
 
 def advised(scores: Any, error: TargetError, **spec: Any) -> TargetError:
@@ -65,3 +69,70 @@ def test_characters_are_no_classes() -> None:
     error = TargetError("explained as a whole", where="target", hint="leave it out")
     spec = {"task": "sequence", "sequence": SequenceSpec(blank=0)}
     assert advised(np.zeros((5, 3)), error, **spec) is error
+
+
+def test_the_only_answer_is_not_asked_for_by_a_number() -> None:
+    """A name that an anomaly scorer does not know leads to leaving it out, not to "0 to 0"."""
+    wrong = TargetError("'x' is no index", where="target", hint="give a number from 0 to 0")
+    found = advised([3.5], wrong, activation="none", task="anomaly")
+    assert found.hint == "the model has one answer only: leave `target` out"
+    kept = TargetError("there is one score", where="against", hint="leave it out")
+    assert advised([3.5], kept, activation="none", task="anomaly").hint == "leave it out"
+
+
+def test_a_value_of_several_rows_is_named_by_all_its_numbers() -> None:
+    """Rows alone are no choices where a row is not what can be explained; the example can be."""
+    values = np.zeros((2, 3))
+    values[1, 2] = 1
+    found = advised(values, WRONG, activation="none", task="regression")
+    assert found.choices == ()
+    assert "2×3 values" in str(found)
+    assert "1,2" in str(found)
+
+
+NOT_ASKED = [
+    ("classification", [2], "choose a class with `target`, or leave it out"),
+    ("multilabel", [2], "choose a class with `target`, or leave it out"),
+    ("regression", [2], "choose a value with `target`, or leave it out"),
+    ("regression", [1], "the model has one answer only: leave it out"),
+    ("anomaly", [1], "the model has one answer only: leave it out"),
+    ("anomaly", [1, 4, 4], "choose one of the map's areas with `instance`, or leave it out"),
+    ("segmentation", [2, 4, 4], "choose a class with `target`, one of its areas with `instance`, "
+     "or leave it out"),
+    ("sequence", [5, 3], "leave it out, or give the number of a character with `character`"),
+    ("detection", [2, 3], "choose a detection with `detection`, `box` or `target`, or leave it out"),
+]  # fmt: skip
+"""Task, shape of the scores, and what the message about a part that is not there advises."""
+PARTS = {"detection": 1, "box": (0, 0, 1, 1), "instance": 1, "character": 1}
+
+
+@pytest.mark.parametrize(("task", "shape", "advice"), NOT_ASKED)
+def test_a_part_that_the_task_does_not_have_is_refused_with_what_it_has(
+    task: Any, shape: list[int], advice: str
+) -> None:
+    """No task ignores a detection, an area or a character that it does not have, and none advises another."""
+    spec = OutputSpec(
+        name="y",
+        shape=shape,
+        activation="none",
+        classes=[],
+        task=task,
+        detection=DetectionSpec(layout="", candidates=3) if task == "detection" else None,
+        sequence=SequenceSpec(blank=0) if task == "sequence" else None,
+    )
+    reader = reader_of(spec)
+    refused = set()
+    for part, value in PARTS.items():
+        try:
+            reader.target(
+                Wanted(**{part: value}),
+                Outputs(np.zeros((1, *shape), np.float32), {BOXES: np.zeros((1, 3, 4), np.float32)}),
+                place((8, 8), build_spec(8, 8)),
+            )
+        except TargetError as error:
+            if "the model's task is" in error.what:
+                assert error.hint == advice
+                refused.add(part)
+    own = {"detection": {"detection", "box"}, "sequence": {"character"}}
+    own |= {"segmentation": {"instance"}, "anomaly": {"instance"}}
+    assert refused == set(PARTS) - own.get(task, set())

@@ -77,6 +77,18 @@ def test_a_segmentation_answers_its_largest_class(input_spec: Callable[..., Inpu
     assert label(spec, scores, input_spec(16, 16)) == "scratch"
 
 
+def test_a_segmentation_without_a_background_class_may_find_none(
+    input_spec: Callable[..., InputSpec],
+) -> None:
+    """Of a sigmoid, also of one class alone, nothing found is an answer that a label may have."""
+    spec = output([1, 4, 4], "sigmoid", "segmentation", ["scratch"], segmentation=SegmentationSpec())
+    scores = np.full((1, 4, 4), -1, np.float32)
+    assert label(spec, scores, input_spec(16, 16)) == "none"
+    scores[0, 2, 2] = 1
+    assert label(spec, scores, input_spec(16, 16)) == "scratch"
+    assert answers(spec) == ["scratch", "none"]
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [

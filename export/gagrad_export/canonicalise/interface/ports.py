@@ -80,6 +80,12 @@ def choose_output(graph: ir.Graph, name: str | None, notes: list[str]) -> ir.Val
     return output
 
 
+def only_scores(outputs: Sequence[ir.Value]) -> str | None:
+    """Return the only one of several ``outputs`` that can be scores: the others are indices or flags."""
+    able = [value.name for value in outputs if value.dtype is None or value.dtype.is_floating_point()]
+    return able[0] if len(outputs) > 1 and len(able) == 1 else None
+
+
 def fix_inputs(
     graph: ir.Graph, image: ir.Value, fixed: Mapping[str, ArrayLike], notes: list[str]
 ) -> dict[str, NDArray[np.generic]]:
