@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
@@ -93,6 +95,7 @@ def run_station(
             stack.callback(Endpoint(config.metrics, metrics, station, delivery).close)
 
         def publish(event: Event) -> None:
+            event = replace(event, epoch=store.epoch)
             on_event(event)
             if metrics is not None:
                 metrics.count(event)

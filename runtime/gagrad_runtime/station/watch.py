@@ -92,6 +92,7 @@ class Watch:
         idle = 0
         while not self.stopping:
             self.on_progress()
+            self._heal()
             busy = self._verdicts() or self._explain()
             if busy:
                 self._retain()
@@ -101,6 +102,11 @@ class Watch:
             if self.source.ended or (once and idle > 2):
                 return
             self.source.wait(self.interval)
+
+    def _heal(self) -> None:
+        """Mend what happened to the index and the folder of results, and publish it."""
+        for event in self._stored(self.store.heal) or ():
+            self.on_event(event)
 
     def _retain(self) -> None:
         """Keep the results within the limits, also on a line where nothing is explained."""
@@ -114,6 +120,7 @@ class Watch:
 
     def _resume(self) -> None:
         """Queue the frames that waited when the last run ended, as far as they still exist."""
+        self._heal()
         for row in self.store.rows("waiting"):
             frame = self.source.reload(row.name, row.sha256)
             kept = self.store.frame_of(stem_of(row.id, row.name))
@@ -158,7 +165,7 @@ class Watch:
     def _frame(self, arrival: Arrival) -> None:
         try:
             sha256 = arrival.sha256()
-            if self.store.has(arrival.name, sha256):
+            if self._has(arrival.name, sha256):
                 return
             frame = arrival.frame()
         except InputError as error:
@@ -252,6 +259,7 @@ class Watch:
         )
 
         def save() -> None:
+            self._heal()
             explanation.save(self.store.folder, stem=stem, raw=(), replace=True)
             size = self.store.files_size(stem)
             self.store.finish(number, "explained", stem=stem, size=size, event=event)
@@ -306,9 +314,13 @@ class Watch:
             sha256 = arrival.sha256()
         except InputError:
             sha256 = "unreadable"
-        if not self.store.has(arrival.name, sha256):
+        if not self._has(arrival.name, sha256):
             event = QuarantinedEvent(time=now(), file=arrival.name, reason=error.what)
             self._refused(event, sha256, "quarantined")
+
+    def _has(self, name: str, sha256: str) -> bool:
+        """Return whether the frame has a row. When that cannot be read it is new: better twice than never."""
+        return bool(self._stored(lambda: self.store.has(name, sha256)))
 
     def _refused(self, event: FailedEvent | QuarantinedEvent, sha256: str, state: State) -> None:
         """Store and publish that a frame got no verdict."""
