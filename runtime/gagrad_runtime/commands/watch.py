@@ -144,11 +144,12 @@ def _check(config: StationConfig) -> None:
     from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.session.opening import load  # noqa: PLC0415
     from gagrad_runtime.station.run import rule_of, sinks_of, station_name  # noqa: PLC0415
-    from gagrad_runtime.station.sources.address import is_address, shown  # noqa: PLC0415
+    from gagrad_runtime.station.sources.address import check_source, is_address, shown  # noqa: PLC0415
 
     name = station_name(config)
     sinks = sinks_of(config, name)
     source = str(config.source)
+    check_source(source)
     if not is_address(source) and not Path(source).exists():
         raise SettingError("there is no such folder or file", where=f"source: {source}")
     make_folder(Path(str(config.output)))

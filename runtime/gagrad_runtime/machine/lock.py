@@ -45,6 +45,29 @@ def acquire(path: Path, *, wait: bool = False, mode: int = 0o644) -> int:
     return descriptor
 
 
+def acquire_folder(folder: Path) -> int | None:
+    """Return the descriptor of ``folder`` itself, locked; None where the system cannot lock a folder.
+
+    It holds where a lock file does not: when that is deleted, another process would make a new one. Raises
+    BlockingIOError when another process holds the lock, and OutputError when the folder cannot be opened.
+    """
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    try:
+        _lock(descriptor, folder, wait=False)
+    except OutputError:  # NFS and others lock files only
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def release(descriptor: int) -> None:
     """Release a lock that ``acquire`` returned."""
     os.close(descriptor)

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from gagrad_runtime.report.prediction_record import PredictionRecord  # noqa: TC001 - msgspec resolves it
 
-EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source"]
+EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source", "index"]
 """Values of ``event``."""
 
 
@@ -24,9 +24,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
     station: str | UnsetType = UNSET
     """Name of the station; only in messages to receivers."""
+    epoch: str | UnsetType = UNSET
+    """Identity of the index that numbers events and frames, 32 hexadecimal digits. A new index, which is
+    begun when one was damaged, has another."""
     sequence: int | UnsetType = UNSET
-    """Number of the event at this station, only in messages to receivers. It grows by one and never comes
-    twice, so a receiver knows a repetition by it."""
+    """Number of the event in its epoch, only in messages to receivers. It grows by one and never comes twice
+    in an epoch, so a receiver knows a repetition by both."""
     time: str
     """What the station's clock showed, UTC, ``2026-11-25T09:30:00Z``."""
 
@@ -112,7 +115,20 @@ class SourceEvent(Event, frozen=True, kw_only=True, tag="source"):
     reason: str
 
 
-StationEvent = VerdictEvent | ExplainedEvent | DroppedEvent | FailedEvent | QuarantinedEvent | SourceEvent
+class IndexEvent(Event, frozen=True, kw_only=True, tag="index"):
+    """The index of results was damaged or gone; the station goes on."""
+
+    state: Literal["renewed", "restored"]
+    """``renewed``: a new index was begun, with a new epoch; ``restored``: the deleted file was written again
+    with all that it had, in the same epoch."""
+    reason: str
+    aside: str | UnsetType = UNSET
+    """Name of the file that the damaged index was moved to, in the folder of results."""
+
+
+StationEvent = (
+    VerdictEvent | ExplainedEvent | DroppedEvent | FailedEvent | QuarantinedEvent | SourceEvent | IndexEvent
+)
 EndEvent = DroppedEvent | FailedEvent
 """Events that end the wait for an explanation without one."""
 

@@ -8,15 +8,18 @@ others back. See docs/adr/0021.
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from gagrad_runtime.station.events import decode, encode
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from gagrad_runtime.station.events import Event, StationEvent
@@ -28,7 +31,11 @@ CREATE TABLE IF NOT EXISTS cursor (
   sink TEXT PRIMARY KEY, delivered INTEGER NOT NULL,
   dropped INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS epoch (id TEXT NOT NULL);
+INSERT INTO epoch SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM epoch);
 """
+"""With the epoch, an identity that is made with the index: numbers are unique within it. See
+docs/adr/0033."""
 
 
 _log = logging.getLogger(__name__)
@@ -39,9 +46,12 @@ class Message:
     """One event in the outbox."""
 
     sequence: int
-    """Number of the event: grows by one and never comes twice, so a receiver knows a repetition by it."""
+    """Place of the event in this outbox."""
     event: StationEvent | None
-    """None when the stored text is no event of this version of gagrad-edge; such a message cannot be sent."""
+    """The event with its ``epoch`` and ``sequence``, the same at each attempt to send it. None when the
+    stored text is no event of this version of gagrad-edge; such a message cannot be sent."""
+    epoch: str
+    """Epoch of the index that holds the message."""
 
 
 @dataclass(frozen=True)
@@ -75,22 +85,26 @@ class Outbox:
     def pending(self, sink: str, count: int) -> list[Message]:
         """Return the next messages for ``sink``, at most ``count``, in order of their sequence."""
         rows = self._index.rows(
-            "SELECT sequence, event FROM outbox "
+            "SELECT sequence, event, (SELECT id FROM epoch) FROM outbox "
             "WHERE sequence > (SELECT delivered FROM cursor WHERE sink = ?) ORDER BY sequence LIMIT ?",
             (sink, count),
         )
         if rows:
             self._count_gap(sink, rows[0][0])
-        return [Message(sequence, _decoded(sequence, text)) for sequence, text in rows]
+        return [Message(sequence, _decoded(sequence, text, epoch), epoch) for sequence, text, epoch in rows]
 
-    def acknowledge(self, sink: str, sequence: int, *, refused: int = 0) -> None:
+    def acknowledge(self, sink: str, sequence: int, *, refused: int = 0, epoch: str | None = None) -> None:
         """Move the cursor of ``sink`` to ``sequence``; ``refused`` of the messages up to there were left out.
 
-        Messages that every sink is past are deleted.
+        Messages that every sink is past are deleted. With the ``epoch`` of the messages nothing is done when
+        a new index was begun meanwhile: its first numbers are those of other events.
         """
-        query = "UPDATE cursor SET delivered = ?, refused = refused + ? WHERE sink = ?"
+        query = (
+            "UPDATE cursor SET delivered = ?, refused = refused + ? "
+            "WHERE sink = ? AND coalesce(?, (SELECT id FROM epoch)) = (SELECT id FROM epoch)"
+        )
         with self._index.transaction() as connection:
-            connection.execute(query, (sequence, refused, sink))
+            connection.execute(query, (sequence, refused, sink, epoch))
             connection.execute("DELETE FROM outbox WHERE sequence <= (SELECT min(delivered) FROM cursor)")
 
     def status(self, sink: str) -> DeliveryStatus:
@@ -113,27 +127,46 @@ class Outbox:
             )
 
 
-def _decoded(sequence: int, text: str) -> StationEvent | None:
+def _decoded(sequence: int, text: str, epoch: str) -> StationEvent | None:
     try:
-        return decode(text)
+        event = decode(text)
     except msgspec.DecodeError as error:
         _log.error("event %d in the outbox cannot be read: %s", sequence, error)
         return None
+    # One that was rescued from another index keeps its identity.
+    return event if event.sequence is not UNSET else replace(event, epoch=epoch, sequence=sequence)
 
 
-def register(index: Index, sinks: Sequence[str]) -> None:
+def rescue(connection: sqlite3.Connection) -> list[StationEvent]:
+    """Return the events of a damaged index that a sink has not acknowledged, as far as they can be read.
+
+    Each keeps the epoch and the sequence that a receiver may have got it with. What is no event is left out:
+    only whole JSON of an event passes the decoder, so damage does not come out as an event.
+    """
+    events: dict[int, StationEvent] = {}
+    query = "SELECT sequence, event FROM outbox WHERE sequence > (SELECT min(delivered) FROM cursor)"
+    for order in ("ASC", "DESC"):  # from both ends to the damaged page
+        with suppress(sqlite3.Error, IndexError):
+            epoch = str(connection.execute("SELECT id FROM epoch").fetchall()[0][0])
+            for sequence, text in connection.execute(f"{query} ORDER BY sequence {order}"):
+                if isinstance(text, str) and (event := _decoded(sequence, text, epoch)) is not None:
+                    events[sequence] = event
+    return [events[sequence] for sequence in sorted(events)]
+
+
+def register(connection: sqlite3.Connection, sinks: Sequence[str]) -> None:
     """Give each of ``sinks`` a cursor, a new one behind the newest event; delete other cursors.
 
-    Without any sink the outbox is emptied: a receiver that is configured later gets later events only.
+    Within the open transaction. Without any sink the outbox is emptied: a receiver that is configured later
+    gets later events only.
     """
     marks = ",".join("?" * len(sinks))
-    with index.transaction() as connection:
-        connection.execute(f"DELETE FROM cursor WHERE sink NOT IN ({marks})", tuple(sinks))  # noqa: S608
-        for sink in sinks:
-            connection.execute(
-                "INSERT OR IGNORE INTO cursor (sink, delivered) "
-                "VALUES (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0))",
-                (sink,),
-            )
-        if not sinks:
-            connection.execute("DELETE FROM outbox")
+    connection.execute(f"DELETE FROM cursor WHERE sink NOT IN ({marks})", tuple(sinks))  # noqa: S608
+    for sink in sinks:
+        connection.execute(
+            "INSERT OR IGNORE INTO cursor (sink, delivered) "
+            "VALUES (?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0))",
+            (sink,),
+        )
+    if not sinks:
+        connection.execute("DELETE FROM outbox")

@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
@@ -19,10 +21,10 @@ from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
 from gagrad_runtime.station.sinks.webhook import Webhook
-from gagrad_runtime.station.sources.address import is_address
+from gagrad_runtime.station.sources.address import VIDEOS, check_source, is_address
 from gagrad_runtime.station.sources.camera import Camera
 from gagrad_runtime.station.sources.folder import Folder
-from gagrad_runtime.station.sources.video import ENDINGS, Video
+from gagrad_runtime.station.sources.video import Video
 from gagrad_runtime.station.store import Store
 from gagrad_runtime.station.watch import Watch
 
@@ -53,6 +55,7 @@ def run_station(
     SettingError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
     MissingPackageError.
     """
+    check_source(str(config.source))
     bundle, output = Path(config.bundle or ""), Path(config.output or "")
     name = station_name(config)
     sinks = sinks_of(config, name)
@@ -93,6 +96,7 @@ def run_station(
             stack.callback(Endpoint(config.metrics, metrics, station, delivery).close)
 
         def publish(event: Event) -> None:
+            event = replace(event, epoch=store.epoch)
             on_event(event)
             if metrics is not None:
                 metrics.count(event)
@@ -152,10 +156,10 @@ def source_of(source: str, store: Store, *, polling: bool = False, spec: InputSp
     if is_address(source):
         return Camera(source, first=store.last + 1)
     path = Path(source)
-    if path.suffix.lower() in ENDINGS and not path.is_dir():
+    if path.suffix.lower() in VIDEOS and not path.is_dir():
         newest = store.newest(f"{path.name}#")
         return Video(path, 0 if newest is None else int(newest.rpartition("#")[2]) + 1)
-    return Folder(path, polling=polling, spec=spec)
+    return Folder(path, polling=polling, spec=spec, without=store.folder)
 
 
 @contextlib.contextmanager

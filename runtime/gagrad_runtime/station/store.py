@@ -11,48 +11,31 @@ import contextlib
 import re
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from msgspec.structs import replace
 
-from gagrad_edge.atomic import make_folder
 from gagrad_edge.errors import OutputError
-from gagrad_runtime.machine.lock import acquire, release
 from gagrad_runtime.report.naming import ENDINGS, safe_stem
 from gagrad_runtime.station import outbox
-from gagrad_runtime.station.index import Index
+from gagrad_runtime.station.events import FrameEvent
 from gagrad_runtime.station.keeping import FRAME
+from gagrad_runtime.station.upkeep import Upkeep, failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from gagrad_runtime.station.events import Event, FrameEvent, SourceEvent
+    from gagrad_runtime.station.events import Event, IndexEvent, SourceEvent
 
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
 """State of a row. ``verdict``: no explanation was asked for; ``waiting``: for its explanation, also after a
 restart; ``dropped``: the explanation was not made in time or not stored; ``failed``: the model gave no map;
 ``quarantined``: no usable image."""
 
-_VERSION = 1
-"""Version of the schema, in the index's ``user_version``. Version 0 had no outbox and is otherwise the
-same."""
-_SCHEMA = (
-    """
-CREATE TABLE IF NOT EXISTS result (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  name TEXT NOT NULL, sha256 TEXT NOT NULL,
-  created TEXT NOT NULL,
-  verdict TEXT, probability REAL,
-  state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-  stem TEXT NOT NULL DEFAULT '', bytes INTEGER NOT NULL DEFAULT 0,
-  UNIQUE (name, sha256)
-);
-CREATE INDEX IF NOT EXISTS state ON result (state, id);
-"""
-    + outbox.SCHEMA
-)
-_NUMBER = re.compile(r"\.?(\d{8,})-")
+_LATE = "INSERT INTO result (id, name, sha256, created, state) VALUES (?, ?, ?, ?, 'waiting')"
+T = TypeVar("T")
+_NUMBER = re.compile(r"\.?(\d{8,15})-")
 """The row's number at the beginning of the names of its files."""
 
 
@@ -83,29 +66,15 @@ class Store:
     """
 
     def __init__(self, folder: Path, *, sinks: Sequence[str] = (), limit: int = 100_000) -> None:
-        make_folder(folder)
         self._limit = limit if sinks else 0
         self.folder = folder
+        self._upkeep = Upkeep(folder, sinks, self._limit)
+        self.index = self._upkeep.index
         try:
-            self._lock = acquire(folder / ".lock")
-        except BlockingIOError as error:
-            raise OutputError(
-                "another process keeps its results there",
-                where=str(folder),
-                hint="stop the other `gagrad-edge watch`, or give this one another folder",
-            ) from error
-        try:
-            self.index = Index(folder / "index.sqlite")
-            self._migrate()
-            outbox.register(self.index, sinks)
+            self._count()
             self.removed = self._tidy()
-            query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
-            self.kept, self.size = self.index.rows(query)[0]
-        except sqlite3.Error as error:
-            release(self._lock)
-            raise self._failure(error) from error
         except OutputError:
-            release(self._lock)
+            self.close()
             raise
 
     def __enter__(self) -> Store:
@@ -116,10 +85,46 @@ class Store:
 
     def close(self) -> None:
         """Close the index and release the folder's lock."""
-        self.index.close()
-        if self._lock >= 0:
-            release(self._lock)
-        self._lock = -1
+        self._upkeep.close()
+
+    def heal(self) -> list[IndexEvent]:
+        """Mend what happened to index and folder, and return what was mended since the last call.
+
+        A damaged index is renewed, a deleted one and a deleted folder are restored. Raises OutputError.
+        """
+        if self._upkeep.heal():
+            self._count()
+        events = list(self._upkeep.notices)
+        self._upkeep.notices.clear()
+        return events
+
+    def _run(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns; it is done again with a new index when this one is damaged.
+
+        Raises OutputError.
+        """
+        try:
+            try:
+                return work()
+            except sqlite3.Error:
+                if not (self.index.damage and self._upkeep.heal()):
+                    raise
+                self._count()
+                return work()
+        except sqlite3.Error as error:
+            raise failure(self.index.path, error) from error
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._run(lambda: self.index.rows(query, values))
+
+    def _row(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        return self._run(lambda: self.index.row(query, values))
+
+    def _count(self) -> None:
+        query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
+        self.kept, self.size = self._rows(query)[0]
+        self.epoch = str(self._rows("SELECT id FROM epoch")[0][0])
+        """Identity of the index, by which numbers are unique."""
 
     def add(
         self,
@@ -164,32 +169,33 @@ class Store:
 
     def publish(self, event: SourceEvent) -> None:
         """Put an event that belongs to no row into the outbox. Raises OutputError."""
+
+        def put() -> None:
+            with self.index.transaction() as connection:
+                outbox.put(connection, event, self._limit)
+
         if self._limit:
-            try:
-                with self.index.transaction() as connection:
-                    outbox.put(connection, event, self._limit)
-            except sqlite3.Error as error:
-                raise self._failure(error) from error
+            self._run(put)
 
     def has(self, name: str, sha256: str) -> bool:
         """Return whether there is a row of this name and content."""
         query = "SELECT 1 FROM result WHERE name = ? AND sha256 = ?"
-        return self.index.row(query, (name, sha256)) is not None
+        return self._row(query, (name, sha256)) is not None
 
     def rows(self, state: State | None = None) -> list[Row]:
         """Return the rows, oldest first."""
         condition, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
-        found = self.index.rows(f"SELECT * FROM result{condition} ORDER BY id", values)  # noqa: S608
+        found = self._rows(f"SELECT * FROM result{condition} ORDER BY id", values)  # noqa: S608
         return [Row(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows by state."""
-        return dict(self.index.rows("SELECT state, count(*) FROM result GROUP BY state"))
+        return dict(self._rows("SELECT state, count(*) FROM result GROUP BY state"))
 
     def oldest_explained(self) -> tuple[int, str, int] | None:
         """Return number, stem and bytes of the oldest explanation, or None."""
         query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
-        row = self.index.row(query)
+        row = self._row(query)
         return None if row is None else (row[0], row[1], row[2])
 
     def remove(self, number: int, stem: str, size: int) -> None:
@@ -210,7 +216,7 @@ class Store:
         """
         newest = self.last
         query = "SELECT id, state, stem, bytes FROM result WHERE id <= ? AND state != 'waiting' LIMIT 1000"
-        oldest = self.index.rows(query, (newest - keep,))
+        oldest = self._rows(query, (newest - keep,))
         for number, state, stem, size in oldest:
             self._write("DELETE FROM result WHERE id = ?", (number,), number, None)
             if state == "explained":
@@ -224,18 +230,19 @@ class Store:
         return path if path.exists() else None
 
     def _frame_of_row(self, number: int) -> Path | None:
-        row = self.index.row("SELECT name FROM result WHERE id = ?", (number,))
+        row = self._row("SELECT name FROM result WHERE id = ?", (number,))
         return None if row is None else self.frame_of(stem_of(number, row[0]))
 
     @property
     def last(self) -> int:
-        """The number of the newest row; 0 without one."""
-        return int(self.index.rows("SELECT coalesce(max(id), 0) FROM result")[0][0])
+        """The highest number that a row or a file had; 0 without one."""
+        row = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'result'")
+        return 0 if row is None else int(row[0])
 
     def newest(self, prefix: str) -> str | None:
         """Return the name of the newest frame whose name begins with ``prefix``, or None."""
         query = "SELECT name FROM result WHERE substr(name, 1, ?) = ? ORDER BY id DESC LIMIT 1"
-        row = self.index.row(query, (len(prefix), prefix))
+        row = self._row(query, (len(prefix), prefix))
         return None if row is None else str(row[0])
 
     def files_size(self, stem: str) -> int:
@@ -247,17 +254,6 @@ class Store:
         paths = [self.folder / (stem + ending) for ending in endings] if stem else []
         return [path for path in paths if path.exists()]
 
-    def _migrate(self) -> None:
-        """Bring the index to this schema. Raises OutputError when a later gagrad-edge made it."""
-        version = self.index.rows("PRAGMA user_version")[0][0]
-        if version > _VERSION:
-            raise OutputError(
-                f"the index of results has version {version}, and this gagrad-edge reads {_VERSION}",
-                where=str(self.folder / "index.sqlite"),
-                hint="use the newer gagrad-edge, or give another folder",
-            )
-        self.index.script(_SCHEMA + f"PRAGMA user_version={_VERSION};")
-
     def _tidy(self) -> int:
         """Remove the files that a power cut or a kill left without a row; return their number."""
         orphans = []
@@ -265,7 +261,7 @@ class Store:
             if not (number := _NUMBER.match(path.name)):
                 continue
             query = "SELECT name, state FROM result WHERE id = ?"
-            row = self.index.row(query, (int(number.group(1)),))
+            row = self._row(query, (int(number.group(1)),))
             # Only files that one of these rows could have written: the user may keep other files here.
             stem = path.name.removeprefix(".").split(".")[0]
             ours = row is not None and stem == stem_of(int(number.group(1)), row[0])
@@ -284,23 +280,22 @@ class Store:
 
         ``number`` is None when the statement inserts the row. Raises OutputError.
         """
-        try:
-            with self.index.transaction() as connection:
-                inserted = connection.execute(statement, values).lastrowid or 0
-                number = inserted if number is None else number
-                if event is not None and self._limit:
-                    outbox.put(connection, replace(event, id=number), self._limit)
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
-        return number
 
-    def _failure(self, error: sqlite3.Error) -> OutputError:
-        return OutputError(
-            f"the index of results cannot be written ({error})",
-            where=str(self.folder / "index.sqlite"),
-            hint="free some space, and check that this user may write there; a damaged index can be moved "
-            "away, then a new one is made",
-        )
+        def write() -> int:
+            with self.index.transaction() as connection:
+                done = connection.execute(statement, values)
+                row = (done.lastrowid or 0) if number is None else number
+                if done.rowcount == 0 and isinstance(event, FrameEvent):
+                    # The row was in an index that was damaged; its verdict has been told.
+                    connection.execute(_LATE, (row, event.file, f"row {row}", event.time))
+                    connection.execute(statement, values)
+                if event is not None and self._limit:
+                    outbox.put(connection, replace(event, id=row), self._limit)
+            return row
+
+        row = self._run(write)
+        self._upkeep.newest = max(self._upkeep.newest, row)
+        return row
 
 
 def stem_of(number: int, name: str) -> str:

@@ -7,6 +7,7 @@ new frames get their verdicts in between; so a verdict waits for half an explana
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import time
@@ -46,7 +47,26 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
 
+SLICE = 1.0
+"""Longest wait in which a signal is not seen, seconds."""
+PATIENCE = 60.0
+"""Seconds for which a file that the system does not let us read is tried again."""
+_PASSING = {
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN),
+    *(errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.ENOLCK),
+}
+"""Errors of a file that may be over soon: permissions that are set late, a share or a system in trouble."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Unread:
+    """A file that could not be read: other permissions, too many open files, a share that failed."""
+
+    arrival: Arrival
+    since: float
+    again: float
+    """When it is tried next."""
 
 
 @dataclass
@@ -70,7 +90,10 @@ class Watch:
     stopping: bool = False
     degraded: bool = False
     """Whether the last attempt to store a result failed."""
-    _waiting: deque[tuple[int, Frame]] = field(default_factory=deque, init=False)
+    _waiting: deque[tuple[int, str, Frame]] = field(default_factory=deque, init=False)
+    """Number of the row, name and pixels of each frame that waits."""
+    _unread: dict[str, _Unread] = field(default_factory=dict, init=False)
+    """Files that could not be read for a reason that may pass, by name."""
     _unstored: deque[EndEvent] = field(default_factory=lambda: deque(maxlen=10_000), init=False)
     """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
     _source_error: str = field(default="", init=False)
@@ -92,15 +115,29 @@ class Watch:
         idle = 0
         while not self.stopping:
             self.on_progress()
+            self._heal()
             busy = self._verdicts() or self._explain()
             if busy:
                 self._retain()
                 idle = 0
                 continue
             idle += 1
-            if self.source.ended or (once and idle > 2):
+            if self.source.ended or (once and idle > 2 and not self._unread):
                 return
-            self.source.wait(self.interval)
+            self._idle()
+
+    def _idle(self) -> None:
+        """Wait for a frame, at most ``interval`` seconds, and not long for a signal to stop."""
+        until = time.monotonic() + self.interval
+        while not self.stopping and (left := until - time.monotonic()) > 0:
+            if self.source.wait(min(left, SLICE)):
+                return
+            self.on_progress()
+
+    def _heal(self) -> None:
+        """Mend what happened to the index and the folder of results, and publish it."""
+        for event in self._stored(self.store.heal) or ():
+            self.on_event(event)
 
     def _retain(self) -> None:
         """Keep the results within the limits, also on a line where nothing is explained."""
@@ -114,6 +151,7 @@ class Watch:
 
     def _resume(self) -> None:
         """Queue the frames that waited when the last run ended, as far as they still exist."""
+        self._heal()
         for row in self.store.rows("waiting"):
             frame = self.source.reload(row.name, row.sha256)
             kept = self.store.frame_of(stem_of(row.id, row.name))
@@ -121,7 +159,7 @@ class Watch:
                 with contextlib.suppress(InputError):
                     frame = load_frame(kept)
             if frame is not None:
-                self._enqueue(row.id, frame)
+                self._enqueue(row.id, row.name, frame)
             else:
                 reason = "its image was deleted before it was explained"
                 self._finish(DroppedEvent(time=now(), id=row.id, file=row.name, reason=reason))
@@ -134,12 +172,31 @@ class Watch:
         for event in self.source.events():
             self._stored(partial(self.store.publish, event))
             self.on_event(event)
+        arrivals = self._due() + arrivals
         for arrival in arrivals:
             if self.stopping:
                 break
             self._frame(arrival)
             self.on_progress()
         return bool(arrivals)
+
+    def _due(self) -> list[Arrival]:
+        """Return the files that could not be read and are to be tried again now."""
+        now = time.monotonic()
+        return [one.arrival for one in self._unread.values() if one.again <= now]
+
+    def _read_later(self, arrival: Arrival, error: InputError) -> bool:
+        """Return whether ``arrival`` is tried again: the system refused to read it, and did not for long."""
+        cause, now = error.__cause__, time.monotonic()
+        one = self._unread.setdefault(arrival.name, _Unread(arrival, now, now))
+        # A decoder's OSError, of a damaged image, has no number.
+        if not isinstance(cause, OSError) or cause.errno not in _PASSING or now - one.since >= PATIENCE:
+            del self._unread[arrival.name]
+            return False
+        if one.since == now:
+            _log.warning("%s; it is tried again for %.0f s", error, PATIENCE)
+        one.again = now + min(8.0, max(0.25, now - one.since))
+        return True
 
     def _poll(self) -> list[Arrival]:
         """Return the new frames. A source that is away is logged once, and polled again later."""
@@ -158,12 +215,15 @@ class Watch:
     def _frame(self, arrival: Arrival) -> None:
         try:
             sha256 = arrival.sha256()
-            if self.store.has(arrival.name, sha256):
+            if self._has(arrival.name, sha256):
+                self._unread.pop(arrival.name, None)
                 return
             frame = arrival.frame()
         except InputError as error:
-            self._quarantine(arrival, error)
+            if not self._read_later(arrival, error):
+                self._quarantine(arrival, error)
             return
+        self._unread.pop(arrival.name, None)
         began = time.monotonic()
         try:
             seen = self.explainer.predict(frame)
@@ -200,20 +260,20 @@ class Watch:
             if arrival.path is None:  # a stream's frame exists nowhere else, and has to survive a power cut
                 with contextlib.suppress(OutputError):
                     keep_frame(self.store.folder, stem_of(number, arrival.name), frame)
-            self._enqueue(number, frame)
+            self._enqueue(number, arrival.name, frame)
 
-    def _enqueue(self, number: int, frame: Frame) -> None:
-        self._waiting.append((number, frame))
+    def _enqueue(self, number: int, name: str, frame: Frame) -> None:
+        self._waiting.append((number, name, frame))
         if len(self._waiting) > self.queue:
-            oldest, dropped = self._waiting.popleft()
+            oldest, dropped, _ = self._waiting.popleft()
             reason = f"more than {self.queue} frames were waiting"
-            self._finish(DroppedEvent(time=now(), id=oldest, file=dropped.name, reason=reason))
+            self._finish(DroppedEvent(time=now(), id=oldest, file=dropped, reason=reason))
 
     def _explain(self) -> bool:
         """Explain the next frame that waits, with verdicts in between; return whether there was one."""
         if not self._waiting:
             return False
-        number, frame = self._waiting.popleft()
+        number, name, frame = self._waiting.popleft()
         explanation: Explanation | None = None
         began = time.monotonic()
         try:
@@ -224,10 +284,10 @@ class Watch:
                 if self.stopping:
                     break
         except (InputError, ModelError) as error:
-            self._finish(FailedEvent(time=now(), id=number, file=frame.name, reason=error.what))
+            self._finish(FailedEvent(time=now(), id=number, file=name, reason=error.what))
             return True
         if explanation is not None:
-            self._keep(number, frame, explanation, time.monotonic() - began)
+            self._keep(number, name, explanation, time.monotonic() - began)
         return True
 
     def _question(self, frame: Frame) -> dict[str, Any]:
@@ -237,13 +297,13 @@ class Watch:
         condition = self.rule.judge(self.explainer.predict(frame))
         return {} if condition is None or condition.condition is None else condition.condition.question
 
-    def _keep(self, number: int, frame: Frame, explanation: Explanation, seconds: float) -> None:
-        stem = stem_of(number, frame.name)
+    def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
+        stem = stem_of(number, name)
         score = explanation.rcap.score
         event = ExplainedEvent(
             time=now(),
             id=number,
-            file=frame.name,
+            file=name,
             record=stem + ENDINGS["record"],
             picture=stem + ENDINGS["picture"],
             rcap=score if math.isfinite(score) else None,
@@ -252,6 +312,7 @@ class Watch:
         )
 
         def save() -> None:
+            self._heal()
             explanation.save(self.store.folder, stem=stem, raw=(), replace=True)
             size = self.store.files_size(stem)
             self.store.finish(number, "explained", stem=stem, size=size, event=event)
@@ -267,7 +328,7 @@ class Watch:
         except OutputError as error:
             self._degrade(error)
             reason = "it could not be stored"
-            self._finish(DroppedEvent(time=now(), id=number, file=frame.name, reason=reason))
+            self._finish(DroppedEvent(time=now(), id=number, file=name, reason=reason))
             return
         if self.degraded:
             self._stored(self._store_late)
@@ -306,9 +367,17 @@ class Watch:
             sha256 = arrival.sha256()
         except InputError:
             sha256 = "unreadable"
-        if not self.store.has(arrival.name, sha256):
+        if not self._has(arrival.name, sha256):
             event = QuarantinedEvent(time=now(), file=arrival.name, reason=error.what)
             self._refused(event, sha256, "quarantined")
+
+    def _has(self, name: str, sha256: str) -> bool:
+        """Return whether the frame has a row, also one from before it was moved into a folder below.
+
+        When that cannot be read it is new: better twice than never.
+        """
+        names = {name, name.rpartition("/")[2]}
+        return bool(self._stored(lambda: any(self.store.has(one, sha256) for one in names)))
 
     def _refused(self, event: FailedEvent | QuarantinedEvent, sha256: str, state: State) -> None:
         """Store and publish that a frame got no verdict."""

@@ -18,6 +18,7 @@ from gagrad_runtime.station.events import (
     EventKind,
     ExplainedEvent,
     FailedEvent,
+    IndexEvent,
     QuarantinedEvent,
     SourceEvent,
     StationEvent,
@@ -37,6 +38,7 @@ STRUCTS: dict[str, type[Event]] = {
     "failed": FailedEvent,
     "quarantined": QuarantinedEvent,
     "source": SourceEvent,
+    "index": IndexEvent,
 }
 EARLIER = {
     "verdict": {"event", "time", "file", "verdict", "probability", "explain", "seconds", "id"},
@@ -45,6 +47,7 @@ EARLIER = {
     "failed": {"event", "time", "reason", "id"},
     "quarantined": {"event", "time", "file", "reason", "id"},
     "source": {"event", "time", "state", "source", "reason"},
+    "index": {"event", "time", "state", "reason"},
 }
 """Fields of each event before there were structs: receivers' programs rely on them."""
 
@@ -91,13 +94,14 @@ def emitted(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
         return real(frame)
 
     monkeypatch.setattr(one.explainer, "predict", predict)
+    (tmp_path / "out" / "index.sqlite").unlink()
     one.run(once=True)
     events: list[Event] = station.events
     return events
 
 
 def test_each_event_is_emitted_through_its_struct(emitted: list[Event]) -> None:
-    """A running station emits all six, each an instance of its struct; JSON and back changes none."""
+    """A running station emits all seven, each an instance of its struct; JSON and back changes none."""
     assert {event.kind for event in emitted} == set(STRUCTS)
     for event in emitted:
         assert type(event) is STRUCTS[event.kind]
@@ -111,7 +115,7 @@ def test_the_fields_that_receivers_know_are_there(emitted: list[Event]) -> None:
         assert set(fields) >= EARLIER[event.kind]
         assert fields["event"] == event.kind
         assert len(fields["time"]) == len("2026-01-01T00:00:00Z")
-        if event.kind != "source":
+        if event.kind not in ("source", "index"):
             assert isinstance(fields["id"], int)
             assert fields["file"].endswith(".png")
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gagrad_edge.errors import FrameError
+from gagrad_edge.errors import FrameError, SettingError
 from gagrad_edge.manifest import InputSpec
 from gagrad_runtime.evaluate.study import _inside
 from gagrad_runtime.frame.decoding import ENDINGS, FORMATS
+from gagrad_runtime.station.sources import closed_files
 from gagrad_runtime.station.sources import folder as folder_module
+from gagrad_runtime.station.sources.address import check_source
 from gagrad_runtime.station.sources.closed_files import is_local
 from gagrad_runtime.station.sources.folder import Folder
 from tests.channels import lights, tiff
@@ -41,6 +43,8 @@ def soon(folder: Folder, seconds: float = 60.0) -> list[str]:
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
     """Return a folder of which the system tells; all names are looked at after an hour only."""
+    tmp_path = tmp_path / "in"
+    tmp_path.mkdir()
     monkeypatch.setattr(folder_module, "is_local", lambda _: True)
     monkeypatch.setattr(folder_module, "SWEEP", 3600.0)
     folder = Folder(tmp_path)
@@ -93,8 +97,8 @@ def test_not_even_when_all_names_are_looked_at(watched: Folder, monkeypatch: pyt
     assert soon(watched) == ["a.png"]
 
 
-def test_a_file_that_is_moved_or_linked_in_comes(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are renamed within, moved into or linked into the folder come out."""
+def test_a_file_that_is_moved_or_linked_in_comes(watched: Folder) -> None:
+    """Files that are renamed within, moved into or linked into the folder come out at once, unscanned."""
     outside = watched.path.parent / "outside.png"
     outside.write_bytes(b"1")
     linked = watched.path.parent / "linked.png"
@@ -103,10 +107,107 @@ def test_a_file_that_is_moved_or_linked_in_comes(watched: Folder, monkeypatch: p
     (watched.path / ".c.png.part").rename(watched.path / "c.png")
     assert soon(watched) == ["c.png"]
     outside.rename(watched.path / "b.png")
-    monkeypatch.setattr(folder_module, "SWEEP", 0.0)  # a move from outside the folder is seen by looking
     assert soon(watched) == ["b.png"]
     os.link(linked, watched.path / "d.png")
     assert soon(watched) == ["d.png"]
+    (watched.path / "e.png").symlink_to(linked)
+    assert soon(watched) == ["e.png"]
+
+
+def test_a_file_whose_end_of_writing_was_not_reported_comes(watched: Folder) -> None:
+    """After an overflow of the system's queue all names are looked at, also those that were being written."""
+    with (watched.path / "a.png").open("wb", buffering=0) as stream:
+        stream.write(b"1")
+        assert soon(watched, 0.2) == []
+        stream.write(b"2")
+    assert watched._closed is not None
+    os.read(watched._closed._descriptor, 1 << 16)  # what was reported is lost
+    watched._closed._reported(-1, closed_files._OVERFLOW, "")
+    assert soon(watched) == ["a.png"]
+
+
+@pytest.mark.slow
+def test_no_file_of_a_real_overflow_is_lost(watched: Folder) -> None:
+    """Each of more files than the system's queue holds comes out once, also one that was written slowly."""
+    with (watched.path / "slow.png").open("wb", buffering=0) as stream:
+        stream.write(b"1")
+        assert soon(watched, 0.2) == []
+        for number in range(7000):
+            (watched.path / f"{number}.png").write_bytes(b"1")
+        stream.write(b"2")
+    found: list[str] = []
+    while more := soon(watched, 3.0):
+        found += more
+    assert len(found) == len(set(found)) == 7001
+
+
+def test_folders_below_count(watched: Folder, tmp_path: Path) -> None:
+    """A folder a day: made, moved in whole, or there from the start; not a hidden one, nor the results'."""
+    (watched.path / "day 1" / "hour 2").mkdir(parents=True)
+    (watched.path / "day 1" / "hour 2" / "a.png").write_bytes(b"1")
+    assert soon(watched) == ["day 1/hour 2/a.png"]
+    (watched.path / "day 1" / "hour 2" / "b.png").write_bytes(b"1")
+    assert soon(watched) == ["day 1/hour 2/b.png"]
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "c.png").write_bytes(b"1")
+    outside.rename(watched.path / "day 2")
+    assert soon(watched) == ["day 2/c.png"]
+    (watched.path / ".hidden").mkdir()
+    (watched.path / ".hidden" / "d.png").write_bytes(b"1")
+    (watched.path / "loop").symlink_to(watched.path)
+    assert soon(watched, 0.3) == []
+    second = Folder(watched.path, polling=True, without=watched.path / "day 2")
+    second.poll()
+    assert sorted(names(second)) == ["day 1/hour 2/a.png", "day 1/hour 2/b.png"]
+
+
+def test_a_folder_that_is_replaced_is_watched_anew(watched: Folder) -> None:
+    """Another folder of the same name is the source from then on."""
+    (watched.path / "a.png").write_bytes(b"1")
+    assert soon(watched) == ["a.png"]
+    watched.path.rename(watched.path.with_name("old"))
+    watched.wait(5)
+    watched.path.mkdir()
+    (watched.path / "b.png").write_bytes(b"1")
+    assert soon(watched) == ["b.png"]
+    (watched.path / "c.png").write_bytes(b"1")
+    assert soon(watched) == ["c.png"]
+
+
+def test_new_permissions_make_a_file_new(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that could not be read comes again when it can; the station knows those that it has seen."""
+    (watched.path / "a.png").write_bytes(b"1")
+    assert soon(watched) == ["a.png"]
+    (watched.path / "a.png").chmod(0o640)
+    monkeypatch.setattr(folder_module, "SWEEP", 0.0)
+    assert soon(watched) == ["a.png"]
+    assert soon(watched, 0.2) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("usb://0", "cannot come from usb://"),
+        ("file:///data", "cannot come from file://"),
+        ("/dev/video0", "device|/dev/video0"),
+        ("/dev/null", "this is a device"),
+        ("0", "number of a device"),
+        ("in/*.png", "pattern of names"),
+        (__file__, "this is a file, and no video"),
+    ],
+)
+def test_what_no_frames_come_from_is_refused(source: str, said: str) -> None:
+    """It is not waited for; the message says what can be given."""
+    with pytest.raises(SettingError, match=said) as caught:
+        check_source(source)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("source", [".", "/not/mounted/yet", "20261127", "x.mp4", "rtsp://u:p@camera/1"])
+def test_what_frames_may_come_from_is_taken(source: str) -> None:
+    """Also a folder that is not there yet."""
+    check_source(source)
 
 
 def test_what_was_there_before_comes(tmp_path: Path) -> None:

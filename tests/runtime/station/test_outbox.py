@@ -154,4 +154,4 @@ def test_events_of_the_version_before_are_read(tmp_path: Path) -> None:
         with store.index.transaction() as connection:
             connection.execute("UPDATE outbox SET event = ?", (old,))
         (message,) = Outbox(store.index).pending("a", 9)
-    assert message.event == DroppedEvent(time="t", reason="r", id=3)
+    assert message.event == DroppedEvent(time="t", reason="r", id=3, epoch=message.epoch, sequence=1)

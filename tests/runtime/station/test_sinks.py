@@ -51,10 +51,11 @@ def test_a_webhook_gets_everything_in_order(tmp_path: Path, receiver: Receiver) 
     numbers = [body["sequence"] for body, _ in receiver.got]
     assert numbers == [number for number in range(1, 121) if number != 3]
     body, headers = receiver.got[0]
-    assert headers["Idempotency-Key"] == "line-4-1"
+    assert headers["Idempotency-Key"] == f"line-4-{body['epoch']}-1"
     assert body == {
         "event": "verdict",
         "station": "line-4",
+        "epoch": body["epoch"],
         "sequence": 1,
         "time": "",
         "id": 1,
@@ -119,9 +120,9 @@ def test_a_line_break_behind_a_token_is_no_part_of_it(
         delivery = Delivery(store, [Webhook(table, "線-4")], "線-4")
         until(lambda: len(receiver.got) == 1)
         delivery.close()
-    _, headers = receiver.got[0]
+    body, headers = receiver.got[0]
     assert headers["Authorization"] == "Bearer abc"
-    assert headers["Idempotency-Key"] == "%E7%B7%9A-4-1"
+    assert headers["Idempotency-Key"] == f"%E7%B7%9A-4-{body['epoch']}-1"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 import gagrad_runtime.station.watch as watch_module
 from gagrad_edge.cli import run
-from gagrad_edge.errors import OutputError
+from gagrad_edge.errors import FrameError, OutputError
 from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.store import Store
@@ -89,6 +90,57 @@ def test_a_share_that_is_away_is_told_of_once(
     one.run(once=True)
     assert caplog.text.count("gives frames again") == 1
     assert one.store.counts() == {"explained": 1}
+
+
+class Locked:
+    """A file that the system does not let anybody read until ``tries`` attempts were made."""
+
+    def __init__(self, arrival: Any, tries: int, number: int = errno.EACCES) -> None:
+        self.name, self.path = arrival.name, arrival.path
+        self._arrival, self._tries, self._number = arrival, tries, number
+
+    def sha256(self) -> str:
+        """Raise, or return the hash."""
+        self._tries -= 1
+        if self._tries >= 0:
+            raise FrameError("the file cannot be read") from OSError(self._number, "Permission denied")
+        return str(self._arrival.sha256())
+
+    def frame(self) -> Any:
+        """Return the image."""
+        return self._arrival.frame()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_an_image_that_cannot_be_read_for_a_moment_is_not_written_off(
+    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It is tried again, and the log says so once; only when the time is over it is quarantined."""
+    put(tmp_path / "in", "a.png")
+    one = station()
+    poll = one.source.poll
+    monkeypatch.setattr(one.source, "poll", lambda: [Locked(arrival, 3, number) for arrival in poll()])
+    one.run(once=True)
+    assert [event.kind for event in station.events] == ["verdict", "explained"]
+    monkeypatch.setattr(watch_module, "PATIENCE", 0.0)
+    put(tmp_path / "in", "b.png", 1)
+    one.run(once=True)
+    assert station.events[-1].kind == "quarantined"
+
+
+def test_a_folder_a_day(station: Any, tmp_path: Path) -> None:
+    """Frames are named by their folder; one that is moved into a folder below is not new."""
+    put(tmp_path / "in", "a.png")
+    (tmp_path / "in" / "27").mkdir()
+    put(tmp_path / "in" / "27", "a.png", 1)
+    one = station()
+    one.run(once=True)
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "27" / "old.png")
+    (tmp_path / "in" / "27" / "old.png").rename(tmp_path / "in" / "27" / "a.png")
+    one.run(once=True)
+    verdicts = [event.file for event in station.events if event.kind == "verdict"]
+    explained = [event.file for event in station.events if event.kind == "explained"]
+    assert sorted(verdicts) == sorted(explained) == ["27/a.png", "a.png"]
 
 
 def test_two_on_one_folder(tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,7 +134,7 @@ class Delivery:
                 done = message.sequence
         finally:
             if done:  # also when a later message failed: an acknowledged one is not sent again
-                outbox.acknowledge(sink.name, done, refused=refused)
+                outbox.acknowledge(sink.name, done, refused=refused, epoch=messages[0].epoch)
 
     async def _send_one(self, sink: Sink, connection: Connection, message: Message) -> bool:
         """Send ``message`` if ``sink`` asks for its kind; return whether it is not refused."""
@@ -143,9 +143,9 @@ class Delivery:
             return False
         if sink.table.events is not None and event.kind not in sink.table.events:
             return True
-        body = message_of(event, sequence, self._station, self._folder, picture=sink.table.picture)
+        body = message_of(event, self._station, self._folder, picture=sink.table.picture)
         try:
-            await connection.send(event, sequence, body)
+            await connection.send(event, body)
         except RefusedError as error:
             _log.error("%s: event %d is left out: %s", sink.name, sequence, error)
             return False

@@ -96,7 +96,7 @@ class _Broker:
         self._client = client
         self._sink = sink
 
-    async def send(self, event: StationEvent, sequence: int, body: bytes) -> None:  # noqa: ARG002
+    async def send(self, event: StationEvent, body: bytes) -> None:
         """Publish ``body``, and return at the broker's PUBACK.
 
         ``Mqtt.connected`` turns the client's errors into UndeliveredError.

@@ -28,8 +28,8 @@ class RefusedError(Exception):
 class Connection(Protocol):
     """An open connection to a receiver."""
 
-    async def send(self, event: StationEvent, sequence: int, body: bytes) -> None:
-        """Send ``body``, and return when the receiver has acknowledged it.
+    async def send(self, event: StationEvent, body: bytes) -> None:
+        """Send ``body``, the JSON of ``event``, and return when the receiver has acknowledged it.
 
         Raises UndeliveredError and RefusedError.
         """
@@ -49,12 +49,12 @@ class Sink(Protocol):
         """Connect to the receiver for the length of the block. Raises UndeliveredError."""
 
 
-def message_of(event: StationEvent, sequence: int, station: str, folder: Path, *, picture: bool) -> bytes:
-    """Return the JSON that a receiver gets: ``event`` with the station's name and the event's number.
+def message_of(event: StationEvent, station: str, folder: Path, *, picture: bool) -> bytes:
+    """Return the JSON that a receiver gets: ``event`` with the station's name.
 
     With ``picture`` an explanation has its picture, a file in ``folder``, as base64.
     """
-    event = replace(event, station=station, sequence=sequence)
+    event = replace(event, station=station)
     if picture and isinstance(event, ExplainedEvent):
         try:
             encoded = base64.b64encode((folder / event.picture).read_bytes()).decode()

@@ -65,9 +65,9 @@ class Webhook:
         """Open nothing: each request has a connection of its own."""
         yield self
 
-    async def send(self, event: StationEvent, sequence: int, body: bytes) -> None:  # noqa: ARG002
+    async def send(self, event: StationEvent, body: bytes) -> None:
         """POST ``body``. Raises UndeliveredError and RefusedError."""
-        status, reason = await asyncio.to_thread(self._post, sequence, body)
+        status, reason = await asyncio.to_thread(self._post, f"{event.epoch}-{event.sequence}", body)
         if 200 <= status < 300:
             return
         answer = f"the answer was {status} {reason}"
@@ -75,7 +75,7 @@ class Webhook:
             raise RefusedError(answer)
         raise UndeliveredError(answer)
 
-    def _post(self, sequence: int, body: bytes) -> tuple[int, str]:
+    def _post(self, identity: str, body: bytes) -> tuple[int, str]:
         host, port, timeout = self._parts.hostname or "", self._parts.port, self.table.timeout
         if self._context is not None:
             client: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -86,7 +86,7 @@ class Webhook:
         headers = {
             "Content-Type": "application/json",
             # The same in a repetition.
-            "Idempotency-Key": f"{self._key}-{sequence}",
+            "Idempotency-Key": f"{self._key}-{identity}",
             **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
         }
         path = self._parts.path or "/"

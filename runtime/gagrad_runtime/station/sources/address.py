@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from gagrad_edge.errors import SettingError
+
+VIDEOS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".mjpeg"}
+"""Endings of video files."""
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "srt", "udp", "tcp")
+
+
+_HINT = "give a folder of images, a video file, or the address of a camera"
+
+
+def check_source(source: str) -> None:
+    """Raise SettingError when ``source`` is nothing that frames can come from, now or later.
+
+    A folder that does not exist is right: its share may not be mounted yet.
+    """
+    path = Path(source)
+    if "://" in source:
+        if not is_address(source):
+            scheme = source.partition("://")[0]
+            raise SettingError(
+                f"frames cannot come from {scheme}://",
+                where="source",
+                hint="cameras at USB and others without an address: let their software write images to a "
+                "folder, or serve the stream by RTSP or HTTP",
+                choices=[f"{scheme}://" for scheme in SCHEMES],
+            )
+    elif path.is_dir() or path.suffix.lower() in VIDEOS:
+        return
+    elif path.exists() or path.parts[:2] == ("/", "dev"):
+        what = "a file, and no video" if path.is_file() else "a device"
+        raise SettingError(f"this is {what}", where=f"source: {source}", hint=_HINT)
+    elif any(character in source for character in "*?[") or _is_number(path.name):
+        what = "the number of a device" if _is_number(path.name) else "a pattern of names"
+        raise SettingError(f"{what} is no source", where=f"source: {source}", hint=_HINT)
+
+
+def _is_number(name: str) -> bool:
+    """Return whether ``name`` is a camera's number, and not e.g. the folder of a day."""
+    return name.isdecimal() and len(name) < 3
 
 
 def is_address(text: str) -> bool:

@@ -75,10 +75,11 @@ class Camera:
         """Return None: the station keeps the frames that wait."""
         return None
 
-    def wait(self, seconds: float) -> None:
-        """Wait for the next frame, at most ``seconds``."""
-        self._arrived.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Wait for the next frame, at most ``seconds``; return whether one came."""
+        came = self._arrived.wait(seconds)
         self._arrived.clear()
+        return came
 
     def events(self) -> list[SourceEvent]:
         """Return the changes of state since the last call."""

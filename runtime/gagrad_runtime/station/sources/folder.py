@@ -1,4 +1,4 @@
-"""A folder of images as a source of frames.
+"""A folder of images, with the folders below it, as a source of frames.
 
 A file is complete when the file system reports that it was closed (inotify), or else when its size and time
 are the same in two scans in a row. Network shares do not report what another machine closes, so there all
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import FrameError, InputError
@@ -20,15 +21,16 @@ from gagrad_runtime.frame.frame import MAX_FILE_BYTES, Frame, frame_for, load_fr
 from gagrad_runtime.station.sources.closed_files import ClosedFiles, is_local
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival
 
 SWEEP = 10.0
-"""Seconds between scans of all names where the system reports closed files, because its queue can
-overflow."""
+"""Seconds between scans of all names where the system reports closed files."""
+State = tuple[int, int, int]
+"""Size of a file, and the times at which its content and its permissions changed."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,13 +39,10 @@ class FileArrival:
     """An image file of the folder."""
 
     path: Path
+    name: str
+    """Path below the folder, with ``/`` between its parts."""
     spec: InputSpec | None = None
     """What the model takes, which decides about the channels; None for grey and colours."""
-
-    @property
-    def name(self) -> str:
-        """Return the file's name."""
-        return printable(self.path)
 
     def sha256(self) -> str:
         """Return the hash of the file. Raises FrameError."""
@@ -55,37 +54,48 @@ class FileArrival:
 
 
 class Folder:
-    """The images of the folder ``path``; each version of a file is returned once."""
+    """The images below the folder ``path``; each version of a file is returned once.
+
+    Files and folders whose name begins with a dot, links to folders, and what is in the folder ``without``
+    (that of the results) are left out.
+    """
 
     lossless = False
     ended = False
 
-    def __init__(self, path: Path, *, polling: bool = False, spec: InputSpec | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        polling: bool = False,
+        spec: InputSpec | None = None,
+        without: Path | None = None,
+    ) -> None:
         self.path = path
         self.spec = spec
+        self._without = without
         self._endings = endings(spec)
-        self._seen: dict[str, tuple[int, int]] = {}
-        """Size and time of each file at the last scan."""
-        self._returned: dict[str, tuple[int, int]] = {}
-        """Size and time of each file when it was returned."""
+        self._seen: dict[Path, State] = {}
+        """State of each file at the last scan."""
+        self._returned: dict[Path, State] = {}
+        """State of each file when it was returned."""
         self._swept = float("-inf")
-        self._wake = threading.Event()
+        self._polling = polling
         self._closed: ClosedFiles | None = None
-        if not polling and is_local(path):
-            try:
-                self._closed = ClosedFiles(path, self._wake)
-            except ImportError:
-                _log.info("without the package watchdog the folder is polled")
-            except OSError as error:  # too many watches on this system
-                _log.warning("%s cannot be watched (%s) and is polled", path, error)
+        self._tried = float("-inf")
+        self._unwatched = ""
+        """Why the folder is polled, as the log has it."""
+        self._watch()
 
     def poll(self) -> list[Arrival]:
         """Return the files that are complete and new, oldest first. Raises FrameError."""
         now = time.monotonic()
-        if self._closed is not None:
+        if self._closed is not None and not self._closed.lost:
             new = self._new(self._closed.take())
-            if new or now - self._swept < SWEEP:
+            if new or (now - self._swept < SWEEP and not self._closed.incomplete):
                 return new
+        elif self._closed is not None or now - self._tried >= SWEEP:
+            self._watch()
         self._swept = now
         return self._sweep()
 
@@ -98,10 +108,12 @@ class Folder:
             _log.debug("%s", error)
             return None
 
-    def wait(self, seconds: float) -> None:
-        """Wait until a file is closed, at most ``seconds``."""
-        self._wake.wait(seconds)
-        self._wake.clear()
+    def wait(self, seconds: float) -> bool:
+        """Wait until a file is complete, at most ``seconds``; return whether one is."""
+        if self._closed is not None:
+            return self._closed.wait(seconds)
+        time.sleep(seconds)
+        return False
 
     def events(self) -> list[SourceEvent]:
         """Return nothing: ``poll`` raises when a share is away."""
@@ -112,55 +124,98 @@ class Folder:
         if self._closed is not None:
             self._closed.close()
 
-    def _new(self, names: list[str]) -> list[Arrival]:
-        """Return the files of ``names`` that are images and new."""
+    def _watch(self) -> None:
+        """Let the system report closed files, if it can. A folder that was replaced is watched anew."""
+        self.close()
+        self._closed, self._tried = None, time.monotonic()
+        if self._polling or not is_local(self.path):
+            return
+        try:
+            self._closed = ClosedFiles(self.path, self._folders)
+        except OSError as error:  # e.g. too many watches on this system
+            if error.strerror != self._unwatched:
+                _log.warning("%s cannot be watched (%s) and is polled", self.path, error.strerror)
+            self._unwatched = error.strerror or ""
+
+    def _folders(self, folder: Path) -> Iterator[Path]:
+        """Give ``folder`` and those below it. Those that cannot be read are left out."""
+        yield folder
+        for entry in _entries(folder, quiet=True):
+            if entry.is_dir(follow_symlinks=False) and self._counts(Path(entry.path)):
+                yield from self._folders(Path(entry.path))
+
+    def _counts(self, folder: Path) -> bool:
+        """Return whether a folder below the source's belongs to it."""
+        # rsync and others write to a hidden name first and rename it when it is complete.
+        if folder.name.startswith("."):
+            return False
+        try:
+            return self._without is None or not folder.samefile(self._without)
+        except OSError:  # the folder of results is not there at the moment
+            return folder.resolve() != (self._without or folder).resolve()
+
+    def _new(self, paths: list[Path]) -> list[Arrival]:
+        """Return the files of ``paths`` that are images and new."""
         new: list[Arrival] = []
-        for name in names:
-            if (state := self._state(self.path / name)) is not None and self._returned.get(name) != state:
-                self._returned[name] = self._seen[name] = state
-                new.append(FileArrival(self.path / name, self.spec))
+        for path in paths:
+            if (state := self._state(path)) is not None and self._returned.get(path) != state:
+                self._returned[path] = self._seen[path] = state
+                new.append(self._arrival(path))
         return new
 
     def _sweep(self) -> list[Arrival]:
-        try:
-            entries = list(self.path.iterdir())
-        except OSError as error:
-            raise FrameError(
-                f"the folder cannot be read ({error.strerror})",
-                where=str(self.path),
-                hint="check its name, that the share is mounted, and that this user may read it",
-            ) from error
-        now = {entry.name: state for entry in entries if (state := self._state(entry)) is not None}
-        being_written = self._closed.open() if self._closed is not None else set()
-        stable = [name for name in now if self._seen.get(name) == now[name] and name not in being_written]
-        new = [name for name in stable if self._returned.get(name) != now[name]]
+        being_written: set[Path] = set()
+        if self._closed is not None:
+            self._closed.incomplete = False  # what is reported from here on is looked at again
+            being_written = self._closed.open()
+        now: dict[Path, State] = {}
+        for folder in self._folders(self.path):
+            for entry in _entries(folder, quiet=folder != self.path):
+                path = Path(entry.path)
+                if (state := self._state(path)) is not None:
+                    now[path] = state
+        stable = [path for path in now if self._seen.get(path) == now[path] and path not in being_written]
+        new = [path for path in stable if self._returned.get(path) != now[path]]
         self._seen = now
-        self._returned = {name: state for name, state in self._returned.items() if name in now}
-        self._returned.update((name, now[name]) for name in new)
-        if len(now) > len(self._returned):
+        self._returned = {path: state for path, state in self._returned.items() if path in now}
+        self._returned.update((path, now[path]) for path in new)
+        if any(self._returned.get(path) != state for path, state in now.items()):
             self._swept = float("-inf")  # a file is not complete yet: scan again at the next poll
-        new.sort(key=lambda name: (now[name][1], name))
-        return [FileArrival(self.path / name, self.spec) for name in new]
+        new.sort(key=lambda path: (now[path][1], path))
+        return [self._arrival(path) for path in new]
 
-    def _state(self, path: Path) -> tuple[int, int] | None:
-        """Return size and time of the image file ``path``; None for any other file and for an empty one."""
-        # rsync and others write to a hidden file first and rename it when it is complete.
+    def _arrival(self, path: Path) -> Arrival:
+        name = path.relative_to(self.path).as_posix()
+        return FileArrival(path, name.encode("utf-8", "replace").decode(), self.spec)
+
+    def _state(self, path: Path) -> State | None:
+        """Return the state of the image file ``path``; None for any other file and for an empty one."""
         if path.suffix.lower() not in self._endings or path.name.startswith("."):
             return None
         try:
             state = path.stat()
         except OSError:
             return None  # deleted meanwhile
-        return (state.st_size, state.st_mtime_ns) if state.st_size else None
+        return (state.st_size, state.st_mtime_ns, state.st_ctime_ns) if state.st_size else None
+
+
+def _entries(folder: Path, *, quiet: bool) -> list[os.DirEntry[str]]:
+    """Return what is in ``folder``. Raises FrameError when it cannot be read, unless ``quiet``."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError as error:
+        if quiet:  # e.g. deleted meanwhile
+            return []
+        raise FrameError(
+            f"the folder cannot be read ({error.strerror})",
+            where=str(folder),
+            hint="check its name, that the share is mounted, and that this user may read it",
+        ) from error
 
 
 def _load(path: Path, spec: InputSpec | None) -> Frame:
     return load_frame(path) if spec is None else frame_for(spec, path)
-
-
-def printable(path: Path) -> str:
-    """Return the name of the file as valid Unicode: file names of Linux may hold any bytes."""
-    return path.name.encode("utf-8", "replace").decode()
 
 
 def content_hash(path: Path) -> str:

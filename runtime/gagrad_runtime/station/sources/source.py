@@ -43,8 +43,8 @@ class Source(Protocol):
     def reload(self, name: str, sha256: str) -> Frame | None:
         """Return a frame of an earlier run if the source still has it, else None."""
 
-    def wait(self, seconds: float) -> None:
-        """Wait until a new frame may be there, at most ``seconds``."""
+    def wait(self, seconds: float) -> bool:
+        """Wait until a new frame may be there, at most ``seconds``; return whether one may be."""
 
     def events(self) -> list[SourceEvent]:
         """Return the changes of the source's state since the last call."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival
 
-ENDINGS = {".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv", ".mjpeg"}
 _log = logging.getLogger(__name__)
 
 
@@ -57,8 +56,9 @@ class Video:
         """Return None: the station keeps the frames that wait."""
         return None
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002 - a source's signature
         """Return at once: the next frame is there."""
+        return True
 
     def events(self) -> list[SourceEvent]:
         """Return nothing: a file has no states."""
