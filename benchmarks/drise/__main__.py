@@ -50,6 +50,7 @@ def _sections(subject: Subject, wanted: int) -> list[str]:
     return [
         f"## {subject.title[0].upper()}{subject.title[1:]}\n",
         page.agreement(trials),
+        page.by_class(default),
         "Covering, over all detections:\n",
         page.covering(trials),
         "Where the default's place and D-RISE's differ:\n",

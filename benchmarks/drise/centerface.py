@@ -67,15 +67,17 @@ def _decode(graph: onnx.GraphProto, cells: int) -> None:
         numpy_helper.from_array(np.asarray(v), f"decode_{k}") for k, v in constants.items()
     )
 
-    def node(operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        graph.node.append(helper.make_node(operator, inputs, [output], **attributes))
+    def node(operator: str, inputs: list[str], *outputs: str, axis: int | None = None) -> None:
+        made = helper.make_node(operator, inputs, outputs)
+        if axis is not None:
+            made.attribute.append(helper.make_attribute("axis", axis))
+        graph.node.append(made)
 
     node("Add", [OFFSET, "decode_centres"], "decode_cell")
     node("Exp", [SCALE], "decode_extent")
     node("Concat", ["decode_cell", "decode_extent"], "decode_cells", axis=1)
     node("Mul", ["decode_cells", "decode_stride"], "decode_pixels")
-    node("Split", ["decode_pixels"], "decode_yx", axis=1)
-    graph.node[-1].output.append("decode_hw")
+    node("Split", ["decode_pixels"], "decode_yx", "decode_hw", axis=1)
     node("Gather", ["decode_yx", "decode_across"], "decode_xy", axis=1)
     node("Gather", ["decode_hw", "decode_across"], "decode_wh", axis=1)
     node("Concat", ["decode_xy", "decode_wh", HEAT], "decode_all", axis=1)

@@ -48,10 +48,15 @@ class Compared:
     theirs: Point
     halves: tuple[Point, Point]
     """D-RISE's highest places with each half of its masks."""
+    grey: Point
+    """D-RISE's highest place where what is hidden is grey and not black."""
     without_ours: float
     without_theirs: float
     without_middle: float
     """The detection's score with the place, or the box's middle, filled from its surroundings."""
+    black_ours: float
+    black_theirs: float
+    """The same with the place black, as D-RISE hides it."""
 
     @property
     def allowed(self) -> float:
@@ -77,10 +82,11 @@ class Compared:
 
     @property
     def decision(self) -> str:
-        """Whose place the detection needs more."""
-        if abs(self.without_ours - self.without_theirs) < EQUAL:
-            return "equal"
-        return "ours" if self.without_ours < self.without_theirs else "D-RISE"
+        """Whose place the detection needs more; where filling leaves it open, black decides."""
+        for ours, theirs in ((self.without_ours, self.without_theirs), (self.black_ours, self.black_theirs)):
+            if abs(ours - theirs) >= EQUAL:
+                return "ours" if ours < theirs else "D-RISE's"
+        return "equal"
 
     def near_the_box(self, point: Point) -> bool:
         """Whether ``point`` lies in the box, widened by a fifth of its sides."""
@@ -127,22 +133,32 @@ def compared(subject: Subject, frames: Sequence[Masked], wanted: int, settings: 
                         ours,
                         theirs,
                         (one, other),
+                        highest(masked.grey[number]),
                         *(without(black_box, masked.frame, reference, place) for place in covered),
+                        *(
+                            without(black_box, masked.frame, reference, place, fill=False)
+                            for place in covered[:2]
+                        ),
                     )
                 )
                 samples = explanation.samples
     return Trial(rows, samples, seconds / len(rows))
 
 
-def without(black_box: BlackBox, frame: NDArray[np.uint8], reference: Array, place: Point) -> float:
-    """Return the score of the detection ``reference [4 + 1 + K]`` with ``place`` filled from its surroundings.
+def without(
+    black_box: BlackBox, frame: NDArray[np.uint8], reference: Array, place: Point, *, fill: bool = True
+) -> float:
+    """Return the score of the detection ``reference [4 + 1 + K]`` with ``place`` filled, or else black.
 
     It is that of the best candidate of the same class whose box still overlaps by a half; 0 where none does.
     """
     y, x = np.mgrid[0 : frame.shape[0], 0 : frame.shape[1]] + 0.5
     disc = np.hypot(x - place[0], y - place[1]) <= COVER
-    filled = np.asarray(cv2.inpaint(frame, disc.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
-    rows = black_box.candidates(filled[None])[0]
+    if fill:
+        changed = np.asarray(cv2.inpaint(frame, disc.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
+    else:
+        changed = np.where(disc[..., None], 0, frame).astype(np.uint8)
+    rows = black_box.candidates(changed[None])[0]
     kind = 5 + int(reference[5:].argmax())
     return float(rows[overlaps(reference[:4], rows[:, :4]) >= SAME, kind].max(initial=0))
 

@@ -35,11 +35,13 @@ def masks() -> Array:
     return np.asarray(grid.perturb(np.zeros((SIDE, SIDE, 3), np.uint8)), np.float32)
 
 
-def drise_maps(black_box: BlackBox, frame: NDArray[np.uint8], references: Array) -> Array:
+def drise_maps(
+    black_box: BlackBox, frame: NDArray[np.uint8], references: Array, fill: list[int] | None = None
+) -> Array:
     """Return maps ``[3, D, H, W]`` of the detections ``references [D, 4 + 1 + K]``.
 
     The first is of all masks, the others are of the two halves: how far D-RISE agrees with itself.
-    What a mask covers is black, as in the paper.
+    What a mask covers becomes ``fill``, RGB; black by default, as in the paper.
     """
     from xaitk_saliency.impls.gen_detector_prop_sal.drise_scoring import DRISEScoring
     from xaitk_saliency.utils.masking import occlude_image_batch
@@ -47,7 +49,7 @@ def drise_maps(black_box: BlackBox, frame: NDArray[np.uint8], references: Array)
     proposals = []
     for start in range(0, MASKS, 200):
         part = masks()[start : start + 200]
-        proposals.append(black_box.proposals(occlude_image_batch(frame, part)))
+        proposals.append(black_box.proposals(occlude_image_batch(frame, part, fill=fill)))
     found = np.concatenate(proposals)
     half = MASKS // 2
     parts = (slice(None), slice(half), slice(half, None))

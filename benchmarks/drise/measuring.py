@@ -35,6 +35,8 @@ class Masked:
     """``[D, 4 + 1 + K]``: what the bare model says of each detection's candidate."""
     maps: Array
     """``[3, D, H, W]``: of all masks, and of the two halves."""
+    grey: Array
+    """``[D, H, W]``: of all masks, where what is hidden has the frame's mean colour and not black."""
     seconds: float
     """Processor time of D-RISE."""
 
@@ -53,9 +55,9 @@ def measured(subject: Subject, series: int, wanted: int = WANTED) -> Iterator[Ma
             if not path.is_file():
                 _measure(subject, explainer, frame, path)
             with np.load(path) as kept:
-                found = Masked(
-                    number, frame, kept["rows"], kept["maps"].astype(np.float32), float(kept["seconds"])
-                )
+                rows, maps, seconds = kept["rows"], kept["maps"].astype(np.float32), float(kept["seconds"])
+            grey = _with_grey(subject, frame, rows, folder / f"{number:03d}-grey.npz")
+            found = Masked(number, frame, rows, maps, grey, seconds)
             count += len(found.rows)
             if len(found.rows):
                 yield found
@@ -74,3 +76,15 @@ def _measure(
     seconds = time.process_time() - began
     np.savez_compressed(path, rows=rows, maps=maps.astype(np.float16), seconds=seconds)
     print(f"{subject.name} {path.stem}: {len(detections)} detections, {seconds:.0f} s", flush=True)
+
+
+def _with_grey(subject: Subject, frame: NDArray[np.uint8], rows: Array, path: Path) -> Array:
+    if not len(rows):
+        return np.zeros((0, 1, 1), np.float32)
+    if not path.is_file():
+        mean = [round(float(value)) for value in frame.mean(axis=(0, 1))]
+        maps = drise_maps(subject.black_box(), frame, rows, mean)
+        np.savez_compressed(path, maps=maps[0].astype(np.float16))
+        print(f"{subject.name} {path.stem}", flush=True)
+    with np.load(path) as kept:
+        return np.asarray(kept["maps"], np.float32)
