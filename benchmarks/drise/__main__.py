@@ -15,6 +15,7 @@ from benchmarks.drise import page
 from benchmarks.drise.comparing import compared, gradient_cost
 from benchmarks.drise.frames import TEST_SERIES
 from benchmarks.drise.measuring import WANTED, measured
+from benchmarks.drise.picture import write_picture
 from benchmarks.drise.subjects import SUBJECTS, Subject
 from benchmarks.table import publish
 
@@ -25,6 +26,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     '`method="layer-cam"`': {"method": "layer-cam"},
 }
 """What `explain` is given, under the name in the tables; the default comes first."""
+
+PICTURED = ("defects",)
+"""Detectors with a picture on the page; the photographed faces are not ours to show."""
 
 
 def main() -> None:
@@ -47,6 +51,8 @@ def _sections(subject: Subject, wanted: int) -> list[str]:
         print(f"{subject.name}: {name} done", flush=True)
     masked = float(np.median([one.seconds for one in frames]))
     default = next(iter(trials.values())).rows
+    if subject.name in PICTURED:
+        write_picture(f"drise-{subject.name}", subject, frames, default)
     return [
         f"## {subject.title[0].upper()}{subject.title[1:]}\n",
         page.agreement(trials),
@@ -55,6 +61,7 @@ def _sections(subject: Subject, wanted: int) -> list[str]:
         page.covering(trials),
         "Where the default's place and D-RISE's differ:\n",
         page.differences(default),
+        page.shown(subject.name) if subject.name in PICTURED else "",
         "What one detection costs:\n",
         page.cost(trials, masked, gradient_cost(subject)),
     ]

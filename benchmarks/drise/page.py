@@ -38,6 +38,9 @@ All detections count that `predict` lists at its own threshold (0.25), frame aft
 of {grid} × {grid} cells, half of them kept, black behind them: the paper's settings with the issue's number of masks. Compared are the
 {proposals} most confident candidates of each masked frame. The files have no objectness; the confidence stands for it, as xaitk advises.
 
+*With grey* is the same with another {masks:,} masked frames, in which what is hidden has the frame's mean colour. It was added when the first
+differences had been seen.
+
 **Agreement** was defined before anything was measured: the two places are at most half of the box's diagonal apart, or one cell of the masks
 ({cell:.0f} pixels of 224) where that is more. A place in the middle of an object is as near as that to all of it, and masks see nothing finer
 than their cells. How much that asks for is seen from the other rows: *the box's middle* is no explanation at all, *D-RISE with itself*
@@ -162,6 +165,15 @@ def _difference(one: Compared) -> list[str]:
         one.decision,
         f"{{:.0f}},{{:.0f}}: {math.dist(one.ours, one.grey):.0f}".format(*one.grey),
     ]
+
+
+def shown(name: str) -> str:
+    """Return the picture with its caption."""
+    return (
+        f"![Maps of one detection that agrees and of those that differ](images/drise-{name}.jpg)\n\n"
+        "One row a detection, first one that agrees: the frame with the box; D-RISE with black; D-RISE with grey; our "
+        "map. The red circle is our place 1, the white cross D-RISE's highest place with black.\n"
+    )
 
 
 def cost(trials: Mapping[str, Trial], masked: float, gradient: float) -> str:
