@@ -45,6 +45,8 @@ class Compared:
     score: float
     box: tuple[float, float, float, float]
     ours: Point
+    coarse: Point
+    """The highest place of our map after a blur by a cell of D-RISE's masks."""
     theirs: Point
     halves: tuple[Point, Point]
     """D-RISE's highest places with each half of its masks."""
@@ -63,6 +65,11 @@ class Compared:
         """Pixels that two places of one reason may lie apart."""
         left, top, right, bottom = self.box
         return max(math.hypot(right - left, bottom - top) / 2, CELL)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the halves of D-RISE's masks find one place."""
+        return math.dist(*self.halves) <= self.allowed
 
     @property
     def centre(self) -> Point:
@@ -131,6 +138,7 @@ def compared(subject: Subject, frames: Sequence[Masked], wanted: int, settings: 
                         float(reference[4]),
                         (left, top, right, bottom),
                         ours,
+                        highest(np.asarray(cv2.GaussianBlur(explanation.saliency, (0, 0), CELL), np.float32)),
                         theirs,
                         (one, other),
                         highest(masked.grey[number]),

@@ -77,11 +77,16 @@ def agreement(trials: Mapping[str, Trial]) -> str:
     rows = [_agreement(name, trial.rows, lambda one: one.distance) for name, trial in trials.items()]
     first = next(iter(trials.values())).rows
     others: dict[str, Callable[[Compared], float]] = {
+        "the default's map, blurred by a cell of the masks": lambda one: math.dist(one.coarse, one.theirs),
         "the default, against D-RISE with grey": lambda one: math.dist(one.ours, one.grey),
         "*D-RISE with grey*": lambda one: math.dist(one.theirs, one.grey),
         "*D-RISE with itself*, half of the masks each": lambda one: math.dist(*one.halves),
         "*the box's middle*": lambda one: math.dist(one.centre, one.theirs),
     }
+    certain = [one for one in first if one.certain]
+    rows.append(
+        _agreement("the default, where the halves of D-RISE's masks agree", certain, lambda one: one.distance)
+    )
     rows += [_agreement(name, first, distance) for name, distance in others.items()]
     header = ("place 1 of", "agrees", "95 % interval", "within a cell", "median apart, px", "90 % within, px")
     return markdown(header, rows)
@@ -133,7 +138,7 @@ def by_class(rows: Sequence[Compared]) -> str:
     table = []
     for kind in dict.fromkeys(one.kind for one in rows):
         these = [one for one in rows if one.kind == kind]
-        itself = sum(math.dist(*one.halves) <= one.allowed for one in these)
+        itself = sum(one.certain for one in these)
         table.append(
             [kind, f"{sum(one.agrees for one in these)} of {len(these)}", f"{itself} of {len(these)}"]
         )
