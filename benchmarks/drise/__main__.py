@@ -36,14 +36,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--detections", type=int, default=WANTED, help="of each detector; the page has 50")
     wanted = parser.parse_args().detections
-    sections = [section for subject in SUBJECTS.values() for section in _sections(subject, wanted)]
+    summaries, sections = [], []
+    for subject in SUBJECTS.values():
+        summary, *more = _sections(subject, wanted)
+        summaries.append(summary)
+        sections += more
     if wanted == WANTED:
-        publish("drise", page.page(sections))
+        publish("drise", page.page(summaries, sections))
     else:
-        print("\n".join(sections))
+        print("\n".join([*summaries, *sections]))
 
 
 def _sections(subject: Subject, wanted: int) -> list[str]:
+    """Return the summary, then the tables."""
     frames = list(measured(subject, TEST_SERIES, wanted))
     trials = {}
     for name, settings in SETTINGS.items():
@@ -54,13 +59,14 @@ def _sections(subject: Subject, wanted: int) -> list[str]:
     if subject.name in PICTURED:
         write_picture(f"drise-{subject.name}", subject, frames, default)
     return [
+        page.summary(subject.title, default),
         f"## {subject.title[0].upper()}{subject.title[1:]}\n",
-        page.agreement(trials),
+        page.agreement(trials, grey=subject.grey),
         page.by_class(default),
         "Covering, over all detections:\n",
         page.covering(trials),
         "Where the default's place and D-RISE's differ:\n",
-        page.differences(default),
+        page.differences(default, grey=subject.grey),
         page.shown(subject.name) if subject.name in PICTURED else "",
         "What one detection costs:\n",
         page.cost(trials, masked, gradient_cost(subject)),

@@ -51,7 +51,7 @@ class Compared:
     halves: tuple[Point, Point]
     """D-RISE's highest places with each half of its masks."""
     grey: Point
-    """D-RISE's highest place where what is hidden is grey and not black."""
+    """D-RISE's highest place where what is hidden is grey and not black, for a subject that has grey."""
     without_ours: float
     without_theirs: float
     without_middle: float

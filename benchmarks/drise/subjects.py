@@ -81,6 +81,8 @@ class Subject:
     """The frames of a series."""
     write: Callable[[Path], None]
     """Writes the ONNX file."""
+    grey: bool = False
+    """Whether D-RISE also hides with grey, as black looks like something that the detector knows: a hole."""
 
     @property
     def folder(self) -> Path:
@@ -125,6 +127,7 @@ SUBJECTS = {
         0.25,
         part_frames,
         _demo,
+        grey=True,
     ),
     "faces": Subject("faces", "CenterFace", ["face"], 0.0, 1 / 255, face_frames, _centerface),
 }
