@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check zoo soak models arm64-check systemd-check format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
+	@echo "make drise    compare explanations of detections with D-RISE (15 minutes, one core)"
 	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
 	@echo "make models   70 models of other people's tools, their tasks, gradients and pictures (two hours)"
 	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
@@ -71,6 +72,14 @@ fidelity: $(VENV)/.dev
 # Everything for a machine with a GPU; see CONTRIBUTING.md for what to install beside.
 gpu-check: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.gpu_check
+
+# In an environment of its own: what xaitk-saliency brings is nobody else's concern.
+DRISE := .venv-drise
+drise: $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DRISE)
+	$(BIN)/uv pip install --quiet --python $(DRISE)/bin/python -e ".[cpu,export]" --group drise
+	$(BIN)/uv pip install --quiet --python $(DRISE)/bin/python --no-deps --group drise-no-deps
+	OMP_NUM_THREADS=1 $(DRISE)/bin/python -m benchmarks.drise
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo
@@ -137,4 +146,4 @@ $(VENV)/.bench: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(MAKERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(MAKERS) $(DRISE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
