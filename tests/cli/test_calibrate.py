@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
+import gagrad_runtime
 from gagrad_edge.cli import run
+from gagrad_runtime.jobs.calibrating import threshold_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -110,3 +113,49 @@ def test_bad_images_are_left_out(tiny_bundle: Path, images: list[str], tmp_path:
     path.unlink()
     assert run(["calibrate", str(tiny_bundle), "gone.png", "-o", str(path)]) == 3
     assert not path.exists()
+
+
+SCORER = """
+<ir_version: 10, opset_import: ["" : 18]>
+scorer (float[N, 3, 24, 32] x) => (float[N, 1] pred_score, float[N, 1, 24, 32] anomaly_map) {
+    one = Constant <value_ints = [1]> ()
+    flat = Constant <value_ints = [0, -1]> ()
+    m = ReduceMean <keepdims = 1> (x, one)
+    d = Mul (m, m)
+    anomaly_map = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (d)
+    r = Reshape (anomaly_map, flat)
+    pred_score = ReduceMax <keepdims = 1> (r, one)
+}
+"""
+
+
+@pytest.fixture
+def scorer(tmp_path: Path) -> Path:
+    onnx.save(onnx.parser.parse_model(SCORER), tmp_path / "scorer.onnx")
+    assert run(["export", str(tmp_path / "scorer.onnx"), "-o", str(tmp_path / "scorer.gagrad")]) == 0
+    return tmp_path / "scorer.gagrad"
+
+
+@pytest.mark.slow
+def test_good_parts_give_an_anomaly_scorer_its_threshold(
+    scorer: Path, images: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    """Half as far above their highest score as that is above their median; predict and explain use it."""
+    path = tmp_path / "scorer.scale.json"
+    assert run(["calibrate", str(scorer), *images, "-o", str(path)]) == 0
+    assert "a part is NG" in capsys.readouterr().err
+    with gagrad_runtime.load(scorer) as explainer:
+        scores = [explainer.predict(image).score or 0 for image in images]
+    threshold = json.loads(path.read_text())["threshold"]
+    assert threshold == pytest.approx(threshold_of(scores), rel=1e-5)
+    assert threshold > max(scores) > float(np.median(scores))
+    Image.fromarray(np.full((24, 32, 3), 250, np.uint8)).save(tmp_path / "bad.png")
+    parts = [*images, str(tmp_path / "bad.png")]
+    assert run(["predict", str(scorer), *parts, "--json"]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {one["verdict"] for one in said} == {None}
+    assert run(["predict", str(scorer), *parts, "--json", "--scale", str(path)]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["verdict"] for one in said] == ["OK", "OK", "OK", "NG"]
+    assert run(["explain", str(scorer), parts[0], "-o", str(tmp_path / "o"), "--scale", str(path)]) == 0
+    assert "good" in capsys.readouterr().err

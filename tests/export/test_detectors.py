@@ -97,3 +97,27 @@ def test_a_module_is_checked_by_autograd_of_the_class(tmp_path: Path) -> None:
     assert report.manifest.output.task == "detection"
     assert report.manifest.verification.reference == "autograd"
     assert report.manifest.verification.gradient_error < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", ["yolov5", "yolox", "end_to_end", "suppressing", "ssd"])
+def test_every_layout_becomes_a_bundle(make: str, tmp_path: Path) -> None:
+    """Boxes and probabilities are the source's own, and the gradient of a likely candidate is confirmed."""
+    report = exported(getattr(detectors, make)(), tmp_path)
+    output, verified = report.manifest.output, report.manifest.verification
+    assert output.task == "detection"
+    assert output.detection is not None
+    assert verified.forward_error < 1e-4
+    assert verified.gradient_error <= verified.gradient_tolerance
+    if make == "ssd":
+        assert report.manifest.selftest.target[0] != output.detection.background == 0
+
+
+@pytest.mark.slow
+def test_names_may_leave_the_background_out(tmp_path: Path) -> None:
+    """Three names for DETR's four scores: the fourth is named ``background``, and is never listed."""
+    report = exported(detectors.detr(4, bias=-1.0), tmp_path, classes=["dent", "crack", "stain"])
+    assert report.manifest.output.classes == ["dent", "crack", "stain", "background"]
+    assert report.manifest.output.activation == "softmax"
+    assert report.manifest.output.detection is not None
+    assert report.manifest.output.detection.background == 3

@@ -11,7 +11,9 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.arrange.layout import squeezed
@@ -21,7 +23,6 @@ from gagrad_export.emit import Op
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    import onnx
     from numpy.typing import NDArray
 
     from gagrad_export.arrange.layout import Columns, Layout
@@ -48,13 +49,16 @@ def decoded(
     shapes: Mapping[str, Sequence[int]],
     image: tuple[int, int, int],
     clear: Collection[Columns],
+    *,
+    alone: bool = False,
 ) -> Decoded:
     """Return a copy of ``model`` with ``PLACES``, and ``PROBABILITIES`` whose activation comes last.
 
     ``shapes`` are the rows' shapes of the layout's values, ``image`` is (C, H, W), and ``clear``
-    are the columns that are known to be behind a sigmoid.
+    are the columns that are known to be behind a sigmoid. ``alone`` leaves out the model's other
+    outputs, and with them the selection that makes them.
     """
-    copy = ir.serde.deserialize_model(model)
+    copy = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(model))
     graph = copy.graph
     if graph.opset_imports[""] < _OLDEST:
         raise ModelError(
@@ -65,11 +69,13 @@ def decoded(
     probabilities = writer.probabilities(layout)
     boxes = writer.boxes(layout, image)
     read = set(layout.values)
-    graph.outputs[:] = [value for value in graph.outputs if value.name not in read]
+    graph.outputs[:] = [value for value in graph.outputs if (value.name in read) == alone]
     for value, name in ((probabilities, PROBABILITIES), (boxes, PLACES)):
         named = writer.op.Identity(value)
         named.name = name
         graph.outputs.append(named)
+    if alone:
+        passes.RemoveUnusedNodesPass()(copy)
     return Decoded(ir.serde.serialize_model(copy), tuple(writer.notes))
 
 
@@ -167,6 +173,8 @@ class _Writer:
 
     def _value(self, name: str) -> ir.Value:
         value: ir.Value = self._values[name]
+        if value.type is None:  # behind a branch or a sequence onnx infers none
+            value.type = ir.TensorType(ir.DataType.FLOAT)
         return value
 
     def _part(self, value: ir.Value, first: int, last: int, *, axis: int) -> ir.Value:

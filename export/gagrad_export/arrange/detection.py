@@ -19,7 +19,7 @@ from gagrad_export.arrange.layout import EXAMPLE, VALUES, declared, parsed, wron
 from gagrad_export.arrange.metadata import distinct, file_says
 from gagrad_export.arrange.parted import parted
 from gagrad_export.arrange.seen import looked_at, with_outputs
-from gagrad_export.arrange.selection import selection_of
+from gagrad_export.arrange.selection import chooses_queries, selection_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +62,8 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
         classes=wishes.class_count or len(says.names) or None,
         asked=asked,
         parted=parted(probe.model, seen.values()),
+        chosen=bool(seen) and chooses_queries(probe),
+        skipped={} if selection is None else selection.skipped,
     )
     found = (readings if selection is None else _nearest)(list(seen.values()), known)
     if not found:
@@ -79,11 +81,15 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
 
 
 def _nearest(seen: Sequence[Seen], known: Known) -> list[Reading]:
-    """Return the readings of the values that lie nearest to the selection."""
-    for count in range(1, len(seen) + 1):
-        found = readings(seen[:count], known)
-        if found:
-            return [one for one in found if one.layout.values == found[0].layout.values]
+    """Return the readings of the values that lie nearest to the selection.
+
+    The best class and its score are computed there as well, so scores behind an activation go first.
+    """
+    for sure in (True, False):
+        for count in range(1, len(seen) + 1):
+            found = [one for one in readings(seen[:count], known) if one.sure or not sure]
+            if found:
+                return [one for one in found if one.layout.values == found[0].layout.values]
     return []
 
 
@@ -123,6 +129,7 @@ def _arranged(
         {name: seen[name].shape for name in layout.values},
         probe.image,
         [columns for columns in (layout.scores, layout.objectness) if columns and _is_clear(columns, seen)],
+        alone=selection is not None,
     )
     notes += made.notes
     if says.task in _BESIDE:

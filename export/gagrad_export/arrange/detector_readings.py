@@ -7,17 +7,17 @@ and boxes that are not themselves behind the sigmoid of the scores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gagrad_export.arrange.box_form import BoxForm, box_forms, grids, spans_image
 from gagrad_export.arrange.layout import Columns, Layout
-from gagrad_export.arrange.score_form import ScoreForm, score_forms
+from gagrad_export.arrange.score_form import Hints, ScoreForm, score_forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _LARGEST_OFFSET, _MOSTLY = 20, 0.99
+_HUGGING_FACE = "pred_boxes"
 _NAMED = ("box", "loc", "coord")
 """Parts of the names that outputs with boxes have."""
 
@@ -37,6 +38,8 @@ class Reading:
 
     layout: Layout
     evidence: str
+    sure: bool = True
+    """Whether the scores are known to be behind their activation."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Known:
     """Whether the user says that the model is a detector."""
     parted: frozenset[str] = frozenset()
     """Values that are joined from 4, 1 and K columns: YOLOX's boxes, objectness and classes."""
+    chosen: bool = False
+    """Whether the network chooses its queries by score."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """The class that a selection leaves out, by the name of the scores."""
 
 
 def readings(seen: Sequence[Seen], known: Known) -> list[Reading]:
@@ -162,14 +169,20 @@ def _apart(boxes: Seen, scores: Seen, known: Known) -> Iterator[Reading]:
                 continue
             forms = _pair_forms(boxes, values, sigmoid, known)
             for form in forms:
-                for score in score_forms(columns, behind, known.classes):
+                hints = Hints(
+                    known.classes,
+                    known.chosen,
+                    last=boxes.name.endswith(_HUGGING_FACE),
+                    skipped=known.skipped.get(scores.name),
+                )
+                for score in score_forms(columns, behind, hints):
                     yield _pair(boxes, axis, form, scores, other, score)
 
 
 def _pair_forms(boxes: Seen, values: Array, sigmoid: NDArray[np.bool_], known: Known) -> list[BoxForm]:
     named = any(part in boxes.name.lower() for part in _NAMED)
     forms = box_forms(values, known.size)
-    if boxes.name.endswith("pred_boxes"):
+    if boxes.name.endswith(_HUGGING_FACE):
         text = "centre and size in 0..1 of the image, as Hugging Face's pred_boxes"
         return [BoxForm("cxcywh", "normalised", text)]
     trusted = named or known.asked or known.says.detects
@@ -193,7 +206,7 @@ def _pair(boxes: Seen, axis: int, form: BoxForm, scores: Seen, other: int, score
         f"{boxes.name} holds a box for each of {candidates} candidates ({form.evidence}), and {scores.name} "
         f"{extent} scores ({score.evidence})"
     )
-    return Reading(layout, text)
+    return Reading(layout, text, score.sure)
 
 
 def _run(flags: Iterable[bool] | NDArray[np.bool_], first: int) -> int:

@@ -22,7 +22,8 @@ the last, as in Python; ``[4]`` is one column. Without brackets all columns belo
 ==============  ======================================================================================
 
 ``axis=0`` or ``axis=1`` behind a value says which of its two axes holds the columns, the batch and axes of
-extent 1 not counted. It is needed only where the shapes leave it open.
+extent 1 not counted. Without it, it is the axis by which boxes and scores are of as many candidates; of one
+value that holds both, the shorter axis.
 """
 
 from __future__ import annotations
@@ -190,8 +191,9 @@ def parsed(
     boxes, scores = _agreeing(given[BOXES], given[SCORES], shapes)
     if boxes.count != 4:
         wrong(BOXES, f"a box has 4 columns, and these are {boxes.count} of {boxes.value}")
-    candidates = _shape(scores, shapes)[1 - scores.axis]
-    objectness, angle = (_one_column(name, given, shapes, candidates) for name in ("objectness", "angle"))
+    objectness, angle = (
+        _one_column(name, given, shapes, _candidates(scores, shapes)) for name in ("objectness", "angle")
+    )
     if angle is not None and form != "cxcywh":
         wrong("angle", "only boxes of centre and size (cxcywh) are turned")
     strides = _numbers("strides", given.get("strides"))
@@ -231,6 +233,15 @@ def _shape(columns: Columns, shapes: Mapping[str, Sequence[int]]) -> tuple[int, 
     return squeezed(shapes[columns.value])
 
 
+def _candidates(columns: Columns, shapes: Mapping[str, Sequence[int]]) -> int:
+    return _shape(columns, shapes)[1 - columns.axis]
+
+
+def _is_likely(columns: Columns, part: Declared, shapes: Mapping[str, Sequence[int]]) -> bool:
+    """Whether the axis is given, or shorter than the other: there are more candidates than columns."""
+    return part.axis is not None or columns.extent < _candidates(columns, shapes)
+
+
 def _agreeing(
     boxes: Declared, scores: Declared, shapes: Mapping[str, Sequence[int]]
 ) -> tuple[Columns, Columns]:
@@ -239,9 +250,9 @@ def _agreeing(
         (one, two)
         for one in _columns(BOXES, boxes, shapes)
         for two in _columns(SCORES, scores, shapes)
-        if _shape(one, shapes)[1 - one.axis] == _shape(two, shapes)[1 - two.axis]
+        if _candidates(one, shapes) == _candidates(two, shapes)
         and (one.count == 4 or boxes.first is not None)
-        and (one.value != two.value or one.axis == two.axis)
+        and (one.value != two.value or (one.axis == two.axis and _is_likely(one, boxes, shapes)))
     ]
     if not fitting:
         seen = ", ".join(f"{part.value} {list(shapes[part.value])}" for part in (boxes, scores))

@@ -28,7 +28,7 @@ _DEEPEST = 60
 
 
 def logit_of_product(op: Op, one: ir.Value, other: ir.Value) -> ir.Value:
-    """Return the logit of σ(one)·σ(other): ``one − softplus(softplus(one) − other)``; see ADR 30."""
+    """Return the logit of σ(one)·σ(other): ``one − softplus(softplus(one) − other)``; see ADR 25."""
     result: ir.Value = op.Sub(one, op.Softplus(op.Sub(op.Softplus(one), other)))
     return result
 

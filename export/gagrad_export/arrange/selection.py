@@ -8,7 +8,7 @@ output a fixed meaning. The values in front of the selection hold all candidates
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -16,7 +16,7 @@ import onnx_ir as ir
 from gagrad_export.emit import constant_array
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,8 @@ class Selection:
     """Values in front of the selection that may hold boxes and scores, the nearest first."""
     threshold: float | None = None
     overlap: float | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """The class that the selection leaves out, by the name of the scores."""
 
     @property
     def suppressed(self) -> bool:
@@ -72,10 +74,23 @@ def selection_of(probe: Probe) -> Selection | None:
     suppressions = [one for node in final for one in _nodes(node) if one.op_type == "NonMaxSuppression"]
     return Selection(
         operators=tuple(sorted({kind for kinds in final.values() for kind in kinds})),
-        values=tuple(_in_front({**final, **_descendants(final, readers)})),
+        values=(values := tuple(_in_front({**final, **_descendants(final, readers)}))),
         threshold=_number(suppressions, 4),
         overlap=_number(suppressions, 3),
+        skipped=_skipped(graph, set(values)),
     )
+
+
+def chooses_queries(probe: Probe) -> bool:
+    """Whether the network itself chooses its queries by score, or reads features at places that it computes.
+
+    Both are of detectors that are trained with a sigmoid for each class: deformable DETR and those after it.
+    """
+    graph = ir.serde.deserialize_model(probe.model).graph
+    readers = _readers(_ancestors(graph.outputs))
+    if any(node.op_type == "GridSample" for node in readers):
+        return True
+    return any(node.op_type == "TopK" and _comes_before_learned(node, readers) for node in readers)
 
 
 def _selects(node: ir.Node) -> tuple[str, ...]:
@@ -158,6 +173,19 @@ def _in_front(behind: Collection[ir.Node]) -> list[str]:
         if node.op_type not in _LEARNED:
             waiting.extend(_inputs(node))
     return list(names)
+
+
+def _skipped(graph: ir.Graph, names: Collection[str]) -> dict[str, int]:
+    """Return the class that is not read of scores whose classes are read one by one, by their name."""
+    read: dict[str, set[int]] = {}
+    for node in graph:
+        value = node.inputs[0] if node.inputs else None
+        if node.op_type != "Gather" or value is None or value.name not in names:
+            continue
+        index = _constant(node.inputs[1])
+        if index is not None and index.size == 1:
+            read.setdefault(value.name or "", set()).add(int(index.reshape(())))
+    return {name: 0 for name, found in read.items() if found == set(range(1, len(found) + 1))}
 
 
 def _number(nodes: Iterable[ir.Node], index: int) -> float | None:

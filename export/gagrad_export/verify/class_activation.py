@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
 
     from gagrad_edge.manifest import FeatureLayer, InputSpec
     from gagrad_export.canonicalise import Canonical
+    from gagrad_export.verify.sessions import Session
 
     Array = NDArray[np.float32]
     Probe = Callable[[Array, Sequence[Array]], tuple[Array, list[Array], list[Array]]]
@@ -107,7 +107,7 @@ def _levels(features: Sequence[Array], gradients: Sequence[Array]) -> list[Array
     return [class_activation_maps(a, g) for a, g in zip(features, gradients, strict=True)]
 
 
-def _probe(session: InferenceSession, point: Point) -> Probe:
+def _probe(session: Session, point: Point) -> Probe:
     def run(image: Array, deltas: Sequence[Array]) -> tuple[Array, list[Array], list[Array]]:
         feeds = {f"{DELTA}_{i}": delta for i, delta in enumerate(deltas)}
         scores, *rest = session.run(None, {IMAGE: image, COTANGENT: point.cotangent, **feeds})

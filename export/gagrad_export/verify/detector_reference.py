@@ -60,8 +60,8 @@ def read_boxes(layout: Layout, outputs: Mapping[str, NDArray[Any]], size: tuple[
         wide = abs(c * np.cos(turn)) + abs(d * np.sin(turn))
         c, d = wide, abs(c * np.sin(turn)) + abs(d * np.cos(turn))
     if layout.form == "cxcywh":
-        a, b = a - c / 2, b - d / 2
-    if layout.form in ("cxcywh", "xywh"):
+        a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
+    elif layout.form == "xywh":
         c, d = a + c, b + d
     return np.stack([a, b, c, d], axis=1)
 

@@ -27,6 +27,7 @@ from gagrad_export.verify.reference_operators import (
     Average,
     Convolution,
     Erf,
+    GatherElements,
     Gelu,
     LpNormalization,
     Maximum,
@@ -105,7 +106,16 @@ def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
     invalidate_shapes(model)
     proto = ir.to_proto(model)
     del model, graph  # not three copies of the weights at once
-    replacements: list[type] = [LRN, Average, Convolution, Erf, Gelu, LpNormalization, Maximum]
+    replacements: list[type] = [
+        LRN,
+        Average,
+        Convolution,
+        Erf,
+        GatherElements,
+        Gelu,
+        LpNormalization,
+        Maximum,
+    ]
     return ReferenceEvaluator(proto, new_ops=[*replacements, TransposedConvolution])
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SAMPLES = 5
 NOISE_STD = 0.15
 _SEGMENTS, _REACHES = 4, (5e-4, 4e-3, 3e-2)
+_EXACT_REACHES = (*_REACHES, 1e-6)
+"""Lengths of a segment in float64. The last is for a network whose gradient turns round within the others, as
+one with random weights may: with 1e5 times the scores' range for the image's."""
 _POINTS, _SMOOTH_POINTS = 32, 8
 """Points of a segment in a network with kinks and without, where the gradient hardly changes along it; eight
 points are one batch."""
@@ -159,7 +162,7 @@ def against_segments(
         known = {IMAGE: point.image}, sessions.predict(point.image)
         double = in_double(sessions.graphs[GraphKey("predict")], like=known)
         exact = _weighted(lambda image: double({IMAGE: image}), point.cotangent, spec)
-        for reach in _REACHES:
+        for reach in _EXACT_REACHES:
             errors = _along_segments(sessions, point, points, reach, exact)
             if smooth:
                 errors = replace(errors, tolerance=SMOOTH_TOLERANCE)

@@ -11,7 +11,7 @@ from gagrad_export.arrange.arranged import Probe
 from gagrad_export.canonicalise.interface.image import source_input
 from gagrad_export.canonicalise.interface.ports import choose_input, fix_inputs
 from gagrad_export.verify.frame_scores import frame_images
-from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.sessions import SourceSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def _answers(model: onnx.ModelProto, given: SourceInput) -> dict[str, NDArray[np
     """Return each output ``[F, …]`` that has the same shape on each of F frames."""
     inputs = {value.name for value in model.graph.input}
     rows: dict[str, list[NDArray[np.float32]]] = {}
-    session = open_session(model.SerializeToString(), "the source model")
+    session = SourceSession(model)
     for x in frame_images(given.shape):
         feed = {name: value for name, value in given.feed(x).items() if name in inputs}
         for name, value in zip(model.graph.output, session.run(None, feed), strict=True):

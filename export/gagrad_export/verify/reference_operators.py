@@ -120,6 +120,15 @@ class LRN(OpRun):
         return (x / (bias + alpha / size * total) ** beta,)
 
 
+class GatherElements(OpRun):
+    """The elements at the indices along one axis; onnx's evaluator takes axes of up to 64 elements."""
+
+    def _run(self, x: Array, indices: NDArray[np.int64], axis: int = 0) -> tuple[Array]:
+        places = np.where(indices < 0, indices + x.shape[axis], indices).astype(np.int64)
+        inside = tuple(slice(None) if i == axis % x.ndim else slice(n) for i, n in enumerate(places.shape))
+        return (np.take_along_axis(x[inside], places, axis),)
+
+
 class LpNormalization(OpRun):
     """y = x / ‖x‖; onnx's evaluator takes Σx for the norm of p = 1."""
 

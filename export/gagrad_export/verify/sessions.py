@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions over the graphs that ship; the exporter does not import the runtime."""
+"""ONNX Runtime sessions over the graphs that ship and over the source; the exporter imports no runtime."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge import abi
-from gagrad_edge.errors import MissingPackageError, ModelError
+from gagrad_edge.errors import MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.reference import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    import onnx
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import GraphRole
@@ -30,7 +31,7 @@ class Sessions:
     """
 
     graphs: Mapping[GraphKey, bytes]
-    _open: dict[GraphRole, Any] = field(default_factory=dict)
+    _open: dict[GraphRole, Session] = field(default_factory=dict)
 
     def predict(self, image: Array) -> Array:
         """Return the scores ``[N, K…]`` of ``image [N, C, H, W]``."""
@@ -62,8 +63,7 @@ class Sessions:
     def _run(self, role: GraphRole, inputs: dict[str, Array]) -> list[Array]:
         if role not in self._open:
             self._open[role] = open_session(self.graphs[GraphKey(role)], role)
-        outputs: list[Array] = self._open[role].run(list(abi.ABI[role].outputs), inputs)
-        return outputs
+        return self._open[role].run(list(abi.ABI[role].outputs), inputs)
 
 
 def accumulate_inputs(
@@ -85,10 +85,68 @@ def state_inputs(state: State) -> dict[str, Array]:
     return dict(zip(abi.STATE, arrays, strict=True))
 
 
-def open_session(data: bytes, what: str, *, as_written: bool = False) -> Any:
+SOURCE = "the source model"
+"""What the model as the user gave it is called in errors."""
+_EXPORT_AGAIN = (
+    "run the model in ONNX Runtime by itself, with an image of the given size; if it fails there, too, "
+    "export it again, for that size"
+)
+_REPORT = (
+    "try another version of onnxruntime; if it fails there, too, please report the model's operators, as "
+    "`gagrad-edge export` lists them, with this message"
+)
+
+
+class Session:
+    """An ONNX Runtime session; what fails in a run is a ModelError with the engine's own words."""
+
+    def __init__(self, session: Any, what: str) -> None:
+        self._session, self._what = session, what
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """Return the named outputs, or all for None. Raises ModelError and OutOfMemoryError."""
+        try:
+            found: list[Any] = self._session.run(outputs, dict(inputs))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise _engine_error(error, self._what, "failed while running it") from error
+        return found
+
+
+class SourceSession:
+    """The source in ONNX Runtime; a model that its optimiser breaks is run without the optimiser.
+
+    ONNX Runtime's optimiser breaks some valid models: it drops a node that another still reads, or infers a
+    shape that contradicts a branch. With ``as_written`` the optimiser is left out from the start.
+    """
+
+    def __init__(self, model: onnx.ModelProto, *, as_written: bool = False) -> None:
+        self._data, self._as_written = model.SerializeToString(), as_written
+        self._session: Session | None = None
+
+    def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """Return the named outputs, or all for None. Raises ModelError and OutOfMemoryError."""
+        try:
+            return self._opened().run(outputs, inputs)
+        except ModelError as error:
+            if self._as_written:
+                raise
+            optimised, self._session, self._as_written = error, None, True
+        try:
+            return self._opened().run(outputs, inputs)
+        except ModelError:
+            raise optimised from optimised.__cause__  # what the user meets in ONNX Runtime, too
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            self._session = open_session(self._data, SOURCE, as_written=self._as_written)
+        return self._session
+
+
+def open_session(data: bytes, what: str, *, as_written: bool = False) -> Session:
     """Return an ONNX Runtime session on the CPU over ONNX bytes; with ``as_written`` without optimisations.
 
-    Raises MissingPackageError and ModelError.
+    ``what`` names the model in errors: SOURCE, or the graph's role. Raises MissingPackageError, ModelError
+    and OutOfMemoryError.
     """
     try:
         import onnxruntime  # noqa: PLC0415 - named below when it is missing
@@ -103,12 +161,22 @@ def open_session(data: bytes, what: str, *, as_written: bool = False) -> Any:
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # ONNX Runtime's exceptions have no common base below RuntimeError and Exception.
-        raise ModelError(
-            f"ONNX Runtime cannot run it ({str(error).splitlines()[0]})",
-            where=what,
-            hint="check the model with `python -m onnxruntime.tools.check_onnx_model_mobile_usability` or "
-            "export it again",
-        ) from error
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise _engine_error(error, what, "cannot run it") from error
+    return Session(session, what)
+
+
+def _engine_error(error: Exception, what: str, failed: str) -> ModelError | OutOfMemoryError:
+    """Return the engine's exception as one of ours; ``failed`` is what ONNX Runtime did."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    where = what if what == SOURCE else f"graph {what!r}"
+    # "Failed to allocate memory for requested buffer", "std::bad_alloc", "bad allocation".
+    if "alloc" in said.lower() or isinstance(error, MemoryError):
+        return OutOfMemoryError(
+            f"out of memory ({said})",
+            where=where,
+            hint="close other programs, or export for smaller images with `size`",
+        )
+    hint = _EXPORT_AGAIN if what == SOURCE else _REPORT
+    return ModelError(f"ONNX Runtime {failed} ({said})", where=where, hint=hint)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.interface.activation import applied
-from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.sessions import SOURCE, SourceSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import onnx
     from numpy.typing import NDArray
 
     from gagrad_export.canonicalise import Canonical
@@ -67,38 +66,56 @@ def forward_error(source: Source, model: Canonical, x: Array, scores: Array) -> 
 def _run(
     proto: onnx.ModelProto, feed: Mapping[str, NDArray[Any]], precision: ir.DataType, *, as_written: bool
 ) -> NDArray[Any]:
-    """Return the only output of the source for ``feed``. Raises ModelError.
-
-    ONNX Runtime's optimiser breaks some valid models: it drops a node that another still reads, or infers a
-    shape that contradicts a branch. So a model that fails with the optimiser is run without.
-    """
-    data = proto.SerializeToString()
+    """Return the only output of the source for ``feed``. Raises ModelError."""
+    output: NDArray[Any]
     try:
-        return _output(data, feed, as_written=as_written)
-    except ModelError:
-        if not as_written:
-            with contextlib.suppress(ModelError):
-                return _output(data, feed, as_written=True)
+        (output,) = SourceSession(proto, as_written=as_written).run(None, feed)
+    except ModelError as refused:
         if precision not in (ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
             raise
-    # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
-    outputs: Any = ReferenceEvaluator(proto).run(None, dict(feed))
+        # On a CPU, ONNX Runtime has no convolution in these types; onnx's own evaluator is slow but has.
+        output = _by_evaluator(proto, feed, precision, refused)
+    return output
+
+
+def _by_evaluator(
+    proto: onnx.ModelProto, feed: Mapping[str, NDArray[Any]], precision: ir.DataType, refused: ModelError
+) -> NDArray[Any]:
+    """Return the only output as onnx's own evaluator computes it. Raises ModelError.
+
+    ``refused`` is what ONNX Runtime said.
+    """
+    try:
+        outputs: Any = ReferenceEvaluator(_renamed(proto)).run(None, dict(feed))
+    except Exception as error:  # whatever the evaluator lacks
+        kind = precision.name.lower()
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        engine = str(refused.__cause__).splitlines()[0]
+        raise ModelError(
+            f"it computes in {kind}, which neither ONNX Runtime ({engine}) nor onnx's own evaluator "
+            f"({said}) can run here, so nothing can confirm what the bundle would compute",
+            where=SOURCE,
+            hint=f"export the model in float32: in torch model.float(), and no part of it in {kind}",
+        ) from error
     output: NDArray[Any] = outputs[0]
     return output
 
 
-def _output(data: bytes, feed: Mapping[str, NDArray[Any]], *, as_written: bool) -> NDArray[Any]:
-    """Return the only output as ONNX Runtime computes it. Raises ModelError, also for what fails in a run."""
-    session = open_session(data, "the source model", as_written=as_written)
-    try:
-        output: NDArray[Any] = session.run(None, dict(feed))[0]
-    except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise ModelError(
-            f"ONNX Runtime failed while running it ({str(error).splitlines()[0]})",
-            where="the source model",
-            hint="run the model in ONNX Runtime by itself, with an image of the given size",
-        ) from error
-    return output
+_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
+"""Modes of GridSample as they were called up to opset 19; onnx's evaluator knows the later names only."""
+
+
+def _renamed(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``proto`` with the names of modes that onnx's evaluator knows; a copy where one changes."""
+    if not any(node.op_type == "GridSample" for node in proto.graph.node):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for node in copy.graph.node:
+        modes = [one for one in node.attribute if node.op_type == "GridSample" and one.name == "mode"]
+        for mode in modes or ([node.attribute.add()] if node.op_type == "GridSample" else []):
+            mode.CopyFrom(onnx.helper.make_attribute("mode", _MODES.get(mode.s, mode.s) or b"linear"))
+    return copy
 
 
 def _only_output(source: Source, model: Canonical) -> onnx.ModelProto:

@@ -189,7 +189,11 @@ class OnnxRuntimeBackend(Backend):
         """Copy ``array`` into an OrtValue."""
         # On a CPU the OrtValue is a view of the array it is given, so it gets one of its own.
         own = np.array(array, np.float32, order="C")
-        return Tensor(self._ort.OrtValue.ortvalue_from_numpy(own, self._provider.memory, 0), own.shape)
+        try:
+            value = self._ort.OrtValue.ortvalue_from_numpy(own, self._provider.memory, 0)
+        except Exception as error:
+            raise _copy_error(self._provider, "to", error) from error
+        return Tensor(value, own.shape)
 
     def zeros(self, shape: tuple[int, ...]) -> Tensor:
         """Return an OrtValue of zeros."""
@@ -197,7 +201,10 @@ class OnnxRuntimeBackend(Backend):
 
     def download(self, tensor: Tensor) -> Array:
         """Copy an OrtValue to the host."""
-        return np.array(tensor.handle.numpy())
+        try:
+            return np.array(tensor.handle.numpy())
+        except Exception as error:
+            raise _copy_error(self._provider, "from", error) from error
 
 
 class OnnxRuntimeRunner(Runner):
@@ -209,19 +216,20 @@ class OnnxRuntimeRunner(Runner):
         self._memory = memory
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        binding = self._session.io_binding()
-        for name, tensor in inputs.items():
-            binding.bind_ortvalue_input(name, tensor.handle)
-        for name in self.outputs:
-            if name in into:
-                binding.bind_ortvalue_output(name, into[name].handle)
-            else:
-                binding.bind_output(name, self._memory, 0)
         try:
+            binding = self._session.io_binding()
+            for name, tensor in inputs.items():
+                binding.bind_ortvalue_input(name, tensor.handle)
+            for name in self.outputs:
+                if name in into:
+                    binding.bind_ortvalue_output(name, into[name].handle)
+                else:
+                    binding.bind_output(name, self._memory, 0)
             self._session.run_with_iobinding(binding)
+            found = binding.get_outputs()
         except Exception as error:
             raise _engine_error(self.graph, error) from error
-        values = dict(zip(self.outputs, binding.get_outputs(), strict=True))
+        values = dict(zip(self.outputs, found, strict=True))
         return {
             name: into[name] if name in into else Tensor(value, tuple(value.shape()))
             for name, value in values.items()
@@ -243,16 +251,37 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def _copy_error(provider: Provider, direction: str, error: Exception) -> DeviceError:
+    """Return what failed in a copy to or from the provider's memory, in our tree."""
+    where = f"device={provider.device}"
+    if _is_memory(error):
+        return _out_of_memory(where, error)
+    return DeviceError(
+        f"copying an array {direction} the device failed ({_first_line(error)})",
+        where=where,
+        hint="use `device=cpu`; `gagrad-edge doctor` shows what is wrong with this one",
+    )
+
+
+def _is_memory(error: Exception) -> bool:
+    # "Failed to allocate memory for requested buffer", "std::bad_alloc", "bad allocation", "out of memory".
+    said = _first_line(error).lower()
+    return "alloc" in said or "out of memory" in said or isinstance(error, MemoryError)
+
+
+def _out_of_memory(where: str, error: Exception) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"out of memory ({_first_line(error)})",
+        where=where,
+        hint="take fewer samples at a time with `chunk=1`, or close other programs",
+    )
+
+
 def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
     """Return ONNX Runtime's exception in our tree: its classes share no base below Exception."""
     first_line = _first_line(error)
-    # "Failed to allocate memory for requested buffer", "std::bad_alloc", "bad allocation".
-    if "alloc" in first_line.lower() or isinstance(error, MemoryError):
-        return OutOfMemoryError(
-            f"out of memory ({first_line})",
-            where=f"graph {graph!r}",
-            hint="take fewer samples at a time with `chunk=1`, or close other programs",
-        )
+    if _is_memory(error):
+        return _out_of_memory(f"graph {graph!r}", error)
     return ModelError(
         f"ONNX Runtime cannot run it ({first_line})",
         where=f"graph {graph!r}",

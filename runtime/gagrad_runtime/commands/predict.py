@@ -19,6 +19,11 @@ from gagrad_runtime.commands.options import device_options, json_option, trust_o
     type=click.Path(path_type=Path),
     help="Folder for pictures of what the model finds, NAME.predicted.png.",
 )
+@click.option(
+    "--scale",
+    type=click.Path(path_type=Path),
+    help="Judge anomaly scores by good parts: a file that `calibrate` wrote.",
+)
 @device_options
 @trust_option
 @json_option
@@ -26,6 +31,7 @@ def predict(
     bundle: Path,
     images: tuple[str, ...],
     output: Path | None,
+    scale: Path | None,
     device: str,
     threads: int | None,
     trust: Path | None,
@@ -45,5 +51,5 @@ def predict(
     from gagrad_runtime.jobs.predicting import predict_images  # noqa: PLC0415 - --help stays fast
 
     return predict_images(
-        bundle, images, output, device=device, threads=threads, trust=trust, as_json=as_json
+        bundle, images, output, scale=scale, device=device, threads=threads, trust=trust, as_json=as_json
     )

@@ -28,6 +28,10 @@ FEW = 10
 """With fewer good parts the scale depends on these parts more than on the line."""
 
 
+MARGIN = 0.5
+"""Of the threshold of anomaly scores, see ``threshold_of``."""
+
+
 class Highest:
     """The highest values of many maps, as many as their common quantile needs; the memory is bounded."""
 
@@ -67,6 +71,7 @@ def calibrate_images(
     check_writable(output.parent)
     paths = expand(images)
     highest, last, used, code = Highest(QUANTILE, len(paths)), None, 0, 0
+    scores: list[float] = []
     with (
         Progress() as progress,
         open_session(
@@ -83,6 +88,8 @@ def calibrate_images(
                 code = max(code, error.exit_code)
                 continue
             highest.add(raw_map(last)[0])
+            if last.prediction is not None and last.prediction.task == "anomaly":
+                scores.append(last.prediction.score or 0.0)
             used += 1
     if last is None:
         raise FrameError(
@@ -90,14 +97,33 @@ def calibrate_images(
             where=str(output),
             hint="give images of good parts",
         )
-    scale = _scale(last, target, used, highest.value())
+    scale = _scale(last, target, used, highest.value(), scores)
     write_scale(output, scale)
     few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
     click.echo(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
+    if scale.threshold is not None:
+        own = last.prediction.threshold if last.prediction is not None else None
+        click.echo(
+            f"their scores reach {max(scores):.4g}: from {scale.threshold:.4g} on a part is NG"
+            + ("" if own is None else f", unless the bundle's own threshold, {own:.4g}, is used"),
+            err=True,
+        )
     return code
 
 
-def _scale(last: Explanation, target: str | None, images: int, value: float) -> GoodScale:
+def threshold_of(scores: Sequence[float]) -> float:
+    """Return the anomaly score from which a part is NG, by the scores of good parts.
+
+    As far above their highest score as this is above their median, times ``MARGIN``: of n good parts the next
+    one has a higher score than all with a chance of 1 / (n + 1), so the highest alone would be no limit.
+    """
+    highest, median = max(scores), float(np.median(scores))
+    return highest + MARGIN * (highest - median)
+
+
+def _scale(
+    last: Explanation, target: str | None, images: int, value: float, scores: Sequence[float]
+) -> GoodScale:
     if not value > 0:
         raise ModelError(
             "the maps of the good parts are 0 everywhere, so there is nothing to compare with",
@@ -112,4 +138,5 @@ def _scale(last: Explanation, target: str | None, images: int, value: float) -> 
         images=images,
         quantile=QUANTILE,
         value=float(str(np.float32(value))),
+        threshold=float(f"{threshold_of(scores):.6g}") if scores else None,
     )

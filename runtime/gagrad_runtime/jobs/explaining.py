@@ -92,6 +92,8 @@ def explain_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
+        if compared.scale is not None and compared.scale.threshold is not None:
+            explainer.judge_by(compared.scale.threshold)
         if detections and explainer.manifest.output.detection is None:
             explainer.reader.refuse_others(Wanted(detection=1))
         stems = distinct_stems(paths)

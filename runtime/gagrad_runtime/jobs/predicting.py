@@ -11,6 +11,7 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder, write_atomic
 from gagrad_edge.errors import InputError, ModelError
 from gagrad_runtime.frame import frame_for
+from gagrad_runtime.frame.placement import place
 from gagrad_runtime.jobs.explaining import error_record, expand, say_error
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.probability import percent
@@ -18,6 +19,7 @@ from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_picture import prediction_picture
 from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.report.report import encode_png
+from gagrad_runtime.report.scale import read_scale
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def predict_images(
     images: Sequence[str],
     output: Path | None = None,
     *,
+    scale: Path | None = None,
     device: str,
     threads: int | None,
     trust: Path | None = None,
@@ -39,13 +42,15 @@ def predict_images(
 ) -> int:
     """Print what the model says of ``images`` (paths or patterns); return the exit code.
 
-    With the folder ``output`` each image has its picture there, ``NAME.predicted.png``.
+    With the folder ``output`` each image has its picture there, ``NAME.predicted.png``. ``scale`` is the file
+    of a scale of good parts, whose threshold an anomaly scorer without one takes.
 
     Errors that concern one image are reported and the next image follows; errors that concern the bundle or
     the device stop the run.
     """
     paths = expand(images)
     stems = distinct_stems(paths)
+    good_parts = None if scale is None else read_scale(scale)
     if output is not None:
         make_folder(output)
         check_writable(output)
@@ -54,6 +59,8 @@ def predict_images(
         Progress() as progress,
         load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
     ):
+        if good_parts is not None and good_parts.threshold is not None:
+            explainer.judge_by(good_parts.threshold)
         for path in paths:
             try:
                 frame = frame_for(explainer.manifest.input, path)
@@ -66,7 +73,8 @@ def predict_images(
                 continue
             good += 1
             if output is not None:
-                picture = prediction_picture(said, frame, explainer.manifest.name)
+                placement = place((frame.height, frame.width), explainer.manifest.input)
+                picture = prediction_picture(said, frame, placement, explainer.manifest.name)
                 write_new(output, stems[path], encode_png(picture))
             if as_json:
                 record = prediction_record(said, frame)

@@ -13,7 +13,9 @@ from gagrad_runtime.report.lettering import Style
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.sheet import Sheet
 
     Canvas = NDArray[np.uint8]
@@ -23,35 +25,35 @@ _LINE, _HALO = (255, 255, 255), (10, 20, 30)
 _KEY = Style(16, (92, 98, 108), lines=2)
 
 
-def contours_of(explanation: Explanation) -> tuple[Array, str] | None:
+def contours_of(target: Target, prediction: Prediction | None) -> tuple[Array, str] | None:
     """Return the cells [h, w], 0 or 1, of what is drawn, and what the line is around; None without any.
 
     That is the region that is explained, and for the score of an image the places of the model's own anomaly
     map that reach its limit.
     """
-    prediction, region = explanation.prediction, explanation.target.region
+    region = target.region
     if region is not None:
-        return region.cells, f"the line: {'what is explained' if not region.found else _around(explanation)}"
+        return region.cells, f"the line: {'what is explained' if not region.found else _around(target)}"
     if prediction is None or prediction.anomaly_map is None or prediction.map_threshold is None:
         return None
     cells = (prediction.anomaly_map >= prediction.map_threshold).astype(np.float32)
     return (cells, "the line: where the model's own anomaly map is above its limit") if cells.any() else None
 
 
-def _around(explanation: Explanation) -> str:
-    target = explanation.target
+def _around(target: Target) -> str:
     assert target.region is not None  # noqa: S101 - the caller has looked
     name = target.region.name
     return f'where the model finds "{target.name}"' if name == "where it is predicted" else name
 
 
-def draw_contours(panel: Canvas, explanation: Explanation) -> str | None:
+def draw_contours(
+    panel: Canvas, target: Target, prediction: Prediction | None, placement: Placement
+) -> str | None:
     """Draw ``contours_of`` onto ``panel`` (the frame, scaled), and return what the line is around."""
-    found = contours_of(explanation)
+    found = contours_of(target, prediction)
     if found is None:
         return None
     cells, words = found
-    placement = explanation.placement
     on_frame = placement.to_frame(resample(cells, placement.model_size))
     zone = resample(on_frame, panel.shape[:2]) >= 0.5
     lines, _ = cv2.findContours(zone.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

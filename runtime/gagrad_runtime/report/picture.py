@@ -83,7 +83,7 @@ def render(
     if scale is not None:
         colours = scale.colours(sigma)
     over = overlay(picture, colours.shown(on_panel))
-    contours = draw_contours(over, explanation)
+    contours = draw_contours(over, explanation.target, explanation.prediction, placement)
     if roi is not None:
         mark_roi(over, roi.zones)
     _mark_detections(explanation, picture, over, pen)

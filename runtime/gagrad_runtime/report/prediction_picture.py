@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.boxes import Tag, draw_boxes, draw_explained
 from gagrad_runtime.report.colour import to_eight_bits
+from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.lettering import Style, lettering, printable
 from gagrad_runtime.report.picture import panel_size, scaled
 from gagrad_runtime.report.sheet import Sheet
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.frame.placement import Placement
 
 _MARGIN, _GAP = 28, 16
 _BOX = (900, 1000)
@@ -29,8 +31,13 @@ _LISTED = 12
 """Detections that are listed below the frame; all are drawn."""
 
 
-def prediction_picture(said: Prediction, frame: Frame, bundle: str) -> NDArray[np.uint8]:
-    """Return the picture as uint8 [h, w, 3] RGB; ``bundle`` is the bundle's name."""
+def prediction_picture(
+    said: Prediction, frame: Frame, placement: Placement, bundle: str
+) -> NDArray[np.uint8]:
+    """Return the picture as uint8 [h, w, 3] RGB.
+
+    ``placement`` is where the frame is in the model's image, and ``bundle`` the bundle's name.
+    """
     pen = lettering()
     size, note = panel_size(frame.height, frame.width, _BOX)
     panel, sixteen_bits = to_eight_bits(frame, scaled(frame.picture, size))
@@ -40,11 +47,13 @@ def prediction_picture(said: Prediction, frame: Frame, bundle: str) -> NDArray[n
     if found:
         tag = Tag(printable(found[0].name, pen)[0], percent(found[0].score))
         draw_explained(panel, found[0].box, frame_size, tag, pen)
+    around = draw_contours(panel, said.target, said, placement) if said.areas else None
     sheet = Sheet(max(size[1], 640), _MARGIN, pen)
     sheet.text(printable(said.answer, pen)[0], _TITLE)
     sheet.y += _GAP
     sheet.paste(panel, 0, sheet.y)
     sheet.y += size[0] + _GAP
+    draw_key(sheet, around)
     for number, one in enumerate(found[:_LISTED], start=1):
         box = ", ".join(f"{value:.0f}" for value in one.box)
         sheet.text(f"{number}  {printable(one.name, pen)[0]}  {percent(one.score)}  ({box})", _LINE)

@@ -73,6 +73,8 @@ class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
     """Quantile of the good parts' map values that ``value`` is, 0..1."""
     value: Annotated[float, msgspec.Meta(gt=0)]
     """Raw map value, after softening as on the picture, at that quantile."""
+    threshold: float | None = None
+    """Of an anomaly scorer: the score from which a part is NG, see ``jobs.calibrating``; null for others."""
 
     def check(self, explanation: Explanation) -> None:
         """Raise SettingError unless bundle, method and target of ``explanation`` are the scale's."""

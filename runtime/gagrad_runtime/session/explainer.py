@@ -11,6 +11,7 @@ from functools import partial
 from io import IOBase
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
+import msgspec
 import numpy as np
 
 from gagrad_edge import abi
@@ -102,6 +103,13 @@ class Explainer:
         """Run the graphs with one sample at a time: for an engine whose batches of several are wrong."""
         self.largest_chunk = 1
         self.graphs.one_row_at_a_time()
+
+    def judge_by(self, threshold: float) -> None:
+        """Take ``threshold`` for an anomaly scorer whose bundle has none: parts from it on are NG."""
+        spec = self.manifest.output
+        if spec.anomaly is not None and spec.anomaly.threshold is None:
+            judged = msgspec.structs.replace(spec.anomaly, threshold=threshold)
+            self.reader = reader_of(msgspec.structs.replace(spec, anomaly=judged))
 
     def scores(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1.

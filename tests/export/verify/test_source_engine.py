@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gagrad_edge.bundle.bundle import read_bundle
-from gagrad_edge.errors import ModelError
+from gagrad_edge.errors import ModelError, OutOfMemoryError
 from gagrad_export import export
 from gagrad_export.load.training_mode import training_notes
 from gagrad_export.verify.cause import known_cause
+from gagrad_export.verify.sessions import open_session
+from gagrad_export.verify.source import _run
 
 WEIGHTS = np.random.default_rng(0).standard_normal((192, 6)).astype(np.float32)
 
@@ -52,6 +56,26 @@ def normalised() -> onnx.ModelProto:
     return model(nodes, W=WEIGHTS, s=channels)
 
 
+def failing_run(*_: Any, **__: Any) -> Any:
+    """Fail as ONNX Runtime does while it runs a graph."""
+    raise RuntimeError("Non-zero status code\nand a trace")
+
+
+def double_sampling(mode: str | None) -> onnx.ModelProto:
+    """Return a model that samples bilinearly in double, said by ``mode`` or by default."""
+    grid = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 5, 5, 2))
+    nodes = [
+        helper.make_node("Cast", ["x"], ["d"], to=TensorProto.DOUBLE),
+        helper.make_node("GridSample", ["d", "grid"], ["s"], mode=mode),
+        helper.make_node("Cast", ["s"], ["c"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["c"], ["f"]),
+        helper.make_node("MatMul", ["f", "W"], ["y"]),
+    ]
+    made = model(nodes, W=WEIGHTS[:75], grid=grid)
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    return made
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("operator", ["Dropout", "Cast"])
 def test_a_model_that_the_optimiser_breaks_is_exported(operator: str, tmp_path: Path) -> None:
@@ -73,16 +97,63 @@ def test_an_error_while_the_source_runs_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ModelError with the first line of what ONNX Runtime says."""
-
-    class Failing:
-        def run(self, *_: Any) -> Any:
-            raise RuntimeError("Non-zero status code\nand a trace")
-
-    monkeypatch.setattr("gagrad_export.verify.source.open_session", lambda *_, **__: Failing())
+    monkeypatch.setattr("onnxruntime.InferenceSession.run", failing_run)
     onnx.save(dropout(0.0, training=False), tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=r"failed while running it .Non-zero status code.") as caught:
         export(tmp_path / "m.onnx", tmp_path / "m.gagrad")
     assert "trace" not in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["predict", "accumulate"])
+def test_an_error_while_our_graph_runs_is_a_sentence(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ModelError that names the graph, and never an exception of the engine, whatever its class."""
+    session = open_session(dropout(0.0, training=False).SerializeToString(), role)
+    monkeypatch.setattr("onnxruntime.InferenceSession.run", failing_run)
+    with pytest.raises(ModelError) as caught:
+        session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
+    assert caught.value.what == "ONNX Runtime failed while running it (Non-zero status code)"
+    assert caught.value.where == f"graph {role!r}"
+    assert caught.value.hint
+
+
+def test_memory_that_runs_out_in_a_run_is_told_from_a_bad_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine is at fault then, and the exit code is the device's."""
+
+    def exhausted(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
+
+    session = open_session(dropout(0.0, training=False).SerializeToString(), "accumulate")
+    monkeypatch.setattr("onnxruntime.InferenceSession.run", exhausted)
+    with pytest.raises(OutOfMemoryError, match="graph 'accumulate': out of memory"):
+        session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["bilinear", None], ids=["named", "by default"])
+def test_sampling_in_double_is_compared_by_onnxs_evaluator(mode: str | None, tmp_path: Path) -> None:
+    """ONNX Runtime has no GridSample in double, and the evaluator another name for its mode."""
+    onnx.save(double_sampling(mode), tmp_path / "m.onnx")
+    export(tmp_path / "m.onnx", tmp_path / "m.gagrad")
+    assert read_bundle(tmp_path / "m.gagrad").manifest.verification.forward_error < 1e-5
+
+
+def test_a_type_that_nothing_here_can_run_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both engines are named with what they said, and the mend is a model in float32."""
+    monkeypatch.setattr("onnx.reference.ReferenceEvaluator.run", failing_run)
+    with pytest.raises(ModelError) as caught:
+        _run(
+            double_sampling(None),
+            {"x": np.zeros((1, 3, 8, 8), np.float32)},
+            ir.DataType.DOUBLE,
+            as_written=False,
+        )
+    assert caught.value.where == "the source model"
+    assert re.fullmatch(
+        r"it computes in double, which neither ONNX Runtime \(.*NOT_IMPLEMENTED.*\) nor onnx's own evaluator "
+        r"\(Non-zero status code\) can run here, so nothing can confirm what the bundle would compute",
+        caught.value.what,
+    )
+    assert "float32" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
-from gagrad_edge.errors import DeviceError, ModelError
+from gagrad_edge.errors import DeviceError, GagradError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import Backend, open_backend
+from gagrad_runtime.backend.onnxruntime import OnnxRuntimeRunner
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +126,48 @@ for _ in range(2):
     runner.run({"x0": x})
     print(resident() - before)
 """
+
+
+class Failing:
+    """An ONNX Runtime session or OrtValue that fails at whatever it is asked to do."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    def __getattr__(self, _: str) -> Any:
+        def fail(*_: Any) -> Any:
+            raise RuntimeError(f"{self._said}\nand a trace")
+
+        return fail
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [("Invalid device", ModelError), ("Failed to allocate memory", OutOfMemoryError)]
+)
+def test_whatever_fails_in_a_run_is_a_sentence(bundle: Bundle, said: str, kind: type[GagradError]) -> None:
+    """Binding the tensors too: what happened, in which graph, and what to do, without the engine's trace."""
+    backend = open_backend("cpu")
+    runner = backend.open("predict", bundle.graph("predict"))
+    assert isinstance(runner, OnnxRuntimeRunner)
+    runner._session = Failing(said)
+    with pytest.raises(kind) as caught:
+        runner.run({"image": backend.zeros((1, *bundle.manifest.input.shape))})
+    assert said in caught.value.what
+    assert "trace" not in str(caught.value)
+    assert (caught.value.where, bool(caught.value.hint)) == ("graph 'predict'", True)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [("CUDA failure 700", DeviceError), ("CUDA error: out of memory", OutOfMemoryError)]
+)
+def test_a_copy_that_fails_is_the_devices(
+    said: str, kind: type[GagradError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a device and from it: an error that names the device, and memory by its own kind."""
+    backend = open_backend("cpu")
+    tensor = backend.zeros((2,))
+    with pytest.raises(kind, match="device=cpu"):
+        backend.download(replace(tensor, handle=Failing(said)))
+    monkeypatch.setattr("onnxruntime.OrtValue.ortvalue_from_numpy", Failing(said).fail)
+    with pytest.raises(kind, match="device=cpu"):
+        backend.zeros((2,))

@@ -118,7 +118,7 @@ def test_an_anomaly_map_says_where(make_explanation: Builder) -> None:
     assert "where its anomaly map is above the limit" in said(one)
     assert "Highest anomaly score 7.5: NG" in said(one)
     assert "12.5 % of the frame" in said(one)
-    drawn = contours_of(one)
+    drawn = contours_of(one.target, one.prediction)
     assert drawn is not None
     assert drawn[0] is CELLS
     assert one.record()["region"] == ABOVE
@@ -142,7 +142,9 @@ def test_a_class_has_its_area(make_explanation: Builder) -> None:
         'What the model looked at for "scratch" | "scratch" covers 12.5 % of the frame; '
         "the model is 90.0 % sure there."
     )
-    assert (contours_of(one) or ("", ""))[1] == 'the line: where the model finds "scratch"'
+    assert (contours_of(one.target, one.prediction) or ("", ""))[
+        1
+    ] == 'the line: where the model finds "scratch"'
     assert one.record()["areas"] == [{"name": "scratch", "share": 0.125}]
 
 
