@@ -91,7 +91,19 @@ class Watched:
         """Return all tensors of one pass over ``x``."""
         self.kept = {}
         self.module(x * 1)
+        for key, tensor in list(self.kept.items()):
+            if key.startswith("output["):
+                self.kept.update(_joined(key, tensor))
         return self.kept
+
+
+def _joined(key: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the logits of an answer ``[N, A, 5 + K]`` that holds objectness and classes behind sigmoids, joined."""
+    if tensor.ndim != 3 or tensor.shape[2] < 6:
+        return {}
+    joined = tensor[..., 4:5] * tensor[..., 5:]
+    inside = bool(((joined > 0) & (joined < 1)).all())
+    return {f"{key}, objectness and class joined": joined.log() - (-joined).log1p()} if inside else {}
 
 
 @dataclass(frozen=True)
