@@ -145,18 +145,17 @@ def _find(watched: Watched, question: dict[str, Any]) -> Place | None:
 def _find_raw(passes: list[dict[str, Any]], scores: Any, weight: Any) -> Place | None:
     """Return the raw score that one score ``[F]`` is an affine function of, as a normalised score is."""
     for key in reversed(passes[0]):
-        tensors = [values.get(key) for values in passes]
-        if all(tensor is not None and tensor.size == 1 for tensor in tensors):
-            slope = _slope(np.array([float(tensor[0]) for tensor in tensors]), scores)
-            if slope is not None:
-                return Place(key, np.array([0]), weight * slope)
+        raw = [float(values[key][0]) for values in passes if key in values and values[key].size == 1]
+        slope = _slope(np.array(raw), scores) if len(raw) == len(passes) else None
+        if slope is not None:
+            return Place(key, np.array([0]), weight * slope)
     return None
 
 
 def _slope(raw: Any, scores: Any) -> float | None:
     """Return the slope of ``scores`` over ``raw``, three of each; None where they lie on no line."""
     (x1, x2), (y1, y2) = np.diff(raw), np.diff(scores.astype(np.float64))
-    if min(abs(x1), abs(x2), abs(y1), abs(y2)) < 1e-9 or abs(y1 * x2 - y2 * x1) > 1e-3 * abs(y1 * x2):
+    if min(abs(x1), abs(x2), abs(y1), abs(y2)) < 1e-9 or abs(y1 * x2 - y2 * x1) > 1e-2 * abs(y1 * x2):
         return None
     return float((scores.max() - scores.min()) / (raw.max() - raw.min()) * np.sign(y1 * x1))
 
