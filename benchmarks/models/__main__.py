@@ -1,4 +1,4 @@
-"""The table of models that other people's tools wrote: ``python -m benchmarks.models [--models NAME …] [--fresh]``.
+"""The table of models that other people's tools wrote: ``python -m benchmarks.models [--models NAME …] [--fresh | --kept]``.
 
 Each model is made in ``.venv-models`` by its producer, exported and explained in the project's environment without
 an option beyond the size, and its gradient is compared with autograd through the producer's module. Each step
@@ -35,12 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", nargs="+", help="these only; the table is printed and not written")
     parser.add_argument("--fresh", action="store_true", help="measure again; the models' files are kept")
+    parser.add_argument(
+        "--kept", action="store_true", help="measure nothing; write the page from what is kept"
+    )
     options = parser.parse_args()
     chosen = {name: entries()[name] for name in options.models or entries()}
     results = {}
     for name, entry in chosen.items():
         folder = KEPT / name
         kept = folder / "row.json"
+        if options.kept and not kept.is_file():
+            continue
         if options.fresh or not kept.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             began = time.monotonic()

@@ -91,7 +91,19 @@ class Watched:
         """Return all tensors of one pass over ``x``."""
         self.kept = {}
         self.module(x * 1)
+        for key, tensor in list(self.kept.items()):
+            if key.startswith("output["):
+                self.kept.update(_joined(key, tensor))
         return self.kept
+
+
+def _joined(key: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the logits of an answer ``[N, A, 5 + K]`` that holds objectness and classes behind sigmoids, joined."""
+    if tensor.ndim != 3 or tensor.shape[2] < 6:
+        return {}
+    joined = tensor[..., 4:5] * tensor[..., 5:]
+    inside = bool(((joined > 0) & (joined < 1)).all())
+    return {f"{key}, objectness and class joined": joined.log() - (-joined).log1p()} if inside else {}
 
 
 @dataclass(frozen=True)
@@ -133,18 +145,17 @@ def _find(watched: Watched, question: dict[str, Any]) -> Place | None:
 def _find_raw(passes: list[dict[str, Any]], scores: Any, weight: Any) -> Place | None:
     """Return the raw score that one score ``[F]`` is an affine function of, as a normalised score is."""
     for key in reversed(passes[0]):
-        tensors = [values.get(key) for values in passes]
-        if all(tensor is not None and tensor.size == 1 for tensor in tensors):
-            slope = _slope(np.array([float(tensor[0]) for tensor in tensors]), scores)
-            if slope is not None:
-                return Place(key, np.array([0]), weight * slope)
+        raw = [float(values[key][0]) for values in passes if key in values and values[key].size == 1]
+        slope = _slope(np.array(raw), scores) if len(raw) == len(passes) else None
+        if slope is not None:
+            return Place(key, np.array([0]), weight * slope)
     return None
 
 
 def _slope(raw: Any, scores: Any) -> float | None:
     """Return the slope of ``scores`` over ``raw``, three of each; None where they lie on no line."""
     (x1, x2), (y1, y2) = np.diff(raw), np.diff(scores.astype(np.float64))
-    if min(abs(x1), abs(x2), abs(y1), abs(y2)) < 1e-9 or abs(y1 * x2 - y2 * x1) > 1e-3 * abs(y1 * x2):
+    if min(abs(x1), abs(x2), abs(y1), abs(y2)) < 1e-9 or abs(y1 * x2 - y2 * x1) > 1e-2 * abs(y1 * x2):
         return None
     return float((scores.max() - scores.min()) / (raw.max() - raw.min()) * np.sign(y1 * x1))
 

@@ -17,8 +17,8 @@ HEADER = (
 )  # fmt: skip
 INTRODUCTION = """# Models as other people's tools write them
 
-{count} models of {families} families, none of which is in [coverage.md](coverage.md) or [coverage-more.md](coverage-more.md). Each file is written by its
-producer's own exporter, with random weights of a fixed seed (nothing is downloaded; PP-OCR's files have their trained
+{count} models of {families} families: detectors, segmenters, anomaly scorers, readers and others beside timm's classifiers, which
+[coverage.md](coverage.md) and [coverage-more.md](coverage-more.md) have. Each file is written by its producer's own exporter, with random weights of a fixed seed (nothing is downloaded; PP-OCR's files have their trained
 weights), and exported by `gagrad-edge export` with no option beyond the size. Then one frame is explained with no option at all.
 
 - `task found` is what `export --task auto` decided.
@@ -28,12 +28,12 @@ weights), and exported by `gagrad-edge export` with no option beyond the size. T
   module, by its number on three frames), or, where there is no such module or value, the change of the score along segments in float64,
   a weaker check whose own bound is given.
 - `pass` is yes for ≤ 1e-4 against autograd; "yes, k" for ≤ 2e-3 where an activation within rounding of a kink took the other
-  side: the operators that have kinks are named.
+  side: the operators that have kinks are named. Where it is no, the error of the module's own autograd in float32 is given.
 - `TensorRT-RTX` says which of the four graphs (predict, accumulate, finalize, recover) it built, for SM86 and batches of up to five.
 - `state` is the commit at which the row was measured: an interrupted run keeps the rows that are done.
 
-**{worked} of {count} work without an option beyond the size; {refused} are refused with what to do; {failed} fail.**
-TensorRT-RTX builds all four graphs of {built}.
+**{worked} of {measured} work without an option beyond the size; {refused} are refused with what to do; {failed} fail.**
+TensorRT-RTX builds all four graphs of {built}.{missing}
 
 Made with {versions}. ultralytics is AGPL-3.0: it and the other producers are tools of this table only, installed into an environment of their own
 (`.venv-models`), which neither the package nor its tests use.
@@ -45,8 +45,13 @@ Reproduce: `make models`. {machine}
 
 def page(chosen: Mapping[str, Entry], results: Mapping[str, dict[str, Any]], versions: str) -> str:
     """Return the page about ``chosen``."""
+    missing = [name for name in chosen if name not in results]
     text = INTRODUCTION.format(
         count=len(chosen),
+        measured=len(results),
+        missing=f" Not measured yet, `make models` goes on with them: {', '.join(missing)}."
+        if missing
+        else "",
         families=len({entry.family for entry in chosen.values()}),
         worked=sum(works(result) for result in results.values()),
         refused=sum("refused" in result for result in results.values()),
@@ -55,7 +60,7 @@ def page(chosen: Mapping[str, Entry], results: Mapping[str, dict[str, Any]], ver
         versions=versions,
         machine=machine("onnxruntime", "tensorrt-rtx-cu13", "gagrad-edge"),
     )
-    table = markdown(HEADER, [row(entry, results[name]) for name, entry in chosen.items()])
+    table = markdown(HEADER, [row(entry, results[name]) for name, entry in chosen.items() if name in results])
     refusals = [
         f"- **{name}** ({result['refused']['stage']}): {_line(result['refused']['why'])}. How to mend it: "
         f"{_line(result['refused']['hint']) or '(nothing is said)'}."
@@ -114,7 +119,10 @@ def _verdict(result: dict[str, Any]) -> str:
     if error <= SMOOTH:
         return "yes"
     kinks = ", ".join(result.get("kinks", ()))
-    return f"yes, k: {kinks}" if kinks and error <= KINKED else "no"
+    if kinks and error <= KINKED:
+        return f"yes, k: {kinks}"
+    own = result["autograd"].get("own")
+    return "no" + (f" (autograd in float32: {own:.1e}; {kinks})" if own is not None else "")
 
 
 def _line(text: str) -> str:

@@ -36,8 +36,11 @@ def entries() -> Iterator[Entry]:
         build = functools.partial(_model, decoder, encoder, **options)
         side = 224 if decoder == "DPT" else 128
         name = f"smp-{decoder.lower()}"
+        family = {"Unet": "U-Net", "UnetPlusPlus": "U-Net++", "DeepLabV3Plus": "DeepLabV3"}.get(
+            decoder, decoder
+        )
         yield torch_entry(
-            name, decoder, "segmentation_models_pytorch", build, (side, side), outputs=("mask",), dynamo=True
+            name, family, "segmentation_models_pytorch", build, (side, side), outputs=("mask",), dynamo=True
         )
 
 

@@ -75,11 +75,11 @@ def _unet(keras: Any) -> Any:
 
 
 _MODELS: dict[str, tuple[str, Callable[[Any], Any], tuple[int, int], int]] = {
-    "keras-mobilenet-v3": ("MobileNetV3 (Keras)", functools.partial(_application, "MobileNetV3Small", 128), (128, 128), 3),
-    "keras-efficientnet": ("EfficientNet (Keras)", functools.partial(_application, "EfficientNetB0", 128), (128, 128), 3),
-    "keras-regression": ("CNN regression", _regression, (96, 128), 1),
-    "keras-multilabel": ("CNN multilabel", _multilabel, (128, 128), 3),
-    "keras-unet": ("U-Net (Keras)", _unet, (128, 128), 3),
+    "keras-mobilenet-v3": ("MobileNetV3", functools.partial(_application, "MobileNetV3Small", 128), (128, 128), 3),
+    "keras-efficientnet": ("EfficientNet", functools.partial(_application, "EfficientNetB0", 128), (128, 128), 3),
+    "keras-regression": ("Regression", _regression, (96, 128), 1),
+    "keras-multilabel": ("Multilabel", _multilabel, (128, 128), 3),
+    "keras-unet": ("U-Net", _unet, (128, 128), 3),
 }  # fmt: skip
 
 

@@ -264,10 +264,10 @@ _MODELS: dict[str, tuple[str, Callable[[Any], Any], int, tuple[str, ...]]] = {
     "hf-d-fine": ("D-FINE", functools.partial(_hybrid, "DFine"), 128, _DETECTION),
     "hf-rf-detr": ("RF-DETR", _rf_detr, 224, _DETECTION),
     "hf-yolos": ("YOLOS", _yolos, 128, _DETECTION),
-    "hf-segformer": ("Segformer (transformers)", _segformer, 128, ("logits",)),
+    "hf-segformer": ("Segformer", _segformer, 128, ("logits",)),
     "hf-mask2former": ("Mask2Former", _mask2former, 128, ("class_queries_logits", "masks_queries_logits")),
     "hf-maskformer": ("MaskFormer", _maskformer, 128, ("class_queries_logits", "masks_queries_logits")),
-    "hf-upernet": ("UperNet", _upernet, 128, ("logits",)),
+    "hf-upernet": ("UPerNet", _upernet, 128, ("logits",)),
     "hf-vit": ("ViT", lambda hf: _vit(hf, "ViT", "ImageClassification"), 128, ("logits",)),
     "hf-beit": ("BEiT", lambda hf: _vit(hf, "Beit", "ImageClassification"), 128, ("logits",)),
     "hf-swin": (
@@ -277,6 +277,6 @@ _MODELS: dict[str, tuple[str, Callable[[Any], Any], int, tuple[str, ...]]] = {
         ("logits",),
     ),
     "hf-convnext": ("ConvNeXt V2", _convnext, 128, ("logits",)),
-    "hf-dpt": ("DPT (depth)", _dpt, 128, ("predicted_depth",)),
+    "hf-dpt": ("DPT", _dpt, 128, ("predicted_depth",)),
     "hf-depth-anything": ("Depth Anything", _depth_anything, 126, ("predicted_depth",)),
 }

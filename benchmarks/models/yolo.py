@@ -22,28 +22,37 @@ _YAML = {
     "yolov6n": ("YOLOv6", 160),
     "yolov8n": ("YOLOv8", 160),
     "yolov8n-p2": ("YOLOv8", 160),
-    "yolov8n-seg": ("YOLOv8-seg", 160),
-    "yolov8n-pose": ("YOLOv8-pose", 160),
-    "yolov8n-obb": ("YOLOv8-obb", 160),
-    "yolov8n-cls": ("YOLOv8-cls", 160),
+    "yolov8n-seg": ("YOLOv8", 160),
+    "yolov8n-pose": ("YOLOv8", 160),
+    "yolov8n-obb": ("YOLOv8", 160),
+    "yolov8n-cls": ("YOLOv8", 160),
     "yolov9t": ("YOLOv9", 160),
     "yolov10n": ("YOLOv10", 160),
     "yolo11n": ("YOLO11", 160),
-    "yolo11n-seg": ("YOLO11-seg", 160),
-    "yolo11n-obb": ("YOLO11-obb", 160),
+    "yolo11n-seg": ("YOLO11", 160),
+    "yolo11n-obb": ("YOLO11", 160),
     "yolo12n": ("YOLO12", 160),
     "yolo26n": ("YOLO26", 160),
-    "rtdetr-l": ("RT-DETR (ultralytics)", 160),
+    "rtdetr-l": ("RT-DETR", 160),
 }
 """Name of the YAML file, its family and the side of the images."""
+_SELECTING = {"yolov8n-nms": True, "yolov10n-e2e": False, "yolo26n-e2e": False}
+"""Files that select their detections inside: by suppression, or by the head that needs none; the option `nms`."""
 
 
 def entries() -> Iterator[Entry]:
     """Return the YOLO models."""
     for name, (family, side) in _YAML.items():
-        make = functools.partial(_export, name, side)
+        make = functools.partial(_export, name, side, None)
         module = functools.partial(_module, name, side)
         yield Entry(name, family, "ultralytics, its own export", (side, side), make, module)
+    for name, nms in _SELECTING.items():
+        plain = name.rpartition("-")[0]
+        family, side = _YAML[plain]
+        make = functools.partial(_export, plain, side, nms)
+        # Autograd asks the module in front of the selection, which is the same.
+        module = functools.partial(_module, plain, side, one_to_one=not nms)
+        yield Entry(name, family, f"ultralytics, its own export, nms={nms}", (side, side), make, module)
     for name, scale in {"yolox-nano": (0.33, 0.25, True), "yolox-tiny": (0.33, 0.375, False)}.items():
         build = functools.partial(_yolox, *scale)
         yield torch_entry(
@@ -75,18 +84,21 @@ def _yolo(name: str, side: int) -> Any:
     return model
 
 
-def _export(name: str, side: int, path: Path) -> None:
+def _export(name: str, side: int, nms: bool | None, path: Path) -> None:
     model = _yolo(name, side)
     with tempfile.TemporaryDirectory() as folder:
         # The file is written beside the weights that the model is said to come from.
         model.model.pt_path = str(Path(folder) / "model.pt")
-        written = model.export(format="onnx", imgsz=side, simplify=True, verbose=False)
+        written = model.export(format="onnx", imgsz=side, simplify=True, nms=nms, verbose=False)
         shutil.move(written, path)
 
 
-def _module(name: str, side: int) -> nn.Module:
-    """Return the module as ultralytics' exporter prepares it."""
-    model = _yolo(name, side).model.fuse(verbose=False)
+def _module(name: str, side: int, *, one_to_one: bool = False) -> nn.Module:
+    """Return the module as ultralytics' exporter prepares it, with the head that its files have by default."""
+    model = _yolo(name, side).model
+    if hasattr(model, "end2end"):
+        model.end2end = one_to_one
+    model = model.fuse(verbose=False)
     for part in model.modules():
         if hasattr(part, "export"):
             part.export = True
