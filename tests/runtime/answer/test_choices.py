@@ -97,8 +97,8 @@ NOT_ASKED = [
     ("regression", [1], "the model has one answer only: leave it out"),
     ("anomaly", [1], "the model has one answer only: leave it out"),
     ("anomaly", [1, 4, 4], "choose one of the map's areas with `instance`, or leave it out"),
-    ("segmentation", [2, 4, 4], "choose a class with `target`, one of its areas with `instance`, "
-     "or leave it out"),
+    ("segmentation", [2, 4, 4], ("choose a class with `target`, one of its areas with `instance`, "
+     "or leave it out")),
     ("sequence", [5, 3], "leave it out, or give the number of a character with `character`"),
     ("detection", [2, 3], "choose a detection with `detection`, `box` or `target`, or leave it out"),
 ]  # fmt: skip
