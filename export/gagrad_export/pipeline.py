@@ -114,8 +114,7 @@ def export(
             hint=f"write to {path.stem or 'part'}{SUFFIX}",
         )
     method = checked_method(bundle.method)
-    targets, precisions, perturbations = bundle.targets, bundle.precisions, bundle.perturbations
-    check_precisions(precisions)
+    check_precisions(bundle.precisions)
     labelled = read_checks(bundle.check)
     creation_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
@@ -138,11 +137,9 @@ def export(
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
-    check_precisions(precisions, straight_through=canonical.straight_through)
+    check_precisions(bundle.precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    if classes is None and own is not None and len(own.classes) == canonical.score_shape[0]:
-        classes = own.classes
-    names = output_names(canonical, classes, arranged)
+    names = output_names(canonical, _own_names(own, canonical) if classes is None else classes, arranged)
     chosen = choose_feature_layers(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
@@ -150,9 +147,9 @@ def export(
         spec,
         method,
         feature_layers=chosen.layers,
-        targets=targets,
-        precisions=precisions,
-        perturbations=perturbations,
+        targets=bundle.targets,
+        precisions=bundle.precisions,
+        perturbations=bundle.perturbations,
     )
     _return_freed_memory()
     clock.start("verify")
@@ -162,7 +159,20 @@ def export(
     )
     if labelled:
         require_labels(labelled, output)
-    verified = verify(graphs, source, canonical, spec, method, output, chosen.layers, arranged.layout)
+    verified = verify(
+        graphs,
+        source,
+        canonical,
+        spec,
+        method,
+        output,
+        chosen.layers,
+        arranged.layout,
+        maps_asked_for=bundle.feature_layer != "auto",
+    )
+    if verified.without_maps:
+        graphs = {key: graph for key, graph in graphs.items() if key.role != "cam"}
+        chosen = replace(chosen, layers=(), why=verified.without_maps)
     write = partial(
         package,
         name=bundle.name or path.stem,
@@ -195,6 +205,11 @@ def export(
         lowered=lowered,
         seconds=clock.seconds,
     )
+
+
+def _own_names(own: Preprocessing | None, model: Canonical) -> Sequence[str] | None:
+    """Return the class names in the model's file, where they are as many as the scores."""
+    return own.classes if own is not None and len(own.classes) == model.score_shape[0] else None
 
 
 def _canonical(

@@ -79,6 +79,8 @@ class Verified:
     """Largest value of the map before it was scaled, per sample."""
     notes: tuple[str, ...] = ()
     """What the checks found, in sentences for the user."""
+    without_maps: str = ""
+    """Why the graph ``cam`` must be left out; empty where its maps are right, and where there is none."""
 
 
 def verify(
@@ -90,10 +92,13 @@ def verify(
     output: OutputSpec,
     feature_layers: Sequence[FeatureLayer] = (),
     layout: Layout | None = None,
+    *,
+    maps_asked_for: bool = False,
 ) -> Verified:
     """Check ``graphs`` and return the evidence. Raises VerificationError.
 
-    ``layout`` says how a detector's own values hold its detections.
+    ``layout`` says how a detector's own values hold its detections. Class activation maps that cannot be
+    confirmed are an error where they are ``maps_asked_for``; else the bundle does without.
     """
     sessions = Sessions(graphs)
     frame = reference_frame(spec.height, spec.width, spec.channels)
@@ -159,8 +164,7 @@ def verify(
     _check_other_targets(graphs, point, method, state)
     in_half = any(key.precision == "float16" for key in graphs)
     precisions = [verify_half(graphs, point, method, state)] if in_half else []
-    if feature_layers:
-        verify_class_activation(graphs[GraphKey("cam")], model, spec, feature_layers, point)
+    without_maps = _check_maps(graphs, model, spec, feature_layers, point, required=maps_asked_for)
     perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
     if perturbed is not None:
         verify_perturbations(perturbed, sessions, model, spec, point)
@@ -179,6 +183,7 @@ def verify(
         saliency=saliency,
         magnitude=magnitude,
         notes=notes,
+        without_maps=without_maps,
     )
 
 
@@ -207,6 +212,26 @@ def _beside_errors(
                 )
                 errors.append(error)
     return errors
+
+
+def _check_maps(
+    graphs: Mapping[GraphKey, bytes],
+    model: Canonical,
+    spec: InputSpec,
+    layers: Sequence[FeatureLayer],
+    point: Point,
+    *,
+    required: bool,
+) -> str:
+    """Return why class activation maps cannot be confirmed; empty where they are. Raises if ``required``."""
+    try:
+        if layers:
+            verify_class_activation(graphs[GraphKey("cam")], model, spec, layers, point)
+    except VerificationError as error:
+        if required:
+            raise
+        return f"there are no class activation maps: {error.what}"
+    return ""
 
 
 def _as_written(graphs: Mapping[GraphKey, bytes], image: Array) -> Array:

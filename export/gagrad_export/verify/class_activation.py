@@ -221,7 +221,7 @@ def _largest(found: Array, expected: Array) -> float:
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise VerificationError(
-            f"{what}, so nothing was written",
+            f"{what}, so they are not written",
             where="class activation maps",
             hint="choose another layer with `feature_layer`, or leave these maps out with "
             "`feature_layer=None`",
