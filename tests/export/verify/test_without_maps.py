@@ -1,4 +1,4 @@
-"""Class activation maps that cannot be confirmed are left out, with the reason, unless they were asked for."""
+"""Class activation maps that cannot be confirmed are left out with the reason, unless they were asked for."""
 
 from __future__ import annotations
 
