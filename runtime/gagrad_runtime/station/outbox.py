@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS epoch (id TEXT NOT NULL);
 INSERT INTO epoch SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM epoch);
 """
 """With the epoch, an identity that is made with the index: numbers are unique within it. See
-docs/adr/0033."""
+docs/adr/0026."""
 
 
 _log = logging.getLogger(__name__)

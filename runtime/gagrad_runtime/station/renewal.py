@@ -2,7 +2,7 @@
 
 The new file is written beside the old one, whole, and then takes its name. So neither a power cut nor a full
 disk leaves half an index, and nothing is moved before there is something to put in its place. See
-docs/adr/0033.
+docs/adr/0026.
 """
 
 from __future__ import annotations
