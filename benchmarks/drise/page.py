@@ -63,9 +63,9 @@ READING = """\
 **90 % was the goal: it is met on CenterFace and missed on the detector of defects.** There, scratches, dents and stains agree in 34 of 36
 detections, missing holes in 9 of 14. What speaks for a missing hole is smooth metal, and D-RISE's black looks like a hole: its maps of
 these hardly stand out of their own noise (second column of the picture). In 9 of the 14 the two halves of its masks find different places, and its
-highest places for the five that differ lie 80 to 208 pixels from ours. A black disc on our place ends each of the five detections; on D-RISE's place it ends none. With grey, D-RISE has a clear
-place near the box, 23 to 38 pixels from ours (third column of the picture), but on the whole grey is no firmer ground: D-RISE with grey and D-RISE
-with black agree in 39 of 50. For something that is missing, random masks are no good referee.
+highest places for the five that differ lie 80 to 208 pixels from ours. A black disc on our place ends each of the five detections; on D-RISE's
+place it ends none. With grey, D-RISE has a clear place near the box, 23 to 38 pixels from ours (third column of the picture), but on the whole grey
+is no firmer ground: D-RISE with grey and D-RISE with black agree in 39 of 50. For something that is missing, random masks are no good referee.
 
 The other two are a dent, by a pixel, and a scratch: our place is at its end, D-RISE's in its middle, and covering says that D-RISE is right.
 
@@ -231,7 +231,7 @@ def summary(title: str, rows: Sequence[Compared]) -> str:
 def shown(name: str) -> str:
     """Return the picture with its caption."""
     return (
-        f"![Maps of one detection that agrees and of those that differ](images/drise-{name}.jpg)\n\n"
+        f"![Maps of one detection that agrees and of those that differ](drise-{name}.jpg)\n\n"
         "One row a detection, first one that agrees: the frame with the box; D-RISE with black; D-RISE with grey; our "
         "map. The red circle is our place 1, the white cross D-RISE's highest place with black.\n"
     )
