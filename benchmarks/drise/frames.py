@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SIDE = 224
 """Both models' input; the frames have this size, so that a pixel of a map is a pixel of the frame."""
-TEST_SERIES, SELECTION_SERIES = 11, 12
-"""Series 1 to 10 belong to the trainings, their figures and the demo's pictures. Nothing was chosen on the first."""
+TEST_SERIES = 11
+"""Series 1 to 10 belong to the trainings, their figures and the demo's pictures."""
 
 
 def part_frames(series: int) -> Iterator[Frame]:

@@ -29,7 +29,7 @@ YELLOW, WHITE, RED = (255, 255, 0), (255, 255, 255), (255, 0, 0)
 
 
 def write_picture(name: str, subject: Subject, frames: Sequence[Masked], rows: Sequence[Compared]) -> None:
-    """Write ``docs/images/NAME.jpg``."""
+    """Write ``docs/NAME.jpg``."""
     apart = [one for one in rows if not one.agrees]
     chosen = [one for one in rows if one.agrees][:1] + apart[:MOST]
     known = {masked.number: masked for masked in frames}
@@ -41,9 +41,7 @@ def write_picture(name: str, subject: Subject, frames: Sequence[Masked], rows: S
             maps = masked.maps[0, one.detection - 1], masked.grey[one.detection - 1], ours
             shown = [_boxed(masked.frame, one.box), *(_coloured(each) for each in maps)]
             strips.append(np.hstack([_marked(each, one.ours, one.theirs) for each in shown]))
-    cv2.imwrite(
-        str(DOCS / "images" / f"{name}.jpg"), np.vstack(strips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85]
-    )
+    cv2.imwrite(str(DOCS / f"{name}.jpg"), np.vstack(strips)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def _boxed(frame: Frame, box: Sequence[float]) -> Frame:
