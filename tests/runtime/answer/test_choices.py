@@ -80,6 +80,14 @@ def test_the_only_answer_is_not_asked_for_by_a_number() -> None:
     assert advised([3.5], kept, activation="none", task="anomaly").hint == "leave it out"
 
 
+def test_values_are_no_classes() -> None:
+    """Those of a regression are listed as what they are."""
+    found = advised([1, 3, 2], WRONG, activation="none", task="regression", classes=["a", "b", "c"])
+    assert found.choices == ("b", "c", "a")
+    assert "values" in str(found)
+    assert "classes" not in str(found.hint)
+
+
 def test_a_value_of_several_rows_is_named_by_all_its_numbers() -> None:
     """Rows alone are no choices where a row is not what can be explained; the example can be."""
     values = np.zeros((2, 3))
