@@ -169,7 +169,9 @@ class Prediction:
             names = self.class_names or tuple(map(str, range(len(self.scores))))
             values = zip(names, self.scores.tolist(), strict=True)
             equals = " " if self.class_names else " = "  # no number directly behind another
-            return _few([f"{self.called(name)}{equals}{with_unit(value, self.unit)}" for name, value in values])
+            return _few(
+                [f"{self.called(name)}{equals}{with_unit(value, self.unit)}" for name, value in values]
+            )
         if self.score is None:  # the highest of a map
             return f"{self.called(self.target.name)} {with_unit(self.target.reading(self.scores), self.unit)}"
         if self.task == "regression":
