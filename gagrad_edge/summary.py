@@ -18,15 +18,21 @@ def describe(manifest: Manifest) -> list[str]:
 
 
 _UNCHECKED = (
-    "no: nobody has seen whether pictures are fed right; labelled images tell (`check`, or the command "
-    "gagrad-edge check)"
+    "no: nobody has seen whether pictures are fed right; labelled images tell, with `gagrad-edge check`"
 )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` and ``noun``, in the plural unless it is one: ``1 image``, ``0 images``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def agreement(checked: Checked) -> list[str]:
     """Return how labelled images were answered: in all, label by label, and what is suspected."""
     share = f"{checked.agree / checked.images * 100:.0f} %; {checked.at_least * 100:.0f} % are required"
-    lines = [f"{checked.agree} of {checked.images} labelled images are answered as labelled ({share})"]
+    images = counted(checked.images, "labelled image")
+    verb = "is" if checked.images == 1 else "are"
+    lines = [f"{checked.agree} of {images} {verb} answered as labelled ({share})"]
     for label in dict.fromkeys(pair.label for pair in checked.confusion):
         pairs = [pair for pair in checked.confusion if pair.label == label]
         right = sum(pair.images for pair in pairs if pair.answer == label)
@@ -44,7 +50,8 @@ def agreement(checked: Checked) -> list[str]:
 
 def _interface(manifest: Manifest) -> Iterator[str]:
     spec, output, method = manifest.input, manifest.output, manifest.method
-    shape, names = "×".join(map(str, output.shape)), len(output.classes) or "no"
+    shape, names = "×".join(map(str, output.shape)), len(output.classes)
+    known = counted(names, "class name") if names else "no class names"
     bayer = f", mono frames are {spec.bayer}" if spec.bayer else ""
     yield line(
         "input",
@@ -52,7 +59,7 @@ def _interface(manifest: Manifest) -> Iterator[str]:
         f"mean {_numbers(spec.mean)}, std {_numbers(spec.std)}, "
         f"16-bit frames use {spec.bit_depth} bits{bayer}",
     )
-    yield line("output", f"{output.name}: {shape}, {output.activation}, {names} class names, {output.task}")
+    yield line("output", f"{output.name}: {shape}, {output.activation}, {known}, {output.task}")
     yield line(
         "method",
         f"{method.samples} samples, noise {method.noise_std:g}, percentile {method.percentile:g}, "

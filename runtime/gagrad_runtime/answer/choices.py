@@ -30,7 +30,10 @@ def with_choices(error: TargetError, reader: Reader, outputs: Outputs) -> Target
         return TargetError(error.what, where=error.where, hint=hint)
     if reader.spec.task == "regression" and len(reader.spec.shape) > 1:
         return _about_element(error, reader, outputs)
-    first = "these are the classes, those first that the model is surest of on this image"
+    if reader.spec.task == "regression":
+        first = "these are the model's values, the highest on this image first"
+    else:
+        first = "these are the classes, those first that the model is surest of on this image"
     if len(classes) > _LISTED:
         first = (
             f"these are the {_LISTED} of {len(classes)} classes that the model is surest of on this image; "

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 PRESENT = 0.5
 """Probability from which a label counts as present."""
+MAY_BE_NONE: tuple[Task, ...] = ("detection", "segmentation", "multilabel")
+"""Tasks whose models may find nothing, and may find several classes."""
+NOTHING = "nothing"
+"""Verdict of a model that finds nothing."""
 _LISTED = 3
 """Classes in the ``repr`` of a prediction."""
 _NOTHING = "nothing but background"
@@ -83,8 +87,14 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """Probability of the answer, 0..1; None when the output is a plain score."""
-        return None if self.probabilities is None else self.target.probability(self.probabilities)
+        """Probability of the answer, 0..1; None when the output is a plain score.
+
+        Where nothing is found, of that: what the strongest candidate leaves.
+        """
+        if self.probabilities is None:
+            return None
+        chance = self.target.probability(self.probabilities)
+        return 1 - chance if self.task in MAY_BE_NONE and not self.present else chance
 
     @property
     def classes(self) -> tuple[tuple[str, float], ...]:
@@ -123,11 +133,11 @@ class Prediction:
     def verdict(self) -> str:
         """The answer's name: the class that the model finds; for a model without classes what it says."""
         if self.task == "detection":
-            return self.detections[0].name if self.detections else "nothing"
+            return self.detections[0].name if self.detections else NOTHING
         if self.task == "segmentation":
-            return self.areas[0][0] if self.areas else "nothing"
+            return self.areas[0][0] if self.areas else NOTHING
         if self.task == "multilabel":
-            return ", ".join(self.present) or "nothing"
+            return ", ".join(self.present) or NOTHING
         return str(self.target) if self.task == "classification" else self.answer
 
     @property
@@ -158,7 +168,10 @@ class Prediction:
         if self.score is None and self.scores.ndim == 1:
             names = self.class_names or tuple(map(str, range(len(self.scores))))
             values = zip(names, self.scores.tolist(), strict=True)
-            return _few([f"{self.called(name)} {with_unit(value, self.unit)}" for name, value in values])
+            equals = " " if self.class_names else " = "  # no number directly behind another
+            return _few(
+                [f"{self.called(name)}{equals}{with_unit(value, self.unit)}" for name, value in values]
+            )
         if self.score is None:  # the highest of a map
             return f"{self.called(self.target.name)} {with_unit(self.target.reading(self.scores), self.unit)}"
         if self.task == "regression":
@@ -170,6 +183,11 @@ class Prediction:
         if self.task == "detection":
             return tuple(one.score for one in self.detections if name in ("", one.name))
         return tuple(chance for known, chance in self.classes if name in ("", known))
+
+    def value(self, name: str) -> float | None:
+        """Return the value ``name`` of a regression with several values; None where there is none."""
+        names = self.class_names or tuple(map(str, range(len(self.scores))))
+        return float(self.scores[names.index(name)]) if self.scores.ndim == 1 and name in names else None
 
     def area(self, name: str = "") -> float:
         """Return the share of the frame, 0..1, that the class ``name`` takes; without a name all of them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge.cli import Command
+from gagrad_edge.summary import counted
 from gagrad_runtime.commands.options import device_options, method_options, target_option, trust_option
 
 if TYPE_CHECKING:
@@ -102,6 +103,6 @@ def evaluate(
             progress=progress,
             on_error=print_error,
         )
-    summary = f"{result.images} of {result.total} images, {result.methods} methods"
+    summary = f"{result.images} of {counted(result.total, 'image')}, {counted(result.methods, 'method')}"
     click.echo(f"{summary} → {result.page}", err=True)
     return result.exit_code

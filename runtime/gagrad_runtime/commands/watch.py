@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.config import StationConfig
     from gagrad_runtime.station.events import Event
 
+_STATES = {"verdict": "not explained"}
+"""Words for states of a row that are no English by themselves."""
+
 
 @click.command(
     cls=Command,
@@ -100,7 +103,8 @@ def watch(
 
     with Progress() as progress:
         counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
-    summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing came"
+    summary = ", ".join(f"{count} {_STATES.get(state, state)}" for state, count in sorted(counts.items()))
+    summary = summary or "nothing came"
     click.echo(f"{config.output}: {summary}", err=True)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gagrad_edge.atomic import check_writable
 from gagrad_edge.errors import FrameError, InputError, ModelError
+from gagrad_edge.summary import counted
 from gagrad_runtime.jobs.explaining import expand, say_error
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.report.scale import QUANTILE, GoodScale, raw_map, scale_key, write_scale
@@ -100,7 +101,10 @@ def calibrate_images(
     scale = _scale(last, target, used, highest.value(), scores)
     write_scale(output, scale)
     few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
-    click.echo(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
+    reach = "reaches" if len(paths) == 1 else "reach"
+    click.echo(
+        f"{used} of {counted(len(paths), 'good part')} {reach} {scale.value:.3g} → {output}{few}", err=True
+    )
     if scale.threshold is not None:
         own = last.prediction.threshold if last.prediction is not None else None
         click.echo(

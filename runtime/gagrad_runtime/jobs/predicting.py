@@ -10,6 +10,7 @@ import msgspec
 
 from gagrad_edge.atomic import check_writable, make_folder, write_atomic
 from gagrad_edge.errors import InputError, ModelError
+from gagrad_edge.summary import counted
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.jobs.explaining import error_record, expand, say_error
@@ -82,7 +83,7 @@ def predict_images(
             else:
                 click.echo("\n".join(lines_of(path, said)))
     if good < len(paths):
-        click.echo(f"{good} of {len(paths)} images could be used", err=True)
+        click.echo(f"{good} of {counted(len(paths), 'image')} could be used", err=True)
     return exit_code
 
 

@@ -89,6 +89,10 @@ def printable(text: str, pen: Lettering) -> tuple[str, bool]:
     return " ".join("".join(letters).split()), complete
 
 
+_ODD_IN_BOLD = "()"
+"""Rubik's brackets are half a letter away from the word that they hold."""
+
+
 class OpenCvLettering:
     """Fonts inside OpenCV 5: WenQuanYi Micro Hei for all letters, Rubik for bold text.
 
@@ -132,7 +136,8 @@ class OpenCvLettering:
         if character not in self._in_bold:
             bold, regular = _glyph(self._bold, character), _glyph(self._regular, character)
             # Equal pixels mean that OpenCV took the glyph from Micro Hei; a blank is equal in every font.
-            self._in_bold[character] = not bold.any() or not np.array_equal(bold, regular)
+            own = not bold.any() or not np.array_equal(bold, regular)
+            self._in_bold[character] = own and character not in _ODD_IN_BOLD
         return self._in_bold[character]
 
 

@@ -111,7 +111,7 @@ def scale_key(explanation: Explanation, *, named: bool) -> ScaleKey:
             raise SettingError(
                 "what is explained is an area of another size on each part, so its maps have no common scale",
                 where="scale",
-                hint="leave the scale out",
+                hint="explain areas without a scale",
             )
         raise SettingError(
             "a scale is for the whole output", where="region", hint="leave the scale or the region out"

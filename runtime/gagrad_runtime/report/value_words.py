@@ -32,7 +32,7 @@ class ValueWords(Words):
     def line(self) -> str:
         """Return the value with its unit, behind its name where it has one."""
         target, explanation = self.explanation.target, self.explanation
-        name = f"{target} " if explanation.classes else "" if self._single_score else f"value {target} "
+        name = f"{target} " if explanation.classes else "" if self._single_score else f"value {target} = "
         return name + self._measure(target.index)
 
     def _measure(self, index: tuple[int, ...]) -> str:

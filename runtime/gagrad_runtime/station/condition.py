@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from gagrad_edge.errors import SettingError
@@ -43,6 +43,7 @@ _EXAMPLES = {
     "value": "value < 9.8",
     "text": "text !~ '[A-Z]{{3}}[0-9]{{6}}'",
 }
+_SHARES = {"probability": "a probability", "area": "an area"}
 _NUMBER = r"(?P<number>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)"
 _OPERATOR = r"(?P<operator>>=|<=|>|<)"
 _NAME = r"""(?:"(?P<quoted>[^"]*)"|'(?P<single>[^']*)'|(?P<name>[^"'()<>=~!]*?))"""
@@ -73,7 +74,7 @@ class Condition:
     kind: str
     """``class``, ``probability``, ``count``, ``area``, ``score``, ``value`` or ``text``."""
     name: str = ""
-    """Class; empty for any class besides the background."""
+    """Class, or one of several values; empty for any class besides the background, and for the only value."""
     operator: str = ""
     limit: float = 0.0
     pattern: str = ""
@@ -90,7 +91,8 @@ class Condition:
             return self._compares(len(said.chances(self.name)))
         if self.kind == "area":
             return self._compares(said.area(self.name))
-        return said.score is not None and self._compares(said.score)
+        value = said.score if not self.name else said.value(self.name)
+        return value is not None and self._compares(value)
 
     @property
     def question(self) -> dict[str, str]:
@@ -129,7 +131,11 @@ def _condition(text: str, kind: str, found: dict[str, str | None]) -> Condition:
 
 
 def _checked(condition: Condition, spec: OutputSpec, where: str) -> Condition:
-    if condition.kind not in _FORMS[spec.task]:
+    if spec.task == "regression" and condition.kind == "probability":
+        condition = replace(condition, kind="value")  # it is written alike: NAME < 9.8
+    if condition.kind not in _FORMS[spec.task] or (
+        condition.kind == "value" and (len(spec.shape) > 1 or bool(condition.name) is (spec.shape == [1]))
+    ):
         raise SettingError(
             f"{condition.text!r} cannot be asked of a model whose task is {spec.task}",
             where=where,
@@ -146,16 +152,26 @@ def _checked(condition: Condition, spec: OutputSpec, where: str) -> Condition:
     named = condition.kind in ("class", "probability") or condition.name
     if named and spec.task != "anomaly" and condition.name not in known:
         raise SettingError(f"there is no class {condition.name!r}", where=where, choices=known)
+    if condition.kind in ("probability", "area") and not 0 <= condition.limit <= 1:
+        raise SettingError(
+            f"{condition.text!r} never changes: {_SHARES[condition.kind]} is from 0 to 1, or 0 % to 100 %",
+            where=where,
+            **_what_can_be_asked(spec),
+        )
     return condition
 
 
 def _what_can_be_asked(spec: OutputSpec) -> dict[str, str]:
+    if spec.task == "regression" and len(spec.shape) > 1:
+        return {"hint": "the model gives a map of values, of which no condition can be asked"}
     known = spec.classes or [str(index) for index in range(spec.shape[0])]
     name = next((one for one in known if one not in ("ok", "good", "background")), known[0])
     shown = name if re.fullmatch(r"[\w .-]+", name) else f'"{name}"'
     examples = [
         _EXAMPLES[form].format(name="" if spec.task == "anomaly" else shown) for form in _FORMS[spec.task]
     ]
+    if spec.task == "regression" and spec.shape != [1]:
+        examples = [f"{shown} < 9.8"]
     return {"hint": "write it as in: " + "; ".join(examples)}
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from gagrad_runtime.station.condition import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.station.condition import Condition, Judgement
 
@@ -47,12 +49,20 @@ class Rule:
         """Return whether the part is NG, and why; None where the rule has no conditions."""
         return judge(self.ng, said) if self.ng else None
 
-    def wants(self, verdict: str, probability: float | None, now: float, *, ng: bool | None = None) -> bool:
+    def wants(
+        self,
+        present: Sequence[str],
+        probability: float | None,
+        now: float,
+        *,
+        ng: bool | None = None,
+    ) -> bool:
         """Return whether a frame is to be explained. ``now``: seconds of a monotonic clock.
 
-        ``ng`` is what ``judge`` says; None where the rule has no conditions.
+        ``present`` are the classes that the model says are there: a frame is good where each of them is, so
+        also where there is none. ``ng`` is what ``judge`` says; None where the rule has no conditions.
         """
-        fine = verdict in self.good if ng is None else not ng
+        fine = bool(self.good) and all(name in self.good for name in present) if ng is None else not ng
         sure = self.below is None or probability is None or probability >= self.below
         if fine and sure:
             return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gagrad_edge.errors import SettingError
+from gagrad_runtime.answer.prediction import MAY_BE_NONE, NOTHING
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.endpoint import Endpoint
@@ -135,7 +136,15 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
     """Return the rule in ``config``. Raises SettingError for what the model cannot say."""
     table, output = config.rule, explainer.manifest.output
     known = output.classes or [str(index) for index in range(output.shape[0] if output.shape else 0)]
+    if output.task in MAY_BE_NONE:
+        known = [*known, NOTHING]
     unknown = [name for name in table.good if name not in known]
+    if table.good and output.task not in ("classification", *MAY_BE_NONE):
+        raise SettingError(
+            f"the model's task is {output.task}, and its answers are no classes",
+            where="rule: good",
+            hint="say with `ng` what makes a part NG",
+        )
     if unknown:
         raise SettingError(f"there is no class {unknown[0]!r}", where="rule: good", choices=known)
     return Rule(

@@ -232,7 +232,7 @@ class Watch:
             return
         judgement = self.rule.judge(seen)
         ng = None if judgement is None else judgement.ng
-        wanted = self.rule.wants(seen.verdict, seen.probability, time.monotonic(), ng=ng)
+        wanted = self.rule.wants(seen.present, seen.probability, time.monotonic(), ng=ng)
         event = VerdictEvent(
             time=now(),
             file=arrival.name,

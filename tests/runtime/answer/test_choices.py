@@ -12,7 +12,7 @@ from gagrad_edge.errors import TargetError
 from gagrad_edge.output import DetectionSpec, OutputSpec, SequenceSpec
 from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs
-from gagrad_runtime.answer.reader import Reader, Wanted
+from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.frame.placement import place
 from tests.models import build_spec
@@ -80,6 +80,14 @@ def test_the_only_answer_is_not_asked_for_by_a_number() -> None:
     assert advised([3.5], kept, activation="none", task="anomaly").hint == "leave it out"
 
 
+def test_values_are_no_classes() -> None:
+    """Those of a regression are listed as what they are."""
+    found = advised([1, 3, 2], WRONG, activation="none", task="regression", classes=["a", "b", "c"])
+    assert found.choices == ("b", "c", "a")
+    assert "values" in str(found)
+    assert "classes" not in str(found.hint)
+
+
 def test_a_value_of_several_rows_is_named_by_all_its_numbers() -> None:
     """Rows alone are no choices where a row is not what can be explained; the example can be."""
     values = np.zeros((2, 3))
@@ -90,31 +98,22 @@ def test_a_value_of_several_rows_is_named_by_all_its_numbers() -> None:
     assert "1,2" in str(found)
 
 
+_CLASS = "choose a class with `target`, or leave it out"
+_ALONE = "the model has one answer only: leave it out"
+_AREA = "choose a class with `target`, one of its areas with `instance`, or leave it out"
 NOT_ASKED = [
-    ("classification", [2], "choose a class with `target`, or leave it out"),
-    ("multilabel", [2], "choose a class with `target`, or leave it out"),
+    ("classification", [2], _CLASS),
+    ("multilabel", [2], _CLASS),
     ("regression", [2], "choose a value with `target`, or leave it out"),
-    ("regression", [1], "the model has one answer only: leave it out"),
-    ("anomaly", [1], "the model has one answer only: leave it out"),
+    ("regression", [1], _ALONE),
+    ("anomaly", [1], _ALONE),
     ("anomaly", [1, 4, 4], "choose one of the map's areas with `instance`, or leave it out"),
-    ("segmentation", [2, 4, 4], ("choose a class with `target`, one of its areas with `instance`, "
-     "or leave it out")),
+    ("segmentation", [2, 4, 4], _AREA),
     ("sequence", [5, 3], "leave it out, or give the number of a character with `character`"),
     ("detection", [2, 3], "choose a detection with `detection`, `box` or `target`, or leave it out"),
-]  # fmt: skip
+]
 """Task, shape of the scores, and what the message about a part that is not there advises."""
-PARTS = {"detection": 1, "box": (0, 0, 1, 1), "instance": 1, "character": 1}
-
-
-def _advice(reader: Reader, shape: list[int], part: dict[str, Any]) -> str | None:
-    """Return what the message about a part that is not there advises; None where it may be asked for."""
-    boxes = {BOXES: np.zeros((1, 3, 4), np.float32)}
-    outputs = Outputs(np.zeros((1, *shape), np.float32), boxes)
-    try:
-        reader.target(Wanted(**part), outputs, place((8, 8), build_spec(8, 8)))
-    except TargetError as error:
-        return error.hint if "the model's task is" in error.what else None
-    return None
+PARTS: dict[str, Any] = {"detection": 1, "box": (0, 0, 1, 1), "instance": 1, "character": 1}
 
 
 @pytest.mark.parametrize(("task", "shape", "advice"), NOT_ASKED)
@@ -132,7 +131,14 @@ def test_a_part_that_the_task_does_not_have_is_refused_with_what_it_has(
         sequence=SequenceSpec(blank=0) if task == "sequence" else None,
     )
     reader = reader_of(spec)
-    refused = {part for part, value in PARTS.items() if _advice(reader, shape, {part: value}) == advice}
-    own = {"detection": {"detection", "box"}, "sequence": {"character"}}
-    own |= {"segmentation": {"instance"}, "anomaly": {"instance"}}
-    assert refused == set(PARTS) - own.get(task, set())
+    scores, boxes = np.zeros((1, *shape), np.float32), np.zeros((1, 3, 4), np.float32)
+    own = {"detection": ("detection", "box"), "sequence": ("character",)}
+    own |= {"segmentation": ("instance",), "anomaly": ("instance",)}
+    for part in sorted(set(PARTS) - set(own.get(task, ()))):
+        with pytest.raises(TargetError, match="the model's task is") as caught:
+            reader.target(
+                Wanted(**{part: PARTS[part]}),
+                Outputs(scores, {BOXES: boxes}),
+                place((8, 8), build_spec(8, 8)),
+            )
+        assert (caught.value.where, caught.value.hint) == (part, advice)

@@ -176,7 +176,10 @@ def test_nothing_found_is_the_strongest_candidate() -> None:
     best = read.target(Wanted(), PART, placed())
     assert (best.index, best.detection) == ((0, 1), None)
     assert read.target(Wanted(target="dent"), PART, placed()).index == (1, 2)
-    assert read.prediction(PART, placed()).target == best
+    nothing = read.prediction(PART, placed())
+    assert nothing.target == best
+    assert nothing.verdict == "nothing"
+    assert nothing.probability == pytest.approx(0.1, rel=1e-5)  # of the verdict, as the station reports it
 
 
 @pytest.mark.parametrize(

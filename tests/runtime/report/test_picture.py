@@ -193,6 +193,12 @@ def test_every_pen_writes(pen: Any) -> None:
     assert inks[1] > inks[0]
 
 
+def test_brackets_in_bold_hold_the_word() -> None:
+    """Bold brackets are much narrower than a letter, in whatever font the title then is."""
+    pen, style = lettering(), Style(24, (0, 0, 0), bold=True)
+    assert pen.width("(" * 10, style) < 0.7 * pen.width("n" * 10, style)
+
+
 def test_wrapped_lines_fit(pen: Any) -> None:
     """No line is wider than asked, nothing is lost, and a flood ends with three dots."""
     text = "The two halves disagree; " + "x" * 200 + " take more samples."

@@ -100,6 +100,9 @@ def test_a_condition_holds(task: str, text: str, prediction: Prediction, holds: 
         ("sequence", "text ~ [a-z]", "no condition"),
         ("anomaly", "value > 3", "cannot be asked"),
         ("classification", "", "no class ''"),
+        ("classification", "scratch >= 60", "never changes: a probability is from 0 to 1"),
+        ("detection", "scratch >= 101 %", "never changes"),
+        ("segmentation", "area(scratch) > 5", "never changes: an area is from 0 to 1"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(task: str, text: str, words: str) -> None:
@@ -117,3 +120,28 @@ def test_the_hint_can_be_given_as_it_stands() -> None:
             read_condition("((", spec_of(task), where="x")
         for example in str(caught.value.hint).removeprefix("write it as in: ").split("; "):
             assert read_condition(example, spec_of(task), where="x").text == example
+
+
+@pytest.mark.parametrize("names", [[], ["length", "width"]])
+def test_of_several_values_one_is_named(names: list[str]) -> None:
+    """A condition asks for the value of that name or number, and one that names none is refused."""
+    spec = OutputSpec(name="y", shape=[2], activation="none", classes=names, task="regression")
+    known = names or ["0", "1"]
+    one = Prediction(
+        Target((0,), known[0]), np.array([9.9, 2.5], np.float32), None, tuple(names), "regression"
+    )
+    assert read_condition(f"{known[1]} < 3", spec, where="x").holds(one)
+    assert not read_condition(f"{known[0]} < 3", spec, where="x").holds(one)
+    with pytest.raises(SettingError, match="cannot be asked") as caught:
+        read_condition("value < 3", spec, where="x")
+    assert str(caught.value.hint) == f"write it as in: {known[0]} < 9.8"
+    with pytest.raises(SettingError, match="no class 'depth'"):
+        read_condition("depth < 3", spec, where="x")
+
+
+def test_a_map_of_values_takes_no_condition() -> None:
+    """It is refused in words, since none of its values stands for the part."""
+    spec = OutputSpec(name="y", shape=[1, 4, 4], activation="none", classes=[], task="regression")
+    for text in ("value < 3", "0 < 3"):
+        with pytest.raises(SettingError, match="a map of values"):
+            read_condition(text, spec, where="x")

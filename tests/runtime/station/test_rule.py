@@ -43,7 +43,16 @@ from gagrad_runtime.station.rule import Rule
 )
 def test_rules(rule: Rule, frames: list[tuple[str, float | None, float]], wanted: list[bool]) -> None:
     """Each rule picks the frames that its table says."""
-    assert [rule.wants(*frame) for frame in frames] == wanted
+    assert [rule.wants((name,), *others) for name, *others in frames] == wanted
+
+
+def test_a_frame_is_good_where_all_that_is_found_is() -> None:
+    """A bad class beside a good one is explained, and nothing found is good; without classes all are."""
+    rule = Rule(good=("hole", "screw"))
+    assert not rule.wants(("hole", "screw"), 0.9, 0.0)
+    assert rule.wants(("hole", "scratch"), 0.9, 0.0)
+    assert not rule.wants((), 0.9, 0.0)
+    assert Rule().wants((), 0.9, 0.0)
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 1.5, 1.9, 2, 2.9])
@@ -51,5 +60,5 @@ def test_a_rate_is_kept_on_average(rate: float) -> None:
     """At 100 frames a second the rule lets through as many as it says, also where that is no whole number."""
     rule = Rule(per_second=rate)
     seconds = 120
-    admitted = sum(rule.wants("ng", 0.9, frame / 100) for frame in range(100 * seconds))
+    admitted = sum(rule.wants(("ng",), 0.9, frame / 100) for frame in range(100 * seconds))
     assert admitted / seconds == pytest.approx(rate, rel=0.02)
