@@ -192,7 +192,10 @@ def read(
     outputs: OutputOptions = PLAIN,
     told: Stated | None = None,
 ) -> tuple[OutputSpec, str]:
-    """Return the output of the network as an export reads it, and the evidence; ``told`` is what files state."""
+    """Return the output of the network as an export reads it, and the evidence.
+
+    ``told`` is what the model's files state.
+    """
     model = canonicalise(network(tail, shape))
     spec = input_spec(model, mean=None, std=None)
     graphs = {GraphKey("predict"): predict_graph(model, spec)}
