@@ -92,7 +92,7 @@ def test_links_lead_somewhere(root: Path, page: str) -> None:
 
 
 def test_every_decision_is_one_page(root: Path) -> None:
-    """Context, decision and consequence, on at most 60 lines; a number of its own, which the title has, too."""
+    """Context, decision and consequence, on at most 60 lines, and a number of its own, in the title, too."""
     pages = sorted((root / "docs" / "adr").glob("*.md"))
     numbers = [int(page.name.partition("-")[0]) for page in pages]
     assert len(set(numbers)) == len(numbers) >= 24
