@@ -7,8 +7,8 @@ the model's own turns 1.000 into 0.405. So each decision has a sentence that say
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -57,18 +57,18 @@ def read_output(
     classes have names. ``scores`` returns ``[F, K…]`` for F test frames, and is called only where the graph
     does not tell. The task that the model's files have ``stated`` is followed where it fits the output.
     """
-    known: dict[str, Any] = {"activation": activation, "named": named, "scores": cache(scores)}
+    reading_as = partial(_read, model, activation=activation, named=named, scores=cache(scores))
     if task is not None:
-        return _read(model, task=task, why="the task is as asked for", **known)
+        return reading_as(task=task, why="the task is as asked for")
     if stated is None or stated.task is None:
-        return _read(model, task=None, why="", **known)
+        return reading_as(task=None, why="")
     try:
         if len(model.score_shape) > 1:
             raise SettingError(f"the output is a map of {_size(model.score_shape)} scores")
         why = f"the task is as stated by {stated.stated_by} (`task` decides otherwise)"
-        return _read(model, task=stated.task, why=why, **known)
+        return reading_as(task=stated.task, why=why)
     except SettingError as refused:
-        reading = _read(model, task=None, why="", **known)
+        reading = reading_as(task=None, why="")
         said = f"{stated.stated_by} states {stated.task}, which is not followed: {refused.what}"
         return replace(reading, evidence=f"{reading.evidence}; {said}")
 
