@@ -147,7 +147,8 @@ class SeveralValues(Command):
 @click.option(
     "--classes",
     type=click.Path(path_type=Path),
-    help="Text file with one class name, or one character of a text reader, on each line.",
+    help="Text file with one class name, or one character of a text reader, on each line.  "
+    "[default: as the model's files state]",
 )
 @click.option(
     "--activation",
@@ -314,8 +315,8 @@ def export(
 ) -> None:
     """Compile MODEL and its input gradients into a bundle.
 
-    MODEL is an .onnx file, or package.module:factory for a torch model. The graphs are verified before they
-    are written; a model that fails is not written.
+    MODEL is an .onnx file, a .pt2 file of torch.export, or package.module:factory for a torch model. The
+    graphs are verified before they are written; a model that fails is not written.
 
     Example: gagrad-edge export model.onnx -o part.gagrad --size 224 224 --mean 0.485 0.456 0.406
     --std 0.229 0.224 0.225 --classes labels.txt

@@ -18,7 +18,7 @@ from gagrad_edge.checking import checker, read_checks, require_labels
 from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.source_date import creation_time
 from gagrad_edge.summary import agreement
-from gagrad_export.arrange import Arranged, Wishes, arrange
+from gagrad_export.arrange import Arranged, Wishes, arrange, stated
 from gagrad_export.assemble import bundle_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import canonicalise
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
     from gagrad_edge.checking import Labelled
     from gagrad_edge.manifest import Checked, Manifest
+    from gagrad_export.arrange import Stated
+    from gagrad_export.arrange.stated import Classes
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.preprocessing import Preprocessing
 
@@ -120,7 +122,7 @@ def export(
     make_folder(path.parent)
     clock = _Clock(progress)
 
-    automatic = inputs.preprocessing is None
+    automatic, preprocessing = inputs.preprocessing is None, inputs.preprocessing
     inputs, size, mean, std, fed = with_preprocessing(inputs, size, mean, std)
     clock.start("load")
     channels = channel_count(inputs.channels)
@@ -132,14 +134,18 @@ def export(
     if bundle.randomize is not None:
         source = randomised(source, bundle.randomize)
     clock.start("canonicalise")
-    arranged, canonical = _canonical(source.model, inputs, outputs, classes, size=size, channels=channels)
+    told = stated(model, _metadata(source), preprocessing)
+    arranged, canonical = _canonical(
+        source.model, inputs, outputs, classes, size=size, channels=channels, told=told
+    )
     source = replace(source, model=arranged.model)
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
     check_precisions(bundle.precisions, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
-    names = output_names(canonical, _own_names(own, canonical) if classes is None else classes, arranged)
+    classes, named = _classes(classes, own, told, arranged, canonical.score_shape[0])
+    names = output_names(canonical, classes, arranged)
     chosen = choose_feature_layers(canonical, bundle.feature_layer)
     clock.start("differentiate")
     graphs, lowered = bundle_graphs(
@@ -155,7 +161,12 @@ def export(
     clock.start("verify")
     # A wrong reading is refused before the proofs, which take longer.
     output, evidence = output_spec(
-        canonical, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec)
+        canonical,
+        outputs,
+        arranged,
+        names=names,
+        scores=lambda: scores_on_frames(graphs, spec),
+        stated=told,
     )
     if labelled:
         require_labels(labelled, output)
@@ -186,7 +197,14 @@ def export(
         feature_layers=chosen.layers,
         notes=[
             note
-            for note in (fed, *arranged.notes, evidence, "" if len(chosen.layers) == 1 else chosen.why)
+            for note in (
+                fed,
+                *arranged.notes,
+                *told.notes,
+                named,
+                evidence,
+                "" if len(chosen.layers) == 1 else chosen.why,
+            )
             if note
         ],
     )
@@ -207,11 +225,6 @@ def export(
     )
 
 
-def _own_names(own: Preprocessing | None, model: Canonical) -> Sequence[str] | None:
-    """Return the class names in the model's file, where they are as many as the scores."""
-    return own.classes if own is not None and len(own.classes) == model.score_shape[0] else None
-
-
 def _canonical(
     model: onnx.ModelProto,
     inputs: InputOptions,
@@ -220,6 +233,7 @@ def _canonical(
     *,
     size: tuple[int, int] | None,
     channels: int | None,
+    told: Stated,
 ) -> tuple[Arranged, Canonical]:
     """Return the model in the form of its task, and its canonical form with what ``predict`` gives beside."""
     wishes = Wishes(
@@ -238,7 +252,7 @@ def _canonical(
         "input_name": inputs.input_name,
         "fixed": inputs.fixed,
     }
-    arranged = arrange(model, wishes, lambda: probe_of(model, **ports))
+    arranged = arrange(model, wishes, lambda: probe_of(model, stated=told.metadata, **ports))
 
     def canonical_of(output_name: str | None, *, split: bool = True) -> Canonical:
         return canonicalise(arranged.model, output_name=output_name, split=split, **ports)
@@ -251,10 +265,22 @@ def _canonical(
     return arranged, canonical
 
 
+def _classes(
+    classes: Classes, own: Preprocessing | None, told: Stated, arranged: Arranged, scores: int
+) -> tuple[Classes, str]:
+    """Return the class names, and what to say of them: the user's, the recipe's, or those that are stated."""
+    if classes is None and own is not None and len(own.classes) == scores:
+        return own.classes, ""
+    return told.classes(classes, arranged, scores)
+
+
 def _own_recipe(source: Source) -> Preprocessing | None:
     """Return what the model's file says of its input; None where it says nothing."""
-    metadata = {entry.key: entry.value for entry in source.model.metadata_props}
-    return ultralytics_recipe(metadata)
+    return ultralytics_recipe(_metadata(source))
+
+
+def _metadata(source: Source) -> dict[str, str]:
+    return {entry.key: entry.value for entry in source.model.metadata_props}
 
 
 def _check(

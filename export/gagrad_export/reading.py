@@ -6,7 +6,8 @@ the model's own turns 1.000 into 0.405. So each decision has a sentence that say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.output import Activation, Task
+    from gagrad_export.arrange import Stated
     from gagrad_export.canonicalise import Canonical
 
     Scores = Callable[[], NDArray[np.float32]]
@@ -41,21 +43,53 @@ class Reading:
 
 
 def read_output(
-    model: Canonical, *, activation: Activation | None, task: Task | None, named: bool, scores: Scores
+    model: Canonical,
+    *,
+    activation: Activation | None,
+    task: Task | None,
+    named: bool,
+    scores: Scores,
+    stated: Stated | None = None,
 ) -> Reading:
     """Return how the output of ``model`` is read. Raises SettingError where ``task`` does not fit the output.
 
     ``activation`` and ``task`` are what the user asks for, None to decide here; ``named`` is whether the
     classes have names. ``scores`` returns ``[F, K…]`` for F test frames, and is called only where the graph
-    does not tell.
+    does not tell. The task that the model's files have ``stated`` is followed where it fits the output.
     """
+    reading_as = partial(_read, model, activation=activation, named=named, scores=cache(scores))
+    if task is not None:
+        return reading_as(task=task, why="the task is as asked for")
+    if stated is None or stated.task is None:
+        return reading_as(task=None, why="")
+    try:
+        if len(model.score_shape) > 1:
+            raise SettingError(f"the output is a map of {_size(model.score_shape)} scores")
+        why = f"the task is as stated by {stated.stated_by} (`task` decides otherwise)"
+        return reading_as(task=stated.task, why=why)
+    except SettingError as refused:
+        reading = reading_as(task=None, why="")
+        said = f"{stated.stated_by} states {stated.task}, which is not followed: {refused.what}"
+        return replace(reading, evidence=f"{reading.evidence}; {said}")
+
+
+def _read(
+    model: Canonical,
+    *,
+    activation: Activation | None,
+    task: Task | None,
+    why: str,
+    named: bool,
+    scores: Scores,
+) -> Reading:
+    """Return the reading for the ``task`` that is known, ``why`` in words; None decides."""
     shape = model.score_shape
     decided = _asked(activation) or _of_graph(model, task) or _of_scores(scores(), shape, task, named=named)
     found = decided.activation
     if task is None:
         return Reading(found, _task(shape, found, named=named, alike=decided.alike), decided.evidence)
     _require_task(task, shape, found, tail=model.tail if activation is None else None)
-    return Reading(found, task, f"{decided.evidence}; the task is as asked for")
+    return Reading(found, task, f"{decided.evidence}; {why}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +141,7 @@ def _of_scores(
         )
         return _Decided("none", evidence)
     if named or task is not None:
-        why = "the classes have names" if named else "of the task that was asked for"
+        why = "the classes have names" if named else "the task is a classifier's"
         return _Decided("softmax", f"no activation is in the graph; a softmax is taken because {why}")
     evidence = (
         f"ASSUMED: {shape[0]} scores without an activation in the graph and without class names are taken "
@@ -141,11 +175,15 @@ def _task(shape: tuple[int, ...], activation: Activation, *, named: bool, alike:
     return derived_task(shape, activation)
 
 
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
 def _require_task(
     task: Task, shape: tuple[int, ...], activation: Activation, *, tail: Activation | None
 ) -> None:
     """Raise SettingError where ``task`` contradicts the output; ``tail`` is the activation of the graph."""
-    size = "×".join(map(str, shape))
+    size = _size(shape)
     if task == "segmentation" and len(shape) != 3:
         raise SettingError(
             f"a segmentation has scores [classes, height, width], and these are {size}",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from gagrad_export.arrange import Arranged
+    from gagrad_export.arrange import Arranged, Stated
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.reading import Scores
 
@@ -391,12 +391,19 @@ def output_names(
 
 
 def output_spec(
-    model: Canonical, options: OutputOptions, arranged: Arranged, *, names: list[str], scores: Scores
+    model: Canonical,
+    options: OutputOptions,
+    arranged: Arranged,
+    *,
+    names: list[str],
+    scores: Scores,
+    stated: Stated | None = None,
 ) -> tuple[OutputSpec, str]:
     """Return the output specification and the evidence for it. Raises SettingError.
 
     ``arranged`` is what the task's finder knows. ``names`` are the classes' names, and
-    ``scores`` returns the scores on test frames: see ``read_output``.
+    ``scores`` returns the scores on test frames, and ``stated`` is what the model's files state: see
+    ``read_output``.
     """
     reading = read_output(
         model,
@@ -404,9 +411,12 @@ def output_spec(
         task=arranged.task or options.task,
         named=bool(names),
         scores=scores,
+        stated=stated,
     )
     options.check_task(reading.task)
     evidence, segmentation = arranged.evidence or reading.evidence, arranged.segmentation
+    if arranged.task is not None and stated is not None and stated.task not in (None, arranged.task):
+        evidence += f"; {stated.stated_by} states {stated.task}, which its outputs contradict"
     if reading.task == "segmentation":
         require_mask(model.score_shape, reading.activation, scores)
         background, why = background_of(names, model.score_shape[0], reading.activation, options.background)

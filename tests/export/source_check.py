@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +49,18 @@ def legacy_export(
 
     stream = io.BytesIO()
     torch.manual_seed(0)
-    torch.onnx.export(
-        module.eval(),
-        (torch.randn(batch, 3, size, size),),
-        stream,
-        dynamo=False,
-        opset_version=opset,
-        input_names=["image"],
-        output_names=["scores"],
-        dynamic_axes=axes,
-    )
+    with warnings.catch_warnings():  # that it is the older exporter
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (torch.randn(batch, 3, size, size),),
+            stream,
+            dynamo=False,
+            opset_version=opset,
+            input_names=["image"],
+            output_names=["scores"],
+            dynamic_axes=axes,
+        )
     return onnx.load_from_string(stream.getvalue())
 
 

@@ -17,7 +17,7 @@ from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import GraphKey
 from gagrad_edge.output import OutputSpec, derived_task
 from gagrad_export import OutputOptions, export
-from gagrad_export.arrange import Arranged
+from gagrad_export.arrange import Arranged, Stated
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.settings import input_spec, output_names, output_spec
@@ -185,12 +185,27 @@ def network(tail: str, shape: str = "3") -> onnx.ModelProto:
 
 
 def read(
-    tail: str, *, shape: str = "3", classes: Sequence[str] = (), outputs: OutputOptions = PLAIN
+    tail: str,
+    *,
+    shape: str = "3",
+    classes: Sequence[str] = (),
+    outputs: OutputOptions = PLAIN,
+    told: Stated | None = None,
 ) -> tuple[OutputSpec, str]:
-    """Return the output of the network as an export reads it, and the evidence."""
+    """Return the output of the network as an export reads it, and the evidence.
+
+    ``told`` is what the model's files state.
+    """
     model = canonicalise(network(tail, shape))
     spec = input_spec(model, mean=None, std=None)
     graphs = {GraphKey("predict"): predict_graph(model, spec)}
     arranged = Arranged(ModelProto())
     names = output_names(model, classes, arranged)
-    return output_spec(model, outputs, arranged, names=names, scores=lambda: scores_on_frames(graphs, spec))
+    return output_spec(
+        model,
+        outputs,
+        arranged,
+        names=names,
+        scores=lambda: scores_on_frames(graphs, spec),
+        stated=told,
+    )

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from gagrad_export.arrange.arranged import Arranged, Finder, Probe, Wishes
 from gagrad_export.arrange.choose import arrange
+from gagrad_export.arrange.stated import Stated, stated
 
-__all__ = ["Arranged", "Finder", "Probe", "Wishes", "arrange"]
+__all__ = ["Arranged", "Finder", "Probe", "Stated", "Wishes", "arrange", "stated"]

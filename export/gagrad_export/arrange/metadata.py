@@ -32,7 +32,7 @@ class FileSays:
 def file_says(metadata: Mapping[str, str]) -> FileSays:
     """Return what the file says; nothing is said by what cannot be read."""
     task = metadata.get("task", "")
-    args = _literal(metadata.get("args", ""))
+    args = literal(metadata.get("args", ""))
     args = args if isinstance(args, dict) else {}
     return FileSays(
         detects=True if task in _TASKS else False if task in _OTHER_TASKS else None,
@@ -49,7 +49,7 @@ def _names(metadata: Mapping[str, str]) -> tuple[str, ...]:
     Names that are only their index are none, and neither are names that stand there twice.
     """
     for key in ("names", "id2label", "classes"):
-        said = _literal(metadata.get(key, ""))
+        said = literal(metadata.get(key, ""))
         if isinstance(said, dict):
             try:
                 said = [said[index] for index in sorted(said, key=int)]
@@ -66,7 +66,7 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return () if plain or len(set(names)) < len(names) else names
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
     """Return what a text of JSON or Python holds; None where it is neither."""
     with contextlib.suppress(ValueError):
         return json.loads(text)

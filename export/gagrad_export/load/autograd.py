@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gagrad_export.load.answer import tensors
 
@@ -27,10 +28,18 @@ class NoAutogradError(RuntimeError):
     """Autograd does not reach the image, or the module cannot be run as asked; the text says why."""
 
 
-def autograd(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Autograd:
+class NothingDetachedError(NoAutogradError):
+    """The module detaches nothing, so autograd that goes through what is detached is autograd."""
+
+
+def autograd(
+    module: torch.nn.Module, place: int, evaluating: Evaluating, *, through: bool = False
+) -> Autograd:
     """Return autograd of the tensor at ``place`` of the module's answer.
 
-    The first call with ``double`` makes the weights in float64.
+    With ``through`` it goes through what the module detaches and computes under ``no_grad``, as the bundle's
+    gradient does: the ONNX graph has no detach. The function then raises NothingDetachedError for a module
+    without such a part. The first call with ``double`` makes the weights in float64.
     """
     import torch  # noqa: PLC0415 - torch is needed for torch models only
 
@@ -42,12 +51,15 @@ def autograd(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Aut
             in_double.update({name: _double(tensor) for name, tensor in held})
         dtype = torch.float64 if double else torch.float32
         leaf = torch.from_numpy(x).to(dtype).requires_grad_()
-        with evaluating(module), torch.enable_grad():
+        mode = _going_through() if through else None
+        with evaluating(module), torch.enable_grad(), mode or contextlib.nullcontext():
             try:
                 # Cloned, because a module may write to its input, which autograd forbids for a leaf.
                 answer = torch.func.functional_call(module, in_double if double else {}, (leaf.clone(),))
                 scores = tensors(answer)[place][1]
                 weights = _shaped(torch.from_numpy(cotangent).to(dtype), scores)
+                if mode is not None and not mode.met:
+                    raise NothingDetachedError("the module detaches nothing")
                 if not scores.requires_grad:
                     raise NoAutogradError(_DETACHED)
                 # Not .backward(), which would add to the .grad of tensors that the module keeps.
@@ -61,6 +73,41 @@ def autograd(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Aut
         return found.float().numpy()
 
     return gradient
+
+
+class _GoingThrough(Protocol):
+    """A mode of torch in which nothing is detached."""
+
+    met: bool
+    """Whether something was asked to be."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> Any: ...
+
+
+def _going_through() -> _GoingThrough:
+    """Return the mode. It holds for this thread and this call alone; ``inference_mode`` is not undone."""
+    import torch  # noqa: PLC0415 - torch is needed for torch models only
+    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
+
+    detaching = {torch.detach, torch.Tensor.detach, torch.detach_, torch.Tensor.detach_}
+
+    class GoingThrough(TorchFunctionMode):
+        met = False
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            if func in detaching and args and args[0].requires_grad:
+                self.met = True
+                return args[0]
+            if func is torch._C._set_grad_enabled and args and args[0] is False:
+                self.met = True
+                return None
+            return func(*args, **(kwargs or {}))
+
+    mode: _GoingThrough = GoingThrough()
+    return mode
 
 
 def answers(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Callable[[Array], Array]:

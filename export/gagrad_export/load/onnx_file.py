@@ -53,6 +53,8 @@ class Source:
     """What loading changed or found, in sentences for the user."""
     gradients: Mapping[str, Autograd] = field(default_factory=dict)
     """Autograd through a torch module for each output of ``model``, by name."""
+    through: Mapping[str, Autograd] = field(default_factory=dict)
+    """The same, but through what the module detaches or computes under ``no_grad``."""
     answers: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = field(default_factory=dict)
     """For each output of ``model``, a function from the model input to what the torch module answers."""
 

@@ -189,6 +189,9 @@ def _source(
         gradient=gradients[names[0]] if names else None,
         notes=notes,
         gradients=gradients,
+        through={
+            output: autograd(module, place, evaluating, through=True) for place, output in enumerate(names)
+        },
         answers={output: answers(module, place, evaluating) for place, output in enumerate(names)},
     )
 

@@ -25,6 +25,7 @@ from gagrad_edge.manifest import (
 from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
+from gagrad_export.canonicalise.batch.values import ONE_ROW
 from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.class_activation import verify_class_activation
@@ -157,6 +158,7 @@ def verify(
     _require(
         batch <= (QUANTISED_TOLERANCE if quantised else BATCH_TOLERANCE),
         f"rows of a batch differ from the same rows alone by {batch:.1e}",
+        known_cause(source.model) or (ONE_ROW if model.source_input.batch > 1 else None),
     )
     sessions.close("accumulate")
     saliency, magnitude = _map(sessions, state, method)

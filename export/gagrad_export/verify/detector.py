@@ -10,6 +10,7 @@ import onnx_ir.passes.common as passes
 
 from gagrad_edge import abi
 from gagrad_edge.errors import VerificationError
+from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.detector_reference import read_boxes, read_probabilities
 from gagrad_export.verify.frame_scores import frame_images
 from gagrad_export.verify.gradient import model_input
@@ -47,13 +48,13 @@ def verify_detector(
         outputs = answers(model_input(image, spec))
         chances = activated(scores[0].astype(np.float64), names[output.activation])
         error = float(np.abs(chances - read_probabilities(layout, outputs).T).max())
-        _require(error, allowed, "probabilities")
+        _require(error, allowed, "probabilities", source)
         with np.errstate(over="ignore"):  # the exponential of an untrained model
             expected = read_boxes(layout, outputs, (spec.height, spec.width))
         largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
         span = max(spec.height, spec.width, float(largest))
         away = _difference(boxes[0], expected) / span
-        _require(away, allowed, "boxes")
+        _require(away, allowed, "boxes", source)
         worst = max(worst, error, away)
     return worst
 
@@ -91,11 +92,15 @@ def _answers(source: Source, model: Canonical, layout: Layout) -> Callable[[Arra
     return run
 
 
-def _require(error: float, allowed: float, what: str) -> None:
+def _require(error: float, allowed: float, what: str, source: Source) -> None:
     if not error <= allowed:
+        cause = known_cause(source.model) or (
+            "this is a defect of gagrad-edge: please report the model's operators, as `gagrad-edge export` "
+            "lists them"
+        )
         raise VerificationError(
             f"the {what} of predict differ from the model's own by {error:.1e} (allowed {allowed:.1e}), so "
             "nothing was written",
-            hint="check the layout with `layout`; if it is right, this is a defect of gagrad-edge: please "
-            "report the model's operators, as `gagrad-edge export` lists them",
+            where=source.name,
+            hint=f"check the layout with `layout`; if it is right, {cause}",
         )

@@ -29,17 +29,19 @@ def probe_of(
     channels: int | None = None,
     input_name: str | None,
     fixed: Mapping[str, ArrayLike],
+    stated: Mapping[str, str] | None = None,
 ) -> Probe:
     """Return what ``model`` answers on a few frames; without outputs where it cannot be run as it is.
 
-    The frames are given as pixel values 0..1, whatever mean and std the training had. Raises ModelError and
-    SettingError for ports that canonicalisation would refuse, too.
+    The frames are given as pixel values 0..1, whatever mean and std the training had. ``stated`` is what
+    other files say of the model, in the form of its metadata. Raises ModelError and SettingError for ports
+    that canonicalisation would refuse, too.
     """
     graph = ir.serde.deserialize_model(model).graph
     image = choose_input(graph, input_name, fixed, [], channels=channels)
     constants = fix_inputs(graph, image, fixed, [])
     given = source_input(image, size, constants, channels)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {**{entry.key: entry.value for entry in model.metadata_props}, **(stated or {})}
 
     def answers(other: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
         return _answers(other, given)

@@ -1,19 +1,21 @@
 """A bundle against the torch module that it was made from: autograd where autograd can tell, and answers.
 
-Autograd cannot tell where the module computes under ``no_grad`` or ``inference_mode``, detaches a part, ends
-in an activation that the explanation starts in front of, or where the explained value is not what the module
-returns. There the change of the scores along segments is the reference, as it is for a file.
+Autograd as it is leaves out what the module detaches or computes under ``no_grad``, so it is then asked to go
+through. It cannot tell where the module computes under ``inference_mode``, ends in an activation that the
+explanation starts in front of, or where the explained value is not what the module returns. There the change
+of the scores along segments is the reference, as it is for a file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from gagrad_edge.errors import VerificationError
 from gagrad_export.canonicalise.interface.activation import applied
+from gagrad_export.load.autograd import NothingDetachedError
 from gagrad_export.verify.detector_reference import class_autograd
 from gagrad_export.verify.gradient import GradientErrors, against_autograd, against_segments, model_input
 from gagrad_export.verify.source import activated, forward_tolerance
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from gagrad_export.arrange.layout import Layout
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
+    from gagrad_export.load.onnx_file import Autograd
     from gagrad_export.verify.gradient import Point
     from gagrad_export.verify.sessions import Sessions
 
@@ -39,6 +42,12 @@ that is off by less than they can see is not confirmed by them."""
 _ANSWER_TOLERANCE = 5e-2
 """Largest difference to the module's answers, relative to their range; more than the rounding of any float32
 network, and less than another branch or another constant makes."""
+
+
+_DETACHED = (
+    "the module detaches a part or computes it under no_grad. The explanation goes through this part, and "
+    "was checked by autograd that does so, too; by itself it leaves the part out"
+)
 
 
 @dataclass(frozen=True)
@@ -60,35 +69,67 @@ def against_module(
 ) -> GradientCheck:
     """Compare ``accumulate`` with autograd through the module, or along segments where it cannot tell.
 
-    ``layout`` says where a detector's module returns the class that is explained.
+    ``layout`` says where a detector's module returns the class that is explained. Where the module detaches a
+    part, autograd leaves its path out and the bundle's gradient does not: then autograd that goes through the
+    part is asked, and segments decide where that cannot tell either.
     """
-    if layout is None:
-        autograd = source.gradients.get(model.source_output.name)
-    else:
-        autograd = class_autograd(source, layout)
     found: GradientErrors | None = None
     if layout is None and model.source_output.activation is not None:
         why = f"it ends in {model.source_output.activation}, and the explanation starts in front of that"
     elif _is_random(source, model, point.x):
         why = "the module answers the same image differently each time"
-    elif autograd is None:
+    elif (autograd := _autograd(source, model, layout)) is None:
         why = "the explained value is not one that the module returns"
     else:
-        try:
-            found = against_autograd(sessions, point, autograd)
-            why = (
-                f"autograd through the module differs by {found.median:.1e}, as it does where a part is "
-                "detached or computed under no_grad"
-            )
-        except RuntimeError as error:
-            why = (str(error).splitlines() or ["autograd failed"])[0]
-    if found is not None and found.passed:
-        return GradientCheck(found, "autograd")
+        found, why = _asked(sessions, point, autograd)
+        if found is not None and found.passed:
+            return GradientCheck(found, "autograd")
+        whole = _whole(sessions, point, source, model, layout)
+        if whole is not None and whole.passed:
+            return GradientCheck(whole, "autograd", (f"{_DETACHED}: {why}",))
+        found = whole or found
     segments = against_segments(sessions, point, spec, operators=model.operators)
     if found is not None and not found.median > _SHARPER * segments.tolerance:
         return GradientCheck(found, "autograd")
     note = f"the gradient was checked along differences of scores, not by autograd: {why}"
     return GradientCheck(segments, "finite-differences", (note,))
+
+
+def _autograd(source: Source, model: Canonical, layout: Layout | None) -> Autograd | None:
+    """Return autograd of the explained scores; None where the module does not return them."""
+    if layout is None:
+        return source.gradients.get(model.source_output.name)
+    return class_autograd(source, layout)
+
+
+def _asked(sessions: Sessions, point: Point, autograd: Autograd) -> tuple[GradientErrors | None, str]:
+    """Return the errors against ``autograd``, None where it fails, and why it may not be able to tell."""
+    try:
+        found = against_autograd(sessions, point, autograd)
+    except RuntimeError as error:
+        return None, (str(error).splitlines() or ["autograd failed"])[0]
+    return found, (
+        f"autograd through the module differs by {found.median:.1e}, as it does where a part is detached or "
+        "computed under no_grad"
+    )
+
+
+def _whole(
+    sessions: Sessions, point: Point, source: Source, model: Canonical, layout: Layout | None
+) -> GradientErrors | None:
+    """Return the errors against autograd through what the module detaches; None where it detaches nothing.
+
+    They are infinite where autograd fails on that way: a module may turn what it detached into numbers.
+    """
+    autograd = _autograd(replace(source, gradients=source.through), model, layout)
+    if autograd is None:
+        return None
+    try:
+        return against_autograd(sessions, point, autograd)
+    except NothingDetachedError:
+        return None
+    except RuntimeError:
+        return GradientErrors(float("inf"), float("inf"), 0.0)
 
 
 def check_answers(

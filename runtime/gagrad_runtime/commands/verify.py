@@ -59,6 +59,7 @@ def verify(
     import msgspec  # noqa: PLC0415 - --help stays fast
 
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
+    from gagrad_runtime.question.probability import agreement_text  # noqa: PLC0415
     from gagrad_runtime.session.canary import examine  # noqa: PLC0415
     from gagrad_runtime.session.opening import open_session  # noqa: PLC0415
     from gagrad_runtime.session.selftest import run_selftest  # noqa: PLC0415
@@ -113,11 +114,11 @@ def verify(
             "passed": passed,
         }
         click.echo(msgspec.json.encode(report).decode())
-    text = f"{result.agreement:.3%} of the map's pixels agree"
+    text = f"{agreement_text(result.agreement)} of the map's pixels agree"
     if findings:
         text += f", rank correlation {result.correlation:.6f}"
     else:
-        text += f" ({result.required:.1%} are required)"
+        text += f" ({agreement_text(result.required)} are required)"
     if not passed:
         raise VerificationError(
             f"the self-test failed: {text}, the worst differs by {result.worst:.2g}"

@@ -53,3 +53,12 @@ def share_text(share: float) -> str:
     The only place that writes a share: picture, command line and ``repr`` call this.
     """
     return f"{share * 100:.0f} %"
+
+
+def agreement_text(share: float) -> str:
+    """Return which share of pixels agree (0..1), rounded down to a tenth: ``99.5 %``; ``100 %`` only for all.
+
+    Rounded down, so that a share below what is required does not read like it.
+    """
+    tenths = math.floor(round(share * 1000, 6))  # 0.995 is a little less than 995 thousandths
+    return "100 %" if tenths == 1000 else f"{tenths / 10:.1f} %"

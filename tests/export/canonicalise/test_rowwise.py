@@ -101,5 +101,23 @@ def test_a_model_for_one_image_goes_along_its_own_rows(what: str) -> None:
 def test_a_model_for_two_images_that_mixes_them_is_refused() -> None:
     """A softmax over the patches of both images has no meaning for one."""
     body = "g = Softmax <axis = 0> (f) h = Reshape (g, channels) scores = MatMul (h, head)"
-    with pytest.raises(ModelError, match="across the rows of a batch"):
+    with pytest.raises(ModelError, match="across the rows of a batch") as caught:
         check_rows(tokens(body, "2, 16, 4", 2))
+    assert str(caught.value.hint).startswith("export the model with a batch of 1 or with a dynamic batch: ")
+    assert "for 2 images at a time" in str(caught.value.hint)
+
+
+def test_a_memory_bank_in_chunks_across_the_rows_says_how_to_export() -> None:
+    """PatchCore exported for two images compares chunks that hold patches of both: one image mends it."""
+    body = (
+        "a = Slice (f, zero, five, zero) b = Slice (f, five, far, zero) g = Concat <axis = 0> (a, b)"
+        " h = MatMul (g, head) scores = Reshape (h, patches)"
+    )
+    proto = tokens(body, "2, 16, 4", 2)
+    constants = {"far": np.array([1 << 40]), "patches": np.array([2, 16, 4])}
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
+    with pytest.raises(ModelError, match="Slice computes across the rows") as caught:
+        check_rows(proto)
+    assert "with a batch of 1 or with a dynamic batch" in str(caught.value.hint)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +14,8 @@ from torch import nn
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import ModelError, VerificationError
 from gagrad_export import InputOptions, OutputOptions, export
+from gagrad_export.load import autograd
+from gagrad_export.load.torch_module import evaluating
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +77,35 @@ class Detached(Net):
         return self.head(found.mean((2, 3)) / (1 + found.detach().amax((1, 2, 3))[:, None]))
 
 
+class Points(Net):
+    """Samples its features at points that it computes and detaches, as the family of DETR does.
+
+    Autograd without them differs by 3e-3: too much for autograd, too little for differences to see.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.point = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Return the scores."""
+        found = self.features(x)
+        points = torch.tanh(self.point(found.mean((2, 3)))).detach() * 0.3
+        sampled = nn.functional.grid_sample(found, points[:, None, None], align_corners=False)
+        return self.head(sampled[..., 0, 0])
+
+
+class Numbers(Points):
+    """Looks at what it detached in numpy, where autograd cannot go."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features."""
+        found = super().features(x)
+        if found.detach().numpy().max() > 1e6:
+            raise ValueError("too large")
+        return found
+
+
 class Data(Net):
     """Reads ``.data``, which torch.export takes for a constant."""
 
@@ -132,10 +164,12 @@ class Softmax(Net):
 
 
 CASES: dict[str, tuple[type[Net], str | None, str, str | None]] = {
-    "no_grad": (NoGrad, None, "finite-differences", "under no_grad"),
+    "no_grad": (NoGrad, None, "autograd", "leaves the part out: the module computes it under no_grad"),
     "in place": (InPlace, None, "autograd", None),
     "inference_mode": (Inference, None, "finite-differences", "under no_grad or inference_mode"),
-    "detached": (Detached, None, "finite-differences", "a part is detached"),
+    "detached": (Detached, None, "autograd", "leaves the part out: autograd through the module differs"),
+    "points": (Points, None, "autograd", "leaves the part out: autograd through the module differs by"),
+    "numbers": (Numbers, None, "finite-differences", "as it does where a part is detached"),
     "dropout": (Dropout, None, "finite-differences", "differently each time"),
     "tuple": (Tuple, "linear", "autograd", None),
     "dict": (Dict, "logits", "autograd", None),
@@ -146,15 +180,47 @@ CASES: dict[str, tuple[type[Net], str | None, str, str | None]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_autograd_is_asked_where_it_can_tell(name: str, tmp_path: Path) -> None:
-    """Else differences are the reference, and a note says why."""
+    """Through what is detached, too; else differences are the reference. A note says which, and why."""
     kind, output, reference, word = CASES[name]
     export(kind(), tmp_path / "m.gagrad", size=SIZE, outputs=OutputOptions(output_name=output))
     manifest = read_bundle(tmp_path / "m.gagrad").manifest
     assert manifest.verification.reference == reference
-    notes = [note for note in manifest.model.notes if "not by autograd" in note]
+    notes = [note for note in manifest.model.notes if "not by autograd" in note or "detaches" in note]
     assert len(notes) == (word is not None)
     assert word is None or word in notes[0]
     assert any("WARNING" in note for note in manifest.model.notes) == (name == "dropout")
+
+
+@pytest.mark.parametrize("kind", [Net, Points])
+def test_only_what_is_detached_excuses_a_difference(
+    kind: type[Net], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gradient that is 1 % off is refused, whether the module detaches a part or not."""
+    through = autograd.autograd
+
+    def off(*arguments: Any, **options: Any) -> Any:
+        asked = through(*arguments, **options)
+        return lambda *given, **how: asked(*given, **how) * np.float32(1.01)
+
+    monkeypatch.setattr("gagrad_export.load.torch_module.autograd", off)
+    with pytest.raises(VerificationError, match=r"the gradient is off by 9\.9e-03 \(allowed 1\.0e-04\)"):
+        export(kind(), tmp_path / "m.gagrad", size=SIZE)
+
+
+def test_autograd_through_what_is_detached_leaves_torch_as_it_was() -> None:
+    """For a module that detaches nothing there is nothing to go through, and detach detaches afterwards."""
+    x, cotangent = np.ones((1, 3, *SIZE), np.float32), np.eye(3, dtype=np.float32)[:1]
+    with pytest.raises(autograd.NothingDetachedError):
+        autograd.autograd(Net(), 0, evaluating, through=True)(x, cotangent, double=False)
+    whole = autograd.autograd(NoGrad(), 0, evaluating, through=True)(x, cotangent, double=True)
+    plain = autograd.autograd(Net(), 0, evaluating)(x, cotangent, double=True)
+    assert np.array_equal(whole, plain)
+    with pytest.raises(autograd.NoAutogradError, match="no_grad or inference_mode, or detaches"):
+        autograd.autograd(NoGrad(), 0, evaluating)(x, cotangent, double=False)
+    leaf = torch.ones(2, requires_grad=True)
+    with torch.no_grad():
+        assert not (leaf * 2).requires_grad
+    assert not leaf.detach().requires_grad
 
 
 def test_a_graph_that_lost_the_image_is_refused(tmp_path: Path) -> None:

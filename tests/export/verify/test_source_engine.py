@@ -13,9 +13,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gagrad_edge.bundle.bundle import read_bundle
-from gagrad_edge.errors import ModelError, OutOfMemoryError
+from gagrad_edge.errors import ModelError, OutOfMemoryError, VerificationError
 from gagrad_export import export
+from gagrad_export.load import Source
 from gagrad_export.load.training_mode import training_notes
+from gagrad_export.verify import detector
 from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.sessions import open_session
 from gagrad_export.verify.source import _run
@@ -195,3 +197,16 @@ def test_known_causes_are_named(node: onnx.NodeProto, word: str | None) -> None:
     """Ties of nearest sampling and of orders are the engine's; of other operators nothing is claimed."""
     said = known_cause(model([node]))
     assert (said is None) if word is None else (said is not None and word in said)
+
+
+@pytest.mark.parametrize(
+    ("operator", "word"), [("TopK", "chooses by order"), ("Relu", "a defect of gagrad-edge")]
+)
+def test_a_detector_that_differs_blames_what_is_known(operator: str, word: str) -> None:
+    """An operator whose ties engines resolve otherwise comes before a defect of ours."""
+    node = helper.make_node(operator, ["x", "k"] if operator == "TopK" else ["x"], ["y"])
+    with pytest.raises(VerificationError, match="the boxes of predict differ") as caught:
+        detector._require(1.0, 1e-3, "boxes", Source(model([node]), "m", "0" * 64, "onnx"))
+    assert caught.value.where == "m"
+    assert str(caught.value.hint).startswith("check the layout with `layout`; if it is right, ")
+    assert word in str(caught.value.hint)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_runtime.question.probability import percent, share_text
+from gagrad_runtime.question.probability import agreement_text, percent, share_text
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,12 @@ def test_percentages(probability: float, words: str) -> None:
 def test_a_share_is_a_whole_number_with_a_space() -> None:
     """A share of a map reads the same on the picture and on the terminal."""
     assert [share_text(share) for share in (0.0, 0.794, 1.0)] == ["0 %", "79 %", "100 %"]
+
+
+def test_pixels_that_agree_are_rounded_down() -> None:
+    """What is required reads as it is, what falls short of it never does, and 100 % is all of them."""
+    shares = (1.0, 0.9999, 0.995, 0.99499, 0.0)
+    assert [agreement_text(share) for share in shares] == ["100 %", "99.9 %", "99.5 %", "99.4 %", "0.0 %"]
 
 
 def test_there_is_one_place_that_writes_a_probability_or_a_share(root: Path) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 BATCH = "N"
 """Symbol of the free batch in shapes."""
+ONE_ROW = "export the model with a batch of 1 or with a dynamic batch"
+"""How to mend whatever fails because a model's file was made for several images at a time."""
 
 
 class Batch:
@@ -40,7 +42,7 @@ class Batch:
             if (rows != rows.take([0], axis)).any():
                 raise ModelError(
                     f"the constant {value.name!r} differs between the {self.size} rows of the batch",
-                    hint="export the model with a batch of 1 or with a dynamic batch",
+                    hint=ONE_ROW,
                 )
         one = self.op.Slice(self.op.Reshape(value, parts), [0], [1], [axis])
         shape_parts = [self.op.constant(parts[:axis]), self.rows(), self.op.constant(parts[axis + 1 :])]

@@ -20,7 +20,7 @@ from gagrad_export.canonicalise.batch.place import Place, places, shape_of
 from gagrad_export.canonicalise.batch.registry import find_batch_rule
 from gagrad_export.canonicalise.batch.rowwise import read_in_rows
 from gagrad_export.canonicalise.batch.unfold import go_along_rows
-from gagrad_export.canonicalise.batch.values import Batch
+from gagrad_export.canonicalise.batch.values import ONE_ROW, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def free_batch(graph: ir.Graph, size: int) -> Batch:
 def carry(batch: Batch, node: ir.Node) -> None:
     """Find the places of the outputs of ``node``; reshape inputs whose places the operator cannot take."""
     if any(value in batch.places for value in _captured(node)):
-        raise _not_followed(node)
+        raise _not_followed(node, batch.size)
     if not any(value in batch.places for value in node.inputs if value is not None):
         return
     rule = find_batch_rule(node)
@@ -55,7 +55,7 @@ def carry(batch: Batch, node: ir.Node) -> None:
             return
     placed = [None if value is None else batch.places.get(value) for value in node.inputs]
     if not (read_in_rows(batch, node, placed) or go_along_rows(batch, node, placed)):
-        raise _not_followed(node)
+        raise _not_followed(node, batch.size)
 
 
 def _combinations(batch: Batch, node: ir.Node) -> Iterator[Sequence[Place | None]]:
@@ -104,12 +104,18 @@ def _captured(node: ir.Node) -> Iterator[ir.Value]:
                 yield from (value for value in inner.inputs if value is not None)
 
 
-def _not_followed(node: ir.Node) -> ModelError:
+def _not_followed(node: ir.Node, size: int) -> ModelError:
     shapes = ", ".join(str(value.shape) for value in node.inputs if value is not None)
+    several = (
+        f"{ONE_ROW}: this one was made for {size} images at a time, and what it does with the number of each "
+        "cannot be undone"
+    )
     return ModelError(
         f"operator {node.op_type} computes across the rows of a batch, or in a way that gagrad-edge cannot "
         f"follow (inputs {shapes}), so it cannot explain several perturbed copies at once",
         where=f"node {node.name!r}",
-        hint="choose an output in front of it with `output_name`, or export the model such that the "
-        "batch stays the first axis",
+        hint=several
+        if size > 1
+        else "choose an output in front of it with `output_name`, or export the model such that the batch "
+        "stays the first axis",
     )
