@@ -19,7 +19,7 @@ _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "virtiofs", "ceph", "gluster", "a
 """Beginnings of the names of file system types that other machines may write to."""
 
 STALE = 60.0
-"""Seconds without a change after which a file counts as closed: truncate(2) changes one that nobody opened."""
+"""Seconds without a change after which a file counts as closed: truncate(2) changes one that is not open."""
 
 # inotify(7)
 _MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
