@@ -93,8 +93,9 @@ class Day:
     def reload(self, name: str, sha256: str) -> None:
         """Return nothing: the station keeps them."""
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002 - a source's signature
         """Wait for nothing."""
+        return False
 
     def events(self) -> list[SourceEvent]:
         """Return nothing."""

@@ -108,13 +108,7 @@ def export(
     Raises SettingError, ModelError (UnsupportedOperatorError, VerificationError), MissingPackageError and
     OutputError; then nothing is written.
     """
-    path = Path(path)
-    if path.suffix != SUFFIX:
-        raise SettingError(
-            f"a bundle's name ends in {SUFFIX}",
-            where=str(path),
-            hint=f"write to {path.stem or 'part'}{SUFFIX}",
-        )
+    path = _bundle_path(path)
     method = checked_method(bundle.method)
     check_precisions(bundle.precisions)
     labelled = read_checks(bundle.check)
@@ -272,6 +266,18 @@ def _classes(
     if classes is None and own is not None and len(own.classes) == scores:
         return own.classes, ""
     return told.classes(classes, arranged, scores)
+
+
+def _bundle_path(path: str | Path) -> Path:
+    """Return ``path`` if it has the ending of a bundle. Raises SettingError."""
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise SettingError(
+            f"a bundle's name ends in {SUFFIX}",
+            where=str(path),
+            hint=f"write to {path.stem or 'part'}{SUFFIX}",
+        )
+    return path
 
 
 def _own_recipe(source: Source) -> Preprocessing | None:

@@ -95,13 +95,15 @@ def watch(
         return
 
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
+    from gagrad_runtime.station.lines import Lines  # noqa: PLC0415
     from gagrad_runtime.station.run import run_station  # noqa: PLC0415
 
-    def print_event(event: Event) -> None:
-        if as_json:
-            click.echo(msgspec.json.encode(event).decode())
+    with Progress() as progress, Lines(click.echo) as lines:
 
-    with Progress() as progress:
+        def print_event(event: Event) -> None:
+            if as_json:
+                lines.put(msgspec.json.encode(event).decode())
+
         counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
     summary = ", ".join(f"{count} {_STATES.get(state, state)}" for state, count in sorted(counts.items()))
     summary = summary or "nothing came"

@@ -25,8 +25,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     station: str | UnsetType = UNSET
     """Name of the station; only in messages to receivers."""
     epoch: str | UnsetType = UNSET
-    """Identity of the index that numbers events and frames, 32 hexadecimal digits. A new index, which is
-    begun when one was damaged, has another."""
+    """Identity of what numbers events and frames, 32 hexadecimal digits: another at each start of the
+    station, and when a damaged index is replaced."""
     sequence: int | UnsetType = UNSET
     """Number of the event in its epoch, only in messages to receivers. It grows by one and never comes twice
     in an epoch, so a receiver knows a repetition by both."""

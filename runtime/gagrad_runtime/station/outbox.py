@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.index import Index
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS outbox (sequence INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, epoch TEXT
+);
 CREATE TABLE IF NOT EXISTS cursor (
   sink TEXT PRIMARY KEY, delivered INTEGER NOT NULL,
   dropped INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0
@@ -34,8 +36,7 @@ CREATE TABLE IF NOT EXISTS cursor (
 CREATE TABLE IF NOT EXISTS epoch (id TEXT NOT NULL);
 INSERT INTO epoch SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM epoch);
 """
-"""With the epoch, an identity that is made with the index: numbers are unique within it. See
-docs/adr/0026."""
+"""With the epoch, an identity that is made at each start: numbers are unique within it. See docs/adr/0026."""
 
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Message:
     """The event with its ``epoch`` and ``sequence``, the same at each attempt to send it. None when the
     stored text is no event of this version of gagrad-edge; such a message cannot be sent."""
     epoch: str
-    """Epoch of the index that holds the message."""
+    """Epoch in which it was read from the index."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class DeliveryStatus:
 def put(connection: sqlite3.Connection, event: Event, limit: int) -> None:
     """Insert ``event`` within the open transaction, and delete the oldest beyond ``limit`` events."""
     text = encode(event).decode()
-    sequence = connection.execute("INSERT INTO outbox (event) VALUES (?)", (text,)).lastrowid or 0
+    statement = "INSERT INTO outbox (event, epoch) VALUES (?, (SELECT id FROM epoch))"
+    sequence = connection.execute(statement, (text,)).lastrowid or 0
     connection.execute("DELETE FROM outbox WHERE sequence <= ?", (sequence - limit,))
 
 
@@ -85,13 +87,13 @@ class Outbox:
     def pending(self, sink: str, count: int) -> list[Message]:
         """Return the next messages for ``sink``, at most ``count``, in order of their sequence."""
         rows = self._index.rows(
-            "SELECT sequence, event, (SELECT id FROM epoch) FROM outbox "
+            "SELECT sequence, event, epoch, (SELECT id FROM epoch) FROM outbox "
             "WHERE sequence > (SELECT delivered FROM cursor WHERE sink = ?) ORDER BY sequence LIMIT ?",
             (sink, count),
         )
         if rows:
             self._count_gap(sink, rows[0][0])
-        return [Message(sequence, _decoded(sequence, text, epoch), epoch) for sequence, text, epoch in rows]
+        return [Message(row[0], _decoded(*row[:3]), row[3]) for row in rows]
 
     def acknowledge(self, sink: str, sequence: int, *, refused: int = 0, epoch: str | None = None) -> None:
         """Move the cursor of ``sink`` to ``sequence``; ``refused`` of the messages up to there were left out.
@@ -144,12 +146,15 @@ def rescue(connection: sqlite3.Connection) -> list[StationEvent]:
     only whole JSON of an event passes the decoder, so damage does not come out as an event.
     """
     events: dict[int, StationEvent] = {}
-    query = "SELECT sequence, event FROM outbox WHERE sequence > (SELECT min(delivered) FROM cursor)"
+    query = "SELECT sequence, event, epoch FROM outbox WHERE sequence > (SELECT min(delivered) FROM cursor)"
     for order in ("ASC", "DESC"):  # from both ends to the damaged page
-        with suppress(sqlite3.Error, IndexError):
-            epoch = str(connection.execute("SELECT id FROM epoch").fetchall()[0][0])
-            for sequence, text in connection.execute(f"{query} ORDER BY sequence {order}"):
-                if isinstance(text, str) and (event := _decoded(sequence, text, epoch)) is not None:
+        with suppress(sqlite3.Error):
+            for sequence, text, epoch in connection.execute(f"{query} ORDER BY sequence {order}"):
+                if (
+                    isinstance(text, str)
+                    and isinstance(epoch, str)
+                    and (event := _decoded(sequence, text, epoch)) is not None
+                ):
                     events[sequence] = event
     return [events[sequence] for sequence in sorted(events)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from gagrad_edge.errors import SettingError
 from gagrad_runtime.answer.prediction import MAY_BE_NONE, NOTHING
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
+from gagrad_runtime.station.ending import ended_by_signals
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
@@ -30,7 +30,7 @@ from gagrad_runtime.station.store import Store
 from gagrad_runtime.station.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.backend.base import BuildProgress
@@ -110,7 +110,7 @@ def run_station(
                 metrics.progress()
 
         station.on_event, station.on_progress = publish, step
-        stack.enter_context(_stopped_by_signals(station))
+        stack.enter_context(ended_by_signals(station.stop))
         notifier.ready()
         station.run(once=once)
         notifier.stopping()
@@ -169,16 +169,3 @@ def source_of(source: str, store: Store, *, polling: bool = False, spec: InputSp
         newest = store.newest(f"{path.name}#")
         return Video(path, 0 if newest is None else int(newest.rpartition("#")[2]) + 1)
     return Folder(path, polling=polling, spec=spec, without=store.folder)
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(station: Watch) -> Iterator[None]:
-    def stop(*_: Any) -> None:
-        station.stopping = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
-"""Version of the schema, in the index's ``user_version``. Version 0 had no outbox. The table ``epoch`` came
-later, and an earlier gagrad-edge does not mind it."""
+"""Version of the schema, in the index's ``user_version``. Version 0 had no outbox. The table and the column
+``epoch`` came later, and an earlier gagrad-edge does not mind them."""
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS result (
@@ -30,6 +30,19 @@ CREATE INDEX IF NOT EXISTS state ON result (state, id);
     + outbox.SCHEMA
     + f"PRAGMA user_version={VERSION};"
 )
+
+
+def bring_up(connection: sqlite3.Connection) -> None:
+    """Add what an index of an earlier version lacks, and begin an epoch, within the open transaction.
+
+    Each start has one of its own, because an index may be an earlier state of itself: a backup, or without
+    the log that SQLite keeps beside it.
+    """
+    if "epoch" not in [row[1] for row in connection.execute("PRAGMA table_info(outbox)")]:
+        connection.execute("ALTER TABLE outbox ADD COLUMN epoch TEXT")
+    # Events of an earlier version: their identity is to be the same after the next start too.
+    connection.execute("UPDATE outbox SET epoch = (SELECT id FROM epoch) WHERE epoch IS NULL")
+    connection.execute("UPDATE epoch SET id = lower(hex(randomblob(16)))")
 
 
 def check_version(version: int, path: Path) -> None:

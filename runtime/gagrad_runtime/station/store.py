@@ -124,7 +124,7 @@ class Store:
         query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
         self.kept, self.size = self._rows(query)[0]
         self.epoch = str(self._rows("SELECT id FROM epoch")[0][0])
-        """Identity of the index, by which numbers are unique."""
+        """Identity of what numbers events and rows, see ``events.Event``."""
 
     def add(
         self,

@@ -142,6 +142,8 @@ def _opened(path: Path) -> Index:
         if index.row("SELECT 1 FROM sqlite_master WHERE name = 'result'") is None:
             raise sqlite3.DatabaseError("it is empty")
         index.script(schema.TABLES)
+        with index.transaction() as connection:
+            schema.bring_up(connection)
         # What the start reads anyway; damage elsewhere is met when it is read.
         index.rows("SELECT count(*), sum(bytes) FROM result WHERE state = 'explained'")
     except BaseException:

@@ -106,6 +106,10 @@ class Watch:
         """Frames that wait for their explanation."""
         return len(self._waiting)
 
+    def stop(self) -> None:
+        """End ``run`` after the step under way."""
+        self.stopping = True
+
     def run(self, *, once: bool = False) -> None:
         """Work until ``stopping`` or the source has ended, or, with ``once``, until nothing new comes.
 

@@ -126,6 +126,19 @@ def test_a_file_whose_end_of_writing_was_not_reported_comes(watched: Folder) -> 
     assert soon(watched) == ["a.png"]
 
 
+def test_a_file_that_is_cut_off_unopened_comes_in_the_end(
+    watched: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system never reports that it was closed; unchanged for a while, it counts as complete."""
+    (watched.path / "a.png").write_bytes(b"123")
+    assert soon(watched) == ["a.png"]
+    os.truncate(watched.path / "a.png", 2)
+    monkeypatch.setattr(folder_module, "SWEEP", 0.0)
+    assert soon(watched, 0.2) == []
+    monkeypatch.setattr(closed_files, "STALE", 0.0)
+    assert soon(watched) == ["a.png"]
+
+
 @pytest.mark.slow
 def test_no_file_of_a_real_overflow_is_lost(watched: Folder) -> None:
     """Each of more files than the system's queue holds comes out once, also one that was written slowly."""

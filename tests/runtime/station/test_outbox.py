@@ -9,7 +9,7 @@ import pytest
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.station import outbox as outbox_module
-from gagrad_runtime.station.events import DroppedEvent
+from gagrad_runtime.station.events import DroppedEvent, VerdictEvent
 from gagrad_runtime.station.outbox import DeliveryStatus, Outbox
 from gagrad_runtime.station.store import Store
 from tests.runtime.station.receiving import verdict
@@ -33,7 +33,7 @@ def test_each_sink_has_its_own_cursor(tmp_path: Path) -> None:
             add(store, name)
         box = Outbox(store.index)
         first = box.pending("a", 2)
-        assert [message.event and message.event.id for message in first] == [1, 2]
+        assert [isinstance(event := message.event, VerdictEvent) and event.id for message in first] == [1, 2]
         box.acknowledge("a", first[-1].sequence)
         assert files(box, "a") == ["z"]
         assert files(box, "b") == ["x", "y", "z"]

@@ -128,9 +128,9 @@ def test_an_index_that_is_deleted_while_running(station: Any, tmp_path: Path) ->
     put(tmp_path / "in", "b.png", 1)
     one.run(once=True)
     assert [event.state for event in station.events if event.kind == "index"] == ["restored"]
+    assert one.store.epoch == epoch
     one.store.close()
     with Store(tmp_path / "out") as store:
-        assert store.epoch == epoch
         assert [(row.id, row.name, row.state) for row in store.rows()] == [
             (1, "a.png", "explained"),
             (2, "b.png", "explained"),
@@ -223,6 +223,25 @@ def test_a_receiver_can_tell_true_events_from_repetitions(tmp_path: Path, receiv
         event = json.dumps(body, sort_keys=True)
         assert keys.setdefault(headers["Idempotency-Key"], event) == event
         assert headers["Idempotency-Key"] == f"s-{body['epoch']}-{body['sequence']}"
+
+
+def test_an_earlier_state_of_the_index_reuses_no_identity(tmp_path: Path) -> None:
+    """A backup that was copied back, or an index whose log was deleted after a kill, numbers events anew."""
+    first = tmp_path / "first"
+    with Store(first, sinks=["a"]) as store:
+        add(store, 2)
+    with Store(first, sinks=["a"]) as store:
+        store.index.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copytree(first, tmp_path / "earlier")
+        for number in range(5, 8):
+            store.add(str(number), str(number), "", state="verdict", event=verdict(str(number)))
+        later = set(identities(store))
+    with Store(tmp_path / "earlier", sinks=["a"]) as store:
+        kept = identities(store)
+        assert set(kept) < later, "those that waited keep their identity"
+        store.add("z", "z", "", state="verdict", event=verdict("z"))
+        (new,) = set(identities(store)) - set(kept)
+        assert new not in later
 
 
 @pytest.mark.slow

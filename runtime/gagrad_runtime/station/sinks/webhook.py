@@ -1,13 +1,14 @@
 """Webhook sink: each event is POSTed as JSON, and a 2xx response acknowledges it.
 
-One request at a time needs no more than the standard library's client in a thread. Redirects are not
-followed, and the environment's proxies are not used.
+A request has a connection of its own and ``timeout`` seconds for all of it, whatever the receiver sends
+meanwhile. It needs no thread, for which the end of the program would wait. Redirects are not followed, and
+the environment's proxies are not used.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http.client
+import contextlib
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ _RETRIED = {401, 403, 404, 407, 408, 409, 423, 425, 429}
 """Status codes 4xx that are retried, because they may be temporary: a token is renewed, a service starts."""
 
 
+_LARGEST = 1 << 16
+"""Bytes of the longest line of an answer."""
 _IN_PATH = "/?%!$&'()*+,;=:@~"
 """What stays as it is in the path and the query of an address."""
 
@@ -67,7 +70,14 @@ class Webhook:
 
     async def send(self, event: StationEvent, body: bytes) -> None:
         """POST ``body``. Raises UndeliveredError and RefusedError."""
-        status, reason = await asyncio.to_thread(self._post, f"{event.epoch}-{event.sequence}", body)
+        host, seconds = self._parts.hostname or "", self.table.timeout
+        try:
+            head = self._head(f"{self._key}-{event.epoch}-{event.sequence}", len(body))
+            status, reason = await asyncio.wait_for(self._post(host, head + body), seconds)
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise UndeliveredError(f"{host} gave no answer within {seconds:g} s") from error
+        except (OSError, EOFError, ValueError) as error:
+            raise UndeliveredError(f"{host} cannot be reached ({error})") from error
         if 200 <= status < 300:
             return
         answer = f"the answer was {status} {reason}"
@@ -75,28 +85,40 @@ class Webhook:
             raise RefusedError(answer)
         raise UndeliveredError(answer)
 
-    def _post(self, identity: str, body: bytes) -> tuple[int, str]:
-        host, port, timeout = self._parts.hostname or "", self._parts.port, self.table.timeout
-        if self._context is not None:
-            client: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, port, timeout=timeout, context=self._context
-            )
-        else:
-            client = http.client.HTTPConnection(host, port, timeout=timeout)
-        headers = {
-            "Content-Type": "application/json",
-            # The same in a repetition.
-            "Idempotency-Key": f"{self._key}-{identity}",
-            **({"Authorization": f"Bearer {self._token}"} if self._token else {}),
-        }
+    def _head(self, key: str, length: int) -> bytes:
+        """Return what comes before the body. ``key`` is the same in a repetition."""
         path = self._parts.path or "/"
         path = quote(path + (f"?{self._parts.query}" if self._parts.query else ""), safe=_IN_PATH)
+        lines = [
+            f"POST {path} HTTP/1.1",
+            f"Host: {self._parts.netloc.encode('idna').decode() if self._parts.netloc else ''}",
+            "Connection: close",
+            "Content-Type: application/json",
+            f"Content-Length: {length}",
+            f"Idempotency-Key: {key}",
+            *([f"Authorization: Bearer {self._token}"] if self._token else []),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+    async def _post(self, host: str, request: bytes) -> tuple[int, str]:
+        """Send ``request``; return status and reason. Raises OSError, EOFError and ValueError."""
+        port = self._parts.port or (80 if self._context is None else 443)
+        reader, writer = await asyncio.open_connection(host, port, ssl=self._context, limit=_LARGEST)
         try:
-            client.request("POST", path, body, headers)
-            answer = client.getresponse()
-            answer.read(1 << 16)
-            return answer.status, answer.reason
-        except (OSError, http.client.HTTPException) as error:
-            raise UndeliveredError(f"{host} cannot be reached ({error})") from error
+            writer.write(request)
+            await writer.drain()
+            status, length = 100, 0
+            while status < 200:  # a server may say first that it goes on
+                version, _, line = (await reader.readuntil(b"\n")).decode("latin-1").strip().partition(" ")
+                if not version.startswith("HTTP/") or not line[:3].isdecimal():
+                    raise ValueError("that is no HTTP server")
+                status, reason = int(line[:3]), line[4:]
+                while field := (await reader.readuntil(b"\n")).strip().lower():
+                    name, _, value = field.partition(b":")
+                    length = int(value) if name == b"content-length" else length
+            # The answer is known. A short rest is read so that the server can send it, and not waited for.
+            with contextlib.suppress(OSError, EOFError, asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(reader.readexactly(max(0, min(length, _LARGEST))), 0.5)
+            return status, reason
         finally:
-            client.close()
+            writer.transport.abort()

@@ -18,6 +18,9 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "virtiofs", "ceph", "gluster", "afs", "lustre", "vboxsf")
 """Beginnings of the names of file system types that other machines may write to."""
 
+STALE = 60.0
+"""Seconds without a change after which a file counts as closed: truncate(2) changes one that is not open."""
+
 # inotify(7)
 _MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF, _UNMOUNT, _OVERFLOW, _IGNORED = 0x400, 0x800, 0x2000, 0x4000, 0x8000
@@ -43,7 +46,8 @@ class ClosedFiles:
         needed."""
         self._folder, self._folders = folder, folders
         self._closed: dict[Path, None] = {}
-        self._open: set[Path] = set()
+        self._open: dict[Path, float] = {}
+        """Files that are being written, and when the last piece of each was."""
         self._watched: dict[int, Path] = {}
         try:
             self._library = ctypes.CDLL(None, use_errno=True)
@@ -65,9 +69,10 @@ class ClosedFiles:
         return closed
 
     def open(self) -> set[Path]:
-        """Return the files that are being written."""
+        """Return the files that are being written: changed not long ago, and not closed since."""
         self._read()
-        return self._open
+        now = time.monotonic()
+        return {path for path, written in self._open.items() if now - written < STALE}
 
     def wait(self, seconds: float) -> bool:
         """Wait until a file is complete, at most ``seconds``; return whether one is."""
@@ -130,16 +135,16 @@ class ClosedFiles:
         elif mask & (_CLOSE_WRITE | _MOVED_TO):
             self._complete(folder / name)
         elif mask & (_DELETE | _MOVED_FROM):
-            self._open.discard(folder / name)
+            self._open.pop(folder / name, None)
             self._closed.pop(folder / name, None)
         elif mask & _CREATE and _is_link(folder / name):
             self._complete(folder / name)
         else:
             self._closed.pop(folder / name, None)
-            self._open.add(folder / name)
+            self._open[folder / name] = time.monotonic()
 
     def _complete(self, path: Path) -> None:
-        self._open.discard(path)
+        self._open.pop(path, None)
         self._closed[path] = None
 
     def _new_folder(self, folder: Path) -> None:
