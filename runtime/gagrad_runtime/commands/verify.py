@@ -59,6 +59,7 @@ def verify(
     import msgspec  # noqa: PLC0415 - --help stays fast
 
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
+    from gagrad_runtime.session.answers import examine_answers  # noqa: PLC0415
     from gagrad_runtime.session.canary import examine  # noqa: PLC0415
     from gagrad_runtime.session.opening import open_session  # noqa: PLC0415
     from gagrad_runtime.session.selftest import run_selftest  # noqa: PLC0415
@@ -95,10 +96,11 @@ def verify(
     ):
         checked, explainer = session.bundle, session.explainer
         result = run_selftest(checked, explainer)
+        answers = examine_answers(checked, explainer, every=True)
         findings = [] if explainer.backend.verified else examine(checked, explainer)
-    failed = [str(finding) for finding in findings if not finding.passed]
+    failed = list(dict.fromkeys(str(finding) for finding in (*findings, *answers) if not finding.passed))
     # Another engine rounds differently, and rounding alone moves pixels over the guide's threshold.
-    passed = not failed if findings else result.passed
+    passed = not failed and (bool(findings) or result.passed)
     if as_json:
         report |= {
             "bundle": checked.manifest.name,
@@ -109,7 +111,7 @@ def verify(
             "required": result.required,
             "worst": result.worst,
             "correlation": result.correlation,
-            "findings": findings,
+            "findings": [*findings, *(finding for finding in answers if finding not in findings)],
             "passed": passed,
         }
         click.echo(msgspec.json.encode(report).decode())
@@ -123,7 +125,10 @@ def verify(
             f"the self-test failed: {text}, the worst differs by {result.worst:.2g}"
             + "".join(f"; {failure}" for failure in failed),
             where=f"{bundle} on {result.backend}",
-            hint="do not trust explanations on this device; try --device cpu, and report the output of "
+            hint="copy the bundle again or export it again; if that does not help, report the output of "
+            "`gagrad-edge doctor`"
+            if explainer.backend.verified
+            else "do not trust explanations on this device; try --device cpu, and report the output of "
             "`gagrad-edge doctor`",
         )
     click.echo(f"{bundle}: intact ({len(checked.manifest.files)} files, sha256 {checked.sha256})", err=True)

@@ -107,7 +107,11 @@ def run_station(
         station.on_event, station.on_progress = publish, step
         stack.enter_context(_stopped_by_signals(station))
         notifier.ready()
-        station.run(once=once)
+        try:
+            station.run(once=once)
+        except KeyboardInterrupt:  # a run of a graph that did not end by itself; its frame comes again
+            if not station.stopping:
+                raise
         notifier.stopping()
         return store.counts()
 
