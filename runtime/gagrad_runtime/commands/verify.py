@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.kit import KIT
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
@@ -74,9 +74,9 @@ def verify(
     def print_decision(decision: TrustDecision) -> None:
         report["trust"] = as_data(decision)
         for check in decision.checks:
-            click.echo(f"{_MARKS[check.outcome]} {check.name}: {check.text}", err=True)
+            say(f"{_MARKS[check.outcome]} {check.name}: {check.text}", err=True)
         if decision.failed and as_json:
-            click.echo(msgspec.json.encode(report).decode())
+            say_json(msgspec.json.encode(report))
 
     sha256 = None
     if keys or threshold:
@@ -114,7 +114,7 @@ def verify(
             "findings": [*findings, *(finding for finding in answers if finding not in findings)],
             "passed": passed,
         }
-        click.echo(msgspec.json.encode(report).decode())
+        say_json(msgspec.json.encode(report))
     text = f"{result.agreement:.3%} of the map's pixels agree"
     if findings:
         text += f", rank correlation {result.correlation:.6f}"
@@ -131,11 +131,11 @@ def verify(
             else "do not trust explanations on this device; try --device cpu, and report the output of "
             "`gagrad-edge doctor`",
         )
-    click.echo(f"{bundle}: intact ({len(checked.manifest.files)} files, sha256 {checked.sha256})", err=True)
+    say(f"{bundle}: intact ({len(checked.manifest.files)} files, sha256 {checked.sha256})", err=True)
     if checked.envelope is not None and "trust" not in report:
         ids = ", ".join(signature.keyid[:16] for signature in checked.envelope.signatures)
-        click.echo(f"it carries signatures of {ids}, not checked: give --key or a trust policy", err=True)
-    click.echo(f"{result.backend}: self-test passed, {text}", err=True)
+        say(f"it carries signatures of {ids}, not checked: give --key or a trust policy", err=True)
+    say(f"{result.backend}: self-test passed, {text}", err=True)
 
 
 def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
@@ -156,11 +156,11 @@ def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
             "signers": [{"name": key.name, "id": key.id} for key in found.signers],
             "passed": True,
         }
-        click.echo(msgspec.json.encode(report).decode())
-    click.echo(f"{folder}: intact ({len(kit.files)} files, fingerprint {found.sha256})", err=True)
-    click.echo(f"{kit.product} {kit.version} for {kit.platform}, packed {kit.created}", err=True)
+        say_json(msgspec.json.encode(report))
+    say(f"{folder}: intact ({len(kit.files)} files, fingerprint {found.sha256})", err=True)
+    say(f"{kit.product} {kit.version} for {kit.platform}, packed {kit.created}", err=True)
     unchecked = "who signed it was not checked: give --key or a trust policy"
-    click.echo(unchecked if policy is None else f"signed by {names}", err=True)
+    say(unchecked if policy is None else f"signed by {names}", err=True)
 
 
 def _policy(keys: tuple[Path, ...], threshold: int | None) -> Policy:

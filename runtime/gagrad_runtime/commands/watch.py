@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
@@ -96,12 +96,12 @@ def watch(
 
     def print_event(event: Event) -> None:
         if as_json:
-            click.echo(msgspec.json.encode(event).decode())
+            say_json(msgspec.json.encode(event))
 
     with Progress() as progress:
         counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
     summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing came"
-    click.echo(f"{config.output}: {summary}", err=True)
+    say(f"{config.output}: {summary}", err=True)
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -165,4 +165,4 @@ def _check(config: StationConfig) -> None:
         f"  source {shown(source) if is_address(source) else source}",
         f"  output {config.output}; receivers: {receivers}",
     ]
-    click.echo("\n".join(lines), err=True)
+    say(*lines, err=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from gagrad_edge.atomic import check_writable
+from gagrad_edge.cli import say
 from gagrad_edge.errors import FrameError, InputError, ModelError
 from gagrad_runtime.jobs.explaining import expand, say_error
 from gagrad_runtime.jobs.progress import Progress
@@ -93,7 +93,7 @@ def calibrate_images(
     scale = _scale(last, target, used, highest.value())
     write_scale(output, scale)
     few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
-    click.echo(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
+    say(f"{used} of {len(paths)} good parts reach {scale.value:.3g} → {output}{few}", err=True)
     return code
 
 
