@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ class _Runs:
         self._ends: dict[int, Callable[[], object]] = {}
         self._ended: set[int] = set()
         self._number = 0
-        self._pipe: tuple[int, int] | None = None
+        self._pipe: tuple[socket.socket, socket.socket] | None = None
 
     def begin(self, end: Callable[[], object]) -> int:
         """Note a run that ``end`` ends, and return its number."""
@@ -65,14 +66,13 @@ class _Runs:
     def wakeup(self) -> int:
         """Return the descriptor that a signal's number is to be written to; the thread is started once."""
         if self._pipe is None:
-            reading, writing = os.pipe()
-            os.set_blocking(writing, False)
-            self._pipe = reading, writing
+            reading, writing = self._pipe = socket.socketpair()  # Windows takes nothing else
+            writing.setblocking(False)
             threading.Thread(target=self._watch, args=(reading,), name="interruption", daemon=True).start()
-        return self._pipe[1]
+        return self._pipe[1].fileno()
 
-    def _watch(self, reading: int) -> None:
-        while data := os.read(reading, 64):
+    def _watch(self, reading: socket.socket) -> None:
+        while data := reading.recv(64):
             if not set(data) & set(ENDING):
                 continue
             numbers = self.under_way()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -65,16 +66,16 @@ def test_a_run_that_ends_by_itself_is_not_ended(monkeypatch: pytest.MonkeyPatch)
 def test_other_signals_end_nothing_and_a_programs_own_wakeup_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """What asyncio has set is there again, and is never replaced."""
     monkeypatch.setattr(interruption, "GRACE", 0.0)
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    assert signal.set_wakeup_fd(writing) == -1
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    assert signal.set_wakeup_fd(writing.fileno()) == -1
     try:
         with interruptible(lambda: None):
-            assert signal.set_wakeup_fd(writing) == writing
+            assert signal.set_wakeup_fd(writing.fileno()) == writing.fileno()
     finally:
-        assert signal.set_wakeup_fd(-1) == writing
-        os.close(reading)
-        os.close(writing)
+        assert signal.set_wakeup_fd(-1) == writing.fileno()
+        reading.close()
+        writing.close()
 
 
 def test_an_engines_error_stays_one_without_a_signal() -> None:
