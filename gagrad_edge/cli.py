@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import contextlib
 import errno
+import io
+import logging
 import os
 import re
 import sys
@@ -16,6 +18,8 @@ import click
 
 from gagrad_edge import __version__
 from gagrad_edge.errors import DEFECT, INTERRUPTED, GagradError, OutOfMemoryError, OutputError
+from gagrad_edge.logs import PrintableFormatter
+from gagrad_edge.printable import printable, printable_json, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,6 +114,19 @@ def group() -> None:
     """
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Write ``lines``, each on one line and in the printable form, to stdout or stderr.
+
+    Whatever a command says goes through here or through ``say_json``: names and texts in it may be foreign.
+    """
+    click.echo("\n".join(map(printable, lines)), err=err)
+
+
+def say_json(data: bytes, *, nl: bool = True) -> None:
+    """Write the JSON in ``data`` to stdout, with escapes for what a terminal would obey."""
+    click.echo(printable_json(data.decode()), nl=nl)
+
+
 def main() -> None:
     """Run the command line; turn errors into a message on stderr and the documented exit code."""
     _replace_closed_streams()
@@ -118,10 +135,14 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line on ``arguments`` and return its exit code."""
+    if logging.lastResort is not None:  # what writes warnings to stderr where nobody has set up a log
+        logging.lastResort.setFormatter(PrintableFormatter())
     try:
         code = group.main(args=arguments, prog_name="gagrad-edge", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        click.echo(printable_lines(text.getvalue()), nl=False, err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nInterrupted: nothing half-written was left behind.", err=True)
@@ -213,7 +234,7 @@ def _written(value: object) -> str:
 
 def _report(error: Exception) -> None:
     """Write one line that says what to report, and the traceback behind it."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())
+    said = printable(" ".join(f"{type(error).__name__}: {error}".split()))
     with contextlib.suppress(OSError):  # stderr may be what is broken
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         click.echo(
@@ -221,7 +242,7 @@ def _report(error: Exception) -> None:
             "ran and the traceback below.",
             err=True,
         )
-        click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
+        click.echo(printable_lines("".join(traceback.format_exception(error))), nl=False, err=True)
 
 
 def _replace_closed_streams() -> None:

@@ -20,10 +20,12 @@ code  meaning
 130   interrupted (Ctrl-C); nothing half-written stays behind
 ====  =======================================================================
 
-This module imports nothing, so that any module can raise from it at no cost.
+This module imports nothing but ``printable``, so that any module can raise from it at no cost.
 """
 
 from __future__ import annotations
+
+from gagrad_edge.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class GagradError(Exception):
             parts.append(f"  How to mend it: {self.hint}")
         if self.choices:
             parts.append(f"  Valid choices: {', '.join(self.choices)}")
-        return "\n".join(parts)
+        return "\n".join(map(printable, parts))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders by pickling; the keyword-only fields would be lost.

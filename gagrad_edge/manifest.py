@@ -331,6 +331,9 @@ class SelfTest(Strict, frozen=True):
     """A pixel agrees when its value differs from the expected value by at most this."""
     agreement: float
     """Share of pixels that must agree. The guide is a step, so rounding can flip single pixels."""
+    answers: str = ""
+    """Name of the member with the answers of every graph to the self-test's questions (JSON); empty in a
+    bundle from before there were answers."""
 
 
 class Confusion(Strict, frozen=True):
@@ -390,6 +393,7 @@ class Manifest(Strict, frozen=True):
 
     def __post_init__(self) -> None:
         named = [graph.file for graph in self.graphs] + [self.selftest.frame, self.selftest.saliency]
+        named += [self.selftest.answers] if self.selftest.answers else []
         missing = sorted(set(named) - set(self.files))
         if missing:
             raise ValueError(f"files named but not hashed: {', '.join(missing)}")

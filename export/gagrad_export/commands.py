@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from gagrad_edge.checking import AT_LEAST
-from gagrad_edge.cli import Command, with_options
+from gagrad_edge.cli import Command, say, with_options
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -388,16 +388,16 @@ def export(
             check=check,
             check_at_least=check_at_least,
         ),
-        progress=lambda stage: click.echo(f"  {stage} …", err=True),
+        progress=lambda stage: say(f"  {stage} …", err=True),
     )
     said = summary(report, time.perf_counter() - began)
-    click.echo(with_options(said, click.get_current_context().command), err=True)
+    say(*with_options(said, click.get_current_context().command).split("\n"), err=True)
     if triton is not None:
         from gagrad_edge.bundle.bundle import read_bundle  # noqa: PLC0415
         from gagrad_export.triton import write_repository  # noqa: PLC0415
 
         folders = write_repository(read_bundle(output), triton)
-        click.echo(f"  triton       {triton}: {', '.join(folder.name for folder in folders)}", err=True)
+        say(f"  triton       {triton}: {', '.join(folder.name for folder in folders)}", err=True)
 
 
 def summary(report: ExportReport, seconds: float) -> str:

@@ -24,6 +24,7 @@ from gagrad_edge.manifest import (
     ModelInfo,
     SelfTest,
 )
+from gagrad_edge.selftest import encode_answers
 from gagrad_edge.source_date import creation_text
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _FRAME, _CHANNELS, _SALIENCY = "selftest/frame.png", "selftest/frame.npy", "selftest/saliency.npy"
 """Members of the self-test: the frame, as an image or as an array of channels, and the map."""
+_ANSWERS = "selftest/answers.json"
+"""Member of the self-test: what each graph answers to its questions."""
 
 SELFTEST_TOLERANCE, SELFTEST_AGREEMENT = 1e-3, 0.995
 """Tolerance of a pixel and share of pixels that must agree. Between engines up to 0.4 % of the pixels flip at
@@ -71,6 +74,7 @@ def package(
     frame = _CHANNELS if spec.colour == "channels" else _FRAME
     members[frame] = _npy(verified.frame) if spec.colour == "channels" else _png(verified.frame)
     members[_SALIENCY] = _npy(verified.saliency)
+    members[_ANSWERS] = encode_answers(verified.answers)
     manifest = Manifest(
         format=FORMAT,
         abi=ABI,
@@ -102,6 +106,7 @@ def package(
             seed=0,
             tolerance=SELFTEST_TOLERANCE,
             agreement=SELFTEST_AGREEMENT,
+            answers=_ANSWERS,
         ),
         verification=verified.numbers,
         checked=checked,

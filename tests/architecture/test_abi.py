@@ -27,6 +27,7 @@ A_SETTING = "a setting of the method, by the name that the caller and the manife
 A_ROLE = "the role of a graph, not its output of the same name"
 ALLOWED = {
     ("gagrad_edge/manifest.py", "maps"): A_ROLE,
+    ("gagrad_edge/selftest.py", "maps"): A_ROLE,
     ("export/gagrad_export/assemble/maps.py", "maps"): A_ROLE,
     ("export/gagrad_export/assemble/bundle_graphs.py", "maps"): A_ROLE,
     ("runtime/gagrad_runtime/sampling/saliency.py", "maps"): A_ROLE,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say
 from gagrad_edge.passphrase import passphrase
 
 
@@ -98,7 +98,7 @@ def pack(
         constraints=constraints,
         wheel=wheel,
         index=index,
-        progress=lambda text: click.echo(text, err=True),
+        progress=lambda text: say(text, err=True),
     )
     size = sum(entry.size for entry in kit.files.values()) / 1e6
     what = f"{kit.product} {kit.version} for {kit.platform}"
@@ -109,4 +109,4 @@ def pack(
     ]
     if not signing:
         lines.append("  not signed: it installs on new devices; to upgrade others pack it with --sign")
-    click.echo("\n".join(lines), err=True)
+    say(*lines, err=True)

@@ -138,7 +138,7 @@ def resolve(own: Wheel, platform: Platform, constraints: Sequence[Path], index: 
     )
     if done.returncode:
         raise SettingError(
-            f"the packages cannot be resolved:\n{done.stderr.strip()}",
+            f"the packages cannot be resolved ({_said(done.stderr)})",
             where=f"{platform.name}, Python {platform.python}, glibc {platform.glibc}",
             hint="check the network; give another `python` or `glibc`, or loosen one of the `constraints`",
         )
@@ -185,5 +185,11 @@ def _run_pip(arguments: list[str], failure: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        said = "\n".join(done.stderr.strip().splitlines()[-8:])
-        raise ModelError(f"{failure}:\n{said}", hint="check the network, and that pip is installed here")
+        raise ModelError(
+            f"{failure} ({_said(done.stderr)})", hint="check the network, and that pip is installed here"
+        )
+
+
+def _said(text: str) -> str:
+    """Return the last lines of a program's message on one line."""
+    return "; ".join(line.strip() for line in text.strip().splitlines()[-8:])

@@ -27,6 +27,7 @@ from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
 from gagrad_export.canonicalise.batch.values import ONE_ROW
 from gagrad_export.verify.agreement import agreement, run_samples
+from gagrad_export.verify.answers import answers_of
 from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.class_activation import verify_class_activation
 from gagrad_export.verify.detector import verify_detector
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.output import OutputSpec
+    from gagrad_edge.selftest import Answer
     from gagrad_export.arrange.layout import Layout
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source
@@ -78,6 +80,8 @@ class Verified:
     """The expected map, [H, W]."""
     magnitude: float
     """Largest value of the map before it was scaled, per sample."""
+    answers: tuple[Answer, ...]
+    """What each graph answers to the self-test's questions."""
     notes: tuple[str, ...] = ()
     """What the checks found, in sentences for the user."""
     without_maps: str = ""
@@ -184,6 +188,7 @@ def verify(
         score=float(scores[target]),
         saliency=saliency,
         magnitude=magnitude,
+        answers=answers_of(graphs, image, output.shape, target),
         notes=notes,
         without_maps=without_maps,
     )

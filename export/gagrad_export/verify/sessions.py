@@ -103,6 +103,11 @@ class Session:
     def __init__(self, session: Any, what: str) -> None:
         self._session, self._what = session, what
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return [output.name for output in self._session.get_outputs()]
+
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
         """Return the named outputs, or all for None. Raises ModelError and OutOfMemoryError."""
         try:

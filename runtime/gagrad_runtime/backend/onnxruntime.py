@@ -15,6 +15,7 @@ from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
+from gagrad_runtime.backend.interruption import interruptible
 from gagrad_runtime.backend.plugin import plugin_devices
 from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
 from gagrad_runtime.machine.memory import process_memory
@@ -109,7 +110,7 @@ class OnnxRuntimeBackend(Backend):
             raise
         except Exception as error:
             raise _engine_error(graph, error) from error
-        return OnnxRuntimeRunner(graph, session, self._provider.memory)
+        return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory)
 
     def _options(self) -> Any:
         options = self._ort.SessionOptions()
@@ -172,7 +173,8 @@ class OnnxRuntimeBackend(Backend):
                     hint=hint,
                 )
             x = self.upload(np.zeros(2, np.float32))
-            y = self.download(OnnxRuntimeRunner("probe", session, self._provider.memory).run({"x": x})["y"])
+            runner = OnnxRuntimeRunner("probe", self._ort, session, self._provider.memory)
+            y = self.download(runner.run({"x": x})["y"])
         except DeviceError:
             raise
         except Exception as error:
@@ -210,12 +212,15 @@ class OnnxRuntimeBackend(Backend):
 class OnnxRuntimeRunner(Runner):
     """One session."""
 
-    def __init__(self, graph: str, session: Any, memory: str) -> None:
+    def __init__(self, graph: str, ort: Any, session: Any, memory: str) -> None:
         super().__init__(graph, _ports(session.get_inputs()), _ports(session.get_outputs()))
+        self._ort = ort
         self._session = session
         self._memory = memory
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        # One for each run: a run that was ended leaves its options ended.
+        options = self._ort.RunOptions()
         try:
             binding = self._session.io_binding()
             for name, tensor in inputs.items():
@@ -225,7 +230,8 @@ class OnnxRuntimeRunner(Runner):
                     binding.bind_ortvalue_output(name, into[name].handle)
                 else:
                     binding.bind_output(name, self._memory, 0)
-            self._session.run_with_iobinding(binding)
+            with interruptible(lambda: setattr(options, "terminate", True)):
+                self._session.run_with_iobinding(binding, options)
             found = binding.get_outputs()
         except Exception as error:
             raise _engine_error(self.graph, error) from error

@@ -13,6 +13,7 @@ import numpy as np
 from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
+from gagrad_runtime.backend.interruption import interruptible
 from gagrad_runtime.machine.memory import process_memory
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class OpenVinoRunner(Runner):
                 self._request.set_input_tensor(index, inputs[name].handle)
             for index, tensor in enumerate(results.values()):
                 self._request.set_output_tensor(index, tensor)
-            self._request.infer()
+            with interruptible(self._request.cancel):
+                self._request.infer()
         except Exception as error:
             raise _engine_error(self.graph, error) from error
         return {

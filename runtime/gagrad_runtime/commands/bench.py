@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_runtime.commands.options import device_options, json_option, method_options, trust_option
 
 
@@ -59,5 +59,5 @@ def bench(
             session.bundle, session.explainer, frames=frames, settings=settings, progress=progress
         )
     if as_json:
-        click.echo(msgspec.json.encode(report).decode())
-    click.echo(as_text(report), err=True)
+        say_json(msgspec.json.encode(report))
+    say(*as_text(report).split("\n"), err=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import VerificationError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
@@ -42,7 +42,7 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
         progress.clear()
         rows.append({"graph": one.name, "seconds": round(one.seconds, 3), "bytes": one.size})
         size = "" if one.size is None else f"{one.size / 1e6:9.1f} MB"
-        click.echo(f"{one.name:<20} {one.seconds:8.1f} s {size}".rstrip(), err=True)
+        say(f"{one.name:<20} {one.seconds:8.1f} s {size}".rstrip(), err=True)
 
     with (
         Progress() as progress,
@@ -61,7 +61,7 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
     failed = [str(finding) for finding in findings if not finding.passed]
     if as_json:
         report = {"backend": backend.description, "graphs": rows, "findings": findings, "passed": not failed}
-        click.echo(msgspec.json.encode(report).decode())
+        say_json(msgspec.json.encode(report))
     if failed:
         raise VerificationError(
             f"the engines compute something else than the bundle says: {'; '.join(failed)}",
@@ -69,4 +69,4 @@ def build(bundle: Path, device: str, threads: int | None, trust: Path | None, as
             hint="`explain` will take one sample at a time, or the CPU, if that mends it; report the output "
             "of `gagrad-edge doctor`",
         )
-    click.echo(f"{backend.description}: checked on the bundle's frame", err=True)
+    say(f"{backend.description}: checked on the bundle's frame", err=True)

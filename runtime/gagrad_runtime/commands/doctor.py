@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_runtime.commands.options import json_option
 
 
@@ -25,17 +25,17 @@ def doctor(as_json: bool) -> None:
 
     diagnosis = diagnose()
     if as_json:
-        click.echo(msgspec.json.encode(diagnosis).decode())
+        say_json(msgspec.json.encode(diagnosis))
         return
-    click.echo(f"gagrad-edge {diagnosis.version}, Python {diagnosis.python}, {diagnosis.platform}")
+    say(f"gagrad-edge {diagnosis.version}, Python {diagnosis.python}, {diagnosis.platform}")
     memory = "unknown" if diagnosis.memory_gib is None else f"{diagnosis.memory_gib:.1f} GiB"
-    click.echo(f"{diagnosis.cores} cores, {memory} of memory")
+    say(f"{diagnosis.cores} cores, {memory} of memory")
     for part in diagnosis.parts:
         mark, state = ("✓", part.version) if part.usable else ("–", "not usable")
-        click.echo(f"  {mark} {part.name:<16} {state}: {part.purpose}")
+        say(f"  {mark} {part.name:<16} {state}: {part.purpose}")
         if part.problem:
-            click.echo(f"      {part.problem}")
+            say(f"      {part.problem}")
         if part.install:
-            click.echo(f"      to install: {part.install}")
+            say(f"      to install: {part.install}")
     for warning in diagnosis.warnings:
-        click.echo(f"  ! {warning}")
+        say(f"  ! {warning}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say
 from gagrad_edge.summary import counted
 from gagrad_runtime.commands.options import device_options, method_options, target_option, trust_option
 
@@ -104,5 +104,5 @@ def evaluate(
             on_error=print_error,
         )
     summary = f"{result.images} of {counted(result.total, 'image')}, {counted(result.methods, 'method')}"
-    click.echo(f"{summary} → {result.page}", err=True)
+    say(f"{summary} → {result.page}", err=True)
     return result.exit_code

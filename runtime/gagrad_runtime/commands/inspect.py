@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.commands.options import json_option
 
@@ -50,7 +50,7 @@ def inspect(bundle: Path, picture: Path | None, image: Path | None, as_json: boo
             "an image without a picture to write", where="image", hint="give --layer PICTURE, too"
         )
     if as_json:
-        click.echo(encode_manifest(manifest).decode(), nl=False)
+        say_json(encode_manifest(manifest), nl=False)
         return
     model = manifest.model
     operators = f"{sum(model.operators.values())} operators"
@@ -66,7 +66,7 @@ def inspect(bundle: Path, picture: Path | None, image: Path | None, as_json: boo
         *(line("graph", _graph(manifest, entry)) for entry in manifest.graphs),
         *(line(f"class {index}", name) for index, name in enumerate(manifest.output.classes)),
     ]
-    click.echo("\n".join(lines))
+    say(*lines)
 
 
 def _write_layers(bundle: Bundle, picture: Path, image: Path | None) -> None:
@@ -82,7 +82,7 @@ def _write_layers(bundle: Bundle, picture: Path, image: Path | None) -> None:
     data = encode_png(render_layers(bundle.manifest, frame))
     make_folder(picture.parent)
     write_atomic(picture, [data])
-    click.echo(f"the cells of the class activation maps: {picture}", err=True)
+    say(f"the cells of the class activation maps: {picture}", err=True)
 
 
 def _graph(manifest: Manifest, entry: GraphEntry) -> str:

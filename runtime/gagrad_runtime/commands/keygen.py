@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say
 from gagrad_edge.passphrase import passphrase
 
 
@@ -26,6 +26,6 @@ def keygen(name: Path, protect: bool) -> None:
     key = generate()
     private, public = (name.with_name(name.name + ending) for ending in (".key", ".pub"))
     write_keys(key, private, public, passphrase(confirm=True) if protect else "")
-    click.echo(f'[[keys]]\nname = "{name.name}"\nkey = "{key.public.text}"')
-    click.echo(f"{private}: signs; keep it off the devices, and a copy in a safe place", err=True)
-    click.echo(f"{public}: verifies; key id {key.public.id}", err=True)
+    say("[[keys]]", f'name = "{name.name}"', f'key = "{key.public.text}"')
+    say(f"{private}: signs; keep it off the devices, and a copy in a safe place", err=True)
+    say(f"{public}: verifies; key id {key.public.id}", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
 from gagrad_edge.passphrase import passphrase
 
@@ -71,6 +71,6 @@ def sign(
         release = sign_bundle(bundle, target, opened, product=product, version=version, expires=last)
     until = "never expires" if release.expires is None else f"expires {release.expires:%Y-%m-%d}"
     what = f"{release.product} {release.version}, signed {release.signed:%Y-%m-%d}, {until}"
-    click.echo(f"{target}: {what}", err=True)
+    say(f"{target}: {what}", err=True)
     for key in opened:
-        click.echo(f"  key {key.public.id}", err=True)
+        say(f"  key {key.public.id}", err=True)

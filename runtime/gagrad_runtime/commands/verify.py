@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import SettingError, VerificationError
 from gagrad_edge.kit import KIT
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
@@ -60,6 +60,7 @@ def verify(
 
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
     from gagrad_runtime.question.probability import agreement_text  # noqa: PLC0415
+    from gagrad_runtime.session.answers import examine_answers  # noqa: PLC0415
     from gagrad_runtime.session.canary import examine  # noqa: PLC0415
     from gagrad_runtime.session.opening import open_session  # noqa: PLC0415
     from gagrad_runtime.session.selftest import run_selftest  # noqa: PLC0415
@@ -74,9 +75,9 @@ def verify(
     def print_decision(decision: TrustDecision) -> None:
         report["trust"] = as_data(decision)
         for check in decision.checks:
-            click.echo(f"{_MARKS[check.outcome]} {check.name}: {check.text}", err=True)
+            say(f"{_MARKS[check.outcome]} {check.name}: {check.text}", err=True)
         if decision.failed and as_json:
-            click.echo(msgspec.json.encode(report).decode())
+            say_json(msgspec.json.encode(report))
 
     sha256 = None
     if keys or threshold:
@@ -96,10 +97,11 @@ def verify(
     ):
         checked, explainer = session.bundle, session.explainer
         result = run_selftest(checked, explainer)
+        answers = examine_answers(checked, explainer, every=True)
         findings = [] if explainer.backend.verified else examine(checked, explainer)
-    failed = [str(finding) for finding in findings if not finding.passed]
+    failed = list(dict.fromkeys(str(finding) for finding in (*findings, *answers) if not finding.passed))
     # Another engine rounds differently, and rounding alone moves pixels over the guide's threshold.
-    passed = not failed if findings else result.passed
+    passed = not failed and (bool(findings) or result.passed)
     if as_json:
         report |= {
             "bundle": checked.manifest.name,
@@ -110,10 +112,10 @@ def verify(
             "required": result.required,
             "worst": result.worst,
             "correlation": result.correlation,
-            "findings": findings,
+            "findings": [*findings, *(finding for finding in answers if finding not in findings)],
             "passed": passed,
         }
-        click.echo(msgspec.json.encode(report).decode())
+        say_json(msgspec.json.encode(report))
     text = f"{agreement_text(result.agreement)} of the map's pixels agree"
     if findings:
         text += f", rank correlation {result.correlation:.6f}"
@@ -124,14 +126,17 @@ def verify(
             f"the self-test failed: {text}, the worst differs by {result.worst:.2g}"
             + "".join(f"; {failure}" for failure in failed),
             where=f"{bundle} on {result.backend}",
-            hint="do not trust explanations on this device; try --device cpu, and report the output of "
+            hint="copy the bundle again or export it again; if that does not help, report the output of "
+            "`gagrad-edge doctor`"
+            if explainer.backend.verified
+            else "do not trust explanations on this device; try --device cpu, and report the output of "
             "`gagrad-edge doctor`",
         )
-    click.echo(f"{bundle}: intact ({len(checked.manifest.files)} files, sha256 {checked.sha256})", err=True)
+    say(f"{bundle}: intact ({len(checked.manifest.files)} files, sha256 {checked.sha256})", err=True)
     if checked.envelope is not None and "trust" not in report:
         ids = ", ".join(signature.keyid[:16] for signature in checked.envelope.signatures)
-        click.echo(f"it carries signatures of {ids}, not checked: give --key or a trust policy", err=True)
-    click.echo(f"{result.backend}: self-test passed, {text}", err=True)
+        say(f"it carries signatures of {ids}, not checked: give --key or a trust policy", err=True)
+    say(f"{result.backend}: self-test passed, {text}", err=True)
 
 
 def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
@@ -152,11 +157,11 @@ def _verify_kit(folder: Path, policy: Policy | None, as_json: bool) -> None:
             "signers": [{"name": key.name, "id": key.id} for key in found.signers],
             "passed": True,
         }
-        click.echo(msgspec.json.encode(report).decode())
-    click.echo(f"{folder}: intact ({len(kit.files)} files, fingerprint {found.sha256})", err=True)
-    click.echo(f"{kit.product} {kit.version} for {kit.platform}, packed {kit.created}", err=True)
+        say_json(msgspec.json.encode(report))
+    say(f"{folder}: intact ({len(kit.files)} files, fingerprint {found.sha256})", err=True)
+    say(f"{kit.product} {kit.version} for {kit.platform}, packed {kit.created}", err=True)
     unchecked = "who signed it was not checked: give --key or a trust policy"
-    click.echo(unchecked if policy is None else f"signed by {names}", err=True)
+    say(unchecked if policy is None else f"signed by {names}", err=True)
 
 
 def _policy(keys: tuple[Path, ...], threshold: int | None) -> Policy:

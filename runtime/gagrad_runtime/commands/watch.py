@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gagrad_edge.cli import Command
+from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.commands.options import device_options, json_option, trust_option
 
@@ -98,7 +98,7 @@ def watch(
     from gagrad_runtime.station.lines import Lines  # noqa: PLC0415
     from gagrad_runtime.station.run import run_station  # noqa: PLC0415
 
-    with Progress() as progress, Lines(click.echo) as lines:
+    with Progress() as progress, Lines(lambda line: say_json(line.encode())) as lines:
 
         def print_event(event: Event) -> None:
             if as_json:
@@ -107,7 +107,7 @@ def watch(
         counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
     summary = ", ".join(f"{count} {_STATES.get(state, state)}" for state, count in sorted(counts.items()))
     summary = summary or "nothing came"
-    click.echo(f"{config.output}: {summary}", err=True)
+    say(f"{config.output}: {summary}", err=True)
 
 
 def _is_given(context: click.Context, name: str) -> bool:
@@ -172,4 +172,4 @@ def _check(config: StationConfig) -> None:
         f"  source {shown(source) if is_address(source) else source}",
         f"  output {config.output}; receivers: {receivers}",
     ]
-    click.echo("\n".join(lines), err=True)
+    say(*lines, err=True)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from gagrad_edge.atomic import write_atomic
+from gagrad_edge.printable import printable
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.colour import colour_bar
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.evaluate.journal import Entry
     from gagrad_runtime.evaluate.table import Metric, Summary
+
+
+def _escape(text: str) -> str:
+    """Return ``text`` as a page shows it: in the printable form, and no markup."""
+    return html.escape(printable(text))
+
 
 _STOPS = 17
 """Colours of the legend's gradient; between them the browser interpolates."""
@@ -38,9 +45,9 @@ def render_page(
     metrics, summaries = used_metrics(rows), summarise(rows)
     template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=html.escape(f"Explanations of {bundle}, compared"),
+        title=_escape(f"Explanations of {bundle}, compared"),
         legend=_legend(),
-        facts=html.escape(" · ".join(facts)),
+        facts=_escape(" · ".join(facts)),
         head="".join(_head(metric) for metric in metrics),
         body="\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),
         words="\n".join(_words(metric) for metric in metrics),
@@ -61,22 +68,22 @@ def _legend() -> str:
 
 def _head(metric: Metric) -> str:
     arrow = "▲" if metric.better == "higher" else "▼"
-    says = html.escape(f"{metric.says} {metric.better.capitalize()} is better.")
+    says = _escape(f"{metric.says} {metric.better.capitalize()} is better.")
     return (
-        f'<th aria-sort="none"><button title="{says}">{html.escape(metric.title)} '
+        f'<th aria-sort="none"><button title="{says}">{_escape(metric.title)} '
         f'<span class="better">{arrow}</span></button></th>'
     )
 
 
 def _words(metric: Metric) -> str:
     return (
-        f"<dt>{html.escape(metric.title)}</dt><dd>{html.escape(metric.says)} "
+        f"<dt>{_escape(metric.title)}</dt><dd>{_escape(metric.says)} "
         f"<b>{metric.better.capitalize()} is better.</b></dd>"
     )
 
 
 def _summary_row(summary: Summary, metrics: Sequence[Metric], summaries: Sequence[Summary]) -> str:
-    cells = [f"<th>{html.escape(summary.method)}</th>"]
+    cells = [f"<th>{_escape(summary.method)}</th>"]
     for metric in metrics:
         value, error = summary.values[metric.field], summary.errors[metric.field]
         known = [s.values[metric.field] for s in summaries if s.values[metric.field] is not None]
@@ -93,22 +100,22 @@ def _summary_row(summary: Summary, metrics: Sequence[Metric], summaries: Sequenc
 
 def _image_row(name: str, frame: bytes, entries: Sequence[Entry], metrics: Sequence[Metric]) -> str:
     row = entries[0].row
-    cells = [f'<td>{_picture(frame, name)}<p class="name">{html.escape(name)}</p><p>{_answer(row)}</p></td>']
+    cells = [f'<td>{_picture(frame, name)}<p class="name">{_escape(name)}</p><p>{_answer(row)}</p></td>']
     for entry in entries:
         picture = _picture(entry.picture, f"{entry.row.method} of {name}")
-        name_line = f'<p class="name">{html.escape(entry.row.method)}</p>'
+        name_line = f'<p class="name">{_escape(entry.row.method)}</p>'
         cells.append(f"<td>{picture}{name_line}{_figures(entry.row, metrics)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _answer(row: Row) -> str:
     chance = "" if row.probability is None else f" {percent(row.probability)}"
-    return html.escape(f"{row.target}{chance}")
+    return _escape(f"{row.target}{chance}")
 
 
 def _figures(row: Row, metrics: Sequence[Metric]) -> str:
     parts = [
-        f"<dt>{html.escape(metric.title)}</dt><dd>{shown(metric, getattr(row, metric.field))}</dd>"
+        f"<dt>{_escape(metric.title)}</dt><dd>{shown(metric, getattr(row, metric.field))}</dd>"
         for metric in metrics
         if metric.field in _UNDER_A_PICTURE and getattr(row, metric.field) is not None
     ]
@@ -117,7 +124,7 @@ def _figures(row: Row, metrics: Sequence[Metric]) -> str:
 
 def _picture(jpeg: bytes, words: str) -> str:
     data = base64.b64encode(jpeg).decode()
-    return f'<img alt="{html.escape(words)}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{_escape(words)}" src="data:image/jpeg;base64,{data}">'
 
 
 _COLUMNS = ("image", "method", "target", "probability", *(metric.field for metric in METRICS))

@@ -19,6 +19,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 
 from gagrad_edge.errors import FrameError
 from gagrad_edge.manifest import MAX_CHANNELS
+from gagrad_edge.printable import printable
 from gagrad_runtime.frame.integrity import check_tiff, least_bytes
 from gagrad_runtime.frame.tiff import first_page, pages
 
@@ -353,7 +354,7 @@ def _exif(picture: Image.Image) -> dict[str, str]:
         for tag, name in _EXIF.items():
             if tag in values:
                 text = str(values[tag]).strip("\0 ")[:_EXIF_LENGTH]
-                found[name] = "".join(letter if letter.isprintable() else "?" for letter in text)
+                found[name] = printable(text)
     return found
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from gagrad_edge.atomic import check_writable
+from gagrad_edge.cli import say
 from gagrad_edge.errors import FrameError, InputError, ModelError
 from gagrad_edge.summary import counted
 from gagrad_runtime.jobs.explaining import expand, say_error
@@ -102,12 +102,10 @@ def calibrate_images(
     write_scale(output, scale)
     few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
     reach = "reaches" if len(paths) == 1 else "reach"
-    click.echo(
-        f"{used} of {counted(len(paths), 'good part')} {reach} {scale.value:.3g} → {output}{few}", err=True
-    )
+    say(f"{used} of {counted(len(paths), 'good part')} {reach} {scale.value:.3g} → {output}{few}", err=True)
     if scale.threshold is not None:
         own = last.prediction.threshold if last.prediction is not None else None
-        click.echo(
+        say(
             f"their scores reach {max(scores):.4g}: from {scale.threshold:.4g} on a part is NG"
             + ("" if own is None else f", unless the bundle's own threshold, {own:.4g}, is used"),
             err=True,

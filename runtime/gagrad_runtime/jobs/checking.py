@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 import numpy as np
 
 from gagrad_edge.checking import check_share, in_order, read_checks, require_labels
+from gagrad_edge.cli import say, say_json
 from gagrad_edge.errors import FrameError, VerificationError
 from gagrad_edge.manifest import Checked, Confusion
 from gagrad_edge.summary import agreement
@@ -62,13 +62,10 @@ def check_images(
     ):
         checked = check(session.explainer, labelled, at_least=at_least, progress=progress)
     if as_json:
-        click.echo(
-            msgspec.json.encode(
-                {"bundle": session.bundle.manifest.name, "checked": checked, "passed": checked.passed}
-            ).decode()
-        )
+        report = {"bundle": session.bundle.manifest.name, "checked": checked, "passed": checked.passed}
+        say_json(msgspec.json.encode(report))
     for text in agreement(checked):
-        click.echo(text, err=True)
+        say(text, err=True)
     require(checked, str(bundle))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from gagrad_edge.atomic import make_folder
-from gagrad_edge.cli import group
+from gagrad_edge.cli import group, say
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.probability import share_text
@@ -71,10 +71,10 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
     with resources.as_file(resources.files("gagrad_edge") / "demo") as data:
         for number, demo in enumerate(demos, start=1):
             bundle = output / f"{demo.name}.gagrad"
-            click.echo(f"{number}. Compiling the {demo.title} into {bundle}", err=True)
+            say(f"{number}. Compiling the {demo.title} into {bundle}", err=True)
             _export(demo, data, bundle)
             frames = sorted((data / demo.frames).iterdir())
-            click.echo(f"   Explaining {len(frames)} parts", err=True)
+            say(f"   Explaining {len(frames)} parts", err=True)
             make_folder(output / demo.name)
             with (
                 Progress() as progress,
@@ -84,10 +84,10 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
                     explanation = explainer.explain(frame)
                     files = explanation.save(output / demo.name, stem=frame.stem, replace=True)
                     mask = truth(demo, data, frame.stem, _kind(explanation))
-                    click.echo(_line(explanation, mask, files["picture"]), err=True)
-    click.echo(f"{len(demos) + 1}. Open the pictures: {output.resolve()}/*/*.explained.png", err=True)
+                    say(_line(explanation, mask, files["picture"]), err=True)
+    say(f"{len(demos) + 1}. Open the pictures: {output.resolve()}/*/*.explained.png", err=True)
     program = Path(sys.executable).parent / "gagrad-edge"
-    click.echo(f"{len(demos) + 2}. Go on with the README: {program} --help", err=True)
+    say(f"{len(demos) + 2}. Go on with the README: {program} --help", err=True)
     return 0
 
 

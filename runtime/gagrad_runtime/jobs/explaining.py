@@ -11,8 +11,9 @@ import click
 import msgspec
 
 from gagrad_edge.atomic import check_writable, make_folder
-from gagrad_edge.cli import message
+from gagrad_edge.cli import message, say, say_json
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
+from gagrad_edge.printable import printable
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.progress import Progress
@@ -200,21 +201,21 @@ class _Run:
     def _say_nothing(self, path: str) -> None:
         """Say of an image that the model finds nothing on it, so that there is nothing to explain."""
         if self.as_json:
-            click.echo(msgspec.json.encode({"file": path, "detections": []}))
-        click.echo(f"{path}: nothing found, so no picture", err=True)
+            say_json(msgspec.json.encode({"file": path, "detections": []}))
+        say(f"{path}: nothing found, so no picture", err=True)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:
-            click.echo(msgspec.json.encode(report.record(files)))
-        click.echo(_line(path, report, files["picture"]), err=True)
+            say_json(msgspec.json.encode(report.record(files)))
+        say(_line(path, report, files["picture"]), err=True)
         for caution in report.explanation.cautions:
-            click.echo(f"  ! {caution.text}", err=True)
+            say(f"  ! {caution.text}", err=True)
 
     def finish(self) -> int:
         """Say how it went, and return the exit code."""
         if len(self.stems) > 1 or self._good < len(self.stems):
             failed = f", {self.failed} FAIL" if self.failed else ""
-            click.echo(f"{self._good} of {len(self.stems)} explained{failed}, in {self.output}/", err=True)
+            say(f"{self._good} of {len(self.stems)} explained{failed}, in {self.output}/", err=True)
         return self._exit_code
 
     def _report(self, path: str, error: GagradError) -> None:
@@ -222,7 +223,7 @@ class _Run:
         self._exit_code = max(self._exit_code, error.exit_code)
         say_error(path, error)
         if self.as_json:
-            click.echo(msgspec.json.encode(error_record(path, error)))
+            say_json(msgspec.json.encode(error_record(path, error)))
 
     def _label(self, path: str) -> str:
         name = Path(path).name
@@ -233,7 +234,9 @@ def say_error(path: str, error: GagradError) -> None:
     """Print to stderr the error of one image of many."""
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
     said = message(error)
-    click.echo(said if path in said else f"{path}: {said}", err=True)
+    if printable(path) not in said:
+        said = f"{printable(path)}: {said}"
+    say(*said.split("\n"), err=True)
 
 
 def error_record(path: str, error: GagradError) -> dict[str, object]:

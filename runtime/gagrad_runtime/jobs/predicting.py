@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 
 from gagrad_edge.atomic import check_writable, make_folder, write_atomic
+from gagrad_edge.cli import say, say_json
 from gagrad_edge.errors import InputError, ModelError
 from gagrad_edge.summary import counted
 from gagrad_runtime.frame import frame_for
@@ -70,7 +70,7 @@ def predict_images(
                 exit_code = max(exit_code, error.exit_code)  # a model at fault (4) outweighs a bad image (3)
                 say_error(path, error)
                 if as_json:
-                    click.echo(msgspec.json.encode(error_record(path, error)))
+                    say_json(msgspec.json.encode(error_record(path, error)))
                 continue
             good += 1
             if output is not None:
@@ -79,11 +79,11 @@ def predict_images(
                 write_new(output, stems[path], encode_png(picture))
             if as_json:
                 record = prediction_record(said, frame)
-                click.echo(msgspec.json.encode(record))
+                say_json(msgspec.json.encode(record))
             else:
-                click.echo("\n".join(lines_of(path, said)))
+                say(*lines_of(path, said))
     if good < len(paths):
-        click.echo(f"{good} of {counted(len(paths), 'image')} could be used", err=True)
+        say(f"{good} of {counted(len(paths), 'image')} could be used", err=True)
     return exit_code
 
 

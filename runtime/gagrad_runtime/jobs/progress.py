@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from gagrad_edge.printable import printable
+
 
 class Progress:
     """A bar on stderr where that is a terminal, nothing elsewhere. Its line is empty after the block.
@@ -33,4 +35,6 @@ class Progress:
         if self._shown:
             filled = round(20 * done / max(total, 1))
             bar = "█" * filled + "░" * (20 - filled)
-            click.echo(f"\r\x1b[2K{label or self._label}  {bar} {done}/{total}", nl=False, err=True)
+            click.echo(
+                f"\r\x1b[2K{printable(label or self._label)}  {bar} {done}/{total}", nl=False, err=True
+            )

@@ -8,7 +8,6 @@ batch and alone, and the bundle's own map for the bundle's own frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,8 @@ from gagrad_edge.method.noise import noise_chunks
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import Target, cotangent
 from gagrad_runtime.sampling.statistics import Sampler
+from gagrad_runtime.session.answers import examine_answers
+from gagrad_runtime.session.finding import Finding
 from gagrad_runtime.session.selftest import reference_frame, run_selftest
 
 if TYPE_CHECKING:
@@ -40,26 +41,8 @@ _SCALE: dict[GraphPrecision, float] = {"float32": 0.01, "float16": 0.05}
 """Largest relative difference of the score and the gradient's magnitude from the bundle's."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check: a measured value and the largest that is allowed."""
-
-    check: str
-    """The measured quantity, in words to be followed by its value."""
-    found: float
-    allowed: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value is at most the allowed one; False for NaN."""
-        return self.found <= self.allowed
-
-    def __str__(self) -> str:
-        return f"{self.check} {self.found:.2g} (allowed {self.allowed:.2g})"
-
-
 def examine(bundle: Bundle, explainer: Explainer) -> list[Finding]:
-    """Return the findings for ``explainer``'s engine, which takes about as long as two explanations.
+    """Return the findings for ``explainer``'s engine, which takes about as long as three explanations.
 
     Raises BundleError, ModelError and DeviceError.
     """
@@ -69,6 +52,7 @@ def examine(bundle: Bundle, explainer: Explainer) -> list[Finding]:
         Finding("the map's rank order differs by", 1 - test.correlation, 1 - CORRELATION[precision]),
         Finding("the score is off by", test.score_error, _SCALE[precision]),
         Finding("the gradient's magnitude is off by", test.magnitude_error, _SCALE[precision]),
+        *examine_answers(bundle, explainer, every=False),
     ]
     if explainer.largest_chunk == 1:
         return findings

@@ -8,6 +8,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from gagrad_edge.logs import PrintableFormatter
+from gagrad_edge.printable import printable, printable_json
+
 if TYPE_CHECKING:
     from gagrad_runtime.station.config import LogTable
 
@@ -24,17 +27,17 @@ class JsonFormatter(logging.Formatter):
             "time": f"{seconds}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return printable_json(json.dumps(fields, ensure_ascii=False))
 
 
 def set_up(table: LogTable) -> None:
     """Log to stderr in the format and from the level that ``table`` says."""
     handler = logging.StreamHandler(sys.stderr)
-    plain = logging.Formatter("%(levelname)s %(message)s")
+    plain = PrintableFormatter("%(levelname)s %(message)s")
     handler.setFormatter(JsonFormatter() if table.format == "json" else plain)
     logger = logging.getLogger(_ROOT)
     logger.handlers = [handler]

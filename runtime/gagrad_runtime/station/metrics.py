@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError
+from gagrad_edge.printable import printable
 from gagrad_runtime.station.events import ExplainedEvent, VerdictEvent
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Metrics:
         """Count ``event``, and observe how long it took."""
         self._events.labels(event.kind).inc()
         if isinstance(event, VerdictEvent):
-            self._verdicts.labels(event.verdict).inc()
+            self._verdicts.labels(printable(event.verdict)).inc()
             self._verdict_seconds.observe(event.seconds)
         if isinstance(event, ExplainedEvent):
             self._explanation_seconds.observe(event.seconds)

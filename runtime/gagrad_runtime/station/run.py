@@ -112,7 +112,11 @@ def run_station(
         station.on_event, station.on_progress = publish, step
         stack.enter_context(ended_by_signals(station.stop))
         notifier.ready()
-        station.run(once=once)
+        try:
+            station.run(once=once)
+        except KeyboardInterrupt:  # a run of a graph that did not end by itself; its frame comes again
+            if not station.stopping:
+                raise
         notifier.stopping()
         return store.counts()
 

@@ -111,7 +111,7 @@ def test_the_child_reports_progress(tiny_bundle: Path, monkeypatch: pytest.Monke
 _SLOW_CHILD = """
 import sys; sys.path[:] = sys.argv[2:]
 from gagrad_runtime import backend
-from gagrad_runtime.session.trial import child
+from gagrad_runtime.session.trial_child import child
 real = backend.open_backend
 def open_backend(*arguments, **options):
     found = real(*arguments, **options)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import gagrad_runtime
@@ -17,6 +18,7 @@ from gagrad_runtime.session import trial as first_opening
 from gagrad_runtime.session.trial import try_opening
 from gagrad_runtime.trust import Policy
 from tests.models import MEMBERS, plain_manifest
+from tests.runtime.session.hostile import with_predict
 from tests.runtime.trust.test_trust import Device
 
 
@@ -51,12 +53,15 @@ def test_a_good_bundle_is_tried_once(bundle: Bundle, tmp_path: Path, monkeypatch
     ("program", "words"),
     [
         ("import os; os.abort()", r"the engine crashed \(SIGABRT\)"),
-        ("import os; print('graph a', flush=True); os.kill(os.getpid(), 11)", "opening graph a .*SIGSEGV"),
+        (
+            "import os; print('running graph a', flush=True); os.kill(os.getpid(), 11)",
+            "running graph a .*SIGSEGV",
+        ),
         ("raise SystemExit(3)", "ended with code 3"),
         ("print('{}'); print('{\"kind\": 1}')", "ended with code 0"),
         ("import time; time.sleep(60)", "not done after 1 s"),
         ("kept = bytearray(400 << 20); import time; time.sleep(60)", "more than 200 MiB of memory"),
-        ("print('done', flush=True); import os; os.abort()", "SIGABRT"),
+        ("print('done 0', flush=True); import os; os.abort()", "SIGABRT"),
     ],
 )
 def test_what_harms_the_engine_is_an_error_about_the_bundle(
@@ -122,3 +127,47 @@ def test_the_folder_where_it_starts_is_not_the_childs(
     elsewhere = [path for path in sys.path if Path(path).is_absolute()]
     monkeypatch.setattr(sys, "path", [str(root), str(root / "runtime"), *elsewhere])
     try_opening(bundle, open_backend("cpu"), "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("loop", "running graph 'predict' failed .* not done after 5 s"),
+        ("greedy", "more than .* MiB of memory"),
+    ],
+)
+def test_a_graph_that_opens_and_harms_when_it_runs_is_refused(
+    tiny_bundle: Path, tmp_path: Path, kind: str, words: str
+) -> None:
+    """An endless loop and a constant of 6 GB end the child, and are not remembered as good."""
+    bundle = read_bundle(with_predict(tiny_bundle, tmp_path / "bad.gagrad", kind))
+    with pytest.raises(BundleError, match=words):
+        try_opening(bundle, open_backend("cpu"), "cpu", seconds=5)
+    assert marks(tmp_path) == []
+
+
+def test_what_is_remembered_holds_within_the_limits_of_the_day(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that took more than the limits allow now is made again; so is one of which nothing is known."""
+    backend = open_backend("cpu")
+    try_opening(bundle, backend, "cpu")
+    (mark,) = marks(tmp_path)
+    monkeypatch.setattr(first_opening, "_CHILD", "import os; os.abort()")
+    with pytest.raises(BundleError, match=r"crashed|more than 1 MiB"):
+        try_opening(bundle, backend, "cpu", memory=1 << 20)
+    mark.write_bytes(b"")
+    with pytest.raises(BundleError, match="crashed"):
+        try_opening(bundle, backend, "cpu")
+
+
+def test_a_target_that_the_scores_lack_is_the_bundles_fault(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A self-test that asks for a score that is not there raises BundleError and no IndexError."""
+    found = read_bundle(tiny_bundle)
+    test = msgspec.structs.replace(found.manifest.selftest, target=[9])
+    members = {name: bytes(data) for name, data in found.members.items()}
+    path = tmp_path / "bad.gagrad"
+    write_bundle(path, msgspec.structs.replace(found.manifest, selftest=test), members)
+    with pytest.raises(BundleError, match=r"target \[9\] is none of the scores"):
+        try_opening(read_bundle(path), open_backend("cpu"), "cpu")

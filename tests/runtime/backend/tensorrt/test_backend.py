@@ -130,8 +130,8 @@ def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Pa
     from gagrad_runtime.session.trial import _graphs
 
     bundle, backend = read_bundle(tiny_bundle), open_backend("tensorrt")
-    for role, data, rows in _graphs(bundle, backend):
-        backend.open(role, bytes(data), rows)
+    for graph in _graphs(bundle, backend):
+        backend.open(graph.key.role, bytes(graph.data), graph.rows)
     gpu.built.clear()
     load(tiny_bundle, device="tensorrt").close()
     assert gpu.built == []
