@@ -77,6 +77,7 @@ def test_a_program_of_two_inputs_is_refused(tmp_path: Path) -> None:
         export(two, tmp_path / "m.gagrad", size=SIZE)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("file", [True, False], ids=["file", "object"])
 def test_torchscript_is_refused_with_the_lines_that_help(tmp_path: Path, *, file: bool) -> None:
     """Two lines, which name the file where there is one."""
@@ -98,6 +99,7 @@ def test_weights_alone_are_refused(tmp_path: Path) -> None:
         export(tmp_path / "w.pt", tmp_path / "m.gagrad", size=SIZE)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 def test_nothing_in_a_program_file_is_executed(tmp_path: Path) -> None:
     """A pickle with code among the program's members is refused, and its code does not run."""
 
