@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("bundles", "images", "kills", "installs", "camera", "power", "full", "broker", "day", "clock")
+PROGRAMS = (
+    "bundles",
+    "images",
+    "kills",
+    "installs",
+    "camera",
+    "power",
+    "full",
+    "broker",
+    "day",
+    "clock",
+    "faults",
+)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.soak import bundles, images
+from benchmarks.soak import bundles, faults, images
 from benchmarks.soak.bundle_mutations import MUTATIONS, NOW, Workshop, contents
 from benchmarks.soak.image_mutations import FORMATS, originals
 from benchmarks.soak.isolation import in_batches
@@ -123,3 +123,12 @@ def test_sections_of_the_page_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert text.count("## ") == 2
     assert "first text" not in text
     assert text.index("third text") < text.index("## B") < text.index("second text")
+
+
+def test_no_fault_of_the_results_costs_a_verdict_or_an_identity(tmp_path: Path) -> None:
+    """A dozen random faults of index and folder, of a station that runs or was killed."""
+    found = faults.attempt(12, tmp_path)
+    assert found["failed"] == 0
+    assert found["without"] == []
+    assert found["reused"] == 0
+    assert found["seconds"] < 30

@@ -123,4 +123,6 @@ def is_damage(error: sqlite3.Error) -> bool:
 
     Python raises the class itself, and none of its children, for SQLITE_CORRUPT and SQLITE_NOTADB.
     """
-    return type(error) is sqlite3.DatabaseError or str(error).startswith(("no such", "malformed"))
+    return type(error) is sqlite3.DatabaseError or str(error).startswith(
+        ("no such", "malformed", "Could not decode")
+    )

@@ -43,9 +43,6 @@ class Upkeep:
         self._occupancy = Occupancy(folder)
         try:
             self.index = self._open()
-            with self.index.transaction() as connection:
-                outbox.register(connection, self._sinks)
-                schema.number_from(connection, renewal.newest_file(folder))
         except sqlite3.Error as error:
             self._occupancy.release()
             raise failure(self._path, error) from error
@@ -87,7 +84,7 @@ class Upkeep:
         path, reason = self._path, "it was gone"
         try:
             if path.is_file():
-                return _opened(path)
+                return _opened(path, self._sinks)
             if path.exists():
                 reason = "it is no file"
         except sqlite3.Error as error:
@@ -134,7 +131,7 @@ def failure(path: Path, error: Exception) -> OutputError:
     )
 
 
-def _opened(path: Path) -> Index:
+def _opened(path: Path, sinks: Sequence[str]) -> Index:
     """Return the index at ``path``, brought to this schema. Raises sqlite3.Error and OutputError."""
     index = Index(path)
     try:
@@ -144,6 +141,8 @@ def _opened(path: Path) -> Index:
         index.script(schema.TABLES)
         with index.transaction() as connection:
             schema.bring_up(connection)
+            outbox.register(connection, sinks)
+            schema.number_from(connection, renewal.newest_file(path.parent))
         # What the start reads anyway; damage elsewhere is met when it is read.
         index.rows("SELECT count(*), sum(bytes) FROM result WHERE state = 'explained'")
     except BaseException:

@@ -207,6 +207,9 @@ def test_new_permissions_make_a_file_new(watched: Folder, monkeypatch: pytest.Mo
         ("/dev/null", "this is a device"),
         ("0", "number of a device"),
         ("in/*.png", "pattern of names"),
+        ("http://u:p@[::1/", "the address cannot be used"),
+        ("rtsp://u:p@camera:port/", "the address cannot be used"),
+        ("rtsp:///1", "the address cannot be used"),
         (__file__, "this is a file, and no video"),
     ],
 )

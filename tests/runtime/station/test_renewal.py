@@ -255,3 +255,26 @@ def test_a_second_process_after_the_lock_file_was_deleted(tmp_path: Path) -> Non
         (tmp_path / ".lock").unlink()
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=False)
     assert b"another process keeps its results there" in done.stderr
+
+
+@pytest.mark.slow
+def test_each_page_may_be_the_damaged_one(tmp_path: Path) -> None:
+    """Whichever page of a small index is noise, the station starts, and a frame is stored."""
+    with Store(tmp_path / "whole", sinks=["a"]) as store:
+        for number in range(20):
+            explained(store, f"{number}")
+        for number in range(100, 130):
+            store.add(str(number), str(number), "", state="verdict", event=verdict(str(number)))
+    size = (tmp_path / "whole" / "index.sqlite").stat().st_size
+    assert size >= 10 * 4096
+    for page in range(size // 4096):
+        for place in (0, 2048):
+            out = tmp_path / f"{page}-{place}"
+            shutil.copytree(tmp_path / "whole", out)
+            with (out / "index.sqlite").open("r+b") as file:
+                file.seek(page * 4096 + place)
+                file.write(b"\xa5" * 512)
+            with Store(out, sinks=["a"]) as store:
+                assert store.add("new", "new", "", state="verdict", event=verdict("new")) > 20
+                assert len({one.id for one in store.rows()}) == len(store.rows())
+                assert identities(store)[-1][2] == "verdict"

@@ -31,6 +31,14 @@ def check_source(source: str) -> None:
                 "folder, or serve the stream by RTSP or HTTP",
                 choices=[f"{scheme}://" for scheme in SCHEMES],
             )
+        try:
+            parts = urlsplit(source)
+            # Of the others an address without a host means that the station listens: udp://@:5000.
+            usable = parts.port != 0 and bool(parts.hostname or parts.scheme in ("udp", "tcp", "srt"))
+        except ValueError:
+            usable = False
+        if not usable:  # without the address, which may hold a password
+            raise SettingError("the address cannot be used", where="source", hint="rtsp://host:port/path")
     elif path.is_dir() or path.suffix.lower() in VIDEOS:
         return
     elif path.exists() or path.parts[:2] == ("/", "dev"):
