@@ -156,6 +156,7 @@ def verify(
     _require(
         batch <= (QUANTISED_TOLERANCE if quantised else BATCH_TOLERANCE),
         f"rows of a batch differ from the same rows alone by {batch:.1e}",
+        known_cause(source.model),
     )
     sessions.close("accumulate")
     saliency, magnitude = _map(sessions, state, method)
