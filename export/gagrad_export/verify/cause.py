@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     import onnx
 
 
+_RANDOM = (
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+    *("Bernoulli", "Multinomial"),
+)
+
+
 def known_cause(model: onnx.ModelProto) -> str | None:
     """Return how to mend what is known of the model's operators; None where nothing is known."""
     training = batch_statistics(model)
@@ -20,6 +26,11 @@ def known_cause(model: onnx.ModelProto) -> str | None:
         )
     for node in nodes(model.graph):
         where = f"{node.op_type} {node.name or node.output[0]!r} of the model"
+        if node.op_type in _RANDOM:
+            return (
+                f"{where} draws random numbers: the model answers the same image differently each "
+                "time (dropout that is left on?); export the model after model.eval(), without sampling"
+            )
         nearest = any(each.name == "mode" and each.s == b"nearest" for each in node.attribute)
         if node.op_type in ("Resize", "Upsample") and nearest:
             return (

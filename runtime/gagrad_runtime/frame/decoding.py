@@ -116,12 +116,8 @@ def decode(data: bytes, *, where: str, channels: bool = False) -> Decoded:
         is_tiff = _reader(data, where) is TiffImagePlugin.TiffImageFile
         if is_tiff and channels:
             return _stacked(pages(data), where)
-        if is_tiff and (samples := first_page(data).samples) > 4:
-            raise FrameError(
-                f"the file has {samples} channels, and a colour or grey frame has 3 or 1",
-                where=where,
-                hint="a model of more channels is exported with `channels`",
-            )
+        if is_tiff:
+            return _first_of_tiff(data, where)
         return _decoded(data, where, alpha=channels)
     except (FrameError, MemoryError):
         raise
@@ -129,6 +125,35 @@ def decode(data: bytes, *, where: str, channels: bool = False) -> Decoded:
         raise FrameError(
             f"the file is damaged or cut short ({error})", where=where, hint="copy or record the frame again"
         ) from error
+
+
+def _first_of_tiff(data: bytes, where: str) -> Decoded:
+    """Return the first page of a TIFF file as a colour or grey frame."""
+    page = first_page(data)
+    if page.samples > 4:
+        raise FrameError(
+            f"the file has {page.samples} channels, and a colour or grey frame has 3 or 1",
+            where=where,
+            hint="a model of more channels is exported with `channels`",
+        )
+    _check_palette(page, where)
+    if not page.wide_planes:
+        return _decoded(data, where)
+    check_size(page.width, page.height, where=where)
+    found = pages(data)
+    pixels, notes, exif = _page(page, where)
+    return Decoded(pixels, (*notes, *((f"first of {len(found)} pages",) if len(found) > 1 else ())), exif)
+
+
+def _check_palette(page: Page, where: str) -> None:
+    """Refuse a palette of which decoders make different pixels."""
+    if page.narrow_palette:
+        raise FrameError(
+            "the file cannot be used as a frame: its palette holds values of 8 bits where TIFF has 16, and "
+            "readers do not agree whether that is nearly black",
+            where=where,
+            hint="save it as colours or grey levels, without a palette",
+        )
 
 
 def _stacked(found: list[Page], where: str) -> Decoded:
@@ -164,6 +189,7 @@ def _stacked(found: list[Page], where: str) -> Decoded:
 
 def _page(page: Page, where: str) -> tuple[NDArray[Any], tuple[str, ...], dict[str, str]]:
     """Return pixels, notes and EXIF of one page."""
+    _check_palette(page, where)
     trouble = page.trouble()
     if trouble is not None and page.samples > 3:
         raise FrameError(

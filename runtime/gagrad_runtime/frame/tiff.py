@@ -28,7 +28,7 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT, _ORIENTATION = 322, 323
 
 _BYTEWISE = (1, 5, 8, 32946, 32773, 34925, 50000)
 """Compressions that do not know what a pixel is: none, LZW, deflate (two numbers), packbits, LZMA, zstd."""
-_GREY, _RGB = 1, 2
+_GREY, _RGB, _PALETTE, _COLOUR_MAP = 1, 2, 3, 320
 _DIFFERENCES = 2
 """Predictor: each sample is stored as its difference from the same sample of the pixel before."""
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -86,6 +86,24 @@ class Page:
     def orientation(self) -> int:
         """EXIF orientation."""
         return self.tag(_ORIENTATION, 1)
+
+    @property
+    def wide_planes(self) -> bool:
+        """Whether these are 16-bit colours, band after band, which OpenCV does not read."""
+        return (
+            (self.samples, self.tag(_PLANAR, 1), self.tag(_PHOTOMETRIC, _GREY)) == (3, 2, _RGB)
+            and set(self.tags.get(_BITS, ())) == {16}
+            and self.trouble() is None
+        )
+
+    @property
+    def narrow_palette(self) -> bool:
+        """Whether a palette holds values of 8 bits, where TIFF has 16.
+
+        Some readers show its colours, others black.
+        """
+        values = self.tags.get(_COLOUR_MAP, ())
+        return self.tag(_PHOTOMETRIC, _GREY) == _PALETTE and 0 < max(values, default=0) < 256
 
     def alone(self) -> bytes:
         """Return the file with this page as its first."""

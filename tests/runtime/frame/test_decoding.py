@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.decoding import MAX_PIXELS
+from tests.channels import lights, tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -392,3 +393,31 @@ def test_a_header_that_claims_more_than_the_file_can_hold_is_refused(
     path.write_bytes(data)
     with pytest.raises(FrameError, match="cannot hold"):
         load_frame(path)
+
+
+def test_a_palette_of_8_bit_values_in_a_tiff_is_refused() -> None:
+    """TIFF's palettes have 16 bits: with values below 256 one decoder shows colours and another black."""
+
+    def palette(scale: int) -> bytes:
+        stream = io.BytesIO()
+        picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8), "P")
+        picture.putpalette([value for level in range(256) for value in (level, 255 - level, 7)])
+        picture.save(stream, "TIFF")
+        data = stream.getvalue()
+        stored = TiffImagePlugin.TiffImageFile(io.BytesIO(data)).tag_v2[320]
+        old, new = (np.array(values, "<u2").tobytes() for values in (stored, [v // scale for v in stored]))
+        assert data.count(old) == 1
+        return data.replace(old, new)
+
+    assert load_frame(palette(1)).pixels.max() > 200
+    with pytest.raises(FrameError, match="palette holds values of 8 bits"):
+        load_frame(palette(256))
+
+
+@pytest.mark.parametrize("choice", [{}, {"deflate": True}, {"deflate": True, "differences": True}])
+def test_16_bit_colours_in_planes_are_read_whole(choice: dict[str, bool]) -> None:
+    """Band after band as pixel by pixel: all 16 bits, in the same order."""
+    pixels = lights(kind=np.uint16, channels=3)
+    np.testing.assert_array_equal(
+        load_frame(tiff(pixels, planar=True, **choice, **{"262": 2})).pixels, pixels
+    )
