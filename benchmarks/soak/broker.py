@@ -79,7 +79,7 @@ def main() -> int:
 {KILLS} times while it stores and sends. The receivers are a real Mosquitto and Python's http.server. "Out of order" counts first arrivals only.
 
 {markdown(("receiver", "case", "events", "lost", "out of order", "received twice", "seconds until all were received"), rows)}
-Delivery is at least once: receivers recognise repeated events by `sequence`."""
+Delivery is at least once: receivers recognise repeated events by `epoch` and `sequence`."""
     write_section("Receivers that are away", "python -m benchmarks.soak.broker", text, "aiomqtt", "paho-mqtt")
     return int(bad)
 

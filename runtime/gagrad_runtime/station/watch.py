@@ -7,7 +7,6 @@ new frames get their verdicts in between; so a verdict waits for half an explana
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import time
@@ -34,6 +33,7 @@ from gagrad_runtime.station.events import (
 )
 from gagrad_runtime.station.keeping import keep_frame, quarantine
 from gagrad_runtime.station.store import stem_of
+from gagrad_runtime.station.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,24 +49,7 @@ if TYPE_CHECKING:
 
 SLICE = 1.0
 """Longest wait in which a signal is not seen, seconds."""
-PATIENCE = 60.0
-"""Seconds for which a file that the system does not let us read is tried again."""
-_PASSING = {
-    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN),
-    *(errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR, errno.ENOLCK),
-}
-"""Errors of a file that may be over soon: permissions that are set late, a share or a system in trouble."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Unread:
-    """A file that could not be read: other permissions, too many open files, a share that failed."""
-
-    arrival: Arrival
-    since: float
-    again: float
-    """When it is tried next."""
 
 
 @dataclass
@@ -92,8 +75,7 @@ class Watch:
     """Whether the last attempt to store a result failed."""
     _waiting: deque[tuple[int, str, Frame]] = field(default_factory=deque, init=False)
     """Number of the row, name and pixels of each frame that waits."""
-    _unread: dict[str, _Unread] = field(default_factory=dict, init=False)
-    """Files that could not be read for a reason that may pass, by name."""
+    _unread: Unread = field(default_factory=Unread, init=False)
     _unstored: deque[EndEvent] = field(default_factory=lambda: deque(maxlen=10_000), init=False)
     """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
     _source_error: str = field(default="", init=False)
@@ -176,31 +158,13 @@ class Watch:
         for event in self.source.events():
             self._stored(partial(self.store.publish, event))
             self.on_event(event)
-        arrivals = self._due() + arrivals
+        arrivals = self._unread.due() + arrivals
         for arrival in arrivals:
             if self.stopping:
                 break
             self._frame(arrival)
             self.on_progress()
         return bool(arrivals)
-
-    def _due(self) -> list[Arrival]:
-        """Return the files that could not be read and are to be tried again now."""
-        now = time.monotonic()
-        return [one.arrival for one in self._unread.values() if one.again <= now]
-
-    def _read_later(self, arrival: Arrival, error: InputError) -> bool:
-        """Return whether ``arrival`` is tried again: the system refused to read it, and did not for long."""
-        cause, now = error.__cause__, time.monotonic()
-        one = self._unread.setdefault(arrival.name, _Unread(arrival, now, now))
-        # A decoder's OSError, of a damaged image, has no number.
-        if not isinstance(cause, OSError) or cause.errno not in _PASSING or now - one.since >= PATIENCE:
-            del self._unread[arrival.name]
-            return False
-        if one.since == now:
-            _log.warning("%s; it is tried again for %.0f s", error, PATIENCE)
-        one.again = now + min(8.0, max(0.25, now - one.since))
-        return True
 
     def _poll(self) -> list[Arrival]:
         """Return the new frames. A source that is away is logged once, and polled again later."""
@@ -220,14 +184,14 @@ class Watch:
         try:
             sha256 = arrival.sha256()
             if self._has(arrival.name, sha256):
-                self._unread.pop(arrival.name, None)
+                self._unread.forget(arrival)
                 return
             frame = arrival.frame()
         except InputError as error:
-            if not self._read_later(arrival, error):
+            if not self._unread.keep(arrival, error):
                 self._quarantine(arrival, error)
             return
-        self._unread.pop(arrival.name, None)
+        self._unread.forget(arrival)
         began = time.monotonic()
         try:
             seen = self.explainer.predict(frame)

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import pytest
 
+import gagrad_runtime.station.unread as unread_module
 import gagrad_runtime.station.watch as watch_module
 from gagrad_edge.cli import run
 from gagrad_edge.errors import FrameError, OutputError
@@ -122,7 +123,7 @@ def test_an_image_that_cannot_be_read_for_a_moment_is_not_written_off(
     monkeypatch.setattr(one.source, "poll", lambda: [Locked(arrival, 3, number) for arrival in poll()])
     one.run(once=True)
     assert [event.kind for event in station.events] == ["verdict", "explained"]
-    monkeypatch.setattr(watch_module, "PATIENCE", 0.0)
+    monkeypatch.setattr(unread_module, "PATIENCE", 0.0)
     put(tmp_path / "in", "b.png", 1)
     one.run(once=True)
     assert station.events[-1].kind == "quarantined"
