@@ -68,14 +68,14 @@ def frame(tmp_path: Path) -> Path:
         "verify BUNDLE --device cpu",
         "verify BUNDLE --device openvino",
         "inspect BUNDLE",
-        "bench BUNDLE --device cpu --repeat 1",
+        "bench BUNDLE --device cpu --frames 2",
         "calibrate BUNDLE FRAME -o OUT/scale.json --device cpu",
         "evaluate BUNDLE FRAME -o OUT --device cpu",
         "watch BUNDLE IN -o OUT --once --device cpu",
-        "export MODEL -o OUT/model.gagrad --width 32 --height 24",
+        "export MODEL -o OUT/model.gagrad --size 24 32",
         "demo -o OUT --device cpu",
         "doctor",
-        "keygen OUT/key --no-passphrase",
+        "keygen OUT/key",
     ],
 )
 def test_nothing_calls_out(command: str, tiny_bundle: Path, frame: Path, tmp_path: Path) -> None:
