@@ -50,7 +50,7 @@ ALLOWED = {
     ("runtime/gagrad_runtime/commands/inspect.py", "image"): "the option that an error names",
     ("runtime/gagrad_runtime/evaluate/table.py", "mean"): "the average of a column",
     ("runtime/gagrad_runtime/evaluate/page.py", "image"): "the column of a table that names the test image",
-    ("runtime/gagrad_runtime/session/explainer.py", "scores"): "a word of the message about NaN",
+    ("runtime/gagrad_runtime/session/work.py", "scores"): "a word of the message about NaN",
     ("export/gagrad_export/canonicalise/interface/image.py", "image"): "a prefix for the names of new nodes",
     (
         "export/gagrad_export/canonicalise/interface/ports.py",

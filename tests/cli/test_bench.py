@@ -12,6 +12,7 @@ import pytest
 from gagrad_edge.cli import run
 
 
+@pytest.mark.slow
 def test_a_report_for_programs_and_one_for_people(
     tiny_bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

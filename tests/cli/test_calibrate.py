@@ -38,6 +38,7 @@ def explain(bundle: Path, image: str, scale: Path, *options: str) -> int:
     return run(["explain", str(bundle), image, "-o", str(out), "--scale", str(scale), *options])
 
 
+@pytest.mark.slow
 def test_the_scale_is_the_quantile_of_what_the_parts_show(
     tiny_bundle: Path, images: list[str], scale: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_the_scale_is_the_quantile_of_what_the_parts_show(
     assert found["question"]["target"] == "dent"
 
 
+@pytest.mark.slow
 def test_the_record_says_how_the_map_compares(
     tiny_bundle: Path, images: list[str], scale: Path, capsys: Capture
 ) -> None:

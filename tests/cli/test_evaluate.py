@@ -124,6 +124,7 @@ def test_the_legend_has_the_colours_of_the_maps(tiny_bundle: Path, images: Path)
     assert middle.max() <= 3
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(
     tiny_bundle: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -244,6 +245,7 @@ def test_wrong_options(tiny_bundle: Path, images: Path, options: tuple[str, ...]
     assert evaluate(tiny_bundle, images, *options)[0] == code
 
 
+@pytest.mark.slow
 def test_two_images_of_one_name_keep_apart(tiny_bundle: Path, images: Path, tmp_path: Path) -> None:
     """The name is then the path; a pattern and a folder may be mixed."""
     other = tmp_path / "other"

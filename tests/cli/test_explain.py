@@ -257,6 +257,7 @@ def test_unknown_target_shows_the_nearest(
     assert "scratch" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "code"),
     [

@@ -26,6 +26,7 @@ def explain(bundle: Path, *images: Path, options: tuple[str, ...] = ()) -> int:
     return run(["explain", str(bundle), *map(str, images), "-o", str(images[0].parent / "out"), *options])
 
 
+@pytest.mark.slow
 def test_all_detections_have_files_of_their_own(
     detector_bundle: Path, images: tuple[Path, Path], capsys: Capture
 ) -> None:
@@ -44,6 +45,7 @@ def test_all_detections_have_files_of_their_own(
     }
 
 
+@pytest.mark.slow
 def test_one_detection_by_number_or_box(
     detector_bundle: Path, images: tuple[Path, Path], capsys: Capture
 ) -> None:
@@ -58,6 +60,7 @@ def test_one_detection_by_number_or_box(
     assert {path.name for path in (bad.parent / "out").glob("*.json")} == {"bad.json", "bad.2-dent.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

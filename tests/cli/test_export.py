@@ -27,6 +27,7 @@ def export(model: Path | str, out: Path, *options: str) -> int:
     return run(["export", str(model), "-o", str(out), *options])
 
 
+@pytest.mark.slow
 def test_it_says_what_it_did(model: Path, tmp_path: Path, capsys: Capture) -> None:
     """export prints what it did and verified, and the manifest holds the settings."""
     (tmp_path / "labels.txt").write_text("ok\nscratch\ndent\n")
@@ -155,6 +156,7 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path, capsys: Capture) ->
     assert not (tmp_path / "m.gagrad").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_nan_is_not_packaged(tmp_path: Path, capsys: Capture) -> None:
     """A model whose scores are NaN exits with 4 and writes nothing."""
     model = tiny_model()

@@ -67,6 +67,7 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(
     assert "2 of 3 images could be used" in said.err
 
 
+@pytest.mark.slow
 def test_pictures_of_what_the_model_finds(tmp_path: Path, images: list[str], capsys: Capture) -> None:
     """One for each image; the same again is the same file, and another image of that name is another file."""
     bundle = write_detector(tmp_path / "detector.gagrad")

@@ -227,6 +227,7 @@ def test_the_command_line_writes_its_options(
     assert capsys.readouterr().err.startswith("Error: --weights: ")
 
 
+@pytest.mark.slow
 def test_the_library_never_says_an_option() -> None:
     """No ``--option`` in an error's place or hint; a whole command line may stand in backticks."""
     found = []

@@ -190,6 +190,7 @@ def test_gradient_is_near_the_float_models(float_model: Path, kind: str, least: 
         assert cosine(gradient(model, image, seed), gradient(exact, image, seed)) > least
 
 
+@pytest.mark.slow
 def test_without_rounding_it_is_the_float_model(float_model: Path) -> None:
     """The twin by which the gradient is verified: no rounding of activations, only of weights."""
     twin = float_twin(canonicalise(onnx.load(quantised(float_model, "weights per channel"))))

@@ -53,6 +53,7 @@ def test_same_content_same_bytes(bundle: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again.gagrad").read_bytes() == bundle.read_bytes()
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_found(bundle: Path) -> None:
     """A bundle with one changed byte raises BundleError."""
     data = bundle.read_bytes()

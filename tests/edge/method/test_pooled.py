@@ -38,6 +38,7 @@ def test_four_samples_are_worth_twenty_of_the_paper() -> None:
     assert ours > theirs > 0.8
 
 
+@pytest.mark.slow
 def test_many_samples_give_the_paper_its_map() -> None:
     """The weights go to 1, so both maps have one limit."""
     state = draw(4000, 2)

@@ -209,6 +209,7 @@ def test_what_is_wrong_at_one_layer_is_found(monkeypatch: pytest.MonkeyPatch, wr
         verify_class_activation(graph, model, spec, layers, point)
 
 
+@pytest.mark.slow
 def test_a_bundle_names_every_layer(tmp_path: Path) -> None:
     """The manifest has all layers, the summary a line for each, and ``cam`` the largest grid."""
     from gagrad_edge.abi import Sizes

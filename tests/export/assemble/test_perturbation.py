@@ -268,6 +268,7 @@ def test_tensorrt_builds_it(graphs: tuple[bytes, bytes]) -> None:
     assert not {operator for operator in operators if operator.startswith("Scatter")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["adjoint", "level"])
 def test_what_is_wrong_is_found(
     graphs: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch, wrong: str

@@ -201,6 +201,7 @@ DIFFERENTIATED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DIFFERENTIATED, ids=str)
 def test_gradient_matches_finite_differences(case: Case) -> None:
     """In float64 along random directions, all outputs weighted at random."""

@@ -103,6 +103,7 @@ def test_average_pool(window: tuple[list[int], dict[str, Any]], ceil: int, inclu
     assert holds(linear("AveragePool", ((2, 2, *size),), attributes, opset=22))
 
 
+@pytest.mark.slow
 @drawn
 @given(
     st.tuples(st.integers(1, 7), st.integers(1, 7)),

@@ -95,6 +95,7 @@ def test_a_model_that_the_optimiser_breaks_is_exported(operator: str, tmp_path: 
     assert read_bundle(tmp_path / "m.gagrad").manifest.verification.forward_error < 1e-5
 
 
+@pytest.mark.slow
 def test_an_error_while_the_source_runs_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from gagrad_export.verify import checks
 from tests.models import SIZE, tiny_model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [False, True])
 def test_maps_that_are_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
     """A layer that was chosen by itself is done without; one that the user names is an error."""

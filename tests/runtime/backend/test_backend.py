@@ -91,6 +91,7 @@ def test_unknown_device_lists_the_known_ones() -> None:
     assert "cpu" in caught.value.choices
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_second_run_needs_no_second_copy_of_the_activations() -> None:
     """In a process of its own: 24 activations of 4 MB that are all alive at the end."""

@@ -47,6 +47,7 @@ def said(explanation: Explanation) -> tuple[str, str, str]:
     return words.title(pen), words.answer(pen), words.line()
 
 
+@pytest.mark.slow
 def test_the_words_of_each_case(found: dict[str, Explanation]) -> None:
     """One of several, the only one, another class, nothing: each says what was found and where."""
     title, answer, line = said(found["scratch"])

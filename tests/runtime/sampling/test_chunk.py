@@ -186,6 +186,7 @@ def test_half_the_chunk_when_memory_runs_out(
         assert other.provenance.chunk == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_a_real_shortage_of_memory_is_told_apart() -> None:
     """ONNX Runtime's own error, in a process that may not grow: 64 MB are asked of 32."""

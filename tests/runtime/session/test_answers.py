@@ -67,6 +67,7 @@ def test_another_models_predict_is_found(tiny_bundle: Path, tmp_path: Path) -> N
     assert "the scores of accumulate differ from those of predict by" in failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["accumulate", "finalize", "recover", "cam", "maps", "combine"])
 def test_each_graph_is_compared(tiny_bundle: Path, tmp_path: Path, role: str) -> None:
     """Other answers of one graph fail the checks of this graph and no others."""

@@ -79,6 +79,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
     return read_bundle(tiny_bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "failing"),
     [
@@ -125,6 +126,7 @@ def test_an_engine_wrong_in_batches_gets_one_row_at_a_time(
     assert "batches of one only" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["auto", "faulty"])
 def test_an_engine_that_is_wrong_alone_is_replaced(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, device: str

@@ -95,6 +95,7 @@ def test_methods_are_their_definitions(
         assert (found.stability is None) == (METHODS[method].samples_at != "noisy")
 
 
+@pytest.mark.slow
 def test_the_default_method_is_the_papers(squares: Explainer, frame: np.ndarray) -> None:
     """Without a setting the method is guided-absolutegrad, the only guided one."""
     assert squares.explain(frame).provenance.method == "guided-absolutegrad"

@@ -68,6 +68,7 @@ def test_a_box_in_the_frame_is_where_the_map_is(segmenter: Explainer, frame: np.
     assert found.probability == pytest.approx(cells.mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_region_add_up(segmenter: Explainer, frame: np.ndarray) -> None:
     """The gradient of the sum is the sum of the cells' gradients: two boxes and the one of both."""
 
@@ -169,6 +170,6 @@ def test_perturbed_copies_need_their_graph(tiny_bundle: Path, frame: np.ndarray)
     """Perturbations with a bundle that has no graph for them raise SettingError with the option."""
     with (
         gagrad_runtime.load(tiny_bundle, device="cpu") as explainer,
-        pytest.raises(SettingError, match="export the model again with perturbations"),
+        pytest.raises(SettingError, match="export the model again with `perturbations`"),
     ):
         explainer.explain(frame, perturb="shift=3")

@@ -36,6 +36,7 @@ def marks(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "cache" / "gagrad-edge" / "opened").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_good_bundle_is_tried_once(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And remembered by what is in it and by the engine."""
     backend = open_backend("cpu")
@@ -87,6 +88,7 @@ def test_what_harms_the_engine_is_an_error_about_the_bundle(
     assert child.returncode is not None, "it was not waited for"
 
 
+@pytest.mark.slow
 def test_what_an_engine_refuses_is_the_models_error(tmp_path: Path) -> None:
     """As the engine tells it, through the child."""
     write_bundle(tmp_path / "part.gagrad", plain_manifest(), MEMBERS)
@@ -147,6 +149,7 @@ def test_a_graph_that_opens_and_harms_when_it_runs_is_refused(
     assert marks(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_is_remembered_holds_within_the_limits_of_the_day(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ def dripping() -> Iterator[Callable[[bytes], Dripping]]:
         one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "beginning", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nA: b", b"HTTP/1.1 100 C\r\n\r\n"]
 )
@@ -177,6 +178,7 @@ def test_a_receiver_that_drips_is_given_up(
         assert not delivery._thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_receiver_that_drips_behind_its_answer_has_the_event(
     tmp_path: Path, dripping: Callable[[bytes], Dripping]
 ) -> None:

@@ -50,6 +50,7 @@ def explained(store: Store, name: str) -> int:
     return number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [NOISE, b"\0" * 100 + NOISE, b"SQLite format 3\0" + NOISE, b"x"])
 def test_a_start_on_a_damaged_index(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """It is moved aside and said so; a new one with another epoch goes on behind the files' numbers."""
@@ -74,6 +75,7 @@ def test_a_start_on_a_damaged_index(tmp_path: Path, content: bytes, caplog: pyte
     assert "a new index of results is begun" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_receiver_is_taken_along(tmp_path: Path) -> None:
     """What can be read of the outbox keeps its identity; new events have another epoch."""
     with Store(tmp_path, sinks=["a"]) as store:
@@ -98,6 +100,7 @@ def test_what_waits_for_a_receiver_is_taken_along(tmp_path: Path) -> None:
         assert identities(store) == [(store.epoch, 1998, "index")]
 
 
+@pytest.mark.slow
 def test_damage_that_shows_while_running(station: Any, tmp_path: Path) -> None:
     """The frame at hand is stored in the new index, and what waited is explained under its number."""
     put(tmp_path / "in", "a.png")
@@ -117,6 +120,7 @@ def test_damage_that_shows_while_running(station: Any, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "index.aside-1.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_an_index_that_is_deleted_while_running(station: Any, tmp_path: Path) -> None:
     """It is written again with all its rows, in its epoch; a start reads it."""
     put(tmp_path / "in", "a.png")
@@ -137,6 +141,7 @@ def test_an_index_that_is_deleted_while_running(station: Any, tmp_path: Path) ->
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_folder_of_results_that_goes_while_running(station: Any, tmp_path: Path, moved: bool) -> None:
     """It is made again, and locked; explanations whose files went are dropped and not counted."""
@@ -186,6 +191,7 @@ def test_a_full_disk_moves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert store.add("b", "b", "", state="verdict") == 1
 
 
+@pytest.mark.slow
 def test_damaged_indexes_are_bounded(tmp_path: Path) -> None:
     """Of those that were moved aside the newest three are kept."""
     for _ in range(5):

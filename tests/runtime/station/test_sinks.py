@@ -237,6 +237,7 @@ def listen(port: int, count: int, got: list[tuple[str, bytes]], ready: threading
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_broker_gets_everything_in_order(tmp_path: Path, broker: int) -> None:
     """A broker gets online, every event in order, and offline at the end."""
     got: list[tuple[str, bytes]] = []

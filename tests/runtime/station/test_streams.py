@@ -69,6 +69,7 @@ def test_every_frame_of_a_video_comes_as_it_is(tmp_path: Path) -> None:
     video.close()
 
 
+@pytest.mark.slow
 def test_a_video_goes_on_where_it_was(tiny_bundle: Path, tmp_path: Path) -> None:
     """No frame twice and none left out, though the station ended in the middle."""
     write_video(tmp_path / "part.mkv", 6)

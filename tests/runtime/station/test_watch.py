@@ -150,6 +150,7 @@ def test_a_verdict_does_not_wait_for_an_explanation(station: Any, tmp_path: Path
     assert order.index(("verdict", "second.png")) < order.index(("explained", "first.png"))
 
 
+@pytest.mark.slow
 def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path: Path) -> None:
     """Retention deletes the files of the oldest explanations and keeps their rows."""
     for number in range(5):
@@ -161,6 +162,7 @@ def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path
     assert len(one.store.rows()) == 5
 
 
+@pytest.mark.slow
 def test_rows_are_kept_within_their_limit_on_a_good_line(station: Any, tmp_path: Path) -> None:
     """Also where nothing is ever explained; the newest rows stay."""
     for number in range(12):
@@ -172,6 +174,7 @@ def test_rows_are_kept_within_their_limit_on_a_good_line(station: Any, tmp_path:
     assert len(one.store.rows()) == 3
 
 
+@pytest.mark.slow
 def test_the_quarantine_is_bounded(station: Any, tmp_path: Path) -> None:
     """By quarantine_mb and by max_mb; explanations stay."""
     put(tmp_path / "in", "good.png")
@@ -185,6 +188,7 @@ def test_the_quarantine_is_bounded(station: Any, tmp_path: Path) -> None:
     assert (states.count("quarantined"), states.count("explained")) == (8, 1)
 
 
+@pytest.mark.slow
 def test_a_link_is_not_copied(station: Any, tmp_path: Path) -> None:
     """Whoever may write to the folder of images gets no copy of another file; only the reason is kept."""
     (tmp_path / "secret").write_text("a password")

@@ -26,6 +26,7 @@ from gagrad_runtime.station.store import Store
 from tests.runtime.station.images import put
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_no_verdict_and_is_over_when_there_is_room(
     station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_full_disk_stops_no_verdict_and_is_over_when_there_is_room(
     assert "stored again" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_could_not_be_stored_is_said_so_and_stored_later(
     station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +79,7 @@ def test_what_could_not_be_stored_is_said_so_and_stored_later(
     assert one.store.counts() == {"dropped": 1, "explained": 1}
 
 
+@pytest.mark.slow
 def test_a_share_that_is_away_is_told_of_once(
     station: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,6 +115,7 @@ class Locked:
         return self._arrival.frame()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ESTALE])
 def test_an_image_that_cannot_be_read_for_a_moment_is_not_written_off(
     station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -129,6 +133,7 @@ def test_an_image_that_cannot_be_read_for_a_moment_is_not_written_off(
     assert station.events[-1].kind == "quarantined"
 
 
+@pytest.mark.slow
 def test_a_folder_a_day(station: Any, tmp_path: Path) -> None:
     """Frames are named by their folder; one that is moved into a folder below is not new."""
     put(tmp_path / "in", "a.png")
@@ -153,6 +158,7 @@ def test_two_on_one_folder(tmp_path: Path, tiny_bundle: Path, capsys: pytest.Cap
     assert "another process keeps its results there" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_clock_decides_nothing(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven years back between two frames: order and retention go by the rows."""
     times = ["2026-01-01T00:00:00Z", "2019-01-01T00:00:00Z", "2027-01-01T00:00:00Z"]
@@ -242,6 +248,7 @@ def test_sigterm_ends_it_cleanly(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "1 explained" in said or "1 waiting" in said
 
 
+@pytest.mark.slow
 def test_what_waited_is_explained_after_a_restart(station: Any, tmp_path: Path) -> None:
     """If its image is still there, and still the same."""
     for number, name in enumerate(("a.png", "b.png", "c.png")):

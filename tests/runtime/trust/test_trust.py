@@ -178,6 +178,7 @@ def _remember(path: str, product: str) -> None:
         remember(Path(path), State(versions={product: version}))
 
 
+@pytest.mark.slow
 def test_two_processes_remember_both(device: Device) -> None:
     """Two processes that write the same state file at the same time lose none of their versions."""
     context = multiprocessing.get_context("spawn")

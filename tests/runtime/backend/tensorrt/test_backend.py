@@ -84,6 +84,7 @@ def test_a_build_reports_its_steps(gpu: Gpu, tiny_bundle: Path, capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_explains_as_the_cpu_does_and_again_the_same(gpu: Gpu, tiny_bundle: Path) -> None:
     """Behind the canary. New memory is full of NaN here, so nothing that was not written is read."""
     with load(tiny_bundle, device="cpu") as known, load(tiny_bundle, device="tensorrt") as explainer:
@@ -137,6 +138,7 @@ def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Pa
     assert gpu.built == []
 
 
+@pytest.mark.slow
 def test_an_engine_that_no_longer_loads_is_built_again(
     gpu: Gpu, tiny_bundle: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +180,7 @@ def test_out_of_memory_gives_back_what_is_spare_first(gpu: Gpu) -> None:
     assert backend.download(second).sum() == 0
 
 
+@pytest.mark.slow
 def test_a_capture_that_fails_is_gone_without(
     gpu: Gpu, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
