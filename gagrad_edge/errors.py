@@ -31,6 +31,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SET_IN = "\n    "
+"""Begins a line of our own inside a message, such as a command to run."""
 DEFECT = 70
 """Exit code for an exception that is none of these; ``EX_SOFTWARE`` of sysexits.h."""
 
@@ -59,11 +61,19 @@ class GagradError(Exception):
             parts.append(f"  How to mend it: {self.hint}")
         if self.choices:
             parts.append(f"  Valid choices: {', '.join(self.choices)}")
-        return "\n".join(map(printable, parts))
+        return "\n".join(map(_printable, parts))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders by pickling; the keyword-only fields would be lost.
         return (_rebuild, (type(self), self.what, self.where, self.hint, self.choices))
+
+
+def _printable(part: str) -> str:
+    """Return a part of a message in the printable form; lines that are set in stay lines.
+
+    A foreign text can begin such a line too, but no line that looks like an error or an answer of its own.
+    """
+    return _SET_IN.join(map(printable, part.split(_SET_IN)))
 
 
 def _rebuild(

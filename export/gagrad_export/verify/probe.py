@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from gagrad_edge.errors import ModelError
 from gagrad_export.arrange.arranged import Probe
 from gagrad_export.canonicalise.interface.image import source_input
 from gagrad_export.canonicalise.interface.ports import choose_input, fix_inputs
@@ -39,9 +40,12 @@ def probe_of(
     """
     graph = ir.serde.deserialize_model(model).graph
     image = choose_input(graph, input_name, fixed, [], channels=channels)
-    constants = fix_inputs(graph, image, fixed, [])
-    given = source_input(image, size, constants, channels)
     metadata = {**{entry.key: entry.value for entry in model.metadata_props}, **(stated or {})}
+    try:
+        constants = fix_inputs(graph, image, fixed, [])
+    except ModelError:  # of an input that the chosen output may not need: canonicalisation knows
+        return Probe(model, source_input(image, size, {}, channels).shape, {}, metadata)
+    given = source_input(image, size, constants, channels)
 
     def answers(other: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
         return _answers(other, given)

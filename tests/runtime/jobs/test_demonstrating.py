@@ -23,7 +23,8 @@ def test_demo(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) ->
     for sample in samples:
         kind = re.match(r"\d-(scratch|dent|stain|missing-hole|ok)", sample.stem)
         assert kind is not None
-        (line,) = [line for line in said.splitlines() if line.strip().startswith(f"{sample.name}:")]
+        line, score = [line for line in said.splitlines() if line.strip().startswith(f"{sample.name}:")]
+        assert ("OK" if kind[1] == "ok" else "NG") in score
         assert f": {kind[1]} " in line
         assert (tmp_path / "classifier" / f"{sample.stem}.explained.png").is_file()
         if kind[1] != "ok":
