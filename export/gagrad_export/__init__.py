@@ -13,16 +13,16 @@ from gagrad_edge import errors
 
 if TYPE_CHECKING:
     from gagrad_edge.manifest import MethodSpec
+    from gagrad_export.options import BundleOptions, InputOptions, OutputOptions, TorchFactory
     from gagrad_export.pipeline import ExportReport, export
-    from gagrad_export.settings import BundleOptions, InputOptions, OutputOptions, TorchFactory
 
 _MODULES = {
-    "BundleOptions": "gagrad_export.settings",
+    "BundleOptions": "gagrad_export.options",
     "ExportReport": "gagrad_export.pipeline",
-    "InputOptions": "gagrad_export.settings",
+    "InputOptions": "gagrad_export.options",
     "MethodSpec": "gagrad_edge.manifest",
-    "OutputOptions": "gagrad_export.settings",
-    "TorchFactory": "gagrad_export.settings",
+    "OutputOptions": "gagrad_export.options",
+    "TorchFactory": "gagrad_export.options",
     "export": "gagrad_export.pipeline",
 }
 """Where each public name is, imported when the name is first used: the exporter needs onnx, and a plain

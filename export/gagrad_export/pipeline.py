@@ -26,19 +26,15 @@ from gagrad_export.channels import channel_count
 from gagrad_export.load import Source, load_onnx_file
 from gagrad_export.load.exported_program import archive_kind
 from gagrad_export.load.randomised import randomised
+from gagrad_export.options import BundleOptions, InputOptions, OutputOptions, TorchFactory, is_reference
 from gagrad_export.package import package
 from gagrad_export.preprocessing import ultralytics_recipe, with_preprocessing
 from gagrad_export.preprocessing.recipe import completed
 from gagrad_export.settings import (
-    BundleOptions,
-    InputOptions,
-    OutputOptions,
-    TorchFactory,
     check_precisions,
     checked_method,
     class_names,
     input_spec,
-    is_reference,
     output_names,
     output_spec,
 )

@@ -152,6 +152,7 @@ def _arranged(
         classes=with_background(names, layout.scores.count, layout.background),
         detection=spec,
         layout=layout,
+        shown_name=layout.scores.value,
         notes=tuple(notes),
     )
 

@@ -12,8 +12,8 @@ from gagrad_export.preprocessing.torchvision import PREFIX, torchvision_recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gagrad_export.options import InputOptions
     from gagrad_export.preprocessing.recipe import Numbers, Preprocessing, Size
-    from gagrad_export.settings import InputOptions
 
 NONE = "none"
 """Asks for nothing to be read, of the model's own file neither."""

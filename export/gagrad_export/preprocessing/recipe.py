@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gagrad_export.settings import InputOptions
+from gagrad_export.options import InputOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

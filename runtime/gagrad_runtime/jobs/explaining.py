@@ -20,6 +20,7 @@ from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.naming import distinct_stems
+from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.report.scale import read_scale
@@ -179,7 +180,7 @@ class _Run:
                 self._say(path, report, files)
                 count += 1
             if not count:
-                self._say_nothing(path)
+                self._say_nothing(path, frame)
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
@@ -198,10 +199,11 @@ class _Run:
                 explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
             yield explanation
 
-    def _say_nothing(self, path: str) -> None:
+    def _say_nothing(self, path: str, frame: Frame) -> None:
         """Say of an image that the model finds nothing on it, so that there is nothing to explain."""
-        if self.as_json:
-            say_json(msgspec.json.encode({"file": path, "detections": []}))
+        if self.as_json:  # as `predict` says it
+            said = self.explainer.predict(frame)
+            say_json(msgspec.json.encode(prediction_record(said, frame)))
         say(f"{path}: nothing found, so no picture", err=True)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
