@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import platform
@@ -29,6 +30,17 @@ INSTALL = 'pip install "gagrad-edge[openvino]"'
 _TELEMETRY = "openvino_telemetry"
 
 
+@functools.cache
+def _core(openvino: Any) -> Any:
+    """Return OpenVINO's core, one for the process, which is never freed.
+
+    On processors with AMX the plugin for the CPU gives the thread that loads it a stack for signals. Of two
+    that are freed in turn the second puts back the stack of the first, which is gone: the next signal that
+    Python handles, such as SIGTERM for a station, is then a segmentation fault (seen with 2026.4).
+    """
+    return openvino.Core()
+
+
 class OpenVinoBackend(Backend):
     """OpenVINO on one of its devices: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``.
 
@@ -39,7 +51,7 @@ class OpenVinoBackend(Backend):
     def __init__(self, device: str = "CPU", *, threads: int | None = None) -> None:
         openvino = _import()
         try:
-            self._core = openvino.Core()
+            self._core = _core(openvino)
             devices = list(self._core.available_devices)
         except Exception as error:
             raise DeviceError(f"OpenVINO does not start ({_reason(error)})", where="device") from error

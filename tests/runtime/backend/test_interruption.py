@@ -91,3 +91,27 @@ def test_an_engines_error_stays_one_without_a_signal() -> None:
     thread.start()
     thread.join()
     assert found == [1]
+
+
+_TWO_CORES = """
+import gc, signal, sys
+from gagrad_runtime.backend.openvino import OpenVinoBackend
+
+first, second = OpenVinoBackend(), OpenVinoBackend()
+del first
+gc.collect()
+del second
+gc.collect()
+seen = []
+signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+for _ in range(50):
+    signal.raise_signal(signal.SIGTERM)
+sys.exit(len(seen) != 50)
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_after_openvino_is_handled() -> None:
+    """Also where two backends were there and are gone: on AMX the plugin left a stack that was freed."""
+    pytest.importorskip("openvino")
+    assert subprocess.run([sys.executable, "-c", _TWO_CORES], check=False).returncode == 0
