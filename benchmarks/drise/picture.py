@@ -9,7 +9,7 @@ import numpy as np
 
 import gagrad_runtime
 from benchmarks.table import DOCS
-from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.explanation.places import soften
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

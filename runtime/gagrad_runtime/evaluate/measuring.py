@@ -73,7 +73,7 @@ class Bench:
             mass=None if mask is None else metrics.mass_on_mask(on_frame, mask),
             concentration=None if mask is None else metrics.concentration(on_frame, mask),
             pointing=None if mask is None else metrics.pointing_game(on_frame, mask),
-            rcap=_finite(made.rcap.score),
+            rcap=_finite(made.rcap.score) if made.rcap is not None else None,
             insertion=_finite(metrics.area_under_curve(insertion)),
             deletion=_finite(metrics.area_under_curve(deletion)),
             stability=made.stability,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.evaluate.metrics import widened
-from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.report.colour import overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.marks import outline

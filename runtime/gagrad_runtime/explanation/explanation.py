@@ -5,7 +5,6 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gagrad_runtime.explanation.presentation import present
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from gagrad_edge.output import Activation
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.cautions import Caution
-    from gagrad_runtime.explanation.regions import SalientRegion
+    from gagrad_runtime.explanation.covering import Covering
+    from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
@@ -55,6 +55,8 @@ class Provenance:
     float_twin: float | None = None
     """Rank correlation of the map with the map of the model without rounding, as the exporter measured on the
     bundle's frame; None for a float model."""
+    preset: str = "paper"
+    """Name of the preset: ``operator`` or ``paper``."""
     method: str = DEFAULT
     """Name of the method."""
     guide: str = "paper"
@@ -89,8 +91,8 @@ class Explanation:
     """What is explained."""
     predicted: Target
     """What the model says by itself; the default target."""
-    rcap: Rcap
-    """ReCover And Predict: the score of the map, with its curve."""
+    rcap: Rcap | None
+    """ReCover And Predict: the score of the map, with its curve; None where it was not asked for."""
     cautions: tuple[Caution, ...]
     """What to know before trusting the map, the gravest first; empty when all is well."""
     provenance: Provenance
@@ -101,6 +103,12 @@ class Explanation:
     """Where the frame is in the model's image."""
     prediction: Prediction | None = None
     """All that the model says of the frame, whatever is explained; None for a map that is made by hand."""
+    places: tuple[Place, ...] = ()
+    """Where the map points, numbered from 1 in this order; empty for a flat map."""
+    covering: Covering | None = None
+    """What the model says when places are covered; None where it was not asked."""
+    place_stability: float | None = None
+    """How often parts of the samples agree on place 1, 0..1; None where it is not measured."""
     raw: tuple[float, float] = (0.0, 1.0)
     """The map's lowest and highest value before scaling to 0..1, per sample: comparable between frames."""
     stability: float | None = None
@@ -128,13 +136,6 @@ class Explanation:
     def probability(self) -> float | None:
         """Probability of the target, 0..1; None when the output is a plain score."""
         return None if self.probabilities is None else self.target.probability(self.probabilities)
-
-    @cached_property
-    def regions(self) -> tuple[SalientRegion, ...]:
-        """The salient places of the map, largest share first; see ``gagrad_runtime.explanation.regions``."""
-        from gagrad_runtime.explanation.regions import salient_regions  # noqa: PLC0415 - needs OpenCV
-
-        return salient_regions(self.saliency, self.placement)
 
     def saliency_on_frame(self) -> NDArray[np.float32]:
         """Return the map resampled to the frame's height and width, 0 where the model saw nothing."""
@@ -182,7 +183,9 @@ class Explanation:
         explained = f"{reprlib.repr(str(self.target))}{chance}"
         if self.prediction is not None and self.prediction.score is not None:
             explained = self.prediction.answer
-        figures = [explained, f"RCAP {self.rcap.score:.2f}"]
+        figures = [explained]
+        if self.rcap is not None:
+            figures.append(f"RCAP {self.rcap.score:.2f}")
         if self.stability is not None:
             figures.append(f"stability {self.stability:.2f}")
         figures.append(f"{self.samples} samples")

@@ -251,7 +251,8 @@ def _line(path: str, report: Report, picture: Path) -> str:
     """Return the line for people about one explained image."""
     explanation, roi = report.explanation, report.roi
     figures = [words_of(explanation).line()]
-    figures.append(f"RCAP {explanation.rcap.score:.2f}")
+    if explanation.rcap is not None:
+        figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
     if roi is not None:

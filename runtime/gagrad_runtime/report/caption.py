@@ -37,8 +37,9 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     frame = explanation.frame
     file = "frame from memory" if frame.source == "array" else printable(frame.name, pen)[0]
     bundle = printable(made.bundle, pen)[0]
+    rcap = explanation.rcap
     facts = (
-        f"RCAP {number(explanation.rcap.score)} of 1: {words.rcap()}.",
+        *(() if rcap is None else (f"RCAP {number(rcap.score)} of 1: {words.rcap()}.",)),
         f"{file} · {frame.height} pixels high, {frame.width} wide",
         f"bundle {bundle} · {_made(explanation)} · {made.backend}",
         *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),

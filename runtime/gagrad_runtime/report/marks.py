@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation.regions import SalientRegion
+    from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult, Zones
     from gagrad_runtime.report.sheet import Sheet
@@ -42,19 +42,17 @@ _NEUTRAL = ((40, 60, 80), (232, 240, 246))
 _VERDICT = 20
 
 
-def numbered(regions: Sequence[SalientRegion]) -> tuple[SalientRegion, ...]:
+def numbered(places: Sequence[Place]) -> tuple[Place, ...]:
     """Return the places that get a number on the picture and a share in the caption."""
-    return tuple(region for region in regions[:NUMBERED] if region.share >= _LEAST_SHARE)
+    return tuple(one for one in places[:NUMBERED] if one.share >= _LEAST_SHARE)
 
 
-def mark_regions(
-    panel: Canvas, regions: Sequence[SalientRegion], frame_size: tuple[int, int], pen: Lettering
-) -> None:
-    """Write 1, 2, 3 beside the largest of ``regions`` onto ``panel`` (the frame, scaled)."""
+def mark_places(panel: Canvas, places: Sequence[Place], frame_size: tuple[int, int], pen: Lettering) -> None:
+    """Write 1, 2, 3 beside the largest of ``places`` onto ``panel`` (the frame, scaled)."""
     height, width = panel.shape[:2]
     down, across = height / frame_size[0], width / frame_size[1]
-    for number, region in enumerate(numbered(regions), start=1):
-        _, top, right, _ = region.box
+    for number, one in enumerate(numbered(places), start=1):
+        _, top, right, _ = one.box
         # Beside the upper right corner: a number on the place would hide the place.
         x = min(max(round(right * across) + 2, 2), width - 14)
         y = min(max(round(top * down) + 10, 18), height - 4)
@@ -63,9 +61,9 @@ def mark_regions(
         pen.draw(panel, x, y, str(number), Style(18, _DIGIT, bold=True))
 
 
-def regions_line(regions: Sequence[SalientRegion]) -> str | None:
+def places_line(places: Sequence[Place]) -> str | None:
     """Return the caption's sentence with the share of each numbered place; None without numbered places."""
-    shares = [f"{share_text(region.share)} ({n})" for n, region in enumerate(numbered(regions), start=1)]
+    shares = [f"{share_text(one.share)} ({n})" for n, one in enumerate(numbered(places), start=1)]
     return f"the numbered places hold {', '.join(shares)} of the map" if shares else None
 
 

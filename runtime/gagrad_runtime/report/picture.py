@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.boxes import draw_boxes, draw_explained
@@ -16,7 +16,7 @@ from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight
 from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.lettering import Style, lettering
-from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
+from gagrad_runtime.report.marks import draw_roi_key, mark_places, mark_roi, places_line, write_roi_share
 from gagrad_runtime.report.scale import raw_map
 from gagrad_runtime.report.sheet import Sheet
 from gagrad_runtime.report.task_words import words_of
@@ -87,8 +87,8 @@ def render(
     if roi is not None:
         mark_roi(over, roi.zones)
     _mark_detections(explanation, picture, over, pen)
-    mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
-    notes = [regions_line(explanation.regions), note, sixteen_bits, _channels_note(frame), colours.note]
+    mark_places(over, explanation.places, (frame.height, frame.width), pen)
+    notes = [places_line(explanation.places), note, sixteen_bits, _channels_note(frame), colours.note]
     if placement.seen_share < _ALL:
         _mark_seen(over, placement)
         notes.append("the model sees only what is inside the dashed line")

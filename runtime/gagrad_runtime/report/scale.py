@@ -16,7 +16,7 @@ import numpy as np
 from gagrad_edge.atomic import write_atomic
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec resolves the fields' types
-from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.report.colour import Scale
 

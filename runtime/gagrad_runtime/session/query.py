@@ -138,7 +138,8 @@ def cautions(explanation: Explanation, query: Query, result: MapResult, manifest
     found += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
     if not found:
         sure = 0.5 if detector is None else detector.threshold
-        found += low_rcap(explanation.rcap, explanation.probability, sure)
+        rcap = explanation.rcap
+        found += [] if rcap is None else low_rcap(rcap, explanation.probability, sure)
     if detector is not None and explanation.prediction is not None:
         found = not_detected(explanation.target, explanation.prediction) + found
     found += unstable(result.stability, settings.until_stable)

@@ -15,6 +15,7 @@ from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.explanation.places import salient_places
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import cotangent
@@ -203,6 +204,7 @@ class Work:
             target=query.target,
             predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
+            places=salient_places(result.saliency.values, scene.placement),
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,

@@ -267,7 +267,7 @@ class Watch:
 
     def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, name)
-        score = explanation.rcap.score
+        score = explanation.rcap.score if explanation.rcap is not None else math.nan
         event = ExplainedEvent(
             time=now(),
             id=number,

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.report import lettering as lettering_module
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.lettering import OpenCvLettering, PillowLettering, Style, lettering, printable
-from gagrad_runtime.report.marks import mark_regions, regions_line
+from gagrad_runtime.report.marks import mark_places, places_line
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.sheet import wrap
 
@@ -146,8 +146,8 @@ def test_a_narrow_panel_has_its_numbers(make_explanation: Builder) -> None:
     """A frame of 1:8 has the numbers that its caption speaks of."""
     explanation = make_explanation(frame=np.full((1600, 200, 3), 90, np.uint8))
     panel = np.zeros((720, 90, 3), np.uint8)
-    mark_regions(panel, explanation.regions, (1600, 200), lettering())
-    assert regions_line(explanation.regions) is not None
+    mark_places(panel, explanation.places, (1600, 200), lettering())
+    assert places_line(explanation.places) is not None
     assert (panel == (190, 215, 230)).all(axis=2).any()
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gagrad_runtime.explanation.regions import salient_regions
+from gagrad_runtime.explanation.places import salient_places
 from gagrad_runtime.frame.placement import place
-from gagrad_runtime.report.marks import regions_line
+from gagrad_runtime.report.marks import places_line
 from gagrad_runtime.report.record import record_of
 from tests.models import build_spec
 
@@ -29,7 +29,7 @@ def test_two_places_in_frame_pixels() -> None:
     saliency[4:8, 10:15] = 0.5
     saliency[5, 12] = 1.0
     saliency[30:33, 30:34] = 0.25
-    first, second = salient_regions(saliency, placement((80, 120), (40, 40)))
+    first, second = salient_places(saliency, placement((80, 120), (40, 40)))
     assert first.box == (30, 8, 45, 16)
     assert first.area == 20 * 6
     assert first.peak == (37.5, 11.0)
@@ -44,18 +44,18 @@ def test_specks_are_left_out_and_ten_are_the_most() -> None:
     """One bright pixel that holds 1 % is a place, one that holds less is none; a diagonal is one place."""
     saliency = np.zeros((40, 40), np.float32)
     saliency[::3, ::3][:4, :3] = 1
-    assert len(salient_regions(saliency, placement((40, 40), (40, 40)))) == 10
+    assert len(salient_places(saliency, placement((40, 40), (40, 40)))) == 10
     saliency[:] = 0
     saliency[20, 5:25] = 1
     saliency[2, 2] = 0.1
-    assert len(salient_regions(saliency, placement((40, 40), (40, 40)))) == 1
-    assert len(salient_regions(np.eye(40, dtype=np.float32), placement((40, 40), (40, 40)))) == 1
+    assert len(salient_places(saliency, placement((40, 40), (40, 40)))) == 1
+    assert len(salient_places(np.eye(40, dtype=np.float32), placement((40, 40), (40, 40)))) == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_a_flat_map_has_none(value: float) -> None:
     """A constant or NaN map has no salient regions."""
-    assert salient_regions(np.full((40, 40), value, np.float32), placement((40, 40), (40, 40))) == ()
+    assert salient_places(np.full((40, 40), value, np.float32), placement((40, 40), (40, 40))) == ()
 
 
 def test_what_lies_on_the_bars_does_not_count() -> None:
@@ -63,7 +63,7 @@ def test_what_lies_on_the_bars_does_not_count() -> None:
     saliency = np.zeros((40, 40), np.float32)
     saliency[2:6, 2:6] = 1
     saliency[12:14, 20:24] = 0.5
-    (found,) = salient_regions(saliency, placement((40, 80), (40, 40), resize="letterbox"))
+    (found,) = salient_places(saliency, placement((40, 80), (40, 40), resize="letterbox"))
     assert found.box == (40, 4, 48, 8)
     assert found.share == 1
 
@@ -71,8 +71,8 @@ def test_what_lies_on_the_bars_does_not_count() -> None:
 def test_in_the_record_and_the_caption(make_explanation: Callable[..., Explanation]) -> None:
     """Largest share first, and the numbers on the picture have their figures under it."""
     explanation = make_explanation()
-    regions = record_of(explanation).regions
-    assert [one.share for one in regions] == sorted((one.share for one in regions), reverse=True)
-    assert regions[0].peak == pytest.approx((48, 36), abs=3)
-    assert f"{regions[0].share * 100:.0f} % (1)" in str(regions_line(explanation.regions))
-    assert regions_line(()) is None
+    places = record_of(explanation).places
+    assert [one.share for one in places] == sorted((one.share for one in places), reverse=True)
+    assert places[0].peak == pytest.approx((48, 36), abs=3)
+    assert f"{places[0].share * 100:.0f} % (1)" in str(places_line(explanation.places))
+    assert places_line(()) is None

@@ -1,10 +1,10 @@
-"""Salient regions of a map: their boxes in the frame, their areas and their shares of the map."""
+"""Places of a map: where it is high, with their boxes in the frame, areas and shares of the map."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -24,8 +24,13 @@ SPECK = 0.01
 """Share of the map's sum below which a place is a speck and left out."""
 
 
+Evidence = Literal["map", "activation", "reference"]
+"""What points at a place: the map; the class activation alone, where it is highest elsewhere; or the
+difference to the good reference alone."""
+
+
 @dataclass(frozen=True)
-class SalientRegion:
+class Place:
     """One connected place where the map is high; coordinates in frame pixels from the upper left."""
 
     box: tuple[int, int, int, int]
@@ -35,12 +40,13 @@ class SalientRegion:
     share: float
     """Share of the map's sum on the frame, 0..1."""
     peak: tuple[float, float]
-    """(x, y) of the highest place."""
+    """(x, y) of the highest point."""
+    evidence: Evidence = "map"
 
 
-def salient_regions(
+def salient_places(
     saliency: Array, placement: Placement, *, quantile: float = QUANTILE, most: int = MOST
-) -> tuple[SalientRegion, ...]:
+) -> tuple[Place, ...]:
     """Return the connected places where ``saliency [H, W]`` is above its ``quantile``, largest share first.
 
     The map is softened as on the picture; otherwise every pixel would be a place of its own. Padding beside
@@ -67,7 +73,7 @@ def salient_regions(
         west, north, east, south = placement.box_to_frame((x, y, x + columns, y + rows))
         row, column = divmod(int(np.where(labels == label, softened, -1).argmax()), softened.shape[1])
         found.append(
-            SalientRegion(
+            Place(
                 box=(math.floor(west), math.floor(north), math.ceil(east), math.ceil(south)),
                 area=max(round(pixels * pixel), 1),
                 share=float(mass[label]),
