@@ -109,6 +109,8 @@ class MapResult(NamedTuple):
     """Expected rank correlation with a map of as many other samples, 0..1; None where it is not measured."""
     extremes: tuple[Array, Array] | None = None
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
+    kept: float | None = None
+    """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
 
 
 class Clock:

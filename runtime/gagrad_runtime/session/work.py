@@ -25,6 +25,7 @@ from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
+from gagrad_runtime.session.covering import covering_of
 from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.explanation.covering import Covering
+    from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.question.settings import Settings
 
@@ -53,6 +56,8 @@ class Work:
         self.backend = backend
         self.reader = reader_of(self.manifest.output)
         self.graphs = Graphs(bundle, backend)
+        self.cover = False
+        """Whether each explanation has a covering test."""
         self.largest_chunk: int | None = None
         """Most samples of one run, where memory or the engine allows fewer than were wished."""
         self._sha256 = bundle.sha256
@@ -149,7 +154,17 @@ class Work:
             if settings.method.splits
             else None,
             progress=progress,
+            keeps=self._keeps(query) if settings.method.samples_at == "noisy" else None,
         )
+
+    def _keeps(self, query: Query) -> Callable[[Array], NDArray[np.bool_] | None]:
+        """Return what says of a chunk's scores which of the samples keep the image's answer."""
+        scene = query.scene
+
+        def kept(scores: Array) -> NDArray[np.bool_] | None:
+            return self.reader.keeps(query.target, Outputs(scores), scene.outputs, scene.placement)
+
+        return kept
 
     def _choose(self, sampler: Sampler, samples: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
@@ -181,6 +196,7 @@ class Work:
             estimation.stopped,
             stability,
             estimation.scores if query.settings.method.splits else None,
+            estimation.kept,
         )
 
     def _class_activation(self, query: Query) -> MapResult:
@@ -195,6 +211,9 @@ class Work:
         scene, clock, spec = query.scene, query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values)
         clock.lap("rcap")
+        places = salient_places(result.saliency.values, scene.placement)
+        covering = self._covering(query, places) if self.cover else None
+        clock.lap("covering")
         prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
@@ -204,7 +223,8 @@ class Work:
             target=query.target,
             predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
-            places=salient_places(result.saliency.values, scene.placement),
+            places=places,
+            covering=covering,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,
@@ -217,6 +237,18 @@ class Work:
         )
         found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
+
+    def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
+        scene = query.scene
+        return covering_of(
+            places,
+            image=self.backend.download(scene.device_image)[0],
+            placement=scene.placement,
+            target=query.target,
+            original=scene.outputs,
+            reader=self.reader,
+            predict=self.outputs,
+        )
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {abi.IMAGE: query.scene.device_image, abi.SALIENCY: self.backend.upload(saliency)}
