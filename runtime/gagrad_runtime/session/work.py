@@ -25,8 +25,9 @@ from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
+from gagrad_runtime.session.cautions import cautions
 from gagrad_runtime.session.covering import covering_of
-from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,15 @@ class Work:
         clock.lap("predict")
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
         return Scene(
-            asked.settings, frame, placement, device_image, samples, outputs, clock, clock.seconds["predict"]
+            asked.settings,
+            frame,
+            placement,
+            device_image,
+            samples,
+            outputs,
+            clock,
+            clock.seconds["predict"],
+            image[0],
         )
 
     def query(self, scene: Scene, wanted: Wanted) -> Query:
@@ -242,7 +251,7 @@ class Work:
         scene = query.scene
         return covering_of(
             places,
-            image=self.backend.download(scene.device_image)[0],
+            image=scene.image,
             placement=scene.placement,
             target=query.target,
             original=scene.outputs,
