@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.backend import Tensor
+    from gagrad_runtime.sampling.saliency import StateMaps
     from gagrad_runtime.sampling.statistics import Sampler
 
     Array = NDArray[np.float32]
@@ -106,8 +107,8 @@ class Estimation:
     limits: Limits
     chunk: int
     pace: Pace
-    agreement: Callable[[], float | None] | None = None
-    """Rank correlation of the maps of both halves; None for a method whose halves have no such map."""
+    maps: StateMaps
+    """What makes a map of the samples, and compares those of both halves."""
     progress: Callable[[int, int], None] | None = None
     """Called with (samples done, samples) after each chunk."""
     stopped: Stop = "samples"
@@ -151,8 +152,8 @@ class Estimation:
     def measure(self) -> float | None:
         """Return the stability of the map of all samples so far, 0..1; None for a map without a stability."""
         count = self.sampler.count
-        if self.agreement is not None and count >= MIN_SAMPLES and self._measured != count:
-            correlation = self.agreement()
+        if count >= MIN_SAMPLES and self._measured != count:
+            correlation = self.maps.agreement(self.sampler)
             first, second = self.sampler.counts
             self.stability = None if correlation is None else full_sample(correlation, (first, second))
             self._measured = count

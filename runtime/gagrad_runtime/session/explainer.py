@@ -148,6 +148,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -159,6 +160,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation: ...
 
@@ -176,6 +179,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -187,6 +191,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]: ...
 
@@ -203,6 +209,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -214,9 +221,11 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation | Iterator[Explanation]:
-        """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
+        """Return the explanation of ``frame``: the saliency map with its places, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
         tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
@@ -234,7 +243,10 @@ class Explainer:
 
         Settings; None keeps the bundle's or the usual value:
 
-        - ``method``: one of ``METHODS``, ``guided-absolutegrad`` by default.
+        - ``preset``: ``operator``, the default, for a place to walk up to from few samples; ``paper``, the
+          paper's program as it is. It says what the other settings are; a method, a guide or a percentile
+          that is given means ``paper``.
+        - ``method``: one of ``METHODS``; by default the preset's.
         - ``guide``: ``paper``, or another guide of the bundle.
         - ``samples``: number of perturbed copies of the model input; the most, where one of the next two
           stops earlier.
@@ -246,6 +258,9 @@ class Explainer:
         - ``perturb``: what the samples are changed by beside noise, such as ``shift=2,angle=2``, for a
           bundle that was exported with perturbations.
         - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
+        - ``rcap``: whether RCAP is measured, which takes a few predictions; it is by default.
+        - ``cover``: whether the places are covered to see what the model then says; by default under
+          ``operator``.
         - ``chunk``: samples per run of the graph; by default what is fast here and fits in memory.
 
         Without ``budget_ms`` the same bundle, frame, settings and device give the same map, bit for bit.
@@ -253,6 +268,7 @@ class Explainer:
         DeviceError.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -264,6 +280,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         asked = Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings)
@@ -283,6 +301,7 @@ class Explainer:
         *,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -294,6 +313,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield an explanation for each thing that the model says is in ``frame``.
@@ -305,6 +326,7 @@ class Explainer:
         nothing.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -316,6 +338,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._explain_each(frame, Asked(Wanted(), colour, settings), progress)
@@ -332,6 +356,7 @@ class Explainer:
         instance: int | None = None,
         character: int | None = None,
         colour: Colour = "rgb",
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -343,6 +368,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
@@ -352,6 +379,7 @@ class Explainer:
         explanation only.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -363,6 +391,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._refine(
