@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-SAMPLES = 5
-"""T: more copies do not make the highest place better."""
 POOLED = 0.03
 """Standard deviation of the Gaussian, as a share of the side of the frame."""
 NEAR = 0.08

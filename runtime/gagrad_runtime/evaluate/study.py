@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import FrameError, InputError, ModelError, SettingError
-from gagrad_edge.method.product import SAMPLES
 from gagrad_runtime.evaluate.curves import STEPS
 from gagrad_runtime.evaluate.journal import Entry, Journal, key_of
 from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, mask_of
@@ -20,7 +19,7 @@ from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.jobs.explaining import expand
 from gagrad_runtime.question.methods import method_of
-from gagrad_runtime.question.presets import OPERATOR_PRESET, PRESETS
+from gagrad_runtime.question.presets import OPERATOR_PRESET, PRESETS, SAMPLES
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:

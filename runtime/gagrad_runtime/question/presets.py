@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.method import noise_level, product
+from gagrad_edge.method.noise_level import USUAL
 from gagrad_runtime.question.methods import OPERATOR, PAPER
 
 if TYPE_CHECKING:
     from gagrad_edge.manifest import MethodSpec
+
+SAMPLES = 5
+"""Samples of the operator's map: more of them do not make the highest place better."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class Preset:
 
     def samples(self, bundle: MethodSpec) -> int:
         """Return the number of samples; ``bundle`` are the bundle's defaults."""
-        return product.SAMPLES if self.name == OPERATOR_PRESET else bundle.samples
+        return SAMPLES if self.name == OPERATOR_PRESET else bundle.samples
 
     def noise_std(self, bundle: MethodSpec) -> float:
         """Return the noise level; ``bundle`` are the bundle's defaults."""
         if self.name != OPERATOR_PRESET:
             return bundle.noise_std
-        return noise_level.USUAL if bundle.operator is None else bundle.operator.noise_std
+        return USUAL if bundle.operator is None else bundle.operator.noise_std
 
 
 OPERATOR_PRESET, PAPER_PRESET = "operator", "paper"

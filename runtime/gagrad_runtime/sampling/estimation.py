@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gagrad_edge.errors import ModelError, OutOfMemoryError
+from gagrad_edge.errors import OutOfMemoryError
+from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.stability import full_sample
 from gagrad_runtime.sampling.statistics import chunk_sizes
 
@@ -198,13 +199,3 @@ class Estimation:
         self.scores = (low, high)
         if self.progress is not None:
             self.progress(self.sampler.count, self.limits.samples)
-
-
-def finite(values: Array, what: str) -> Array:
-    """Return ``values`` if every number in them is finite. Raises ModelError: no map is drawn from NaN."""
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"the model's {what} are not finite numbers (NaN or infinity), so no map was drawn",
-            hint="look at the image; if it is ordinary, the model's weights or its export are at fault",
-        )
-    return values

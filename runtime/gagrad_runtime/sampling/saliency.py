@@ -12,7 +12,7 @@ from gagrad_edge.abi import ABS_SUM, CAMS, MAPS, MULTIPLIER, PERCENTILE, RANGE, 
 from gagrad_edge.method.class_activation import CAMS as CAM_METHODS
 from gagrad_edge.method.reference import STATE_MAPS, finalize, normalise, state_maps
 from gagrad_edge.statistics import rank_correlation
-from gagrad_runtime.sampling.estimation import finite
+from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.stability import at_pixels, pixel_subset
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
-from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace, finite
+from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
+from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.product import ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import StateMaps, class_activation

@@ -15,8 +15,9 @@ from gagrad_edge.bundle.bundle import read_bundle, write_bundle
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import NoiseLevel
 from gagrad_edge.method.noise_level import USUAL
-from gagrad_edge.method.product import SAMPLES, product
+from gagrad_edge.method.product import product
 from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.question.presets import SAMPLES
 from gagrad_runtime.sampling import product as maps
 from gagrad_runtime.session.explainer import Explainer
 from tests.detector import marked
