@@ -65,7 +65,7 @@ def cautions(
         good = says_good(said)
         found += answer_unusual(unusual_answer) + unsure(said, explanation.target, manifest.output)
     if not empty:
-        found += _of_evidence(explanation, result, good)
+        found += _of_evidence(explanation, good)
         found += uncalibrated(good, calibrated=calibrated)
     if explanation.provenance.preset == "paper":
         found += unstable(result.stability)
@@ -87,7 +87,7 @@ def _of_input(
     return found + upscaled(explanation.frame, explanation.placement)
 
 
-def _of_evidence(explanation: Explanation, result: MapResult, good: bool | None) -> list[Caution]:
+def _of_evidence(explanation: Explanation, good: bool | None) -> list[Caution]:
     """Return the cautions about where the map points.
 
     Covering a place can only take away what is there: that it changes nothing tells something where the model
@@ -100,7 +100,7 @@ def _of_evidence(explanation: Explanation, result: MapResult, good: bool | None)
     found += covering_anywhere(covering)
     found += peaks_disagree(explanation.places)
     found += place_unstable(explanation.place_stability)
-    kept = None if target.against_index is not None else result.kept
+    kept = None if target.against_index is not None else explanation.copies_kept
     return found + copies_lose_answer(kept)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_runtime.explanation.covering import Covering
-from gagrad_runtime.sampling.control_places import control_covers
+from gagrad_runtime.sampling.control_places import CONTROLS, control_covers
 from gagrad_runtime.sampling.covering_images import Cover, cover_of, covered, feathered
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 PLACES = 2
-"""Places of the map that are covered, the first ones; with the controls these are five images."""
+"""Places of the map that are covered, the first ones."""
+IMAGES = PLACES + CONTROLS
+"""Images that a test takes, at most."""
 
 
 def covering_of(

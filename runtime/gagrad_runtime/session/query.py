@@ -101,6 +101,12 @@ class MapResult(NamedTuple):
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
     kept: float | None = None
     """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
+    activation: Array | None = None
+    """[H, W] in 0..1, the class activation in the operator's map; None for a map without."""
+    place_stability: float | None = None
+    """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, in sentences."""
 
 
 class Clock:
@@ -136,6 +142,8 @@ def provenance(
         seed=settings.seed,
         percentile=settings.percentile,
         noise_std=settings.noise_std,
+        preset=settings.preset,
+        notes=result.notes,
         chunk=result.chunk,
         straight_through=manifest.model.straight_through,
         float_twin=None if twin is None else twin.map_correlation,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,18 +14,20 @@ from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.explanation import Explanation
-from gagrad_runtime.explanation.places import salient_places
+from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
-from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace, finite
+from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
+from gagrad_runtime.sampling.finite import finite
+from gagrad_runtime.sampling.product import ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
-from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
+from gagrad_runtime.sampling.saliency import StateMaps, class_activation
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
 from gagrad_runtime.session.cautions import cautions
-from gagrad_runtime.session.covering import covering_of
+from gagrad_runtime.session.covering import IMAGES, covering_of
 from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, provenance
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ class Work:
         self.backend = backend
         self.reader = reader_of(self.manifest.output)
         self.graphs = Graphs(bundle, backend)
-        self.cover = False
-        """Whether each explanation has a covering test."""
         self.largest_chunk: int | None = None
         """Most samples of one run, where memory or the engine allows fewer than were wished."""
         self._sha256 = bundle.sha256
@@ -93,8 +92,9 @@ class Work:
         estimation = self.estimation(query, self._sampler, progress)
         estimation.grow(query.scene.samples.count)
         self.largest_chunk = estimation.largest_chunk or self.largest_chunk
+        sampled = query.clock.total
         explanation = self.explanation(query, self.map(query, estimation))
-        self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+        self._pace.add_finish(query.clock.total - sampled)
         self._sampler.release_inputs()
         return explanation
 
@@ -102,6 +102,8 @@ class Work:
         """Return a frame, uploaded and predicted, that questions can be asked of. Raises FrameError."""
         clock = Clock()
         self.graphs.runner("predict")  # opened outside the stage that is timed
+        if asked.settings.method.map == "product" and self.graphs.has("cam"):
+            self.graphs.runner("cam")
         frame = frame_for(self.manifest.input, source, colour=asked.colour)
         image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
@@ -135,17 +137,18 @@ class Work:
     ) -> Estimation:
         """Return the sampling for ``query`` into ``sampler``, with nothing sampled yet."""
         scene, settings, samples = query.scene, query.settings, query.scene.samples
+        noise_std = self.backend.upload(np.array(samples.noise_std, np.float32))
+        asked = self._asked(query)
         sampler.begin(
             accumulate=self.graphs.runner("accumulate", abi.PERTURBED if settings.perturb else ""),
-            fixed={
-                abi.IMAGE: scene.device_image,
-                abi.NOISE_STD: self.backend.upload(np.array(samples.noise_std, np.float32)),
-                abi.COTANGENT: self.backend.upload(cotangent(query.target, scene.scores.shape)),
-            },
+            fixed={**asked, abi.NOISE_STD: noise_std},
         )
         chunk = settings.chunk or self._choose(sampler, samples, settings)
         query.clock.lap("trial")
+        maps = self._maps(query, asked)
+        query.clock.lap("activation")
         levels = 1 / self.manifest.method.rcap_interval
+        passes = max(levels * settings.rcap + IMAGES * settings.cover, 1)
         return Estimation(
             sampler=sampler,
             inputs=samples.inputs,
@@ -154,14 +157,12 @@ class Work:
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
-                reserve=levels * scene.predict_seconds,
+                reserve=passes * scene.predict_seconds,
                 stable=settings.until_stable,
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
             pace=self._pace,
-            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, samples.multiplier)
-            if settings.method.splits
-            else None,
+            maps=maps,
             progress=progress,
             keeps=self._keeps(query) if settings.method.samples_at == "noisy" else None,
         )
@@ -174,6 +175,20 @@ class Work:
             return self.reader.keeps(query.target, Outputs(scores), scene.outputs, scene.placement)
 
         return kept
+
+    def _asked(self, query: Query) -> dict[str, Tensor]:
+        """Return the image and the cotangent of ``query``, on the device."""
+        weights = cotangent(query.target, query.scene.scores.shape)
+        return {abi.IMAGE: query.scene.device_image, abi.COTANGENT: self.backend.upload(weights)}
+
+    def _maps(self, query: Query, asked: dict[str, Tensor]) -> StateMaps:
+        """Return what makes the map of the method of ``query``; the class activation is made now."""
+        settings, multiplier = query.settings, query.scene.samples.multiplier
+        if settings.method.map != "product":
+            return StateMaps(self.backend, self.graphs, settings, multiplier)
+        return ProductMaps(
+            self.backend, self.graphs, settings, multiplier, asked, query.scene.placement.on_model
+        )
 
     def _choose(self, sampler: Sampler, samples: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
@@ -192,9 +207,8 @@ class Work:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(
-            self.backend, self.graphs, query.settings, state, query.scene.samples.multiplier
-        )
+        maps = estimation.maps
+        saliency = maps.saliency(state)
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
@@ -206,22 +220,24 @@ class Work:
             stability,
             estimation.scores if query.settings.method.splits else None,
             estimation.kept,
+            maps.activation,
+            maps.place_stability(saliency),
+            maps.notes,
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        weights = self.backend.upload(cotangent(query.target, query.scene.scores.shape))
-        inputs = {abi.IMAGE: query.scene.device_image, abi.COTANGENT: weights}
-        saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
+        name = query.settings.method.name
+        saliency = class_activation(self.backend, self.graphs, name, self._asked(query))
         query.clock.lap("map")
         return MapResult(saliency)
 
     def explanation(self, query: Query, result: MapResult) -> Explanation:
         """Return what is known of ``query`` with the map ``result``: RCAP, cautions, provenance."""
         scene, clock, spec = query.scene, query.clock, self.manifest.output
-        score = self._rcap(query, result.saliency.values)
+        score = self._rcap(query, result.saliency.values) if query.settings.rcap else None
         clock.lap("rcap")
-        places = salient_places(result.saliency.values, scene.placement)
-        covering = self._covering(query, places) if self.cover else None
+        places = self._places(query, result)
+        covering = self._covering(query, places) if query.settings.cover else None
         clock.lap("covering")
         prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
@@ -241,6 +257,8 @@ class Work:
             prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,
+            place_stability=result.place_stability,
+            copies_kept=result.kept,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
@@ -258,6 +276,12 @@ class Work:
             reader=self.reader,
             predict=self.outputs,
         )
+
+    def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
+        values, placement = result.saliency.values, query.scene.placement
+        if query.settings.method.map == "product":
+            return peak_places(values, result.activation, placement)
+        return salient_places(values, placement)
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {abi.IMAGE: query.scene.device_image, abi.SALIENCY: self.backend.upload(saliency)}

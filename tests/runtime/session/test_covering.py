@@ -276,10 +276,9 @@ def test_on_a_bundle_the_spot_is_covered(tmp_path: Path) -> None:
         bundle=BundleOptions(method=MethodSpec(samples=4, chunk=2)),
     )
     with gagrad_runtime.load(tmp_path / "spot.gagrad", device="cpu") as explainer:
-        explainer._work.cover = True
-        several = explainer.explain(part(), method="gradient")
+        several = explainer.explain(part(), method="gradient", cover=True)
         explainer.one_row_at_a_time()
-        single = explainer.explain(part(), method="gradient")
+        single = explainer.explain(part(), method="gradient", cover=True)
     for found in (several, single):
         assert found.covering is not None
         assert found.covering.decides == 1
