@@ -187,7 +187,11 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
     with np.load(golden / f"lite0_{photo}.npz") as vectors, gagrad_runtime.load(lite0_bundle) as explainer:
         target, expected = int(vectors["target"]), vectors["gag_p0.85"]
         found = explainer.explain(
-            vectors["image"], target=target, samples=20, seed=int(vectors["noise_seed"])
+            vectors["image"],
+            target=target,
+            preset="paper",
+            samples=20,
+            seed=int(vectors["noise_seed"]),
         )
         assert found.predicted.index == (target,)
         np.testing.assert_allclose(found.scores, vectors["logits"], atol=1e-4)

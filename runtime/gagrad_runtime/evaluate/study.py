@@ -19,6 +19,7 @@ from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.jobs.explaining import expand
 from gagrad_runtime.question.methods import method_of
+from gagrad_runtime.question.presets import OPERATOR_PRESET, PRESETS, SAMPLES
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -172,13 +173,15 @@ class _Study:
     def facts(self, total: int) -> list[str]:
         """Return the conditions of the measurement, in words, for the report."""
         manifest = self.bench.explainer.manifest
-        samples = self.bench.settings["samples"] or manifest.method.samples
+        asked = self.bench.settings["samples"]
+        fewer = "" if asked else f", {SAMPLES} for the preset {OPERATOR_PRESET}"
         widened = [f"defects widened by {self.margin:g} pixels"] if self.margin else []
+        averaged = f"{asked or manifest.method.samples} samples for methods that average over noise{fewer}"
         return [
             f"bundle {manifest.name}, {self.fixed['bundle'][:12]}",
             f"{len(self.frames)} of {total} images, {self.with_mask} with a known defect",
             *widened,
-            f"{samples} samples for methods that average over noise, seed {self.bench.settings['seed']}",
+            f"{averaged}, seed {self.bench.settings['seed']}",
             f"insertion and deletion in {STEPS} steps",
             self.bench.explainer.backend.description,
         ]
@@ -187,6 +190,8 @@ class _Study:
 def _variants(methods: str) -> list[Variant]:
     variants = [Variant(name.strip()) for name in methods.split(",") if name.strip()]
     for variant in variants:
+        if variant.name in PRESETS:
+            continue
         method = method_of(variant.settings["method"])
         if variant.settings["guide"] and method.map != "guided":
             raise SettingError(f"{method.name} has no guide", where="methods", hint=f"write {method.name}")
@@ -224,7 +229,7 @@ def _fixed(
         "bundle": bundle.sha256,
         "randomized": None if randomized is None else randomized.sha256,
         "target": target,
-        "samples": settings["samples"] or bundle.manifest.method.samples,
+        "samples": settings["samples"] or [bundle.manifest.method.samples, SAMPLES],
         "seed": settings["seed"],
         "margin": margin,
         "steps": STEPS,

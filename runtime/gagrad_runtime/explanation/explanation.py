@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gagrad_runtime.explanation.presentation import present
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.methods import PAPER
 from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Provenance:
     bundle's frame; None for a float model."""
     preset: str = "paper"
     """Name of the preset: ``operator`` or ``paper``."""
-    method: str = DEFAULT
+    method: str = PAPER
     """Name of the method."""
     guide: str = "paper"
     """Name of the guide."""
@@ -69,6 +69,8 @@ class Provenance:
     """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
     backend_notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked: ``Backend.notes``."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, such as a map without class activation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,8 +119,8 @@ class Explanation:
     classes: tuple[str, ...] = ()
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
-    ``stability``, ``rcap``."""
+    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``activation``, ``explain``,
+    ``map``, ``stability``, ``rcap``."""
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     """Time in UTC when the explanation was made; every record of the explanation has this time."""
 

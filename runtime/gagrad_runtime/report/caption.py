@@ -42,7 +42,7 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
         *(() if rcap is None else (f"RCAP {number(rcap.score)} of 1: {words.rcap()}.",)),
         f"{file} · {frame.height} pixels high, {frame.width} wide",
         f"bundle {bundle} · {_made(explanation)} · {made.backend}",
-        *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),
+        *(_sentence(printable(note, pen)[0]) for note in (*made.notes, *frame.notes, *notes)),
     )
     if not _all_readable(words, explanation, pen):
         facts += ("A name has letters that this device cannot draw; the JSON record has it in full.",)

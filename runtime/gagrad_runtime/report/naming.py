@@ -10,7 +10,7 @@ import msgspec
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.frame.frame import ARRAY
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.methods import OPERATOR
 from gagrad_runtime.report.record_schema import Record
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
         number = "" if target.detection is None else f"{target.detection}-"
         parts.append(number + _part(target.name) + against)
         parts.append(_part(_place(explanation)))
-    if explanation.provenance.method != DEFAULT:
+    if explanation.provenance.method != OPERATOR:
         parts.append(_part(explanation.provenance.method))
     end = "".join(f".{part}" for part in parts if part)
     return (_cut(stem, max(_STEM_BYTES - len(end.encode()), 20)) or "frame") + end

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.bundle import Bundle
-    from gagrad_edge.manifest import Manifest
+    from gagrad_edge.manifest import Manifest, NoiseLevel
     from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.answer.reader import Box, Reader
@@ -55,6 +55,7 @@ class Explainer:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
         self._sha256 = bundle.sha256
+        self._defaults = bundle.manifest.method
         self._work = Work(bundle, backend)
         self._lock = threading.RLock()
 
@@ -107,6 +108,10 @@ class Explainer:
             judged = msgspec.structs.replace(spec.anomaly, threshold=threshold)
             self._work.reader = reader_of(msgspec.structs.replace(spec, anomaly=judged))
 
+    def use_noise(self, level: NoiseLevel) -> None:
+        """Take ``level``, measured on this line's parts, in place of the bundle's for the operator's map."""
+        self._defaults = msgspec.structs.replace(self._defaults, operator=level)
+
     def scores(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1.
 
@@ -143,6 +148,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -154,6 +160,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation: ...
 
@@ -171,6 +179,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -182,6 +191,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]: ...
 
@@ -198,6 +209,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -209,9 +221,11 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation | Iterator[Explanation]:
-        """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
+        """Return the explanation of ``frame``: the saliency map with its places, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
         tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
@@ -229,7 +243,10 @@ class Explainer:
 
         Settings; None keeps the bundle's or the usual value:
 
-        - ``method``: one of ``METHODS``, ``guided-absolutegrad`` by default.
+        - ``preset``: ``operator``, the default, for a place to walk up to from few samples; ``paper``, the
+          paper's program as it is. It says what the other settings are; a method, a guide or a percentile
+          that is given means ``paper``.
+        - ``method``: one of ``METHODS``; by default the preset's.
         - ``guide``: ``paper``, or another guide of the bundle.
         - ``samples``: number of perturbed copies of the model input; the most, where one of the next two
           stops earlier.
@@ -241,6 +258,9 @@ class Explainer:
         - ``perturb``: what the samples are changed by beside noise, such as ``shift=2,angle=2``, for a
           bundle that was exported with perturbations.
         - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
+        - ``rcap``: whether RCAP is measured, which takes a few predictions; it is by default.
+        - ``cover``: whether the places are covered to see what the model then says; by default under
+          ``operator``.
         - ``chunk``: samples per run of the graph; by default what is fast here and fits in memory.
 
         Without ``budget_ms`` the same bundle, frame, settings and device give the same map, bit for bit.
@@ -248,6 +268,7 @@ class Explainer:
         DeviceError.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -259,6 +280,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         asked = Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings)
@@ -278,6 +301,7 @@ class Explainer:
         *,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -289,6 +313,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield an explanation for each thing that the model says is in ``frame``.
@@ -300,6 +326,7 @@ class Explainer:
         nothing.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -311,6 +338,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._explain_each(frame, Asked(Wanted(), colour, settings), progress)
@@ -327,6 +356,7 @@ class Explainer:
         instance: int | None = None,
         character: int | None = None,
         colour: Colour = "rgb",
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -338,6 +368,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
@@ -347,6 +379,7 @@ class Explainer:
         explanation only.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -358,6 +391,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._refine(
@@ -367,7 +402,7 @@ class Explainer:
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
-        settings = Settings.of(self.manifest.method, **given)
+        settings = Settings.of(self._defaults, **given)
         guides = ["paper", *(name for name in self.manifest.variants("finalize") if name)]
         if settings.method.map == "guided" and settings.guide not in guides:
             near = difflib.get_close_matches(settings.guide, guides, n=1)

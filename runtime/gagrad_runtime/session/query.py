@@ -109,6 +109,12 @@ class MapResult(NamedTuple):
     """Expected rank correlation with a map of as many other samples, 0..1; None where it is not measured."""
     extremes: tuple[Array, Array] | None = None
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
+    activation: Array | None = None
+    """[H, W] in 0..1, the class activation in the operator's map; None for a map without."""
+    place_stability: float | None = None
+    """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, in sentences."""
 
 
 class Clock:
@@ -163,6 +169,8 @@ def provenance(
         seed=settings.seed,
         percentile=settings.percentile,
         noise_std=settings.noise_std,
+        preset=settings.preset,
+        notes=result.notes,
         chunk=result.chunk,
         straight_through=manifest.model.straight_through,
         float_twin=None if twin is None else twin.map_correlation,

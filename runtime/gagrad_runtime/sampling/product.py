@@ -1,0 +1,96 @@
+"""The operator's map: the pooled magnitude of the gradient times the class activation map."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.method.product import NEAR, product, side
+from gagrad_edge.statistics import rank_correlation
+from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activation
+from gagrad_runtime.sampling.stability import pixel_subset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.backend.graphs import Graphs
+    from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.sampling.statistics import Sampler
+
+    Array = NDArray[np.float32]
+
+_ACTIVATION = "grad-cam"
+"""Method whose map the gradient is multiplied by."""
+WITHOUT_GRAPH = "the bundle has no graph for class activation, so the map is the gradient's alone"
+WITHOUT_EVIDENCE = "no feature speaks for the result, so the map is the gradient's alone"
+
+
+class ProductMaps(StateMaps):
+    """Makes the operator's map, ``gagrad_edge.method.product``, of one question.
+
+    ``inputs`` are those of ``cam``, which runs once; ``seen`` are the rows and columns of the model's image
+    where the frame is.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        graphs: Graphs,
+        settings: Settings,
+        multiplier: Array,
+        inputs: Mapping[str, Tensor],
+        seen: tuple[slice, slice],
+    ) -> None:
+        super().__init__(backend, graphs, settings, multiplier)
+        self._seen = seen
+        self._halves: list[Array] = []
+        """The products of the halves when the agreement was last measured, on the frame."""
+        if not graphs.has("cam"):
+            self.notes = (WITHOUT_GRAPH,)
+            return
+        activation = class_activation(backend, graphs, _ACTIVATION, inputs).values
+        if activation[seen].max() > 0:
+            self.activation = activation
+        else:
+            self.notes = (WITHOUT_EVIDENCE,)
+
+    def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
+        """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
+        squared = self.state_map(state, "squared")
+        total = product(squared, self.activation, self._seen)
+        highest = float(total.max())
+        values = total / np.float32(highest) if highest > 0 else total
+        return Saliency(values, (0.0, highest), not squared.any())
+
+    def agreement(self, sampler: Sampler) -> float | None:
+        """Return the rank correlation of the products of two halves, on a subset of the frame's pixels."""
+        self._halves = [
+            product(self.state_map(half, "squared"), self.activation, self._seen)[self._seen]
+            for half in sampler.half_tensors
+        ]
+        pixels = pixel_subset(*self._halves[0].shape)
+        first, second = (half.ravel()[pixels] for half in self._halves)
+        return rank_correlation(first, second)
+
+    def place_stability(self, saliency: Saliency) -> float | None:
+        """Return the share of the halves whose highest place is that of ``saliency``: 0, 0.5 or 1.
+
+        None before the halves were compared, and for a flat map.
+        """
+        on_frame = saliency.values[self._seen]
+        if not self._halves or on_frame.max() == on_frame.min():
+            return None
+        whole, near = peak(on_frame), NEAR * side(on_frame.shape)
+        alike = [math.dist(peak(half), whole) <= near for half in self._halves]
+        return sum(alike) / len(alike)
+
+
+def peak(values: Array) -> tuple[int, int]:
+    """Return (row, column) of the highest of ``values [h, w]``."""
+    row, column = divmod(int(values.argmax()), values.shape[1])
+    return row, column
