@@ -101,6 +101,9 @@ class Explanation:
     """The frame that is explained."""
     placement: Placement
     """Where the frame is in the model's image."""
+    received: NDArray[np.uint8] | None = None
+    """The model's image as people see it, before mean and std: [H, W] grey, or [H, W, 3] as red, green and
+    blue; None for a map that is made by hand."""
     prediction: Prediction | None = None
     """All that the model says of the frame, whatever is explained; None for a map that is made by hand."""
     places: tuple[Place, ...] = ()

@@ -76,7 +76,9 @@ def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | Non
         dark, bright = int(frame.picture.min()), int(frame.picture.max())
         span = max(bright - dark, 1)
         pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)
-        note = f"16-bit frame: the left picture shows the values {dark} to {bright} as black to white"
+        note = (
+            f"the frame is stretched for viewing: its values {dark} to {bright} are shown as black to white"
+        )
     eight = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     return (eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, axis=2)), note
 
