@@ -83,9 +83,19 @@ def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | Non
     return (eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, axis=2)), note
 
 
-def overlay(picture: Canvas, shown: Array) -> Canvas:
-    """Return ``picture [h, w, 3]`` as dim grey with the map ``shown [h, w]`` (0..1) in colour over it."""
-    return _blend(_ground(picture), shown)
+def overlay(picture: Canvas, shown: Array, levels: tuple[float, float] | None = None) -> Canvas:
+    """Return ``picture [h, w, 3]`` as dim grey with the map ``shown [h, w]`` (0..1) in colour over it.
+
+    ``levels`` are the ``ground_levels`` of the whole picture, where ``picture`` is a part of it.
+    """
+    return _blend(_ground(picture, levels or ground_levels(picture)), shown)
+
+
+def ground_levels(picture: Canvas) -> tuple[float, float]:
+    """Return the grey levels of ``picture [h, w, 3]`` that become the darkest and the brightest ground."""
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
+    dark, bright = (float(value) for value in np.quantile(grey, (0.01, 0.99)))
+    return dark, bright
 
 
 def colour_bar(height: int, width: int) -> Canvas:
@@ -95,10 +105,10 @@ def colour_bar(height: int, width: int) -> Canvas:
     return _blend(ground, shown)
 
 
-def _ground(picture: Canvas) -> Array:
+def _ground(picture: Canvas, levels: tuple[float, float]) -> Array:
     """Return the frame as dim grey with its contrast stretched, so that a dark part can be recognised."""
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
-    dark, bright = (float(value) for value in np.quantile(grey, (0.01, 0.99)))
+    dark, bright = levels
     # Stretched fourfold at most, so that the noise of a plain dark frame does not become a pattern.
     span = max(bright - dark, 64.0)
     stretched = np.clip((grey - (dark + bright) / 2) / np.float32(span) + 0.5, 0, 1)

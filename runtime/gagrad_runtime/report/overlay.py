@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.report.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
+    Array = NDArray[np.float32]
 
 _LEAST = 48
 """Least height and width of a panel in pixels; a narrower frame is stretched to it, and a note says so."""
@@ -47,15 +48,10 @@ def draw_map(explanation: Explanation, picture: Canvas, scale: GoodScale | None 
     It has the colours of good parts
     where there is a ``scale``.
     """
-    placement, size = explanation.placement, picture.shape[:2]
-    softened, sigma = soften(explanation.saliency)
-    if scale is not None:
-        softened, sigma = raw_map(explanation)
-    beside = 1 - placement.share_on_frame(explanation.saliency)
-    on_panel = scaled(placement.to_frame(softened), size)
-    colours = scale_of(softened if beside > _BESIDE else on_panel, sigma)
-    if scale is not None:
-        colours = scale.colours(sigma)
+    placement, beside = explanation.placement, _beside(explanation)
+    values, sigma = map_values(explanation, scale)
+    on_panel = scaled(placement.to_frame(values), picture.shape[:2])
+    colours = colours_of(explanation, values, on_panel, sigma, scale)
     over, notes = overlay(picture, colours.shown(on_panel)), [colours.note]
     if placement.seen_share < ALL:
         _mark_seen(over, placement)
@@ -63,6 +59,28 @@ def draw_map(explanation: Explanation, picture: Canvas, scale: GoodScale | None 
     if beside > _BESIDE:
         notes.append(f"{share_text(beside)} of the map lies on the bars beside the frame, not shown here")
     return MapPanel(over, colours, tuple(notes))
+
+
+def map_values(explanation: Explanation, scale: GoodScale | None) -> tuple[Array, float]:
+    """Return the values [H, W] that are drawn, and the blur's standard deviation in model pixels.
+
+    They are the softened map, raw where a ``scale`` of good parts colours it.
+    """
+    return soften(explanation.saliency) if scale is None else raw_map(explanation)
+
+
+def colours_of(
+    explanation: Explanation, values: Array, on_panel: Array, sigma: float, scale: GoodScale | None
+) -> Scale:
+    """Return the colours of ``values``, which ``on_panel`` has at the size of a panel."""
+    if scale is not None:
+        return scale.colours(sigma)
+    return scale_of(values if _beside(explanation) > _BESIDE else on_panel, sigma)
+
+
+def _beside(explanation: Explanation) -> float:
+    """Return the share of the map that lies on the padding beside the frame."""
+    return 1 - explanation.placement.share_on_frame(explanation.saliency)
 
 
 def panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
