@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.report.evidence import evidence_lines, place_lines, strength
 from gagrad_runtime.report.lettering import printable
+from gagrad_runtime.report.received import received_note
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.report.verdicts import verdict
 from gagrad_runtime.report.words import number, sentence_start
@@ -30,6 +31,8 @@ class Caption:
     """The explained class's probability with its margin, or what the model predicts instead."""
     verdict: Verdict | None
     """OK or NG; None where it is not known."""
+    received: str | None
+    """What the model got of the frame; None where a person sees the same in it."""
     strength: Strength | None
     """How strong the evidence is that a place is the reason; None where nothing was tested."""
     evidence: tuple[str, ...]
@@ -60,11 +63,13 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     if not _all_readable(words, explanation, pen):
         facts += ("A name has letters that this device cannot draw; the JSON record has it in full.",)
     cautions = tuple(printable(caution.text, pen)[0] for caution in explanation.cautions)
+    got = received_note(explanation)
     lines = evidence_lines(explanation, words.margin(pen))
     return Caption(
         title=words.title(pen),
         answer=words.answer(pen),
         verdict=verdict(explanation),
+        received=None if got is None else _sentence(got),
         strength=strength(explanation),
         evidence=tuple(printable(line, pen)[0] for line in lines),
         places=place_lines(explanation),

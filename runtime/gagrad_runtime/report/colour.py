@@ -47,10 +47,12 @@ class Scale:
     @property
     def note(self) -> str:
         """How the map was changed for display, in words."""
-        softened = f"softened over {self.softened:g} model pixels; " if self.softened else ""
+        colours = f"the highest {_TOP_SHARE * 100:g} % of the map share the top colour"
         if self.good_parts is not None:
-            return f"the map is {softened}its colours compare it with {self.good_parts} good parts"
-        return f"the map is {softened}its highest {_TOP_SHARE * 100:g} % share the top colour"
+            colours = f"the colours compare the map with {self.good_parts} good parts"
+        if not self.softened:
+            return colours
+        return f"the map is softened over {self.softened:g} model pixels; {colours}"
 
 
 def scale_of(values: Array, softened: float) -> Scale:

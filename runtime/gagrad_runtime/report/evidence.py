@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Strength = Literal["strong", "weak", "none"]
 
+PEAKS_DISAGREE, PLACE_UNSTABLE = "peaks-disagree", "place-unstable"
+"""Codes of the cautions that say what two of the sentences say."""
 NUMBERED = 3
 """Number of places that get a number; more numbers would hide the map."""
 _LEAST_SHARE = 0.05
@@ -80,8 +82,16 @@ def _loses(covering: Covering) -> bool:
 
 
 def evidence_lines(explanation: Explanation, margin: str | None) -> tuple[str, ...]:
-    """Return what speaks for the places, as sentences; ``margin`` says how far ahead the answer is."""
-    lines = [_covering_line(explanation, margin), _disagreement(explanation), _repeated(explanation)]
+    """Return what speaks for the places, as sentences; ``margin`` says how far ahead the answer is.
+
+    What a caution says already is left out.
+    """
+    told = {caution.code for caution in explanation.cautions}
+    lines = [
+        _covering_line(explanation, margin),
+        None if PEAKS_DISAGREE in told else _disagreement(explanation),
+        None if PLACE_UNSTABLE in told else _repeated(explanation),
+    ]
     return tuple(line for line in lines if line)
 
 

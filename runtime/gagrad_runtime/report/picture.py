@@ -16,7 +16,7 @@ from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import draw_roi_key, mark_roi, write_roi_share
 from gagrad_runtime.report.overlay import draw_map, panel_size, scaled
 from gagrad_runtime.report.place_marks import mark_places
-from gagrad_runtime.report.received import received_note
+from gagrad_runtime.report.received import differences
 from gagrad_runtime.report.sheet import Sheet
 from gagrad_runtime.report.task_words import words_of
 
@@ -52,6 +52,7 @@ _TITLE = Style(30, _INK, bold=True, lines=3)
 _ANSWER = Style(22, _INK, lines=3)
 _LABEL = Style(19, _INK)
 _SMALL = Style(16, _SOFT_INK, lines=3)
+_RECEIVED = Style(19, _SOFT_INK)
 _EVIDENCE = Style(21, _INK, bold=True)
 _STRENGTH = {
     "strong": "Strong evidence: one place decides.",
@@ -73,8 +74,8 @@ def render(
     """
     pen, frame = lettering(), explanation.frame
     stacked = frame.width / frame.height > _WIDE
-    got = received_note(explanation)
-    box = _STACKED if stacked else _THREE if got else _SIDE_BY_SIDE
+    received = explanation.received if differences(explanation) else None
+    box = _STACKED if stacked else _SIDE_BY_SIDE if received is None else _THREE
     size, thick = panel_size(frame.height, frame.width, box)
     picture, stretched_note = to_eight_bits(frame, scaled(frame.picture, size))
     drawn = draw_map(explanation, picture, scale)
@@ -83,12 +84,14 @@ def render(
     if roi is not None:
         mark_roi(over, roi.zones)
     _mark_detections(explanation, picture, over, pen)
-    mark_places(over, numbered(explanation), (frame.height, frame.width), pen)
-    notes = [got, stretched_note, thick, _channels_note(frame), *drawn.notes]
+    box_drawn = explanation.target.box
+    avoid = () if box_drawn is None else (box_drawn,)
+    mark_places(over, numbered(explanation), (frame.height, frame.width), pen, avoid=avoid)
+    notes = [stretched_note, thick, _channels_note(frame), *drawn.notes]
     caption = write_caption(explanation, pen, notes=tuple(note for note in notes if note))
     panels = [("Frame, stretched for viewing" if stretched_note else "Frame", picture), ("Looked at", over)]
-    if got is not None and explanation.received is not None:
-        panels.insert(0, ("What the model got", _received_panel(explanation.received, size, box)))
+    if received is not None:
+        panels.insert(0, ("What the model got", _received_panel(received, size, box)))
     places, extent = _arranged(panels, pen, stacked=stacked)
 
     sheet = Sheet(max(extent[1] + _LEGEND, _TEXT_WIDTH), _MARGIN, pen)
@@ -104,6 +107,9 @@ def render(
     if roi is not None:
         draw_roi_key(sheet, roi)
         write_roi_share(sheet, roi)
+        sheet.y += 8
+    if caption.received is not None:
+        sheet.text(caption.received, _RECEIVED)
         sheet.y += 8
     _write_evidence(sheet, caption)
     for text in caption.cautions:

@@ -30,6 +30,8 @@ _LINE = (190, 215, 230)
 _DIGIT = 18
 _RING, _LEAST_RING = 13, 4
 """Radius of a ring in pixels; on a panel of few pixels it is smaller."""
+_NEAR = 7
+"""Distance from its spot, in radii of a ring, to which a number gives way to a box."""
 _TURNS = (-45, 0, 45, -135, 180, 135, -90, 90)
 """Directions in degrees, clockwise from the right, in which a number is tried: to the upper right first."""
 
@@ -39,6 +41,10 @@ class _Box(NamedTuple):
     top: int
     width: int
     height: int
+
+    def distance(self, spot: tuple[int, int]) -> float:
+        """Return the distance in pixels of the middle from ``spot``."""
+        return math.dist(spot, (self.left + self.width / 2, self.top + self.height / 2))
 
     def overlap(self, other: _Box) -> int:
         """Return the area in pixels that both cover."""
@@ -54,26 +60,34 @@ def mark_places(
     pen: Lettering,
     *,
     scale: float = 1.0,
+    avoid: Sequence[tuple[float, float, float, float]] = (),
 ) -> None:
     """Draw rings and numbers of the numbered ``places`` onto ``panel`` (the frame, scaled).
 
-    ``scale`` is the size of the marks, for a panel that is looked at from farther away.
+    ``scale`` is the size of the marks, for a panel that is looked at from farther away. ``avoid`` are boxes
+    of the frame (left, top, right, bottom) that are drawn, too: the numbers stand beside them where they can.
     """
     height, width = panel.shape[:2]
     radius = max(min(round(_RING * scale), min(height, width) // 6), _LEAST_RING)
     spots = []
+    across, down = width / frame_size[1], height / frame_size[0]
     for _, one in places:
-        x, y = one.peak[0] * width / frame_size[1], one.peak[1] * height / frame_size[0]
+        x, y = one.peak[0] * across, one.peak[1] * down
         spots.append((_within(x, radius, width), _within(y, radius, height)))
     for (_, one), spot in zip(places, spots, strict=True):
         _ring(panel, spot, radius, round(max(scale, 1)), broken=one.evidence != "map")
     style = Style(round(_DIGIT * scale), _LINE, bold=True)
     rings = [_Box(x - radius, y - radius, 2 * radius, 2 * radius) for x, y in spots]
     tags: list[_Box] = []
+    drawn = [
+        _Box(round(box[0] * across), round(box[1] * down), round((box[2] - box[0]) * across) + 3,
+             round((box[3] - box[1]) * down) + 3)
+        for box in avoid
+    ]  # fmt: skip
     for (number, _), spot in zip(places, spots, strict=True):
         tall = style.size + 4
         size = (max(pen.width(str(number), style) + 8, tall), tall)
-        tag = _free(size, spot, radius, (height, width), rings, tags)
+        tag = _free(size, spot, radius, (height, width), (drawn, rings, tags))
         _tag(panel, tag, number, style, pen)
         tags.append(tag)
 
@@ -102,17 +116,19 @@ def _free(
     spot: tuple[int, int],
     radius: int,
     panel: tuple[int, int],
-    rings: Sequence[_Box],
-    tags: Sequence[_Box],
+    in_the_way: tuple[Sequence[_Box], Sequence[_Box], Sequence[_Box]],
 ) -> _Box:
     """Return where a tag of ``size`` (width, height) stands: near ``spot``, on the panel, on no other tag.
 
-    It is off every ring, too, where there is room.
+    ``in_the_way`` are what else is drawn, the rings, and the tags. The tag is off the first where there is
+    room within a few ring's widths, and off the second where there is any.
     """
+    drawn, rings, tags = in_the_way
     tried = list(_around(size, spot, radius, panel))
-    for in_the_way in ((*rings, *tags), tuple(tags)):
-        for box in tried:
-            if not any(box.overlap(other) for other in in_the_way):
+    near = [box for box in tried if box.distance(spot) < _NEAR * radius]
+    for boxes, others in ((near, (*drawn, *rings, *tags)), (tried, (*rings, *tags)), (tried, tuple(tags))):
+        for box in boxes:
+            if not any(box.overlap(other) for other in others):
                 return box
     return min(tried, key=lambda box: sum(box.overlap(other) for other in tags))
 
@@ -146,6 +162,7 @@ def _tag(panel: Canvas, box: _Box, number: int, style: Style, pen: Lettering) ->
     """Write ``number`` on a dark ground into ``box``."""
     right, bottom = box.left + box.width, box.top + box.height
     panel[box.top : bottom, box.left : right] = _GROUND
-    cv2.rectangle(panel, (box.left, box.top), (right - 1, bottom - 1), _LINE, 1)
+    line = max(style.size // _DIGIT, 1)
+    cv2.rectangle(panel, (box.left, box.top), (right - 1, bottom - 1), _LINE, line)
     x = box.left + (box.width - pen.width(str(number), style)) // 2
     pen.draw(panel, x, box.top + 2 + round(style.size * 0.86), str(number), style)

@@ -42,7 +42,7 @@ def differences(explanation: Explanation) -> tuple[str, ...]:
     if received.ndim == 3 and frame.mono:
         found.append("in colours made of the camera's raw pattern")
     if stretched(frame) and (received.max() < _BRIGHTEST or received.min() > _DARKEST):
-        found.append(f"in {'its dark' if received.max() < _BRIGHTEST else 'its faint'} 16-bit values")
+        found.append(f"{'dark' if received.max() < _BRIGHTEST else 'pale'}, as its 16-bit values are")
     if max(down, across) * _SMALLER <= 1:
         found.append(f"{1 / max(down, across):.3g} times smaller")
     if min(down, across) >= _LARGER:

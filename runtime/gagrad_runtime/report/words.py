@@ -43,10 +43,15 @@ class Words:
         if self._single_score:
             return f"{sentence_start(self._measure(target.index))}."
         name, against = self._name(pen), self._against(pen)
+        predicted = self.explanation.predicted
+        if against is None and predicted.index != target.index:
+            # The model's own answer first: the verdict beside it is about that.
+            own = f"{short(label(predicted.name, predicted.index, pen))} ({self._measure(predicted.index)})"
+            return f"The model predicts {own}. Explained here: {short(name)}, {self._measure(target.index)}."
         answer = f"{sentence_start(self._measure(target.index))} for {short(name)}"
         if against and target.against_index:
             answer += f", {self._measure(target.against_index)} for {short(against)}"
-        elif self._rival is not None and target.index == self.explanation.predicted.index:
+        elif self._rival is not None:
             return f"{answer}, {self._ahead(pen)}."
         return answer + self._predicted(pen)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gagrad_runtime.explanation.cautions import Caution
 from gagrad_runtime.explanation.covering import Covering
 from gagrad_runtime.explanation.places import Place
 from gagrad_runtime.report.caption import write_caption
@@ -158,3 +159,13 @@ def test_where_a_place_is(peak: tuple[float, float], words: str) -> None:
 def test_which_names_are_a_verdict(name: str, classes: tuple[str, ...], found: Any) -> None:
     """Names for good and for bad parts count in any spelling; of other models the class stands alone."""
     assert verdict_of_class(name, classes) == found
+
+
+def test_what_a_caution_says_is_not_said_twice(make_explanation: Builder) -> None:
+    """Places that disagree, and one that is not steady, are told once: in the caution."""
+    first, *rest = make_explanation().places
+    other = Place((100, 80, 120, 100), 400, 0.01, (110.0, 90.0), "activation")
+    one = replace(make_explanation(), places=(first, other, *rest), place_stability=0.3)
+    assert len(write_caption(one, lettering()).evidence) == 2
+    cautions = (Caution("peaks-disagree", "They disagree."), Caution("place-unstable", "It moves."))
+    assert said(replace(one, cautions=cautions)) == ""

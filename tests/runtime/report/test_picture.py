@@ -133,7 +133,7 @@ def test_caption_of_another_class_and_of_a_difference(make_explanation: Builder)
     """When the model says something else, the picture says so; a difference names both."""
     pen = lettering()
     other = write_caption(make_explanation(target=1, predicted=2), pen)
-    assert other.answer == '0.7 % for "dent". The model itself predicts "scratch" (97.3 %).'
+    assert other.answer == 'The model predicts "scratch" (97.3 %). Explained here: "dent", 0.7 %.'
     difference = write_caption(make_explanation(against=0), pen)
     assert difference.title == 'What the model looked at for "scratch" and not "OK"'
     assert difference.answer == '97.3 % for "scratch", 2.0 % for "OK". The model predicts "scratch".'

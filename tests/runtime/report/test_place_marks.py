@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -28,15 +28,17 @@ def spots(
     ]
 
 
-def tags_of(panel: np.ndarray, frame: tuple[int, int], places: list[tuple[int, Place]]) -> list[_Box]:
-    """Draw ``places`` and return where the numbers are."""
+def tags_of(
+    panel: np.ndarray, frame: tuple[int, int], places: list[tuple[int, Place]], **fields: Any
+) -> list[_Box]:
+    """Draw ``places`` and return where the numbers are; ``fields`` are arguments of ``mark_places``."""
     found: list[_Box] = []
     drawn = place_marks._tag
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             place_marks, "_tag", lambda panel, box, *rest: (found.append(box), drawn(panel, box, *rest))
         )
-        mark_places(panel, places, frame, lettering())
+        mark_places(panel, places, frame, lettering(), **fields)
     return found
 
 
@@ -101,3 +103,12 @@ def test_the_spot_itself_stays_visible() -> None:
     canvas = np.full((400, 400, 3), 77, np.uint8)
     mark_places(canvas, spots((400, 400), (0.3, 0.6)), (400, 400), lettering())
     assert (canvas[240 - 5 : 240 + 6, 120 - 5 : 120 + 6] == 77).all()
+
+
+def test_a_number_gives_way_to_a_drawn_box() -> None:
+    """Beside a small box the number stands outside; in a box as large as the frame it stays at its spot."""
+    canvas, place = np.zeros((400, 400, 3), np.uint8), spots((400, 400), (0.5, 0.5))
+    (tag,) = tags_of(canvas, (400, 400), place, avoid=[(170.0, 170.0, 230.0, 230.0)])
+    assert tag.left >= 230 or tag.left + tag.width <= 170 or tag.top >= 230 or tag.top + tag.height <= 170
+    (tag,) = tags_of(canvas, (400, 400), place, avoid=[(0.0, 0.0, 400.0, 400.0)])
+    assert tag.distance((200, 200)) < 40
