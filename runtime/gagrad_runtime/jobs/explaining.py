@@ -23,6 +23,7 @@ from gagrad_runtime.jobs.indexing import Index, asked_of
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.evidence import strength
 from gagrad_runtime.report.index_page import empty_row, error_row, explained_row
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_record import prediction_record
@@ -206,7 +207,7 @@ class _Run:
             if self.index is not None:
                 before = self.index.before(path, frame)
                 if before is not None:
-                    self._say_before(before)
+                    self._say_before(path, frame, before)
                     return
             several, count, rows = self.each or len(self.targets) > 1, 0, []
             for explanation in self._explanations(path, frame):
@@ -228,14 +229,15 @@ class _Run:
             return
         self._good += 1
 
-    def _say_before(self, rows: Sequence[Row]) -> None:
+    def _say_before(self, path: str, frame: Frame, rows: Sequence[Row]) -> None:
         """Count an image that an earlier run explained, and print its records where JSON is asked for."""
         self._good += 1
         self.failed += sum(row.region == "FAIL" for row in rows)
-        for row in rows:
-            if self.as_json and "record" in row.files:
-                data = (self.output / row.files["record"]).read_bytes()
-                say_json(msgspec.json.encode(msgspec.json.decode(data)))
+        records = [row.files["record"] for row in rows if "record" in row.files]
+        if not records:
+            self._say_nothing(path, frame)
+        for record in records if self.as_json else ():
+            say_json(msgspec.json.encode(msgspec.json.decode((self.output / record).read_bytes())))
 
     def _explanations(self, path: str, frame: Frame) -> Iterator[Explanation]:
         """Yield the explanations of one image, each with a progress bar of its own."""
@@ -314,6 +316,9 @@ def _line(path: str, report: Report, picture: Path) -> str:
         figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
+    evidence = strength(explanation)
+    if evidence is not None:
+        figures.append(f"{'no' if evidence == 'none' else evidence} evidence")
     if roi is not None:
         outcome = {None: "", True: "PASS, ", False: "FAIL, "}[roi.passed]
         figures.insert(0, f"{outcome}{share_text(roi.share)} in the region")
