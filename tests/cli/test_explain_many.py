@@ -53,6 +53,7 @@ def table(out: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((out / "index.csv").read_bytes().decode("utf-8-sig"))))
 
 
+@pytest.mark.slow
 def test_a_folder_has_its_page(
     tiny_bundle: Path, folder: Path, tmp_path: Path, calls: list[str], capsys: Capture
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_folder_has_its_page(
     assert len(calls) == 8
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on(
     tiny_bundle: Path, folder: Path, tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_run_that_is_stopped_goes_on(
     assert len(table(tmp_path / "out")) == 3
 
 
+@pytest.mark.slow
 def test_json_of_what_is_kept(tiny_bundle: Path, folder: Path, tmp_path: Path, capsys: Capture) -> None:
     """A script gets the same records from the run that goes on."""
     for _ in range(2):
@@ -104,6 +107,7 @@ def test_json_of_what_is_kept(tiny_bundle: Path, folder: Path, tmp_path: Path, c
     assert lines[:3] == lines[3:]
 
 
+@pytest.mark.slow
 def test_errors_are_on_the_page_and_tried_again(
     tiny_bundle: Path, folder: Path, tmp_path: Path, capsys: Capture
 ) -> None:
