@@ -66,6 +66,8 @@ class Scene(NamedTuple):
     """Of the scene and of the first question about it."""
     predict_seconds: float
     """Time that ``predict`` takes for one image."""
+    received: NDArray[np.uint8]
+    """The model's image as people see it, [H, W] or [H, W, 3]."""
 
     @property
     def scores(self) -> Array:

@@ -17,6 +17,7 @@ from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.frame.shown import as_shown
 from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
@@ -111,7 +112,15 @@ class Work:
         clock.lap("predict")
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
         return Scene(
-            asked.settings, frame, placement, device_image, samples, outputs, clock, clock.seconds["predict"]
+            asked.settings,
+            frame,
+            placement,
+            device_image,
+            samples,
+            outputs,
+            clock,
+            clock.seconds["predict"],
+            as_shown(image, self.manifest.input, frame),
         )
 
     def query(self, scene: Scene, wanted: Wanted) -> Query:
@@ -230,6 +239,7 @@ class Work:
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,
             placement=scene.placement,
+            received=scene.received,
             prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,
