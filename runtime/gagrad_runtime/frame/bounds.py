@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 1 << 20
 """Most rows or columns: decoders spend time and memory on each row, however short."""
+MOST_PIXELS = 1 << 30
+"""Pixels by which time and memory are limited at most; no frame has as many."""
 MAX_SCANS = 100
 """Scans of a JPEG; encoders write about ten."""
 MAX_SCANNED = 2_000_000_000
 """Scans of a JPEG times its pixels."""
 MAX_SEGMENTS = 5_000
-"""Segments of a JPEG before its first scan, and chunks of a PNG that hold no pixels."""
+"""Segments of a JPEG before its first scan, with bytes between them, and chunks of a PNG without pixels."""
 MAX_PIXEL_CHUNKS = 200_000
 """Chunks of a PNG that hold pixels."""
 MAX_RUNS = 4 << 20
-"""Bytes of a run-length coded BMP."""
+"""Bytes of a run-length coded BMP, which Pillow decodes in Python."""
+MAX_RUN_PIXELS = 1 << 24
+"""Pixels of one."""
 MAX_PARTS = 400_000
 """Strips or tiles of a TIFF page: 100 million pixels in tiles of 16×16."""
 MAX_TILE = 1 << 24
@@ -57,6 +61,7 @@ def check_bounds(data: bytes, where: str) -> None:
         _check_jpeg(data, where)
     elif data.startswith(_BMP) and int.from_bytes(data[30:34], "little") in _RUN_LENGTH:
         _check_count(len(data), MAX_RUNS, "bytes of run-length coded pixels", where)
+        _check_count(stated_pixels(data, channels=False), MAX_RUN_PIXELS, "run-length coded pixels", where)
 
 
 def check_sides(width: int, height: int, where: str) -> None:
@@ -96,12 +101,13 @@ def stated_pixels(data: bytes, *, channels: bool) -> int:
             width, height = (abs(side) for side in struct.unpack_from("<ii", data, 18))
         elif data.startswith((b"II", b"MM")):
             found = pages(data) if channels else [first_page(data)]
-            return sum(page.width * page.height * max(1, -(-page.samples // 3)) for page in found)
+            width = sum(page.width * page.height * max(1, -(-page.samples // 3)) for page in found)
+            height = 1
         else:
-            return len(data)
+            width, height = len(data), 1
     except (struct.error, LookupError, ValueError, OverflowError):
         return 0
-    return int(width) * int(height)
+    return min(int(width) * int(height), MOST_PIXELS)
 
 
 def _check_png(data: bytes, where: str) -> None:
@@ -158,8 +164,9 @@ def _jpeg_header(data: bytes, exif: list[bytes] | None = None) -> tuple[int, int
     """
     at, size, colours, marker_of_size = 2, (0, 0), 0, 0
     for _ in range(MAX_SEGMENTS):
-        while data[at] != 0xFF or data[at + 1] in _ALONE:
+        if data[at] != 0xFF or data[at + 1] in _ALONE:
             at += 1
+            continue
         marker, length = data[at + 1], (data[at + 2] << 8) + data[at + 3]
         if marker == _START_OF_SCAN:
             once = marker_of_size in _SEQUENTIAL and data[at + 4] == colours

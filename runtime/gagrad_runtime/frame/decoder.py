@@ -47,6 +47,10 @@ _KILLED = -9
 _log = logging.getLogger(__name__)
 
 
+class SlowError(FrameError):
+    """A file was not decoded within ``ChildDecoder.patience``; it may be with more time."""
+
+
 class _Memory:
     """Memory that is shared with the child."""
 
@@ -79,6 +83,8 @@ class ChildDecoder:
     """
 
     def __init__(self) -> None:
+        self.patience: float | None = None
+        """Seconds after which ``load`` gives up with SlowError; None: WAIT, and an error for good."""
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._ready = False
@@ -118,47 +124,34 @@ class ChildDecoder:
     def load(self, path: str, colour: Colour = "rgb") -> Frame:
         """Return the frame in the file ``path``, as ``load_frame`` does.
 
-        Raises FrameError, also for a file that takes too long, too much memory, or crashes the decoder.
+        Raises SlowError, and FrameError, also for a file that takes too long or too much memory, or that
+        crashes the decoder.
         """
-        problem = ""
-        for _ in range(2):  # a child that the system ended for want of memory may not be the file's fault
+        reply = Reply()
+        for _ in range(2):  # where there was not enough memory another process may have taken it
             if not self._is_ready():
                 return load_frame(path, colour=colour)
             memory = self._memory()
             reply = self._ask(Request(path, colour, memory.number, self._dropped), memory)
-            if isinstance(reply, Reply):
+            if reply.shape:
                 return self._frame(reply, memory, path)
             self._returned.append(memory)
-            problem, killed = reply
-            self._stop()
-            self._start()
-            if not killed:
+            if not reply.greedy:
                 break
-        raise FrameError(
-            f"the file cannot be decoded: {problem}",
-            where=path,
-            hint="save the frame again, as PNG or as a plain JPEG or TIFF",
-        )
+            self._renew()  # what is left of a failure may fill this one's memory
+        error = FrameError(reply.what, where=reply.where, hint=reply.hint, choices=reply.choices)
+        if reply.errno is None:
+            raise error
+        raise error from OSError(reply.errno, os.strerror(reply.errno))
 
     def _frame(self, reply: Reply, memory: _Memory, path: str) -> Frame:
-        if not reply.shape:
-            self._returned.append(memory)
-            error = FrameError(reply.what, where=reply.where, hint=reply.hint, choices=reply.choices)
-            if reply.errno is None:
-                raise error
-            raise error from OSError(reply.errno, os.strerror(reply.errno))
         kind = np.dtype(np.uint16 if reply.kind == "uint16" else np.uint8)
         count = int(np.prod(reply.shape, dtype=np.int64))
         values = np.frombuffer(memory.view(count * kind.itemsize), kind, count)
         # The frame's pixels are a view of ``values``: the memory is free once no array uses it.
         weakref.finalize(values, self._returned.append, memory).atexit = False
-        return Frame(
-            values.reshape(reply.shape),
-            path,
-            notes=tuple(reply.notes),
-            exif=reply.exif,
-            white=reply.white,
-        )
+        pixels = values.reshape(reply.shape)
+        return Frame(pixels, path, notes=tuple(reply.notes), exif=reply.exif, white=reply.white)
 
     def _memory(self) -> _Memory:
         """Return one that no frame uses, and give back those that are too many."""
@@ -175,8 +168,11 @@ class ChildDecoder:
         self._number += 1
         return _Memory(self._number)
 
-    def _ask(self, request: Request, memory: _Memory) -> Reply | tuple[str, bool]:
-        """Return the child's reply, or why there is none and whether the system killed the child."""
+    def _ask(self, request: Request, memory: _Memory) -> Reply:
+        """Return the child's reply, or one that says how the child ended; then there is a new child.
+
+        Raises SlowError when ``patience`` is over.
+        """
         assert self._socket is not None  # noqa: S101 - the child is ready
         data = b""
         try:
@@ -184,29 +180,44 @@ class ChildDecoder:
             socket.send_fds(self._socket, [msgspec.json.encode(request) + b"\n"], descriptors)
             self._has.add(memory.number)
             self._dropped = []
-            self._socket.settimeout(WAIT)
+            until = time.monotonic() + (self.patience or WAIT)
             while not data.endswith(b"\n"):
+                self._socket.settimeout(max(0.001, until - time.monotonic()))
                 part = self._socket.recv(1 << 16)
                 if not part:
-                    return self._death()
+                    raise ConnectionError
                 data += part
             return msgspec.json.decode(data, type=Reply)
         except TimeoutError:
-            return f"it was not done after {WAIT:.0f} s", False
+            self._renew()
+            if self.patience:
+                raise SlowError("it is not decoded yet", where=request.path) from None
+            problem, killed = f"it was not done after {WAIT:.0f} s", False
         except OSError:  # the other end is closed
-            return self._death()
+            problem, killed = self._death()
+            self._renew()
+        return Reply(
+            what=f"the file cannot be decoded: {problem}",
+            where=request.path,
+            hint="save the frame again, as PNG or as a plain JPEG or TIFF",
+            greedy=killed,
+        )
+
+    def _renew(self) -> None:
+        self._stop()
+        self._start()
 
     def _death(self) -> tuple[str, bool]:
         """Return how the child ended, in words, and whether the system killed it."""
         assert self._process is not None  # noqa: S101 - one was asked
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        code = self._process.returncode
+        code = self._process.returncode or 0
         if code == -getattr(signal, "SIGXCPU", 0):
             return "it takes far longer than its size allows", False
         if code == _KILLED:
             return "the system ended the decoder, probably for want of memory", True
-        name = signal.Signals(-code).name if code is not None and -65 < code < 0 else f"code {code}"
+        name = signal.Signals(-code).name if -65 < code < 0 else f"code {code}"
         return f"it crashed the decoder ({name})", False
 
     def _is_ready(self) -> bool:

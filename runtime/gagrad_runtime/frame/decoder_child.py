@@ -19,7 +19,7 @@ import numpy as np
 from gagrad_edge.errors import FrameError
 from gagrad_runtime.frame.arrays import Colour  # noqa: TC001 - msgspec reads it at run time
 from gagrad_runtime.frame.bounds import stated_pixels
-from gagrad_runtime.frame.decoding import no_memory
+from gagrad_runtime.frame.decoding import is_memory, no_memory
 from gagrad_runtime.frame.frame import MAX_FILE_BYTES, load_frame, read_bytes
 from gagrad_runtime.machine.child import die_first, die_with_the_parent, limit, no_core, private_memory
 
@@ -61,6 +61,8 @@ class Reply(msgspec.Struct, omit_defaults=True):
     choices: list[str] = []
     errno: int | None = None
     """Number of the system's error that was the cause: some are over soon."""
+    greedy: bool = False
+    """Whether there was not enough memory."""
 
 
 class _Memory:
@@ -93,7 +95,6 @@ def child() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=int(sys.argv[1]))
-    base = private_memory()
     memories: dict[int, _Memory] = {}
     connection.sendall(READY)
     while received := _received(connection):
@@ -103,7 +104,7 @@ def child() -> None:
             memories.pop(one).close()
         if descriptors:
             memories[request.memory] = _Memory(descriptors[0])
-        connection.sendall(msgspec.json.encode(_answer(request, memories[request.memory], base)) + b"\n")
+        connection.sendall(msgspec.json.encode(_answer(request, memories[request.memory])) + b"\n")
 
 
 def _received(connection: socket.socket) -> tuple[bytes, list[int]] | None:
@@ -117,28 +118,33 @@ def _received(connection: socket.socket) -> tuple[bytes, list[int]] | None:
     return line, descriptors
 
 
-def _answer(request: Request, memory: _Memory, base: int) -> Reply:
-    """Decode the file into ``memory``; ``base`` is what this process holds without it, in bytes."""
+def _answer(request: Request, memory: _Memory) -> Reply:
+    """Decode the file into ``memory``."""
     try:
         try:
-            return _decoded(request, memory, base)
+            return _decoded(request, memory)
         except MemoryError as error:
             raise no_memory(request.path) from error
     except FrameError as error:
         cause = error.__cause__
-        number = cause.errno if isinstance(cause, OSError) else None
         return Reply(
-            what=error.what, where=error.where, hint=error.hint, choices=list(error.choices), errno=number
+            what=error.what,
+            where=error.where,
+            hint=error.hint,
+            choices=list(error.choices),
+            errno=cause.errno if isinstance(cause, OSError) else None,
+            greedy=isinstance(cause, Exception) and is_memory(cause),
         )
 
 
-def _decoded(request: Request, memory: _Memory, base: int) -> Reply:
-    limit(SECONDS, base + MEMORY + MAX_FILE_BYTES)
+def _decoded(request: Request, memory: _Memory) -> Reply:
+    held = private_memory()
+    limit(SECONDS, held + MEMORY + MAX_FILE_BYTES)
     data = read_bytes(request.path)
     pixels = stated_pixels(data, channels=request.colour == "channels")
     limit(
         SECONDS + SECONDS_A_PIXEL * pixels,
-        base + MEMORY + MEMORY_A_BYTE * len(data) + MEMORY_A_PIXEL * pixels,
+        held + MEMORY + MEMORY_A_BYTE * len(data) + MEMORY_A_PIXEL * pixels,
     )
     frame = load_frame(data, colour=request.colour, name=request.path)
     memory.put(frame.pixels)

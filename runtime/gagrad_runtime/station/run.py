@@ -91,6 +91,7 @@ def run_station(
             queue=config.queue,
             retention=config.retention,
             interval=config.interval,
+            decoder=decoder,
         )
         delivery = Delivery(store, sinks, name) if sinks else None
         if delivery is not None:

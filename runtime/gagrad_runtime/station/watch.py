@@ -27,6 +27,7 @@ from gagrad_edge.errors import (
     OutputError,
 )
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame.decoder import SlowError
 from gagrad_runtime.frame.decoding import is_memory, no_memory
 from gagrad_runtime.report.naming import ENDINGS
 from gagrad_runtime.report.prediction_record import prediction_record
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import RetentionTable
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
 
+PATIENCE = 1.5
+"""Longest time for the pixels of a frame while others are there, seconds; a slow one comes last."""
 SLICE = 1.0
 """Longest wait in which a signal is not seen, seconds."""
 _ENDED = f"the station ended {attempts.MOST} times while it worked on this frame"
@@ -86,11 +90,13 @@ class Watch:
     on_progress: Callable[[], None] = lambda: None
     """Called after each step of the loop."""
     stopping: bool = False
+    decoder: ChildDecoder | None = None
+    """What decodes the files of the source."""
     degraded: bool = False
     """Whether the last attempt to store a result failed."""
     _waiting: Waiting = field(init=False)
-    _suspects: deque[Arrival] = field(default_factory=deque, init=False)
-    """Frames during whose first attempt the station ended; they come behind all others."""
+    _last: deque[Arrival] = field(default_factory=deque, init=False)
+    """Frames that come behind all others: the station ended during their first attempt, or they are slow."""
     _unread: Unread = field(default_factory=Unread, init=False)
     _unstored: deque[EndEvent] = field(default_factory=lambda: deque(maxlen=10_000), init=False)
     """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
@@ -127,7 +133,7 @@ class Watch:
                 idle = 0
                 continue
             idle += 1
-            if not self._suspects and (self.source.ended or (once and idle > 2 and not self._unread)):
+            if not self._last and (self.source.ended or (once and idle > 2 and not self._unread)):
                 return
             self._idle()
 
@@ -169,12 +175,14 @@ class Watch:
             self._stored(partial(self.store.publish, event))
             self.on_event(event)
         arrivals = self._unread.due() + arrivals
-        again = not arrivals and bool(self._suspects)
+        again = not arrivals and bool(self._last)
         if again:
-            arrivals = [self._suspects.popleft()]
+            arrivals = [self._last.popleft()]
         for arrival in arrivals:
             if self.stopping:
                 break
+            if self.decoder is not None:
+                self.decoder.patience = None if arrival is arrivals[-1] else PATIENCE
             self._frame(arrival, again)
             self.on_progress()
         return bool(arrivals)
@@ -194,7 +202,7 @@ class Watch:
         return arrivals
 
     def _frame(self, arrival: Arrival, again: bool = False) -> None:
-        """Give a frame its verdict, or say why there is none; ``again`` for one of the suspects."""
+        """Give a frame its verdict, or say why there is none; ``again`` for one that comes last."""
         try:
             sha256 = arrival.sha256()
         except InputError as error:
@@ -208,7 +216,7 @@ class Watch:
         if earlier >= attempts.MOST:
             self._quarantine(arrival, FrameError(_ENDED, where=arrival.name), sha256)
         elif earlier and not again:
-            self._suspects.append(arrival)
+            self._last.append(arrival)
         else:
             with self._attempt(arrival.name, sha256):
                 self._judge(arrival, sha256)
@@ -231,6 +239,9 @@ class Watch:
     def _judge(self, arrival: Arrival, sha256: str) -> None:
         try:
             frame = arrival.frame()
+        except SlowError:
+            self._last.append(arrival)
+            return
         except InputError as error:
             if not self._unread.keep(arrival, error):
                 self._quarantine(arrival, error, sha256)
