@@ -143,6 +143,13 @@ def _of_scores(
     if named or task is not None:
         why = "the classes have names" if named else "the task is a classifier's"
         return _Decided("softmax", f"no activation is in the graph; a softmax is taken because {why}")
+    if len(shape) == 3:
+        evidence = (
+            f"ASSUMED: {shape[0]} scores at each of {_size(shape[1:])} places, without an activation in the "
+            "graph and without class names, are taken for the logits of classes of which each place has one, "
+            "and percentages are their softmax. If a place can belong to several, give `activation=sigmoid`"
+        )
+        return _Decided("softmax", evidence)
     evidence = (
         f"ASSUMED: {shape[0]} scores without an activation in the graph and without class names are taken "
         "for a classifier's logits, and percentages are their softmax. If they are measured values, give "
@@ -195,6 +202,12 @@ def _require_task(
             f"the model ends in a {tail}, whose output is a probability and no measured value",
             where="task",
             hint="leave `task` out; or give `activation=none`, which explains the score in front of it",
+        )
+    if task == "regression" and activation != "none":
+        raise SettingError(
+            f"a {activation} makes probabilities, and a regression's value is shown as the model gives it",
+            where="activation",
+            hint="leave `activation` out, or give `activation=none`; or leave `task` out",
         )
     if task == "multilabel" and activation == "softmax":
         raise SettingError(

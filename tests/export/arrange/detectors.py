@@ -212,6 +212,25 @@ def suppressing(classes: int = 3) -> onnx.ModelProto:
     return g.model({"detections": ("D", 4), "confidences": ("D",)})
 
 
+def as_opset_9(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``model`` as opset 9 writes it: with the bounds of a Slice as attributes."""
+    bounds = {one.name: numpy_helper.to_array(one).tolist() for one in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Slice":
+            value, *constants = node.input
+            for name, constant in zip(("starts", "ends", "axes"), constants, strict=True):
+                node.attribute.append(helper.make_attribute(name, bounds[constant]))
+            node.ClearField("input")
+            node.input.append(value)
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [one for one in model.graph.initializer if one.name in used]
+    model.graph.ClearField("initializer")
+    model.graph.initializer.extend(kept)
+    model.opset_import[0].version, model.ir_version = 9, 4
+    onnx.checker.check_model(model)
+    return model
+
+
 def ultralytics(task: str, names: int, **more: object) -> dict[str, str]:
     """Return metadata as ultralytics writes them."""
     said = {index: f"kind {index}" for index in range(names)}
