@@ -126,7 +126,10 @@ def _of_scores(
     values: NDArray[np.float32], shape: tuple[int, ...], task: Task | None, *, named: bool
 ) -> _Decided:
     """Return what several scores without an activation are, by their ``values [F, K…]``."""
-    if (alike := _probabilities(values)) is not None:
+    alike = _probabilities(values)
+    # A map of depths in 0..1 has two axes as well: labels are named, or the user says that there are some.
+    unsaid = len(shape) == 2 and not named and task is None
+    if alike is not None and not (unsaid and alike[0] == "multilabel"):
         evidence = (
             f"on {len(values)} test frames {alike[1]}: they look like probabilities already, are shown as "
             "they are, and get no second softmax (`activation` decides otherwise)"
@@ -134,7 +137,7 @@ def _of_scores(
         return _Decided("none", evidence, alike[0])
     if task == "multilabel":
         return _Decided("sigmoid", "there is no activation in the graph; the scores are no probabilities yet")
-    if len(shape) == 2 and not named and task is None:
+    if unsaid:
         evidence = (
             f"nothing tells which axis of {shape[0]}×{shape[1]} scores without an activation or class names "
             "holds classes, so they are plain values (`activation=softmax` reads the first as classes)"

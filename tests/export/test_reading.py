@@ -105,6 +105,7 @@ def test_the_activation_and_the_task_have_evidence(what: str) -> None:
         ("y = Sigmoid (c)", "3, 8, 8", ("sigmoid", "segmentation")),
         ("y = Identity (c)", "3, 8, 8", ("softmax", "segmentation")),
         ("y = Reshape (c, rows)", "3, 64", ("none", "regression")),
+        ("d = HardSigmoid (c) y = Reshape (d, rows)", "3, 64", ("none", "regression")),
         ("y = ReduceMax (s, last)", "1", ("none", "regression")),
         ("t = ReduceMax (s, last) y = Sigmoid (t)", "1", ("sigmoid", "classification")),
     ],
