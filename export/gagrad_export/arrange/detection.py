@@ -21,6 +21,7 @@ from gagrad_export.arrange.metadata import distinct, file_says
 from gagrad_export.arrange.parted import parted
 from gagrad_export.arrange.seen import looked_at, with_outputs
 from gagrad_export.arrange.selection import chooses_queries, selection_of
+from gagrad_export.arrange.unselected import unselected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,10 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
     if not asked and (says.detects is False or wishes.output_name is not None):
         return None
     selection = None if wishes.output_name is not None else selection_of(probe)
+    if selection is not None and (whole := unselected(probe)) is not None:
+        probe = replace(probe, model=whole, outputs={})
+        boxes_and_scores = tuple(value.name for value in whole.graph.output)
+        selection = replace(selection, values=boxes_and_scores, decodes=True)
     if selection is not None:
         names = selection.values
     else:
@@ -66,7 +71,7 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
         chosen=bool(seen) and chooses_queries(probe),
         skipped={} if selection is None else selection.skipped,
     )
-    read = readings if selection is None else _nearest
+    read = readings if selection is None or selection.decodes else _nearest
     found = read(list(seen.values()), known)
     if not found and wishes.class_count is not None:
         _require_names(read(list(seen.values()), replace(known, classes=None)), wishes.class_count)

@@ -13,6 +13,7 @@ from onnx import helper
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_export.arrange import Arranged, Wishes
 from gagrad_export.arrange.detection import find_detector
+from gagrad_export.arrange.seen import with_outputs
 from gagrad_export.canonicalise.rewrite.opset import ConvertOpset
 from gagrad_export.verify.detector_reference import read_boxes, read_probabilities
 from gagrad_export.verify.probe import probe_of
@@ -165,9 +166,28 @@ def test_a_selection_inside_is_left_out(make: str, suppressed: bool) -> None:
     assert all(name in arranged.notes[0] for name in arranged.layout.values)
     if not suppressed:
         assert (arranged.detection.threshold, arranged.detection.overlap) == (0.3, 0.6)
-    from gagrad_export.arrange.seen import with_outputs
-
     check(arranged, model, values=answers(with_outputs(model, arranged.layout.values)))
+
+
+def test_boxes_that_are_computed_of_the_selected_alone_are_computed_of_all() -> None:
+    """By the model's own arithmetic: the selected have the boxes that the model itself gives them."""
+    model = detectors.decoding_late()
+    arranged = certain(model)
+    assert arranged.detection is not None
+    assert (arranged.detection.candidates, arranged.detection.overlap) == (CELLS, 0.6)
+    assert arranged.detection.suppressed is False
+    assert "with the boxes of all candidates, which it computes of the selected alone" in arranged.notes[0]
+    assert not any("no sigmoid was found" in note for note in arranged.notes)
+    made = answers(arranged.model)
+    boxes, chances = made[arranged.beside["boxes"]][0], made[str(arranged.output_name)][0]
+    assert (boxes.shape, chances.shape) == ((CELLS, 4), (3, CELLS))
+    places = [f"chosen_{level}" for level in range(3)]
+    own = answers(with_outputs(model, ["boxes", *places]))
+    first = np.cumsum([0, 64, 16])
+    chosen = np.concatenate([own[name] + start for name, start in zip(places, first, strict=True)])
+    assert 0 < len(chosen) < 3 * CELLS
+    np.testing.assert_allclose(own["boxes"], boxes[chosen], atol=1e-4)
+    np.testing.assert_allclose(own["confidences"].max(), chances.max(), rtol=1e-5)
 
 
 def other(shape: tuple[int, ...], *ends: str) -> onnx.ModelProto:
