@@ -32,7 +32,8 @@ weights), and exported by `gagrad-edge export` with no option beyond the size. T
 - `TensorRT-RTX` says which of the four graphs (predict, accumulate, finalize, recover) it built, for SM86 and batches of up to five.
 - `state` is the commit at which the row was measured: an interrupted run keeps the rows that are done.
 
-**{worked} of {measured} work without an option beyond the size; {refused} are refused with what to do; {failed} fail.**
+**{worked} of {measured} measured models ({seen} families) work without an option beyond the size; {refused} are refused with what to do;
+{failed} fail.**
 TensorRT-RTX builds all four graphs of {built}.{missing}
 
 Made with {versions}. ultralytics is AGPL-3.0: it and the other producers are tools of this table only, installed into an environment of their own
@@ -49,6 +50,7 @@ def page(chosen: Mapping[str, Entry], results: Mapping[str, dict[str, Any]], ver
     text = INTRODUCTION.format(
         count=len(chosen),
         measured=len(results),
+        seen=len({chosen[name].family for name in results}),
         missing=f" Not measured yet, `make models` goes on with them: {', '.join(missing)}."
         if missing
         else "",
