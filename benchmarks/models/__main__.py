@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models.entry import Entry, entries
-from benchmarks.models.page import page, row
+from benchmarks.models.page import KINKED, page, row
 from benchmarks.table import publish
 from benchmarks.zoo import reason, state
 
@@ -69,7 +69,14 @@ def _measured(entry: Entry, folder: Path, limit: int) -> dict[str, Any]:
         if failed:
             model.unlink(missing_ok=True)
             return {"failed": f"not made: {failed}"}
-    for old in ("result.json", "question.npz", "autograd.json", "segments.json"):
+    for old in (
+        "result.json",
+        "question.npz",
+        "autograd.json",
+        "autograd.npy",
+        "double.json",
+        "segments.json",
+    ):
         (folder / old).unlink(missing_ok=True)
     shape = map(str, (*entry.size, entry.channels))
     failed = _run([sys.executable, "-m", "benchmarks.models.measure", str(folder), *shape], limit)
@@ -79,7 +86,10 @@ def _measured(entry: Entry, folder: Path, limit: int) -> dict[str, Any]:
     if entry.module is not None and (folder / "question.npz").is_file():
         failed = _run([str(MAKERS), "-m", "benchmarks.models.autograd", entry.name, str(folder)], limit)
         result["autograd"] = {"missing": failed} if failed else _read(folder / "autograd.json")
-    if (folder / "question.npz").is_file() and "gradient" not in result.get("autograd", {}):
+    if result.get("autograd", {}).get("error", 0) > KINKED:
+        failed = _run([sys.executable, "-m", "benchmarks.models.measure", "--double", str(folder)], limit)
+        result["double"] = {"missing": failed} if failed else _read(folder / "double.json")
+    if (folder / "question.npz").is_file() and "error" not in result.get("autograd", {}):
         failed = _run([sys.executable, "-m", "benchmarks.models.measure", "--segments", str(folder)], limit)
         result |= {"failed": failed} if failed else {"segments": _read(folder / "segments.json")}
     return result
