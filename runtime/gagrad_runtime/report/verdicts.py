@@ -67,6 +67,6 @@ def verdict(explanation: Explanation) -> Verdict | None:
     if explanation.scores.ndim != 1:
         return None if said is None else verdict_of(said.task, said.ng, "", ())
     task: Task = "classification" if said is None else said.task
-    return verdict_of(
-        task, None if said is None else said.ng, explanation.predicted.name, explanation.classes
-    )
+    # A single score has one name, whatever its value: the name is no answer.
+    classes = explanation.classes if explanation.scores.size > 1 else ()
+    return verdict_of(task, None if said is None else said.ng, explanation.predicted.name, classes)

@@ -169,3 +169,10 @@ def test_what_a_caution_says_is_not_said_twice(make_explanation: Builder) -> Non
     assert len(write_caption(one, lettering()).evidence) == 2
     cautions = (Caution("peaks-disagree", "They disagree."), Caution("place-unstable", "It moves."))
     assert said(replace(one, cautions=cautions)) == ""
+
+
+def test_a_single_score_is_no_verdict(make_explanation: Builder) -> None:
+    """The one class of a single score is its name whatever the score: it says neither OK nor NG."""
+    single = np.array([0.02], np.float32)
+    one = make_explanation(scores=single, probabilities=single, classes=("defect",), target=0)
+    assert verdict(one) is None
