@@ -142,7 +142,7 @@ def _card(number: int, row: Row) -> str:
         "verdict": row.verdict,
         "evidence": row.evidence,
         "cautions": "|".join(_codes(row)),
-        "count": str(len(row.cautions)),
+        "told": str(len(row.cautions)),
         "chance": chance,
     }
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in data.items())
