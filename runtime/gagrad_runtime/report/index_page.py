@@ -106,7 +106,7 @@ def render_index(bundle: str, rows: Sequence[Row], facts: Sequence[str]) -> str:
             "title": escape(f"Explanations by {bundle}"),
             "legend": legend(),
             "facts": escape(" · ".join(facts)),
-            "count": str(len(rows)),
+            "number": str(len(rows)),
             "verdicts": _options(row.verdict for row in rows),
             "classes": _options(row.target for row in rows),
             "evidence": _options(row.evidence for row in rows),
