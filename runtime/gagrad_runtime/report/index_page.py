@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gagrad_edge.printable import printable
-from gagrad_runtime.report.evidence import evidence_lines, place_lines, strength
+from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.evidence import evidence_lines, place_lines
 from gagrad_runtime.report.html_page import escape, fill, image, legend
 from gagrad_runtime.report.lettering import lettering
 from gagrad_runtime.report.task_words import words_of
