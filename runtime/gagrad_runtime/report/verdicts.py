@@ -21,8 +21,8 @@ Verdict = Literal["OK", "NG"]
 
 OK_NAMES = (
     "ok", "okay", "good", "good part", "ok part", "pass", "passed", "accept", "accepted", "normal", "healthy",
-    "undamaged", "no defect", "without defect", "defect free", "not defective", "non defective", "i.O.", "gut",
-    "良品", "合格", "正常", "良", "양품", "정상",
+    "undamaged", "no defect", "without defect", "defect free", "not defective", "non defective", "i.O.",
+    "gut", "良品", "合格", "正常", "良", "양품", "정상",
 )  # fmt: skip
 """Names of classes for good parts, in any case and with any signs between the words."""
 NG_NAMES = (
