@@ -23,7 +23,7 @@ from gagrad_runtime.jobs.indexing import Index, asked_of
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
-from gagrad_runtime.report.evidence import strength
+from gagrad_runtime.report.covering_words import strength
 from gagrad_runtime.report.index_page import empty_row, error_row, explained_row
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_record import prediction_record

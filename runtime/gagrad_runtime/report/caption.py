@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.report.evidence import evidence_lines, place_lines, strength
+from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.evidence import evidence_lines, place_lines
 from gagrad_runtime.report.lettering import printable
 from gagrad_runtime.report.received import received_note
 from gagrad_runtime.report.task_words import words_of
@@ -15,7 +16,7 @@ from gagrad_runtime.report.words import number, sentence_start
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
-    from gagrad_runtime.report.evidence import Strength
+    from gagrad_runtime.report.covering_words import Strength
     from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.verdicts import Verdict
     from gagrad_runtime.report.words import Words

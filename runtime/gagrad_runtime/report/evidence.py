@@ -5,17 +5,14 @@ RCAP is not among it: it does not tell a right map from a wrong one. It stands i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from gagrad_runtime.question.probability import percent, share_text
-from gagrad_runtime.report.verdicts import verdict
+from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.covering_words import cited, covering_line
 
 if TYPE_CHECKING:
-    from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.explanation.places import Place
-
-Strength = Literal["strong", "weak", "none"]
 
 PEAKS_DISAGREE, PLACE_UNSTABLE = "peaks-disagree", "place-unstable"
 """Codes of the cautions that say what two of the sentences say."""
@@ -23,9 +20,6 @@ NUMBERED = 3
 """Number of places that get a number; more numbers would hide the map."""
 _LEAST_SHARE = 0.05
 """Share of the map, 0..1, below which a place gets no number, unless something else points at it."""
-_WEAKENED = 0.2
-"""Share of its confidence that the answer loses when the place that it hangs on most is covered: with less,
-nothing is found."""
 _STEADY = 0.7
 """Share of the repeats, 0..1, that have to find place 1 again for it to be steady."""
 
@@ -44,41 +38,19 @@ _OTHERS = {"activation": "the class activation", "reference": "the comparison wi
 def numbered(explanation: Explanation) -> tuple[tuple[int, Place], ...]:
     """Return the places that get a number on the picture and a sentence in the caption, with the numbers.
 
-    Place 1, what decides when it is covered, and of the others those that hold enough of the map or that
-    something else than the map points at. The numbers are those of ``Explanation.places``.
+    Place 1, the one that the covering test speaks of, and of the others those that hold enough of the map or
+    that something else than the map points at. The numbers are those of ``Explanation.places``.
     """
     covering = explanation.covering
-    decides = None if covering is None else covering.decides
+    named = None if covering is None or not covering.places else cited(covering)
     chosen = [
         (number, one)
         for number, one in enumerate(explanation.places, start=1)
-        if number in (1, decides) or one.evidence != "map" or one.share >= _LEAST_SHARE
+        if number in (1, named) or one.evidence != "map" or one.share >= _LEAST_SHARE
     ]
-    needed = [pair for pair in chosen if pair[0] in (1, decides) or pair[1].evidence != "map"]
+    needed = [pair for pair in chosen if pair[0] in (1, named) or pair[1].evidence != "map"]
     more = [pair for pair in chosen if pair not in needed]
     return tuple(sorted((needed + more)[:NUMBERED], key=lambda pair: pair[0]))
-
-
-def strength(explanation: Explanation) -> Strength | None:
-    """Return how strong the evidence is that a place is the reason; None where nothing was tested.
-
-    Strong: with the place covered the model gives another answer, and with as much covered elsewhere it does
-    not. Weak: it does so there too, or it only becomes less sure. None: covering finds nothing. An OK part
-    has no place that makes it OK, so there is no strength either.
-    """
-    covering = explanation.covering
-    if covering is None or not covering.places or verdict(explanation) == "OK":
-        return None
-    if covering.decides is not None:
-        return "weak" if any(covering.controls_changed) else "strong"
-    return "weak" if _loses(covering) else "none"
-
-
-def _loses(covering: Covering) -> bool:
-    """Whether covering a place takes more of the confidence than covering as much elsewhere does."""
-    lost = covering.before - min(covering.places)
-    elsewhere = covering.before - min(covering.controls, default=covering.before)
-    return lost >= _WEAKENED * covering.before and lost > 2 * max(elsewhere, 0.0)
 
 
 def evidence_lines(explanation: Explanation, margin: str | None) -> tuple[str, ...]:
@@ -88,7 +60,7 @@ def evidence_lines(explanation: Explanation, margin: str | None) -> tuple[str, .
     """
     told = {caution.code for caution in explanation.cautions}
     lines = [
-        _covering_line(explanation, margin),
+        covering_line(explanation, margin),
         None if PEAKS_DISAGREE in told else _disagreement(explanation),
         None if PLACE_UNSTABLE in told else _repeated(explanation),
     ]
@@ -112,35 +84,6 @@ def where(place: Place, height: int, width: int) -> str:
     x, y = place.peak
     row, column = (min(max(int(3 * at / size), 0), 2) for at, size in ((y, height), (x, width)))
     return _WHERE[row][column]
-
-
-def _covering_line(explanation: Explanation, margin: str | None) -> str | None:
-    covering = explanation.covering
-    if covering is None or not covering.places:
-        return None
-    deciding = covering.decides
-    number = deciding or 1 + covering.places.index(min(covering.places))
-    change = _change(explanation, covering.before, covering.places[number - 1])
-    elsewhere = ""
-    if covering.controls:
-        lowest = min(covering.controls)
-        so_too = any(covering.controls_changed)
-        said = "but as much elsewhere changes it too" if so_too and deciding else "as much elsewhere"
-        elsewhere = f"; {said}: {_change(explanation, covering.before, lowest)}"
-    if deciding is not None:
-        return f"Covering place {number} changes the answer: {change}{elsewhere}."
-    if verdict(explanation) == "OK":
-        return f"Covering place {number} does not change the answer: {change}{elsewhere}."
-    if _loses(covering):
-        return f"Covering place {number} weakens the answer without changing it: {change}{elsewhere}."
-    ahead = f" {margin}" if margin else ""
-    return f"No single place decides; something may be missing. Covering place {number}: {change}.{ahead}"
-
-
-def _change(explanation: Explanation, before: float, after: float) -> str:
-    if explanation.probabilities is None:  # of a plain score: the share of it that is left
-        return f"{percent(after)} of the score is left"
-    return f"{percent(before)} → {percent(after)}"
 
 
 def _disagreement(explanation: Explanation) -> str | None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gagrad_edge.printable import printable
-from gagrad_runtime.report.evidence import evidence_lines, place_lines, strength
+from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.evidence import evidence_lines, place_lines
 from gagrad_runtime.report.html_page import escape, fill, image, legend
 from gagrad_runtime.report.lettering import lettering
 from gagrad_runtime.report.task_words import words_of
@@ -106,7 +107,7 @@ def render_index(bundle: str, rows: Sequence[Row], facts: Sequence[str]) -> str:
             "title": escape(f"Explanations by {bundle}"),
             "legend": legend(),
             "facts": escape(" · ".join(facts)),
-            "count": str(len(rows)),
+            "number": str(len(rows)),
             "verdicts": _options(row.verdict for row in rows),
             "classes": _options(row.target for row in rows),
             "evidence": _options(row.evidence for row in rows),
@@ -142,7 +143,7 @@ def _card(number: int, row: Row) -> str:
         "verdict": row.verdict,
         "evidence": row.evidence,
         "cautions": "|".join(_codes(row)),
-        "count": str(len(row.cautions)),
+        "told": str(len(row.cautions)),
         "chance": chance,
     }
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in data.items())

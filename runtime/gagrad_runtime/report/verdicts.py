@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 Verdict = Literal["OK", "NG"]
 
 OK_NAMES = (
-    "ok", "okay", "good", "good part", "ok part", "pass", "passed", "normal", "no defect", "defect free",
-    "without defect", "accepted", "i.O.", "gut", "良品", "合格", "正常", "良", "양품", "정상",
+    "ok", "okay", "good", "good part", "ok part", "pass", "passed", "accept", "accepted", "normal", "healthy",
+    "undamaged", "no defect", "without defect", "defect free", "not defective", "non defective", "i.O.",
+    "gut", "良品", "合格", "正常", "良", "양품", "정상",
 )  # fmt: skip
 """Names of classes for good parts, in any case and with any signs between the words."""
 NG_NAMES = (
     "ng", "not ok", "nok", "not good", "no good", "bad", "bad part", "fail", "failed", "reject", "rejected",
-    "defect", "defective", "anomaly", "anomalous", "abnormal", "n.i.O.", "schlecht", "不良",
+    "faulty", "defect", "defective", "anomaly", "anomalous", "abnormal", "n.i.O.", "schlecht", "不良",
     "不良品", "不合格", "異常", "异常", "불량",
 )  # fmt: skip
 """Names of classes for bad parts."""
@@ -67,6 +68,6 @@ def verdict(explanation: Explanation) -> Verdict | None:
     if explanation.scores.ndim != 1:
         return None if said is None else verdict_of(said.task, said.ng, "", ())
     task: Task = "classification" if said is None else said.task
-    return verdict_of(
-        task, None if said is None else said.ng, explanation.predicted.name, explanation.classes
-    )
+    # A single score has one name, whatever its value: the name is no answer.
+    classes = explanation.classes if explanation.scores.size > 1 else ()
+    return verdict_of(task, None if said is None else said.ng, explanation.predicted.name, classes)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gagrad_runtime.answer.prediction import Prediction
 from gagrad_runtime.explanation.cautions import Caution
 from gagrad_runtime.explanation.covering import Covering
 from gagrad_runtime.explanation.places import Place
+from gagrad_runtime.question.target import Target
 from gagrad_runtime.report.caption import write_caption
-from gagrad_runtime.report.evidence import numbered, place_lines, strength, where
+from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.evidence import numbered, place_lines, where
 from gagrad_runtime.report.lettering import lettering
 from gagrad_runtime.report.verdicts import verdict, verdict_of_class
 
@@ -43,7 +46,7 @@ def test_a_place_that_decides_is_strong_evidence(make_explanation: Builder) -> N
     one = replace(make_explanation(), covering=covered((0.12, 0.9), (True, False)))
     assert strength(one) == "strong"
     assert said(one) == (
-        "Covering place 1 changes the answer: 94.0 % → 12.0 %; as much elsewhere: 94.0 % → 93.0 %."
+        "Covering place 1 changes the answer: 94.0 % → 12.0 %; as much elsewhere: 94.0 % → 93.5 %."
     )
 
 
@@ -51,7 +54,7 @@ def test_an_answer_that_any_cover_changes_is_weak_evidence(make_explanation: Bui
     """Where covering another place changes the answer too, the sentence says so."""
     one = replace(make_explanation(), covering=covered((0.12, 0.9), (True, False), (0.3, 0.9), (True, False)))
     assert strength(one) == "weak"
-    assert "; but as much elsewhere changes it too: 94.0 % → 30.0 %." in said(one)
+    assert "; but as much elsewhere changes it too: 94.0 % → 60.0 %." in said(one)
 
 
 def test_an_answer_that_only_weakens_is_weak_evidence(make_explanation: Builder) -> None:
@@ -68,7 +71,8 @@ def test_nothing_found_says_that_something_may_be_missing(make_explanation: Buil
     one = replace(make_explanation(), covering=covered((0.93, 0.94), (False, False)))
     assert strength(one) == "none"
     assert said(one) == (
-        "No single place decides; something may be missing. Covering place 1: 94.0 % → 93.0 %. "
+        "No single place decides; something may be missing. With place 1 covered: 94.0 % → 93.0 %; "
+        "as much elsewhere: 94.0 % → 93.5 %. "
         'The answer is clearly ahead of "OK" (2.0 %).'
     )
 
@@ -169,3 +173,46 @@ def test_what_a_caution_says_is_not_said_twice(make_explanation: Builder) -> Non
     assert len(write_caption(one, lettering()).evidence) == 2
     cautions = (Caution("peaks-disagree", "They disagree."), Caution("place-unstable", "It moves."))
     assert said(replace(one, cautions=cautions)) == ""
+
+
+def test_a_single_score_is_no_verdict(make_explanation: Builder) -> None:
+    """The one class of a single score is its name whatever the score: it says neither OK nor NG."""
+    single = np.array([0.02], np.float32)
+    one = make_explanation(scores=single, probabilities=single, classes=("defect",), target=0)
+    assert verdict(one) is None
+
+
+def test_one_control_of_three_that_changes_the_answer_is_told(make_explanation: Builder) -> None:
+    """Less than half of the control places do not weaken the evidence, and are not hidden."""
+    controls = ((0.92, 0.3, 0.9), (False, True, False))
+    one = replace(make_explanation(), covering=covered((0.12,), (True,), *controls))
+    assert strength(one) == "strong"
+    assert "as much elsewhere: 94.0 % → 90.0 % (1 of 3 change it too)." in said(one)
+
+
+@pytest.mark.parametrize(("left", "expected"), [(0.3, "strong"), (0.7, "weak"), (0.97, "none")])
+def test_a_value_has_no_other_answer(make_explanation: Builder, left: float, expected: str) -> None:
+    """Of a regression the share of the value that is left is told, and nothing is said to be missing."""
+    target, scores = Target((0,), "0"), np.array([3.2], np.float32)
+    prediction = Prediction(target, scores, None, (), "regression", score=3.2, unit="mm")
+    one = make_explanation(scores=scores, probabilities=None, classes=(), target=0)
+    covering = Covering("surroundings", 1.0, (left,), (False,), (0.99,), (False,))
+    one = replace(one, prediction=prediction, covering=covering)
+    assert strength(one) == expected
+    assert said(one) == (
+        f"With place 1 covered: {left * 100:.1f} % of the score is left; "
+        "as much elsewhere: 99.0 % of the score is left."
+    )
+
+
+def test_the_place_that_the_sentence_is_about_has_its_number(make_explanation: Builder) -> None:
+    """A small place that takes most of the confidence is cited, and so it is drawn; else place 1 is."""
+    places = tuple(
+        Place((0, 0, 9, 9), 81, share, (5.0 + 9 * i, 5.0)) for i, share in enumerate((0.3, 0.02, 0.2))
+    )
+    one = replace(make_explanation(), places=places, covering=covered((0.9, 0.4), (False, False)))
+    assert "Covering place 2 weakens" in said(one)
+    assert [number for number, _ in numbered(one)] == [1, 2, 3]
+    hardly = replace(one, covering=covered((0.93, 0.92), (False, False)))
+    assert "With place 1 covered" in said(hardly)
+    assert [number for number, _ in numbered(hardly)] == [1, 3]

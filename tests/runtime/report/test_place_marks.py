@@ -9,10 +9,15 @@ import pytest
 
 from gagrad_runtime.explanation.places import Place
 from gagrad_runtime.report import place_marks
+from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.lettering import lettering
+from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.place_marks import mark_places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.report.place_marks import _Box
 
 LINE = (190, 215, 230)
@@ -112,3 +117,17 @@ def test_a_number_gives_way_to_a_drawn_box() -> None:
     assert tag.left >= 230 or tag.left + tag.width <= 170 or tag.top >= 230 or tag.top + tag.height <= 170
     (tag,) = tags_of(canvas, (400, 400), place, avoid=[(0.0, 0.0, 400.0, 400.0)])
     assert tag.distance((200, 200)) < 40
+
+
+@pytest.mark.parametrize("shape", [(1600, 200, 3), (200, 1600, 3), (8, 8, 3), (120, 160)])
+def test_what_the_caption_cites_is_drawn(
+    make_explanation: Callable[..., Explanation], monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    """On the whole picture each sentence on a place has its number, at every aspect ratio."""
+    found: list[int] = []
+    monkeypatch.setattr(place_marks, "_tag", lambda _panel, _box, number, *_rest: found.append(number))
+    one = make_explanation(frame=np.full(shape, 90, np.uint8))
+    render(one)
+    caption = write_caption(one, lettering())
+    assert len(found) == 2
+    assert [line.split(":")[0] for line in caption.places] == [str(number) for number in found]
