@@ -47,7 +47,7 @@ def test_the_map_is_the_references(explainer: Explainer, frame: np.ndarray) -> N
     """The default map is the product of two other methods' maps, as ``gagrad_edge.method.product`` has it."""
     found = explainer.explain(frame, 1, chunk=4)
     squared = explainer.explain(
-        frame, 1, method="smoothgrad-squared", noise_std=USUAL, samples=SAMPLES, chunk=4
+        frame, 1, method="smoothgrad-squared", noise_std=found.provenance.noise_std, samples=SAMPLES, chunk=4
     )
     cam = explainer.explain(frame, 1, method="grad-cam")
     expected = product(raw(squared), cam.saliency, WHOLE)
@@ -183,7 +183,12 @@ def test_without_a_graph_for_activation(tiny_bundle: Path, frame: np.ndarray, tm
     with gagrad_runtime.load(tmp_path / "without.gagrad", device="cpu") as explainer:
         found = explainer.explain(frame, 1, chunk=4)
         squared = explainer.explain(
-            frame, 1, method="smoothgrad-squared", noise_std=USUAL, samples=SAMPLES, chunk=4
+            frame,
+            1,
+            method="smoothgrad-squared",
+            noise_std=found.provenance.noise_std,
+            samples=SAMPLES,
+            chunk=4,
         )
     np.testing.assert_allclose(raw(found), product(raw(squared), None, WHOLE), rtol=1e-4, atol=1e-9)
     assert found.provenance.notes == (maps.WITHOUT_GRAPH,)
