@@ -112,7 +112,7 @@ class MapResult(NamedTuple):
     extremes: tuple[Array, Array] | None = None
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation in the operator's map; None for a map without."""
+    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a map without."""
     place_stability: float | None = None
     """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
     notes: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
 from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.product import ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
-from gagrad_runtime.sampling.saliency import StateMaps, class_activation
+from gagrad_runtime.sampling.saliency import StateMaps, class_activations
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
 from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
@@ -215,8 +215,8 @@ class Work:
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        name = query.settings.method.name
-        saliency = class_activation(self.backend, self.graphs, name, self._asked(query))
+        names, asked = (query.settings.method.name,), self._asked(query)
+        (saliency,) = class_activations(self.backend, self.graphs, names, asked)
         query.clock.lap("map")
         return MapResult(saliency)
 
