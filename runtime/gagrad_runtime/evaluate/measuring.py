@@ -13,10 +13,10 @@ from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.evaluate import metrics
 from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
 from gagrad_runtime.evaluate.table import Row
-from gagrad_runtime.evaluate.thumbnail import map_thumbnail
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.presets import PRESETS
 from gagrad_runtime.report.roi import read_mask
+from gagrad_runtime.report.thumbnail import map_thumbnail
 
 if TYPE_CHECKING:
     from pathlib import Path

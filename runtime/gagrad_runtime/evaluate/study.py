@@ -16,8 +16,8 @@ from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, 
 from gagrad_runtime.evaluate.page import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
 from gagrad_runtime.frame import frame_for
-from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.jobs.explaining import expand
+from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.question.methods import method_of
 from gagrad_runtime.question.presets import OPERATOR_PRESET, PRESETS, SAMPLES
 from gagrad_runtime.session.opening import open_session
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.errors import GagradError
-    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.frame.frame import Frame
 
 JOURNAL = "results.jsonl"
@@ -83,7 +82,7 @@ def evaluate_images(
     opening: dict[str, Any] = {"threads": threads, "trust": trust, "prove": "never", "progress": progress}
     with ExitStack() as stack:
         session = stack.enter_context(open_session(bundle, device, **opening))
-        paths = expand(_inside(images, session.bundle.manifest.input))
+        paths = expand(with_images(images, session.bundle.manifest.input))
         other = None
         if randomized is not None:
             other = stack.enter_context(open_session(randomized, device, **opening))
@@ -198,19 +197,6 @@ def _variants(methods: str) -> list[Variant]:
     if not variants:
         raise SettingError("no method is named", where="methods", hint="for example smoothgrad,vargrad")
     return list(dict.fromkeys(variants))
-
-
-def _inside(images: Sequence[str], spec: InputSpec | None = None) -> list[str]:
-    """Return ``images`` with folders replaced by the files in them that are frames for ``spec``, sorted."""
-    found: list[str] = []
-    for image in images:
-        folder = Path(image)
-        if folder.is_dir():
-            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings(spec))
-            found += map(str, files) if files else [image]
-        else:
-            found.append(image)
-    return found
 
 
 def _names(paths: list[str]) -> dict[str, str]:

@@ -103,6 +103,9 @@ class Explanation:
     """The frame that is explained."""
     placement: Placement
     """Where the frame is in the model's image."""
+    received: NDArray[np.uint8] | None = None
+    """The model's image as people see it, before mean and std: [H, W] grey, or [H, W, 3] as red, green and
+    blue; None for a map that is made by hand."""
     prediction: Prediction | None = None
     """All that the model says of the frame, whatever is explained; None for a map that is made by hand."""
     places: tuple[Place, ...] = ()
@@ -159,17 +162,19 @@ class Explanation:
         *,
         stem: str | None = None,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         replace: bool = False,
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind.
 
         ``picture`` is the overlay PNG, ``record`` the JSON record, and for each of ``raw`` (``png``: 16-bit,
-        ``npy``: float32) the bare map. The names are made of the frame's name, the target where the model
+        ``npy``: float32) the bare map; with ``full`` also the map over the frame and the bare map at the
+        frame's size. The names are made of the frame's name, the target where the model
         says something else, and the method where it is not the default; files of another explanation are
         never replaced, see ``Report.save``. Each file is written atomically. Raises OutputError and
         SettingError.
         """
-        return present(self).save(directory, stem=stem, raw=raw, replace=replace)
+        return present(self).save(directory, stem=stem, raw=raw, full=full, replace=replace)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.

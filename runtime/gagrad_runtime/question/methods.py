@@ -35,7 +35,7 @@ class Method:
 PAPER, OPERATOR = "guided-absolutegrad", "gradient-x-cam"
 """Names of the methods of the two presets."""
 _ALL = (
-    # gagrad_edge.method.product: SmoothGrad-Squared's root, pooled, times Grad-CAM.
+    # gagrad_edge.method.product: SmoothGrad-Squared's root, pooled, times Grad-CAM or LayerCAM.
     Method(OPERATOR, "noisy", "product", words="the result reacts there, and the features speak for it"),
     # Huang & Liu 2024 (arXiv 2404.15564); AbsoluteGrad is its map with a guide of ones.
     Method(PAPER, "noisy", "guided", words="the result reacts to small changes there, and reliably"),

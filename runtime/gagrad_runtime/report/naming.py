@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.explanation import Explanation
 
-ENDINGS = {"picture": ".explained.png", "record": ".json", "png": ".saliency.png", "npy": ".saliency.npy"}
+ENDINGS = {
+    "picture": ".explained.png",
+    "record": ".json",
+    "png": ".saliency.png",
+    "npy": ".saliency.npy",
+    "full": ".explained-full.png",
+    "full_map": ".saliency-full.png",
+}
 """What follows the stem in a file's name, by kind."""
 
 _STEM_BYTES = 180

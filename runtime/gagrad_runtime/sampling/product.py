@@ -1,4 +1,4 @@
-"""The operator's map: the pooled magnitude of the gradient times the class activation map."""
+"""The operator's map: the pooled magnitude of the gradient times the class activation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gagrad_edge.method.product import NEAR, product, side
 from gagrad_edge.statistics import rank_correlation
-from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activation
+from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
 from gagrad_runtime.sampling.stability import pixel_subset
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-_ACTIVATION = "grad-cam"
-"""Method whose map the gradient is multiplied by."""
+_ACTIVATIONS = ("grad-cam", "layer-cam")
+"""Methods of C and L; the peak of the first is a place of its own."""
 WITHOUT_GRAPH = "the bundle has no graph for class activation, so the map is the gradient's alone"
 WITHOUT_EVIDENCE = "no feature speaks for the result, so the map is the gradient's alone"
 
@@ -50,32 +50,35 @@ class ProductMaps(StateMaps):
         self._seen = seen
         self._halves: list[Array] = []
         """The products of the halves when the agreement was last measured, on the frame."""
+        self._activations: list[Array] = []
         if not graphs.has("cam"):
             self.notes = (WITHOUT_GRAPH,)
             return
-        activation = class_activation(backend, graphs, _ACTIVATION, inputs).values
-        if activation[seen].max() > 0:
-            self.activation = activation
-        else:
+        self._activations = [one.values for one in class_activations(backend, graphs, _ACTIVATIONS, inputs)]
+        if self._activations[0][seen].max() > 0:
+            self.activation = self._activations[0]
+        if not any(one[seen].max() > 0 for one in self._activations):
             self.notes = (WITHOUT_EVIDENCE,)
 
     def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
         """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
         squared = self.state_map(state, "squared")
-        total = product(squared, self.activation, self._seen)
+        total = self._product(squared)
         highest = float(total.max())
         values = total / np.float32(highest) if highest > 0 else total
         return Saliency(values, (0.0, highest), not squared.any())
 
     def agreement(self, sampler: Sampler) -> float | None:
         """Return the rank correlation of the products of two halves, on a subset of the frame's pixels."""
-        self._halves = [
-            product(self.state_map(half, "squared"), self.activation, self._seen)[self._seen]
-            for half in sampler.half_tensors
-        ]
+        halves = (self.state_map(half, "squared") for half in sampler.half_tensors)
+        self._halves = [self._product(squared)[self._seen] for squared in halves]
         pixels = pixel_subset(*self._halves[0].shape)
         first, second = (half.ravel()[pixels] for half in self._halves)
         return rank_correlation(first, second)
+
+    def _product(self, squared: Array) -> Array:
+        """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``."""
+        return product(squared, self._activations, self._seen)
 
     def place_stability(self, saliency: Saliency) -> float | None:
         """Return the share of the halves whose highest place is that of ``saliency``: 0, 0.5 or 1.

@@ -16,7 +16,7 @@ from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.stability import at_pixels, pixel_subset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,7 +45,7 @@ class StateMaps:
     """Makes the map of one method from the running statistics, and compares the maps of their halves."""
 
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation that the map is multiplied by; None for a method without."""
+    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a method without."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
 
@@ -53,6 +53,7 @@ class StateMaps:
         self._backend, self._graphs, self._settings = backend, graphs, settings
         self._multiplier = multiplier
         """[C, H, W], as in ``reference.state_maps``."""
+        self._uploaded: Tensor | None = None
 
     def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
         """Return the map of ``state``, which is on the device."""
@@ -72,8 +73,9 @@ class StateMaps:
 
     def state_map(self, state: Mapping[str, Tensor], name: str) -> Array:
         """Return the map ``name`` of ``reference.STATE_MAPS``, [H, W], not scaled."""
-        multiplier = self._backend.upload(self._multiplier)
-        outputs = self._graphs.runner("maps").run({**state, MULTIPLIER: multiplier})
+        if self._uploaded is None:
+            self._uploaded = self._backend.upload(self._multiplier)
+        outputs = self._graphs.runner("maps").run({**state, MULTIPLIER: self._uploaded})
         maps = finite(self._backend.download(outputs[MAPS]), "gradients")
         chosen: Array = maps[STATE_MAPS.index(name)]
         return chosen
@@ -102,16 +104,20 @@ class StateMaps:
         return None
 
 
-def class_activation(backend: Backend, graphs: Graphs, name: str, inputs: Mapping[str, Tensor]) -> Saliency:
-    """Return the class activation map of the method ``name``.
+def class_activations(
+    backend: Backend, graphs: Graphs, names: Sequence[str], inputs: Mapping[str, Tensor]
+) -> list[Saliency]:
+    """Return the class activation maps of the methods ``names``, from one run.
 
     ``inputs`` are those of ``cam``: the image and the cotangent.
     """
     runner = graphs.runner("cam")
     cams = finite(backend.download(runner.run(inputs)[CAMS]), "gradients")
-    cam = cams[CAM_METHODS.index(name), 0]
-    size = graphs.size
-    return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
+    found = [cams[CAM_METHODS.index(name), 0] for name in names]
+    return [
+        Saliency(class_activation_map(cam, graphs.size), (float(cam.min()), float(cam.max())), not cam.any())
+        for cam in found
+    ]
 
 
 def _at(state: State, settings: Settings, multiplier: Array, pixels: NDArray[np.intp]) -> Array:

@@ -70,6 +70,11 @@ class Explainer:
         return self._work.graphs
 
     @property
+    def bundle_sha256(self) -> str:
+        """SHA-256 of the bundle's bytes, in hex."""
+        return self._sha256
+
+    @property
     def largest_chunk(self) -> int | None:
         """Most samples of one run, where memory or the engine allows fewer than were wished; else None."""
         return self._work.largest_chunk

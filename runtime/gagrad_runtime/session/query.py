@@ -56,6 +56,8 @@ class Scene(NamedTuple):
     """Time that ``predict`` takes for one image."""
     image: Array
     """The model's image, [C, H, W], in 0..1."""
+    received: NDArray[np.uint8]
+    """The model's image as people see it, [H, W] or [H, W, 3]."""
 
     @property
     def scores(self) -> Array:
@@ -102,7 +104,7 @@ class MapResult(NamedTuple):
     kept: float | None = None
     """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation in the operator's map; None for a map without."""
+    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a map without."""
     place_stability: float | None = None
     """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
     notes: tuple[str, ...] = ()

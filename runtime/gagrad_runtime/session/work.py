@@ -17,13 +17,14 @@ from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.frame.shown import as_shown
 from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
 from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.product import ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
-from gagrad_runtime.sampling.saliency import StateMaps, class_activation
+from gagrad_runtime.sampling.saliency import StateMaps, class_activations
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
 from gagrad_runtime.session.cautions import cautions
@@ -121,6 +122,7 @@ class Work:
             clock,
             clock.seconds["predict"],
             image[0],
+            as_shown(image, self.manifest.input, frame),
         )
 
     def query(self, scene: Scene, wanted: Wanted) -> Query:
@@ -226,8 +228,8 @@ class Work:
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        name = query.settings.method.name
-        saliency = class_activation(self.backend, self.graphs, name, self._asked(query))
+        names, asked = (query.settings.method.name,), self._asked(query)
+        (saliency,) = class_activations(self.backend, self.graphs, names, asked)
         query.clock.lap("map")
         return MapResult(saliency)
 
@@ -254,6 +256,7 @@ class Work:
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,
             placement=scene.placement,
+            received=scene.received,
             prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,

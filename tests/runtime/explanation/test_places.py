@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame.placement import place
-from gagrad_runtime.report.marks import places_line
+from gagrad_runtime.report.evidence import place_lines
 from gagrad_runtime.report.record import record_of
 from tests.models import build_spec
 
@@ -170,5 +171,5 @@ def test_in_the_record_and_the_caption(make_explanation: Callable[..., Explanati
     places = record_of(explanation).places
     assert [one.share for one in places] == sorted((one.share for one in places), reverse=True)
     assert places[0].peak == pytest.approx((48, 36), abs=3)
-    assert f"{places[0].share * 100:.0f} % (1)" in str(places_line(explanation.places))
-    assert places_line(()) is None
+    assert place_lines(explanation)[0].endswith(f"{places[0].share * 100:.0f} % of the map")
+    assert place_lines(replace(explanation, places=())) == ()

@@ -44,13 +44,13 @@ def raw(found: Explanation) -> np.ndarray:
 
 
 def test_the_map_is_the_references(explainer: Explainer, frame: np.ndarray) -> None:
-    """The default map is the product of two other methods' maps, as ``gagrad_edge.method.product`` has it."""
+    """The default map is made of three other methods' maps, as ``gagrad_edge.method.product`` has it."""
     found = explainer.explain(frame, 1, chunk=4)
     squared = explainer.explain(
-        frame, 1, method="smoothgrad-squared", noise_std=USUAL, samples=SAMPLES, chunk=4
+        frame, 1, method="smoothgrad-squared", noise_std=found.provenance.noise_std, samples=SAMPLES, chunk=4
     )
-    cam = explainer.explain(frame, 1, method="grad-cam")
-    expected = product(raw(squared), cam.saliency, WHOLE)
+    cams = [explainer.explain(frame, 1, method=name).saliency for name in ("grad-cam", "layer-cam")]
+    expected = product(raw(squared), cams, WHOLE)
     np.testing.assert_allclose(raw(found), expected, rtol=1e-4, atol=1e-6 * expected.max())
     assert found.saliency.max() == 1
     made = found.provenance
@@ -183,9 +183,14 @@ def test_without_a_graph_for_activation(tiny_bundle: Path, frame: np.ndarray, tm
     with gagrad_runtime.load(tmp_path / "without.gagrad", device="cpu") as explainer:
         found = explainer.explain(frame, 1, chunk=4)
         squared = explainer.explain(
-            frame, 1, method="smoothgrad-squared", noise_std=USUAL, samples=SAMPLES, chunk=4
+            frame,
+            1,
+            method="smoothgrad-squared",
+            noise_std=found.provenance.noise_std,
+            samples=SAMPLES,
+            chunk=4,
         )
-    np.testing.assert_allclose(raw(found), product(raw(squared), None, WHOLE), rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(raw(found), product(raw(squared), [], WHOLE), rtol=1e-4, atol=1e-9)
     assert found.provenance.notes == (maps.WITHOUT_GRAPH,)
     assert found.record()["method"]["notes"] == [maps.WITHOUT_GRAPH]
     assert all(place.evidence == "map" for place in found.places)
@@ -196,7 +201,7 @@ def test_where_no_feature_speaks_for_the_result(
 ) -> None:
     """A class activation of zeros is none: the gradient alone, and a note."""
     zeros = maps.Saliency(np.zeros(SIZE, np.float32), (0.0, 0.0), dead=True)
-    monkeypatch.setattr(maps, "class_activation", lambda *_: zeros)
+    monkeypatch.setattr(maps, "class_activations", lambda *_: [zeros, zeros])
     found = explainer.explain(frame)
     assert found.provenance.notes == (maps.WITHOUT_EVIDENCE,)
     assert found.saliency.max() == 1
