@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
+    Wide = NDArray[np.float64]
 
 CONTROLS = 3
 """Control places that are covered, where there is room for them."""
@@ -37,23 +38,19 @@ def control_covers(
     other. Chosen are those whose brightness and structure are most like those around ``cover``.
     """
     width, height = cover.right - cover.left, cover.bottom - cover.top
-    tops = _starts(seen.top, seen.bottom, height)
-    lefts = _starts(seen.left, seen.right, width)
+    tops, lefts = _starts(seen.top, seen.bottom, height), _starts(seen.left, seen.right, width)
+    all_of = [Cover(left, top, left + width, top + height) for top in tops for left in lefts]
+    free = [one for one in all_of if not any(_near(one, other, image.shape[1:]) for other in taken)]
+    if not free:
+        return ()
     sums = _Sums(image)
     mean, variance = sums.around(cover, seen)
-    spread = max(float(image.std()), 1e-3)
-    found = []
-    for top in tops:
-        for left in lefts:
-            other = Cover(left, top, left + width, top + height)
-            if any(_near(other, one, image.shape[1:]) for one in taken):
-                continue
-            level, structure = sums.of(other)
-            unlike = abs(math.log((structure + _QUIET) / (variance + _QUIET)))
-            unlike += float(np.abs(level - mean).mean()) / spread
-            found.append((unlike, other))
+    level, structure = sums.of(free)
+    unlike = np.abs(np.log((structure + _QUIET) / (variance + _QUIET)))
+    unlike += np.abs(level - mean).mean(axis=1) / max(float(image.std()), 1e-3)
     chosen: list[Cover] = []
-    for _, other in sorted(found):
+    for index in np.argsort(unlike, kind="stable"):
+        other = free[index]
         if len(chosen) == number:
             break
         if not any(other.overlaps(one) for one in chosen):
@@ -68,11 +65,12 @@ class _Sums:
         planes = np.ascontiguousarray(image.transpose(1, 2, 0), np.float64)
         self._first, self._second = (_integral(values) for values in (planes, np.square(planes)))
 
-    def of(self, cover: Cover) -> tuple[NDArray[np.float64], float]:
-        """Return the mean of each channel, and the variance, averaged over the channels."""
-        return self._moments(self._sum(self._first, cover), self._sum(self._second, cover), cover)
+    def of(self, covers: list[Cover]) -> tuple[Wide, Wide]:
+        """Return for each the mean of each channel, [n, C], and the variance, averaged over them, [n]."""
+        first, second = (_between(table, covers) for table in (self._first, self._second))
+        return _moments(first, second, np.array([_pixels(one) for one in covers], np.float64))
 
-    def around(self, cover: Cover, seen: Cover) -> tuple[NDArray[np.float64], float]:
+    def around(self, cover: Cover, seen: Cover) -> tuple[Wide, float]:
         """Return the same of what surrounds ``cover``, half its sides wide, else of the frame."""
         across, down = max((cover.right - cover.left) // 2, 2), max((cover.bottom - cover.top) // 2, 2)
         wide = Cover(
@@ -81,31 +79,31 @@ class _Sums:
             min(cover.right + across, seen.right),
             min(cover.bottom + down, seen.bottom),
         )
-        if wide == cover:
-            return self.of(seen)
-        first, second = (
-            self._sum(table, wide) - self._sum(table, cover) for table in (self._first, self._second)
-        )
-        return self._moments(first, second, wide, less=cover)
-
-    @staticmethod
-    def _moments(
-        first: NDArray[np.float64], second: NDArray[np.float64], cover: Cover, less: Cover | None = None
-    ) -> tuple[NDArray[np.float64], float]:
-        pixels = _pixels(cover) - (0 if less is None else _pixels(less))
-        mean = first / pixels
-        return mean, float(np.maximum(second / pixels - np.square(mean), 0).mean())
-
-    @staticmethod
-    def _sum(table: NDArray[np.float64], cover: Cover) -> NDArray[np.float64]:
-        left, top, right, bottom = cover
-        found: NDArray[np.float64] = (
-            table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-        )
-        return found
+        outer, inner = (seen, None) if wide == cover else (wide, cover)
+        first, second = (_between(table, [outer]) for table in (self._first, self._second))
+        pixels = _pixels(outer)
+        if inner is not None:
+            first, second = first - _between(self._first, [inner]), second - _between(self._second, [inner])
+            pixels -= _pixels(inner)
+        mean, variance = _moments(first, second, np.array([pixels], np.float64))
+        return mean[0], float(variance[0])
 
 
-def _integral(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _moments(first: Wide, second: Wide, pixels: Wide) -> tuple[Wide, Wide]:
+    """Return means and variances from sums [n, C] over values and over squares of ``pixels [n]``."""
+    mean = first / pixels[:, None]
+    variance = np.maximum(second / pixels[:, None] - np.square(mean), 0).mean(axis=1)
+    return mean, variance
+
+
+def _between(table: Wide, covers: list[Cover]) -> Wide:
+    """Return the sums [n, C] over rectangles, from the sums over all that lies above and left of a pixel."""
+    left, top, right, bottom = np.array(covers).T
+    found: Wide = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return found
+
+
+def _integral(values: Wide) -> NDArray[np.float64]:
     planes = [cv2.integral(plane, sdepth=cv2.CV_64F) for plane in np.moveaxis(values, 2, 0)]
     return np.stack(planes, axis=2).astype(np.float64)
 

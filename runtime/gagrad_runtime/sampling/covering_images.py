@@ -20,6 +20,8 @@ from gagrad_runtime.frame.placement import resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from gagrad_runtime.sampling.pieces import Surface
+
     Array = NDArray[np.float32]
     Mask = NDArray[np.bool_]
 
@@ -35,23 +37,7 @@ MOST = 0.4
 around its peak. Beyond, there are no surroundings to cover it with, and every answer would change."""
 ROUND = 1.1
 """Axes of the ellipse that is covered, in units of the sides of the place's box."""
-FITS = 0.25
-"""Greatest misfit of a piece of the same part, in units of the variance along the place's own edge; beyond,
-the piece would bring an edge or a hole where there was none."""
-ALIKE = 3.0
-"""Where no piece has more than this many times the coarse structure of another, the part is one texture that
-looks the same everywhere, and any piece will do."""
-_ENOUGH = 8
-"""Pieces that this is judged by, at least."""
-_COARSE = 0.0134
-"""Standard deviation of the blur that leaves the coarse structure, as a share of the image's shorter side."""
-_CALM = 3.0
-"""Weight of the structure that a piece has in its middle and not along its edge."""
-_DIRECTIONS = 16
-"""Directions in which a piece of the same part is looked for."""
-_DISTANCES = (1.0, 1.35, 1.8, 2.5)
-"""Distances at which it is looked for, in units of the way that takes it off the place."""
-_RELAXED = 60
+_RELAXED = 20
 """Sweeps that smooth the membrane."""
 
 
@@ -99,31 +85,33 @@ def _side(low: float, high: float, peak: float, seen: tuple[int, int], shorter: 
     return begin, max(min(math.ceil(first + length), seen[1]), begin + 1)
 
 
-def covered(
-    image: Array, cover: Cover, seen: Cover, avoid: tuple[Cover, ...], good: Array | None = None
-) -> Array:
-    """Return ``image [C, H, W]`` (0..1) with ``cover`` covered.
+def covered(surface: Surface, cover: Cover, avoid: tuple[Cover, ...], good: Array | None = None) -> Array:
+    """Return the image of ``surface``, ``[C, H, W]`` in 0..1, with ``cover`` covered.
 
-    ``seen`` is where the frame is; nothing is taken from beside it. Nothing is taken from ``avoid`` either:
-    the places of the map. ``good [C, H, W]`` is the same image of good parts, if that is known.
+    Nothing is taken from ``avoid``, the places of the map. ``good [C, H, W]`` is the same image of good
+    parts, if that is known.
     """
-    weight = feathered(cover, seen, image.shape[1:])
+    image, frame = surface.image, surface.frame
+    weight = feathered(cover, frame.shape) * frame
     hole = weight > 0
-    frame = np.zeros_like(hole)
-    frame[seen.top : seen.bottom, seen.left : seen.right] = True
-    rows, columns = _window(hole, frame)
+    rows, columns = _window(hole)
     part, inside = image[:, rows, columns], hole[rows, columns]
     edge = _edge(inside) & frame[rows, columns]
-    piece = good[:, rows, columns] if good is not None else _piece(image, hole, frame, avoid, rows, columns)
+    if good is None:
+        taken = hole | ~frame
+        for other in avoid:
+            taken[other.top : other.bottom, other.left : other.right] = True
+        piece = surface.piece(inside, edge, taken, (rows.start, columns.start))
+    else:
+        piece = good[:, rows, columns]
     base = np.zeros_like(part) if piece is None else piece
     fill = base + _membrane(part - base, inside, edge)
     out: Array = image.copy()
-    soft = weight[rows, columns]
-    out[:, rows, columns] = np.clip(part + soft * (fill - part), 0, 1)
+    out[:, rows, columns] = np.clip(part + weight[rows, columns] * (fill - part), 0, 1)
     return out
 
 
-def feathered(cover: Cover, seen: Cover, size: tuple[int, ...]) -> Array:
+def feathered(cover: Cover, size: tuple[int, ...]) -> Array:
     """Return how much of each pixel ``[H, W]`` is covered: 1 in an ellipse, falling to 0 over its soft edge.
 
     An ellipse, as the corners of a place's box seldom belong to it, and a box drawn on a part is a defect.
@@ -133,18 +121,16 @@ def feathered(cover: Cover, seen: Cover, size: tuple[int, ...]) -> Array:
     beside = (x + 0.5 - (cover.left + cover.right) / 2) / across
     above = (y + 0.5 - (cover.top + cover.bottom) / 2) / down
     outside = (np.hypot(beside, above) - 1) * min(across, down)
-    weight = np.clip(1 - outside / max(FEATHER * min(size), 1.0), 0, 1).astype(np.float32)
-    on_frame = np.zeros_like(weight)
-    on_frame[seen.top : seen.bottom, seen.left : seen.right] = 1
-    return np.asarray(weight * on_frame, np.float32)
+    weight: Array = np.clip(1 - outside / max(FEATHER * min(size), 1.0), 0, 1).astype(np.float32)
+    return weight
 
 
-def _window(hole: Mask, frame: Mask) -> tuple[slice, slice]:
+def _window(hole: Mask) -> tuple[slice, slice]:
     """Return the rows and columns around ``hole`` that are needed: the hole and as much again around it."""
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     around = max(2, (bottom - top + right - left) // 4)
-    height, width = frame.shape
+    height, width = hole.shape
     return (
         slice(max(top - around, 0), min(bottom + around, height)),
         slice(max(left - around, 0), min(right + around, width)),
@@ -166,12 +152,13 @@ def _membrane(values: Array, inside: Mask, edge: Mask) -> Array:
     if not edge.any():
         return np.zeros_like(values)
     known = values * edge
-    start = np.where(edge, known, _pulled(known, edge.astype(np.float32)))
+    start = np.where(edge, known, _pulled(known, edge.astype(np.float32))).transpose(1, 2, 0)
+    start, free = np.ascontiguousarray(start), np.repeat(inside[..., None], len(values), axis=2)
     for _ in range(_RELAXED):
         # One sweep of Jacobi's method; outside the hole's edge the values count for nothing.
-        mean = np.stack([cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REPLICATE) for plane in start])
-        start = np.where(inside, mean, start)
-    return np.asarray(start, np.float32)
+        mean = cv2.blur(start, (3, 3), borderType=cv2.BORDER_REPLICATE).reshape(start.shape)
+        np.copyto(start, mean, where=free)
+    return np.ascontiguousarray(start.transpose(2, 0, 1))
 
 
 def _pulled(values: Array, weight: Array) -> Array:
@@ -186,71 +173,3 @@ def _pulled(values: Array, weight: Array) -> Array:
     coarse = _pulled(np.stack([resample(plane, half) for plane in values]), resample(weight, half))
     wide = np.stack([resample(plane, (weight.shape[0], weight.shape[1])) for plane in coarse])
     return np.asarray(values + (1 - weight) * wide, np.float32)
-
-
-def _piece(
-    image: Array, hole: Mask, frame: Mask, avoid: tuple[Cover, ...], rows: slice, columns: slice
-) -> Array | None:
-    """Return the piece of ``image``, as large as the window, that fits the hole best; None where none fits.
-
-    Compared is the coarse structure along the edge, less its mean, as the membrane takes up the mean. Fine
-    grain need not fit: it is never the same twice.
-    """
-    taken = hole | ~frame
-    for cover in avoid:
-        taken[cover.top : cover.bottom, cover.left : cover.right] = True
-    inside = hole[rows, columns]
-    edge = _edge(inside) & frame[rows, columns]
-    needed = inside | edge
-    blur = _COARSE * min(hole.shape)
-    coarse = np.stack([cv2.GaussianBlur(plane, (0, 0), blur) for plane in image])
-    own = coarse[:, rows, columns][:, edge]
-    found: list[tuple[float, float, tuple[int, int]]] = []
-    for down, right in _ways(needed):
-        corner = rows.start + down, columns.start + right
-        if not edge.any() or not _free(taken, needed, *corner):
-            continue
-        piece = _shifted(coarse, inside.shape, *corner)
-        middle, rim = piece[:, inside].var(axis=1), piece[:, edge].var(axis=1)
-        misfit = (own - piece[:, edge]).var(axis=1).mean() + _CALM * np.maximum(middle - rim, 0).mean()
-        found.append((float(misfit), float(middle.mean()), corner))
-    if not found:
-        return None
-    misfit, _, corner = min(found)
-    strengths = [strength for _, strength, _ in found]
-    alike = len(found) >= _ENOUGH and max(strengths) <= ALIKE * min(strengths)
-    edges = float(image[:, rows, columns][:, edge].var(axis=1).mean())
-    return _shifted(image, inside.shape, *corner) if alike or misfit <= FITS * edges else None
-
-
-def _ways(needed: Mask) -> list[tuple[int, int]]:
-    """Return the ways (down, right) off the place at which a piece is looked for, in a fixed order."""
-    tall, wide = (
-        int(np.ptp(np.flatnonzero(needed.any(axis=axis)))) + 1 if needed.any() else 1 for axis in (1, 0)
-    )
-    ways = []
-    for distance in _DISTANCES:
-        for turn in range(_DIRECTIONS):
-            angle = 2 * math.pi * turn / _DIRECTIONS
-            reach = distance / max(abs(math.cos(angle)) / wide, abs(math.sin(angle)) / tall)
-            ways.append((round(reach * math.sin(angle)), round(reach * math.cos(angle))))
-    return ways
-
-
-def _free(taken: Mask, needed: Mask, top: int, left: int) -> bool:
-    """Whether ``needed``, laid with its corner at (top, left), touches nothing that is taken or outside."""
-    rows, columns = np.nonzero(needed)
-    rows, columns = rows + top, columns + left
-    if rows.min() < 0 or columns.min() < 0 or rows.max() >= len(taken) or columns.max() >= taken.shape[1]:
-        return False
-    return not taken[rows, columns].any()
-
-
-def _shifted(image: Array, size: tuple[int, ...], top: int, left: int) -> Array:
-    """Return the part of ``image`` at (top, left), 0 beyond its edges: these pixels are not used."""
-    height, width = image.shape[1:]
-    piece = np.zeros((len(image), *size), np.float32)
-    first, last = max(top, 0), min(top + size[0], height)
-    begin, end = max(left, 0), min(left + size[1], width)
-    piece[:, first - top : last - top, begin - left : end - left] = image[:, first:last, begin:end]
-    return piece

@@ -13,6 +13,7 @@ import numpy as np
 from gagrad_runtime.explanation.covering import Covering
 from gagrad_runtime.sampling.control_places import CONTROLS, control_covers
 from gagrad_runtime.sampling.covering_images import Cover, cover_of, covered, feathered
+from gagrad_runtime.sampling.pieces import Surface
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +60,11 @@ def covering_of(
     controls = control_covers(image, tested[0], seen, marked) or control_covers(
         image, tested[0], seen, tested
     )
-    known = None if good is None else _where_known(good, (*tested, *controls), seen)
-    rows = np.stack([covered(image, one, seen, marked, known) for one in (*tested, *controls)])
+    frame = np.zeros(placement.model_size, bool)
+    frame[seen.top : seen.bottom, seen.left : seen.right] = True
+    surface = Surface(image, frame)
+    known = None if good is None else _where_known(good, (*tested, *controls), frame)
+    rows = np.stack([covered(surface, one, marked, known) for one in (*tested, *controls)])
     outputs = predict(rows)
     confidence = reader.confidence(outputs, original, target)
     kept = reader.keeps(target, outputs, original, placement)
@@ -92,9 +96,9 @@ def _cover(place: Place, placement: Placement, seen: Cover) -> Cover:
 
 
 def _where_known(
-    good: tuple[Array, NDArray[np.bool_]], covers: tuple[Cover, ...], seen: Cover
+    good: tuple[Array, NDArray[np.bool_]], covers: tuple[Cover, ...], frame: NDArray[np.bool_]
 ) -> Array | None:
     """Return the image of good parts if it is known at every one of ``covers``; one test has one fill."""
     image, known = good
-    whole = all(known[feathered(one, seen, known.shape) > 0].all() for one in covers)
+    whole = all(known[(feathered(one, known.shape) > 0) & frame].all() for one in covers)
     return image if whole else None
