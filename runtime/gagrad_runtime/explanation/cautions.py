@@ -141,10 +141,10 @@ def covering_anywhere(covering: Covering | None) -> list[Caution]:
     return [Caution("covering-anywhere", text)]
 
 
-def peaks_disagree(places: tuple[Place, ...]) -> list[Caution]:
-    """Caution where the class activation is highest elsewhere than the map."""
+def peaks_disagree(places: tuple[Place, ...], covering: Covering | None = None) -> list[Caution]:
+    """Caution where the class activation is highest elsewhere, and covering place 1 changes nothing."""
     numbers = [number for number, one in enumerate(places, start=1) if one.evidence == "activation"]
-    if not numbers:
+    if not numbers or (covering is not None and covering.decides == 1):
         return []
     text = f"The evidence points at two places, 1 and {numbers[0]}. Look at both."
     return [Caution("peaks-disagree", text)]

@@ -90,17 +90,17 @@ def _of_input(
 def _of_evidence(explanation: Explanation, good: bool | None) -> list[Caution]:
     """Return the cautions about where the map points.
 
-    Covering a place can only take away what is there: that it changes nothing tells something where the model
-    says that what is explained is there.
+    A good part is good without any of its places. And covering a place can only take away what is there: that
+    it changes nothing tells something where the model says that what is explained is there.
     """
-    covering, target = explanation.covering, explanation.target
-    found: list[Caution] = []
-    if good is not True and _stated(explanation):
-        found += covering_finds_nothing(covering)
+    kept = None if explanation.target.against_index is not None else explanation.copies_kept
+    if good:
+        return copies_lose_answer(kept)
+    covering = explanation.covering
+    found = covering_finds_nothing(covering) if _stated(explanation) else []
     found += covering_anywhere(covering)
-    found += peaks_disagree(explanation.places)
+    found += peaks_disagree(explanation.places, covering)
     found += place_unstable(explanation.place_stability)
-    kept = None if target.against_index is not None else explanation.copies_kept
     return found + copies_lose_answer(kept)
 
 

@@ -110,6 +110,9 @@ def test_two_kinds_of_evidence_that_disagree() -> None:
     assert codes(peaks_disagree((place, place))) == codes(peaks_disagree(())) == []
     assert codes(peaks_disagree((place, other))) == ["peaks-disagree"]
     assert "1 and 2" in peaks_disagree((place, other))[0].text
+    assert codes(peaks_disagree((place, other), COVERING)) == []
+    second = replace(COVERING, changed=(False, True))
+    assert codes(peaks_disagree((place, other), second)) == ["peaks-disagree"]
 
 
 @pytest.mark.parametrize(
