@@ -36,8 +36,8 @@ class Size(NamedTuple):
 
 
 CLOSE, WIDE = Size(0.02, 0.06), Size(0.06, 0.14)
-"""A place's covers. The map often points at a part of a defect: what is left beside a close cover may be enough
-for the model. A wide one takes features of the part with it."""
+"""A place's covers. The map often points at a part of a defect: what is left beside a close cover may be
+enough for the model. A wide one takes features of the part with it."""
 FEATHER = 0.02
 """Width of the soft edge around a covered place, as a share of the image's shorter side."""
 MOST = 0.4
