@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
                 serve=serve,
                 device=options.device,
                 accept_unsigned=options.accept_unsigned,
+                accept_older=options.accept_older,
             )
     except GagradError as error:
         say(f"Error: {error}")
@@ -62,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         "--accept-unsigned",
         action="store_true",
         help="replace the version in use by a kit that its trust policy does not trust",
+    )
+    parser.add_argument(
+        "--accept-older",
+        action="store_true",
+        help="replace the version in use by a kit with an older gagrad-edge",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rollback", action="store_true", help="go back to the version before")

@@ -11,6 +11,7 @@ import msgspec
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import TrustError
+from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec reads it at run time
 from gagrad_edge.trust.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
 from gagrad_runtime.machine.lock import locked
 
@@ -23,6 +24,8 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     format: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     versions: dict[Product, Version] = {}
+    contents: dict[Product, Sha256] = {}
+    """SHA-256 of the manifest of that version."""
     signed: Time | None = None
     """Newest signing time of an accepted bundle: the present is later than that."""
     clock: Time | None = None
@@ -30,11 +33,16 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def merged(self, other: State) -> State:
         """Return a state with the newer one of each value of ``self`` and ``other``."""
-        versions = dict(self.versions)
+        versions, contents = dict(self.versions), dict(self.contents)
         for product, version in other.versions.items():
-            versions[product] = max(version, versions.get(product, 0))
+            if version > versions.get(product, 0):
+                versions[product] = version
+                contents.pop(product, None)
+            if version == versions[product] and product in other.contents:
+                contents.setdefault(product, other.contents[product])
         return State(
             versions=versions,
+            contents=contents,
             signed=max((time for time in (self.signed, other.signed) if time), default=None),
             clock=max((time for time in (self.clock, other.clock) if time), default=None),
         )
