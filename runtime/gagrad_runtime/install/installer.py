@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gagrad_edge.atomic import make_folder, output_error, sync_folder, write_atomic
 from gagrad_edge.errors import DeviceError, TrustError
 from gagrad_edge.kit import BUNDLE, STATION, TRUST, check_files, read_kit
-from gagrad_runtime.install import service
+from gagrad_runtime.install import data, service
 from gagrad_runtime.install.environment import command_of, create, run_command, say
 from gagrad_runtime.install.layout import (
     COMPLETE,
@@ -188,15 +188,10 @@ def _switch(layout: Layout, name: str, before: str | None) -> None:
     target = layout.versions / name
     for file in (TRUST, STATION):
         _write_once(layout.settings / file, target / file)
-    try:
-        state: bytes | None = (layout.data / _STATE).read_bytes()
-    except FileNotFoundError:
-        state = None
-    except OSError as error:
-        raise output_error(layout.data / _STATE, error) from error
+    state = data.read(layout.data, _STATE)
     if state is not None:
-        write_atomic(target / STATE_BEFORE, [state])
-    make_folder(layout.incoming)
+        write_atomic(target / STATE_BEFORE, [state], mode=0o600)
+    data.make(layout.data, layout.incoming.name)
     write_atomic(target / REPLACES, [(before or "").encode()])
     layout.use(name)
 
@@ -223,19 +218,11 @@ def _serve(layout: Layout, name: str) -> None:
 
 def _return(layout: Layout, name: str, before: str) -> None:
     """Put ``before`` in use again, with its trust state: the newer state would refuse the older bundle."""
-    state = layout.data / _STATE
     try:
         saved: bytes | None = (layout.versions / name / STATE_BEFORE).read_bytes()
     except OSError:
         saved = None
-    if saved is None:
-        state.unlink(missing_ok=True)
-    else:
-        make_folder(layout.data)
-        write_atomic(state, [saved])
-        owner = layout.data.stat()
-        if os.geteuid() == 0:
-            os.chown(state, owner.st_uid, owner.st_gid)
+    data.write(layout.data, _STATE, saved)
     layout.use(before)
 
 

@@ -5,6 +5,8 @@ One small JSON file, replaced as a whole and under a lock, so that two processes
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -17,6 +19,10 @@ from gagrad_runtime.machine.lock import locked
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_LARGEST = 1 << 20
+"""Bytes that are read of the file, which has some hundred."""
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,7 +59,7 @@ def read_state(path: Path | None) -> State:
     if path is None:
         return State()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=State)
+        return msgspec.json.decode(_read(path), type=State)
     except FileNotFoundError:
         return State()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -63,6 +69,16 @@ def read_state(path: Path | None) -> State:
             hint="give this user the right to read it; if it is damaged, remove it, and state the least "
             "versions in the trust policy under [products]",
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of the file; a pipe is refused and not waited for, as others may own its folder."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read(_LARGEST)
 
 
 def remember(path: Path, new: State) -> None:
