@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.bundle import Bundle
-    from gagrad_edge.manifest import Manifest
+    from gagrad_edge.manifest import Manifest, NoiseLevel
     from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.answer.reader import Box, Reader
@@ -55,6 +55,7 @@ class Explainer:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
         self._sha256 = bundle.sha256
+        self._defaults = bundle.manifest.method
         self._work = Work(bundle, backend)
         self._lock = threading.RLock()
 
@@ -106,6 +107,10 @@ class Explainer:
         if spec.anomaly is not None and spec.anomaly.threshold is None:
             judged = msgspec.structs.replace(spec.anomaly, threshold=threshold)
             self._work.reader = reader_of(msgspec.structs.replace(spec, anomaly=judged))
+
+    def use_noise(self, level: NoiseLevel) -> None:
+        """Take ``level``, measured on this line's parts, in place of the bundle's for the operator's map."""
+        self._defaults = msgspec.structs.replace(self._defaults, operator=level)
 
     def scores(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1.
@@ -367,7 +372,7 @@ class Explainer:
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
-        settings = Settings.of(self.manifest.method, **given)
+        settings = Settings.of(self._defaults, **given)
         guides = ["paper", *(name for name in self.manifest.variants("finalize") if name)]
         if settings.method.map == "guided" and settings.guide not in guides:
             near = difflib.get_close_matches(settings.guide, guides, n=1)
