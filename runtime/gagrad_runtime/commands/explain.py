@@ -12,6 +12,7 @@ from gagrad_runtime.commands.detections import ALL, four_numbers, number_or_all
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
+    good_options,
     json_option,
     method_options,
     trust_option,
@@ -82,11 +83,7 @@ from gagrad_runtime.commands.options import (
     help="Share of the map, 0 to 1, that must lie in the region: PASS or FAIL.",
 )
 @click.option("--roi-fail-exit", is_flag=True, help="End with exit code 1 when a map FAILs.")
-@click.option(
-    "--scale",
-    type=click.Path(path_type=Path),
-    help="Colour by what good parts reach: a file that `calibrate` wrote.",
-)
+@good_options
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
 @trust_option
@@ -107,7 +104,7 @@ def explain(
     roi: Path | None,
     roi_limit: float | None,
     roi_fail_exit: bool,
-    scale: Path | None,
+    good: Path | bool | None,
     npy: bool,
     device: str,
     threads: int | None,
@@ -139,7 +136,7 @@ def explain(
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
-        scale=scale,
+        good=good,
         settings={
             **settings,
             "against": against,

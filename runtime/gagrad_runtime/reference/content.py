@@ -6,26 +6,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.manifest import NoiseLevel, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.schema import Positive, Strict
+from gagrad_runtime.explanation.scale import GoodScale  # noqa: TC001 - as above
 from gagrad_runtime.reference.registration import Freedom  # noqa: TC001 - as above
-from gagrad_runtime.reference.scale import GoodScale  # noqa: TC001 - as above
 
 SCHEMA = 1
 """Version of the file that this package writes and reads."""
 Limits = tuple[float | None, float | None]
 """Lowest and highest usual value; null for no limit on that side."""
-
-
-class Noise(Strict, frozen=True):
-    """Noise at which copies of the good parts keep their answer."""
-
-    noise_std: Annotated[float, msgspec.Meta(gt=0, lt=100)]
-    """Relative to the range of the model input."""
-    kept: Annotated[float, msgspec.Meta(ge=0, le=1)]
-    """Share of the copies that kept their answer."""
-    images: Positive
-    """Number of good parts whose copies were asked."""
 
 
 class FrameHabits(Strict, frozen=True):
@@ -90,7 +79,8 @@ class Content(Strict, frozen=True, kw_only=True):
     """Number of good parts."""
     frames: FrameHabits
     answers: AnswerHabits
-    noise: Noise | None = None
+    noise: NoiseLevel | None = None
+    """Noise at which copies of the good parts keep their answer; null where it was not measured."""
     scale: GoodScale | None = None
     """Null where no maps were made, or where all were 0 everywhere."""
     threshold: float | None = None

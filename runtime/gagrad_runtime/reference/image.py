@@ -1,9 +1,10 @@
 """GoodImage: what good parts look like at each pixel, and how a part differs from them.
 
-Parts differ in light, so each is standardised first: its grey less its mean, by its deviation, over all
-channels. The difference d = |x − median| / (spread + 0.3) is large where a part has what good parts do not
-have, and where it lacks what they have. That is the one place where a feature that is missing leaves a trace:
-no gradient at an image without it tells where it should be.
+Parts differ in light, so each is standardised first: every channel less its mean, by the deviation of the
+grey. The difference d = |x − median| / (spread + 0.3), of the channel in which it is largest, is large where
+a part has what good parts do not have, and where it lacks what they have. That is the one place where a
+feature that is missing leaves a trace: no gradient at an image without it tells where it should be. Grey
+alone would not see a colour of the same brightness.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ Kind = TypeVar("Kind", bound=np.generic)
 SOFTER = 0.3
 """Spread, in deviations of the grey, that is added to that of the good parts: texture is no difference."""
 _SOFTEN = 1.0
-"""Deviation, in pixels, of the blur of the difference."""
+"""Deviation, in pixels, of the blur of the parts and of the difference."""
 _TO_DEVIATION = 1.2533
 """Deviation of the normal distribution in units of the mean distance from its median."""
+_PRIOR = 4
+"""Parts that the usual spread of the picture counts for."""
 _TINY = 1e-6
 
 
@@ -87,21 +90,18 @@ class GoodImage:
             motion, found = template.register(structure(part.mean(axis=0, dtype=np.float32)))
             if found < self.layout.least:
                 return None
-        standard, mean, deviation = standardised(part)
+        mean, deviation = standardised(part)[1:]
         median = motion.onto_image(_last(self.median))
-        spread = motion.onto_image(_last(self.spread))
-        known = motion.onto_image(self.known.astype(np.float32), border=0.0) > 0.99
-        away = np.square((_last(standard) - median) / (spread + np.float32(SOFTER)))
-        difference = cv2.GaussianBlur(np.sqrt(away.mean(axis=2)), (0, 0), _SOFTEN)
-        neutral = np.float32(np.median(difference[known]) if known.any() else 0)
-        good = np.clip(median * deviation + mean, 0, 1).transpose(2, 0, 1)
+        known = self._known(motion)
+        difference = self.difference(part, motion)
+        good = np.clip(median * deviation + mean[:, 0, 0], 0, 1).transpose(2, 0, 1)
         height, width = image.shape[2:]
         whole = np.array(image[0])
         top, left, rows, columns = self.window
         whole[:, top : top + rows, left : left + columns] = good
         return Aligned(
             image=whole,
-            difference=_beside(np.where(known, difference, neutral), neutral, (height, width), self.window),
+            difference=_beside(difference, np.median(difference), (height, width), self.window),
             known=_beside(known, False, (height, width), self.window),
             motion=motion,
             gradients={
@@ -109,6 +109,19 @@ class GoodImage:
                 for index, values in self.gradients.items()
             },
         )
+
+    def difference(self, part: Array, motion: Motion) -> Array:
+        """Return how much ``part [C, h, w]`` differs, [h, w], in deviations of the good parts.
+
+        Where no good part was seen it is neutral: the median of the rest.
+        """
+        median, spread = (motion.onto_image(_last(values)) for values in (self.median, self.spread))
+        away = np.abs(_softened(_last(standardised(part)[0])) - median) / (spread + np.float32(SOFTER))
+        found, known = _softened(away.max(axis=2)), self._known(motion)
+        return np.where(known, found, np.float32(np.median(found[known]) if known.any() else 0))
+
+    def _known(self, motion: Motion) -> NDArray[np.bool_]:
+        return motion.onto_image(self.known.astype(np.float32), border=0.0) > 0.99
 
 
 def good_image(
@@ -121,11 +134,14 @@ def good_image(
 ) -> GoodImage:
     """Return the good image of ``parts`` ([C, h, w] each, 0..1), of all but the part ``without``."""
     used = [index for index in range(len(parts)) if index != without]
-    moved = np.stack([layout.motions[k].onto_template(_last(standardised(parts[k])[0])) for k in used])
+    moved = np.stack(
+        [layout.motions[k].onto_template(_softened(_last(standardised(parts[k])[0]))) for k in used]
+    )
     seen = np.stack([layout.motions[k].seen(moved.shape[1:3]) for k in used])
     median = np.median(moved, axis=0)
     weights = np.maximum(seen.sum(axis=0), 1)[..., None]
-    spread = _TO_DEVIATION * (np.abs(moved - median) * seen[..., None]).sum(axis=0) / weights
+    away = (np.abs(moved - median) * seen[..., None]).sum(axis=0) / weights
+    spread = _shrunk(_TO_DEVIATION * away, len(used))
     return GoodImage(
         layout,
         window,
@@ -136,10 +152,31 @@ def good_image(
     )
 
 
-def standardised(part: Array) -> tuple[Array, np.float32, np.float32]:
-    """Return ``part [C, h, w]`` less its mean, by its deviation, over all channels; and both."""
-    mean, deviation = np.float32(part.mean()), np.float32(max(float(part.std()), _TINY))
+def _shrunk(spread: Array, count: int) -> Array:
+    """Return the spread of ``count`` parts, [h, w, C], drawn towards its usual value.
+
+    A few parts agree by chance at many pixels, where each next part would be a difference. So the usual
+    spread of the picture counts as ``_PRIOR`` further parts, as in an empirical Bayes estimate of a variance.
+    """
+    freedom = max(count - 1, 1)
+    square = np.square(spread) * np.float32(count / freedom)
+    usual = np.median(square.reshape(-1, square.shape[2]), axis=0)
+    shrunk: Array = np.sqrt((freedom * square + _PRIOR * usual) / np.float32(freedom + _PRIOR))
+    return shrunk
+
+
+def standardised(part: Array) -> tuple[Array, Array, np.float32]:
+    """Return ``part [C, h, w]`` less the means of its channels, by its grey's deviation; and both."""
+    mean = part.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+    deviation = np.float32(max(float(part.mean(axis=0).std()), _TINY))
     return np.asarray((part - mean) / deviation, np.float32), mean, deviation
+
+
+def _softened(values: Array) -> Array:
+    """Return ``values [h, w]`` or [h, w, C], blurred."""
+    planes = values if values.ndim == 3 else values[..., None]
+    soft = [cv2.GaussianBlur(planes[..., k], (0, 0), _SOFTEN) for k in range(planes.shape[2])]
+    return np.stack(soft, axis=2).astype(np.float32).reshape(values.shape)
 
 
 def _last(values: Array) -> Array:

@@ -15,8 +15,8 @@ from gagrad_runtime.reference.answers import answer_statistics
 from gagrad_runtime.reference.content import AnswerHabits, Content, FrameHabits, LayoutContent
 from gagrad_runtime.reference.file import MOST_CLASSES, gradient_levels
 from gagrad_runtime.reference.image import good_image
-from gagrad_runtime.reference.layout import common_layout
-from gagrad_runtime.reference.limits import limits_of
+from gagrad_runtime.reference.layout import LEAST, common_layout
+from gagrad_runtime.reference.limits import limits_of, usual
 from gagrad_runtime.reference.reference import Reference
 from gagrad_runtime.reference.registration import structure
 from gagrad_runtime.reference.statistics import FrameStatistics, floors, on_frame, window_of
@@ -40,6 +40,13 @@ MOST_IMAGES = 60
 """Most parts that the good image is made of; statistics are of all."""
 MOST_PIXELS = 1 << 28
 """Most values of all those parts together, in float32: 1 GB."""
+_UNLIKE = 2.6
+"""Difference from which parts do not look alike. Parts with strong textures reach 2.4 with four of them and
+2.0 with eight; the two kinds of parts of the demo together 3.0."""
+_WHERE = 0.99
+"""Quantile of the difference over the pixels that is compared with it."""
+_COMPARED = 8
+"""Parts that are compared with the others."""
 _MOST_SIZES = 8
 """With more sizes of frames than this, a new size is nothing unusual."""
 
@@ -52,14 +59,19 @@ class GoodParts:
     statistics: list[FrameStatistics] = field(default_factory=list)
     predictions: list[dict[str, float]] = field(default_factory=list)
     verdicts: Counter[str] = field(default_factory=Counter)
+    sources: list[str] = field(default_factory=list)
+    """Name of each part."""
     names: list[str] = field(default_factory=list)
     """Of the parts whose pixels are kept."""
     windows: set[tuple[int, int, int, int]] = field(default_factory=set)
+    why: str = ""
+    """Why the parts have no layout, in words."""
     _parts: list[Array] = field(default_factory=list)
 
     def add(self, frame: Frame, image: Array, placement: Placement, prediction: Prediction) -> None:
         """Add a good part: ``image [1, C, H, W]`` is ``frame`` for the model, which says ``prediction``."""
         self.statistics.append(FrameStatistics.of(frame, image, placement, self.spec))
+        self.sources.append(frame.source)
         self.predictions.append(answer_statistics(prediction))
         if prediction.task in ("classification", "multilabel"):
             self.verdicts[prediction.verdict] += 1
@@ -69,15 +81,36 @@ class GoodParts:
             self._parts.append(np.array(part))
             self.names.append(frame.source)
 
-    def layout(self) -> tuple[Layout | None, float]:
-        """Return where the parts have their features, None where they have no common places.
+    def find_layout(self) -> Layout | None:
+        """Find where the parts have their features; None where they have no common places, or differ there.
 
-        Also how exactly the places were found, as a share of the longer side; infinite for too few parts, and
-        for frames of different shapes.
+        ``why`` then says why not, in words.
         """
         if len(self.windows) != 1:
-            return None, float("inf")
-        return common_layout([structure(part.mean(axis=0, dtype=np.float32)) for part in self._parts])
+            self.why = "the frames have different shapes"
+            return None
+        if len(self._parts) < LEAST:
+            self.why = f"{LEAST} parts or more are needed to find out how they lie"
+            return None
+        found, _ = common_layout([structure(part.mean(axis=0, dtype=np.float32)) for part in self._parts])
+        if found is None:
+            self.why = "they do not lie in the same place"
+        elif self._unlikeness(found) > _UNLIKE:
+            self.why, found = "they do not look alike in the same place: parts of several kinds?", None
+        return found
+
+    def _unlikeness(self, layout: Layout) -> float:
+        """Return how much a good part differs from the others where it differs most, in their deviations.
+
+        Noise and texture stay low; features that only some of the parts have are high.
+        """
+        step = max(len(self._parts) // _COMPARED, 1)
+        found = []
+        for index in range(0, len(self._parts), step):
+            picture = self.picture(layout, without=index)
+            difference = picture.difference(self._parts[index], layout.motions[index])
+            found.append(float(np.quantile(difference, _WHERE)))
+        return float(np.median(found))
 
     def picture(
         self,
@@ -104,16 +137,24 @@ class GoodParts:
             content = replace(content, layout=layout_content(picture))
         return Reference(content, picture)
 
+    def series(self) -> dict[str, list[float]]:
+        """Return the values of each statistic of the frames, one for each part."""
+        names = self.statistics[0].values
+        return {name: [one.values[name] for one in self.statistics] for name in names}
+
+    def usual(self, name: str, values: Sequence[float]) -> NDArray[np.bool_]:
+        """Return which of ``values``, of the statistic ``name``, are not far from all the others."""
+        return usual(np.asarray(values, np.float64), floors([name])[name])
+
     def _frames(self) -> FrameHabits:
         sizes = sorted({one.size for one in self.statistics})
-        names = self.statistics[0].values
-        series = {name: [one.values[name] for one in self.statistics] for name in names}
+        series = self.series()
         bits = [one.bits for one in self.statistics]
         return FrameHabits(
             sizes=sizes if len(sizes) <= _MOST_SIZES else [],
             channels=sorted({one.channels for one in self.statistics}),
             bits=(min(bits), max(bits)),
-            limits=dict(limits_of(series, floors(names))),
+            limits=dict(limits_of(series, floors(series))),
         )
 
     def _answers(self) -> AnswerHabits:
@@ -139,6 +180,20 @@ def layout_content(picture: GoodImage) -> LayoutContent:
         classes=list(picture.gradients),
         levels=gradient_levels(picture.gradients),
     )
+
+
+def gradients_of(found: Mapping[int, Sequence[Array]], parts: GoodParts, layout: Layout) -> dict[int, Array]:
+    """Return the gradient of each class in the place of the template: the root mean square over parts.
+
+    ``found`` has for each class its gradient [H, W] at the first parts.
+    """
+    ((top, left, height, width),) = parts.windows
+    mean = {}
+    for index, gradients in found.items():
+        inside = [one[top : top + height, left : left + width] for one in gradients]
+        squares = [layout.motions[k].onto_template(np.square(one)) for k, one in enumerate(inside)]
+        mean[index] = np.sqrt(np.mean(squares, axis=0, dtype=np.float32))
+    return mean
 
 
 def wanted_classes(shape: Sequence[int]) -> range:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_edge.manifest import NoiseLevel
     from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.placement import Placement
-    from gagrad_runtime.reference.content import Content, Limits, Noise
+    from gagrad_runtime.reference.content import Content, Limits
     from gagrad_runtime.reference.image import Aligned, GoodImage
-    from gagrad_runtime.reference.scale import GoodScale
     from gagrad_runtime.reference.statistics import FrameStatistics
 
     Array = NDArray[np.float32]
@@ -42,7 +43,7 @@ class Reference:
         return self.content.parts
 
     @property
-    def noise(self) -> Noise | None:
+    def noise(self) -> NoiseLevel | None:
         """Noise at which copies of good parts keep their answer; None where it was not measured."""
         return self.content.noise
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -75,7 +75,7 @@ class FrameStatistics:
         return []
 
 
-def floors(names: Mapping[str, object]) -> dict[str, float]:
+def floors(names: Iterable[str]) -> dict[str, float]:
     """Return the least spread of each of the statistics ``names``."""
     return {name: FLOORS.get(name, COLOUR_FLOOR) for name in names}
 

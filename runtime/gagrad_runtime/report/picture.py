@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.explanation.places import soften
+from gagrad_runtime.explanation.scale import raw_map
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.boxes import draw_boxes, draw_explained
@@ -17,7 +18,7 @@ from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.detection_words import DetectionWords
 from gagrad_runtime.report.lettering import Style, lettering
 from gagrad_runtime.report.marks import draw_roi_key, mark_places, mark_roi, places_line, write_roi_share
-from gagrad_runtime.report.scale import raw_map
+from gagrad_runtime.report.scale import colours as colours_of
 from gagrad_runtime.report.sheet import Sheet
 from gagrad_runtime.report.task_words import words_of
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.report.colour import Scale
     from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult
-    from gagrad_runtime.report.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
 
@@ -81,7 +82,7 @@ def render(
     on_panel = scaled(placement.to_frame(softened), size)
     colours = scale_of(softened if beside > _BESIDE else on_panel, sigma)
     if scale is not None:
-        colours = scale.colours(sigma)
+        colours = colours_of(scale, sigma)
     over = overlay(picture, colours.shown(on_panel))
     contours = draw_contours(over, explanation.target, explanation.prediction, placement)
     if roi is not None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.reference.reference import Reference
 
     Array = NDArray[np.float32]
 
@@ -61,6 +62,8 @@ class Work:
         self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
         self._sampler = self.new_sampler()
         self._pace = Pace()
+        self.reference: Reference | None = None
+        """What is known of good parts."""
 
     def outputs(self, images: Array) -> Outputs:
         """Return what ``predict`` gives of ``images [N, C, H, W]``, in as many runs as the engine needs."""
@@ -215,8 +218,20 @@ class Work:
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
+        explanation = self._compared(explanation)
         found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
+
+    def _compared(self, explanation: Explanation) -> Explanation:
+        """Return ``explanation`` with what is known of good parts."""
+        if self.reference is None:
+            return explanation
+        scale = self.reference.scale
+        return replace(
+            explanation,
+            scale=scale if scale is not None and scale.fits(explanation) else None,
+            provenance=replace(explanation.provenance, good_sha256=self.reference.sha256 or None),
+        )
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {abi.IMAGE: query.scene.device_image, abi.SALIENCY: self.backend.upload(saliency)}

@@ -82,6 +82,11 @@ class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
                 hint=f"calibrate again with the same {field}, or explain with the scale's",
             )
 
+    def fits(self, explanation: Explanation) -> bool:
+        """Return whether the maps of ``explanation`` and of the good parts can be compared."""
+        same = explanation.provenance.bundle_sha256 == self.bundle_sha256
+        return same and explanation.target.region is None and self.refusal(explanation) is None
+
     def refusal(self, explanation: Explanation) -> tuple[str, object, object] | None:
         """Return the first field in which ``explanation`` differs, with both values; None where none does."""
         asked = scale_key(explanation, named=self.key.target is not None)
