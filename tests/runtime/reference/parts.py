@@ -1,4 +1,4 @@
-"""Synthetic parts whose place is known: the same holes and bars, another texture, light and noise each time."""
+"""Synthetic parts whose place is known: the same holes and bar, other texture, light and noise each time."""
 
 from __future__ import annotations
 
