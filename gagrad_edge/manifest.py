@@ -193,7 +193,7 @@ class MethodSpec(Strict, frozen=True):
     rcap_lower_bound: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     rcap_interval: Annotated[float, msgspec.Meta(ge=0.001, lt=1)] = 0.1
     operator: NoiseLevel | None = None
-    """Noise of the preset ``operator``; null in a bundle from before there was one."""
+    """Noise of the preset ``operator``, which the export measures; null in a bundle of before."""
 
 
 class FeatureLayer(Strict, frozen=True):

@@ -26,7 +26,5 @@ def bearable(kept: Sequence[float]) -> tuple[float, float]:
 
     ``kept`` has one share for each level. Where none is enough, the smallest level.
     """
-    for level, share in zip(LEVELS, kept, strict=True):
-        if share >= KEPT:
-            return level, share
-    return LEVELS[-1], kept[-1]
+    found = next((one for one in zip(LEVELS, kept, strict=True) if one[1] >= KEPT), (LEVELS[-1], kept[-1]))
+    return found[0], round(found[1], 4)

@@ -14,6 +14,7 @@ from gagrad_runtime.explanation.explanation import Explanation, Provenance
 from gagrad_runtime.explanation.places import salient_places
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.frame.placement import place
+from gagrad_runtime.question.methods import OPERATOR
 from gagrad_runtime.question.target import Target
 from gagrad_runtime.sampling.rcap import Rcap
 from tests.models import build_spec
@@ -98,7 +99,18 @@ def make_explanation(part: NDArray[np.uint8]) -> ExplanationBuilder:
             rcap=fields.get("rcap")
             or Rcap(0.6, (0.9, 0.5), np.array([0.5, 0.9], np.float32), np.array([0.7, 0.95], np.float32)),
             cautions=tuple(Caution("test", text) for text in fields.get("cautions", ())),
-            provenance=Provenance("part", "0" * 64, "onnxruntime 1.32.0 (CPU)", 20, 0, 0.85, 0.15, 10),
+            provenance=Provenance(
+                "part",
+                "0" * 64,
+                "onnxruntime 1.32.0 (CPU)",
+                20,
+                0,
+                0.85,
+                0.15,
+                10,
+                preset="operator",
+                method=OPERATOR,
+            ),
             frame=frame,
             placement=placement,
             classes=classes,

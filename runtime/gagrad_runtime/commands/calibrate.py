@@ -28,7 +28,9 @@ from gagrad_runtime.commands.options import (
 )
 @target_option
 @against_option
-@method_options("method", "guide", "samples", "baseline", "seed", "perturb", "percentile", "noise_std")
+@method_options(
+    "preset", "method", "guide", "samples", "baseline", "seed", "perturb", "percentile", "noise_std"
+)
 @device_options
 @trust_option
 def calibrate(

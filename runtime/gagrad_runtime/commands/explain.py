@@ -84,6 +84,13 @@ from gagrad_runtime.commands.options import (
 )
 @click.option("--roi-fail-exit", is_flag=True, help="End with exit code 1 when a map FAILs.")
 @good_options
+@click.option("--full", is_flag=True, help="Also write map and overlay at the frame's full size.")
+@click.option(
+    "--html",
+    is_flag=True,
+    help="Also write index.html, a page of all images; a run that was stopped goes on.",
+)
+@click.option("--recursive", is_flag=True, help="Of a folder, take the images in its folders too.")
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
 @trust_option
@@ -105,6 +112,9 @@ def explain(
     roi_limit: float | None,
     roi_fail_exit: bool,
     good: Path | bool | None,
+    full: bool,
+    html: bool,
+    recursive: bool,
     npy: bool,
     device: str,
     threads: int | None,
@@ -113,9 +123,10 @@ def explain(
 ) -> int:
     """Explain each IMAGE with BUNDLE: a picture, the bare map as 16-bit PNG, and a JSON record.
 
-    IMAGE may be a pattern such as 'frames/*.png'. An image that cannot be explained is reported and the
-    others go on; the exit code is then 3, or 4 when the model is at fault. Files of other results are
-    never replaced: their names say image, class and method, with a number where that is not enough.
+    IMAGE may be a folder, or a pattern such as 'frames/*.png'. An image that cannot be explained is
+    reported and the others go on; the exit code is then 3, or 4 when the model is at fault. Files of other
+    results are never replaced: their names say image, class and method, with a number where that is not
+    enough.
 
     Example: gagrad-edge explain part.gagrad frames/*.png -o explanations/ --target scratch
     """
@@ -126,6 +137,9 @@ def explain(
         images,
         output,
         raw=("png", "npy") if npy else ("png",),
+        full=full,
+        html=html,
+        recursive=recursive,
         device=device,
         threads=threads,
         trust=trust,

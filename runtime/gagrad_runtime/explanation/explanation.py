@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gagrad_runtime.explanation.presentation import present
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.methods import PAPER
 from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Provenance:
     bundle's frame; None for a float model."""
     preset: str = "paper"
     """Name of the preset: ``operator`` or ``paper``."""
-    method: str = DEFAULT
+    method: str = PAPER
     """Name of the method."""
     guide: str = "paper"
     """Name of the guide."""
@@ -70,8 +70,12 @@ class Provenance:
     """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
     good_sha256: str | None = None
     """SHA-256 of what is known of good parts, where the explanation was compared with them."""
+    good_image: bool = False
+    """Whether the map compares the part with the image of good parts."""
     backend_notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked: ``Backend.notes``."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, such as a map without class activation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,6 +108,9 @@ class Explanation:
     """The frame that is explained."""
     placement: Placement
     """Where the frame is in the model's image."""
+    received: NDArray[np.uint8] | None = None
+    """The model's image as people see it, before mean and std: [H, W] grey, or [H, W, 3] as red, green and
+    blue; None for a map that is made by hand."""
     prediction: Prediction | None = None
     """All that the model says of the frame, whatever is explained; None for a map that is made by hand."""
     places: tuple[Place, ...] = ()
@@ -122,8 +129,8 @@ class Explanation:
     classes: tuple[str, ...] = ()
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
-    ``stability``, ``rcap``."""
+    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``activation``, ``explain``,
+    ``map``, ``stability``, ``rcap``."""
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     """Time in UTC when the explanation was made; every record of the explanation has this time."""
 
@@ -160,17 +167,19 @@ class Explanation:
         *,
         stem: str | None = None,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         replace: bool = False,
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind.
 
         ``picture`` is the overlay PNG, ``record`` the JSON record, and for each of ``raw`` (``png``: 16-bit,
-        ``npy``: float32) the bare map. The names are made of the frame's name, the target where the model
+        ``npy``: float32) the bare map; with ``full`` also the map over the frame and the bare map at the
+        frame's size. The names are made of the frame's name, the target where the model
         says something else, and the method where it is not the default; files of another explanation are
         never replaced, see ``Report.save``. Each file is written atomically. Raises OutputError and
         SettingError.
         """
-        return present(self).save(directory, stem=stem, raw=raw, replace=replace)
+        return present(self).save(directory, stem=stem, raw=raw, full=full, replace=replace)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.

@@ -41,6 +41,8 @@ class ScaleKey(msgspec.Struct, frozen=True, kw_only=True):
     """Of integrated gradients; null for the others."""
     perturbation: str
     """What the copies were changed by beside noise; empty for nothing."""
+    good_image: bool
+    """Whether the maps compare with the image of good parts."""
     target: str | None
     """Class that was asked for; null for what the model says by itself."""
     against: str | None
@@ -119,6 +121,7 @@ def scale_key(explanation: Explanation, *, named: bool) -> ScaleKey:
         noise_std=made.noise_std if method.samples_at == "noisy" else None,
         baseline=made.baseline,
         perturbation=made.perturbation,
+        good_image=made.good_image,
         target=target.name if named else None,
         against=target.against_name,
     )

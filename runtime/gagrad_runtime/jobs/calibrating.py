@@ -14,9 +14,9 @@ from gagrad_edge.cli import say
 from gagrad_edge.errors import FrameError, InputError, ModelError, OutputError
 from gagrad_runtime.explanation.scale import QUANTILE, GoodScale, raw_map, scale_key
 from gagrad_runtime.frame import frame_for
-from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.jobs.explaining import expand, say_error
+from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.reference.file import SUFFIX, write_reference
 from gagrad_runtime.reference.making import GoodParts, gradients_of, layout_content, wanted_classes
@@ -94,27 +94,12 @@ def calibrate_images(
             bundle, device, threads=threads, trust=trust, remember=True, progress=progress
         ) as session,
     ):
-        paths = in_folders(images, endings(session.explainer.manifest.input))
+        paths = expand(with_images(images, session.explainer.manifest.input))
         made = _Calibration(session.explainer, session.bundle.sha256, paths, target, settings, progress)
         reference = made.reference()
     write_reference(path, reference)
     say(*found_lines(reference, made.parts, made.layout, len(paths), str(path)), err=True)
     return made.exit_code
-
-
-def in_folders(images: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Return the paths that ``images`` name, with the image files of folders in their place."""
-    found: dict[str, None] = {}
-    for path in expand(images):
-        if Path(path).is_dir():
-            files = sorted(Path(path).iterdir())
-            inside = [str(file) for file in files if file.suffix.lower() in known and file.is_file()]
-            if not inside:
-                raise FrameError("there are no image files in this folder", where=path, choices=known)
-            found.update(dict.fromkeys(inside))
-        else:
-            found[path] = None
-    return list(found)
 
 
 @dataclass

@@ -109,6 +109,7 @@ def record_of(
             percentile=made.percentile,
             noise_std=made.noise_std,
             chunk=made.chunk,
+            notes=[_text(note) for note in made.notes],
             straight_through=made.straight_through,
             float_twin=made.float_twin,
         ),

@@ -11,7 +11,7 @@ from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolve
 from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.explanation.covering import Fill  # noqa: TC001 - as above
 from gagrad_runtime.explanation.places import Evidence  # noqa: TC001 - as above
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.methods import PAPER
 from gagrad_runtime.report.prediction_record import DetectionRecord  # noqa: TC001 - as above
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -177,7 +177,7 @@ class MethodRecord(_Struct, frozen=True, kw_only=True):
 
     preset: str = "paper"
     """What chose the method and its settings: ``operator`` or ``paper``."""
-    name: str = DEFAULT
+    name: str = PAPER
     """The method; ``gagrad-edge explain --help`` lists them."""
     guide: str = "paper"
     """What weighs the gradients of ``guided-absolutegrad``."""
@@ -193,6 +193,8 @@ class MethodRecord(_Struct, frozen=True, kw_only=True):
     baseline: float | None = None
     """Pixel value, 0..1, where the path of integrated gradients began; null for the other methods."""
     chunk: Count
+    notes: list[str] = []
+    """What was done otherwise than the method says, such as a map without class activation."""
     straight_through: Annotated[int, msgspec.Meta(ge=0)]
     """How many quantisers the gradient passes straight through; 0 for a float model."""
     float_twin: float | None = None
@@ -281,7 +283,7 @@ class Record(_Struct, frozen=True, kw_only=True):
     place_stability: float | None = None
     """How often parts of the samples agree on place 1, 0..1; null where it is not measured."""
     places: list[PlaceRecord] = []
-    """The salient places, largest share first, at most ten; empty for a flat map."""
+    """The places of the map, numbered from 1 in this order, at most ten; empty for a flat map."""
     roi: RoiRecord | None = None
     """Null when no region of interest was given."""
     scale: ScaleRecord | None = None

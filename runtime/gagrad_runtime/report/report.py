@@ -15,6 +15,7 @@ import numpy as np
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
 from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.full_size import full_map, full_overlay
 from gagrad_runtime.report.naming import ENDINGS, free_stem, safe_stem, stem_of
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.record import encode, record_of
@@ -92,14 +93,16 @@ class Report:
         *,
         stem: str | None = None,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         replace: bool = False,
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind.
 
         ``picture`` is the overlay, ``record`` the JSON record; ``raw`` asks for the bare map at the model's
-        resolution: ``png`` (16-bit grey, 65535 is 1) and ``npy`` (float32 [H, W]). The directory is made if
-        it is missing. Nothing is written before everything is encoded, and the record comes last: where the
-        record is, all its files are.
+        resolution: ``png`` (16-bit grey, 65535 is 1) and ``npy`` (float32 [H, W]). ``full`` asks for two more
+        files at the frame's size: ``full``, the map over the frame, and ``full_map``, the bare map, 16-bit
+        grey. The directory is made if it is missing. Nothing is written before everything is encoded, and
+        the record comes last: where the record is, all its files are.
 
         Without ``stem`` the names are made of the frame's name, the target where the model says something
         else, and the method where it is not the default; files of another explanation stay, and the new ones
@@ -119,7 +122,7 @@ class Report:
         made = record_of(self.explanation, roi=self.roi, scale=self.scale)
         wanted = stem_of(self.explanation) if stem is None else safe_stem(stem)
         name = free_stem(folder, wanted, made, fixed=stem is not None, replace=replace)
-        return self._write(folder, name, raw)
+        return self._write(folder, name, raw, full=full)
 
     def save_as(
         self,
@@ -127,6 +130,7 @@ class Report:
         frame_name: str,
         *,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         with_target: bool = False,
     ) -> dict[str, Path]:
         """Write the files like ``save``, with ``frame_name`` in their names instead of the frame's own name.
@@ -138,7 +142,8 @@ class Report:
         folder = Path(directory)
         made = record_of(self.explanation, roi=self.roi, scale=self.scale)
         wanted = stem_of(self.explanation, frame_name, with_target=with_target)
-        return self._write(folder, free_stem(folder, wanted, made, fixed=False, replace=False), raw)
+        name = free_stem(folder, wanted, made, fixed=False, replace=False)
+        return self._write(folder, name, raw, full=full)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.
@@ -162,14 +167,17 @@ class Report:
                 hint="write the picture to a file with save(directory)",
             )
 
-    def _write(self, folder: Path, name: str, raw: tuple[str, ...]) -> dict[str, Path]:
-        kinds = ("picture", *dict.fromkeys(raw), "record")
+    def _write(self, folder: Path, name: str, raw: tuple[str, ...], *, full: bool) -> dict[str, Path]:
+        kinds = ("picture", *dict.fromkeys(raw), *(("full", "full_map") if full else ()), "record")
         paths = {kind: folder / (name + ENDINGS[kind]) for kind in kinds}
         data = {"picture": self.png()}
         if "png" in raw:
             data["png"] = encode_png(sixteen_bit_map(self.explanation.saliency))
         if "npy" in raw:
             data["npy"] = _encode_npy(self.explanation.saliency)
+        if full:
+            data["full"] = encode_png(full_overlay(self.explanation, self.scale), compression=1)
+            data["full_map"] = encode_png(full_map(self.explanation), compression=1)
         data["record"] = encode(record_of(self.explanation, roi=self.roi, scale=self.scale, files=paths))
         make_folder(folder)
         for kind, path in paths.items():
@@ -183,10 +191,13 @@ def sixteen_bit_map(saliency: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.rint(np.clip(clean, 0, 1) * 65535).astype(np.uint16)
 
 
-def encode_png(pixels: NDArray[Any]) -> bytes:
-    """Return ``pixels`` ([h, w] or [h, w, 3] RGB, uint8 or uint16) as a PNG without any time stamp."""
+def encode_png(pixels: NDArray[Any], compression: int = 4) -> bytes:
+    """Return ``pixels`` ([h, w] or [h, w, 3] RGB, uint8 or uint16) as a PNG without any time stamp.
+
+    ``compression`` is from 1, fast, to 9, small.
+    """
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, compression])
     if not done:
         raise OutputError(f"a picture of {pixels.shape[1]}×{pixels.shape[0]} pixels cannot be encoded as PNG")
     return data.tobytes()

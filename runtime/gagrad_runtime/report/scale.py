@@ -13,6 +13,6 @@ HEADROOM = 2.0
 """The top of the scale, in units of what good parts reach: good parts then stay in its lower half."""
 
 
-def colours(scale: GoodScale, softened: float) -> Scale:
+def good_colours(scale: GoodScale, softened: float) -> Scale:
     """Return how raw values become colours; ``softened`` is what ``soften`` returned."""
     return Scale(HEADROOM * scale.value, softened, good_parts=scale.images)

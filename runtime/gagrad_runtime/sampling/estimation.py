@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gagrad_edge.errors import ModelError, OutOfMemoryError
+from gagrad_edge.errors import OutOfMemoryError
+from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.stability import full_sample
 from gagrad_runtime.sampling.statistics import chunk_sizes
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.backend import Tensor
+    from gagrad_runtime.sampling.saliency import StateMaps
     from gagrad_runtime.sampling.statistics import Sampler
 
     Array = NDArray[np.float32]
@@ -106,8 +108,8 @@ class Estimation:
     limits: Limits
     chunk: int
     pace: Pace
-    agreement: Callable[[], float | None] | None = None
-    """Rank correlation of the maps of both halves; None for a method whose halves have no such map."""
+    maps: StateMaps
+    """What makes a map of the samples, and compares those of both halves."""
     progress: Callable[[int, int], None] | None = None
     """Called with (samples done, samples) after each chunk."""
     stopped: Stop = "samples"
@@ -151,8 +153,8 @@ class Estimation:
     def measure(self) -> float | None:
         """Return the stability of the map of all samples so far, 0..1; None for a map without a stability."""
         count = self.sampler.count
-        if self.agreement is not None and count >= MIN_SAMPLES and self._measured != count:
-            correlation = self.agreement()
+        if count >= MIN_SAMPLES and self._measured != count:
+            correlation = self.maps.agreement(self.sampler)
             first, second = self.sampler.counts
             self.stability = None if correlation is None else full_sample(correlation, (first, second))
             self._measured = count
@@ -197,13 +199,3 @@ class Estimation:
         self.scores = (low, high)
         if self.progress is not None:
             self.progress(self.sampler.count, self.limits.samples)
-
-
-def finite(values: Array, what: str) -> Array:
-    """Return ``values`` if every number in them is finite. Raises ModelError: no map is drawn from NaN."""
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"the model's {what} are not finite numbers (NaN or infinity), so no map was drawn",
-            hint="look at the image; if it is ordinary, the model's weights or its export are at fault",
-        )
-    return values

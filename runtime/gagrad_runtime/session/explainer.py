@@ -71,6 +71,11 @@ class Explainer:
         return self._work.graphs
 
     @property
+    def bundle_sha256(self) -> str:
+        """SHA-256 of the bundle's bytes, in hex."""
+        return self._sha256
+
+    @property
     def largest_chunk(self) -> int | None:
         """Most samples of one run, where memory or the engine allows fewer than were wished; else None."""
         return self._work.largest_chunk
@@ -118,6 +123,11 @@ class Explainer:
         """What is known of good parts; None where there is nothing to compare with."""
         return self._work.reference
 
+    @property
+    def good_sha256(self) -> str | None:
+        """SHA-256 of what is known of good parts; None where nothing is."""
+        return None if self.reference is None else self.reference.sha256
+
     def use_reference(self, reference: Reference) -> None:
         """Compare with these good parts from now on: their noise, threshold, scale and image are used."""
         self._work.reference = reference
@@ -162,6 +172,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -173,6 +184,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation: ...
 
@@ -190,6 +203,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -201,6 +215,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]: ...
 
@@ -217,6 +233,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -228,9 +245,11 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation | Iterator[Explanation]:
-        """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
+        """Return the explanation of ``frame``: the saliency map with its places, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
         tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
@@ -248,7 +267,10 @@ class Explainer:
 
         Settings; None keeps the bundle's or the usual value:
 
-        - ``method``: one of ``METHODS``, ``guided-absolutegrad`` by default.
+        - ``preset``: ``operator``, the default, for a place to walk up to from few samples; ``paper``, the
+          paper's program as it is. It says what the other settings are; a method, a guide or a percentile
+          that is given means ``paper``.
+        - ``method``: one of ``METHODS``; by default the preset's.
         - ``guide``: ``paper``, or another guide of the bundle.
         - ``samples``: number of perturbed copies of the model input; the most, where one of the next two
           stops earlier.
@@ -260,6 +282,9 @@ class Explainer:
         - ``perturb``: what the samples are changed by beside noise, such as ``shift=2,angle=2``, for a
           bundle that was exported with perturbations.
         - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
+        - ``rcap``: whether RCAP is measured, which takes a few predictions; it is by default.
+        - ``cover``: whether the places are covered to see what the model then says; by default under
+          ``operator``.
         - ``chunk``: samples per run of the graph; by default what is fast here and fits in memory.
 
         Without ``budget_ms`` the same bundle, frame, settings and device give the same map, bit for bit.
@@ -267,6 +292,7 @@ class Explainer:
         DeviceError.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -278,6 +304,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         asked = Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings)
@@ -297,6 +325,7 @@ class Explainer:
         *,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -308,6 +337,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield an explanation for each thing that the model says is in ``frame``.
@@ -319,6 +350,7 @@ class Explainer:
         nothing.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -330,6 +362,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._explain_each(frame, Asked(Wanted(), colour, settings), progress)
@@ -346,6 +380,7 @@ class Explainer:
         instance: int | None = None,
         character: int | None = None,
         colour: Colour = "rgb",
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -357,6 +392,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
@@ -366,6 +403,7 @@ class Explainer:
         explanation only.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -377,6 +415,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._refine(

@@ -40,7 +40,7 @@ def noise_level(
     noise = normal(generator(0), COPIES, spec.shape)
     kept = np.zeros(len(LEVELS), np.int64)
     for number, frame in enumerate(some):
-        progress(number, len(some), "noise")
+        progress(number, len(some), "noise level")
         image, placement = prepare(frame_for(spec, frame), spec)
         spread = np.ptp((image[0] - mean) / std)
         original = explainer.outputs(image)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.settings import Settings
     from gagrad_runtime.question.target import Target
+    from gagrad_runtime.reference.image import Aligned
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.saliency import Saliency
     from gagrad_runtime.sampling.samples import Samples
@@ -66,6 +67,10 @@ class Scene(NamedTuple):
     """Of the scene and of the first question about it."""
     predict_seconds: float
     """Time that ``predict`` takes for one image."""
+    received: NDArray[np.uint8]
+    """The model's image as people see it, [H, W] or [H, W, 3]."""
+    aligned: Aligned | None = None
+    """The good image laid onto this one; None where good parts are not known, and for a misfit."""
 
     @property
     def scores(self) -> Array:
@@ -109,6 +114,12 @@ class MapResult(NamedTuple):
     """Expected rank correlation with a map of as many other samples, 0..1; None where it is not measured."""
     extremes: tuple[Array, Array] | None = None
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
+    activation: Array | None = None
+    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a map without."""
+    place_stability: float | None = None
+    """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, in sentences."""
 
 
 class Clock:
@@ -163,6 +174,8 @@ def provenance(
         seed=settings.seed,
         percentile=settings.percentile,
         noise_std=settings.noise_std,
+        preset=settings.preset,
+        notes=result.notes,
         chunk=result.chunk,
         straight_through=manifest.model.straight_through,
         float_twin=None if twin is None else twin.map_correlation,

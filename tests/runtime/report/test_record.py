@@ -57,8 +57,9 @@ def test_the_record_holds_what_was_explained_and_how(make_explanation: Builder) 
     }
     settings = {"samples": 20, "seed": 0, "percentile": 0.85, "noise_std": 0.15, "chunk": 10}
     kind = {
-        "preset": "paper",
-        "name": "guided-absolutegrad",
+        "preset": "operator",
+        "name": "gradient-x-cam",
+        "notes": [],
         "guide": "paper",
         "stopped": "samples",
         "perturbation": "",
