@@ -36,7 +36,7 @@ def test_a_motion_and_its_way_back() -> None:
 
 @pytest.mark.slow
 def test_parts_five_pixels_and_three_degrees_away_are_found() -> None:
-    """Pairs of parts up to 10 pixels and 6 degrees from each other, within 1.5 pixels; half of them in 0.6."""
+    """Pairs of parts up to 10 pixels and 6 degrees from each other, within 1.5 pixels, half of them 0.6."""
     rng = np.random.default_rng(0)
     errors = []
     for _ in range(10):
