@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gagrad_runtime.explanation.scale import raw_map
 from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
@@ -35,7 +36,6 @@ from gagrad_runtime.report.record_schema import (
     ScaleRecord,
     ScoresRecord,
 )
-from gagrad_runtime.report.scale import raw_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.roi import RoiResult
-    from gagrad_runtime.report.scale import GoodScale
 
 
 def record_of(

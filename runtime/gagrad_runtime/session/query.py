@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.settings import Settings
     from gagrad_runtime.question.target import Target
+    from gagrad_runtime.reference.image import Aligned
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.saliency import Saliency
     from gagrad_runtime.sampling.samples import Samples
@@ -58,6 +59,8 @@ class Scene(NamedTuple):
     """The model's image, [C, H, W], in 0..1."""
     received: NDArray[np.uint8]
     """The model's image as people see it, [H, W] or [H, W, 3]."""
+    aligned: Aligned | None = None
+    """The good image laid onto this one; None where good parts are not known, and for a misfit."""
 
     @property
     def scores(self) -> Array:

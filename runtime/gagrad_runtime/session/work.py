@@ -22,7 +22,7 @@ from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
 from gagrad_runtime.sampling.finite import finite
-from gagrad_runtime.sampling.product import ProductMaps
+from gagrad_runtime.sampling.product import GoodEvidence, ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import StateMaps, class_activations
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.frame import FrameSource
+    from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.reference.image import Aligned
+    from gagrad_runtime.reference.reference import Reference
 
     Array = NDArray[np.float32]
 
@@ -67,6 +70,8 @@ class Work:
         self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
         self._sampler = self.new_sampler()
         self._pace = Pace()
+        self.reference: Reference | None = None
+        """What is known of good parts."""
 
     def outputs(self, images: Array) -> Outputs:
         """Return what ``predict`` gives of ``images [N, C, H, W]``, in as many runs as the engine needs."""
@@ -123,7 +128,18 @@ class Work:
             clock.seconds["predict"],
             image[0],
             as_shown(image, self.manifest.input, frame),
+            self._aligned(asked.settings, image, placement, clock),
         )
+
+    def _aligned(
+        self, settings: Settings, image: Array, placement: Placement, clock: Clock
+    ) -> Aligned | None:
+        """Return the good image laid onto ``image``; None where it is not known, and for a misfit."""
+        if self.reference is None or settings.method.map != "product":
+            return None
+        aligned = self.reference.aligned(image, placement)
+        clock.lap("good")
+        return aligned
 
     def query(self, scene: Scene, wanted: Wanted) -> Query:
         """Return the question about ``scene``. Raises TargetError, which lists what can be asked."""
@@ -189,8 +205,22 @@ class Work:
         if settings.method.map != "product":
             return StateMaps(self.backend, self.graphs, settings, multiplier)
         return ProductMaps(
-            self.backend, self.graphs, settings, multiplier, asked, query.scene.placement.on_model
+            self.backend,
+            self.graphs,
+            settings,
+            multiplier,
+            asked,
+            query.scene.placement.on_model,
+            self._good(query),
         )
+
+    def _good(self, query: Query) -> GoodEvidence | None:
+        """Return what good parts say where they lie as this one does; None where nothing is known."""
+        aligned, target = query.scene.aligned, query.target
+        if aligned is None:
+            return None
+        plain = target.region is None and target.against_index is None
+        return GoodEvidence(aligned.difference, aligned.gradient(target.index) if plain else None)
 
     def _choose(self, sampler: Sampler, samples: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
@@ -265,6 +295,7 @@ class Work:
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
+        explanation = self._compared(explanation, query)
         found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
 
@@ -278,12 +309,31 @@ class Work:
             original=scene.outputs,
             reader=self.reader,
             predict=self.outputs,
+            good=None if scene.aligned is None else (scene.aligned.image, scene.aligned.known),
         )
+
+    def _compared(self, explanation: Explanation, query: Query) -> Explanation:
+        """Return ``explanation`` with what is known of good parts."""
+        if self.reference is None:
+            return explanation
+        scale = self.reference.scale
+        explanation = replace(
+            explanation,
+            provenance=replace(
+                explanation.provenance,
+                good_sha256=self.reference.sha256 or None,
+                good_image=query.scene.aligned is not None,
+            ),
+        )
+        fits = scale is not None and scale.fits(explanation)
+        return replace(explanation, scale=scale if fits else None)
 
     def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
         values, placement = result.saliency.values, query.scene.placement
         if query.settings.method.map == "product":
-            return peak_places(values, result.activation, placement)
+            aligned = query.scene.aligned
+            difference = None if aligned is None else aligned.difference
+            return peak_places(values, result.activation, placement, difference)
         return salient_places(values, placement)
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
