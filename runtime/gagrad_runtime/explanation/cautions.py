@@ -36,6 +36,8 @@ class Caution:
     """The caution as a sentence."""
 
 
+UNCALIBRATED = "uncalibrated"
+"""Code of the caution that goes where a scale of good parts is given with the picture."""
 PLACE_AGREES = 0.7
 """Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
 COPIES_KEPT = 0.8
@@ -186,4 +188,4 @@ def uncalibrated(good: bool | None, *, calibrated: bool) -> list[Caution]:
         "The model says that the part is good. A good part's map always has a brightest place; only a "
         "calibration with good parts tells how bright it may be."
     )
-    return [Caution("uncalibrated", text)]
+    return [Caution(UNCALIBRATED, text)]

@@ -296,7 +296,7 @@ class Work:
             seconds=dict(clock.seconds),
         )
         explanation = self._compared(explanation, query)
-        found = cautions(explanation, query, result, self.manifest)
+        found = cautions(explanation, query, result, self.manifest, self.reference)
         return replace(explanation, cautions=tuple(found))
 
     def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
