@@ -62,7 +62,7 @@ def cautions(
         found += [] if reference is None else answer_unusual(reference.unusual_answer(said))
         found += unsure(said, explanation.target, manifest.output)
     if not empty:
-        found += _of_evidence(explanation, good)
+        found += _of_evidence(explanation, good, result.apart)
         found += uncalibrated(good, calibrated=reference is not None)
     if explanation.provenance.preset == "paper":
         found += unstable(result.stability)
@@ -84,7 +84,7 @@ def _of_input(
     return found + upscaled(frame, placement)
 
 
-def _of_evidence(explanation: Explanation, good: bool | None) -> list[Caution]:
+def _of_evidence(explanation: Explanation, good: bool | None, apart: float | None) -> list[Caution]:
     """Return the cautions about where the map points.
 
     A good part is good without any of its places. And covering a place can only take away what is there: that
@@ -96,7 +96,7 @@ def _of_evidence(explanation: Explanation, good: bool | None) -> list[Caution]:
     covering = explanation.covering
     found = covering_finds_nothing(covering) if _stated(explanation) else []
     found += covering_anywhere(covering)
-    found += peaks_disagree(explanation.places, covering)
+    found += peaks_disagree(explanation.places, covering, apart)
     found += place_unstable(explanation.place_stability)
     return found + copies_lose_answer(kept)
 

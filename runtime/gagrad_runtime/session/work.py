@@ -255,6 +255,7 @@ class Work:
             maps.activation,
             maps.place_stability(saliency),
             maps.notes,
+            maps.apart,
         )
 
     def _class_activation(self, query: Query) -> MapResult:
