@@ -45,7 +45,8 @@ class StateMaps:
     """Makes the map of one method from the running statistics, and compares the maps of their halves."""
 
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a method without."""
+    """[H, W], at least 0: what of the class activation is high away from place 1 is a place of its own. None
+    before a map was made, and for a method without."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
     apart: float | None = None
