@@ -115,7 +115,13 @@ def pooled(values: Array, sigma: float) -> Array:
     """Return ``values [h, w]`` pooled with a Gaussian of ``sigma`` pixels; nothing beyond the edges."""
     if sigma < 0.3:  # the Gaussian's weight beside its centre is below 1 %
         return values
-    weight = cv2.GaussianBlur(np.ones_like(values), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    total = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    result: Array = np.asarray(total / weight, np.float32)
+    height, width = values.shape
+    kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
+    one = np.ones(1, np.float32)
+    total = cv2.sepFilter2D(values, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    # The weight of what is inside is a product of a column and a row, as the Gaussian is.
+    ones = np.ones((height, 1), np.float32), np.ones((1, width), np.float32)
+    column = cv2.sepFilter2D(ones[0], -1, one, kernel, borderType=cv2.BORDER_CONSTANT)
+    row = cv2.sepFilter2D(ones[1], -1, kernel, one, borderType=cv2.BORDER_CONSTANT)
+    result: Array = np.asarray(total / (column * row), np.float32)
     return result
