@@ -77,6 +77,9 @@ class ProductMaps(StateMaps):
         total = self._product(squared)
         highest = float(total.max())
         values = total / np.float32(highest) if highest > 0 else total
+        if self._activations and self._good is None and highest > 0:
+            alone = product(squared, [], self._seen)[self._seen]
+            self.apart = math.dist(peak(alone), peak(total[self._seen])) / side(alone.shape)
         return Saliency(values, (0.0, highest), not squared.any())
 
     def agreement(self, sampler: Sampler) -> float | None:

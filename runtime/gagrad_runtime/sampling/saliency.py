@@ -49,6 +49,9 @@ class StateMaps:
     before a map was made, and for a method without."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
+    apart: float | None = None
+    """How far the gradient alone is highest from where the map is, as a share of the side; None where the map
+    is the gradient's, or good parts are in it."""
 
     def __init__(self, backend: Backend, graphs: Graphs, settings: Settings, multiplier: Array) -> None:
         self._backend, self._graphs, self._settings = backend, graphs, settings

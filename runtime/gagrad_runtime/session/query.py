@@ -113,6 +113,8 @@ class MapResult(NamedTuple):
     """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
+    apart: float | None = None
+    """Distance of the gradient's own highest place from place 1, in sides; None where it is not known."""
 
 
 class Clock:
