@@ -26,9 +26,9 @@ def found_lines(
 ) -> list[str]:
     """Return what is known of good parts, a line for each thing; ``output`` is the file's name."""
     used = reference.parts
-    of = "" if used == images else f" of {images}"
+    of = "" if used == images else f"{used} of "
     lines = [
-        f"{used}{of} good part{'s' if used > 1 else ''} → {output}",
+        f"{of}{counted(images, 'good part')} → {output}",
         f"  {_layout(parts, layout)}",
     ]
     noise = reference.noise
