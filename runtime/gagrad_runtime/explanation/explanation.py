@@ -119,6 +119,8 @@ class Explanation:
     """What the model says when places are covered; None where it was not asked."""
     place_stability: float | None = None
     """How often parts of the samples agree on place 1, 0..1; None where it is not measured."""
+    copies_kept: float | None = None
+    """Share of the noisy copies that keep the image's answer, 0..1; None where that is not known."""
     raw: tuple[float, float] = (0.0, 1.0)
     """The map's lowest and highest value before scaling to 0..1, per sample: comparable between frames."""
     scale: GoodScale | None = None
@@ -130,7 +132,7 @@ class Explanation:
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``activation``, ``explain``,
-    ``map``, ``stability``, ``rcap``."""
+    ``map``, ``stability``, ``rcap``, ``covering``."""
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     """Time in UTC when the explanation was made; every record of the explanation has this time."""
 

@@ -97,6 +97,7 @@ def record_of(
         place_stability=None
         if explanation.place_stability is None
         else round(explanation.place_stability, 6),
+        copies_kept=None if explanation.copies_kept is None else round(explanation.copies_kept, 6),
         raw=(_number(np.float32(explanation.raw[0])), _number(np.float32(explanation.raw[1]))),
         method=MethodRecord(
             preset=made.preset,
@@ -245,6 +246,7 @@ def _covering(found: Covering) -> CoveringRecord:
         changed=list(found.changed),
         controls=[round(value, 6) for value in found.controls],
         controls_changed=list(found.controls_changed),
+        decidable=found.decidable,
     )
 
 

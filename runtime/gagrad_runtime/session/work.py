@@ -28,7 +28,9 @@ from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import StateMaps, class_activations
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
+from gagrad_runtime.session.cautions import cautions
+from gagrad_runtime.session.covering import IMAGES, covering_of
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.frame.placement import Placement
@@ -50,8 +53,6 @@ if TYPE_CHECKING:
 
 _FARTHEST = 1e6
 """Pixels from the image's corner at which a box ends."""
-_COVERINGS = 6
-"""Predictions that the covering test takes, at most."""
 
 
 class Work:
@@ -126,6 +127,7 @@ class Work:
             outputs,
             clock,
             clock.seconds["predict"],
+            image[0],
             as_shown(image, self.manifest.input, frame),
             self._aligned(asked.settings, image, placement, clock),
         )
@@ -165,7 +167,7 @@ class Work:
         maps = self._maps(query, asked)
         query.clock.lap("activation")
         levels = 1 / self.manifest.method.rcap_interval
-        passes = max(levels * settings.rcap + _COVERINGS * settings.cover, 1)
+        passes = max(levels * settings.rcap + IMAGES * settings.cover, 1)
         return Estimation(
             sampler=sampler,
             inputs=samples.inputs,
@@ -181,7 +183,17 @@ class Work:
             pace=self._pace,
             maps=maps,
             progress=progress,
+            keeps=self._keeps(query) if settings.method.samples_at == "noisy" else None,
         )
+
+    def _keeps(self, query: Query) -> Callable[[Array], NDArray[np.bool_] | None]:
+        """Return what says of a chunk's scores which of the samples keep the image's answer."""
+        scene = query.scene
+
+        def kept(scores: Array) -> NDArray[np.bool_] | None:
+            return self.reader.keeps(query.target, Outputs(scores), scene.outputs, scene.placement)
+
+        return kept
 
     def _asked(self, query: Query) -> dict[str, Tensor]:
         """Return the image and the cotangent of ``query``, on the device."""
@@ -240,6 +252,7 @@ class Work:
             estimation.stopped,
             stability,
             estimation.scores if query.settings.method.splits else None,
+            estimation.kept,
             maps.activation,
             maps.place_stability(saliency),
             maps.notes,
@@ -256,6 +269,9 @@ class Work:
         scene, clock, spec = query.scene, query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values) if query.settings.rcap else None
         clock.lap("rcap")
+        places = self._places(query, result)
+        covering = self._covering(query, places) if query.settings.cover else None
+        clock.lap("covering")
         prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
@@ -265,7 +281,8 @@ class Work:
             target=query.target,
             predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
-            places=self._places(query, result),
+            places=places,
+            covering=covering,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,
@@ -275,12 +292,26 @@ class Work:
             raw=result.saliency.raw,
             stability=result.stability,
             place_stability=result.place_stability,
+            copies_kept=result.kept,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
         explanation = self._compared(explanation, query)
         found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
+
+    def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
+        scene = query.scene
+        return covering_of(
+            places,
+            image=scene.image,
+            placement=scene.placement,
+            target=query.target,
+            original=scene.outputs,
+            reader=self.reader,
+            predict=self.outputs,
+            good=None if scene.aligned is None else (scene.aligned.image, scene.aligned.known),
+        )
 
     def _compared(self, explanation: Explanation, query: Query) -> Explanation:
         """Return ``explanation`` with what is known of good parts."""

@@ -48,7 +48,7 @@ def test_parts_five_pixels_and_three_degrees_away_are_found() -> None:
 
 
 @pytest.mark.slow
-def test_good_parts_have_a_layout_and_a_part_with_a_missing_hole_fits_it() -> None:
+def test_good_parts_have_a_layout_and_one_without_a_hole_fits_it() -> None:
     """The layout places six parts in half a pixel, and a seventh without a hole; a plain one does not fit."""
     rng = np.random.default_rng(2)
     parts = [part(rng) for _ in range(6)]
