@@ -27,7 +27,7 @@ and C is not bound to the pixels that react. Its highest point away from that of
 Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
 the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
 
-    D = √(P / max P + P' / max P') · d² · √(C / max C + L / max L + 0.1)
+    D = √(P / max P + P' / max P') · d · √(C / max C + L / max L + 0.1)
 
 A feature that is absent leaves no gradient at this image. It leaves one at the good parts, and a difference.
 d keeps its unit, so that the map of a good part stays low; the other factors only weigh it.
@@ -103,7 +103,7 @@ def compared(
     softened = [pooled(one, POOLED * side(one.shape)) for one in magnitudes]
     reacting = [one / one.max() for one in softened if one.max() > 0]
     speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
-    found = np.square(difference[seen]) * np.sqrt(np.float32(FLOOR) + sum(speaking, np.float32(0)))
+    found = difference[seen] * np.sqrt(np.float32(FLOOR) + sum(speaking, np.float32(0)))
     if reacting:
         found = found * np.sqrt(sum(reacting, np.float32(0)))
     result = np.zeros(squared.shape, np.float32)
