@@ -6,7 +6,7 @@ import contextlib
 import platform
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -17,8 +17,10 @@ from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.ending import ended_by_signals
 from gagrad_runtime.station.endpoint import Endpoint
+from gagrad_runtime.station.explaining import explaining_of
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
+from gagrad_runtime.station.origin import Origin
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 def run_station(
     config: StationConfig,
     *,
+    origin: Origin | None = None,
     once: bool = False,
     polling: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
@@ -52,9 +55,9 @@ def run_station(
 ) -> dict[str, int]:
     """Run the station until SIGTERM, SIGINT or, with ``once``, until nothing new comes.
 
-    ``on_event`` is called with each event, after it is stored; ``progress`` while engines are built. Returns
-    the number of rows by state. Raises
-    SettingError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
+    ``origin`` says where ``config`` comes from. ``on_event`` is called with each event, after it is stored;
+    ``progress`` while engines are built. Returns the number of rows by state. Raises SettingError,
+    TargetError, RoiError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
     MissingPackageError.
     """
     check_source(str(config.source))
@@ -77,17 +80,18 @@ def run_station(
         )
         explainer = stack.enter_context(session).explainer
         rule = rule_of(config, explainer)
+        with (origin or Origin()).naming("explain"):
+            explaining = explaining_of(config, explainer)
         source = source_of(
             str(config.source), store, polling=polling, spec=explainer.manifest.input, decoder=decoder
         )
         stack.callback(source.close)
-        settings: dict[str, Any] = {} if config.samples is None else {"samples": config.samples}
         station = Watch(
             explainer,
             source,
             store,
             rule,
-            settings=settings,
+            explaining=explaining,
             queue=config.queue,
             retention=config.retention,
             interval=config.interval,
