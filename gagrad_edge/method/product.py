@@ -19,6 +19,14 @@ model's head takes a maximum, the gradient is in one cell, and the mean of a map
 weights each cell by its own gradient. It stays with the pixels that are there, and C leaves them more often
 where a feature is absent. A map that is zero everywhere on the frame (every feature speaks against the
 target) is left out; without any, as in a bundle that has no graph for them, S is P.
+
+Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
+the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
+
+    D = √(P / max P + P' / max P') · d² · √(C / max C + L / max L + 0.1)
+
+A feature that is absent leaves no gradient at this image. It leaves one at the good parts, and a difference.
+d keeps its unit, so that the map of a good part stays low; the other factors only weigh it.
 """
 
 from __future__ import annotations
@@ -38,6 +46,8 @@ if TYPE_CHECKING:
 
 POOLED = 0.025
 """Standard deviation of the Gaussian, as a share of the side of the frame."""
+FLOOR = 0.1
+"""Added to the class activations that weigh a difference: where they are 0, a large one still counts."""
 NEAR = 0.08
 """Distance, as a share of the side, within which two peaks are one place."""
 
@@ -57,6 +67,29 @@ def product(squared: Array, activations: Sequence[Array], seen: tuple[slice, sli
     speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
     if speaking:
         found = found * np.maximum.reduce(speaking)
+    result = np.zeros(squared.shape, np.float32)
+    result[seen] = found
+    return result
+
+
+def compared(
+    squared: Array,
+    activations: Sequence[Array],
+    seen: tuple[slice, slice],
+    difference: Array,
+    good: Array | None = None,
+) -> Array:
+    """Return D, ``[H, W]``, not scaled, at least 0: the map where good parts are known at each pixel.
+
+    ``difference [H, W]`` is d, and ``good [H, W]`` is the magnitude of the gradient at good parts.
+    """
+    magnitudes = [np.sqrt(np.maximum(squared[seen], 0))] + ([] if good is None else [good[seen]])
+    softened = [pooled(one, POOLED * side(one.shape)) for one in magnitudes]
+    reacting = [one / one.max() for one in softened if one.max() > 0]
+    speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
+    found = np.square(difference[seen]) * np.sqrt(np.float32(FLOOR) + sum(speaking, np.float32(0)))
+    if reacting:
+        found = found * np.sqrt(sum(reacting, np.float32(0)))
     result = np.zeros(squared.shape, np.float32)
     result[seen] = found
     return result

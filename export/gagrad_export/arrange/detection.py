@@ -39,6 +39,9 @@ _BESIDE = {
 }
 """What an ultralytics model gives besides, and what becomes of it."""
 
+_REGIONS = ("MaxRoiPool", "RoiAlign")
+"""Operators of a second stage: Faster R-CNN."""
+
 
 def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
     """Return the model as a detector; None where it does not look like one.
@@ -205,9 +208,14 @@ def _unread(probe: Probe, says: FileSays, selection: Selection | None) -> ModelE
     why = "the file says that it is one" if says.detects else "that is the task that was asked for"
     if selection is not None:
         why = f"it selects detections itself ({', '.join(selection.operators)})"
+    mend = "export the model without its own selection (NMS)"
+    if any(node.op_type in _REGIONS for node in probe.model.graph.node):
+        why += (
+            "; it looks again at regions that it proposes itself, of which each image may have another number"
+        )
+        mend = "let the model propose a fixed number of regions (no NMS among them), and " + mend
     return ModelError(
         f"no boxes and scores of a detector were found, though {why}"
         + (f"; its outputs are {outputs}, without the batch" if outputs else ""),
-        hint="export the model without its own selection (NMS), or say where boxes and scores are: "
-        f"`layout={EXAMPLE}`",
+        hint=f"{mend}, or say where boxes and scores are: `layout={EXAMPLE}`",
     )

@@ -12,6 +12,7 @@ from gagrad_runtime.commands.detections import ALL, four_numbers, number_or_all
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
+    good_options,
     json_option,
     method_options,
     trust_option,
@@ -82,11 +83,7 @@ from gagrad_runtime.commands.options import (
     help="Share of the map, 0 to 1, that must lie in the region: PASS or FAIL.",
 )
 @click.option("--roi-fail-exit", is_flag=True, help="End with exit code 1 when a map FAILs.")
-@click.option(
-    "--scale",
-    type=click.Path(path_type=Path),
-    help="Colour by what good parts reach: a file that `calibrate` wrote.",
-)
+@good_options
 @click.option("--full", is_flag=True, help="Also write map and overlay at the frame's full size.")
 @click.option(
     "--html",
@@ -114,7 +111,7 @@ def explain(
     roi: Path | None,
     roi_limit: float | None,
     roi_fail_exit: bool,
-    scale: Path | None,
+    good: Path | bool | None,
     full: bool,
     html: bool,
     recursive: bool,
@@ -153,7 +150,7 @@ def explain(
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
-        scale=scale,
+        good=good,
         settings={
             **settings,
             "against": against,

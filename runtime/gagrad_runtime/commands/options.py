@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gagrad_edge.errors import SettingError
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.presets import PRESETS
 from gagrad_runtime.question.settings import Settings
@@ -126,3 +127,26 @@ def trust_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         help="Policy that says whose bundles to load.  [default: /etc/gagrad-edge/trust.toml, if there]",
     )(command)
+
+
+def good_options(command: Command) -> Command:
+    """Add ``--good`` and ``--no-good``; the command gets ``good``: a path, False for none, or None."""
+
+    @functools.wraps(command)
+    def with_good(**given: Any) -> Any:
+        no_good = given.pop("no_good")
+        if no_good and given["good"] is not None:
+            raise SettingError(
+                "--good and --no-good exclude each other", where="--good", hint="leave one out"
+            )
+        return command(**{**given, "good": False if no_good else given["good"]})
+
+    decorated: Any = with_good
+    decorated = click.option("--no-good", is_flag=True, help="Compare with no good parts.")(decorated)
+    decorated = click.option(
+        "--good",
+        type=click.Path(path_type=Path),
+        help="Good parts to compare with: a file that `calibrate` wrote.  [default: the one beside BUNDLE]",
+    )(decorated)
+    result: Command = decorated
+    return result

@@ -24,8 +24,15 @@ class Covering:
     """With a control place covered: as large as place 1, and elsewhere."""
     controls_changed: tuple[bool, ...]
     """Whether the model gives another answer with that control place covered."""
+    decidable: bool = True
+    """Whether the model's task has an answer that could change; else only the confidences tell something."""
 
     @property
     def decides(self) -> int | None:
         """Number of the first place that changes the answer when it is covered; None where no place does."""
         return next((number for number, changed in enumerate(self.changed, start=1) if changed), None)
+
+    @property
+    def changed_elsewhere(self) -> bool:
+        """Whether half of the control places change the answer, too: then any cover does."""
+        return bool(self.controls) and 2 * sum(self.controls_changed) >= len(self.controls)

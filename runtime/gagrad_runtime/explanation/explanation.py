@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.places import Place
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
@@ -67,6 +68,10 @@ class Provenance:
     """What the samples were changed by beside noise, as it was given."""
     baseline: float | None = None
     """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
+    good_sha256: str | None = None
+    """SHA-256 of what is known of good parts, where the explanation was compared with them."""
+    good_image: bool = False
+    """Whether the map compares the part with the image of good parts."""
     backend_notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked: ``Backend.notes``."""
     notes: tuple[str, ...] = ()
@@ -77,8 +82,8 @@ class Provenance:
 class Explanation:
     """The saliency map of one frame and one target, with its RCAP, its stability and its cautions.
 
-    An explanation holds values only and never changes. A region of interest or a scale of good parts belongs
-    to a ``Report`` of the explanation.
+    An explanation holds values only and never changes. A region of interest belongs to a ``Report`` of the
+    explanation.
     """
 
     saliency: NDArray[np.float32]
@@ -114,8 +119,12 @@ class Explanation:
     """What the model says when places are covered; None where it was not asked."""
     place_stability: float | None = None
     """How often parts of the samples agree on place 1, 0..1; None where it is not measured."""
+    copies_kept: float | None = None
+    """Share of the noisy copies that keep the image's answer, 0..1; None where that is not known."""
     raw: tuple[float, float] = (0.0, 1.0)
     """The map's lowest and highest value before scaling to 0..1, per sample: comparable between frames."""
+    scale: GoodScale | None = None
+    """What the maps of good parts reach; None where nobody has measured it for this method and target."""
     stability: float | None = None
     """Expected rank correlation of this map with one of as many other samples, 0..1; None where the method
     does not average, below 4 samples, and for a flat map. See docs/fidelity.md."""
@@ -123,7 +132,7 @@ class Explanation:
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``activation``, ``explain``,
-    ``map``, ``stability``, ``rcap``."""
+    ``map``, ``stability``, ``rcap``, ``covering``."""
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     """Time in UTC when the explanation was made; every record of the explanation has this time."""
 

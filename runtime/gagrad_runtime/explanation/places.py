@@ -32,6 +32,8 @@ FURTHER = 0.5
 """Height of a further peak, as a share of the highest, from which it is a place."""
 LARGEST = 0.1
 """Largest area of a place, as a share of the frame: a person cannot walk up to half of a part."""
+CLEAR = 3.0
+"""Difference to good parts, in their deviations, that noise and texture do not reach."""
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of a peak's height above which its area is sought, until no other peak is in it."""
 
@@ -87,14 +89,20 @@ def salient_places(
 
 
 def peak_places(
-    saliency: Array, activation: Array | None, placement: Placement, *, most: int = MOST
+    saliency: Array,
+    activation: Array | None,
+    placement: Placement,
+    difference: Array | None = None,
+    *,
+    most: int = MOST,
 ) -> tuple[Place, ...]:
     """Return the places of the operator's map, the strongest first, by the peaks of ``saliency [H, W]``.
 
-    Place 1 is the highest peak. Where the class ``activation [H, W]`` is highest farther away than ``NEAR``,
-    that is place 2, on evidence of the activation alone. Then come further peaks that are ``FURTHER`` as high
-    as the first, at most ``most`` places in all. A place is the connected area above half of its own peak,
-    and at most ``LARGEST``; a further peak within it is part of it. Padding beside the frame does not count.
+    Place 1 is the highest peak. Where the ``difference [H, W]`` to good parts is highest farther away than
+    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone; then, in the same way, where the class
+    ``activation [H, W]`` is highest. Then come further peaks that are ``FURTHER`` as high as the first, at
+    most ``most`` places in all. A place is the connected area above half of its own peak, and at most
+    ``LARGEST``; a further peak within it is part of it. Padding beside the frame does not count.
     A flat map has none.
     """
     rows, columns = placement.on_model
@@ -106,11 +114,15 @@ def peak_places(
     taken = _around(values, first)
     spots: list[tuple[Point, Mask, Evidence]] = [(first, taken, "map")]
     apart = [first]
-    if activation is not None:
-        active = activation[rows, columns]
-        where = _highest(active)
-        if math.dist(where, first) > near:
-            spots.append((where, _around(active, where, apart), "activation"))
+    alone: list[tuple[Evidence, Array | None]] = [("reference", difference), ("activation", activation)]
+    for evidence, other in alone:
+        if other is None:
+            continue
+        on_frame = other[rows, columns]
+        where = _highest(on_frame)
+        clear = evidence == "activation" or on_frame[where] >= CLEAR
+        if clear and all(math.dist(where, one) > near for one in apart):
+            spots.append((where, _around(on_frame, where, apart), evidence))
             apart.append(where)
     for peak in others:
         if not taken[peak] and all(math.dist(peak, one) > near for one in apart):

@@ -29,7 +29,6 @@ from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
-from gagrad_runtime.report.scale import read_scale
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.report.index_page import Row
     from gagrad_runtime.report.roi import Roi
-    from gagrad_runtime.report.scale import GoodScale
     from gagrad_runtime.session.explainer import Explainer
 
 FAILED = 1
@@ -67,7 +65,7 @@ def explain_images(
     roi: Path | None = None,
     roi_limit: float | None = None,
     roi_fail_exit: bool = False,
-    scale: Path | None = None,
+    good: Path | bool | None = None,
 ) -> int:
     """Explain ``images`` (paths, patterns or folders) into the folder ``output``; return the exit code.
 
@@ -76,7 +74,8 @@ def explain_images(
     detector. ``settings`` are further arguments of ``Explainer.explain``.
     ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
     ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
-    happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
+    happened. ``good`` is the file of good parts to compare with, by default the one beside the bundle; False
+    for none.
     ``full`` asks for files at the frame's size, too; ``recursive`` for the images in the folders of folders.
     ``html`` asks for a page with all of them, and leaves out images that an earlier run with it explained.
 
@@ -97,16 +96,13 @@ def explain_images(
     compared = Compared(
         roi=None if roi is None else read_roi(roi),
         roi_limit=roi_limit,
-        scale=None if scale is None else read_scale(scale),
     )
     make_folder(output)
     check_writable(output)
     with (
         Progress() as progress,
-        load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
+        load(bundle, device=device, threads=threads, trust=trust, good=good, progress=progress) as explainer,
     ):
-        if compared.scale is not None and compared.scale.threshold is not None:
-            explainer.judge_by(compared.scale.threshold)
         spec = explainer.manifest.output
         if detections and spec.detection is None:
             explainer.reader.refuse_others(Wanted(detection=1))
@@ -119,7 +115,7 @@ def explain_images(
         if html:
             asked = {
                 **settings, "targets": list(targets), "each": each, "raw": raw, "full": full, "roi": roi,
-                "roi_limit": roi_limit, "scale": scale, "bundle": explainer.bundle_sha256,
+                "roi_limit": roi_limit, "good": explainer.good_sha256, "bundle": explainer.bundle_sha256,
                 "engine": explainer.backend.description,
             }  # fmt: skip
             facts = (explainer.backend.description,)
@@ -148,12 +144,11 @@ def _check_each(targets: Sequence[str], settings: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Compared:
-    """What each map is compared with: a region of interest and a scale of good parts, None each for none."""
+    """What each map is compared with: a region of interest; None for none."""
 
     roi: Roi | None
     roi_limit: float | None
     """Share of the map, 0..1, that must lie inside the region."""
-    scale: GoodScale | None
 
 
 def expand(images: Iterable[str]) -> list[str]:
@@ -199,7 +194,7 @@ class _Run:
     def one(self, path: str) -> None:
         """Explain one image, or report why not."""
         self._seen += 1
-        roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
+        roi, limit = self.compared.roi, self.compared.roi_limit
         try:
             frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
@@ -211,7 +206,7 @@ class _Run:
                     return
             several, count, rows = self.each or len(self.targets) > 1, 0, []
             for explanation in self._explanations(path, frame):
-                report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
+                report = Report(explanation, roi=roi, roi_limit=limit)
                 self.failed += report.roi is not None and report.roi.passed is False
                 files = report.save_as(
                     self.output, self.stems[path], raw=self.raw, full=self.full, with_target=several

@@ -33,7 +33,7 @@ def strength(explanation: Explanation) -> Strength | None:
     if covering is None or not covering.places or verdict(explanation) == "OK":
         return None
     if covering.decides is not None:
-        return "weak" if _elsewhere_too(covering) else "strong"
+        return "weak" if covering.changed_elsewhere else "strong"
     if not _loses(covering):
         return "none"
     halved = min(covering.places) <= (1 - _HALVED) * covering.before
@@ -79,14 +79,9 @@ def _elsewhere(explanation: Explanation, covering: Covering) -> str:
     change = _change(explanation, covering.before, median(covering.controls))
     if covering.decides is None or not changed:
         return f"as much elsewhere: {change}"
-    if _elsewhere_too(covering):
+    if covering.changed_elsewhere:
         return f"but as much elsewhere changes it too: {change}"
     return f"as much elsewhere: {change} ({changed} of {controls} change it too)"
-
-
-def _elsewhere_too(covering: Covering) -> bool:
-    """Whether half of the control places change the answer, too: then any cover does."""
-    return bool(covering.controls) and 2 * sum(covering.controls_changed) >= len(covering.controls)
 
 
 def _loses(covering: Covering) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
-    from gagrad_runtime.report.scale import GoodScale
+    from gagrad_runtime.explanation.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
 

@@ -8,19 +8,20 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.explanation.places import soften
+from gagrad_runtime.explanation.scale import raw_map
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.colour import overlay, scale_of
 from gagrad_runtime.report.received import ALL
-from gagrad_runtime.report.scale import raw_map
+from gagrad_runtime.report.scale import good_colours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.report.colour import Scale
-    from gagrad_runtime.report.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
     Array = NDArray[np.float32]
@@ -74,7 +75,7 @@ def colours_of(
 ) -> Scale:
     """Return the colours of ``values``, which ``on_panel`` has at the size of a panel."""
     if scale is not None:
-        return scale.colours(sigma)
+        return good_colours(scale, sigma)
     return scale_of(values if _beside(explanation) > _BESIDE else on_panel, sigma)
 
 

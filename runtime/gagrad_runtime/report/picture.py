@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.report.caption import Caption
     from gagrad_runtime.report.colour import Scale
     from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult
-    from gagrad_runtime.report.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
 

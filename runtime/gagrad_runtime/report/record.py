@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gagrad_runtime.explanation.scale import raw_map
 from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
@@ -35,7 +36,6 @@ from gagrad_runtime.report.record_schema import (
     ScaleRecord,
     ScoresRecord,
 )
-from gagrad_runtime.report.scale import raw_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.roi import RoiResult
-    from gagrad_runtime.report.scale import GoodScale
 
 
 def record_of(
@@ -96,6 +96,7 @@ def record_of(
         place_stability=None
         if explanation.place_stability is None
         else round(explanation.place_stability, 6),
+        copies_kept=None if explanation.copies_kept is None else round(explanation.copies_kept, 6),
         raw=(_number(np.float32(explanation.raw[0])), _number(np.float32(explanation.raw[1]))),
         method=MethodRecord(
             preset=made.preset,
@@ -243,6 +244,7 @@ def _covering(found: Covering) -> CoveringRecord:
         changed=list(found.changed),
         controls=[round(value, 6) for value in found.controls],
         controls_changed=list(found.controls_changed),
+        decidable=found.decidable,
     )
 
 

@@ -63,6 +63,8 @@ class CoveringRecord(msgspec.Struct, frozen=True, kw_only=True):
     controls: list[float]
     """With a control place of the same size covered elsewhere."""
     controls_changed: list[bool]
+    decidable: bool = True
+    """Whether the model has an answer that could change; false for values without a threshold."""
 
 
 class RoiRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,6 +284,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     """Null where no place was covered."""
     place_stability: float | None = None
     """How often parts of the samples agree on place 1, 0..1; null where it is not measured."""
+    copies_kept: float | None = None
+    """Share of the noisy copies that keep the image's answer, 0..1; null where that is not known."""
     places: list[PlaceRecord] = []
     """The places of the map, numbered from 1 in this order, at most ten; empty for a flat map."""
     roi: RoiRecord | None = None

@@ -20,7 +20,6 @@ from gagrad_runtime.report.naming import ENDINGS, free_stem, safe_stem, stem_of
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.record import encode, record_of
 from gagrad_runtime.report.roi import check_limit, read_roi, roi_result
-from gagrad_runtime.report.scale import read_scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,16 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.report.roi import Roi
-    from gagrad_runtime.report.scale import GoodScale
 
 
 class Report:
     """An explanation as people and programs read it: the picture, the record, the files.
 
     ``roi`` is a region of interest or the path of its file: the report says how much of the map lies inside.
-    ``roi_limit`` is the share, 0..1, that must lie inside: the report says PASS or FAIL. ``scale`` is a scale
-    of good parts or the path of its file, which fixes the colours of the picture.
+    ``roi_limit`` is the share, 0..1, that must lie inside: the report says PASS or FAIL. ``scale`` is what
+    good parts reach, which fixes the colours of the picture; by default the explanation's own.
 
     Raises RoiError for a region that does not fit the frame, SettingError for a limit out of range, a limit
     without a region, or a scale that was made for another bundle, method or target.
@@ -48,7 +47,7 @@ class Report:
         explanation: Explanation,
         roi: Roi | str | Path | None = None,
         roi_limit: float | None = None,
-        scale: GoodScale | str | Path | None = None,
+        scale: GoodScale | None = None,
     ) -> None:
         check_limit(roi_limit)
         if roi is None and roi_limit is not None:
@@ -57,14 +56,12 @@ class Report:
             )
         if isinstance(roi, (str, Path)):
             roi = read_roi(roi)
-        if isinstance(scale, (str, Path)):
-            scale = read_scale(Path(scale))
         if scale is not None:
             scale.check(explanation)
         self.explanation = explanation
         self.roi = None if roi is None else roi_result(explanation, roi, roi_limit)
         """Shares of the map inside and outside the region of interest; None without a region."""
-        self.scale = scale
+        self.scale = scale or explanation.scale
         """What good parts' maps reach; None when the map scales itself."""
 
     def __repr__(self) -> str:

@@ -112,6 +112,9 @@ class Estimation:
     """What makes a map of the samples, and compares those of both halves."""
     progress: Callable[[int, int], None] | None = None
     """Called with (samples done, samples) after each chunk."""
+    keeps: Callable[[Array], NDArray[np.bool_] | None] | None = None
+    """From the scores ``[B, K…]`` of a chunk's samples to which of them keep the image's answer; None for
+    samples that are no noisy copies of the image, and where there is no answer to keep."""
     stopped: Stop = "samples"
     """The limit that ended the sampling."""
     stability: float | None = None
@@ -120,6 +123,10 @@ class Estimation:
     """Smallest and largest scores ``[K…]`` among the samples."""
     largest_chunk: int | None = None
     """Largest chunk that memory allowed, if memory ran out."""
+    _keeping: int = field(default=0, init=False)
+    """Number of samples that keep the answer."""
+    _judged: int = field(default=0, init=False)
+    """Number of samples of which that is known."""
     _measured: int = field(default=0, init=False)
     """Number of samples at which the stability was last measured."""
 
@@ -132,6 +139,11 @@ class Estimation:
     def ended(self) -> bool:
         """Whether a limit has been reached."""
         return self.stopped != "samples" or self.sampler.count >= self.limits.samples
+
+    @property
+    def kept(self) -> float | None:
+        """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
+        return self._keeping / self._judged if self._judged else None
 
     def grow(self, until: int) -> None:
         """Add samples until there are ``until``, or a limit is reached.
@@ -148,6 +160,7 @@ class Estimation:
             _log.warning("%s; going on with %d samples at a time", error.what, self.chunk)
             self.sampler.restart()
             self._measured, self.scores = 0, None
+            self._keeping = self._judged = 0
             self.grow(until)
 
     def measure(self) -> float | None:
@@ -197,5 +210,9 @@ class Estimation:
         if self.scores is not None:
             low, high = np.minimum(low, self.scores[0]), np.maximum(high, self.scores[1])
         self.scores = (low, high)
+        keeping = None if self.keeps is None else self.keeps(scores)
+        if keeping is not None:
+            self._keeping += int(keeping.sum())
+            self._judged += size
         if self.progress is not None:
             self.progress(self.sampler.count, self.limits.samples)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gagrad_edge.method.product import NEAR, product, side
+from gagrad_edge.method.product import NEAR, compared, product, side
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
 from gagrad_runtime.sampling.stability import pixel_subset
@@ -30,11 +30,20 @@ WITHOUT_GRAPH = "the bundle has no graph for class activation, so the map is the
 WITHOUT_EVIDENCE = "no feature speaks for the result, so the map is the gradient's alone"
 
 
+class GoodEvidence(NamedTuple):
+    """What good parts say of one frame and target."""
+
+    difference: Array
+    """[H, W], d of ``gagrad_edge.method.product``."""
+    gradient: Array | None
+    """[H, W], the magnitude of the target's gradient at good parts; None where it is not known."""
+
+
 class ProductMaps(StateMaps):
     """Makes the operator's map, ``gagrad_edge.method.product``, of one question.
 
     ``inputs`` are those of ``cam``, which runs once; ``seen`` are the rows and columns of the model's image
-    where the frame is.
+    where the frame is; ``good`` is there where good parts are known at each pixel.
     """
 
     def __init__(
@@ -45,8 +54,10 @@ class ProductMaps(StateMaps):
         multiplier: Array,
         inputs: Mapping[str, Tensor],
         seen: tuple[slice, slice],
+        good: GoodEvidence | None = None,
     ) -> None:
         super().__init__(backend, graphs, settings, multiplier)
+        self._good = good
         self._seen = seen
         self._halves: list[Array] = []
         """The products of the halves when the agreement was last measured, on the frame."""
@@ -78,7 +89,9 @@ class ProductMaps(StateMaps):
 
     def _product(self, squared: Array) -> Array:
         """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``."""
-        return product(squared, self._activations, self._seen)
+        if self._good is None:
+            return product(squared, self._activations, self._seen)
+        return compared(squared, self._activations, self._seen, *self._good)
 
     def place_stability(self, saliency: Saliency) -> float | None:
         """Return the share of the halves whose highest place is that of ``saliency``: 0, 0.5 or 1.

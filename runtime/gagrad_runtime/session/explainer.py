@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.target import Choice
+    from gagrad_runtime.reference.reference import Reference
 
     Array = NDArray[np.float32]
 
@@ -118,6 +119,24 @@ class Explainer:
     def use_noise(self, level: NoiseLevel) -> None:
         """Take ``level``, measured on this line's parts, in place of the bundle's for the operator's map."""
         self._defaults = msgspec.structs.replace(self._defaults, operator=level)
+
+    @property
+    def reference(self) -> Reference | None:
+        """What is known of good parts; None where there is nothing to compare with."""
+        return self._work.reference
+
+    @property
+    def good_sha256(self) -> str | None:
+        """SHA-256 of what is known of good parts; None where nothing is."""
+        return None if self.reference is None else self.reference.sha256
+
+    def use_reference(self, reference: Reference) -> None:
+        """Compare with these good parts from now on: their noise, threshold, scale and image are used."""
+        self._work.reference = reference
+        if reference.noise is not None:
+            self.use_noise(reference.noise)
+        if reference.threshold is not None:
+            self.judge_by(reference.threshold)
 
     def scores(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1.

@@ -22,12 +22,14 @@ from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
 from gagrad_runtime.sampling.finite import finite
-from gagrad_runtime.sampling.product import ProductMaps
+from gagrad_runtime.sampling.product import GoodEvidence, ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
 from gagrad_runtime.sampling.saliency import StateMaps, class_activations
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
+from gagrad_runtime.session.cautions import cautions
+from gagrad_runtime.session.covering import IMAGES, covering_of
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,16 +40,18 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.frame import FrameSource
+    from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.reference.image import Aligned
+    from gagrad_runtime.reference.reference import Reference
 
     Array = NDArray[np.float32]
 
 _FARTHEST = 1e6
 """Pixels from the image's corner at which a box ends."""
-_COVERINGS = 6
-"""Predictions that the covering test takes, at most."""
 
 
 class Work:
@@ -66,6 +70,8 @@ class Work:
         self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
         self._sampler = self.new_sampler()
         self._pace = Pace()
+        self.reference: Reference | None = None
+        """What is known of good parts."""
 
     def outputs(self, images: Array) -> Outputs:
         """Return what ``predict`` gives of ``images [N, C, H, W]``, in as many runs as the engine needs."""
@@ -120,8 +126,20 @@ class Work:
             outputs,
             clock,
             clock.seconds["predict"],
+            image[0],
             as_shown(image, self.manifest.input, frame),
+            self._aligned(asked.settings, image, placement, clock),
         )
+
+    def _aligned(
+        self, settings: Settings, image: Array, placement: Placement, clock: Clock
+    ) -> Aligned | None:
+        """Return the good image laid onto ``image``; None where it is not known, and for a misfit."""
+        if self.reference is None or settings.method.map != "product":
+            return None
+        aligned = self.reference.aligned(image, placement)
+        clock.lap("good")
+        return aligned
 
     def query(self, scene: Scene, wanted: Wanted) -> Query:
         """Return the question about ``scene``. Raises TargetError, which lists what can be asked."""
@@ -148,7 +166,7 @@ class Work:
         maps = self._maps(query, asked)
         query.clock.lap("activation")
         levels = 1 / self.manifest.method.rcap_interval
-        passes = max(levels * settings.rcap + _COVERINGS * settings.cover, 1)
+        passes = max(levels * settings.rcap + IMAGES * settings.cover, 1)
         return Estimation(
             sampler=sampler,
             inputs=samples.inputs,
@@ -164,7 +182,17 @@ class Work:
             pace=self._pace,
             maps=maps,
             progress=progress,
+            keeps=self._keeps(query) if settings.method.samples_at == "noisy" else None,
         )
+
+    def _keeps(self, query: Query) -> Callable[[Array], NDArray[np.bool_] | None]:
+        """Return what says of a chunk's scores which of the samples keep the image's answer."""
+        scene = query.scene
+
+        def kept(scores: Array) -> NDArray[np.bool_] | None:
+            return self.reader.keeps(query.target, Outputs(scores), scene.outputs, scene.placement)
+
+        return kept
 
     def _asked(self, query: Query) -> dict[str, Tensor]:
         """Return the image and the cotangent of ``query``, on the device."""
@@ -177,8 +205,22 @@ class Work:
         if settings.method.map != "product":
             return StateMaps(self.backend, self.graphs, settings, multiplier)
         return ProductMaps(
-            self.backend, self.graphs, settings, multiplier, asked, query.scene.placement.on_model
+            self.backend,
+            self.graphs,
+            settings,
+            multiplier,
+            asked,
+            query.scene.placement.on_model,
+            self._good(query),
         )
+
+    def _good(self, query: Query) -> GoodEvidence | None:
+        """Return what good parts say where they lie as this one does; None where nothing is known."""
+        aligned, target = query.scene.aligned, query.target
+        if aligned is None:
+            return None
+        plain = target.region is None and target.against_index is None
+        return GoodEvidence(aligned.difference, aligned.gradient(target.index) if plain else None)
 
     def _choose(self, sampler: Sampler, samples: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
@@ -209,6 +251,7 @@ class Work:
             estimation.stopped,
             stability,
             estimation.scores if query.settings.method.splits else None,
+            estimation.kept,
             maps.activation,
             maps.place_stability(saliency),
             maps.notes,
@@ -225,6 +268,9 @@ class Work:
         scene, clock, spec = query.scene, query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values) if query.settings.rcap else None
         clock.lap("rcap")
+        places = self._places(query, result)
+        covering = self._covering(query, places) if query.settings.cover else None
+        clock.lap("covering")
         prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
@@ -234,7 +280,8 @@ class Work:
             target=query.target,
             predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
-            places=self._places(query, result),
+            places=places,
+            covering=covering,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,
@@ -244,16 +291,49 @@ class Work:
             raw=result.saliency.raw,
             stability=result.stability,
             place_stability=result.place_stability,
+            copies_kept=result.kept,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
+        explanation = self._compared(explanation, query)
         found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
+
+    def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
+        scene = query.scene
+        return covering_of(
+            places,
+            image=scene.image,
+            placement=scene.placement,
+            target=query.target,
+            original=scene.outputs,
+            reader=self.reader,
+            predict=self.outputs,
+            good=None if scene.aligned is None else (scene.aligned.image, scene.aligned.known),
+        )
+
+    def _compared(self, explanation: Explanation, query: Query) -> Explanation:
+        """Return ``explanation`` with what is known of good parts."""
+        if self.reference is None:
+            return explanation
+        scale = self.reference.scale
+        explanation = replace(
+            explanation,
+            provenance=replace(
+                explanation.provenance,
+                good_sha256=self.reference.sha256 or None,
+                good_image=query.scene.aligned is not None,
+            ),
+        )
+        fits = scale is not None and scale.fits(explanation)
+        return replace(explanation, scale=scale if fits else None)
 
     def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
         values, placement = result.saliency.values, query.scene.placement
         if query.settings.method.map == "product":
-            return peak_places(values, result.activation, placement)
+            aligned = query.scene.aligned
+            difference = None if aligned is None else aligned.difference
+            return peak_places(values, result.activation, placement, difference)
         return salient_places(values, placement)
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:

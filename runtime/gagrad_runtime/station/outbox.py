@@ -76,7 +76,7 @@ class DeliveryStatus:
 
 
 def put(connection: sqlite3.Connection, event: Event, limit: int) -> None:
-    """Insert ``event`` within the open transaction, delete the oldest beyond ``limit`` events or BYTES."""
+    """Insert ``event`` within the open transaction, and delete the oldest beyond ``limit`` or BYTES."""
     text = encode(event).decode()
     statement = "INSERT INTO outbox (event, epoch) VALUES (?, (SELECT id FROM epoch))"
     sequence = connection.execute(statement, (text,)).lastrowid or 0

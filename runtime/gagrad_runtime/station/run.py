@@ -31,6 +31,7 @@ from gagrad_runtime.station.sources.folder import Folder
 from gagrad_runtime.station.sources.video import Video
 from gagrad_runtime.station.store import Store
 from gagrad_runtime.station.watch import Watch
+from gagrad_runtime.trust import device_policy, for_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.events import Event
     from gagrad_runtime.station.sinks.sink import Sink
     from gagrad_runtime.station.sources.source import Source
+    from gagrad_runtime.trust import Policy
 
 
 def run_station(
@@ -74,7 +76,7 @@ def run_station(
             bundle,
             config.device,
             threads=config.threads,
-            trust=config.trust,
+            trust=trust_of(config),
             remember=True,
             progress=progress,
         )
@@ -129,6 +131,11 @@ def run_station(
                 raise
         notifier.stopping()
         return store.counts()
+
+
+def trust_of(config: StationConfig) -> Policy | str | None:
+    """Return the trust policy for the station's bundle. Raises SettingError and MissingPackageError."""
+    return for_product(device_policy(config.trust), config.product) if config.product else config.trust
 
 
 def station_name(config: StationConfig) -> str:

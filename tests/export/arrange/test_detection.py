@@ -217,6 +217,17 @@ def test_asked_for_and_not_there() -> None:
     assert "layout=boxes=" in str(caught.value)
 
 
+def test_a_detector_of_two_stages_says_what_is_missing() -> None:
+    """Faster R-CNN classifies regions that it proposes, as many as each image has."""
+    g = Graph()
+    regions, of = np.array([[0, 0, 9, 9], [5, 5, 40, 40]]), [0, 0]
+    value = g("RoiAlign", g.features()[0], regions, of, output_height=2, output_width=2)
+    g.named(g("ReduceMean", value, [2, 3], keepdims=0), "output")
+    with pytest.raises(ModelError, match="regions that it proposes itself") as caught:
+        found(g.model({"output": ("N", 8)}), task="detection")
+    assert "a fixed number of regions" in str(caught.value.hint)
+
+
 def test_class_names_of_another_number() -> None:
     """Names that do not fit the rows are no reading: the file contradicts itself."""
     with pytest.raises(ModelError, match="no boxes and scores"):

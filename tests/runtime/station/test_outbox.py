@@ -88,7 +88,7 @@ def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
 
 
 def test_so_many_bytes_wait_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever their number: long events push out more of the oldest, the size is right after each end."""
+    """Whatever their number: long events push more of the oldest out; the size stays right."""
     with Store(tmp_path, sinks=["a"]) as store:
         add(store, "x")
         (one,) = store.index.rows("SELECT bytes FROM outbox_size")[0]
