@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def watch(
     config = StationConfig() if file is None else read_config(file)
     options.update(settings)
     given = {name: value for name, value in options.items() if _is_given(context, name)}
-    origin = Origin(file, frozenset(given))
+    origin = Origin(file, frozenset(given) - {"good"})  # which is the rule's here, and a file there
     config = _complete(_merged(config, bundle=bundle, source=source, output=output, **given))
     if file is not None:
         set_up(config.log)
@@ -169,7 +170,7 @@ def _check(config: StationConfig, origin: Origin) -> None:
     """Check everything that the start needs, the bundle and the secrets too, and start nothing."""
     from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.session.opening import load  # noqa: PLC0415
-    from gagrad_runtime.station.explaining import explaining_of  # noqa: PLC0415
+    from gagrad_runtime.station.explaining import explaining_of, files_of, good_of  # noqa: PLC0415
     from gagrad_runtime.station.run import rule_of, sinks_of, station_name, trust_of  # noqa: PLC0415
     from gagrad_runtime.station.sources.address import check_source, is_address, shown  # noqa: PLC0415
 
@@ -181,12 +182,18 @@ def _check(config: StationConfig, origin: Origin) -> None:
         raise SettingError("there is no such folder or file", where=f"source: {source}")
     make_folder(Path(str(config.output)))
     check_writable(Path(str(config.output)))
-    with load(
-        str(config.bundle), device=config.device, threads=config.threads, trust=trust_of(config)
-    ) as explainer:
-        rule_of(config, explainer)
-        with origin.naming("explain"):
+    with contextlib.ExitStack() as stack:
+        with origin.naming("explain", files_of(config)):
+            explainer = load(
+                str(config.bundle),
+                device=config.device,
+                threads=config.threads,
+                trust=trust_of(config),
+                good=good_of(config),
+            )
+            stack.enter_context(explainer)
             explaining = explaining_of(config, explainer)
+        rule_of(config, explainer)
         backend = explainer.backend.description
     receivers = ", ".join(sink.name for sink in sinks) or "none"
     lines = [

@@ -63,6 +63,8 @@ class ExplainTable(Table, frozen=True):
     """Whether RCAP is measured, which people at a line do not read."""
     cover: bool = True
     """Whether places are covered, to see what the model then says."""
+    good: str | bool | None = None
+    """File of good parts; None: the one beside the bundle, if there; true: that one; false: none."""
     roi: str | None = None
     """File of the region of interest."""
     roi_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
@@ -156,7 +158,7 @@ class StationConfig(Table, frozen=True):
     """The one product whose bundles the station loads, as their signature states it."""
     device: str = "auto"
     threads: Positive | None = None
-    samples: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
     """As ``explain.samples``, which wins; from before there was that table."""
     queue: Positive = 20
     interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.5
@@ -221,7 +223,9 @@ def _resolved(config: StationConfig, folder: Path) -> StationConfig:
         return value if value is None or "://" in value else str(folder / value)
 
     paths = {name: beside(getattr(config, name)) for name in ("bundle", "source", "output", "trust")}
-    explain = msgspec.structs.replace(config.explain, roi=beside(config.explain.roi))
+    explain = config.explain
+    good = beside(explain.good) if isinstance(explain.good, str) else explain.good
+    explain = msgspec.structs.replace(explain, roi=beside(explain.roi), good=good)
     return msgspec.structs.replace(config, **paths, explain=explain)
 
 

@@ -10,10 +10,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gagrad_edge.errors import RoiError, SettingError, TargetError
+from gagrad_edge.errors import SettingError, TargetError
 from gagrad_runtime.answer.choices import check_class
 from gagrad_runtime.question.settings import NAMES
 from gagrad_runtime.report.roi import check_limit, read_roi
+from gagrad_runtime.session.good import beside
 
 if TYPE_CHECKING:
     from gagrad_edge.output import OutputSpec
@@ -40,7 +41,7 @@ class Explaining:
 def explaining_of(config: StationConfig, explainer: Explainer) -> Explaining:
     """Return what the explanations of the station are.
 
-    Raises SettingError, TargetError and RoiError; ``where`` is the key in the table.
+    Raises SettingError and TargetError, whose ``where`` is the key in the table, and RoiError.
     """
     table = config.explain
     given = {name: getattr(table, name) for name in NAMES}
@@ -56,10 +57,22 @@ def explaining_of(config: StationConfig, explainer: Explainer) -> Explaining:
     asked = {name: getattr(table, name) for name in ("target", "against")}
     return Explaining(
         settings={name: value for name, value in {**given, **asked}.items() if value is not None},
-        roi=None if table.roi is None else _region(table.roi),
+        roi=None if table.roi is None else read_roi(table.roi),
         roi_limit=table.roi_limit,
-        words=_words(table, settings),
+        words=_words(table, settings, explainer),
     )
+
+
+def good_of(config: StationConfig) -> str | bool | None:
+    """Return the file of good parts as ``load`` takes it."""
+    good = config.explain.good
+    return str(beside(config.bundle or "")) if good is True else good
+
+
+def files_of(config: StationConfig) -> dict[str, str]:
+    """Return the keys of the table that name files, by the file: errors are about either."""
+    named = {"roi": config.explain.roi, "good": good_of(config)}
+    return {path: key for key, path in named.items() if isinstance(path, str)}
 
 
 def _check_classes(table: ExplainTable, spec: OutputSpec) -> None:
@@ -86,21 +99,15 @@ def _check_classes(table: ExplainTable, spec: OutputSpec) -> None:
         )
 
 
-def _region(path: str) -> Roi:
-    try:
-        return read_roi(path)
-    except RoiError as error:
-        what = f"{error.where}: {error.what}" if error.where else error.what
-        raise RoiError(what, where="roi", hint=error.hint, choices=error.choices) from error
-
-
-def _words(table: ExplainTable, settings: Settings) -> str:
+def _words(table: ExplainTable, settings: Settings, explainer: Explainer) -> str:
     said = [settings.method.name, f"{settings.samples} samples"]
     if table.target is not None:
         said.append(f"of {table.target}")
     if table.against is not None:
         said.append(f"against {table.against}")
     said += ["RCAP"] * settings.rcap + ["covering test"] * settings.cover
+    known = explainer.reference
+    said.append("nothing known of good parts" if known is None else f"compared with {known.parts} good parts")
     if table.roi is not None:
         said.append(f"region {table.roi}" + (f" from {table.roi_limit:g}" if table.roi_limit else ""))
     return ", ".join(said)

@@ -17,7 +17,7 @@ from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.ending import ended_by_signals
 from gagrad_runtime.station.endpoint import Endpoint
-from gagrad_runtime.station.explaining import explaining_of
+from gagrad_runtime.station.explaining import explaining_of, files_of, good_of
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
 from gagrad_runtime.station.origin import Origin
@@ -72,18 +72,19 @@ def run_station(
         stack.callback(store.close)
         # Before the bundle: both start at the same time.
         decoder = stack.enter_context(ChildDecoder())
-        session = open_session(
-            bundle,
-            config.device,
-            threads=config.threads,
-            trust=trust_of(config),
-            remember=True,
-            progress=progress,
-        )
-        explainer = stack.enter_context(session).explainer
-        rule = rule_of(config, explainer)
-        with (origin or Origin()).naming("explain"):
+        with (origin or Origin()).naming("explain", files_of(config)):
+            session = open_session(
+                bundle,
+                config.device,
+                threads=config.threads,
+                trust=trust_of(config),
+                good=good_of(config),
+                remember=True,
+                progress=progress,
+            )
+            explainer = stack.enter_context(session).explainer
             explaining = explaining_of(config, explainer)
+        rule = rule_of(config, explainer)
         source = source_of(
             str(config.source), store, polling=polling, spec=explainer.manifest.input, decoder=decoder
         )
