@@ -6,6 +6,7 @@ variable that holds a secret.
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,6 +38,37 @@ class RuleTable(Table, frozen=True):
     every: Positive = 1
     per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
+class ExplainTable(Table, frozen=True):
+    """What is explained and how, in the words of ``gagrad-edge explain``; None: the bundle's or preset's."""
+
+    preset: str | None = None
+    method: str | None = None
+    guide: str | None = None
+    target: str | int | None = None
+    """Class of every explanation; None: what makes the part NG, else what the model says."""
+    against: str | int | None = None
+    """The other class of a difference; left out of the explanation of a part that is of this class."""
+    samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    noise_std: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
+    percentile: Share | None = None
+    perturb: str | None = None
+    baseline: Share | None = None
+    chunk: Positive | None = None
+    budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    until_stable: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    rcap: bool = False
+    """Whether RCAP is measured, which people at a line do not read."""
+    cover: bool = True
+    """Whether places are covered, to see what the model then says."""
+    good: str | bool | None = None
+    """File of good parts; None: the one beside the bundle, if there; true: that one; false: none."""
+    roi: str | None = None
+    """File of the region of interest."""
+    roi_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """Share of the map that must lie inside."""
 
 
 class RetentionTable(Table, frozen=True):
@@ -126,12 +158,14 @@ class StationConfig(Table, frozen=True):
     """The one product whose bundles the station loads, as their signature states it."""
     device: str = "auto"
     threads: Positive | None = None
-    samples: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
+    """As ``explain.samples``, which wins; from before there was that table."""
     queue: Positive = 20
     interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.5
     outbox: Positive = 100_000
     """Most events that wait for a receiver; beyond it the oldest are deleted and counted."""
     rule: RuleTable = RuleTable()
+    explain: ExplainTable = ExplainTable()
     retention: RetentionTable = RetentionTable()
     webhook: WebhookTable | None = None
     mqtt: MqttTable | None = None
@@ -189,7 +223,10 @@ def _resolved(config: StationConfig, folder: Path) -> StationConfig:
         return value if value is None or "://" in value else str(folder / value)
 
     paths = {name: beside(getattr(config, name)) for name in ("bundle", "source", "output", "trust")}
-    return msgspec.structs.replace(config, **paths)
+    explain = config.explain
+    good = beside(explain.good) if isinstance(explain.good, str) else explain.good
+    explain = msgspec.structs.replace(explain, roi=beside(explain.roi), good=good)
+    return msgspec.structs.replace(config, **paths, explain=explain)
 
 
 def _invalid(path: Path, text: str, message: str) -> SettingError:
@@ -207,7 +244,9 @@ def _invalid(path: Path, text: str, message: str) -> SettingError:
     elif unknown:
         table = ".".join(map(str, place))
         what = f"there is no key {unknown!r}" + (f" in [{table}]" if table else "")
-    return SettingError(what, where=where, choices=choices, hint=_HINT)
+    near = difflib.get_close_matches(unknown or "", choices, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? {_HINT}" if near else _HINT
+    return SettingError(what, where=where, choices=choices, hint=hint)
 
 
 def _keys(place: tuple[str | int, ...]) -> list[str]:
