@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.where.training import STORE, normalised, trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,6 +30,8 @@ LEVELS = (0.02, 0.05, 0.10, 0.15)
 """Noise levels, relative to the range of the model input."""
 SAMPLES = 5
 OK = CLASSES.index("ok")
+SHUFFLED = "~shuffled"
+"""Suffix of a network's name."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,25 @@ class Gathered:
     """``LAYER-METHOD`` → [h, w]; ``LAYER`` is ``last``, ``middle`` or ``early``; ``-contrast`` is of the difference."""
 
 
+def network(name: str) -> nn.Module:
+    """Return the trained network; with the suffix SHUFFLED, its weights in another order within each tensor."""
+    model = trained(name.removesuffix(SHUFFLED))
+    if name.endswith(SHUFFLED):
+        torch.manual_seed(2)
+        with torch.no_grad():
+            for weights in model.parameters():
+                weights.copy_(weights.flatten()[torch.randperm(weights.numel())].reshape(weights.shape))
+    return model
+
+
 class Subject:
     """A network with hooks at its layers."""
 
     def __init__(self, name: str, model: nn.Module | None = None) -> None:
         self.name = name
-        self.model = trained(name) if model is None else model
+        self.model = network(name) if model is None else model
         self._seen: dict[str, torch.Tensor] = {}
-        for layer, module in layers(name, self.model).items():
+        for layer, module in layers(name.removesuffix(SHUFFLED), self.model).items():
             module.register_forward_hook(self._keeper(layer))
 
     def _keeper(self, layer: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
@@ -101,15 +116,16 @@ class Subject:
         return logits[0].detach().numpy(), maps
 
 
-def selection() -> list[Part]:
+@cache
+def selection() -> tuple[Part, ...]:
     """Return the selection parts."""
-    return list(parts(SELECTION, COUNTS))
+    return tuple(parts(SELECTION, COUNTS))
 
 
 def gathered(name: str) -> Iterator[tuple[Part, Gathered]]:
     """Yield each selection part with what ``name`` says of it, computed when it is not kept."""
     path = STORE / f"gathered-{name}.npz"
-    chosen = selection()
+    chosen = selection()[::7] if name.endswith(SHUFFLED) else selection()
     if not path.exists():
         _gather(name, chosen, path)
     with np.load(path) as kept:
@@ -132,11 +148,11 @@ def gathered(name: str) -> Iterator[tuple[Part, Gathered]]:
         )
 
 
-def _gather(name: str, chosen: list[Part], path: object) -> None:
+def _gather(name: str, chosen: tuple[Part, ...], path: Path) -> None:
     subject = Subject(name)
-    columns: dict[str, list[object]] = {}
+    columns: dict[str, list[Any]] = {}
 
-    def add(key: str, value: object) -> None:
+    def add(key: str, value: Any) -> None:
         columns.setdefault(key, []).append(value)
 
     for number, one in enumerate(chosen):
@@ -153,7 +169,8 @@ def _gather(name: str, chosen: list[Part], path: object) -> None:
             add(f"cam:{key}", _half(value))
         if number % 50 == 0:
             print(f"{name}: {number} of {len(chosen)}", flush=True)
-    np.savez(path, **{key: np.stack([np.asarray(one) for one in values]) for key, values in columns.items()})  # type: ignore[arg-type]
+    whole: dict[str, Any] = {key: np.stack(values) for key, values in columns.items()}
+    np.savez(path, **whole)
 
 
 def _half(values: Array) -> NDArray[np.float16]:

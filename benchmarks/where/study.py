@@ -120,6 +120,8 @@ class Row:
     found: Gathered
     d: dict[str, Array] | None
     """None where the part does not fit the good ones."""
+    warp: Array | None
+    """From the pose of the good parts to this part's."""
     g_good: Array | None
     near: NDArray[np.bool_]
 
@@ -131,11 +133,12 @@ def rows(name: str, *, right: bool = True) -> Iterator[Row]:
     for (one, found), other in zip(gathered(name), beside(), strict=True):
         if right and (one.kind == "ok" or found.target != one.label):
             continue
-        g, d = None, other.d if other.fit >= FIT else None
-        if d is not None:
+        fits = other.fit >= FIT
+        g, d, warp = None, other.d if fits else None, other.warp if fits else None
+        if warp is not None:
             mean = g_good[numbers[one.design.name], :, found.target].astype(np.float32).mean(0)
-            g = sent(mean, other.warp)
-        yield Row(one, found, d, g, near(one.mask))
+            g = sent(mean, warp)
+        yield Row(one, found, d, warp, g, near(one.mask))
 
 
 KINDS = ("present", "absent", "shortcut")

@@ -33,7 +33,7 @@ PER_KIND = 40
 """Training parts of each design and class; as many good twins."""
 PAIRS = 24
 """Defective parts in a batch; as many good ones."""
-EPOCHS = {"cnn": 10, "mobilenet": 14, "lite0": 3, "resnet18": 5, "vit": 7}
+EPOCHS = {"cnn": 7, "mobilenet": 10, "lite0": 2, "resnet18": 4, "vit": 6}
 TOLD = 0.5
 """Share of the epochs in which cells are told where the difference is."""
 HALF = ("cnn", "resnet18", "vit")
