@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 STORE = Path(os.environ.get("WHERE_STORE", ".where"))
 PER_KIND = 40
 """Training parts of each design and class; as many good twins."""
-PAIRS = 24
-"""Defective parts in a batch; as many good ones."""
-EPOCHS = {"cnn": 7, "mobilenet": 10, "lite0": 2, "resnet18": 4, "vit": 6}
+PAIRS, TWINS = 30, 10
+"""Defective parts in a batch, and good twins of the first of them."""
+EPOCHS = {"cnn": 8, "mobilenet": 11, "lite0": 2, "resnet18": 4, "vit": 6}
 TOLD = 0.5
 """Share of the epochs in which cells are told where the difference is."""
 HALF = ("cnn", "resnet18", "vit")
@@ -69,7 +69,8 @@ def training_set() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def augmented(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return model inputs, shifted by up to 4 pixels, brighter or darker, with a little noise.
 
-    ``images`` are parts and then as many twins; the second result is where they differ, ``[N / 2, H, W]``.
+    ``images`` are parts and then as many twins, of which TWINS are kept; the second result is where the parts
+    differ from their twins, ``[N / 2, H, W]``.
     """
     x = normalised(images)
     x = nn.functional.pad(x, (4, 4, 4, 4), mode="reflect")
@@ -77,6 +78,7 @@ def augmented(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = x[:, :, top : top + images.shape[2], left : left + images.shape[3]]
     half = len(x) // 2
     change = ((x[:half] - x[half:]).abs().amax(1) > 0.25).float()
+    x = x[: half + TWINS]
     x = x * (0.9 + 0.2 * torch.rand(len(x), 1, 1, 1)) + 0.2 * (torch.rand(len(x), 1, 1, 1) - 0.5)
     x = x + 0.12 * torch.rand(len(x), 1, 1, 1) ** 2 * torch.randn_like(x)
     return x.contiguous(memory_format=torch.channels_last), change
@@ -144,7 +146,7 @@ def train(name: str) -> None:
         for index in torch.randperm(len(bad)).split(PAIRS):
             # A part and its twin are shifted alike; each gets noise and brightness of its own.
             x, change = augmented(torch.cat([bad[index], good[index]]))
-            truth = torch.cat([labels[index], torch.zeros_like(labels[index])])
+            truth = torch.cat([labels[index], torch.zeros_like(labels[index])])[: len(x)]
             with torch.autocast("cpu", torch.bfloat16, enabled=name in HALF):
                 logits = model.network(x)
             loss = nn.functional.cross_entropy(logits.float(), truth, label_smoothing=0.02)

@@ -1,0 +1,134 @@
+"""Explains the test parts with the product's own interface, and keeps one line for each part.
+
+``python -m benchmarks.where.measuring [NAME …]``. A run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import gagrad_runtime
+from benchmarks.where.bundles import bundle
+from benchmarks.where.data import TEST, Part, near, parts
+from benchmarks.where.defects import CLASSES
+from benchmarks.where.gathering import SHUFFLED
+from benchmarks.where.networks import MAKERS
+from benchmarks.where.training import STORE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from gagrad_runtime.explanation.explanation import Explanation
+
+COUNTS = {"present": 10, "missing": 9, "scuff": 9, "ok": 9}
+"""Test parts of each design."""
+EVERY = 14
+"""One in so many is shown to the shuffled networks."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way of explaining: what ``explain`` is given, and which parts are explained."""
+
+    name: str
+    settings: dict[str, Any]
+    kinds: tuple[str, ...] = ("present", "absent", "shortcut", "ok")
+    good: bool = False
+    """With the good reference of the part's design."""
+
+
+TODAY = Setting("today", {"method": "guided-absolutegrad"}, ("present", "absent", "shortcut"))
+"""The paper's program: noise 0.15, 20 samples, RCAP; the default until there was a preset for the floor."""
+
+
+def lines(
+    name: str, setting: Setting, opened: Callable[[Part], gagrad_runtime.Explainer]
+) -> list[dict[str, Any]]:
+    """Return one record for each test part; ``opened`` gives the explainer of a part's design."""
+    path = STORE / f"test-{name}-{setting.name}.jsonl"
+    kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    done = {(one["design"], one["class"], one["number"]) for one in kept}
+    with path.open("a") as file:
+        for number, one in enumerate(test_parts(name)):
+            key = (one.design.name, CLASSES[one.label], number)
+            if one.kind not in setting.kinds or key in done:
+                continue
+            start = time.perf_counter()
+            explanation = opened(one).explain(one.image, **setting.settings)
+            seconds = time.perf_counter() - start
+            record = {"number": number, "seconds": seconds, **_record(one, explanation)}
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            kept.append(record)
+    return kept
+
+
+def test_parts(name: str) -> Iterator[Part]:
+    """Yield the test parts; a shuffled network gets one in ``EVERY``."""
+    for number, one in enumerate(parts(TEST, COUNTS)):
+        if not name.endswith(SHUFFLED) or number % EVERY == 0:
+            yield one
+
+
+def _record(one: Part, explanation: Explanation) -> dict[str, Any]:
+    """Return what the tables need of an explanation."""
+    reach = near(one.mask)
+    places = []
+    for place in explanation.places:
+        x, y = (min(max(int(value), 0), len(reach) - 1) for value in place.peak)
+        places.append(
+            {"x": x, "y": y, "share": place.share, "evidence": place.evidence, "hit": bool(reach[y, x])}
+        )
+    row, column = np.unravel_index(int(explanation.saliency.argmax()), explanation.saliency.shape)
+    covering = explanation.covering
+    return {
+        "design": one.design.name,
+        "family": one.design.family,
+        "class": CLASSES[one.label],
+        "kind": one.kind,
+        "answer": CLASSES[explanation.target.index[0]],
+        "probability": explanation.probability,
+        "places": places,
+        "highest": bool(reach[row, column]),
+        "mass": float(explanation.saliency[reach].sum() / max(float(explanation.saliency.sum()), 1e-12)),
+        "cautions": [caution.code for caution in explanation.cautions],
+        "covering": None
+        if covering is None
+        else {
+            "before": covering.before,
+            "places": covering.places,
+            "changed": covering.changed,
+            "controls": covering.controls,
+            "controls_changed": covering.controls_changed,
+        },
+        "place_stability": explanation.place_stability,
+        "rcap": None if explanation.rcap is None else explanation.rcap.score,
+        "stability": explanation.stability,
+    }
+
+
+def plain(path: Path) -> Callable[[Part], gagrad_runtime.Explainer]:
+    """Return an opener of one explainer for all designs."""
+    explainer = gagrad_runtime.load(path, device="cpu", threads=1)
+    return lambda _: explainer
+
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or MAKERS:
+        found = lines(chosen, TODAY, plain(bundle(chosen)))
+        for kind in TODAY.kinds:
+            right = [one for one in found if one["kind"] == kind and one["answer"] == one["class"]]
+            print(
+                chosen,
+                kind,
+                len(right),
+                np.mean([one["highest"] for one in right]),
+                np.mean([bool(one["places"]) and one["places"][0]["hit"] for one in right]),
+            )
