@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
     Mask = NDArray[np.bool_]
 
-TRAINING, SELECTION, TEST = 11, 12, 13
-"""Series of the parts. What is reported was measured on TEST, and nothing was chosen there."""
+TRAINING, SELECTION, ACCURACY, TEST = 11, 12, 13, 100
+"""Series of the parts; each network has a test series of its own, from TEST on, where nothing is chosen."""
 REFERENCES = 8
 """Good parts of each design that a calibration gets."""
 _MATTE = Material("matte", (0.5, 0.5, 0.5), 0.0, brushed=False, gloss=0.12, shininess=8)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-COUNTS = {"present": 10, "missing": 8, "scuff": 3, "ok": 6}
+COUNTS = {"present": 5, "missing": 5, "scuff": 2, "ok": 3}
 """Selection parts of each design."""
 LEVELS = (0.02, 0.05, 0.10, 0.15)
 """Noise levels, relative to the range of the model input."""

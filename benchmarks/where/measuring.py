@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.explanation import Explanation
 
-COUNTS = {"present": 10, "missing": 9, "scuff": 9, "ok": 9}
-"""Test parts of each design."""
+COUNTS = {"present": 5, "missing": 5, "scuff": 3, "ok": 5}
+"""Test parts of each design and network: each network is shown parts of its own."""
 EVERY = 14
 """One in so many is shown to the shuffled networks."""
 
@@ -72,7 +72,8 @@ def lines(
 
 def test_parts(name: str) -> Iterator[Part]:
     """Yield the test parts; a shuffled network gets one in ``EVERY``."""
-    for number, one in enumerate(parts(TEST, COUNTS)):
+    series = TEST + list(MAKERS).index(name.removesuffix(SHUFFLED))
+    for number, one in enumerate(parts(series, COUNTS)):
         if not name.endswith(SHUFFLED) or number % EVERY == 0:
             yield one
 

@@ -87,9 +87,9 @@ def _vit() -> nn.Module:
     model: nn.Module = VisionTransformer(
         img_size=SIZE,
         patch_size=8,
-        embed_dim=96,
+        embed_dim=64,
         depth=4,
-        num_heads=3,
+        num_heads=4,
         num_classes=len(CLASSES),
         embed_layer=Stem,
     )
@@ -111,16 +111,16 @@ def _lite() -> nn.Module:
 MAKERS: dict[str, Callable[[], nn.Module]] = {
     "cnn": SmallCnn,
     "mobilenet": _mobile,
-    "lite0": _lite,
     "resnet18": _resnet,
+    "lite0": _lite,
     "vit": _vit,
 }
 """By name, the cheapest training first."""
 TITLES = {
     "cnn": "CNN of eight layers",
     "mobilenet": "MobileNetV3-small",
-    "lite0": "EfficientNet-Lite0",
     "resnet18": "ResNet-18",
+    "lite0": "EfficientNet-Lite0",
     "vit": "ViT, 16 × 16 tokens",
 }
 
