@@ -111,16 +111,16 @@ def _lite() -> nn.Module:
 MAKERS: dict[str, Callable[[], nn.Module]] = {
     "cnn": SmallCnn,
     "mobilenet": _mobile,
-    "resnet18": _resnet,
     "lite0": _lite,
+    "resnet18": _resnet,
     "vit": _vit,
 }
 """By name, the cheapest training first."""
 TITLES = {
     "cnn": "CNN of eight layers",
     "mobilenet": "MobileNetV3-small",
-    "resnet18": "ResNet-18",
     "lite0": "EfficientNet-Lite0",
+    "resnet18": "ResNet-18",
     "vit": "ViT, 16 × 16 tokens",
 }
 
