@@ -5,24 +5,25 @@ Everything is kept in ``.where/``: a run that was interrupted goes on where it s
 
 from __future__ import annotations
 
+import sys
+
 import torch
 
 from benchmarks.table import publish
 from benchmarks.where import asking, page
-from benchmarks.where.bundles import bundle
 from benchmarks.where.measuring import SETTINGS, measured
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.training import train
 
 
 def main() -> None:
-    """Run what is missing, and publish the page."""
+    """Run what is missing, and publish the page; of some networks alone where they are named."""
     torch.set_num_threads(1)
-    for name in MAKERS:
+    names = sys.argv[1:] or list(MAKERS)
+    for name in names:
         train(name)
-        bundle(name)
-    records = {setting.name: {name: measured(name, setting) for name in MAKERS} for setting in SETTINGS}
-    publish("where", page.page(records, asking.figures()))
+    records = {setting.name: {name: measured(name, setting) for name in names} for setting in SETTINGS}
+    publish("where", page.page(records, asking.figures(names)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,6 @@ def bundle(name: str) -> Path:
         from gagrad_export import export
 
         model = network(name.removesuffix(FORGOTTEN))
-        scale = {} if name.endswith(FORGOTTEN) else {"mean": MEAN, "std": STD}
-        export(model, path, size=(SIZE, SIZE), classes=CLASSES, **scale)
+        mean, std = (None, None) if name.endswith(FORGOTTEN) else (MEAN, STD)
+        export(model, path, size=(SIZE, SIZE), mean=mean, std=std, classes=CLASSES)
     return path

@@ -15,7 +15,7 @@ from benchmarks.where.aligning import good, sent
 from benchmarks.where.data import SELECTION, references
 from benchmarks.where.designs import DESIGNS
 from benchmarks.where.drawing import SIZE
-from benchmarks.where.formulas import Formula, peak, saliency
+from benchmarks.where.formulas import CHOSEN, FORMULAS, peak
 from benchmarks.where.gathering import Subject
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.study import Row, rows
@@ -111,7 +111,7 @@ def tried(
 
 def main() -> None:
     """Print for each fill and size how often covering the right place, a wrong one and a control flips the answer."""
-    formula, medians = Formula(), goods()
+    formula, medians = FORMULAS[CHOSEN], goods()
     for name in sys.argv[1:] or MAKERS:
         subject = Subject(name)
         every = list(rows(name))
@@ -122,7 +122,7 @@ def main() -> None:
                     instead = None if row.warp is None else sent(medians[row.part.design.name], row.warp)
                     if fill == "good" and instead is None:
                         continue
-                    values = saliency(formula, row.found)
+                    values = formula(row.sight)
                     place = peak(values)
                     there, elsewhere = tried(subject, row, place, share, fill, values, instead)
                     kind = row.part.kind + (" right" if row.near[place] else " wrong")

@@ -2,44 +2,143 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.where.drawing import SIZE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from benchmarks.where.gathering import Gathered
 
-    Array = NDArray[np.float32]
+
+Array = NDArray[np.float32]
 
 CONTRAST = -1
 """Number of the level whose gradients are of the difference to the class ok."""
+POOL = 0.025
+"""Standard deviation of the pooling, relative to the side."""
 
 
 @dataclass(frozen=True)
-class Formula:
-    """√E[g²], pooled, times a power of a class activation map and of the difference to good parts."""
+class Sight:
+    """One part as a formula sees it; every term is scaled to at most 1."""
 
-    level: int | None = 1
-    """Number of the noise level; None leaves the gradient out."""
-    samples: int = 5
-    pool: float = 0.025
-    """Standard deviation of the pooling, relative to the side."""
-    cam: str = "last-grad"
-    power: float = 1.0
-    """Exponent of the class activation map; 0 leaves it out."""
-    good: bool = False
-    difference: float = 1.0
-    """Exponent of the difference to good parts, where ``good``."""
-    seen: str = "grey 0.3"
-    """What the parts are compared by, see ``aligning.seen``, and what is added to the spread."""
-    floor: float = 0.0
-    """Added to the scaled class activation map, so that its zeros do not forbid a place."""
+    found: Gathered
+    difference: Mapping[str, Array] | None = None
+    """To good parts, by representation, see ``aligning.differences``; None where there are none."""
+    good: Array | None = None
+    """√E[g²] at good parts, at this part's pose."""
+
+    def g(self, level: int = 1, samples: int = 5, pool: float = POOL) -> Array:
+        """Return √E[g²], pooled; ``level`` is a number of ``gathering.LEVELS``."""
+        return scaled(pooled(strength(self.found.magnitude[level][:samples]), pool))
+
+    @cached_property
+    def both(self) -> Array:
+        """√E[g²] here and at good parts, added."""
+        return (
+            self.g()
+            if self.good is None
+            else np.asarray(self.g() + scaled(pooled(self.good, POOL)), np.float32)
+        )
+
+    def cam(self, name: str) -> Array:
+        """Return a class activation map, see ``Gathered.cams``."""
+        return enlarged(self.found.cams[name])
+
+    @property
+    def c(self) -> Array:
+        """Grad-CAM of the last layer."""
+        return self.cam("last-grad")
+
+    @property
+    def l(self) -> Array:  # noqa: E743 - the letter in the formulas
+        """LayerCAM of the last layer."""
+        return self.cam("last-layer")
+
+    @property
+    def m(self) -> Array:
+        """Activation times gradient, summed over the features, of an earlier layer."""
+        return self.cam("middle-element")
+
+    def d(self, seen: str = "colour 0.3") -> Array:
+        """Return the difference to good parts."""
+        if self.difference is None:
+            raise ValueError("there are no good parts")
+        return scaled(self.difference[seen])
+
+
+Formula = Callable[[Sight], NDArray[np.float32]]
+
+FORMULAS: dict[str, Formula] = {
+    "g": lambda s: s.g(),
+    "g, noise 0.02": lambda s: s.g(0),
+    "g, noise 0.10": lambda s: s.g(2),
+    "g, noise 0.15": lambda s: s.g(3),
+    "C": lambda s: s.c,
+    "L": lambda s: s.l,
+    "M": lambda s: s.m,
+    "g·C": lambda s: s.g() * s.c,
+    "g·√C": lambda s: s.g() * np.sqrt(s.c),
+    "g·L": lambda s: s.g() * s.l,
+    "g·M": lambda s: s.g() * s.m,
+    "g·(C + L)": lambda s: s.g() * (s.c + s.l),
+    "g·max(C, L)": lambda s: s.g() * np.maximum(s.c, s.l),
+    "g·max(C, L), noise 0.02": lambda s: s.g(0) * np.maximum(s.c, s.l),
+    "g·max(C, L), noise 0.10": lambda s: s.g(2) * np.maximum(s.c, s.l),
+    "g·max(C, L), noise 0.15": lambda s: s.g(3) * np.maximum(s.c, s.l),
+    "g·max(C, L), T = 1": lambda s: s.g(samples=1) * np.maximum(s.c, s.l),
+    "g·max(C, L), T = 2": lambda s: s.g(samples=2) * np.maximum(s.c, s.l),
+    "g·max(C, L), T = 4": lambda s: s.g(samples=4) * np.maximum(s.c, s.l),
+    "g·max(C, L), not pooled": lambda s: s.g(pool=0) * np.maximum(s.c, s.l),
+    "g·max(C, L), pooled 0.015": lambda s: s.g(pool=0.015) * np.maximum(s.c, s.l),
+    "g·max(C, L), pooled 0.04": lambda s: s.g(pool=0.04) * np.maximum(s.c, s.l),
+    "g·max(C, L), pooled 0.06": lambda s: s.g(pool=0.06) * np.maximum(s.c, s.l),
+    "g·max(C, L, M)": lambda s: s.g() * np.maximum(np.maximum(s.c, s.l), s.m),
+    "g·C, both against ok": lambda s: s.g(CONTRAST) * s.cam("last-grad-contrast"),
+}
+"""Without good parts. g is √E[g²] of 5 copies at noise 0.05, pooled with 0.025 of the side."""
+GOOD: dict[str, Formula] = {
+    "d": lambda s: s.d(),
+    "d in grey": lambda s: s.d("grey 0.3"),
+    "d without shade": lambda s: s.d("detail 0.3"),
+    "(g + g′)·d": lambda s: s.both * s.d(),
+    "C·d": lambda s: s.c * s.d(),
+    "(g + g′)·d·√C": lambda s: s.both * s.d() * np.sqrt(s.c),
+    "(g + g′)·d·√C in grey": lambda s: s.both * s.d("grey 0.3") * np.sqrt(s.c),
+    "(g + g′)·d·√(C + L + 0.1)": lambda s: s.both * s.d() * np.sqrt(s.c + s.l + 0.1),
+    "√(g + g′)·d·√(C + L + 0.1)": lambda s: np.sqrt(s.both) * s.d() * np.sqrt(s.c + s.l + 0.1),
+    "√(g + g′)·d·√(C + L + 0.1) in grey": lambda s: (
+        np.sqrt(s.both) * s.d("grey 0.3") * np.sqrt(s.c + s.l + 0.1)
+    ),
+    "√(g + g′)·d·√(C + L + 0.1) without shade": lambda s: (
+        np.sqrt(s.both) * s.d("detail 0.3") * np.sqrt(s.c + s.l + 0.1)
+    ),
+    "√(g + g′)·d²·√(C + L + 0.1)": lambda s: np.sqrt(s.both) * s.d() ** 2 * np.sqrt(s.c + s.l + 0.1),
+    "√g·d·√(C + L + 0.1)": lambda s: np.sqrt(s.g()) * s.d() * np.sqrt(s.c + s.l + 0.1),
+    "d·√(C + L + 0.1)": lambda s: s.d() * np.sqrt(s.c + s.l + 0.1),
+}
+"""With good parts, whose gradient is g′."""
+SECOND: dict[str, Formula] = {
+    "C": lambda s: s.c,
+    "L": lambda s: s.l,
+    "g·C": lambda s: s.g() * s.c,
+    "g·max(C, L)": lambda s: s.g() * np.maximum(s.c, s.l),
+    "g, pooled 0.06, ·C": lambda s: s.g(pool=0.06) * s.c,
+    "g, pooled 0.06, ·max(C, L)": lambda s: s.g(pool=0.06) * np.maximum(s.c, s.l),
+    "M": lambda s: s.m,
+}
+"""Where place 2 is looked for, ``AWAY`` from place 1 of ``CHOSEN``."""
+CHOSEN = "g·max(C, L)"
+AWAY = 0.12
 
 
 def pooled(values: Array, sigma: float) -> Array:
@@ -51,31 +150,19 @@ def pooled(values: Array, sigma: float) -> Array:
     )
 
 
+def scaled(values: Array) -> Array:
+    """Return ``values`` with a maximum of 1."""
+    return np.asarray(values / max(float(values.max()), 1e-12), np.float32)
+
+
 def enlarged(cam: Array) -> Array:
     """Return a class activation map ``[h, w]`` at the image's size, scaled to 0..1."""
-    large = cv2.resize(cam, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large / max(float(large.max()), 1e-12), np.float32)
+    return scaled(np.asarray(cv2.resize(cam, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32))
 
 
-def strength(found: Gathered, level: int, samples: int = 5) -> Array:
-    """Return √E[g²] of the first ``samples`` copies."""
-    return np.asarray(np.sqrt(np.square(found.magnitude[level][:samples]).mean(0)), np.float32)
-
-
-def saliency(formula: Formula, found: Gathered, d: Array | None = None, g_good: Array | None = None) -> Array:
-    """Return the map; ``d`` and ``g_good`` are the difference to good parts and the gradient's strength there."""
-    result = np.ones((SIZE, SIZE), np.float32)
-    if formula.level is not None:
-        g = strength(found, formula.level, formula.samples)
-        if formula.good and g_good is not None:
-            g = g / max(float(g.max()), 1e-12) + g_good / max(float(g_good.max()), 1e-12)
-        result = pooled(g, formula.pool)
-    if formula.good and d is not None:
-        result = result * d**formula.difference
-    if formula.power:
-        cam = enlarged(found.cams[formula.cam])
-        result = result * (cam + formula.floor) ** formula.power
-    return result
+def strength(magnitude: Array) -> Array:
+    """Return √E[g²] of copies ``[T, H, W]``."""
+    return np.asarray(np.sqrt(np.square(magnitude).mean(0)), np.float32)
 
 
 def peak(values: Array) -> tuple[int, int]:
@@ -84,14 +171,11 @@ def peak(values: Array) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def peaks(values: Array, count: int, apart: float = 0.12) -> list[tuple[int, int]]:
-    """Return the ``count`` highest places that are at least ``apart`` of the side from one another."""
-    left, found = values.copy(), []
-    for _ in range(count):
-        row, column = peak(left)
-        found.append((row, column))
-        cv2.circle(left, (column, row), int(apart * SIZE), float(values.min()), -1)
-    return found
+def second(values: Array, first: tuple[int, int], away: float = AWAY) -> tuple[int, int]:
+    """Return the highest place at least ``away`` of the side from ``first``."""
+    left = values.copy()
+    cv2.circle(left, (first[1], first[0]), int(away * SIZE), float(values.min()), -1)
+    return peak(left)
 
 
 def apart(a: tuple[int, int], b: tuple[int, int]) -> float:

@@ -1,6 +1,6 @@
 """Explains the test parts with the product's own interface, and keeps one line for each part.
 
-``python -m benchmarks.where.measuring [NAME …]``. A run that was interrupted goes on where it stopped.
+``python -m benchmarks.where.measuring [NETWORK or SETTING …]``. A run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -42,10 +42,23 @@ class Setting:
     kinds: tuple[str, ...] = ("present", "absent", "shortcut", "ok")
     good: bool = False
     """With the good reference of the part's design."""
+    shuffled: bool = False
+    """With the network's weights shuffled."""
 
 
-TODAY = Setting("today", {"method": "guided-absolutegrad"}, ("present", "absent", "shortcut"))
-"""The paper's program: noise 0.15, 20 samples, RCAP; the default until there was a preset for the floor."""
+REASONS = ("present", "absent", "shortcut")
+SETTINGS = (
+    # The paper's program: noise 0.15, 20 samples, RCAP; the default until there was a preset for the floor.
+    Setting("today", {"preset": "paper"}, REASONS),
+    Setting("operator", {"preset": "operator"}),
+    Setting("shuffled", {"preset": "operator"}, shuffled=True),
+)
+
+
+def measured(name: str, setting: Setting) -> list[dict[str, Any]]:
+    """Return the records of a network in a setting."""
+    chosen = name + SHUFFLED if setting.shuffled else name
+    return lines(chosen, setting, plain(bundle(chosen)))
 
 
 def lines(
@@ -122,14 +135,8 @@ def plain(path: Path) -> Callable[[Part], gagrad_runtime.Explainer]:
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or MAKERS:
-        found = lines(chosen, TODAY, plain(bundle(chosen)))
-        for kind in TODAY.kinds:
-            right = [one for one in found if one["kind"] == kind and one["answer"] == one["class"]]
-            print(
-                chosen,
-                kind,
-                len(right),
-                np.mean([one["highest"] for one in right]),
-                np.mean([bool(one["places"]) and one["places"][0]["hit"] for one in right]),
-            )
+    wanted = {one.name for one in SETTINGS if one.name in sys.argv[1:]} or {one.name for one in SETTINGS}
+    for chosen in [name for name in MAKERS if name in sys.argv[1:]] or MAKERS:
+        for one in SETTINGS:
+            if one.name in wanted:
+                print(chosen, one.name, len(measured(chosen, one)), "parts", flush=True)

@@ -38,6 +38,7 @@ def page(measured: Mapping[str, Records], beside: Mapping[str, Any]) -> str:
         "families": tables.by_group(named, "family"),
         "cautions": tables.cautions(good or operator) if operator else NONE + "\n",
         "covering": covering(operator) if operator else NONE + "\n",
+        "stickers": beside.get("stickers", NONE),
         "broken": beside.get("broken", NONE + "\n"),
         "cost": beside.get("cost", NONE + "\n"),
         "formulas": beside.get("formulas", NONE + "\n"),

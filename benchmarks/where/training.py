@@ -7,6 +7,7 @@ thousand parts. In the second part there are labels alone.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -41,6 +42,14 @@ FROZEN = {"lite0": ("_conv_stem", "_bn0", *(f"_blocks.{number}" for number in ra
 HALF = ("cnn", "resnet18", "vit")
 """Networks whose products are taken in bfloat16 in training, where that is faster."""
 RATE = {"cnn": 3e-3, "mobilenet": 3e-3, "resnet18": 2e-3, "lite0": 1.5e-3, "vit": 1.5e-3}
+
+
+def kept(name: str, make: Callable[[], Any]) -> Any:
+    """Return what ``make`` returned in this run or an earlier one, as JSON."""
+    path = STORE / f"{name}.json"
+    if not path.exists():
+        path.write_text(json.dumps(make()), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.where.aligning import sent
 from benchmarks.where.covering import goods, probabilities, tried
 from benchmarks.where.drawing import SIZE
-from benchmarks.where.formulas import Formula, apart, enlarged, peak, peaks, pooled, saliency, strength
+from benchmarks.where.formulas import CHOSEN, FORMULAS, POOL, apart, peak, pooled, second, strength
 from benchmarks.where.gathering import SHUFFLED, Subject
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.study import rows
@@ -48,30 +48,27 @@ class Judged:
     """Low values speak for a caution."""
 
 
-def judged(name: str, formula: Formula | None = None) -> list[Judged]:
+def judged(name: str) -> list[Judged]:
     """Return every selection part that ``name`` calls defective, judged."""
-    formula = formula or Formula()
     subject, medians = Subject(name), goods()
-    return [
-        _one(name, row, formula, subject, medians) for row in rows(name, right=False) if row.found.target != 0
-    ]
+    return [_one(name, row, subject, medians) for row in rows(name, right=False) if row.found.target != 0]
 
 
-def _one(name: str, row: Row, formula: Formula, subject: Subject, medians: dict[str, Array]) -> Judged:
+def _one(name: str, row: Row, subject: Subject, medians: dict[str, Array]) -> Judged:
     found = row.found
-    values = saliency(formula, found)
+    values = FORMULAS[CHOSEN](row.sight)
     place = peak(values)
-    cam = enlarged(found.cams["last-grad"])
-    cam_place = peak(cam)
+    cam = np.maximum(row.sight.c, row.sight.l)
+    cam_place = second(row.sight.g(pool=0.06) * cam, place)
+    gradient_place, activation_place = peak(row.sight.g()), peak(cam)
     p = np.sort(probabilities(found.logits[None])[0])[::-1]
     instead = None if row.warp is None else sent(medians[row.part.design.name], row.warp)
     there, elsewhere = tried(subject, row, place, *COVER, values, instead)
-    second, _ = tried(subject, row, cam_place, *COVER, values, instead)
+    other, _ = tried(subject, row, cam_place, *COVER, values, instead)
     t = found.target
-    halves = [_part(found.magnitude[formula.level or 1][pick]) for pick in ([0, 2, 4], [1, 3])]
-    singles = [peak(_product(row, found.magnitude[formula.level or 1][i : i + 1], formula)) for i in range(5)]
-    products = [peak(pooled(half, formula.pool) * cam) for half in halves]
-    next_places = peaks(values, 2)
+    copies = found.magnitude[1]
+    halves = [peak(pooled(strength(copies[pick]), POOL) * cam) for pick in ([0, 2, 4], [1, 3])]
+    singles = [peak(pooled(strength(copies[i : i + 1]), POOL) * cam) for i in range(len(copies))]
     total = values.sum()
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     disc = np.hypot(y - place[0], x - place[1]) < 0.1 * SIZE
@@ -82,15 +79,15 @@ def _one(name: str, row: Row, formula: Formula, subject: Subject, medians: dict[
         "covering place 1 drops p": float(p[0] - there[t]),
         "… less the worst control": float(elsewhere[:, t].min() - there[t]),
         "… less the mean control": float(elsewhere[:, t].mean() - there[t]),
-        "covering place 1 or 2 drops p": float(p[0] - min(there[t], second[t])),
+        "covering place 1 or 2 drops p": float(p[0] - min(there[t], other[t])),
         "covering place 1 flips": float(there.argmax() != t),
         "covering place 1 gives ok": float(there[0]),
-        "covering place 1 or 2 gives ok": float(max(there[0], second[0])),
+        "covering place 1 or 2 gives ok": float(max(there[0], other[0])),
         "controls keep the answer": float(np.mean(elsewhere.argmax(1) == t)),
-        "product and CAM are near": -apart(place, cam_place),
-        "gradient and CAM are near": -apart(peak(pooled(strength(found, 1), formula.pool)), cam_place),
-        "gradient and product are near": -apart(peak(pooled(strength(found, 1), formula.pool)), place),
-        "halves' places are near": -apart(*products),
+        "product and CAM are near": -apart(place, activation_place),
+        "gradient and CAM are near": -apart(gradient_place, activation_place),
+        "gradient and product are near": -apart(gradient_place, place),
+        "halves' places are near": -apart(*halves),
         "copies agree on place 1": float(np.mean([apart(one, place) < 0.1 for one in singles])),
         "spread of the copies' places": -float(np.mean([apart(one, place) for one in singles])),
         "copies keep the answer, 0.05": float(np.mean(found.copies[1].argmax(1) == t)),
@@ -99,7 +96,7 @@ def _one(name: str, row: Row, formula: Formula, subject: Subject, medians: dict[
             (found.copies[1][:, t] - np.delete(found.copies[1], t, 1).max(1)).min()
         ),
         "map near place 1": float(values[disc].sum() / total),
-        "place 1 above place 2": float(1 - values[next_places[1]] / max(float(values[place]), 1e-12)),
+        "place 1 above place 2": float(1 - values[second(values, place)] / max(float(values[place]), 1e-12)),
         "CAM at place 1": float(cam[place]),
     }
     return Judged(
@@ -110,14 +107,6 @@ def _one(name: str, row: Row, formula: Formula, subject: Subject, medians: dict[
         bool(row.near[place] or row.near[cam_place]),
         figures,
     )
-
-
-def _part(magnitude: Array) -> Array:
-    return np.asarray(np.sqrt(np.square(magnitude).mean(0)), np.float32)
-
-
-def _product(row: Row, magnitude: Array, formula: Formula) -> Array:
-    return pooled(_part(magnitude), formula.pool) * enlarged(row.found.cams[formula.cam]) ** formula.power
 
 
 def area(good: Sequence[float], bad: Sequence[float]) -> float:
