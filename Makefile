@@ -22,7 +22,7 @@ help:
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make drise    compare explanations of detections with D-RISE (15 minutes, one core)"
-	@echo "make zoo      export 53 architectures, compare with autograd, build in TensorRT-RTX (an hour)"
+	@echo "make zoo      the long cases of tests; 53 architectures against autograd, built in TensorRT-RTX (an hour)"
 	@echo "make models   70 models of other people's tools, their tasks, gradients and pictures (two hours)"
 	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
 	@echo "make arm64-check  install a kit in an emulated arm64 Debian and compare its maps (root; 6 minutes)"
@@ -48,10 +48,10 @@ types: $(VENV)/.dev
 
 # What asks the package index is a target of its own: it waits minutes, and the index changes while the code does not.
 check-tests: $(VENV)/.dev
-	$(PYTEST) -m "not index"
+	$(PYTEST) -m "not index and not long"
 
 test-fast: $(VENV)/.dev
-	$(PYTEST) -m "not slow and not index"
+	$(PYTEST) -m "not slow and not index and not long"
 
 # No limit: one idea a file is a judgement, and the length only says where to look.
 listing:
@@ -82,6 +82,7 @@ drise: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(DRISE)/bin/python -m benchmarks.drise
 
 zoo: $(VENV)/.dev
+	$(PYTEST) -m long
 	$(BIN)/python -m benchmarks.zoo
 
 # The producers, some of them copyleft, are tools of this table: they have an environment of their own.

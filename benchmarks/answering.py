@@ -96,7 +96,7 @@ def _latency(item: tuple[str, Path]) -> tuple[str, ...]:
         for index in range(FRAMES + 2):
             frame = _frame(index)
             began = time.perf_counter()
-            seconds = explainer.explain(frame, samples=20).seconds
+            seconds = explainer.explain(frame, preset="paper", samples=20).seconds
             taken.append(time.perf_counter() - began)
             shares.append(seconds["stability"] / taken[-1])
     p50, p95 = np.percentile(taken[2:], (50, 95)) * 1000
@@ -121,7 +121,7 @@ def _deadline(name: str, bundle: Path, budget: float) -> tuple[str, ...]:
         for index in range(DEADLINES + 2):
             frame = _frame(index)
             began = time.perf_counter()
-            found = explainer.explain(frame, samples=1000, budget_ms=budget)
+            found = explainer.explain(frame, preset="paper", samples=1000, budget_ms=budget)
             taken.append((time.perf_counter() - began) * 1000)
             samples.append(found.samples)
             chunks.append(found.seconds["explain"] * 1000 / found.samples * found.provenance.chunk)
@@ -143,7 +143,7 @@ def _deadline(name: str, bundle: Path, budget: float) -> tuple[str, ...]:
 def _peak_of(bundle: Path, samples: int) -> int:
     with gagrad_runtime.load(bundle, device="cpu") as explainer:
         for seed in range(3):
-            explainer.explain(_frame(seed), samples=samples, chunk=10)
+            explainer.explain(_frame(seed), preset="paper", samples=samples, chunk=10)
     return whole_peak()
 
 

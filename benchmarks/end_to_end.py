@@ -75,11 +75,11 @@ def _row(name: str, folder: Path, repeats: int) -> tuple[object, ...]:
     ours, maps, theirs = [], [], []
     graph = read_bundle(path).graph("accumulate")
     with gagrad_runtime.load(path, device="cpu") as explainer:
-        chunk = explainer.explain(frame, samples=SAMPLES).provenance.chunk
+        chunk = explainer.explain(frame, preset="paper", samples=SAMPLES).provenance.chunk
         authors(image)
         profiled = Profiled(graph, chunk)
         for _ in range(repeats):
-            stages = explainer.explain(frame, samples=SAMPLES).seconds
+            stages = explainer.explain(frame, preset="paper", samples=SAMPLES).seconds
             ours.append(sum(stages.values()))
             maps.append(ours[-1] - stages["stability"] - stages["rcap"])
             theirs.append(seconds(lambda: authors(image)))

@@ -136,7 +136,7 @@ def _network(name: str, devices: list[str], folder: Path, samples: int, rounds: 
     bundle = read_bundle(path)
     frame = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     with Explainer(bundle, open_backend("cpu")) as known:
-        expected = known.explain(frame, samples=samples)
+        expected = known.explain(frame, preset="paper", samples=samples)
     times = _pytorch(module, samples, rounds, report, name)
     for device in devices:
         try:
@@ -171,7 +171,7 @@ def _device(
         report.failed += [f"{name} on {device}: {finding}" for finding in findings if not finding.passed]
         # The CPU's target, so that both maps explain the same class even if two scores are close.
         target = expected.target.index
-        explanation = explainer.explain(frame, target, samples=samples)
+        explanation = explainer.explain(frame, target, preset="paper", samples=samples)
         same = rank_correlation(explanation.saliency.ravel(), expected.saliency.ravel()) or 0.0
         if same < CORRELATION[backend.precision]:
             report.failed.append(f"{name} on {device}: the map's rank correlation is {same:.5f}")
@@ -180,7 +180,7 @@ def _device(
         predict = _median([_timed(lambda: explainer.scores(image)) for _ in range(rounds)][1:])
         runs, sampling = [], []
         for _ in range(rounds):
-            seconds = explainer.explain(frame, target, samples=samples).seconds
+            seconds = explainer.explain(frame, target, preset="paper", samples=samples).seconds
             runs.append(sum(seconds.values()))
             sampling.append(seconds["explain"])
     half = backend.precision == "float16"

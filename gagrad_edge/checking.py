@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gagrad_edge.bundle.bundle import Bundle
-    from gagrad_edge.manifest import Checked
+    from gagrad_edge.manifest import Checked, NoiseLevel
     from gagrad_edge.output import OutputSpec
 
 ENTRY_POINTS = "gagrad_edge.checkers"
@@ -36,6 +36,15 @@ class Labelled(NamedTuple):
     label: str
 
 
+class Tried(NamedTuple):
+    """What labelled images say of a bundle."""
+
+    checked: Checked
+    """How they are answered."""
+    noise: NoiseLevel
+    """As much noise as they bear."""
+
+
 class Checker(Protocol):
     """The runtime's function that makes a check."""
 
@@ -46,8 +55,8 @@ class Checker(Protocol):
         *,
         at_least: float,
         progress: Callable[[int, int, str], None],
-    ) -> Checked:
-        """Return how ``bundle``, which the caller has just made, answers ``labelled`` images, on the CPU."""
+    ) -> Tried:
+        """Return what ``labelled`` images say of ``bundle``, which the caller has just made, on the CPU."""
 
 
 def checker() -> Checker:

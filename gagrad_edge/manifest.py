@@ -163,6 +163,22 @@ class InputSpec(Strict, frozen=True):
             )
 
 
+class NoiseLevel(Strict, frozen=True):
+    """Noise of the preset ``operator``: as much as the model bears without changing its answer."""
+
+    noise_std: Annotated[float, msgspec.Meta(gt=0)]
+    """Noise level relative to the range of the model input."""
+    kept: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    """Share of the noisy copies that kept their image's answer at this level."""
+    images: Annotated[int, msgspec.Meta(ge=0)]
+    """Number of sample images; 0 where there were none, and the exporter guessed from frames of its own."""
+
+    @property
+    def guessed(self) -> bool:
+        """Whether no image of a part was there to measure it."""
+        return self.images == 0
+
+
 class MethodSpec(Strict, frozen=True):
     """Defaults of the method. Each can be overridden when explaining, except RCAP's two."""
 
@@ -176,6 +192,8 @@ class MethodSpec(Strict, frozen=True):
     """Samples of one run of ``accumulate``, unless the device chooses another number."""
     rcap_lower_bound: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     rcap_interval: Annotated[float, msgspec.Meta(ge=0.001, lt=1)] = 0.1
+    operator: NoiseLevel | None = None
+    """Noise of the preset ``operator``, which the export measures; null in a bundle of before."""
 
 
 class FeatureLayer(Strict, frozen=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gagrad_edge.manifest import Checked, FeatureLayer, InputSpec, Manifest
+    from gagrad_edge.manifest import Checked, FeatureLayer, InputSpec, Manifest, NoiseLevel
 
 
 def describe(manifest: Manifest) -> list[str]:
@@ -65,6 +65,16 @@ def _interface(manifest: Manifest) -> Iterator[str]:
         f"{method.samples} samples, noise {method.noise_std:g}, percentile {method.percentile:g}, "
         f"chunk {method.chunk}",
     )
+    if method.operator is not None:
+        yield line("operator", _noise(method.operator))
+
+
+def _noise(level: NoiseLevel) -> str:
+    """Return the noise of the preset ``operator`` and how it is known, in words."""
+    kept = f"noise {level.noise_std:g}, at which {level.kept * 100:.0f} % of the noisy copies"
+    if not level.guessed:
+        return f"{kept} of {counted(level.images, 'image')} keep their answer"
+    return f"{kept} of made-up frames keep their answer: a guess, which images of parts replace (`calibrate`)"
 
 
 def _channels(spec: InputSpec) -> str:

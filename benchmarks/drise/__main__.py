@@ -20,8 +20,8 @@ from benchmarks.drise.subjects import SUBJECTS, Subject
 from benchmarks.table import publish
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "the default": {},
-    "`samples=4`": {"samples": 4},
+    "the default": {"preset": "paper"},
+    "`samples=4`": {"preset": "paper", "samples": 4},
     '`guide="pooled"`': {"guide": "pooled"},
     '`method="layer-cam"`': {"method": "layer-cam"},
 }

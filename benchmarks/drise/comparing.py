@@ -125,7 +125,7 @@ def compared(subject: Subject, frames: Sequence[Masked], wanted: int, settings: 
             explanations = list(islice(explainer.explain_each(masked.frame, **settings), len(here)))
             seconds += time.process_time() - began
             for number, explanation in zip(here, explanations, strict=True):
-                ours = explanation.regions[0].peak
+                ours = explanation.places[0].peak
                 theirs, one, other = (highest(masked.maps[part, number]) for part in range(3))
                 reference = masked.rows[number]
                 left, top, right, bottom = map(float, reference[:4])

@@ -22,7 +22,7 @@ INTRODUCTION = """# Detections: place 1 against D-RISE
 
 Does the map of a detection show what the detector needs? D-RISE (Petsiuk et al. 2021) asks without a gradient: it hides the image behind
 {masks:,} random masks and adds up the masks by how much of the detection is left. Here its highest place is compared with place 1 of our
-explanation (`explanation.regions[0].peak`), and where the two differ, covering decides.
+explanation (`explanation.places[0].peak`), and where the two differ, covering decides.
 
 **Detectors.** Two, exported with no option for detectors; D-RISE asks the ONNX files themselves, in ONNX Runtime:
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models.entry import Entry, entries
-from benchmarks.models.page import page, row
+from benchmarks.models.page import KINKED, page, row
 from benchmarks.table import publish
 from benchmarks.zoo import reason, state
 
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--kept", action="store_true", help="measure nothing; write the page from what is kept"
     )
+    parser.add_argument("--limit", type=int, default=LIMIT_S, help="seconds that each step may take")
     options = parser.parse_args()
     chosen = {name: entries()[name] for name in options.models or entries()}
     results = {}
@@ -49,7 +50,7 @@ def main() -> None:
         if options.fresh or not kept.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             began = time.monotonic()
-            measured = _measured(entry, folder)
+            measured = _measured(entry, folder, options.limit)
             kept.write_text(json.dumps({**measured, "whole": time.monotonic() - began, "state": state()}))
         results[name] = json.loads(kept.read_text())
         print(" | ".join(map(str, row(entry, results[name]))), flush=True)
@@ -60,26 +61,36 @@ def main() -> None:
         publish("models", text)
 
 
-def _measured(entry: Entry, folder: Path) -> dict[str, Any]:
+def _measured(entry: Entry, folder: Path, limit: int) -> dict[str, Any]:
     """Return what becomes of one model."""
     model = folder / "model.onnx"
     if not model.is_file():
-        failed = _run([str(MAKERS), "-m", "benchmarks.models.build", entry.name, str(model)])
+        failed = _run([str(MAKERS), "-m", "benchmarks.models.build", entry.name, str(model)], limit)
         if failed:
             model.unlink(missing_ok=True)
             return {"failed": f"not made: {failed}"}
-    for old in ("result.json", "question.npz", "autograd.json", "segments.json"):
+    for old in (
+        "result.json",
+        "question.npz",
+        "autograd.json",
+        "autograd.npy",
+        "double.json",
+        "segments.json",
+    ):
         (folder / old).unlink(missing_ok=True)
     shape = map(str, (*entry.size, entry.channels))
-    failed = _run([sys.executable, "-m", "benchmarks.models.measure", str(folder), *shape])
+    failed = _run([sys.executable, "-m", "benchmarks.models.measure", str(folder), *shape], limit)
     result = _read(folder / "result.json")
     if failed:
         result["failed"] = failed
     if entry.module is not None and (folder / "question.npz").is_file():
-        failed = _run([str(MAKERS), "-m", "benchmarks.models.autograd", entry.name, str(folder)])
+        failed = _run([str(MAKERS), "-m", "benchmarks.models.autograd", entry.name, str(folder)], limit)
         result["autograd"] = {"missing": failed} if failed else _read(folder / "autograd.json")
-    if (folder / "question.npz").is_file() and "gradient" not in result.get("autograd", {}):
-        failed = _run([sys.executable, "-m", "benchmarks.models.measure", "--segments", str(folder)])
+    if result.get("autograd", {}).get("error", 0) > KINKED:
+        failed = _run([sys.executable, "-m", "benchmarks.models.measure", "--double", str(folder)], limit)
+        result["double"] = {"missing": failed} if failed else _read(folder / "double.json")
+    if (folder / "question.npz").is_file() and "error" not in result.get("autograd", {}):
+        failed = _run([sys.executable, "-m", "benchmarks.models.measure", "--segments", str(folder)], limit)
         result |= {"failed": failed} if failed else {"segments": _read(folder / "segments.json")}
     return result
 
@@ -89,18 +100,18 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], limit: int) -> str:
     """Run ``command`` from the repository's root; return why it failed, empty when it did not."""
     quiet = {"PYTHONPATH": str(ROOT), "YOLO_OFFLINE": "true", "HF_HUB_OFFLINE": "1"}
     if command[0] == sys.executable:
         quiet["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "export"), str(ROOT / "runtime")])
     try:
         result = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, cwd=ROOT, check=False,
+            command, capture_output=True, text=True, errors="replace", timeout=limit, cwd=ROOT, check=False,
             env={**os.environ, **quiet}, preexec_fn=_bounded,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return f"not done in {LIMIT_S} s"
+        return f"not done in {limit} s"
     return "" if result.returncode == 0 else reason(result.stderr)
 
 

@@ -127,6 +127,29 @@ def _distilled(name: str, image: Any, side: int, **more: Any) -> Any:
     return model
 
 
+def _supersimplenet(image: Any, side: int) -> Any:
+    model = _distilled("Supersimplenet", image, side, backbone="resnet18")
+    for head in (model.model.segdec.seg_head[-1], model.model.segdec.cls_fc):
+        _unsaturated(head, model, side)
+    return model
+
+
+def _unsaturated(head: Any, model: Any, side: int) -> None:
+    """Scale the last layer in front of a sigmoid: with random weights the sigmoid is exactly 0 or 1."""
+    import torch
+
+    seen: list[Any] = []
+    hook = head.register_forward_hook(lambda _part, _inputs, answer: seen.append(answer))
+    with torch.no_grad():
+        for picture in pictures(4, (3, side, side)):
+            model.model(model.pre_processor(picture[None]))
+    hook.remove()
+    values = torch.cat([answer.flatten() for answer in seen])
+    head.weight.data /= values.std()
+    if head.bias is not None:
+        head.bias.data = (head.bias.data - values.mean()) / values.std()
+
+
 def _dinomaly(image: Any, side: int) -> Any:
     return _options(image, "Dinomaly", side, crop=side, encoder_name="vit_small_patch14_reg4_dinov2")
 
@@ -153,7 +176,7 @@ _MODELS: dict[str, tuple[Callable[[Any, int], Any], int]] = {
         SIDE,
     ),
     "dinomaly": (_dinomaly, 126),
-    "supersimplenet": (functools.partial(_distilled, "Supersimplenet", backbone="resnet18"), SIDE),
+    "supersimplenet": (_supersimplenet, SIDE),
     "dfm": (_dfm, SIDE),
 }
 

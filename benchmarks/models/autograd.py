@@ -50,7 +50,7 @@ def main() -> None:
     if place is None:
         answer: dict[str, Any] = {"missing": "the explained value is no tensor of the module"}
     else:
-        answer = {"where": place.name, **_errors(watched, place, question)}
+        answer = {"where": place.name, **_errors(watched, place, question, folder)}
     (folder / "autograd.json").write_text(json.dumps(answer), encoding="utf-8")
 
 
@@ -193,8 +193,11 @@ def _each(tensors: list[Any], values: Any) -> Any:
     return np.array(found)
 
 
-def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[str, Any]:
-    """Return the relative errors of the gradients, and autograd's own in float32 where they are not small."""
+def _errors(watched: Watched, place: Place, question: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the relative errors of the gradients, and autograd's own in float32 where they are not small.
+
+    Autograd's gradient of the first sample is written to ``autograd.npy``.
+    """
     import torch
 
     inputs = question["inputs"]
@@ -210,6 +213,7 @@ def _errors(watched: Watched, place: Place, question: dict[str, Any]) -> dict[st
         watched.module.float()
         precise = np.stack([_gradient(watched, place, torch.from_numpy(row[None])) for row in inputs])
     means = _means(precise, question["batches"])
+    np.save(folder / "autograd.npy", means[0])
     errors = [_relative(found, mean) for found, mean in zip(question["gradients"], means, strict=True)]
     answer: dict[str, Any] = {"error": float(np.median(errors)), "worst": max(errors), "precision": precision}
     if answer["error"] > _SMOOTH and precision == "float64":

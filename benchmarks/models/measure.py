@@ -2,11 +2,13 @@
 
     python -m benchmarks.models.measure FOLDER HEIGHT WIDTH CHANNELS
     python -m benchmarks.models.measure --segments FOLDER
+    python -m benchmarks.models.measure --double FOLDER
 
 Runs in the project's own environment and knows nothing of who made the file: ``FOLDER/model.onnx``. Writes
 ``result.json``, the picture, and ``question.npz``: noisy model inputs, the target's cotangent, and the mean gradients
 that the bundle's graph has for them. ``benchmarks.models.autograd`` answers it with the producer's own module; where it
-cannot, ``--segments`` compares the same target with the change of its score along segments.
+cannot, ``--segments`` compares the same target with the change of its score along segments. Where float32 is off,
+``--double`` runs the bundle's graph in float64, which tells a wrong derivative from rounding at a kink.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import onnx
 
 import gagrad_export
 import gagrad_runtime
+from gagrad_edge import abi
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.errors import GagradError
 from gagrad_edge.manifest import GraphKey, GraphRole
 from gagrad_edge.method.noise import noise_chunks
+from gagrad_export.verify.double import in_double
 from gagrad_export.verify.gradient import NOISE_STD, Point, against_segments, model_input
-from gagrad_export.verify.sessions import Sessions
+from gagrad_export.verify.sessions import Sessions, accumulate_inputs
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.lettering import lettering
 from tests.export.networks import tensorrt_refuses
@@ -166,6 +170,18 @@ def segments(folder: Path) -> None:
     (folder / "segments.json").write_text(json.dumps(answer), encoding="utf-8")
 
 
+def double(folder: Path) -> None:
+    """Write ``double.json``: the error of the bundle's graph, run in float64 on the question's first sample."""
+    bundle, question = read_bundle(folder / "model.gagrad"), np.load(folder / "question.npz")
+    image = question["image"]
+    noise = next(iter(noise_chunks(0, 1, 1, image.shape[1:])))
+    gradient = in_double(bundle.graph("accumulate"), abi.STATE_OUT[abi.MEAN])
+    found = gradient(accumulate_inputs(image, noise, NOISE_STD, question["cotangent"].astype(np.float32)))
+    expected = np.load(folder / "autograd.npy")
+    error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+    (folder / "double.json").write_text(json.dumps({"error": error}), encoding="utf-8")
+
+
 def _tensorrt(bundle: Bundle) -> str:
     refused = {role: tensorrt_refuses(bundle.graph(role), batch=TENSORRT_ROWS) for role in ROLES}
     refused = {role: why for role, why in refused.items() if why}
@@ -173,7 +189,7 @@ def _tensorrt(bundle: Bundle) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--segments":
-        segments(Path(sys.argv[2]))
+    if sys.argv[1] in ("--segments", "--double"):
+        {"--segments": segments, "--double": double}[sys.argv[1]](Path(sys.argv[2]))
     else:
         main()

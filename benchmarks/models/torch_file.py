@@ -66,9 +66,11 @@ def flat(answer: Any) -> list[torch.Tensor]:
 
     if isinstance(answer, torch.Tensor):
         return [answer]
+    if answer is None or isinstance(answer, str):  # torchvision's pyramid names its levels
+        return []
     if isinstance(answer, dict):
         answer = answer.values()
-    return [tensor for part in answer for tensor in flat(part)] if answer is not None else []
+    return [tensor for part in answer for tensor in flat(part)]
 
 
 def enlivened(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:

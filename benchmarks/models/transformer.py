@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.models.torch_file import answering, enlivened, pictures, torch_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from torch import nn
 
@@ -20,10 +22,15 @@ _TORCHSCRIPT = ("hf-rt-detr-v2", "hf-d-fine")
 """What torch's newer exporter does not convert (torch 2.13: aten._is_all_true)."""
 
 
+_CONFIGURED = ("hf-conditional-detr",)
+"""What the outputs alone do not tell: whether one score is of no class. The number of labels does, which stands in
+the config.json that transformers and optimum write beside a model."""
+
+
 def entries() -> Iterator[Entry]:
     """Return the models of transformers."""
     for name, (family, build, side, outputs) in _MODELS.items():
-        yield torch_entry(
+        entry = torch_entry(
             name,
             family,
             "transformers",
@@ -32,6 +39,17 @@ def entries() -> Iterator[Entry]:
             outputs=outputs,
             dynamo=name not in _TORCHSCRIPT,
         )
+        if name in _CONFIGURED:
+            make = functools.partial(_make_with_config, entry.make, build)
+            entry = replace(entry, make=make, producer=f"{entry.producer}, config.json")
+        yield entry
+
+
+def _make_with_config(make: Callable[[Path], None], build: Callable[[Any], Any], path: Path) -> None:
+    import transformers
+
+    make(path)
+    build(transformers).config.save_pretrained(path.parent)
 
 
 def _answers(build: Callable[[Any], nn.Module], outputs: tuple[str, ...], side: int) -> nn.Module:

@@ -8,6 +8,7 @@ import sys
 PROGRAMS = (
     "bundles",
     "images",
+    "poison",
     "kills",
     "installs",
     "camera",

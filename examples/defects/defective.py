@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from multiprocessing import Pool
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from examples.defects.parts import defective_part
+from examples.defects.processes import drawing_processes
 from examples.defects.training import INPUT, normalised
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DefectiveParts:
 
 def defective_parts(series: int, count: int) -> DefectiveParts:
     """Return the first ``count`` parts of ``series``."""
-    with Pool() as pool:
+    with drawing_processes() as pool:
         made = pool.map(_rendered, [(series, index) for index in range(count)], chunksize=25)
     images, classes, boxes, labels = (np.stack(column) for column in zip(*made, strict=True))
     return DefectiveParts(*(torch.from_numpy(each) for each in (images, classes, boxes, labels)))
@@ -56,7 +56,6 @@ def defective_parts(series: int, count: int) -> DefectiveParts:
 def _rendered(
     series_and_index: tuple[int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
-    cv2.setNumThreads(1)  # the pool has a process for each core
     made = defective_part(*series_and_index)
     image = cv2.resize(made.image, (INPUT, INPUT), interpolation=cv2.INTER_AREA)
     classes = np.zeros((INPUT, INPUT), np.uint8)

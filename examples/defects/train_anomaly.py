@@ -12,7 +12,6 @@ only.
 from __future__ import annotations
 
 import math
-from multiprocessing import Pool
 from typing import TYPE_CHECKING
 
 import cv2
@@ -23,6 +22,7 @@ from torch import nn
 from examples.defects.anomalies import report
 from examples.defects.defective import shrunk
 from examples.defects.parts import CLASSES, part
+from examples.defects.processes import drawing_processes
 from examples.defects.training import DEMO, INPUT, Trunk, normalised, trained_trunk, write_onnx
 
 if TYPE_CHECKING:
@@ -108,13 +108,12 @@ def held_out_parts(count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], ND
 
 def rendered(wanted: list[tuple[int, int, int]]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return pictures and masks of the parts that series, index and class name."""
-    with Pool() as pool:
+    with drawing_processes() as pool:
         images, masks = zip(*pool.map(_rendered, wanted, chunksize=25), strict=True)
     return np.stack(images), np.stack(masks)
 
 
 def _rendered(wanted: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    cv2.setNumThreads(1)  # the pool has a process for each core
     series, index, label = wanted
     made = part(series, index, label=label)
     image = cv2.resize(made.image, (INPUT, INPUT), interpolation=cv2.INTER_AREA)

@@ -9,7 +9,6 @@ kernels.
 
 from __future__ import annotations
 
-from multiprocessing import Pool
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from examples.defects.parts import CLASSES, part
+from examples.defects.processes import drawing_processes
 from examples.defects.training import DEMO, INPUT, normalised, write_onnx
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def shrunk(series_and_index: tuple[int, int]) -> tuple[NDArray[np.uint8], int, N
 
 def parts(series: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return uint8 images ``[count, 3, 224, 224]``, labels ``[count]``, cells bool ``[count, 28, 28]``."""
-    with Pool() as pool:
+    with drawing_processes() as pool:
         made = pool.map(shrunk, [(series, index) for index in range(count)], chunksize=50)
     images, labels, cells = (np.stack(column) for column in zip(*made, strict=True))
     return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(cells)

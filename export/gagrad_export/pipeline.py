@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX, read_bundle
 from gagrad_edge.checking import checker, read_checks, require_labels
@@ -39,6 +41,7 @@ from gagrad_export.settings import (
     output_spec,
 )
 from gagrad_export.verify import scores_on_frames, verify
+from gagrad_export.verify.noise import guessed_noise
 from gagrad_export.verify.probe import probe_of
 
 if TYPE_CHECKING:
@@ -47,8 +50,8 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-    from gagrad_edge.checking import Labelled
-    from gagrad_edge.manifest import Checked, Manifest
+    from gagrad_edge.checking import Labelled, Tried
+    from gagrad_edge.manifest import Checked, Manifest, MethodSpec
     from gagrad_export.arrange import Stated
     from gagrad_export.arrange.stated import Classes
     from gagrad_export.canonicalise import Canonical
@@ -160,6 +163,7 @@ def export(
     )
     if labelled:
         require_labels(labelled, output)
+    method = msgspec.structs.replace(method, operator=guessed_noise(graphs, spec))
     verified = verify(
         graphs,
         source,
@@ -183,7 +187,6 @@ def export(
         verified=verified,
         spec=spec,
         output=output,
-        method=method,
         feature_layers=chosen.layers,
         notes=[
             note
@@ -198,12 +201,11 @@ def export(
             if note
         ],
     )
-    checked = None
     if labelled:
         clock.start("check")
-        checked = _check(write, path.parent, labelled, bundle.check_at_least)
+    method, checked = _measured(write, path.parent, method, labelled, bundle.check_at_least)
     clock.start("package")
-    manifest = write(path, checked=checked)
+    manifest = write(path, method=method, checked=checked)
     clock.stop()
     return ExportReport(
         path=path,
@@ -285,10 +287,28 @@ def _metadata(source: Source) -> dict[str, str]:
     return {entry.key: entry.value for entry in source.model.metadata_props}
 
 
+def _measured(
+    write: Callable[..., object],
+    beside: Path,
+    method: MethodSpec,
+    labelled: Sequence[Labelled],
+    at_least: float,
+) -> tuple[MethodSpec, Checked | None]:
+    """Return ``method`` with the noise of the preset ``operator``, and how ``labelled`` images are answered.
+
+    The noise is measured where there are images, else it stays the guess that ``method`` has. Raises
+    VerificationError where fewer are answered as labelled than ``at_least``.
+    """
+    if not labelled:
+        return method, None
+    tried = _check(partial(write, method=method), beside, labelled, at_least)
+    return msgspec.structs.replace(method, operator=tried.noise), tried.checked
+
+
 def _check(
     write: Callable[[Path], object], beside: Path, labelled: Sequence[Labelled], at_least: float
-) -> Checked:
-    """Return how the bundle that ``write`` writes answers; it lies in the folder ``beside`` meanwhile.
+) -> Tried:
+    """Return what images say of the bundle that ``write`` writes; it lies in the folder ``beside`` meanwhile.
 
     Raises VerificationError below ``at_least``.
     """
@@ -296,10 +316,10 @@ def _check(
     with tempfile.TemporaryDirectory(dir=beside, prefix=".check-") as folder:
         path = Path(folder) / f"checked{SUFFIX}"
         write(path)
-        checked = check(read_bundle(path), labelled, at_least=at_least, progress=lambda *_: None)
-    if checked.passed:
-        return checked
-    first, *others = agreement(checked)
+        tried = check(read_bundle(path), labelled, at_least=at_least, progress=lambda *_: None)
+    if tried.checked.passed:
+        return tried
+    first, *others = agreement(tried.checked)
     raise VerificationError(
         "\n    ".join((f"{first}, so the bundle is not written", *others)),
         where="check",

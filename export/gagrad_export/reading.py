@@ -126,7 +126,10 @@ def _of_scores(
     values: NDArray[np.float32], shape: tuple[int, ...], task: Task | None, *, named: bool
 ) -> _Decided:
     """Return what several scores without an activation are, by their ``values [F, K…]``."""
-    if (alike := _probabilities(values)) is not None:
+    alike = _probabilities(values)
+    # A map of depths in 0..1 has two axes as well: labels are named, or the user says that there are some.
+    unsaid = len(shape) == 2 and not named and task is None
+    if alike is not None and not (unsaid and alike[0] == "multilabel"):
         evidence = (
             f"on {len(values)} test frames {alike[1]}: they look like probabilities already, are shown as "
             "they are, and get no second softmax (`activation` decides otherwise)"
@@ -134,7 +137,7 @@ def _of_scores(
         return _Decided("none", evidence, alike[0])
     if task == "multilabel":
         return _Decided("sigmoid", "there is no activation in the graph; the scores are no probabilities yet")
-    if len(shape) == 2 and not named and task is None:
+    if unsaid:
         evidence = (
             f"nothing tells which axis of {shape[0]}×{shape[1]} scores without an activation or class names "
             "holds classes, so they are plain values (`activation=softmax` reads the first as classes)"
@@ -143,6 +146,13 @@ def _of_scores(
     if named or task is not None:
         why = "the classes have names" if named else "the task is a classifier's"
         return _Decided("softmax", f"no activation is in the graph; a softmax is taken because {why}")
+    if len(shape) == 3:
+        evidence = (
+            f"ASSUMED: {shape[0]} scores at each of {_size(shape[1:])} places, without an activation in the "
+            "graph and without class names, are taken for the logits of classes of which each place has one, "
+            "and percentages are their softmax. If a place can belong to several, give `activation=sigmoid`"
+        )
+        return _Decided("softmax", evidence)
     evidence = (
         f"ASSUMED: {shape[0]} scores without an activation in the graph and without class names are taken "
         "for a classifier's logits, and percentages are their softmax. If they are measured values, give "
@@ -195,6 +205,12 @@ def _require_task(
             f"the model ends in a {tail}, whose output is a probability and no measured value",
             where="task",
             hint="leave `task` out; or give `activation=none`, which explains the score in front of it",
+        )
+    if task == "regression" and activation != "none":
+        raise SettingError(
+            f"a {activation} makes probabilities, and a regression's value is shown as the model gives it",
+            where="activation",
+            hint="leave `activation` out, or give `activation=none`; or leave `task` out",
         )
     if task == "multilabel" and activation == "softmax":
         raise SettingError(

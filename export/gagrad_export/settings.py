@@ -249,7 +249,14 @@ def class_names(classes: Sequence[str] | str | Path | None) -> list[str]:
             where=str(classes),
             hint="give a UTF-8 text file with one class name on each line",
         ) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not names:
+        raise SettingError(
+            "the file has no class names",
+            where=str(classes),
+            hint="give a text file with one class name on each line, or leave `classes` out",
+        )
+    return names
 
 
 def _resizing(options: InputOptions) -> dict[str, Any]:

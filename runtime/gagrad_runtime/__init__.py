@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.prediction import Detection, Prediction
     from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.explanation import Explanation, Provenance
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.frame import Frame, load_frame
     from gagrad_runtime.question.methods import METHODS
     from gagrad_runtime.question.target import Target
+    from gagrad_runtime.reference.reference import Reference
     from gagrad_runtime.report.report import Report
     from gagrad_runtime.report.roi import Roi, read_roi
-    from gagrad_runtime.report.scale import GoodScale, read_scale
     from gagrad_runtime.sampling.rcap import Rcap
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.trust import Policy
@@ -40,6 +41,7 @@ __all__ = [
     "Prediction",
     "Provenance",
     "Rcap",
+    "Reference",
     "Report",
     "Roi",
     "Target",
@@ -47,7 +49,6 @@ __all__ = [
     "load",
     "load_frame",
     "read_roi",
-    "read_scale",
 ]
 
 _HOME = {
@@ -56,18 +57,18 @@ _HOME = {
     "Explainer": "gagrad_runtime.session.explainer",
     "Explanation": "gagrad_runtime.explanation.explanation",
     "Frame": "gagrad_runtime.frame.frame",
-    "GoodScale": "gagrad_runtime.report.scale",
+    "GoodScale": "gagrad_runtime.explanation.scale",
     "Policy": "gagrad_runtime.trust",
     "Detection": "gagrad_runtime.answer.prediction",
     "Prediction": "gagrad_runtime.answer.prediction",
     "Provenance": "gagrad_runtime.explanation.explanation",
     "Rcap": "gagrad_runtime.sampling.rcap",
+    "Reference": "gagrad_runtime.reference.reference",
     "Report": "gagrad_runtime.report.report",
     "Roi": "gagrad_runtime.report.roi",
     "Target": "gagrad_runtime.question.target",
     "load_frame": "gagrad_runtime.frame.frame",
     "read_roi": "gagrad_runtime.report.roi",
-    "read_scale": "gagrad_runtime.report.scale",
 }
 """The module of each public name."""
 
@@ -79,6 +80,7 @@ def load(
     threads: int | None = None,
     trust: Policy | str | Path | None = None,
     trial: bool | None = None,
+    good: str | Path | bool | None = None,
 ) -> Explainer:
     """Check the bundle at ``bundle``, compile its graphs on ``device`` and return the explainer.
 
@@ -88,12 +90,14 @@ def load(
     ``trust`` is a policy or its file that says whose bundles to load (docs/trust.md); by default the device's
     own, and without one any bundle that is intact. ``trial``: open the graphs in a child process first,
     within limits, as a malformed one can crash an engine; by default the first time that this device meets a
-    bundle that no policy trusts. Raises BundleError, TrustError when the policy refuses it,
+    bundle that no policy trusts. ``good`` is the file of good parts that ``calibrate`` wrote, with
+    which maps, colours and cautions compare: by default the one beside the bundle (``part.good``), if there;
+    False for none. Raises BundleError, TrustError when the policy refuses it,
     ModelError, DeviceError, SettingError or MissingPackageError.
     """
     from gagrad_runtime.session.opening import load as load_explainer  # noqa: PLC0415 - keeps `import` fast
 
-    return load_explainer(bundle, device=device, threads=threads, trust=trust, trial=trial)
+    return load_explainer(bundle, device=device, threads=threads, trust=trust, trial=trial, good=good)
 
 
 def _report(explanation: Explanation) -> Report:

@@ -38,11 +38,20 @@ def test_an_export_keeps_the_evidence_or_refuses(tmp_path: Path, capsys: pytest.
     assert "--check: the model cannot answer 'rust'" in capsys.readouterr().err
     assert run([*command, *RIGHT]) == 0
     assert "nobody has seen whether pictures are fed right" in capsys.readouterr().err
-    assert read_bundle(bundle).manifest.checked is None
+    alone = read_bundle(bundle).manifest
+    assert alone.checked is None
+    assert alone.method.operator is not None
+    assert alone.method.operator.guessed
+    assert run(["inspect", str(bundle)]) == 0
+    assert "of made-up frames keep their answer: a guess" in capsys.readouterr().out
     assert run([*command, *RIGHT, *CHECKS]) == 0
     checked = read_bundle(bundle).manifest.checked
     assert checked is not None
     assert (checked.images, checked.agree, checked.at_least) == (6, 6, 0.9)
+    level = read_bundle(bundle).manifest.method.operator
+    assert level is not None
+    assert (level.images, level.guessed) == (6, False)
+    assert level.kept >= 0.95
     assert run(["inspect", str(bundle)]) == 0
     assert "6 of 6 labelled images are answered as labelled" in capsys.readouterr().out
     assert run(["check", str(bundle), *CHECKS, "--device", "cpu", "--json"]) == 0

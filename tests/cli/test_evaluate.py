@@ -60,7 +60,7 @@ def test_the_figures_are_those_of_the_explanations(tiny_bundle: Path, images: Pa
     ]
     assert len(found) == 6
     with gagrad_runtime.load(tiny_bundle) as explainer:
-        made = explainer.explain(images / "a.png")
+        made = explainer.explain(images / "a.png", preset="paper")
     on_frame = made.saliency_on_frame()
     assert found[0]["mass"] == pytest.approx(on_frame[4:12, 8:20].sum() / on_frame.sum(), rel=1e-4)
     assert found[0]["rcap"] == pytest.approx(made.rcap.score, rel=1e-4)

@@ -84,3 +84,21 @@ def test_wrong_questions(
     """Each message says what can be asked of this model on this image."""
     assert explain(detector_bundle, images[0], options=options) == code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_page_of_detections_goes_on(
+    detector_bundle: Path, images: tuple[Path, Path], capsys: Capture
+) -> None:
+    """Each detection has a card, a good part has one too, and a second run says the same without work."""
+    options = ("--detection", "all", "--html", "--json")
+    assert explain(detector_bundle, *images, options=options) == 0
+    first = capsys.readouterr()
+    assert explain(detector_bundle, *images, options=options) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert len(first.out.splitlines()) == 3
+    assert "2 were explained before" in second.err
+    page = (images[0].parent / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count("<article ") == 3
+    assert page.count("nothing found") == 1

@@ -108,6 +108,14 @@ def test_the_published_schema_is_this_one(root: Path) -> None:
     assert plain(published) == plain(msgspec.json.schema(Manifest))
 
 
+def test_a_manifest_without_an_operators_noise_is_read() -> None:
+    """A bundle from before there was the preset ``operator`` has no such field."""
+    old = msgspec.json.decode(encode_manifest(plain_manifest()))
+    del old["method"]["operator"]
+    data = msgspec.json.format(msgspec.json.encode(old, order="sorted"), indent=2) + b"\n"
+    assert decode_manifest(data, where="part.gagrad").method.operator is None
+
+
 def plain(schema: dict[str, Any]) -> Any:
     """Return ``schema`` with its keys and its alternatives in order."""
     return in_order(msgspec.json.decode(msgspec.json.encode(schema, order="sorted")))

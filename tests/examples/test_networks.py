@@ -12,7 +12,7 @@ from PIL import Image
 
 from examples.defects.anomalies import auroc
 from examples.defects.answers import answers
-from examples.defects.defective import HELD_OUT_SERIES, defective_parts
+from examples.defects.defective import HELD_OUT_SERIES, DefectiveParts, defective_parts
 from examples.defects.detecting import Detected, average_precision, average_precisions, overlap, suppressed
 from examples.defects.parts import CLASSES
 from examples.defects.segmenting import shares
@@ -35,6 +35,12 @@ def demo(root: Path) -> Path:
     return root / "gagrad_edge" / "demo"
 
 
+@pytest.fixture(scope="module")
+def held_out() -> DefectiveParts:
+    """Parts that none of the networks was trained on."""
+    return defective_parts(HELD_OUT_SERIES, 100)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_files_have_the_promised_size_and_ends(demo: Path, name: str) -> None:
     """At most 600 kB, opset 18 or older, a free batch, and the outputs that users of such models know."""
@@ -52,17 +58,17 @@ def test_the_files_have_the_promised_size_and_ends(demo: Path, name: str) -> Non
 
 
 @pytest.mark.slow
-def test_the_detector_finds_the_defects_of_held_out_parts(demo: Path) -> None:
+def test_the_detector_finds_the_defects_of_held_out_parts(demo: Path, held_out: DefectiveParts) -> None:
     """The mean of the classes' AP50 is 0.9 or more on 100 parts that it was not trained on."""
-    precisions = average_precisions(demo / "detector.onnx", defective_parts(HELD_OUT_SERIES, 100))
+    precisions = average_precisions(demo / "detector.onnx", held_out)
     assert list(precisions) == (demo / "detector.txt").read_text().split() == list(CLASSES[1:])
     assert np.mean(list(precisions.values())) >= 0.9, precisions
 
 
 @pytest.mark.slow
-def test_the_segmenter_covers_the_defects_of_held_out_parts(demo: Path) -> None:
+def test_the_segmenter_covers_the_defects_of_held_out_parts(demo: Path, held_out: DefectiveParts) -> None:
     """The mean IoU of the defects is 0.5 or more on 100 parts that it was not trained on."""
-    found = shares(demo / "segmenter.onnx", defective_parts(HELD_OUT_SERIES, 100))
+    found = shares(demo / "segmenter.onnx", held_out)
     assert list(found) == (demo / "segmenter.txt").read_text().split()
     assert np.mean(list(found.values())[1:]) >= 0.5, found
 

@@ -20,7 +20,7 @@ from gagrad_export import OutputOptions, export
 from gagrad_export.arrange import Arranged, Stated
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import canonicalise
-from gagrad_export.settings import input_spec, output_names, output_spec
+from gagrad_export.settings import class_names, input_spec, output_names, output_spec
 from gagrad_export.verify import scores_on_frames
 from tests.export.source_check import model_of
 
@@ -105,6 +105,7 @@ def test_the_activation_and_the_task_have_evidence(what: str) -> None:
         ("y = Sigmoid (c)", "3, 8, 8", ("sigmoid", "segmentation")),
         ("y = Identity (c)", "3, 8, 8", ("softmax", "segmentation")),
         ("y = Reshape (c, rows)", "3, 64", ("none", "regression")),
+        ("d = HardSigmoid (c) y = Reshape (d, rows)", "3, 64", ("none", "regression")),
         ("y = ReduceMax (s, last)", "1", ("none", "regression")),
         ("t = ReduceMax (s, last) y = Sigmoid (t)", "1", ("sigmoid", "classification")),
     ],
@@ -141,6 +142,31 @@ def test_a_task_that_contradicts_the_output_is_refused(
     with pytest.raises(SettingError, match=says) as caught:
         read(tail, shape=shape, outputs=OutputOptions(**outputs))
     assert caught.value.where == "task"
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_measured_value_has_no_activation(activation: str) -> None:
+    """A percentage of millimetres is refused, also where the user asks for it."""
+    outputs = OutputOptions(task="regression", activation=activation)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=f"a {activation} makes probabilities") as caught:
+        read("y = Identity (s)", outputs=outputs)
+    assert caught.value.where == "activation"
+
+
+def test_a_map_without_names_is_told_as_classes_of_places() -> None:
+    """The advice is a segmentation's: no task of whole images is offered for maps."""
+    _, note = read("y = Identity (c)", shape="3, 8, 8")
+    assert note.startswith("segmentation: ASSUMED: 3 scores at each of 8×8 places")
+    assert "activation=sigmoid" in note
+    assert "multilabel" not in note
+
+
+def test_a_file_without_class_names_is_refused(tmp_path: Path) -> None:
+    """An empty file is a mistake: to have no names, it is left out."""
+    (tmp_path / "labels.txt").write_text("\n  \n")
+    with pytest.raises(SettingError, match="no class names") as caught:
+        class_names(tmp_path / "labels.txt")
+    assert caught.value.where == str(tmp_path / "labels.txt")
 
 
 @pytest.mark.slow

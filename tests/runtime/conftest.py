@@ -11,8 +11,10 @@ import pytest
 
 from gagrad_runtime.explanation.cautions import Caution
 from gagrad_runtime.explanation.explanation import Explanation, Provenance
+from gagrad_runtime.explanation.places import salient_places
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.frame.placement import place
+from gagrad_runtime.question.methods import OPERATOR
 from gagrad_runtime.question.target import Target
 from gagrad_runtime.sampling.rcap import Rcap
 from tests.models import build_spec
@@ -85,8 +87,10 @@ def make_explanation(part: NDArray[np.uint8]) -> ExplanationBuilder:
         target = 2 if target is None else target
         predicted = target if predicted is None else predicted
         difference = ((against,), name(against)) if against is not None else (None, None)
+        placement = place((frame.height, frame.width), spec)
         return Explanation(
             saliency=saliency,
+            places=salient_places(saliency, placement),
             scores=scores,
             probabilities=probabilities,
             activation="none" if probabilities is None else "softmax",
@@ -95,9 +99,20 @@ def make_explanation(part: NDArray[np.uint8]) -> ExplanationBuilder:
             rcap=fields.get("rcap")
             or Rcap(0.6, (0.9, 0.5), np.array([0.5, 0.9], np.float32), np.array([0.7, 0.95], np.float32)),
             cautions=tuple(Caution("test", text) for text in fields.get("cautions", ())),
-            provenance=Provenance("part", "0" * 64, "onnxruntime 1.32.0 (CPU)", 20, 0, 0.85, 0.15, 10),
+            provenance=Provenance(
+                "part",
+                "0" * 64,
+                "onnxruntime 1.32.0 (CPU)",
+                20,
+                0,
+                0.85,
+                0.15,
+                10,
+                preset="operator",
+                method=OPERATOR,
+            ),
             frame=frame,
-            placement=place((frame.height, frame.width), spec),
+            placement=placement,
             classes=classes,
             seconds=fields.get("seconds", {"predict": 0.01}),
         )

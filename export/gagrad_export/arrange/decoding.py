@@ -1,7 +1,7 @@
 """A detector's layout in ONNX nodes: ``scores [N, K, A]`` in front of their activation, ``boxes [N, A, 4]``.
 
 The nodes stand behind the values that the layout reads. They use Slice, Transpose and arithmetic, which all
-versions of the standard operators write alike from version 10 on.
+versions of the standard operators write alike from version 11 on (``arrange.conversion``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from gagrad_edge.errors import ModelError
 from gagrad_export.arrange.layout import squeezed
 from gagrad_export.arrange.logits import logit_of_product, without_sigmoids
 from gagrad_export.emit import Op
@@ -32,7 +31,6 @@ PLACES, PROBABILITIES = "gagrad-boxes", "gagrad-probabilities"
 _CLOSEST = 1e-6
 """How close to 0 and 1 a probability may lie whose logit is computed from it: the rounding of float32 near 1
 is 6e-8."""
-_OLDEST = 11
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,6 @@ def decoded(
     """
     copy = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(model))
     graph = copy.graph
-    if graph.opset_imports[""] < _OLDEST:
-        raise ModelError(
-            f"the detector is written with version {graph.opset_imports['']} of ONNX's operators",
-            hint=f"convert it to version {_OLDEST} or later with onnx.version_converter",
-        )
     writer = _Writer(graph, shapes, clear)
     probabilities = writer.probabilities(layout)
     boxes = writer.boxes(layout, image)
@@ -160,7 +153,7 @@ class _Writer:
 
     def _columns(self, columns: Columns, *, first: bool, value: ir.Value | None = None) -> ir.Value:
         """Return the columns as ``[N, columns, A]``, or ``[N, A, columns]`` without ``first``."""
-        op, value = self.op, self._value(columns.value) if value is None else value
+        op, value = self.op, self._value(columns.value) if value is None else _typed(value)
         flat = squeezed(self._shapes[columns.value])
         # Reshaped always, because a value of one image may have no axis for the batch.
         value = op.Reshape(value, [-1, *flat])
@@ -172,14 +165,18 @@ class _Writer:
         return value
 
     def _value(self, name: str) -> ir.Value:
-        value: ir.Value = self._values[name]
-        if value.type is None:  # behind a branch or a sequence onnx infers none
-            value.type = ir.TensorType(ir.DataType.FLOAT)
-        return value
+        return _typed(self._values[name])
 
     def _part(self, value: ir.Value, first: int, last: int, *, axis: int) -> ir.Value:
         part: ir.Value = self.op.Slice(value, [first], [last], [axis])
         return part
+
+
+def _typed(value: ir.Value) -> ir.Value:
+    """Return ``value`` with a type: behind a branch or an unknown operator onnx infers none."""
+    if value.type is None:
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+    return value
 
 
 def cell_grid(

@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.abi import BOXES
-from gagrad_edge.errors import ModelError
+from gagrad_edge.errors import ModelError, SettingError
 from gagrad_edge.output import DetectionSpec
 from gagrad_export.arrange.arranged import Arranged
+from gagrad_export.arrange.conversion import converted
 from gagrad_export.arrange.decoding import PLACES, PROBABILITIES, decoded
 from gagrad_export.arrange.detector_readings import Known, Reading, readings
 from gagrad_export.arrange.layout import EXAMPLE, VALUES, declared, parsed, wrong
@@ -20,6 +21,7 @@ from gagrad_export.arrange.metadata import distinct, file_says
 from gagrad_export.arrange.parted import parted
 from gagrad_export.arrange.seen import looked_at, with_outputs
 from gagrad_export.arrange.selection import chooses_queries, selection_of
+from gagrad_export.arrange.unselected import unselected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +39,9 @@ _BESIDE = {
 }
 """What an ultralytics model gives besides, and what becomes of it."""
 
+_REGIONS = ("MaxRoiPool", "RoiAlign")
+"""Operators of a second stage: Faster R-CNN."""
+
 
 def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
     """Return the model as a detector; None where it does not look like one.
@@ -51,6 +56,10 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
     if not asked and (says.detects is False or wishes.output_name is not None):
         return None
     selection = None if wishes.output_name is not None else selection_of(probe)
+    if selection is not None and (whole := unselected(probe)) is not None:
+        probe = replace(probe, model=whole, outputs={})
+        boxes_and_scores = tuple(value.name for value in whole.graph.output)
+        selection = replace(selection, values=boxes_and_scores, decodes=True)
     if selection is not None:
         names = selection.values
     else:
@@ -65,7 +74,10 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
         chosen=bool(seen) and chooses_queries(probe),
         skipped={} if selection is None else selection.skipped,
     )
-    found = (readings if selection is None else _nearest)(list(seen.values()), known)
+    read = readings if selection is None or selection.decodes else _nearest
+    found = read(list(seen.values()), known)
+    if not found and wishes.class_count is not None:
+        _require_names(read(list(seen.values()), replace(known, classes=None)), wishes.class_count)
     if not found:
         if asked or says.detects or (selection is not None and not selection.suppressed):
             raise _unread(probe, says, selection)
@@ -78,6 +90,17 @@ def find_detector(probe: Probe, wishes: Wishes) -> Arranged | None:
             choices=[f'"{one.layout.words()}"' for one in found],
         )
     return _arranged(probe, found[0], seen, says, selection)
+
+
+def _require_names(found: Sequence[Reading], names: int) -> None:
+    """Refuse class names whose number is all that keeps the values from being read."""
+    counts = sorted({one.layout.scores.count - (one.layout.background is not None) for one in found})
+    if counts:
+        raise SettingError(
+            f"{names} class names for a detector with {' or '.join(map(str, counts))} classes",
+            where="classes",
+            hint="give one name for each class, in the model's order, one on a line; or leave `classes` out",
+        )
 
 
 def _nearest(seen: Sequence[Seen], known: Known) -> list[Reading]:
@@ -124,7 +147,7 @@ def _arranged(
         layout = replace(layout, suppressed=selection.suppressed)
         notes.append(selection.note(layout.values))
     made = decoded(
-        with_outputs(probe.model, layout.values),
+        converted(with_outputs(probe.model, layout.values), probe),
         layout,
         {name: seen[name].shape for name in layout.values},
         probe.image,
@@ -185,9 +208,14 @@ def _unread(probe: Probe, says: FileSays, selection: Selection | None) -> ModelE
     why = "the file says that it is one" if says.detects else "that is the task that was asked for"
     if selection is not None:
         why = f"it selects detections itself ({', '.join(selection.operators)})"
+    mend = "export the model without its own selection (NMS)"
+    if any(node.op_type in _REGIONS for node in probe.model.graph.node):
+        why += (
+            "; it looks again at regions that it proposes itself, of which each image may have another number"
+        )
+        mend = "let the model propose a fixed number of regions (no NMS among them), and " + mend
     return ModelError(
         f"no boxes and scores of a detector were found, though {why}"
         + (f"; its outputs are {outputs}, without the batch" if outputs else ""),
-        hint="export the model without its own selection (NMS), or say where boxes and scores are: "
-        f"`layout={EXAMPLE}`",
+        hint=f"{mend}, or say where boxes and scores are: `layout={EXAMPLE}`",
     )

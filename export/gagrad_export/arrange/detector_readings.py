@@ -140,7 +140,7 @@ def _objectness(
         yield plain[0], plain[1], f"{run} classes{cells}; the objectness is always 1 and is left out"
     elif known.classes == run:
         yield plain[0], plain[1], f"as many as the {run} class names{cells}"
-    elif known.classes == run - 1:
+    elif known.classes == run - 1 and axis == 1:
         yield split[0], split[1], f"an objectness and as many as the {run - 1} class names{cells}"
     elif known.classes is not None:
         return

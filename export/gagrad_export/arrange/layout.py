@@ -255,6 +255,8 @@ def _agreeing(
         and (one.value != two.value or (one.axis == two.axis and _is_likely(one, boxes, shapes)))
     ]
     if not fitting:
+        for name, part in ((BOXES, boxes), (SCORES, scores)):
+            _require_columns(name, part, squeezed(shapes[part.value]))
         seen = ", ".join(f"{part.value} {list(shapes[part.value])}" for part in (boxes, scores))
         wrong("boxes, scores", f"they do not hold 4 and K columns of as many candidates: {seen}")
     if len(fitting) > 1:
@@ -282,6 +284,13 @@ def _columns(
     if not found:
         wrong(name, f"{part.value} has no such columns: its shape is {list(shapes[part.value])}")
     return found
+
+
+def _require_columns(name: str, part: Declared, shape: Sequence[int]) -> None:
+    """Refuse columns beyond a value's last; its shorter axis holds them where none is given."""
+    extent = min(shape) if part.axis is None else shape[part.axis]
+    if part.last is not None and part.last > extent:
+        wrong(name, f"{part.value} has {extent} columns for each candidate, and {part.last} are asked for")
 
 
 def _one_column(

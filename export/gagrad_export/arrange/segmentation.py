@@ -9,6 +9,7 @@ import numpy as np
 
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_export.arrange.arranged import Arranged
+from gagrad_export.arrange.queries import find_queries
 from gagrad_export.arrange.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def find_segmentation(probe: Probe, wishes: Wishes) -> Arranged | None:
     """
     if wishes.output_name is not None or len(probe.outputs) < 2:
         return None
+    if (of_queries := find_queries(probe)) is not None:
+        return of_queries
     maps = {name: values for name, values in probe.outputs.items() if _is_map(probe, name, values)}
     if not maps:
         if wishes.task is not None:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from gagrad_export.arrange.walking import ancestors, descendants, inputs_of, nodes_of, readers_of
 from gagrad_export.emit import constant_array
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from gagrad_export.arrange.arranged import Probe
-
-    Readers = dict[ir.Node, list[ir.Node]]
+    from gagrad_export.arrange.walking import Readers
 
 _SELECTING = ("NonMaxSuppression", "NonZero", "TopK")
 _LEARNED = (
@@ -47,6 +47,8 @@ class Selection:
     overlap: float | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     """The class that the selection leaves out, by the name of the scores."""
+    decodes: bool = False
+    """Whether the model computes boxes only of what it selects, so that all others' had to be added."""
 
     @property
     def suppressed(self) -> bool:
@@ -57,24 +59,25 @@ class Selection:
         """Return what was done, for the user; ``values`` are those that are taken."""
         chosen = ", ".join(self.operators)
         doubles = "" if self.suppressed else "; doubles are removed by overlap on the device, as there"
+        boxes = ", with the boxes of all candidates, which it computes of the selected alone"
         return (
             f"the model selects its detections itself ({chosen}), which has no gradient: explained is what "
-            f"it selects from, {' and '.join(values)}{doubles}"
+            f"it selects from, {' and '.join(values)}{boxes * self.decodes}{doubles}"
         )
 
 
 def selection_of(probe: Probe) -> Selection | None:
     """Return the selection at the end of the model; None where there is none."""
     graph = ir.serde.deserialize_model(probe.model).graph
-    readers = _readers(_ancestors(graph.outputs))
-    selecting = {node: kinds for node in readers if (kinds := _selects(node))}
-    final = {node: kinds for node, kinds in selecting.items() if not _comes_before_learned(node, readers)}
+    readers = readers_of(ancestors(graph.outputs))
+    selecting = {node: kinds for node in readers if (kinds := selects(node))}
+    final = {node: kinds for node, kinds in selecting.items() if not comes_before_learned(node, readers)}
     if not final:
         return None
-    suppressions = [one for node in final for one in _nodes(node) if one.op_type == "NonMaxSuppression"]
+    suppressions = [one for node in final for one in nodes_of(node) if one.op_type == "NonMaxSuppression"]
     return Selection(
         operators=tuple(sorted({kind for kinds in final.values() for kind in kinds})),
-        values=(values := tuple(_in_front({**final, **_descendants(final, readers)}))),
+        values=(values := tuple(_in_front({**final, **descendants(final, readers)}))),
         threshold=_number(suppressions, 4),
         overlap=_number(suppressions, 3),
         skipped=_skipped(graph, set(values)),
@@ -87,74 +90,29 @@ def chooses_queries(probe: Probe) -> bool:
     Both are of detectors that are trained with a sigmoid for each class: deformable DETR and those after it.
     """
     graph = ir.serde.deserialize_model(probe.model).graph
-    readers = _readers(_ancestors(graph.outputs))
+    readers = readers_of(ancestors(graph.outputs))
     if any(node.op_type == "GridSample" for node in readers):
         return True
-    return any(node.op_type == "TopK" and _comes_before_learned(node, readers) for node in readers)
+    return any(node.op_type == "TopK" and comes_before_learned(node, readers) for node in readers)
 
 
-def _selects(node: ir.Node) -> tuple[str, ...]:
+def selects(node: ir.Node) -> tuple[str, ...]:
     """Return the selecting operators of a node, its branches included."""
-    return tuple({one.op_type for one in _nodes(node) if one.domain == "" and one.op_type in _SELECTING})
+    return tuple({one.op_type for one in nodes_of(node) if one.domain == "" and one.op_type in _SELECTING})
 
 
-def _nodes(node: ir.Node) -> Iterator[ir.Node]:
-    """Yield a node and the nodes of its branches."""
-    yield node
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            for inner in attribute.as_graph():
-                yield from _nodes(inner)
-
-
-def _inputs(node: ir.Node) -> list[ir.Value]:
-    """Return what a node and its branches read."""
-    return [value for one in _nodes(node) for value in one.inputs if value is not None]
-
-
-def _ancestors(values: Iterable[ir.Value]) -> dict[ir.Node, None]:
-    """Return the nodes that ``values`` are computed by."""
-    found: dict[ir.Node, None] = {}
-    waiting = list(values)
-    while waiting:
-        node = waiting.pop().producer()
-        if node is not None and node not in found:
-            found[node] = None
-            waiting += _inputs(node)
-    return found
-
-
-def _readers(nodes: Iterable[ir.Node]) -> Readers:
-    """Return for each node those of the others that read what it computes, in branches as well."""
-    readers: Readers = {node: [] for node in nodes}
-    for node in readers:
-        for value in _inputs(node):
-            producer = value.producer()
-            if producer in readers and producer is not None:
-                readers[producer].append(node)
-    return readers
-
-
-def _descendants(nodes: Iterable[ir.Node], readers: Readers) -> dict[ir.Node, None]:
-    """Return the nodes that come after ``nodes``."""
-    found: dict[ir.Node, None] = {}
-    waiting = list(nodes)
-    while waiting:
-        for reader in readers[waiting.pop()]:
-            if reader not in found:
-                found[reader] = None
-                waiting.append(reader)
-    return found
-
-
-def _comes_before_learned(node: ir.Node, readers: Readers) -> bool:
-    return any(one.op_type in _LEARNED for one in _descendants([node], readers))
+def comes_before_learned(node: ir.Node, readers: Readers) -> bool:
+    """Whether an operator of the network itself reads what ``node`` computes."""
+    return any(one.op_type in _LEARNED for one in descendants([node], readers))
 
 
 def _in_front(behind: Collection[ir.Node]) -> list[str]:
     """Return the values that the nodes ``behind`` and with a selection read, and those that come before."""
     waiting = deque(
-        value for node in behind for value in _inputs(node) if (one := value.producer()) and one not in behind
+        value
+        for node in behind
+        for value in inputs_of(node)
+        if (one := value.producer()) and one not in behind
     )
     names: dict[str, None] = {}
     done: set[ir.Value] = set()
@@ -171,7 +129,7 @@ def _in_front(behind: Collection[ir.Node]) -> list[str]:
         ):
             names[value.name] = None
         if node.op_type not in _LEARNED:
-            waiting.extend(_inputs(node))
+            waiting.extend(inputs_of(node))
     return list(names)
 
 

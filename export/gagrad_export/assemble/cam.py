@@ -155,17 +155,23 @@ def _added(op: Op, levels: Sequence[ir.Value], layers: Sequence[FeatureLayer]) -
     """Return the maps of all levels as one, on the grid of the first: ``added_levels`` has the formula."""
     first, total = layers[0], levels[0]
     for maps, layer in zip(levels[1:], layers[1:], strict=True):
-        scales = [1, 1, first.height / layer.height, first.width / layer.width]
+        scales = [_scale(layer.height, first.height), _scale(layer.width, first.width)]
         enlarged = op.Resize(
             maps,
             None,
-            np.asarray(scales, np.float32),
+            np.array([1, 1, *scales], np.float32),
             mode="linear",
             coordinate_transformation_mode="half_pixel",
         )
         share = layer.height * layer.width / (first.height * first.width)
         total = op.Add(total, op.Mul(enlarged, share))
     return total
+
+
+def _scale(size: int, target: int) -> float:
+    """Return target / size, or the next float32: 3 times 20/3 is less than 20, and Resize rounds down."""
+    scale = np.float32(target / size)
+    return float(scale if size * float(scale) >= target else np.nextafter(scale, np.float32(np.inf)))
 
 
 def _channels_first(op: Op, value: ir.Value, layer: FeatureLayer) -> ir.Value:

@@ -17,6 +17,7 @@ from gagrad_export.canonicalise.interface.image import EnterImage
 from gagrad_export.canonicalise.interface.ports import ChoosePorts
 from gagrad_export.canonicalise.interface.scores import LeaveScores
 from gagrad_export.canonicalise.interface.tail import SplitTail
+from gagrad_export.canonicalise.rewrite.chunk import MergeChunks
 from gagrad_export.canonicalise.rewrite.col2im import ReplaceCol2Im
 from gagrad_export.canonicalise.rewrite.deform_conv import ReplaceDeformConv
 from gagrad_export.canonicalise.rewrite.dft import ReplaceDFT
@@ -34,6 +35,7 @@ from gagrad_export.canonicalise.rewrite.quantiser_pairs import RequireQuantiserP
 from gagrad_export.canonicalise.rewrite.roi_align import ReplaceRoiAlign
 from gagrad_export.canonicalise.rewrite.row_gather import GatherWithinRows
 from gagrad_export.canonicalise.rewrite.row_index import DropRowIndex
+from gagrad_export.canonicalise.rewrite.row_pick import PickWithinRows
 from gagrad_export.canonicalise.rewrite.softmax import FuseSoftmax
 from gagrad_export.canonicalise.rewrite.whole_write import DropWholeWrites
 from gagrad_export.canonicalise.unroll.control_flow import UnrollControlFlow
@@ -72,6 +74,8 @@ SIMPLE_OPERATORS: tuple[Pass, ...] = (
     DropWholeWrites(),
     GatherWithinRows(),
     DropRowIndex(),
+    MergeChunks(),
+    PickWithinRows(),
     FuseSoftmax(),
     CutAway(),
 )

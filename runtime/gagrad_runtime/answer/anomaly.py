@@ -9,12 +9,14 @@ import numpy as np
 
 from gagrad_edge.errors import TargetError
 from gagrad_edge.output import AnomalySpec
-from gagrad_runtime.answer.areas import found_region, frame_weights, share_of
+from gagrad_runtime.answer.areas import CLOSEST, found_region, frame_weights, share_of
 from gagrad_runtime.answer.reader import Reader
 from gagrad_runtime.question.probability import probabilities
 from gagrad_runtime.question.target import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from gagrad_runtime.answer.outputs import Outputs
@@ -103,6 +105,18 @@ class AnomalyReader(Reader):
         values = np.array([target.reading(scores) for scores in recovered.scores], np.float64)
         whole = target.reading(original.scores[0])
         return np.clip(1 - (whole - values) / (abs(whole) or 1), 0, 1)
+
+    def answer_about(self, target: Target, outputs: Outputs, placement: Placement) -> Hashable:
+        """Return whether the score reaches its threshold; of an area, whether the area does.
+
+        None without a threshold.
+        """
+        if self._spec.threshold is None:
+            return None
+        if target.region is not None and target.region.name != CLOSEST:
+            shown = self._shown(outputs.scores[0])[0]
+            return bool(shown[target.region.cells > 0].max() >= self._spec.threshold)
+        return self.prediction(outputs, placement).ng
 
     def advice(self) -> str:
         """Return what can be asked in place of what the model does not have: of a map, one of its areas."""

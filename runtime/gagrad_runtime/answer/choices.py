@@ -7,15 +7,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.errors import TargetError
+from gagrad_runtime.question.target import element_index
 
 if TYPE_CHECKING:
+    from gagrad_edge.output import OutputSpec
     from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.answer.reader import Reader
 
 _LISTED = 10
 """Classes that a message lists."""
+_BY_CLASS = ("detection", "segmentation", "anomaly")
+"""Tasks whose answers have places: one number names a class there, whatever the axes of the scores."""
 _ABOUT_CLASSES = ("target", "against")
 """Parameters that name a class."""
+
+
+def check_class(choice: str, spec: OutputSpec, where: str, *, in_region: bool = False) -> None:
+    """Raise TargetError where no image can have the target ``choice``, a class's name or number.
+
+    Said before the work and once, where each image would say it again. What depends on the image, such as the
+    number of a detection, is left to the reader.
+    """
+    if spec.task == "sequence" or "," in choice:
+        return
+    axes = 1 if in_region or spec.task in _BY_CLASS else len(spec.shape)
+    try:
+        element_index(choice, spec, where, axes)
+    except TargetError as error:
+        if error.choices or len(spec.classes) < 2:
+            raise
+        more = len(spec.classes) - _LISTED
+        hint = f"{more} more: `gagrad-edge inspect` lists all" if more > 0 else error.hint
+        raise TargetError(error.what, where=error.where, hint=hint, choices=spec.classes[:_LISTED]) from None
 
 
 def with_choices(error: TargetError, reader: Reader, outputs: Outputs) -> TargetError:

@@ -125,6 +125,16 @@ class DetectionReader(Reader):
             found.append(chances[overlaps(box, boxes) >= SAME].max(initial=0))
         return np.array(found, np.float64)
 
+    def answer_about(self, target: Target, outputs: Outputs, placement: Placement) -> bool:
+        """Return whether a detection of the target's class is listed where the target is."""
+        box = outputs.boxes[0, target.index[1]] if target.model_box is None else target.model_box
+        listed = [
+            one.index[1]
+            for one in self._read(outputs, placement).detections
+            if one.index[0] == target.index[0]
+        ]
+        return bool((overlaps(box, outputs.boxes[0][listed]) >= SAME).any())
+
     def classes(self, outputs: Outputs) -> list[str]:
         """Return the classes besides the background, those first that the model is surest of."""
         chances = self._chances(outputs.scores[0]).max(axis=1)

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gagrad_edge.errors import TargetError
-from gagrad_runtime.answer.prediction import Prediction
+from gagrad_runtime.answer.outputs import Outputs
+from gagrad_runtime.answer.prediction import PRESENT, Prediction
 from gagrad_runtime.question.output_region import region_of
 from gagrad_runtime.question.probability import probabilities
 from gagrad_runtime.question.target import element_name, predicted_target, resolve_target
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from gagrad_edge.output import OutputSpec
-    from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.output_region import OutputRegion, RegionChoice
     from gagrad_runtime.question.target import Choice, Target
@@ -109,6 +111,40 @@ class Reader:
         values = np.array([target.reading(answer) for answer in answers], np.float64)
         whole = target.reading(original.scores[0])
         return np.clip(values / whole, 0, 1) if whole else np.zeros(len(values))
+
+    def answer_about(self, target: Target, outputs: Outputs, placement: Placement) -> Hashable:  # noqa: ARG002
+        """Return what the model says of ``target`` in the one image of ``outputs``; equal is the same answer.
+
+        Here the predicted class, or whether the one label is there. None where the model gives a value and no
+        answer that could be another one.
+        """
+        if self.spec.task == "regression":
+            return None
+        scores = outputs.scores[0]
+        chances = probabilities(outputs.scores, self.spec.activation)
+        if self.spec.task == "multilabel" or scores.size == 1:
+            return chances is not None and target.probability(chances[0]) >= PRESENT
+        return predicted_target(scores, self.spec, target.region).index
+
+    def keeps(
+        self, target: Target, changed: Outputs, original: Outputs, placement: Placement
+    ) -> NDArray[np.bool_] | None:
+        """Return on which images of ``changed`` the model says the same of ``target``, [N].
+
+        None where the model's task has no answers. Copies that a graph without boxes has run have those of
+        ``original``.
+        """
+        before = self.answer_about(target, original, placement)
+        if before is None:
+            return None
+        beside = {
+            name: np.broadcast_to(values, (len(changed), *values.shape[1:]))
+            for name, values in original.beside.items()
+        }
+        rows = Outputs(changed.scores, {**beside, **changed.beside})
+        return np.array(
+            [self.answer_about(target, rows.row(i), placement) == before for i in range(len(rows))], np.bool_
+        )
 
     def classes(self, outputs: Outputs) -> list[str]:
         """Return the classes of the one image of ``outputs``, those first that the model is surest of.

@@ -16,6 +16,8 @@ from gagrad_runtime.question.probability import probabilities
 from gagrad_runtime.question.target import Target, element_name, resolve_target
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from gagrad_runtime.answer.outputs import Outputs
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Masks = NDArray[np.bool_]
 
+HALF = 0.5
+"""Share of the explained cells from which they are still said to be of their class."""
 _PREDICTED = "where it is predicted"
 """Name of the region of all cells where a class is predicted."""
 
@@ -76,6 +80,16 @@ class SegmentationReader(Reader):
         if target.region is None:
             return super().predicted(target, outputs, placement)
         return self._answer(outputs.scores[0], placement)
+
+    def answer_about(self, target: Target, outputs: Outputs, placement: Placement) -> Hashable:
+        """Return whether half of the cells that are explained are of the target's class.
+
+        In a region of the caller's, the class there.
+        """
+        if target.region is None or not target.region.found:
+            return super().answer_about(target, outputs, placement)
+        mask = self._masks(outputs.scores[0], placement)[target.index[0]]
+        return target.region.mean(mask.astype(np.float32)) >= HALF
 
     def advice(self) -> str:
         """Return what can be asked in place of what the model does not have."""

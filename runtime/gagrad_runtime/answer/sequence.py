@@ -83,6 +83,10 @@ class SequenceReader(Reader):
         """Return the whole line."""
         return self._line(outputs.scores[0])
 
+    def answer_about(self, target: Target, outputs: Outputs, placement: Placement) -> str:  # noqa: ARG002
+        """Return the text of the line."""
+        return "".join(one.name for one in self._path(outputs.scores[0]))
+
     def advice(self) -> str:
         """Return what can be asked in place of what the model does not have."""
         return "leave it out, or give the number of a character with `character`"

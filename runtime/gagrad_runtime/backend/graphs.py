@@ -57,6 +57,10 @@ class Graphs:
         sizes = [runner.size for runner in (self._open or {}).values() if runner.size is not None]
         return sum(sizes) if sizes else None
 
+    def has(self, role: GraphRole) -> bool:
+        """Tell whether the bundle has a plain graph of ``role``."""
+        return "" in self._bundle.manifest.variants(role)
+
     def close(self) -> None:
         """Free the runners. ``runner`` raises SettingError afterwards."""
         self._open = None

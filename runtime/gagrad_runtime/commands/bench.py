@@ -22,7 +22,7 @@ from gagrad_runtime.commands.options import device_options, json_option, method_
     show_default=True,
     help="How many to explain.",
 )
-@method_options("method", "guide", "samples", "chunk", "budget_ms")
+@method_options("preset", "method", "guide", "samples", "chunk", "budget_ms", "rcap", "cover")
 @device_options
 @trust_option
 @json_option

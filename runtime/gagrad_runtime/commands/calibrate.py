@@ -17,21 +17,26 @@ from gagrad_runtime.commands.options import (
 )
 
 
-@click.command(cls=Command, section="explain", short_help="Fix the colour scale by good parts.")
+@click.command(cls=Command, section="explain", short_help="Learn what good parts are like.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="OK_IMAGE...")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Scale to write, NAME.scale.json."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write, NAME.good.  [default: beside the bundle, where it is found]",
 )
 @target_option
 @against_option
-@method_options("method", "guide", "samples", "baseline", "seed", "perturb", "percentile", "noise_std")
+@method_options(
+    "preset", "method", "guide", "samples", "baseline", "seed", "perturb", "percentile", "noise_std"
+)
 @device_options
 @trust_option
 def calibrate(
     bundle: Path,
     images: tuple[str, ...],
-    output: Path,
+    output: Path | None,
     target: str | None,
     against: str | None,
     settings: dict[str, Any],
@@ -39,11 +44,12 @@ def calibrate(
     threads: int | None,
     trust: Path | None,
 ) -> int:
-    """Measure how high the maps of good parts reach with BUNDLE, for `explain --scale`.
+    """Learn from images of good parts what is usual for BUNDLE: part.good for part.gagrad.
 
-    With the scale the map of a good part stays dark, and a bright place is one that good parts do not have.
+    OK_IMAGE is an image, a folder of images or a pattern. `explain`, `predict` and `watch` use the file when
+    it lies beside the bundle: for the colours, the noise, the differences to a good part, and for cautions.
 
-    Example: gagrad-edge calibrate part.gagrad 'good/*.png' -o part.scale.json --target scratch
+    Example: gagrad-edge calibrate part.gagrad good/
     """
     from gagrad_runtime.jobs.calibrating import calibrate_images  # noqa: PLC0415 - --help stays fast
 

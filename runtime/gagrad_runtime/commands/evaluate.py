@@ -14,7 +14,7 @@ from gagrad_runtime.commands.options import device_options, method_options, targ
 if TYPE_CHECKING:
     from gagrad_edge.errors import GagradError
 
-_METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
+_METHODS = "operator,guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-gradients"
 
 
 @click.command(
@@ -34,7 +34,7 @@ _METHODS = "guided-absolutegrad,absolutegrad,smoothgrad,gradient,integrated-grad
     "--methods",
     default=_METHODS,
     show_default=True,
-    help="Methods with commas; METHOD/GUIDE for a guide other than the paper's.",
+    help="Methods with commas, or presets; METHOD/GUIDE for a guide other than the paper's.",
 )
 @click.option(
     "--masks",

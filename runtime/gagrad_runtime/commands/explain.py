@@ -12,6 +12,7 @@ from gagrad_runtime.commands.detections import ALL, four_numbers, number_or_all
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
+    good_options,
     json_option,
     method_options,
     trust_option,
@@ -82,11 +83,14 @@ from gagrad_runtime.commands.options import (
     help="Share of the map, 0 to 1, that must lie in the region: PASS or FAIL.",
 )
 @click.option("--roi-fail-exit", is_flag=True, help="End with exit code 1 when a map FAILs.")
+@good_options
+@click.option("--full", is_flag=True, help="Also write map and overlay at the frame's full size.")
 @click.option(
-    "--scale",
-    type=click.Path(path_type=Path),
-    help="Colour by what good parts reach: a file that `calibrate` wrote.",
+    "--html",
+    is_flag=True,
+    help="Also write index.html, a page of all images; a run that was stopped goes on.",
 )
+@click.option("--recursive", is_flag=True, help="Of a folder, take the images in its folders too.")
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
 @device_options
 @trust_option
@@ -107,7 +111,10 @@ def explain(
     roi: Path | None,
     roi_limit: float | None,
     roi_fail_exit: bool,
-    scale: Path | None,
+    good: Path | bool | None,
+    full: bool,
+    html: bool,
+    recursive: bool,
     npy: bool,
     device: str,
     threads: int | None,
@@ -116,9 +123,10 @@ def explain(
 ) -> int:
     """Explain each IMAGE with BUNDLE: a picture, the bare map as 16-bit PNG, and a JSON record.
 
-    IMAGE may be a pattern such as 'frames/*.png'. An image that cannot be explained is reported and the
-    others go on; the exit code is then 3, or 4 when the model is at fault. Files of other results are
-    never replaced: their names say image, class and method, with a number where that is not enough.
+    IMAGE may be a folder, or a pattern such as 'frames/*.png'. An image that cannot be explained is
+    reported and the others go on; the exit code is then 3, or 4 when the model is at fault. Files of other
+    results are never replaced: their names say image, class and method, with a number where that is not
+    enough.
 
     Example: gagrad-edge explain part.gagrad frames/*.png -o explanations/ --target scratch
     """
@@ -129,6 +137,9 @@ def explain(
         images,
         output,
         raw=("png", "npy") if npy else ("png",),
+        full=full,
+        html=html,
+        recursive=recursive,
         device=device,
         threads=threads,
         trust=trust,
@@ -139,7 +150,7 @@ def explain(
         roi=roi,
         roi_limit=roi_limit,
         roi_fail_exit=roi_fail_exit,
-        scale=scale,
+        good=good,
         settings={
             **settings,
             "against": against,

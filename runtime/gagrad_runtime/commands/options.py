@@ -14,28 +14,34 @@ from typing import Any, TypeVar
 
 import click
 
-from gagrad_runtime.question.methods import DEFAULT, METHODS
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.question.methods import METHODS
+from gagrad_runtime.question.presets import PRESETS
 from gagrad_runtime.question.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 METHOD_HELP: dict[str, str] = {
-    "method": f"How the map is made: {', '.join(METHODS)}.",
+    "preset": f"What is chosen where you do not: {', '.join(PRESETS)}.  [default: {next(iter(PRESETS))}; "
+    "paper with a method, guide or percentile]",
+    "method": f"How the map is made: {', '.join(METHODS)}.  [default: the preset's]",
     "guide": "What weighs the gradients; `inspect` lists the bundle's guides.  [default: paper]",
-    "samples": "Samples (perturbed copies) per image.  [default: the bundle's]",
+    "samples": "Samples (perturbed copies) per image.  [default: the preset's]",
     "budget_ms": "Be done in this time, with fewer samples if need be, but 4.",
     "until_stable": "Stop when the map is this stable, 0 to 1.",
     "perturb": "Change the samples by more than noise, e.g. gain=0.1,shift=2,angle=2,blur=1.",
     "baseline": "Pixel value where integrated gradients begin.  [default: 0]",
     "seed": "Seed of the noise.",
     "percentile": "Percentile of the guide, 0 to 1.  [default: the bundle's]",
-    "noise_std": "Noise relative to the input's range.  [default: the bundle's]",
+    "noise_std": "Noise relative to the input's range.  [default: the bundle's for the preset]",
     "chunk": "Samples at a time; fewer need less memory.  [default: chosen here]",
+    "rcap": "Measure RCAP, the paper's score of the map.  [default: on]",
+    "cover": "Cover the places and ask the model again.  [default: on with the preset operator]",
 }
 """What ``--help`` says of each setting."""
-_DEFAULTS: dict[str, Any] = {"method": DEFAULT, "seed": 0}
+_DEFAULTS: dict[str, Any] = {"seed": 0}
 _METAVARS = {"perturb": "NAME=RANGE,..."}
-_TYPES: dict[str, type] = {"str": str, "int": int, "float": float}
+_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
 def method_options(*names: str) -> Callable[[Command], Command]:
@@ -61,8 +67,11 @@ def method_options(*names: str) -> Callable[[Command], Command]:
 
 
 def _setting_option(name: str) -> Callable[[Any], Any]:
+    option = f"--{name.replace('_', '-')}"
+    if setting_type(name) is bool:
+        return click.option(f"{option}/--no-{option[2:]}", name, default=None, help=METHOD_HELP[name])
     return click.option(
-        f"--{name.replace('_', '-')}",
+        option,
         name,
         type=setting_type(name),
         default=_DEFAULTS.get(name),
@@ -117,3 +126,26 @@ def trust_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         help="Policy that says whose bundles to load.  [default: /etc/gagrad-edge/trust.toml, if there]",
     )(command)
+
+
+def good_options(command: Command) -> Command:
+    """Add ``--good`` and ``--no-good``; the command gets ``good``: a path, False for none, or None."""
+
+    @functools.wraps(command)
+    def with_good(**given: Any) -> Any:
+        no_good = given.pop("no_good")
+        if no_good and given["good"] is not None:
+            raise SettingError(
+                "--good and --no-good exclude each other", where="--good", hint="leave one out"
+            )
+        return command(**{**given, "good": False if no_good else given["good"]})
+
+    decorated: Any = with_good
+    decorated = click.option("--no-good", is_flag=True, help="Compare with no good parts.")(decorated)
+    decorated = click.option(
+        "--good",
+        type=click.Path(path_type=Path),
+        help="Good parts to compare with: a file that `calibrate` wrote.  [default: the one beside BUNDLE]",
+    )(decorated)
+    result: Command = decorated
+    return result

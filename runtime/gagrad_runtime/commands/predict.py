@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, json_option, trust_option
+from gagrad_runtime.commands.options import device_options, good_options, json_option, trust_option
 
 
 @click.command(cls=Command, section="explain", short_help="Say what the model says of images.")
@@ -19,11 +19,7 @@ from gagrad_runtime.commands.options import device_options, json_option, trust_o
     type=click.Path(path_type=Path),
     help="Folder for pictures of what the model finds, NAME.predicted.png.",
 )
-@click.option(
-    "--scale",
-    type=click.Path(path_type=Path),
-    help="Judge anomaly scores by good parts: a file that `calibrate` wrote.",
-)
+@good_options
 @device_options
 @trust_option
 @json_option
@@ -31,7 +27,7 @@ def predict(
     bundle: Path,
     images: tuple[str, ...],
     output: Path | None,
-    scale: Path | None,
+    good: Path | bool | None,
     device: str,
     threads: int | None,
     trust: Path | None,
@@ -51,5 +47,5 @@ def predict(
     from gagrad_runtime.jobs.predicting import predict_images  # noqa: PLC0415 - --help stays fast
 
     return predict_images(
-        bundle, images, output, scale=scale, device=device, threads=threads, trust=trust, as_json=as_json
+        bundle, images, output, good=good, device=device, threads=threads, trust=trust, as_json=as_json
     )

@@ -149,7 +149,7 @@ def _check(config: StationConfig) -> None:
     """Check everything that the start needs, the bundle and the secrets too, and start nothing."""
     from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.session.opening import load  # noqa: PLC0415
-    from gagrad_runtime.station.run import rule_of, sinks_of, station_name  # noqa: PLC0415
+    from gagrad_runtime.station.run import rule_of, sinks_of, station_name, trust_of  # noqa: PLC0415
     from gagrad_runtime.station.sources.address import check_source, is_address, shown  # noqa: PLC0415
 
     name = station_name(config)
@@ -161,7 +161,7 @@ def _check(config: StationConfig) -> None:
     make_folder(Path(str(config.output)))
     check_writable(Path(str(config.output)))
     with load(
-        str(config.bundle), device=config.device, threads=config.threads, trust=config.trust
+        str(config.bundle), device=config.device, threads=config.threads, trust=trust_of(config)
     ) as explainer:
         rule_of(config, explainer)
         backend = explainer.backend.description

@@ -13,9 +13,10 @@ from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.evaluate import metrics
 from gagrad_runtime.evaluate.curves import deletion_curve, insertion_curve
 from gagrad_runtime.evaluate.table import Row
-from gagrad_runtime.evaluate.thumbnail import map_thumbnail
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.question.presets import PRESETS
 from gagrad_runtime.report.roi import read_mask
+from gagrad_runtime.report.thumbnail import map_thumbnail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,15 +35,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """A method, or a method and its guide: ``guided-absolutegrad/relative``."""
+    """A preset, a method, or a method and its guide: ``operator``, ``guided-absolutegrad/relative``."""
 
     name: str
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of ``Explainer.explain``."""
+        """Settings of ``Explainer.explain``; nothing is covered, as no metric here asks for that."""
+        if self.name in PRESETS:
+            return {"preset": self.name, "cover": False}
         method, _, guide = self.name.partition("/")
-        return {"method": method, "guide": guide or None}
+        return {"method": method, "guide": guide or None, "cover": False}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Bench:
             mass=None if mask is None else metrics.mass_on_mask(on_frame, mask),
             concentration=None if mask is None else metrics.concentration(on_frame, mask),
             pointing=None if mask is None else metrics.pointing_game(on_frame, mask),
-            rcap=_finite(made.rcap.score),
+            rcap=_finite(made.rcap.score) if made.rcap is not None else None,
             insertion=_finite(metrics.area_under_curve(insertion)),
             deletion=_finite(metrics.area_under_curve(deletion)),
             stability=made.stability,

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import html
 import io
 from importlib import resources
-from string import Template
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from gagrad_edge.atomic import write_atomic
-from gagrad_edge.printable import printable
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
 from gagrad_runtime.question.probability import percent
-from gagrad_runtime.report.colour import colour_bar
+from gagrad_runtime.report.html_page import escape, fill, image, legend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,13 +22,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.evaluate.table import Metric, Summary
 
 
-def _escape(text: str) -> str:
-    """Return ``text`` as a page shows it: in the printable form, and no markup."""
-    return html.escape(printable(text))
-
-
-_STOPS = 17
-"""Colours of the legend's gradient; between them the browser interpolates."""
 _UNDER_A_PICTURE = ("mass", "rcap", "insertion", "deletion", "stability")
 
 
@@ -43,47 +31,42 @@ def render_page(
     """Return the HTML of the report; ``frames`` are the images' thumbnails by name, JPEG."""
     rows = [entry.row for entry in entries]
     metrics, summaries = used_metrics(rows), summarise(rows)
-    template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=_escape(f"Explanations of {bundle}, compared"),
-        legend=_legend(),
-        facts=_escape(" · ".join(facts)),
-        head="".join(_head(metric) for metric in metrics),
-        body="\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),
-        words="\n".join(_words(metric) for metric in metrics),
-        images="\n".join(
-            _image_row(name, frame, [entry for entry in entries if entry.row.image == name], metrics)
-            for name, frame in frames.items()
-        ),
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return fill(
+        template,
+        {
+            "title": escape(f"Explanations of {bundle}, compared"),
+            "legend": legend(),
+            "facts": escape(" · ".join(facts)),
+            "head": "".join(_head(metric) for metric in metrics),
+            "body": "\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),
+            "words": "\n".join(_words(metric) for metric in metrics),
+            "images": "\n".join(
+                _image_row(name, frame, [entry for entry in entries if entry.row.image == name], metrics)
+                for name, frame in frames.items()
+            ),
+        },
     )
-
-
-def _legend() -> str:
-    """Return the colours of the maps, from the scale's foot to its top, as a CSS gradient."""
-    bar = colour_bar(256, 1)[::-1, 0]
-    stops = (bar[round(place)] for place in np.linspace(0, 255, _STOPS))
-    colours = ("#{:02x}{:02x}{:02x}".format(*stop) for stop in stops)
-    return f"linear-gradient(90deg, {', '.join(colours)})"
 
 
 def _head(metric: Metric) -> str:
     arrow = "▲" if metric.better == "higher" else "▼"
-    says = _escape(f"{metric.says} {metric.better.capitalize()} is better.")
+    says = escape(f"{metric.says} {metric.better.capitalize()} is better.")
     return (
-        f'<th aria-sort="none"><button title="{says}">{_escape(metric.title)} '
+        f'<th aria-sort="none"><button title="{says}">{escape(metric.title)} '
         f'<span class="better">{arrow}</span></button></th>'
     )
 
 
 def _words(metric: Metric) -> str:
     return (
-        f"<dt>{_escape(metric.title)}</dt><dd>{_escape(metric.says)} "
+        f"<dt>{escape(metric.title)}</dt><dd>{escape(metric.says)} "
         f"<b>{metric.better.capitalize()} is better.</b></dd>"
     )
 
 
 def _summary_row(summary: Summary, metrics: Sequence[Metric], summaries: Sequence[Summary]) -> str:
-    cells = [f"<th>{_escape(summary.method)}</th>"]
+    cells = [f"<th>{escape(summary.method)}</th>"]
     for metric in metrics:
         value, error = summary.values[metric.field], summary.errors[metric.field]
         known = [s.values[metric.field] for s in summaries if s.values[metric.field] is not None]
@@ -100,31 +83,26 @@ def _summary_row(summary: Summary, metrics: Sequence[Metric], summaries: Sequenc
 
 def _image_row(name: str, frame: bytes, entries: Sequence[Entry], metrics: Sequence[Metric]) -> str:
     row = entries[0].row
-    cells = [f'<td>{_picture(frame, name)}<p class="name">{_escape(name)}</p><p>{_answer(row)}</p></td>']
+    cells = [f'<td>{image(frame, name)}<p class="name">{escape(name)}</p><p>{_answer(row)}</p></td>']
     for entry in entries:
-        picture = _picture(entry.picture, f"{entry.row.method} of {name}")
-        name_line = f'<p class="name">{_escape(entry.row.method)}</p>'
+        picture = image(entry.picture, f"{entry.row.method} of {name}")
+        name_line = f'<p class="name">{escape(entry.row.method)}</p>'
         cells.append(f"<td>{picture}{name_line}{_figures(entry.row, metrics)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _answer(row: Row) -> str:
     chance = "" if row.probability is None else f" {percent(row.probability)}"
-    return _escape(f"{row.target}{chance}")
+    return escape(f"{row.target}{chance}")
 
 
 def _figures(row: Row, metrics: Sequence[Metric]) -> str:
     parts = [
-        f"<dt>{_escape(metric.title)}</dt><dd>{shown(metric, getattr(row, metric.field))}</dd>"
+        f"<dt>{escape(metric.title)}</dt><dd>{shown(metric, getattr(row, metric.field))}</dd>"
         for metric in metrics
         if metric.field in _UNDER_A_PICTURE and getattr(row, metric.field) is not None
     ]
     return f'<dl class="figures">{"".join(parts)}</dl>'
-
-
-def _picture(jpeg: bytes, words: str) -> str:
-    data = base64.b64encode(jpeg).decode()
-    return f'<img alt="{_escape(words)}" src="data:image/jpeg;base64,{data}">'
 
 
 _COLUMNS = ("image", "method", "target", "probability", *(metric.field for metric in METRICS))

@@ -16,9 +16,10 @@ from gagrad_runtime.evaluate.measuring import Bench, Variant, check_randomized, 
 from gagrad_runtime.evaluate.page import write_results
 from gagrad_runtime.evaluate.thumbnail import frame_thumbnail
 from gagrad_runtime.frame import frame_for
-from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.jobs.explaining import expand
+from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.question.methods import method_of
+from gagrad_runtime.question.presets import OPERATOR_PRESET, PRESETS, SAMPLES
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.errors import GagradError
-    from gagrad_edge.manifest import InputSpec
     from gagrad_runtime.frame.frame import Frame
 
 JOURNAL = "results.jsonl"
@@ -82,7 +82,7 @@ def evaluate_images(
     opening: dict[str, Any] = {"threads": threads, "trust": trust, "prove": "never", "progress": progress}
     with ExitStack() as stack:
         session = stack.enter_context(open_session(bundle, device, **opening))
-        paths = expand(_inside(images, session.bundle.manifest.input))
+        paths = expand(with_images(images, session.bundle.manifest.input))
         other = None
         if randomized is not None:
             other = stack.enter_context(open_session(randomized, device, **opening))
@@ -172,13 +172,15 @@ class _Study:
     def facts(self, total: int) -> list[str]:
         """Return the conditions of the measurement, in words, for the report."""
         manifest = self.bench.explainer.manifest
-        samples = self.bench.settings["samples"] or manifest.method.samples
+        asked = self.bench.settings["samples"]
+        fewer = "" if asked else f", {SAMPLES} for the preset {OPERATOR_PRESET}"
         widened = [f"defects widened by {self.margin:g} pixels"] if self.margin else []
+        averaged = f"{asked or manifest.method.samples} samples for methods that average over noise{fewer}"
         return [
             f"bundle {manifest.name}, {self.fixed['bundle'][:12]}",
             f"{len(self.frames)} of {total} images, {self.with_mask} with a known defect",
             *widened,
-            f"{samples} samples for methods that average over noise, seed {self.bench.settings['seed']}",
+            f"{averaged}, seed {self.bench.settings['seed']}",
             f"insertion and deletion in {STEPS} steps",
             self.bench.explainer.backend.description,
         ]
@@ -187,25 +189,14 @@ class _Study:
 def _variants(methods: str) -> list[Variant]:
     variants = [Variant(name.strip()) for name in methods.split(",") if name.strip()]
     for variant in variants:
+        if variant.name in PRESETS:
+            continue
         method = method_of(variant.settings["method"])
         if variant.settings["guide"] and method.map != "guided":
             raise SettingError(f"{method.name} has no guide", where="methods", hint=f"write {method.name}")
     if not variants:
         raise SettingError("no method is named", where="methods", hint="for example smoothgrad,vargrad")
     return list(dict.fromkeys(variants))
-
-
-def _inside(images: Sequence[str], spec: InputSpec | None = None) -> list[str]:
-    """Return ``images`` with folders replaced by the files in them that are frames for ``spec``, sorted."""
-    found: list[str] = []
-    for image in images:
-        folder = Path(image)
-        if folder.is_dir():
-            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings(spec))
-            found += map(str, files) if files else [image]
-        else:
-            found.append(image)
-    return found
 
 
 def _names(paths: list[str]) -> dict[str, str]:
@@ -224,7 +215,7 @@ def _fixed(
         "bundle": bundle.sha256,
         "randomized": None if randomized is None else randomized.sha256,
         "target": target,
-        "samples": settings["samples"] or bundle.manifest.method.samples,
+        "samples": settings["samples"] or [bundle.manifest.method.samples, SAMPLES],
         "seed": settings["seed"],
         "margin": margin,
         "steps": STEPS,

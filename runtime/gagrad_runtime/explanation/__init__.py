@@ -1,3 +1,3 @@
-"""The values of an explanation: map, scores, target, RCAP, salient regions, cautions."""
+"""The values of an explanation: map, scores, target, RCAP, places, cautions."""
 
 from __future__ import annotations

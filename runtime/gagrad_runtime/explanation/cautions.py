@@ -1,21 +1,27 @@
-"""Cautions: what to know before trusting a map, as a code for programs and a sentence for people."""
+"""Cautions: what to know before trusting a map, as a code for programs and a sentence for people.
+
+Here are those about the map and its evidence; ``input_cautions`` has those about the frame, ``doubts`` those
+about an answer that the model is not sure of. docs/cautions.md says how often each is right.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
     from numpy.typing import NDArray
 
     from gagrad_runtime.answer.prediction import Prediction
-    from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.explanation.covering import Covering
+    from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.question.target import Target
-    from gagrad_runtime.sampling.rcap import Rcap
 
     Array = NDArray[np.float32]
 
@@ -25,50 +31,17 @@ class Caution:
     """One thing to know before trusting the map: a stable ``code`` for programs, ``text`` for people."""
 
     code: str
-    """Stable name, e.g. ``low-rcap``; docs/record.md lists them."""
+    """Stable name, e.g. ``unsure``; docs/cautions.md lists them."""
     text: str
     """The caution as a sentence."""
 
 
+PLACE_AGREES = 0.7
+"""Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
+COPIES_KEPT = 0.8
+"""Share of the noisy copies that keep the image's answer, below which the map is of several answers."""
 UNSTABLE = 0.5
-"""Stability below which a map is doubtful: two maps of other samples would differ in more than they share."""
-
-LOW_RCAP_CONFIDENCE = 0.05
-"""Probability of the target, on the half of the image that counts most, below which the map is doubtful."""
-
-
-def constant_image(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> list[Caution]:
-    """Caution for a frame of one grey level: the noise scales with the image's range, which is 0.
-
-    ``pixels`` are the frame's: after resampling, equal values differ in their last bits.
-    """
-    if (pixels != pixels[:1, :1]).any():
-        return []
-    return [
-        Caution(
-            "constant-image",
-            "The image has the same value everywhere, so there is nothing to look at. Check the camera.",
-        )
-    ]
-
-
-def few_bits(frame: Frame, bit_depth: int) -> list[Caution]:
-    """Caution for a uint16 frame that leaves two or more of the bundle's ``bit_depth`` bits unused.
-
-    A 12-bit camera's frame in a 16-bit file looks almost black to a model whose bundle expects 16 bits.
-    """
-    if frame.white is not None or frame.pixels.dtype != np.uint16:
-        return []
-    white, brightest = (1 << bit_depth) - 1, int(frame.pixels.max())
-    if brightest > white // 4:
-        return []
-    return [
-        Caution(
-            "few-bits",
-            f"The frame's brightest value is {brightest} of {white}, so the model sees a dark image. If the "
-            f"camera has fewer than {bit_depth} bits, export the bundle with its bit depth.",
-        )
-    ]
+"""Stability below which two maps of other samples would differ in more than they share."""
 
 
 def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caution]:
@@ -102,15 +75,20 @@ def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Cau
     ]
 
 
-def unstable(stability: float | None, wanted: float | None) -> list[Caution]:
-    """Caution for a map that other samples would change, or that is less stable than ``wanted`` (0..1)."""
-    if stability is not None and stability < UNSTABLE:
-        text = "The map has not settled: another run would look different. Take more samples."
-        return [Caution("unstable", text)]
-    if wanted is not None and (stability is None or stability < wanted):
-        reached = "" if stability is None else f" ({stability:.2f} of {wanted:g})"
-        return [Caution("not-settled", f"The samples ended before the map was as stable as asked{reached}.")]
-    return []
+def unstable(stability: float | None) -> list[Caution]:
+    """Caution for a map whose order of pixels other samples would change; ``stability`` as in 0..1."""
+    if stability is None or stability >= UNSTABLE:
+        return []
+    text = "The map has not settled: another run would look different. Take more samples."
+    return [Caution("unstable", text)]
+
+
+def not_settled(stability: float | None, wanted: float | None) -> list[Caution]:
+    """Caution for a map that is less stable than ``wanted`` (0..1)."""
+    if wanted is None or (stability is not None and stability >= wanted):
+        return []
+    reached = "" if stability is None else f" ({stability:.2f} of {wanted:g})"
+    return [Caution("not-settled", f"The samples ended before the map was as stable as asked{reached}.")]
 
 
 def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]:
@@ -137,18 +115,75 @@ def not_detected(target: Target, prediction: Prediction) -> list[Caution]:
     return [Caution("not-detected", text)]
 
 
-def low_rcap(rcap: Rcap, probability: float | None, sure: float = 0.5) -> list[Caution]:
-    """Caution when the model no longer recognises the target in the bright places of the map alone.
+def covering_finds_nothing(covering: Covering | None) -> list[Caution]:
+    """Caution where no covered place changes the answer, and the model has an answer that could change.
 
-    ``sure`` is the probability of the target from which the model says that it is there.
+    It is for an answer that something is there: a good part is good without any of its places.
     """
-    best = float(rcap.confidence.max()) if len(rcap.confidence) else 0.0
-    if probability is None or probability < sure or best >= LOW_RCAP_CONFIDENCE:
+    if covering is None or not covering.decidable or covering.decides is not None:
         return []
-    return [
-        Caution(
-            "low-rcap",
-            "Shown only the marked places, the model does not come to the same result: "
-            "take the map as a hint, not as proof.",
-        )
-    ]
+    covered = "place 1" if len(covering.places) == 1 else "each of the first places"
+    text = (
+        f"No single place decides: with {covered} covered the model says the same. Something may be missing "
+        "from the part, or the reason is spread out."
+    )
+    return [Caution("covering-finds-nothing", text)]
+
+
+def covering_anywhere(covering: Covering | None) -> list[Caution]:
+    """Caution where covering control places changes the answer as well as covering a marked place."""
+    if covering is None or covering.decides is None or not covering.changed_elsewhere:
+        return []
+    text = (
+        f"Covering other places changes the answer, too: that place {covering.decides} is the reason is not "
+        "shown by covering it."
+    )
+    return [Caution("covering-anywhere", text)]
+
+
+def peaks_disagree(places: tuple[Place, ...]) -> list[Caution]:
+    """Caution where the class activation is highest elsewhere than the map."""
+    numbers = [number for number, one in enumerate(places, start=1) if one.evidence == "activation"]
+    if not numbers:
+        return []
+    text = f"The evidence points at two places, 1 and {numbers[0]}. Look at both."
+    return [Caution("peaks-disagree", text)]
+
+
+def place_unstable(share: float | None) -> list[Caution]:
+    """Caution where parts of the samples point elsewhere; ``share`` is how often they agree on place 1."""
+    if share is None or share >= PLACE_AGREES:
+        return []
+    text = (
+        f"Place 1 may be elsewhere in another run: parts of the samples agree on it in {share_text(share)}."
+    )
+    return [Caution("place-unstable", text)]
+
+
+def copies_lose_answer(kept: float | None) -> list[Caution]:
+    """Caution where noise changes the answer: ``kept`` is the share of the noisy copies that keep it."""
+    if kept is None or kept >= COPIES_KEPT:
+        return []
+    text = (
+        f"Only {share_text(kept)} of the noisy copies that the map is made from get the same answer, so the "
+        "map is of other answers, too."
+    )
+    return [Caution("copies-lose-answer", text)]
+
+
+def answer_unusual(phrases: Sequence[str]) -> list[Caution]:
+    """Caution where the answer is unlike those that good parts got at calibration; ``phrases`` say how."""
+    if not phrases:
+        return []
+    return [Caution("answer-unusual", f"The answer is unlike any at calibration: {'; '.join(phrases)}.")]
+
+
+def uncalibrated(good: bool | None, *, calibrated: bool) -> list[Caution]:
+    """Caution for the map of a part that is called good, where nothing is known of other good parts."""
+    if calibrated or not good:
+        return []
+    text = (
+        "The model says that the part is good. A good part's map always has a brightest place; only a "
+        "calibration with good parts tells how bright it may be."
+    )
+    return [Caution("uncalibrated", text)]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gagrad_runtime.explanation.presentation import present
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.methods import PAPER
 from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
     from gagrad_edge.output import Activation
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.cautions import Caution
-    from gagrad_runtime.explanation.regions import SalientRegion
+    from gagrad_runtime.explanation.covering import Covering
+    from gagrad_runtime.explanation.places import Place
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
@@ -55,7 +56,9 @@ class Provenance:
     float_twin: float | None = None
     """Rank correlation of the map with the map of the model without rounding, as the exporter measured on the
     bundle's frame; None for a float model."""
-    method: str = DEFAULT
+    preset: str = "paper"
+    """Name of the preset: ``operator`` or ``paper``."""
+    method: str = PAPER
     """Name of the method."""
     guide: str = "paper"
     """Name of the guide."""
@@ -65,16 +68,22 @@ class Provenance:
     """What the samples were changed by beside noise, as it was given."""
     baseline: float | None = None
     """Pixel value, 0..1, where the path of integrated gradients began; None for the other methods."""
+    good_sha256: str | None = None
+    """SHA-256 of what is known of good parts, where the explanation was compared with them."""
+    good_image: bool = False
+    """Whether the map compares the part with the image of good parts."""
     backend_notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked: ``Backend.notes``."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, such as a map without class activation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """The saliency map of one frame and one target, with its RCAP, its stability and its cautions.
 
-    An explanation holds values only and never changes. A region of interest or a scale of good parts belongs
-    to a ``Report`` of the explanation.
+    An explanation holds values only and never changes. A region of interest belongs to a ``Report`` of the
+    explanation.
     """
 
     saliency: NDArray[np.float32]
@@ -89,8 +98,8 @@ class Explanation:
     """What is explained."""
     predicted: Target
     """What the model says by itself; the default target."""
-    rcap: Rcap
-    """ReCover And Predict: the score of the map, with its curve."""
+    rcap: Rcap | None
+    """ReCover And Predict: the score of the map, with its curve; None where it was not asked for."""
     cautions: tuple[Caution, ...]
     """What to know before trusting the map, the gravest first; empty when all is well."""
     provenance: Provenance
@@ -99,18 +108,31 @@ class Explanation:
     """The frame that is explained."""
     placement: Placement
     """Where the frame is in the model's image."""
+    received: NDArray[np.uint8] | None = None
+    """The model's image as people see it, before mean and std: [H, W] grey, or [H, W, 3] as red, green and
+    blue; None for a map that is made by hand."""
     prediction: Prediction | None = None
     """All that the model says of the frame, whatever is explained; None for a map that is made by hand."""
+    places: tuple[Place, ...] = ()
+    """Where the map points, numbered from 1 in this order; empty for a flat map."""
+    covering: Covering | None = None
+    """What the model says when places are covered; None where it was not asked."""
+    place_stability: float | None = None
+    """How often parts of the samples agree on place 1, 0..1; None where it is not measured."""
+    copies_kept: float | None = None
+    """Share of the noisy copies that keep the image's answer, 0..1; None where that is not known."""
     raw: tuple[float, float] = (0.0, 1.0)
     """The map's lowest and highest value before scaling to 0..1, per sample: comparable between frames."""
+    scale: GoodScale | None = None
+    """What the maps of good parts reach; None where nobody has measured it for this method and target."""
     stability: float | None = None
     """Expected rank correlation of this map with one of as many other samples, 0..1; None where the method
     does not average, below 4 samples, and for a flat map. See docs/fidelity.md."""
     classes: tuple[str, ...] = ()
     """Names along the first axis of ``scores``; empty when they have none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``explain``, ``map``,
-    ``stability``, ``rcap``."""
+    """Wall time per stage: ``decode``, ``predict``, ``trial`` (of chunk sizes), ``activation``, ``explain``,
+    ``map``, ``stability``, ``rcap``, ``covering``."""
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     """Time in UTC when the explanation was made; every record of the explanation has this time."""
 
@@ -128,13 +150,6 @@ class Explanation:
     def probability(self) -> float | None:
         """Probability of the target, 0..1; None when the output is a plain score."""
         return None if self.probabilities is None else self.target.probability(self.probabilities)
-
-    @cached_property
-    def regions(self) -> tuple[SalientRegion, ...]:
-        """The salient places of the map, largest share first; see ``gagrad_runtime.explanation.regions``."""
-        from gagrad_runtime.explanation.regions import salient_regions  # noqa: PLC0415 - needs OpenCV
-
-        return salient_regions(self.saliency, self.placement)
 
     def saliency_on_frame(self) -> NDArray[np.float32]:
         """Return the map resampled to the frame's height and width, 0 where the model saw nothing."""
@@ -154,17 +169,19 @@ class Explanation:
         *,
         stem: str | None = None,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         replace: bool = False,
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind.
 
         ``picture`` is the overlay PNG, ``record`` the JSON record, and for each of ``raw`` (``png``: 16-bit,
-        ``npy``: float32) the bare map. The names are made of the frame's name, the target where the model
+        ``npy``: float32) the bare map; with ``full`` also the map over the frame and the bare map at the
+        frame's size. The names are made of the frame's name, the target where the model
         says something else, and the method where it is not the default; files of another explanation are
         never replaced, see ``Report.save``. Each file is written atomically. Raises OutputError and
         SettingError.
         """
-        return present(self).save(directory, stem=stem, raw=raw, replace=replace)
+        return present(self).save(directory, stem=stem, raw=raw, full=full, replace=replace)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.
@@ -182,7 +199,9 @@ class Explanation:
         explained = f"{reprlib.repr(str(self.target))}{chance}"
         if self.prediction is not None and self.prediction.score is not None:
             explained = self.prediction.answer
-        figures = [explained, f"RCAP {self.rcap.score:.2f}"]
+        figures = [explained]
+        if self.rcap is not None:
+            figures.append(f"RCAP {self.rcap.score:.2f}")
         if self.stability is not None:
             figures.append(f"stability {self.stability:.2f}")
         figures.append(f"{self.samples} samples")

@@ -29,7 +29,7 @@ class Presentation(Protocol):
         """Return the record (docs/record.md) without names of files."""
 
     def save(
-        self, directory: str | Path, *, stem: str | None, raw: tuple[str, ...], replace: bool
+        self, directory: str | Path, *, stem: str | None, raw: tuple[str, ...], full: bool, replace: bool
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind."""
 

@@ -241,7 +241,10 @@ def read_bytes(where: str) -> bytes:
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
             _check_kind(status, where)
-            data = stream.read(MAX_FILE_BYTES + 1)
+            # As much as it has, and a little to see whether it grows: a buffer of that size is made at once.
+            data = stream.read(min(status.st_size, MAX_FILE_BYTES) + 1)
+            if len(data) > status.st_size:
+                data += stream.read(MAX_FILE_BYTES + 1 - len(data))
     except IsADirectoryError as error:
         raise _folder(where) from error
     except FileNotFoundError as error:

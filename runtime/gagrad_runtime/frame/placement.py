@@ -57,6 +57,15 @@ class Placement:
         return self.box_to_frame((0.0, 0.0, float(self.model_size[1]), float(self.model_size[0])))
 
     @property
+    def on_model(self) -> tuple[slice, slice]:
+        """Rows and columns of the image where the frame is; the rest is padding."""
+        rows, columns = (
+            slice(max(offset, 0), min(offset + length, limit))
+            for offset, length, limit in zip(self.offset, self.resized, self.model_size, strict=True)
+        )
+        return rows, columns
+
+    @property
     def seen_share(self) -> float:
         """Share of the frame's area that the model sees, 0..1; below 1 for ``crop`` only."""
         left, top, right, bottom = self.seen

@@ -8,6 +8,7 @@ the bands lie one after the other (planar). Only directories are written anew.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
 MAX_PAGES = 64
 """Most pages that are counted; a frame of more channels than a model can have is refused either way."""
+MAX_ENTRIES = 4096
+"""Entries of a directory; TIFF and EXIF together define a few hundred."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIPS, _SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 277, 278, 279, 284, 317
@@ -28,10 +31,37 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT, _ORIENTATION = 322, 323
 
 _BYTEWISE = (1, 5, 8, 32946, 32773, 34925, 50000)
 """Compressions that do not know what a pixel is: none, LZW, deflate (two numbers), packbits, LZMA, zstd."""
-_GREY, _RGB, _PALETTE, _COLOUR_MAP = 1, 2, 3, 320
+_GREY, _RGB, _PALETTE, _COLOUR_MAP, _EXIF_DIRECTORY = 1, 2, 3, 320, 34665
+_READ = frozenset(
+    (
+        *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _SAMPLES, _STRIP_ROWS),
+        *(_STRIP_BYTES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT),
+        *(_ORIENTATION, _COLOUR_MAP, _EXIF_DIRECTORY),
+    )
+)
+"""Tags whose values are needed."""
 _DIFFERENCES = 2
 """Predictor: each sample is stored as its difference from the same sample of the pixel before."""
 _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+"""Bytes of a value by the number of its field type."""
 _CLASSIC, _BIG = 42, 43
 
 
@@ -86,6 +116,18 @@ class Page:
     def orientation(self) -> int:
         """EXIF orientation."""
         return self.tag(_ORIENTATION, 1)
+
+    @property
+    def parts(self) -> tuple[int, int]:
+        """Number of strips and number of tiles."""
+        return len(self.tags.get(_STRIPS, ())), len(self.tags.get(_TILES, ()))
+
+    @property
+    def tile(self) -> tuple[int, int] | None:
+        """Columns and rows of a tile; None for strips."""
+        if _TILES not in self.tags and _TILE_WIDTH not in self.tags:
+            return None
+        return self.tag(_TILE_WIDTH, 0), self.tag(_TILE_HEIGHT, 0)
 
     @property
     def wide_planes(self) -> bool:
@@ -202,17 +244,47 @@ def pages(file: bytes) -> list[Page]:
     struct.error and LookupError mean damage too.
     """
     layout = _layout(file)
-    (at,) = struct.unpack_from(layout.order + layout.pointer, file, layout.start)
     found: list[Page] = []
-    while at:
-        if any(page.offset == at for page in found):
-            raise ValueError("its directories go round in a circle")
+    for at in _offsets(file, layout):
         if len(found) == MAX_PAGES:
             raise ValueError(f"it has more than {MAX_PAGES} pages")
-        tags, following = _directory(file, at, layout)
-        found.append(Page(file, at, tags))
-        at = following
+        found.append(Page(file, at, _directory(file, at, layout)[0]))
     return found
+
+
+def count_pages(file: bytes) -> int:
+    """Return the number of pages, at most MAX_PAGES + 1. Raises as ``pages``."""
+    return sum(1 for _ in itertools.islice(_offsets(file, _layout(file)), MAX_PAGES + 1))
+
+
+def check_directories(file: bytes) -> None:
+    """Raise ValueError when a reader of the first directory, and its EXIF, would copy far more than there is.
+
+    Readers copy the value of each entry, and thousands of entries may name the same megabytes. ``file`` is a
+    TIFF file, or EXIF, which has the same form. struct.error means damage.
+    """
+    layout = _layout(file)
+    (at,) = struct.unpack_from(layout.order + layout.pointer, file, layout.start)
+    tags, _ = _directory(file, at, layout, lenient=True)
+    if exif := tags.get(_EXIF_DIRECTORY):
+        _directory(file, exif[0], layout, lenient=True)
+
+
+def _offsets(file: bytes, layout: _Layout) -> Iterator[int]:
+    """Give the offset of each directory. Raises as ``pages``."""
+    (at,) = struct.unpack_from(layout.order + layout.pointer, file, layout.start)
+    seen: set[int] = set()
+    while at:
+        if at in seen:
+            raise ValueError("its directories go round in a circle")
+        seen.add(at)
+        yield at
+        (entries,) = struct.unpack_from(layout.order + layout.length, file, at)
+        step = struct.calcsize(layout.entry) + layout.inline
+        at += struct.calcsize(layout.order + layout.length) + entries * step
+        if at + layout.inline > len(file):
+            raise ValueError("its directory is cut off")
+        (at,) = struct.unpack_from(layout.order + layout.pointer, file, at)
 
 
 def _layout(file: bytes) -> _Layout:
@@ -221,22 +293,35 @@ def _layout(file: bytes) -> _Layout:
     return _Layout(order, "Q", "Q", 8, 8) if magic == _BIG else _Layout(order, "I", "H", 4, 4)
 
 
-def _directory(file: bytes, at: int, layout: _Layout) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the whole numbers of the directory at ``at`` by tag, and the offset of the next, 0 for none."""
+def _directory(
+    file: bytes, at: int, layout: _Layout, *, lenient: bool = False
+) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Return what is needed of the directory at ``at`` by tag, and the offset of the next, 0 for none.
+
+    ``lenient`` leaves out values that are cut off.
+    """
     (entries,) = struct.unpack_from(layout.order + layout.length, file, at)
     at += struct.calcsize(layout.order + layout.length)
     step = struct.calcsize(layout.entry) + layout.inline
+    if entries > MAX_ENTRIES:
+        raise ValueError(f"its directory has {entries} entries")
     if at + entries * step + layout.inline > len(file):
-        raise ValueError("its directory is cut off")
+        raise (struct.error if lenient else ValueError)("its directory is cut off")
     tags: dict[int, tuple[int, ...]] = {}
+    total = 0
     for place in range(at, at + entries * step, step):
         number, kind, count = struct.unpack_from(layout.entry, file, place)
-        if kind not in _FORMATS or count < 1:
-            continue
-        where, size = place + step - layout.inline, count * struct.calcsize(f"={_FORMATS[kind]}")
+        where, size = place + step - layout.inline, count * _BYTES.get(kind, 0)
         if size > layout.inline:
             (where,) = struct.unpack_from(layout.order + layout.pointer, file, where)
+            total += min(size, len(file))
+        if total > 2 * len(file):
+            raise ValueError(f"its directory names more values than its {len(file)} bytes hold")
+        if kind not in _FORMATS or count < 1 or number not in _READ:
+            continue
         if where + size > len(file):
+            if lenient:
+                continue
             raise ValueError("a value of its directory is cut off")
         tags[number] = struct.unpack_from(f"{layout.order}{count}{_FORMATS[kind]}", file, where)
     (following,) = struct.unpack_from(layout.order + layout.pointer, file, at + entries * step)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from gagrad_edge.errors import INTERRUPTED, GagradError
+from gagrad_runtime.install import service
 from gagrad_runtime.install.environment import say
 from gagrad_runtime.install.installer import go_back, install, uninstall
 from gagrad_runtime.install.layout import Layout
@@ -16,11 +18,17 @@ from gagrad_runtime.install.preflight import check_root
 def main(arguments: list[str] | None = None) -> int:
     """Install, roll back or uninstall; return an exit code of gagrad_edge.errors."""
     options = _parser().parse_args(arguments)
+    # The service's user has to read what is installed for the device, and nobody else may write it.
+    before = os.umask(0o022)
+    if options.prefix is not None:
+        os.umask(before | 0o022)
     serve = not options.no_service and options.prefix is None
     layout = Layout() if options.prefix is None else Layout.below(options.prefix)
     try:
         if options.prefix is None:
             check_root()
+        if serve and not options.uninstall:
+            service.check()  # before anything is changed
         if options.uninstall:
             uninstall(layout, serve=serve)
         elif options.rollback:
@@ -32,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
                 serve=serve,
                 device=options.device,
                 accept_unsigned=options.accept_unsigned,
+                accept_older=options.accept_older,
             )
     except GagradError as error:
         say(f"Error: {error}")
@@ -39,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("\nInterrupted: the version that was in use still is.")
         return INTERRUPTED
+    finally:
+        os.umask(before)
     return 0
 
 
@@ -62,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
         "--accept-unsigned",
         action="store_true",
         help="replace the version in use by a kit that its trust policy does not trust",
+    )
+    parser.add_argument(
+        "--accept-older",
+        action="store_true",
+        help="replace the version in use by a kit with an older gagrad-edge",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rollback", action="store_true", help="go back to the version before")

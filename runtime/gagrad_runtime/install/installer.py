@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 
 from gagrad_edge.atomic import make_folder, output_error, sync_folder, write_atomic
 from gagrad_edge.errors import DeviceError, TrustError
 from gagrad_edge.kit import BUNDLE, STATION, TRUST, check_files, read_kit
-from gagrad_runtime.install import service
+from gagrad_runtime.install import data, service
 from gagrad_runtime.install.environment import command_of, create, run_command, say
 from gagrad_runtime.install.layout import (
     COMPLETE,
@@ -30,7 +31,13 @@ _STATE = "trust-state.json"
 
 
 def install(
-    folder: Path, layout: Layout, *, serve: bool = True, device: str = "auto", accept_unsigned: bool = False
+    folder: Path,
+    layout: Layout,
+    *,
+    serve: bool = True,
+    device: str = "auto",
+    accept_unsigned: bool = False,
+    accept_older: bool = False,
 ) -> str:
     """Install the kit in ``folder`` and return the version's name; a second run finds nothing to do.
 
@@ -46,6 +53,8 @@ def install(
         else:
             say(f"checking {len(kit.files)} files of {kit.product} {kit.version} for {kit.platform}")
             check_files(folder, kit)
+            if before is not None and not accept_older:
+                _check_program(folder, kit, layout, before)
             if before is not None and not accept_unsigned:
                 _check_signature(folder, layout, before)
             _put(folder, kit, layout, name, device, lock)
@@ -88,6 +97,27 @@ def uninstall(layout: Layout, *, serve: bool = True) -> None:
         layout.current.unlink(missing_ok=True)
         remove_tree(layout.versions)
     say(f"removed; {layout.settings} and {layout.data} are kept")
+
+
+def _check_program(folder: Path, kit: Kit, layout: Layout, before: str) -> None:
+    """Refuse an older program, whose faults are known, in place of the one in use. Raises TrustError."""
+    used = read_kit(layout.versions / before)[0].gagrad_edge
+    if _ordered(kit.gagrad_edge) < _ordered(used):
+        raise TrustError(
+            f"the kit has gagrad-edge {kit.gagrad_edge}, and {used} is in use",
+            where=str(folder),
+            hint="pack the kit with a newer gagrad-edge; `install.sh --rollback` goes back to the version "
+            "before, and --accept-older installs this one",
+        )
+
+
+def _ordered(version: str) -> tuple[list[int], bool]:
+    """Return what orders versions such as 1.10.0: numbers, and a trial version (1.10.0rc1) before its own."""
+    numbers = re.match(r"\d+(\.\d+)*", version)
+    parts = [int(part) for part in numbers[0].split(".")] if numbers else []
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts, numbers is not None and not re.match(r"\.?(a|b|rc|dev)", version[numbers.end() :])
 
 
 def _check_signature(folder: Path, layout: Layout, before: str) -> None:
@@ -158,15 +188,10 @@ def _switch(layout: Layout, name: str, before: str | None) -> None:
     target = layout.versions / name
     for file in (TRUST, STATION):
         _write_once(layout.settings / file, target / file)
-    try:
-        state: bytes | None = (layout.data / _STATE).read_bytes()
-    except FileNotFoundError:
-        state = None
-    except OSError as error:
-        raise output_error(layout.data / _STATE, error) from error
+    state = data.read(layout.data, _STATE)
     if state is not None:
-        write_atomic(target / STATE_BEFORE, [state])
-    make_folder(layout.incoming)
+        write_atomic(target / STATE_BEFORE, [state], mode=0o600)
+    data.make(layout.data, layout.incoming.name)
     write_atomic(target / REPLACES, [(before or "").encode()])
     layout.use(name)
 
@@ -193,19 +218,11 @@ def _serve(layout: Layout, name: str) -> None:
 
 def _return(layout: Layout, name: str, before: str) -> None:
     """Put ``before`` in use again, with its trust state: the newer state would refuse the older bundle."""
-    state = layout.data / _STATE
     try:
         saved: bytes | None = (layout.versions / name / STATE_BEFORE).read_bytes()
     except OSError:
         saved = None
-    if saved is None:
-        state.unlink(missing_ok=True)
-    else:
-        make_folder(layout.data)
-        write_atomic(state, [saved])
-        owner = layout.data.stat()
-        if os.geteuid() == 0:
-            os.chown(state, owner.st_uid, owner.st_gid)
+    data.write(layout.data, _STATE, saved)
     layout.use(before)
 
 

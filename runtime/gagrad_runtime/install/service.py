@@ -6,18 +6,21 @@ and unit change in the same step.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gagrad_edge.atomic import make_folder, output_error, sync_folder
+from gagrad_edge.atomic import output_error, sync_folder
 from gagrad_edge.errors import DeviceError
+from gagrad_runtime.install import data
 
 if TYPE_CHECKING:
     from gagrad_runtime.install.layout import Layout
 
 UNIT = "gagrad-edge-watch.service"
 USER = "gagrad-edge"
+SYSTEMD = Path("/run/systemd/system")
+"""Folder that is there where systemd runs the system."""
 
 
 def create_user() -> None:
@@ -34,13 +37,28 @@ def create_user() -> None:
 
 def own_data(layout: Layout) -> None:
     """Make the data folders, owned by the service's user; its group may write images. Raises OutputError."""
+    import grp  # noqa: PLC0415 - not on every system
+    import pwd  # noqa: PLC0415
+
     try:
-        for folder, mode in ((layout.data, 0o755), (layout.incoming, 0o2775)):
-            make_folder(folder)
-            shutil.chown(folder, USER, USER)
-            folder.chmod(mode)
-    except OSError as error:
-        raise output_error(layout.data, error) from error
+        user, group = pwd.getpwnam(USER).pw_uid, grp.getgrnam(USER).gr_gid
+    except KeyError as error:
+        raise DeviceError(f"there is no user and group {USER}") from error
+    data.own(layout.data, layout.incoming.name, user, group)
+
+
+def runs_here() -> bool:
+    """Return whether systemd runs this system, as sd_booted(3) tells it."""
+    return SYSTEMD.is_dir()
+
+
+def check() -> None:
+    """Raise DeviceError where there is no systemd to run the service."""
+    if not runs_here():
+        raise DeviceError(
+            "systemd does not run here, so there is nothing that would start the service",
+            hint="install without a service: --no-service, and start `gagrad-edge watch` your own way",
+        )
 
 
 def link_unit(layout: Layout) -> None:
@@ -79,9 +97,11 @@ def remove(layout: Layout) -> None:
     link = layout.units / UNIT
     if not link.is_symlink():
         return
-    _systemctl("disable", "--now", UNIT)
+    if runs_here():
+        _systemctl("disable", "--now", UNIT)
     link.unlink(missing_ok=True)
-    _systemctl("daemon-reload")
+    if runs_here():
+        _systemctl("daemon-reload")
 
 
 def _systemctl(*arguments: str) -> None:

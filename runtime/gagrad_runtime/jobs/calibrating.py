@@ -1,19 +1,29 @@
-"""Calibration: the colour scale of a bundle, measured on good parts."""
+"""Calibration: all that is known of good parts, measured on images of them, into one file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from gagrad_edge.atomic import check_writable
 from gagrad_edge.cli import say
-from gagrad_edge.errors import FrameError, InputError, ModelError
-from gagrad_edge.summary import counted
+from gagrad_edge.errors import FrameError, InputError, ModelError, OutputError
+from gagrad_runtime.explanation.scale import QUANTILE, GoodScale, raw_map, scale_key
+from gagrad_runtime.frame import frame_for
+from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.jobs.explaining import expand, say_error
+from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.report.scale import QUANTILE, GoodScale, raw_map, scale_key, write_scale
+from gagrad_runtime.reference.file import SUFFIX, write_reference
+from gagrad_runtime.reference.making import GoodParts, gradients_of, layout_content, wanted_classes
+from gagrad_runtime.reference.reference import Reference
+from gagrad_runtime.reference.words import found_lines
+from gagrad_runtime.session.good import beside
+from gagrad_runtime.session.noise import noise_level
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -21,16 +31,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.manifest import NoiseLevel
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.reference.image import GoodImage
+    from gagrad_runtime.reference.layout import Layout
+    from gagrad_runtime.session.explainer import Explainer
 
     Array = NDArray[np.float32]
 
-FEW = 10
-"""With fewer good parts the scale depends on these parts more than on the line."""
-
-
 MARGIN = 0.5
 """Of the threshold of anomaly scores, see ``threshold_of``."""
+_MANY = 20
+"""Parts from which one that is compared with itself makes no difference any more."""
+GRADIENT_PARTS = 4
+"""Good parts at which the gradient of each class is taken."""
 
 
 class Highest:
@@ -57,7 +71,7 @@ class Highest:
 def calibrate_images(
     bundle: Path,
     images: Sequence[str],
-    output: Path,
+    output: Path | None = None,
     *,
     device: str,
     threads: int | None,
@@ -65,52 +79,145 @@ def calibrate_images(
     target: str | None,
     settings: dict[str, Any],
 ) -> int:
-    """Explain the good parts ``images`` (paths or patterns), write their scale, return the exit code.
+    """Measure the good parts ``images`` (paths, folders or patterns), write the file, return the exit code.
 
-    A bad image is reported and left out. Raises FrameError when none is left, and what ``explain`` raises.
+    ``output`` is by default the file beside the bundle that ``load`` finds. A bad image is reported and left
+    out. Raises FrameError when none is left, and what ``explain`` raises.
     """
-    check_writable(output.parent)
-    paths = expand(images)
-    highest, last, used, code = Highest(QUANTILE, len(paths)), None, 0, 0
-    scores: list[float] = []
+    path = beside(bundle) if output is None else output
+    if path.is_dir():
+        raise OutputError("this is a folder", where=str(path), hint=f"give a file name, NAME{SUFFIX}")
+    check_writable(path.parent)
     with (
         Progress() as progress,
         open_session(
             bundle, device, threads=threads, trust=trust, remember=True, progress=progress
         ) as session,
     ):
-        for number, path in enumerate(paths):
-            progress(number, len(paths), Path(path).name)
+        paths = expand(with_images(images, session.explainer.manifest.input))
+        made = _Calibration(session.explainer, session.bundle.sha256, paths, target, settings, progress)
+        reference = made.reference()
+    write_reference(path, reference)
+    say(*found_lines(reference, made.parts, made.layout, len(paths), str(path)), err=True)
+    return made.exit_code
+
+
+@dataclass
+class _Calibration:
+    """One calibration: the good parts, and what was found so far."""
+
+    explainer: Explainer
+    sha256: str
+    paths: list[str]
+    target: str | None
+    settings: dict[str, Any]
+    progress: Progress
+    exit_code: int = 0
+    layout: Layout | None = None
+    scores: list[float] = field(default_factory=list)
+    """Of an anomaly scorer."""
+    usable: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.parts = GoodParts(self.explainer.manifest.input)
+
+    def reference(self) -> Reference:
+        """Return what is known of the good parts. Raises FrameError when none of the images can be used."""
+        for number, path in enumerate(self.paths):
+            self.progress(number, len(self.paths), Path(path).name)
+            self._add(path)
+        if not self.usable:
+            raise FrameError(
+                "none of the images could be used, so nothing is known of good parts",
+                where=", ".join(self.paths[:3]),
+                hint="give images of good parts",
+            )
+        noise = noise_level(self.explainer, self.usable, progress=self.progress)
+        self.explainer.use_noise(noise)
+        self.layout = self.parts.find_layout()
+        picture = None if self.layout is None else self._picture(self.layout, noise)
+        found = self.parts.reference(self.explainer.manifest.name, self.sha256, picture)
+        threshold = float(f"{threshold_of(self.scores):.6g}") if self.scores else None
+        found = Reference(replace(found.content, noise=noise, threshold=threshold), picture)
+        scale = self._scale(found)
+        return Reference(replace(found.content, scale=scale), picture)
+
+    def _add(self, path: str) -> None:
+        """Look at one part: its frame, and what the model says of it."""
+        spec = self.explainer.manifest.input
+        try:
+            frame = frame_for(spec, path)
+            image, placement = prepare(frame, spec)
+            said = self.explainer.reader.prediction(self.explainer.outputs(image), placement)
+        except (InputError, ModelError) as error:
+            self._report(path, error)
+            return
+        self.parts.add(frame, image, placement, said)
+        self.usable.append(path)
+        if said.task == "anomaly":
+            self.scores.append(said.score or 0.0)
+
+    def _picture(self, layout: Layout, noise: NoiseLevel) -> GoodImage:
+        """Return the good image, with the gradient of each class where the classes are few."""
+        classes = wanted_classes(self.explainer.manifest.output.shape)
+        some = self.parts.names[:GRADIENT_PARTS]
+        found: dict[int, list[Array]] = {index: [] for index in classes}
+        for number, index in enumerate(classes):
+            for path in some:
+                self.progress(number, len(classes), f"class {index}")
+                found[index].append(self._magnitude(path, index, noise))
+        return self.parts.picture(layout, gradients=gradients_of(found, self.parts, layout))
+
+    def _magnitude(self, path: str, index: int, noise: NoiseLevel) -> Array:
+        """Return √Σ_c E[g²], [H, W], of the class ``index`` at one part."""
+        made = self.explainer.explain(
+            path, index, method="smoothgrad-squared", samples=_SAMPLES, noise_std=noise.noise_std
+        )
+        low, high = made.raw
+        magnitude: Array = np.sqrt(np.maximum(low + made.saliency * np.float32(high - low), 0))
+        return magnitude
+
+    def _scale(self, reference: Reference) -> GoodScale | None:
+        """Return what the maps of the good parts reach, each compared with the other parts."""
+        highest, last, used = Highest(QUANTILE, len(self.usable)), None, 0
+        for number, path in enumerate(self.usable):
+            self.progress(number, len(self.usable), Path(path).name)
+            self.explainer.use_reference(self._others(reference, path))
             try:
-                last = session.explainer.explain(path, target, **settings)
+                last = self.explainer.explain(path, self.target, **self.settings)
             except (InputError, ModelError) as error:
-                progress.clear()
-                say_error(path, error)
-                code = max(code, error.exit_code)
+                self._report(path, error)
                 continue
+            if last.target.region is not None:  # areas differ in size, so their maps have no common scale
+                return None
             highest.add(raw_map(last)[0])
-            if last.prediction is not None and last.prediction.task == "anomaly":
-                scores.append(last.prediction.score or 0.0)
             used += 1
-    if last is None:
-        raise FrameError(
-            "none of the images could be explained, so there is no scale",
-            where=str(output),
-            hint="give images of good parts",
+        if last is None:
+            raise FrameError(
+                "none of the images could be explained, so nothing is known of good parts",
+                where=", ".join(self.paths[:3]),
+                hint="give images of good parts",
+            )
+        return _scale_of(last, self.target, used, highest.value())
+
+    def _others(self, reference: Reference, path: str) -> Reference:
+        """Return ``reference`` without the part ``path``: no part is compared with itself."""
+        names = self.parts.names
+        if self.layout is None or path not in names or reference.picture is None or len(names) > _MANY:
+            return reference
+        picture = self.parts.picture(
+            self.layout, without=self.parts.names.index(path), gradients=reference.picture.gradients
         )
-    scale = _scale(last, target, used, highest.value(), scores)
-    write_scale(output, scale)
-    few = f"; {FEW} or more good parts make a better scale" if used < FEW else ""
-    reach = "reaches" if len(paths) == 1 else "reach"
-    say(f"{used} of {counted(len(paths), 'good part')} {reach} {scale.value:.3g} → {output}{few}", err=True)
-    if scale.threshold is not None:
-        own = last.prediction.threshold if last.prediction is not None else None
-        say(
-            f"their scores reach {max(scores):.4g}: from {scale.threshold:.4g} on a part is NG"
-            + ("" if own is None else f", unless the bundle's own threshold, {own:.4g}, is used"),
-            err=True,
-        )
-    return code
+        return Reference(replace(reference.content, layout=layout_content(picture)), picture)
+
+    def _report(self, path: str, error: InputError | ModelError) -> None:
+        self.progress.clear()
+        say_error(path, error)
+        self.exit_code = max(self.exit_code, error.exit_code)
+
+
+_SAMPLES = 5
+"""Noisy copies at which a class's gradient is taken."""
 
 
 def threshold_of(scores: Sequence[float]) -> float:
@@ -123,14 +230,10 @@ def threshold_of(scores: Sequence[float]) -> float:
     return highest + MARGIN * (highest - median)
 
 
-def _scale(
-    last: Explanation, target: str | None, images: int, value: float, scores: Sequence[float]
-) -> GoodScale:
+def _scale_of(last: Explanation, target: str | None, images: int, value: float) -> GoodScale | None:
+    """Return the scale of maps as ``last``; None where they are 0 everywhere: nothing to compare with."""
     if not value > 0:
-        raise ModelError(
-            "the maps of the good parts are 0 everywhere, so there is nothing to compare with",
-            hint="choose another target or method, or explain without a scale",
-        )
+        return None
     made = last.provenance
     return GoodScale(
         bundle=made.bundle,
@@ -140,5 +243,4 @@ def _scale(
         images=images,
         quantile=QUANTILE,
         value=float(str(np.float32(value))),
-        threshold=float(f"{threshold_of(scores):.6g}") if scores else None,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from gagrad_edge.checking import check_share, in_order, read_checks, require_labels
+from gagrad_edge.checking import Tried, check_share, in_order, read_checks, require_labels
 from gagrad_edge.cli import say, say_json
 from gagrad_edge.errors import FrameError, VerificationError
 from gagrad_edge.manifest import Checked, Confusion
@@ -21,6 +21,7 @@ from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.feeding import Feeding
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.session.explainer import Explainer
+from gagrad_runtime.session.noise import noise_level
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -75,13 +76,14 @@ def check_bundle(
     *,
     at_least: float,
     progress: Callable[[int, int, str], None],
-) -> Checked:
-    """Return how ``bundle`` answers, on the CPU: for the exporter, which has just made it.
+) -> Tried:
+    """Return how ``bundle`` answers, and the noise that it bears, on the CPU: for the exporter that made it.
 
     A bundle from anywhere else goes through the device's trust policy: ``check_images``.
     """
     with Explainer(bundle, open_backend("cpu")) as explainer:
-        return check(explainer, labelled, at_least=at_least, progress=progress)
+        checked = check(explainer, labelled, at_least=at_least, progress=progress)
+        return Tried(checked, noise_level(explainer, [one.path for one in labelled], progress=progress))
 
 
 def require(checked: Checked, where: str) -> None:

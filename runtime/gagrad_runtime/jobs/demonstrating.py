@@ -142,7 +142,8 @@ def _kind(explanation: Explanation) -> str | None:
 
 def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Path) -> str:
     said = f"   {explanation.frame.name}: {words_of(explanation).line()}"
-    said += f", RCAP {explanation.rcap.score:.2f}"
+    if explanation.rcap is not None:
+        said += f", RCAP {explanation.rcap.score:.2f}"
     if mask is None:
         said += ", no defect"
     elif not mask.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,20 @@ from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message, say, say_json
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_edge.printable import printable
+from gagrad_runtime.answer.choices import check_class
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.frame import frame_for
+from gagrad_runtime.jobs.folders import with_images
+from gagrad_runtime.jobs.indexing import Index, asked_of
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.index_page import empty_row, error_row, explained_row
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.report.roi import check_limit, read_roi
-from gagrad_runtime.report.scale import read_scale
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 
@@ -32,8 +37,8 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.report.index_page import Row
     from gagrad_runtime.report.roi import Roi
-    from gagrad_runtime.report.scale import GoodScale
     from gagrad_runtime.session.explainer import Explainer
 
 FAILED = 1
@@ -46,6 +51,9 @@ def explain_images(
     output: Path,
     *,
     raw: tuple[str, ...],
+    full: bool = False,
+    html: bool = False,
+    recursive: bool = False,
     device: str,
     threads: int | None,
     trust: Path | None = None,
@@ -57,16 +65,19 @@ def explain_images(
     roi: Path | None = None,
     roi_limit: float | None = None,
     roi_fail_exit: bool = False,
-    scale: Path | None = None,
+    good: Path | bool | None = None,
 ) -> int:
-    """Explain ``images`` (paths or patterns) into the folder ``output``; return the exit code.
+    """Explain ``images`` (paths, patterns or folders) into the folder ``output``; return the exit code.
 
     Each of ``targets`` gets an explanation of its own; with ``each`` each label, detection or class that the
     model says is there; else the model's answer is explained. ``detections`` says that the model has to be a
     detector. ``settings`` are further arguments of ``Explainer.explain``.
     ``roi`` is the file of a region of interest: each map's share inside is reported, and must reach
     ``roi_limit`` (0..1); with ``roi_fail_exit`` the exit code is 1 when a map failed and nothing worse
-    happened. ``scale`` is the file of a scale of good parts, which fixes the colours.
+    happened. ``good`` is the file of good parts to compare with, by default the one beside the bundle; False
+    for none.
+    ``full`` asks for files at the frame's size, too; ``recursive`` for the images in the folders of folders.
+    ``html`` asks for a page with all of them, and leaves out images that an earlier run with it explained.
 
     Errors that concern one image are reported and the next image follows; errors that concern the bundle,
     the settings, the device or the folder stop the run.
@@ -85,23 +96,37 @@ def explain_images(
     compared = Compared(
         roi=None if roi is None else read_roi(roi),
         roi_limit=roi_limit,
-        scale=None if scale is None else read_scale(scale),
     )
-    paths = expand(images)
     make_folder(output)
     check_writable(output)
     with (
         Progress() as progress,
-        load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
+        load(bundle, device=device, threads=threads, trust=trust, good=good, progress=progress) as explainer,
     ):
-        if compared.scale is not None and compared.scale.threshold is not None:
-            explainer.judge_by(compared.scale.threshold)
-        if detections and explainer.manifest.output.detection is None:
+        spec = explainer.manifest.output
+        if detections and spec.detection is None:
             explainer.reader.refuse_others(Wanted(detection=1))
-        stems = distinct_stems(paths)
-        run = _Run(explainer, output, raw, tuple(targets), settings, as_json, stems, compared, each)
-        for path in paths:
-            run.one(path)
+        against = settings.get("against")
+        for where, name in (*(("target", one) for one in targets), ("against", against)):
+            if name is not None:
+                check_class(str(name), spec, where, in_region="region" in settings)
+        paths = expand(with_images(images, explainer.manifest.input, recursive=recursive))
+        index = None
+        if html:
+            asked = {
+                **settings, "targets": list(targets), "each": each, "raw": raw, "full": full, "roi": roi,
+                "roi_limit": roi_limit, "good": explainer.good_sha256, "bundle": explainer.bundle_sha256,
+                "engine": explainer.backend.description,
+            }  # fmt: skip
+            facts = (explainer.backend.description,)
+            index = Index(output, explainer.manifest.name, asked_of(asked), facts)
+        with index or nullcontext():
+            stems = distinct_stems(paths)
+            run = _Run(
+                explainer, output, raw, full, tuple(targets), settings, as_json, stems, compared, index, each
+            )
+            for path in paths:
+                run.one(path)
     return run.finish() or (FAILED if roi_fail_exit and run.failed else 0)
 
 
@@ -119,12 +144,11 @@ def _check_each(targets: Sequence[str], settings: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Compared:
-    """What each map is compared with: a region of interest and a scale of good parts, None each for none."""
+    """What each map is compared with: a region of interest; None for none."""
 
     roi: Roi | None
     roi_limit: float | None
     """Share of the map, 0..1, that must lie inside the region."""
-    scale: GoodScale | None
 
 
 def expand(images: Iterable[str]) -> list[str]:
@@ -150,12 +174,15 @@ class _Run:
     explainer: Explainer
     output: Path
     raw: tuple[str, ...]
+    full: bool
     targets: tuple[str, ...]
     settings: dict[str, Any]
     as_json: bool
     stems: dict[str, str]
     """The stem of the result files for each path, in the order of the run."""
     compared: Compared
+    index: Index | None
+    """The page of the run; None where nobody asked for one."""
     each: bool = False
     """Whether to explain everything that the model says is there."""
     failed: int = 0
@@ -167,24 +194,45 @@ class _Run:
     def one(self, path: str) -> None:
         """Explain one image, or report why not."""
         self._seen += 1
-        roi, limit, scale = self.compared.roi, self.compared.roi_limit, self.compared.scale
+        roi, limit = self.compared.roi, self.compared.roi_limit
         try:
             frame = frame_for(self.explainer.manifest.input, path)
             if roi is not None:
                 roi.on((frame.height, frame.width))  # before the work, not after it
-            several, count = self.each or len(self.targets) > 1, 0
+            if self.index is not None:
+                before = self.index.before(path, frame)
+                if before is not None:
+                    self._say_before(path, frame, before)
+                    return
+            several, count, rows = self.each or len(self.targets) > 1, 0, []
             for explanation in self._explanations(path, frame):
-                report = Report(explanation, roi=roi, roi_limit=limit, scale=scale)
+                report = Report(explanation, roi=roi, roi_limit=limit)
                 self.failed += report.roi is not None and report.roi.passed is False
-                files = report.save_as(self.output, self.stems[path], raw=self.raw, with_target=several)
+                files = report.save_as(
+                    self.output, self.stems[path], raw=self.raw, full=self.full, with_target=several
+                )
                 self._say(path, report, files)
                 count += 1
+                if self.index is not None:
+                    rows.append(explained_row(path, report, files))
             if not count:
                 self._say_nothing(path, frame)
+            if self.index is not None:
+                self.index.done(path, frame, rows or [empty_row(path, frame)])
         except (InputError, ModelError) as error:
             self._report(path, error)
             return
         self._good += 1
+
+    def _say_before(self, path: str, frame: Frame, rows: Sequence[Row]) -> None:
+        """Count an image that an earlier run explained, and print its records where JSON is asked for."""
+        self._good += 1
+        self.failed += sum(row.region == "FAIL" for row in rows)
+        records = [row.files["record"] for row in rows if "record" in row.files]
+        if not records:
+            self._say_nothing(path, frame)
+        for record in records if self.as_json else ():
+            say_json(msgspec.json.encode(msgspec.json.decode((self.output / record).read_bytes())))
 
     def _explanations(self, path: str, frame: Frame) -> Iterator[Explanation]:
         """Yield the explanations of one image, each with a progress bar of its own."""
@@ -218,12 +266,20 @@ class _Run:
         if len(self.stems) > 1 or self._good < len(self.stems):
             failed = f", {self.failed} FAIL" if self.failed else ""
             say(f"{self._good} of {len(self.stems)} explained{failed}, in {self.output}/", err=True)
+        if self.index is not None:
+            if self.index.kept:
+                kept = "1 was" if self.index.kept == 1 else f"{self.index.kept} were"
+                said = "explained before with the same bundle and settings, and kept"
+                say(f"{kept} {said}", err=True)
+            say(f"page: {self.index.page}", err=True)
         return self._exit_code
 
     def _report(self, path: str, error: GagradError) -> None:
         # A model at fault (4) outweighs a bad image (3).
         self._exit_code = max(self._exit_code, error.exit_code)
         say_error(path, error)
+        if self.index is not None:
+            self.index.failed(path, error_row(path, error))
         if self.as_json:
             say_json(msgspec.json.encode(error_record(path, error)))
 
@@ -251,9 +307,13 @@ def _line(path: str, report: Report, picture: Path) -> str:
     """Return the line for people about one explained image."""
     explanation, roi = report.explanation, report.roi
     figures = [words_of(explanation).line()]
-    figures.append(f"RCAP {explanation.rcap.score:.2f}")
+    if explanation.rcap is not None:
+        figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
+    evidence = strength(explanation)
+    if evidence is not None:
+        figures.append(f"{'no' if evidence == 'none' else evidence} evidence")
     if roi is not None:
         outcome = {None: "", True: "PASS, ", False: "FAIL, "}[roi.passed]
         figures.insert(0, f"{outcome}{share_text(roi.share)} in the region")

@@ -20,7 +20,6 @@ from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_picture import prediction_picture
 from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.report.report import encode_png
-from gagrad_runtime.report.scale import read_scale
 from gagrad_runtime.session.opening import load
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def predict_images(
     images: Sequence[str],
     output: Path | None = None,
     *,
-    scale: Path | None = None,
+    good: Path | bool | None = None,
     device: str,
     threads: int | None,
     trust: Path | None = None,
@@ -43,25 +42,22 @@ def predict_images(
 ) -> int:
     """Print what the model says of ``images`` (paths or patterns); return the exit code.
 
-    With the folder ``output`` each image has its picture there, ``NAME.predicted.png``. ``scale`` is the file
-    of a scale of good parts, whose threshold an anomaly scorer without one takes.
+    With the folder ``output`` each image has its picture there, ``NAME.predicted.png``. ``good`` is the file
+    of good parts, whose threshold an anomaly scorer without one takes; False for none.
 
     Errors that concern one image are reported and the next image follows; errors that concern the bundle or
     the device stop the run.
     """
     paths = expand(images)
     stems = distinct_stems(paths)
-    good_parts = None if scale is None else read_scale(scale)
     if output is not None:
         make_folder(output)
         check_writable(output)
-    exit_code = good = 0
+    exit_code = usable = 0
     with (
         Progress() as progress,
-        load(bundle, device=device, threads=threads, trust=trust, progress=progress) as explainer,
+        load(bundle, device=device, threads=threads, trust=trust, good=good, progress=progress) as explainer,
     ):
-        if good_parts is not None and good_parts.threshold is not None:
-            explainer.judge_by(good_parts.threshold)
         for path in paths:
             try:
                 frame = frame_for(explainer.manifest.input, path)
@@ -72,7 +68,7 @@ def predict_images(
                 if as_json:
                     say_json(msgspec.json.encode(error_record(path, error)))
                 continue
-            good += 1
+            usable += 1
             if output is not None:
                 placement = place((frame.height, frame.width), explainer.manifest.input)
                 picture = prediction_picture(said, frame, placement, explainer.manifest.name)
@@ -82,8 +78,8 @@ def predict_images(
                 say_json(msgspec.json.encode(record))
             else:
                 say(*lines_of(path, said))
-    if good < len(paths):
-        say(f"{good} of {counted(len(paths), 'image')} could be used", err=True)
+    if usable < len(paths):
+        say(f"{usable} of {counted(len(paths), 'image')} could be used", err=True)
     return exit_code
 
 

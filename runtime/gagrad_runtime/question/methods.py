@@ -18,9 +18,9 @@ class Method:
     """Where the samples lie: ``noisy``, around the model input; ``single``, one sample, the model input
     itself; ``path``, between a baseline and the model input; ``none``, no samples, as the method has a graph
     of its own."""
-    map: Literal["guided", "absolute", "signed", "squared", "variance", "cam"]
+    map: Literal["guided", "absolute", "signed", "squared", "variance", "cam", "product"]
     """Kind of map. The graph ``finalize`` computes ``guided``, ``cam`` computes ``cam``, ``maps`` the
-    others."""
+    others; ``product`` is made on the host from what ``maps`` and ``cam`` give."""
     factor: Literal["one", "input", "path"] = "one"
     """What the mean gradient is multiplied by: 1, the model input, or the model input minus the baseline."""
     words: str = ""
@@ -32,10 +32,13 @@ class Method:
         return self.samples_at == "noisy"
 
 
-DEFAULT = "guided-absolutegrad"
+PAPER, OPERATOR = "guided-absolutegrad", "gradient-x-cam"
+"""Names of the methods of the two presets."""
 _ALL = (
+    # gagrad_edge.method.product: SmoothGrad-Squared's root, pooled, times Grad-CAM or LayerCAM.
+    Method(OPERATOR, "noisy", "product", words="the result reacts there, and the features speak for it"),
     # Huang & Liu 2024 (arXiv 2404.15564); AbsoluteGrad is its map with a guide of ones.
-    Method(DEFAULT, "noisy", "guided", words="the result reacts to small changes there, and reliably"),
+    Method(PAPER, "noisy", "guided", words="the result reacts to small changes there, and reliably"),
     Method("absolutegrad", "noisy", "absolute", words="the result reacts to small changes there"),
     # Simonyan et al. 2013 (arXiv 1312.6034).
     Method("gradient", "single", "signed", words="the result reacts to small changes there"),

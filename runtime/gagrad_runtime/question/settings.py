@@ -9,7 +9,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.question.methods import DEFAULT, Method, method_of
+from gagrad_runtime.question.methods import Method, method_of
+from gagrad_runtime.question.presets import preset_of
 
 if TYPE_CHECKING:
     from gagrad_edge.manifest import MethodSpec
@@ -23,6 +24,8 @@ class Settings:
     ``Explainer.refine`` have these names, and a test compares them.
     """
 
+    preset: str
+    """Name of the preset, which says what the other settings are where they are not given."""
     method: Method
     guide: str
     """Name of the weight that the gradients' variance gives: ``paper``, or another of the bundle's guides."""
@@ -44,11 +47,16 @@ class Settings:
     """What the samples are changed by beside noise, such as ``shift=2,angle=2``; empty for nothing."""
     baseline: float
     """Pixel value, 0..1, of the image where the path of integrated gradients begins."""
+    rcap: bool
+    """Whether RCAP is measured."""
+    cover: bool
+    """Whether the places are covered, to see what the model then says."""
 
     @staticmethod
     def of(
         defaults: MethodSpec,
         *,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -60,28 +68,42 @@ class Settings:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Settings:
-        """Return the given settings over the bundle's ``defaults``; None keeps a default.
+        """Return the given settings over the preset's and the bundle's ``defaults``; None keeps a default.
 
         Raises SettingError for a name that is no setting, and for a value of the wrong type or out of range.
         """
         refuse_unknown(unknown)
-        chosen = method_of(DEFAULT if method is None else method)
+        if method is not None:
+            method_of(method)
+        base = preset_of(preset, method=method, guide=guide, percentile=percentile)
+        chosen = method_of(_or(method, base.method))
         if guide is not None and chosen.map != "guided":
             raise SettingError(f"{chosen.name} has no guide", where="guide", hint="leave guide out")
+        if percentile is not None and chosen.map == "product":
+            raise SettingError(
+                f"{chosen.name} has no guide, whose percentile this is",
+                where="percentile",
+                hint="leave percentile out",
+            )
         settings = Settings(
+            preset=base.name,
             method=chosen,
             guide="paper" if guide is None else guide,
-            samples=_or(samples, defaults.samples),
+            samples=_or(samples, base.samples(defaults)),
             seed=_or(seed, 0),
             percentile=_or(percentile, defaults.percentile),
-            noise_std=_or(noise_std, defaults.noise_std),
+            noise_std=_or(noise_std, base.noise_std(defaults)),
             chunk=chunk,
             budget_ms=budget_ms,
             until_stable=until_stable,
             perturb=_or(perturb, ""),
             baseline=_or(baseline, 0.0),
+            rcap=_or(rcap, base.rcap),
+            cover=_or(cover, base.cover),
         )
         settings._check_types()
         settings._check_ranges()
@@ -89,7 +111,7 @@ class Settings:
         plain: dict[str, Any] = {
             name: int(value) if isinstance(value, Integral) else float(value)
             for name, value in vars(settings).items()
-            if isinstance(value, Real)
+            if isinstance(value, Real) and not isinstance(value, bool)
         }
         return replace(settings, **plain)
 
@@ -106,6 +128,13 @@ class Settings:
                     continue
                 if not isinstance(value, kind) or isinstance(value, bool):
                     raise SettingError(f"{value!r} is not {words}", where=name, hint=f"give {words}")
+        for name in ("rcap", "cover"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(
+                    f"{getattr(self, name)!r} is neither True nor False",
+                    where=name,
+                    hint="give one of the two",
+                )
 
     def _check_ranges(self) -> None:
         for name, holds, rule in (

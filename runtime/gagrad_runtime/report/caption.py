@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.question.methods import METHODS
+from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.evidence import evidence_lines, place_lines
 from gagrad_runtime.report.lettering import printable
+from gagrad_runtime.report.received import received_note
 from gagrad_runtime.report.task_words import words_of
+from gagrad_runtime.report.verdicts import verdict
 from gagrad_runtime.report.words import number, sentence_start
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.report.covering_words import Strength
     from gagrad_runtime.report.lettering import Lettering
+    from gagrad_runtime.report.verdicts import Verdict
     from gagrad_runtime.report.words import Words
 
 
@@ -23,7 +29,17 @@ class Caption:
     title: str
     """The explained class."""
     answer: str
-    """The explained class's probability, and what the model predicts."""
+    """The explained class's probability with its margin, or what the model predicts instead."""
+    verdict: Verdict | None
+    """OK or NG; None where it is not known."""
+    received: str | None
+    """What the model got of the frame; None where a person sees the same in it."""
+    strength: Strength | None
+    """How strong the evidence is that a place is the reason; None where nothing was tested."""
+    evidence: tuple[str, ...]
+    """What speaks for the places: covering, agreement, repetition."""
+    places: tuple[str, ...]
+    """A sentence on each numbered place."""
     cautions: tuple[str, ...]
     """The cautions' sentences."""
     facts: tuple[str, ...]
@@ -37,17 +53,29 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     frame = explanation.frame
     file = "frame from memory" if frame.source == "array" else printable(frame.name, pen)[0]
     bundle = printable(made.bundle, pen)[0]
+    rcap = explanation.rcap
     facts = (
-        f"RCAP {number(explanation.rcap.score)} of 1: {words.rcap()}.",
+        *(_sentence(printable(note, pen)[0]) for note in notes),
+        *(() if rcap is None else (f"RCAP {number(rcap.score)} of 1: {words.rcap()}.",)),
         f"{file} · {frame.height} pixels high, {frame.width} wide",
         f"bundle {bundle} · {_made(explanation)} · {made.backend}",
-        *(_sentence(printable(note, pen)[0]) for note in (*frame.notes, *notes)),
+        *(_sentence(printable(note, pen)[0]) for note in (*made.notes, *frame.notes)),
     )
     if not _all_readable(words, explanation, pen):
         facts += ("A name has letters that this device cannot draw; the JSON record has it in full.",)
     cautions = tuple(printable(caution.text, pen)[0] for caution in explanation.cautions)
+    got = received_note(explanation)
+    lines = evidence_lines(explanation, words.margin(pen))
     return Caption(
-        words.title(pen), words.answer(pen), cautions, tuple(printable(fact, pen)[0] for fact in facts)
+        title=words.title(pen),
+        answer=words.answer(pen),
+        verdict=verdict(explanation),
+        received=None if got is None else _sentence(got),
+        strength=strength(explanation),
+        evidence=tuple(printable(line, pen)[0] for line in lines),
+        places=place_lines(explanation),
+        cautions=cautions,
+        facts=tuple(printable(fact, pen)[0] for fact in facts),
     )
 
 
@@ -56,11 +84,11 @@ def _made(explanation: Explanation) -> str:
     made = explanation.provenance
     parts = [made.method + ("" if made.guide == "paper" else f", guide {made.guide}")]
     if METHODS[made.method].samples_at == "noisy":
-        parts.append(f"{made.samples} samples, seed {made.seed}")
+        parts.append(f"{made.samples} samples, noise {made.noise_std * 100:.3g} %, seed {made.seed}")
     if made.perturbation:
         parts.append(made.perturbation)
     if explanation.stability is not None:
-        parts.append(f"stability {explanation.stability:.2f} of 1")
+        parts.append(f"rank stability {explanation.stability:.2f} of 1")
     return " · ".join(parts)
 
 

@@ -47,10 +47,12 @@ class Scale:
     @property
     def note(self) -> str:
         """How the map was changed for display, in words."""
-        softened = f"softened over {self.softened:g} model pixels; " if self.softened else ""
+        colours = f"the highest {_TOP_SHARE * 100:g} % of the map share the top colour"
         if self.good_parts is not None:
-            return f"the map is {softened}its colours compare it with {self.good_parts} good parts"
-        return f"the map is {softened}its highest {_TOP_SHARE * 100:g} % share the top colour"
+            colours = f"the colours compare the map with {self.good_parts} good parts"
+        if not self.softened:
+            return colours
+        return f"the map is softened over {self.softened:g} model pixels; {colours}"
 
 
 def scale_of(values: Array, softened: float) -> Scale:
@@ -76,14 +78,26 @@ def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | Non
         dark, bright = int(frame.picture.min()), int(frame.picture.max())
         span = max(bright - dark, 1)
         pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)
-        note = f"16-bit frame: the left picture shows the values {dark} to {bright} as black to white"
+        note = (
+            f"the frame is stretched for viewing: its values {dark} to {bright} are shown as black to white"
+        )
     eight = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     return (eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, axis=2)), note
 
 
-def overlay(picture: Canvas, shown: Array) -> Canvas:
-    """Return ``picture [h, w, 3]`` as dim grey with the map ``shown [h, w]`` (0..1) in colour over it."""
-    return _blend(_ground(picture), shown)
+def overlay(picture: Canvas, shown: Array, levels: tuple[float, float] | None = None) -> Canvas:
+    """Return ``picture [h, w, 3]`` as dim grey with the map ``shown [h, w]`` (0..1) in colour over it.
+
+    ``levels`` are the ``ground_levels`` of the whole picture, where ``picture`` is a part of it.
+    """
+    return _blend(_ground(picture, levels or ground_levels(picture)), shown)
+
+
+def ground_levels(picture: Canvas) -> tuple[float, float]:
+    """Return the grey levels of ``picture [h, w, 3]`` that become the darkest and the brightest ground."""
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
+    dark, bright = (float(value) for value in np.quantile(grey, (0.01, 0.99)))
+    return dark, bright
 
 
 def colour_bar(height: int, width: int) -> Canvas:
@@ -93,10 +107,10 @@ def colour_bar(height: int, width: int) -> Canvas:
     return _blend(ground, shown)
 
 
-def _ground(picture: Canvas) -> Array:
+def _ground(picture: Canvas, levels: tuple[float, float]) -> Array:
     """Return the frame as dim grey with its contrast stretched, so that a dark part can be recognised."""
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
-    dark, bright = (float(value) for value in np.quantile(grey, (0.01, 0.99)))
+    dark, bright = levels
     # Stretched fourfold at most, so that the noise of a plain dark frame does not become a pattern.
     span = max(bright - dark, 64.0)
     stretched = np.clip((grey - (dark + bright) / 2) / np.float32(span) + 0.5, 0, 1)

@@ -1,4 +1,4 @@
-"""Marks on the picture: numbers at the salient places, and the outline of the region of interest."""
+"""Marks of the region of interest on the picture: its outline, its ignore zones, its share and verdict."""
 
 from __future__ import annotations
 
@@ -12,27 +12,15 @@ from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.lettering import Style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from gagrad_runtime.explanation.regions import SalientRegion
-    from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult, Zones
     from gagrad_runtime.report.sheet import Sheet
 
     Canvas = NDArray[np.uint8]
 
-NUMBERED = 3
-"""Number of salient places that get a number; more numbers would hide the map."""
-_LEAST_SHARE = 0.05
-"""Share of the map, 0..1, below which a place gets no number."""
-
 # The map's colours run from violet to yellow: cyan differs from them on every print and for every eye.
 _OUTLINE, _HALO = (90, 220, 255), (10, 20, 30)
-_DIGIT = (190, 215, 230)
-"""Colour of the numbers;
-not white, so that nothing on the panel is brighter than the top of the map."""
 _HATCH = 9
 """Distance in pixels between the stripes over an ignore zone."""
 _KEY = Style(16, (92, 98, 108), lines=2)
@@ -40,33 +28,6 @@ _PASS = ((24, 84, 40), (226, 244, 230))
 _FAIL = ((122, 24, 24), (252, 228, 226))
 _NEUTRAL = ((40, 60, 80), (232, 240, 246))
 _VERDICT = 20
-
-
-def numbered(regions: Sequence[SalientRegion]) -> tuple[SalientRegion, ...]:
-    """Return the places that get a number on the picture and a share in the caption."""
-    return tuple(region for region in regions[:NUMBERED] if region.share >= _LEAST_SHARE)
-
-
-def mark_regions(
-    panel: Canvas, regions: Sequence[SalientRegion], frame_size: tuple[int, int], pen: Lettering
-) -> None:
-    """Write 1, 2, 3 beside the largest of ``regions`` onto ``panel`` (the frame, scaled)."""
-    height, width = panel.shape[:2]
-    down, across = height / frame_size[0], width / frame_size[1]
-    for number, region in enumerate(numbered(regions), start=1):
-        _, top, right, _ = region.box
-        # Beside the upper right corner: a number on the place would hide the place.
-        x = min(max(round(right * across) + 2, 2), width - 14)
-        y = min(max(round(top * down) + 10, 18), height - 4)
-        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            pen.draw(panel, x + dx, y + dy, str(number), Style(18, _HALO, bold=True))
-        pen.draw(panel, x, y, str(number), Style(18, _DIGIT, bold=True))
-
-
-def regions_line(regions: Sequence[SalientRegion]) -> str | None:
-    """Return the caption's sentence with the share of each numbered place; None without numbered places."""
-    shares = [f"{share_text(region.share)} ({n})" for n, region in enumerate(numbered(regions), start=1)]
-    return f"the numbered places hold {', '.join(shares)} of the map" if shares else None
 
 
 def mark_roi(panel: Canvas, zones: Zones) -> None:

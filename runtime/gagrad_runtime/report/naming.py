@@ -10,7 +10,7 @@ import msgspec
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.frame.frame import ARRAY
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.question.methods import OPERATOR
 from gagrad_runtime.report.record_schema import Record
 
 if TYPE_CHECKING:
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.explanation import Explanation
 
-ENDINGS = {"picture": ".explained.png", "record": ".json", "png": ".saliency.png", "npy": ".saliency.npy"}
+ENDINGS = {
+    "picture": ".explained.png",
+    "record": ".json",
+    "png": ".saliency.png",
+    "npy": ".saliency.npy",
+    "full": ".explained-full.png",
+    "full_map": ".saliency-full.png",
+}
 """What follows the stem in a file's name, by kind."""
 
 _STEM_BYTES = 180
@@ -62,7 +69,7 @@ def stem_of(explanation: Explanation, stem: str | None = None, *, with_target: b
         number = "" if target.detection is None else f"{target.detection}-"
         parts.append(number + _part(target.name) + against)
         parts.append(_part(_place(explanation)))
-    if explanation.provenance.method != DEFAULT:
+    if explanation.provenance.method != OPERATOR:
         parts.append(_part(explanation.provenance.method))
     end = "".join(f".{part}" for part in parts if part)
     return (_cut(stem, max(_STEM_BYTES - len(end.encode()), 20)) or "frame") + end

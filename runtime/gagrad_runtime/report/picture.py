@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from gagrad_runtime.explanation.regions import soften
-from gagrad_runtime.frame.placement import resample
-from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.boxes import draw_boxes, draw_explained
 from gagrad_runtime.report.caption import write_caption
-from gagrad_runtime.report.colour import colour_bar, overlay, scale_of, to_eight_bits
+from gagrad_runtime.report.colour import colour_bar, to_eight_bits
 from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.detection_words import DetectionWords
+from gagrad_runtime.report.evidence import numbered
 from gagrad_runtime.report.lettering import Style, lettering
-from gagrad_runtime.report.marks import draw_roi_key, mark_regions, mark_roi, regions_line, write_roi_share
-from gagrad_runtime.report.scale import raw_map
+from gagrad_runtime.report.marks import draw_roi_key, mark_roi, write_roi_share
+from gagrad_runtime.report.overlay import draw_map, panel_size, scaled
+from gagrad_runtime.report.place_marks import mark_places
+from gagrad_runtime.report.received import differences
 from gagrad_runtime.report.sheet import Sheet
 from gagrad_runtime.report.task_words import words_of
 
@@ -25,29 +24,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.frame import Frame
-    from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.report.caption import Caption
     from gagrad_runtime.report.colour import Scale
     from gagrad_runtime.report.lettering import Lettering
     from gagrad_runtime.report.roi import RoiResult
-    from gagrad_runtime.report.scale import GoodScale
 
     Canvas = NDArray[np.uint8]
 
 _MARGIN, _GAP, _HEADING = 28, 24, 32
 _SIDE_BY_SIDE = (720, 620)
 """Largest panel (height, width) when the two stand side by side."""
+_THREE = (620, 440)
+"""The same for three panels."""
 _STACKED = (300, 1120)
 """The same for wide frames, whose panels stand one above the other."""
 _WIDE = 2.2
 """Width to height from which the panels are stacked."""
-_LEAST = 48
-"""Least height and width of a panel in pixels; a narrower frame is stretched to it, and a note says so."""
-_ALL = 0.999
-"""Share of the frame that the model must see for the picture to leave out the dashed line."""
-_BESIDE = 0.05
-"""Share of the map on the padding beside the frame, above which a note says so and the colours are scaled by
-the whole map: scaled by the frame alone, the faint rest of the map would look like the place that matters."""
+_LEAST_RECEIVED = 200
+"""Height in pixels from which the model's image may be higher than the panel of a very wide frame."""
 _TEXT_WIDTH, _COLUMN = 1000, 110
 _BAR, _BAR_HEIGHT, _LEGEND = 24, (170, 420), 190
 _INK, _SOFT_INK = (24, 28, 34), (92, 98, 108)
@@ -56,6 +52,13 @@ _TITLE = Style(30, _INK, bold=True, lines=3)
 _ANSWER = Style(22, _INK, lines=3)
 _LABEL = Style(19, _INK)
 _SMALL = Style(16, _SOFT_INK, lines=3)
+_RECEIVED = Style(19, _SOFT_INK)
+_EVIDENCE = Style(21, _INK, bold=True)
+_STRENGTH = {
+    "strong": "Strong evidence: one place decides.",
+    "weak": "Weak evidence for a place.",
+    "none": "No evidence for any one place.",
+}
 _CAUTION = Style(19, _CAUTION_INK)
 
 
@@ -64,61 +67,101 @@ def render(
 ) -> NDArray[np.uint8]:
     """Return the picture of ``explanation`` as uint8 [h, w, 3] RGB.
 
-    Left (above, for a wide frame) is the frame as it came, right the same frame in dim grey under the
-    colours of the map; ``roi`` adds the region's outline and its share, ``scale`` the colours of good
-    parts. The text has the same size whatever the frame's. Every change that the display makes to the map
-    or the frame is said in the caption.
+    From left to right (from above, for a wide frame): what the model got, where that differs visibly from the
+    frame; the frame; the same frame in dim grey under the colours of the map. ``roi`` adds the region's
+    outline and its share, ``scale`` the colours of good parts. The text has the same size whatever the
+    frame's. Every change that the display makes to the map or the frame is said in the caption.
     """
-    pen = lettering()
-    frame, placement = explanation.frame, explanation.placement
+    pen, frame = lettering(), explanation.frame
     stacked = frame.width / frame.height > _WIDE
-    size, note = panel_size(frame.height, frame.width, _STACKED if stacked else _SIDE_BY_SIDE)
-    picture, sixteen_bits = to_eight_bits(frame, scaled(frame.picture, size))
-    softened, sigma = soften(explanation.saliency)
-    if scale is not None:
-        softened, sigma = raw_map(explanation)
-    beside = 1 - placement.share_on_frame(explanation.saliency)
-    on_panel = scaled(placement.to_frame(softened), size)
-    colours = scale_of(softened if beside > _BESIDE else on_panel, sigma)
-    if scale is not None:
-        colours = scale.colours(sigma)
-    over = overlay(picture, colours.shown(on_panel))
-    contours = draw_contours(over, explanation.target, explanation.prediction, placement)
+    received = explanation.received if differences(explanation) else None
+    box = _STACKED if stacked else _SIDE_BY_SIDE if received is None else _THREE
+    size, thick = panel_size(frame.height, frame.width, box)
+    picture, stretched_note = to_eight_bits(frame, scaled(frame.picture, size))
+    drawn = draw_map(explanation, picture, scale)
+    over = drawn.panel
+    contours = draw_contours(over, explanation.target, explanation.prediction, explanation.placement)
     if roi is not None:
         mark_roi(over, roi.zones)
     _mark_detections(explanation, picture, over, pen)
-    mark_regions(over, explanation.regions, (frame.height, frame.width), pen)
-    notes = [regions_line(explanation.regions), note, sixteen_bits, _channels_note(frame), colours.note]
-    if placement.seen_share < _ALL:
-        _mark_seen(over, placement)
-        notes.append("the model sees only what is inside the dashed line")
-    if beside > _BESIDE:
-        notes.append(f"{share_text(beside)} of the map lies on the bars beside the frame, not shown here")
+    box_drawn = explanation.target.box
+    avoid = () if box_drawn is None else (box_drawn,)
+    mark_places(over, numbered(explanation), (frame.height, frame.width), pen, avoid=avoid)
+    notes = [stretched_note, thick, _channels_note(frame), *drawn.notes]
     caption = write_caption(explanation, pen, notes=tuple(note for note in notes if note))
+    panels = [("Frame, stretched for viewing" if stretched_note else "Frame", picture), ("Looked at", over)]
+    if received is not None:
+        panels.insert(0, ("What the model got", _received_panel(received, size, box)))
+    places, extent = _arranged(panels, pen, stacked=stacked)
 
-    second = (0, size[0] + _GAP + _HEADING) if stacked else (max(size[1], _COLUMN) + _GAP, 0)
-    content = second[0] + max(size[1], _COLUMN) + _LEGEND
-    sheet = Sheet(max(content, _TEXT_WIDTH), _MARGIN, pen)
+    sheet = Sheet(max(extent[1] + _LEGEND, _TEXT_WIDTH), _MARGIN, pen)
     sheet.text(caption.title, _TITLE)
-    sheet.text(caption.answer, _ANSWER)
+    _write_answer(sheet, caption)
     sheet.y += 14
-    for heading, panel, (x, below) in (("Frame", picture, (0, 0)), ("Looked at", over, second)):
-        sheet.line(_MARGIN + x, sheet.y + below, heading, _LABEL)
-        sheet.paste(panel, x, sheet.y + below + _HEADING)
+    for (heading, panel), (x, y) in zip(panels, places, strict=True):
+        sheet.line(_MARGIN + x, sheet.y + y, heading, _LABEL)
+        sheet.paste(panel, x, sheet.y + y + _HEADING)
     sheet.y += _HEADING
-    bottom = max(_legend(sheet, content - _LEGEND + 18, second[1] + size[0], colours), second[1] + size[0])
-    sheet.y += bottom + 20
+    sheet.y += max(_legend(sheet, extent[1] + 18, extent[0], drawn.colours), extent[0]) + 20
     draw_key(sheet, contours)
     if roi is not None:
         draw_roi_key(sheet, roi)
         write_roi_share(sheet, roi)
         sheet.y += 8
+    if caption.received is not None:
+        sheet.text(caption.received, _RECEIVED)
+        sheet.y += 8
+    _write_evidence(sheet, caption)
     for text in caption.cautions:
         sheet.warning(text, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
         sheet.y += 8
     for fact in caption.facts:
         sheet.text(fact, _SMALL)
     return sheet.finish()
+
+
+def _write_answer(sheet: Sheet, caption: Caption) -> None:
+    """Write the answer, on the colour of the verdict where there is one."""
+    if caption.verdict is None:
+        sheet.text(caption.answer, _ANSWER)
+        return
+    sheet.y += 6
+    sheet.verdict(caption.verdict, caption.answer, _ANSWER)
+
+
+def _write_evidence(sheet: Sheet, caption: Caption) -> None:
+    """Write how strong the evidence is, what it is, and where the places are."""
+    if caption.strength is not None:
+        sheet.text(_STRENGTH[caption.strength], _EVIDENCE)
+    for line in (*caption.evidence, *caption.places):
+        sheet.text(line, _LABEL)
+    if caption.evidence or caption.places:
+        sheet.y += 10
+
+
+def _received_panel(received: Canvas, size: tuple[int, int], box: tuple[int, int]) -> Canvas:
+    """Return the model's image, as high as the frame's panel where the ``box`` of a panel allows it."""
+    height, width = received.shape[:2]
+    scale = min(max(size[0], _LEAST_RECEIVED) / height, box[1] / width)
+    fitted = (max(round(height * scale), 1), max(round(width * scale), 1))
+    eight = np.clip(np.rint(scaled(received, fitted)), 0, 255).astype(np.uint8)
+    return eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, axis=2)
+
+
+def _arranged(
+    panels: list[tuple[str, Canvas]], pen: Lettering, *, stacked: bool
+) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Return where each panel's heading starts, (x, y), and the (height, width) of all without a heading."""
+    places, x, y, height, width = [], 0, 0, 0, 0
+    for heading, panel in panels:
+        places.append((x, y))
+        column = max(panel.shape[1], pen.width(heading, _LABEL), _COLUMN)
+        height, width = max(height, y + panel.shape[0]), max(width, x + column)
+        if stacked:
+            y += panel.shape[0] + _GAP + _HEADING
+        else:
+            x += column + _GAP
+    return places, (height, width)
 
 
 def _mark_detections(explanation: Explanation, picture: Canvas, over: Canvas, pen: Lettering) -> None:
@@ -141,41 +184,6 @@ def _channels_note(frame: Frame) -> str | None:
         return f"the picture shows channel {last}, of {frame.channels}"
     names = f"{', '.join(others)} and {last}"
     return f"the picture shows channels {names} as red, green and blue, of {frame.channels}"
-
-
-def panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int, int], str | None]:
-    """Return the panel's (height, width) inside ``box``, and a note when it has other proportions."""
-    scale = min(box[0] / height, box[1] / width)
-    fitted = (round(height * scale), round(width * scale))
-    size = (max(fitted[0], _LEAST), max(fitted[1], _LEAST))
-    return size, None if size == fitted else "the frame is very long; it is drawn thicker than it is"
-
-
-def scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return ``pixels [H, W]`` or ``[H, W, 3]`` at ``size``: means when it shrinks, else plain squares.
-
-    A frame of few pixels then looks like few pixels and not like a blurred photograph.
-    """
-    grows = size[0] >= 3 * pixels.shape[0] and size[1] >= 3 * pixels.shape[1]
-    if grows:
-        enlarged: Any = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST)
-        return np.asarray(enlarged, np.float32)
-    if pixels.ndim == 2:
-        return resample(pixels, size)
-    return np.stack([resample(pixels[..., channel], size) for channel in range(pixels.shape[2])], axis=2)
-
-
-def _mark_seen(over: Canvas, placement: Placement) -> None:
-    """Draw a dashed line on ``over`` around what the model sees of the frame."""
-    height, width = over.shape[:2]
-    across, down = width / placement.frame_size[1], height / placement.frame_size[0]
-    left, top, right, bottom = placement.seen
-    x0, x1 = round(left * across), max(round(right * across), 2)
-    y0, y1 = round(top * down), max(round(bottom * down), 2)
-    for start in range(0, max(height, width), 14):
-        rows, columns = slice(max(start, y0), min(start + 8, y1)), slice(max(start, x0), min(start + 8, x1))
-        over[rows, x0 : x0 + 2] = over[rows, x1 - 2 : x1] = 255
-        over[y0 : y0 + 2, columns] = over[y1 - 2 : y1, columns] = 255
 
 
 def _legend(sheet: Sheet, x: int, height: int, scale: Scale) -> int:

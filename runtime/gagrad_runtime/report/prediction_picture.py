@@ -9,7 +9,7 @@ from gagrad_runtime.report.boxes import Tag, draw_boxes, draw_explained
 from gagrad_runtime.report.colour import to_eight_bits
 from gagrad_runtime.report.contours import draw_contours, draw_key
 from gagrad_runtime.report.lettering import Style, lettering, printable
-from gagrad_runtime.report.picture import panel_size, scaled
+from gagrad_runtime.report.overlay import panel_size, scaled
 from gagrad_runtime.report.sheet import Sheet
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gagrad_runtime.explanation.scale import raw_map
 from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
@@ -23,27 +24,28 @@ from gagrad_runtime.report.record_schema import (
     CautionRecord,
     CharacterRecord,
     ClassRecord,
+    CoveringRecord,
     FrameRecord,
     MethodRecord,
     PlacementRecord,
+    PlaceRecord,
     RcapRecord,
     Record,
     RoiRecord,
     RunRecord,
-    SalientRecord,
     ScaleRecord,
     ScoresRecord,
 )
-from gagrad_runtime.report.scale import raw_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.question.target import Target
     from gagrad_runtime.report.roi import RoiResult
-    from gagrad_runtime.report.scale import GoodScale
 
 
 def record_of(
@@ -81,15 +83,23 @@ def record_of(
             maximum=_number(finite.max()) if finite.size else None,
             finite=finite.size == scores.size,
         ),
-        rcap=RcapRecord(
+        rcap=None
+        if rcap is None
+        else RcapRecord(
             score=_number(rcap.score),
             levels=list(rcap.levels),
             ratio=[_number(ratio) for ratio in rcap.ratio],
             confidence=[_number(confidence) for confidence in rcap.confidence],
         ),
         stability=None if explanation.stability is None else round(explanation.stability, 6),
+        covering=None if explanation.covering is None else _covering(explanation.covering),
+        place_stability=None
+        if explanation.place_stability is None
+        else round(explanation.place_stability, 6),
+        copies_kept=None if explanation.copies_kept is None else round(explanation.copies_kept, 6),
         raw=(_number(np.float32(explanation.raw[0])), _number(np.float32(explanation.raw[1]))),
         method=MethodRecord(
+            preset=made.preset,
             name=made.method,
             guide=made.guide,
             samples=made.samples,
@@ -100,11 +110,12 @@ def record_of(
             percentile=made.percentile,
             noise_std=made.noise_std,
             chunk=made.chunk,
+            notes=[_text(note) for note in made.notes],
             straight_through=made.straight_through,
             float_twin=made.float_twin,
         ),
         cautions=[CautionRecord(code=one.code, text=_text(one.text)) for one in explanation.cautions],
-        regions=_regions(explanation),
+        places=_places(explanation),
         roi=None if roi is None else _roi(roi),
         scale=None if scale is None else _scale(explanation, scale),
         files={kind: _text(path.name) for kind, path in (files or {}).items()},
@@ -209,17 +220,32 @@ def _placement(explanation: Explanation) -> PlacementRecord:
     )
 
 
-def _regions(explanation: Explanation) -> list[SalientRecord]:
-    """Return what the record says of the salient places of ``explanation``."""
+def _places(explanation: Explanation) -> list[PlaceRecord]:
+    """Return what the record says of the places of ``explanation``."""
+    covered = () if explanation.covering is None else explanation.covering.places
     return [
-        SalientRecord(
+        PlaceRecord(
             box=one.box,
             area=one.area,
             share=round(one.share, 6),
             peak=(round(one.peak[0], 2), round(one.peak[1], 2)),
+            evidence=one.evidence,
+            covering=round(covered[number], 6) if number < len(covered) else None,
         )
-        for one in explanation.regions
+        for number, one in enumerate(explanation.places)
     ]
+
+
+def _covering(found: Covering) -> CoveringRecord:
+    return CoveringRecord(
+        fill=found.fill,
+        before=round(found.before, 6),
+        places=[round(value, 6) for value in found.places],
+        changed=list(found.changed),
+        controls=[round(value, 6) for value in found.controls],
+        controls_changed=list(found.controls_changed),
+        decidable=found.decidable,
+    )
 
 
 def _roi(roi: RoiResult) -> RoiRecord:

@@ -9,7 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
-from gagrad_runtime.question.methods import DEFAULT
+from gagrad_runtime.explanation.covering import Fill  # noqa: TC001 - as above
+from gagrad_runtime.explanation.places import Evidence  # noqa: TC001 - as above
+from gagrad_runtime.question.methods import PAPER
 from gagrad_runtime.report.prediction_record import DetectionRecord  # noqa: TC001 - as above
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -30,7 +32,7 @@ class PlacementRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the map's sum that lies on the frame and not on the padding, 0..1."""
 
 
-class SalientRecord(msgspec.Struct, frozen=True, kw_only=True):
+class PlaceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One connected place where the map is above its 0.95 quantile, in frame pixels."""
 
     box: tuple[int, int, int, int]
@@ -39,7 +41,30 @@ class SalientRecord(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     """Of the map's mass on the frame, 0..1."""
     peak: tuple[float, float]
-    """(x, y) of the highest place."""
+    """(x, y) of the highest point."""
+    evidence: Evidence = "map"
+    """What points at the place: the map; or, where it is highest elsewhere, the class activation or the
+    difference to the good reference alone."""
+    covering: float | None = None
+    """Confidence in the target, 0..1, with the place covered; null where it was not asked."""
+
+
+class CoveringRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model says when places are covered: its confidence in the target, 0..1."""
+
+    fill: Fill
+    """What a place is covered with."""
+    before: float
+    """Of the frame as it is."""
+    places: list[float]
+    """With place 1, 2, … covered."""
+    changed: list[bool]
+    """Whether the model then gives another answer."""
+    controls: list[float]
+    """With a control place of the same size covered elsewhere."""
+    controls_changed: list[bool]
+    decidable: bool = True
+    """Whether the model has an answer that could change; false for values without a threshold."""
 
 
 class RoiRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +177,9 @@ class RcapRecord(_Struct, frozen=True):
 class MethodRecord(_Struct, frozen=True, kw_only=True):
     """What the map was made with."""
 
-    name: str = DEFAULT
+    preset: str = "paper"
+    """What chose the method and its settings: ``operator`` or ``paper``."""
+    name: str = PAPER
     """The method; ``gagrad-edge explain --help`` lists them."""
     guide: str = "paper"
     """What weighs the gradients of ``guided-absolutegrad``."""
@@ -168,6 +195,8 @@ class MethodRecord(_Struct, frozen=True, kw_only=True):
     baseline: float | None = None
     """Pixel value, 0..1, where the path of integrated gradients began; null for the other methods."""
     chunk: Count
+    notes: list[str] = []
+    """What was done otherwise than the method says, such as a map without class activation."""
     straight_through: Annotated[int, msgspec.Meta(ge=0)]
     """How many quantisers the gradient passes straight through; 0 for a float model."""
     float_twin: float | None = None
@@ -243,15 +272,22 @@ class Record(_Struct, frozen=True, kw_only=True):
     characters: list[CharacterRecord] = []
     """The characters of ``text`` with their probabilities."""
     scores: ScoresRecord
-    rcap: RcapRecord
+    rcap: RcapRecord | None
+    """Null where it was not asked for."""
     stability: float | None = None
     """Expected rank correlation with a map of as many other samples, 0..1; null where there is none."""
     raw: tuple[float | None, float | None] = (0.0, 1.0)
     """What 0 and 1 of the map were before it was scaled, for one sample."""
     method: MethodRecord
     cautions: list[CautionRecord]
-    regions: list[SalientRecord] = []
-    """The salient places, largest share first, at most ten; empty for a flat map."""
+    covering: CoveringRecord | None = None
+    """Null where no place was covered."""
+    place_stability: float | None = None
+    """How often parts of the samples agree on place 1, 0..1; null where it is not measured."""
+    copies_kept: float | None = None
+    """Share of the noisy copies that keep the image's answer, 0..1; null where that is not known."""
+    places: list[PlaceRecord] = []
+    """The places of the map, numbered from 1 in this order, at most ten; empty for a flat map."""
     roi: RoiRecord | None = None
     """Null when no region of interest was given."""
     scale: ScaleRecord | None = None

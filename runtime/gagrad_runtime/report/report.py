@@ -15,11 +15,11 @@ import numpy as np
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
 from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.report.full_size import full_map, full_overlay
 from gagrad_runtime.report.naming import ENDINGS, free_stem, safe_stem, stem_of
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.record import encode, record_of
 from gagrad_runtime.report.roi import check_limit, read_roi, roi_result
-from gagrad_runtime.report.scale import read_scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.report.roi import Roi
-    from gagrad_runtime.report.scale import GoodScale
 
 
 class Report:
     """An explanation as people and programs read it: the picture, the record, the files.
 
     ``roi`` is a region of interest or the path of its file: the report says how much of the map lies inside.
-    ``roi_limit`` is the share, 0..1, that must lie inside: the report says PASS or FAIL. ``scale`` is a scale
-    of good parts or the path of its file, which fixes the colours of the picture.
+    ``roi_limit`` is the share, 0..1, that must lie inside: the report says PASS or FAIL. ``scale`` is what
+    good parts reach, which fixes the colours of the picture; by default the explanation's own.
 
     Raises RoiError for a region that does not fit the frame, SettingError for a limit out of range, a limit
     without a region, or a scale that was made for another bundle, method or target.
@@ -47,7 +47,7 @@ class Report:
         explanation: Explanation,
         roi: Roi | str | Path | None = None,
         roi_limit: float | None = None,
-        scale: GoodScale | str | Path | None = None,
+        scale: GoodScale | None = None,
     ) -> None:
         check_limit(roi_limit)
         if roi is None and roi_limit is not None:
@@ -56,14 +56,12 @@ class Report:
             )
         if isinstance(roi, (str, Path)):
             roi = read_roi(roi)
-        if isinstance(scale, (str, Path)):
-            scale = read_scale(Path(scale))
         if scale is not None:
             scale.check(explanation)
         self.explanation = explanation
         self.roi = None if roi is None else roi_result(explanation, roi, roi_limit)
         """Shares of the map inside and outside the region of interest; None without a region."""
-        self.scale = scale
+        self.scale = scale or explanation.scale
         """What good parts' maps reach; None when the map scales itself."""
 
     def __repr__(self) -> str:
@@ -95,14 +93,16 @@ class Report:
         *,
         stem: str | None = None,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         replace: bool = False,
     ) -> dict[str, Path]:
         """Write the result files to ``directory`` and return their paths by kind.
 
         ``picture`` is the overlay, ``record`` the JSON record; ``raw`` asks for the bare map at the model's
-        resolution: ``png`` (16-bit grey, 65535 is 1) and ``npy`` (float32 [H, W]). The directory is made if
-        it is missing. Nothing is written before everything is encoded, and the record comes last: where the
-        record is, all its files are.
+        resolution: ``png`` (16-bit grey, 65535 is 1) and ``npy`` (float32 [H, W]). ``full`` asks for two more
+        files at the frame's size: ``full``, the map over the frame, and ``full_map``, the bare map, 16-bit
+        grey. The directory is made if it is missing. Nothing is written before everything is encoded, and
+        the record comes last: where the record is, all its files are.
 
         Without ``stem`` the names are made of the frame's name, the target where the model says something
         else, and the method where it is not the default; files of another explanation stay, and the new ones
@@ -122,7 +122,7 @@ class Report:
         made = record_of(self.explanation, roi=self.roi, scale=self.scale)
         wanted = stem_of(self.explanation) if stem is None else safe_stem(stem)
         name = free_stem(folder, wanted, made, fixed=stem is not None, replace=replace)
-        return self._write(folder, name, raw)
+        return self._write(folder, name, raw, full=full)
 
     def save_as(
         self,
@@ -130,6 +130,7 @@ class Report:
         frame_name: str,
         *,
         raw: tuple[str, ...] = ("png",),
+        full: bool = False,
         with_target: bool = False,
     ) -> dict[str, Path]:
         """Write the files like ``save``, with ``frame_name`` in their names instead of the frame's own name.
@@ -141,7 +142,8 @@ class Report:
         folder = Path(directory)
         made = record_of(self.explanation, roi=self.roi, scale=self.scale)
         wanted = stem_of(self.explanation, frame_name, with_target=with_target)
-        return self._write(folder, free_stem(folder, wanted, made, fixed=False, replace=False), raw)
+        name = free_stem(folder, wanted, made, fixed=False, replace=False)
+        return self._write(folder, name, raw, full=full)
 
     def show(self) -> None:
         """Show the picture: in the notebook, else in the image viewer of the desktop.
@@ -165,14 +167,17 @@ class Report:
                 hint="write the picture to a file with save(directory)",
             )
 
-    def _write(self, folder: Path, name: str, raw: tuple[str, ...]) -> dict[str, Path]:
-        kinds = ("picture", *dict.fromkeys(raw), "record")
+    def _write(self, folder: Path, name: str, raw: tuple[str, ...], *, full: bool) -> dict[str, Path]:
+        kinds = ("picture", *dict.fromkeys(raw), *(("full", "full_map") if full else ()), "record")
         paths = {kind: folder / (name + ENDINGS[kind]) for kind in kinds}
         data = {"picture": self.png()}
         if "png" in raw:
             data["png"] = encode_png(sixteen_bit_map(self.explanation.saliency))
         if "npy" in raw:
             data["npy"] = _encode_npy(self.explanation.saliency)
+        if full:
+            data["full"] = encode_png(full_overlay(self.explanation, self.scale), compression=1)
+            data["full_map"] = encode_png(full_map(self.explanation), compression=1)
         data["record"] = encode(record_of(self.explanation, roi=self.roi, scale=self.scale, files=paths))
         make_folder(folder)
         for kind, path in paths.items():
@@ -186,10 +191,13 @@ def sixteen_bit_map(saliency: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.rint(np.clip(clean, 0, 1) * 65535).astype(np.uint16)
 
 
-def encode_png(pixels: NDArray[Any]) -> bytes:
-    """Return ``pixels`` ([h, w] or [h, w, 3] RGB, uint8 or uint16) as a PNG without any time stamp."""
+def encode_png(pixels: NDArray[Any], compression: int = 4) -> bytes:
+    """Return ``pixels`` ([h, w] or [h, w, 3] RGB, uint8 or uint16) as a PNG without any time stamp.
+
+    ``compression`` is from 1, fast, to 9, small.
+    """
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, compression])
     if not done:
         raise OutputError(f"a picture of {pixels.shape[1]}×{pixels.shape[0]} pixels cannot be encoded as PNG")
     return data.tobytes()

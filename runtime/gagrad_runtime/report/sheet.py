@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from gagrad_runtime.report.lettering import Style
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_runtime.report.lettering import Lettering, Style
+    from gagrad_runtime.report.lettering import Lettering
+    from gagrad_runtime.report.verdicts import Verdict
 
     Canvas = NDArray[np.uint8]
     Rgb = tuple[int, int, int]
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
 _PAPER = 255
 _LINE = 1.4
 """Distance between lines, in units of the letters' size."""
+
+_WHITE = (255, 255, 255)
+_VERDICTS: dict[Verdict, tuple[Rgb, Rgb]] = {
+    "OK": ((16, 112, 52), (226, 244, 230)),
+    "NG": ((184, 24, 24), (252, 228, 226)),
+}
+"""Colours of the floor: of the badge, and of the strip behind the words."""
 
 
 class Sheet:
@@ -72,6 +82,35 @@ class Sheet:
             below = self.y + padding + number * round(style.size * _LINE)
             self.line(self.margin + padding, below, line, style)
         self.y += height
+
+    def verdict(self, verdict: Verdict, text: str, style: Style) -> None:
+        """Write ``text`` on a strip that begins with the verdict; the cursor moves below the strip.
+
+        OK is a ring on green, NG a cross on red: the form says it too, for the colour-blind and on a
+        black-and-white print.
+        """
+        solid, pale = _VERDICTS[verdict]
+        badge, padding = 108, 11
+        lines = wrap(text, self.width - badge - 2 * padding, style, self._pen)
+        height = round(len(lines) * style.size * _LINE) + 2 * padding
+        self._grow(self.y + height)
+        strip = self._pixels[self.y : self.y + height, self.margin : self.margin + self.width]
+        strip[:], strip[:, :badge] = pale, solid
+        middle = self.y + height // 2
+        self._form(verdict, self.margin + 28, middle)
+        self.line(self.margin + 52, middle - 16, verdict, Style(26, _WHITE, bold=True))
+        for number, line in enumerate(lines):
+            below = self.y + padding + number * round(style.size * _LINE)
+            self.line(self.margin + badge + padding, below, line, style)
+        self.y += height
+
+    def _form(self, verdict: Verdict, x: int, y: int) -> None:
+        if verdict == "OK":
+            cv2.circle(self._pixels, (x, y), 12, _WHITE, 4, cv2.LINE_AA)
+            return
+        for down in (-1, 1):
+            start, end = (x - 11, y - 11 * down), (x + 11, y + 11 * down)
+            cv2.line(self._pixels, start, end, _WHITE, 5, cv2.LINE_AA)
 
     def _sign(self, x: int, y: int, colour: Rgb) -> None:
         # Drawn as shapes: not every font has the warning sign. Shift 4: sixteenths of a pixel.

@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.lettering import printable
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.report.lettering import Lettering
+
+
+_CLEAR, _NARROW = 0.5, 0.2
+"""Margin, in probability, from which an answer is clearly ahead of the next, and below which barely."""
 
 
 class Words:
@@ -37,10 +43,21 @@ class Words:
         if self._single_score:
             return f"{sentence_start(self._measure(target.index))}."
         name, against = self._name(pen), self._against(pen)
+        predicted = self.explanation.predicted
+        if against is None and predicted.index != target.index:
+            # The model's own answer first: the verdict beside it is about that.
+            own = f"{short(label(predicted.name, predicted.index, pen))} ({self._measure(predicted.index)})"
+            return f"The model predicts {own}. Explained here: {short(name)}, {self._measure(target.index)}."
         answer = f"{sentence_start(self._measure(target.index))} for {short(name)}"
         if against and target.against_index:
             answer += f", {self._measure(target.against_index)} for {short(against)}"
+        elif self._rival is not None:
+            return f"{answer}, {self._ahead(pen)}."
         return answer + self._predicted(pen)
+
+    def margin(self, pen: Lettering) -> str | None:
+        """Return how far the model's answer is ahead, as a sentence; None where nothing competes with it."""
+        return None if self._rival is None else f"The answer is {self._ahead(pen)}."
 
     def line(self) -> str:
         """Return what is explained and how sure the model is, as the beginning of a line in a terminal."""
@@ -57,6 +74,27 @@ class Words:
         """Return the names that the picture shows: the caption says so when one of them cannot be drawn."""
         target = self.explanation.target
         return (target.name, target.against_name or "", self.explanation.predicted.name)
+
+    @property
+    def _rival(self) -> tuple[int, float] | None:
+        """Index and probability of the class next to the model's answer, where one excludes the other."""
+        explanation = self.explanation
+        chances, own = explanation.probabilities, explanation.predicted.index
+        if chances is None or chances.ndim != 1 or len(chances) < 2 or explanation.activation != "softmax":
+            return None
+        order = [int(index) for index in np.argsort(-explanation.scores, kind="stable") if (index,) != own]
+        return order[0], float(chances[order[0]])
+
+    def _ahead(self, pen: Lettering) -> str:
+        """Return the margin of the model's answer in words, such as ``clearly ahead of "OK" (2.0 %)``."""
+        explanation, rival = self.explanation, self._rival
+        assert explanation.probabilities is not None  # noqa: S101 - there is a rival
+        assert rival is not None  # noqa: S101 - the caller has looked
+        index, chance = rival
+        name = explanation.classes[index] if explanation.classes else str(index)
+        ahead = float(explanation.probabilities[explanation.predicted.index]) - chance
+        how = "clearly ahead of" if ahead >= _CLEAR else "ahead of" if ahead >= _NARROW else "barely ahead of"
+        return f"{how} {short(label(name, (index,), pen))} ({percent(chance)})"
 
     @property
     def _single_score(self) -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gagrad_edge.errors import ModelError, OutOfMemoryError
+from gagrad_edge.errors import OutOfMemoryError
+from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.stability import full_sample
 from gagrad_runtime.sampling.statistics import chunk_sizes
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_runtime.backend import Tensor
+    from gagrad_runtime.sampling.saliency import StateMaps
     from gagrad_runtime.sampling.statistics import Sampler
 
     Array = NDArray[np.float32]
@@ -106,10 +108,13 @@ class Estimation:
     limits: Limits
     chunk: int
     pace: Pace
-    agreement: Callable[[], float | None] | None = None
-    """Rank correlation of the maps of both halves; None for a method whose halves have no such map."""
+    maps: StateMaps
+    """What makes a map of the samples, and compares those of both halves."""
     progress: Callable[[int, int], None] | None = None
     """Called with (samples done, samples) after each chunk."""
+    keeps: Callable[[Array], NDArray[np.bool_] | None] | None = None
+    """From the scores ``[B, K…]`` of a chunk's samples to which of them keep the image's answer; None for
+    samples that are no noisy copies of the image, and where there is no answer to keep."""
     stopped: Stop = "samples"
     """The limit that ended the sampling."""
     stability: float | None = None
@@ -118,6 +123,10 @@ class Estimation:
     """Smallest and largest scores ``[K…]`` among the samples."""
     largest_chunk: int | None = None
     """Largest chunk that memory allowed, if memory ran out."""
+    _keeping: int = field(default=0, init=False)
+    """Number of samples that keep the answer."""
+    _judged: int = field(default=0, init=False)
+    """Number of samples of which that is known."""
     _measured: int = field(default=0, init=False)
     """Number of samples at which the stability was last measured."""
 
@@ -130,6 +139,11 @@ class Estimation:
     def ended(self) -> bool:
         """Whether a limit has been reached."""
         return self.stopped != "samples" or self.sampler.count >= self.limits.samples
+
+    @property
+    def kept(self) -> float | None:
+        """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
+        return self._keeping / self._judged if self._judged else None
 
     def grow(self, until: int) -> None:
         """Add samples until there are ``until``, or a limit is reached.
@@ -146,13 +160,14 @@ class Estimation:
             _log.warning("%s; going on with %d samples at a time", error.what, self.chunk)
             self.sampler.restart()
             self._measured, self.scores = 0, None
+            self._keeping = self._judged = 0
             self.grow(until)
 
     def measure(self) -> float | None:
         """Return the stability of the map of all samples so far, 0..1; None for a map without a stability."""
         count = self.sampler.count
-        if self.agreement is not None and count >= MIN_SAMPLES and self._measured != count:
-            correlation = self.agreement()
+        if count >= MIN_SAMPLES and self._measured != count:
+            correlation = self.maps.agreement(self.sampler)
             first, second = self.sampler.counts
             self.stability = None if correlation is None else full_sample(correlation, (first, second))
             self._measured = count
@@ -195,15 +210,9 @@ class Estimation:
         if self.scores is not None:
             low, high = np.minimum(low, self.scores[0]), np.maximum(high, self.scores[1])
         self.scores = (low, high)
+        keeping = None if self.keeps is None else self.keeps(scores)
+        if keeping is not None:
+            self._keeping += int(keeping.sum())
+            self._judged += size
         if self.progress is not None:
             self.progress(self.sampler.count, self.limits.samples)
-
-
-def finite(values: Array, what: str) -> Array:
-    """Return ``values`` if every number in them is finite. Raises ModelError: no map is drawn from NaN."""
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"the model's {what} are not finite numbers (NaN or infinity), so no map was drawn",
-            hint="look at the image; if it is ordinary, the model's weights or its export are at fault",
-        )
-    return values

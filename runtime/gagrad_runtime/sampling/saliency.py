@@ -12,11 +12,11 @@ from gagrad_edge.abi import ABS_SUM, CAMS, MAPS, MULTIPLIER, PERCENTILE, RANGE, 
 from gagrad_edge.method.class_activation import CAMS as CAM_METHODS
 from gagrad_edge.method.reference import STATE_MAPS, finalize, normalise, state_maps
 from gagrad_edge.statistics import rank_correlation
-from gagrad_runtime.sampling.estimation import finite
+from gagrad_runtime.sampling.finite import finite
 from gagrad_runtime.sampling.stability import at_pixels, pixel_subset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,54 +41,83 @@ class Saliency:
     """Whether every gradient was zero."""
 
 
-def saliency_of(
-    backend: Backend, graphs: Graphs, settings: Settings, state: Mapping[str, Tensor], multiplier: Array
-) -> Saliency:
-    """Return the map of ``state`` (on the device); ``multiplier`` as in ``reference.state_maps``."""
-    if settings.method.map == "guided":
-        variant = "" if settings.guide == "paper" else settings.guide
-        percentile = backend.upload(np.array(settings.percentile, np.float32))
-        outputs = graphs.runner("finalize", variant).run({**state, PERCENTILE: percentile})
-        values = finite(backend.download(outputs[SALIENCY]), "gradients")
-        low, high = map(float, backend.download(outputs[RANGE]))
-    else:
-        outputs = graphs.runner("maps").run({**state, MULTIPLIER: backend.upload(multiplier)})
-        maps = finite(backend.download(outputs[MAPS]), "gradients")
-        total = maps[STATE_MAPS.index(settings.method.map)]
-        values, low, high = normalise(total), float(total.min()), float(total.max())
-    # Σ|g| is as large as the image, so it is downloaded only for a constant map.
-    flat = bool(values.max() == values.min())
-    return Saliency(values, (low, high), flat and not backend.download(state[ABS_SUM]).any())
+class StateMaps:
+    """Makes the map of one method from the running statistics, and compares the maps of their halves."""
+
+    activation: Array | None = None
+    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a method without."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, in sentences."""
+
+    def __init__(self, backend: Backend, graphs: Graphs, settings: Settings, multiplier: Array) -> None:
+        self._backend, self._graphs, self._settings = backend, graphs, settings
+        self._multiplier = multiplier
+        """[C, H, W], as in ``reference.state_maps``."""
+        self._uploaded: Tensor | None = None
+
+    def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
+        """Return the map of ``state``, which is on the device."""
+        backend, settings = self._backend, self._settings
+        if settings.method.map == "guided":
+            variant = "" if settings.guide == "paper" else settings.guide
+            percentile = backend.upload(np.array(settings.percentile, np.float32))
+            outputs = self._graphs.runner("finalize", variant).run({**state, PERCENTILE: percentile})
+            values = finite(backend.download(outputs[SALIENCY]), "gradients")
+            low, high = map(float, backend.download(outputs[RANGE]))
+        else:
+            total = self.state_map(state, settings.method.map)
+            values, low, high = normalise(total), float(total.min()), float(total.max())
+        # Σ|g| is as large as the image, so it is downloaded only for a constant map.
+        flat = bool(values.max() == values.min())
+        return Saliency(values, (low, high), flat and not backend.download(state[ABS_SUM]).any())
+
+    def state_map(self, state: Mapping[str, Tensor], name: str) -> Array:
+        """Return the map ``name`` of ``reference.STATE_MAPS``, [H, W], not scaled."""
+        if self._uploaded is None:
+            self._uploaded = self._backend.upload(self._multiplier)
+        outputs = self._graphs.runner("maps").run({**state, MULTIPLIER: self._uploaded})
+        maps = finite(self._backend.download(outputs[MAPS]), "gradients")
+        chosen: Array = maps[STATE_MAPS.index(name)]
+        return chosen
+
+    def agreement(self, sampler: Sampler) -> float | None:
+        """Return the rank correlation of the maps of two halves, on a subset of the pixels.
+
+        None when flat, and for a method whose halves have no such map.
+
+        In numpy where the value of a pixel depends on no other: for a few thousand pixels that is faster than
+        two more runs of a graph on most devices.
+        """
+        settings = self._settings
+        if not settings.method.splits:
+            return None
+        pixels = pixel_subset(*self._multiplier.shape[1:])
+        if settings.method.map == "guided" and settings.guide != "paper":
+            maps = (self.saliency(half).values for half in sampler.half_tensors)
+            first, second = (values.ravel()[pixels] for values in maps)
+        else:
+            first, second = (_at(half, settings, self._multiplier, pixels) for half in sampler.halves())
+        return rank_correlation(first, second)
+
+    def place_stability(self, saliency: Saliency) -> float | None:  # noqa: ARG002 - for a method with places
+        """Return the share of the halves whose highest place is that of ``saliency``; None if unknown."""
+        return None
 
 
-def class_activation(
-    backend: Backend, graphs: Graphs, settings: Settings, inputs: Mapping[str, Tensor]
-) -> Saliency:
-    """Return the class activation map; ``inputs`` are those of ``cam``: the image and the cotangent."""
+def class_activations(
+    backend: Backend, graphs: Graphs, names: Sequence[str], inputs: Mapping[str, Tensor]
+) -> list[Saliency]:
+    """Return the class activation maps of the methods ``names``, from one run.
+
+    ``inputs`` are those of ``cam``: the image and the cotangent.
+    """
     runner = graphs.runner("cam")
     cams = finite(backend.download(runner.run(inputs)[CAMS]), "gradients")
-    cam = cams[CAM_METHODS.index(settings.method.name), 0]
-    size = graphs.size
-    return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
-
-
-def agreement(
-    backend: Backend, graphs: Graphs, settings: Settings, sampler: Sampler, multiplier: Array
-) -> float | None:
-    """Return the rank correlation of the maps of two halves, on a subset of the pixels; None when flat.
-
-    In numpy where the value of a pixel depends on no other: for a few thousand pixels that is faster than two
-    more runs of a graph on most devices.
-    """
-    pixels = pixel_subset(*multiplier.shape[1:])
-    if settings.method.map == "guided" and settings.guide != "paper":
-        maps = (
-            saliency_of(backend, graphs, settings, half, multiplier).values for half in sampler.half_tensors
-        )
-        first, second = (values.ravel()[pixels] for values in maps)
-    else:
-        first, second = (_at(half, settings, multiplier, pixels) for half in sampler.halves())
-    return rank_correlation(first, second)
+    found = [cams[CAM_METHODS.index(name), 0] for name in names]
+    return [
+        Saliency(class_activation_map(cam, graphs.size), (float(cam.min()), float(cam.max())), not cam.any())
+        for cam in found
+    ]
 
 
 def _at(state: State, settings: Settings, multiplier: Array, pixels: NDArray[np.intp]) -> Array:

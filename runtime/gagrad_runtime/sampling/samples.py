@@ -74,10 +74,8 @@ class Samples:
         self._backend, self._bank, self._settings = backend, bank, settings
         mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
         x = (image[0] - mean) / std
+        self._ranges = parse_perturbations(settings.perturb) if settings.perturb else None
         self._perturbations: Array | None = None
-        if settings.perturb:
-            chosen = parse_perturbations(settings.perturb)
-            self._perturbations = chosen.rows(settings.samples, settings.seed)
         self.count = 1 if settings.method.samples_at == "single" else settings.samples
         """Number of samples."""
         self.noise_std = settings.noise_std if settings.method.samples_at == "noisy" else 1.0
@@ -93,9 +91,12 @@ class Samples:
         """Return the inputs of ``accumulate`` for the samples ``start`` to ``start + number``."""
         if self._settings.method.samples_at == "noisy":
             inputs = {NOISE: self._bank.take(self._settings.seed, start, number)}
-            if self._perturbations is not None:
-                chosen = self._perturbations[start : start + number]
-                inputs[PERTURBATION] = self._backend.upload(chosen)
+            if self._ranges is not None:
+                known = self._perturbations
+                if known is None or len(known) < start + number:  # a trial of chunks may take more samples
+                    known = self._ranges.rows(max(self.count, start + number), self._settings.seed)
+                    self._perturbations = known
+                inputs[PERTURBATION] = self._backend.upload(known[start : start + number])
             return inputs
         noise = np.zeros((number, *self.multiplier.shape), np.float32)
         if self._settings.method.samples_at == "path" and self._spread > 0:

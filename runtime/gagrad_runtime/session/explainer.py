@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.bundle import Bundle
-    from gagrad_edge.manifest import Manifest
+    from gagrad_edge.manifest import Manifest, NoiseLevel
     from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.answer.reader import Box, Reader
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import FrameSource
     from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.target import Choice
+    from gagrad_runtime.reference.reference import Reference
 
     Array = NDArray[np.float32]
 
@@ -55,6 +56,7 @@ class Explainer:
         self.manifest: Manifest = bundle.manifest
         self.backend = backend
         self._sha256 = bundle.sha256
+        self._defaults = bundle.manifest.method
         self._work = Work(bundle, backend)
         self._lock = threading.RLock()
 
@@ -67,6 +69,11 @@ class Explainer:
     def graphs(self) -> Graphs:
         """The bundle's graphs, opened when they are first used."""
         return self._work.graphs
+
+    @property
+    def bundle_sha256(self) -> str:
+        """SHA-256 of the bundle's bytes, in hex."""
+        return self._sha256
 
     @property
     def largest_chunk(self) -> int | None:
@@ -107,6 +114,28 @@ class Explainer:
             judged = msgspec.structs.replace(spec.anomaly, threshold=threshold)
             self._work.reader = reader_of(msgspec.structs.replace(spec, anomaly=judged))
 
+    def use_noise(self, level: NoiseLevel) -> None:
+        """Take ``level``, measured on this line's parts, in place of the bundle's for the operator's map."""
+        self._defaults = msgspec.structs.replace(self._defaults, operator=level)
+
+    @property
+    def reference(self) -> Reference | None:
+        """What is known of good parts; None where there is nothing to compare with."""
+        return self._work.reference
+
+    @property
+    def good_sha256(self) -> str | None:
+        """SHA-256 of what is known of good parts; None where nothing is."""
+        return None if self.reference is None else self.reference.sha256
+
+    def use_reference(self, reference: Reference) -> None:
+        """Compare with these good parts from now on: their noise, threshold, scale and image are used."""
+        self._work.reference = reference
+        if reference.noise is not None:
+            self.use_noise(reference.noise)
+        if reference.threshold is not None:
+            self.judge_by(reference.threshold)
+
     def scores(self, images: Array) -> Array:
         """Return ``scores [N, K…]`` of ``images [N, C, H, W]``, float32 with pixel values 0..1.
 
@@ -143,6 +172,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -154,6 +184,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation: ...
 
@@ -171,6 +203,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -182,6 +215,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]: ...
 
@@ -198,6 +233,7 @@ class Explainer:
         character: int | None = None,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -209,9 +245,11 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Explanation | Iterator[Explanation]:
-        """Return the explanation of ``frame``: the saliency map with its RCAP, stability and cautions.
+        """Return the explanation of ``frame``: the saliency map with its places, stability and cautions.
 
         ``frame`` is a path, the bytes of an image file, an array [H, W] or [H, W, 3], a PIL image, a
         tensor, or what ``load_frame`` returned; ``colour="bgr"`` says that arrays have OpenCV's order. For a
@@ -229,7 +267,10 @@ class Explainer:
 
         Settings; None keeps the bundle's or the usual value:
 
-        - ``method``: one of ``METHODS``, ``guided-absolutegrad`` by default.
+        - ``preset``: ``operator``, the default, for a place to walk up to from few samples; ``paper``, the
+          paper's program as it is. It says what the other settings are; a method, a guide or a percentile
+          that is given means ``paper``.
+        - ``method``: one of ``METHODS``; by default the preset's.
         - ``guide``: ``paper``, or another guide of the bundle.
         - ``samples``: number of perturbed copies of the model input; the most, where one of the next two
           stops earlier.
@@ -241,6 +282,9 @@ class Explainer:
         - ``perturb``: what the samples are changed by beside noise, such as ``shift=2,angle=2``, for a
           bundle that was exported with perturbations.
         - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
+        - ``rcap``: whether RCAP is measured, which takes a few predictions; it is by default.
+        - ``cover``: whether the places are covered to see what the model then says; by default under
+          ``operator``.
         - ``chunk``: samples per run of the graph; by default what is fast here and fits in memory.
 
         Without ``budget_ms`` the same bundle, frame, settings and device give the same map, bit for bit.
@@ -248,6 +292,7 @@ class Explainer:
         DeviceError.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -259,6 +304,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         asked = Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings)
@@ -278,6 +325,7 @@ class Explainer:
         *,
         colour: Colour = "rgb",
         progress: Callable[[int, int], None] | None = None,
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -289,6 +337,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield an explanation for each thing that the model says is in ``frame``.
@@ -300,6 +350,7 @@ class Explainer:
         nothing.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -311,6 +362,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._explain_each(frame, Asked(Wanted(), colour, settings), progress)
@@ -327,6 +380,7 @@ class Explainer:
         instance: int | None = None,
         character: int | None = None,
         colour: Colour = "rgb",
+        preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
         samples: int | None = None,
@@ -338,6 +392,8 @@ class Explainer:
         until_stable: float | None = None,
         perturb: str | None = None,
         baseline: float | None = None,
+        rcap: bool | None = None,
+        cover: bool | None = None,
         **unknown: NoReturn,
     ) -> Iterator[Explanation]:
         """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
@@ -347,6 +403,7 @@ class Explainer:
         explanation only.
         """
         settings = self._settings(
+            preset=preset,
             method=method,
             guide=guide,
             samples=samples,
@@ -358,6 +415,8 @@ class Explainer:
             until_stable=until_stable,
             perturb=perturb,
             baseline=baseline,
+            rcap=rcap,
+            cover=cover,
             **unknown,
         )
         return self._refine(
@@ -367,7 +426,7 @@ class Explainer:
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
-        settings = Settings.of(self.manifest.method, **given)
+        settings = Settings.of(self._defaults, **given)
         guides = ["paper", *(name for name in self.manifest.variants("finalize") if name)]
         if settings.method.map == "guided" and settings.guide not in guides:
             near = difflib.get_close_matches(settings.guide, guides, n=1)

@@ -17,6 +17,7 @@ from gagrad_runtime.backend import open_backend
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.session.canary import examine
 from gagrad_runtime.session.explainer import Explainer
+from gagrad_runtime.session.good import good_parts
 from gagrad_runtime.session.trial import try_opening
 from gagrad_runtime.trust import admit
 
@@ -75,6 +76,7 @@ def open_session(
     trial: bool | None = None,
     remember: bool = False,
     sha256: str | None = None,
+    good: str | Path | bool | None = False,
     progress: BuildProgress | None = None,
     on_decision: Callable[[TrustDecision], None] | None = None,
     on_compiled: Callable[[Compiled], None] | None = None,
@@ -91,6 +93,7 @@ def open_session(
       policy trusts, once for each bundle and engine.
     - ``remember``: whether the device refuses older versions of the product from now on.
     - ``sha256``: of a bundle that was checked before; another one is refused.
+    - ``good``: file of good parts to compare with; None takes the one beside the bundle, if there.
     - ``progress``: called as (done, total, label) while an engine is built.
     - ``on_decision``: called with the policy's decision, also with one that refuses the bundle.
     - ``on_compiled``: called after each graph; with it all graphs of the bundle are compiled, not the usual
@@ -106,8 +109,11 @@ def open_session(
     opener = _Opener(
         checked, device, threads, trial=not admission.trusted if trial is None else trial, progress=progress
     )
+    reference = good_parts(checked, good, trust)
     explainer = opener.open(prove, on_compiled)
     try:
+        if reference is not None:
+            explainer.use_reference(reference)
         if remember:
             admission.commit()
     except BaseException:
@@ -123,11 +129,19 @@ def load(
     threads: int | None = None,
     trust: Policy | str | Path | None = None,
     trial: bool | None = None,
+    good: str | Path | bool | None = None,
     progress: BuildProgress | None = None,
 ) -> Explainer:
     """Return the explainer of a bundle in use; see ``gagrad_runtime.load``."""
     return open_session(
-        bundle, device, threads=threads, trust=trust, trial=trial, remember=True, progress=progress
+        bundle,
+        device,
+        threads=threads,
+        trust=trust,
+        trial=trial,
+        good=good,
+        remember=True,
+        progress=progress,
     ).explainer
 
 

@@ -5,17 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from gagrad_runtime.explanation.cautions import (
-    Caution,
-    constant_image,
-    constant_map,
-    few_bits,
-    late,
-    low_rcap,
-    not_detected,
-    saturated,
-    unstable,
-)
 from gagrad_runtime.explanation.explanation import Provenance
 
 if TYPE_CHECKING:
@@ -26,12 +15,12 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
-    from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.arrays import Colour
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.settings import Settings
     from gagrad_runtime.question.target import Target
+    from gagrad_runtime.reference.image import Aligned
     from gagrad_runtime.sampling.estimation import Stop
     from gagrad_runtime.sampling.saliency import Saliency
     from gagrad_runtime.sampling.samples import Samples
@@ -66,6 +55,12 @@ class Scene(NamedTuple):
     """Of the scene and of the first question about it."""
     predict_seconds: float
     """Time that ``predict`` takes for one image."""
+    image: Array
+    """The model's image, [C, H, W], in 0..1."""
+    received: NDArray[np.uint8]
+    """The model's image as people see it, [H, W] or [H, W, 3]."""
+    aligned: Aligned | None = None
+    """The good image laid onto this one; None where good parts are not known, and for a misfit."""
 
     @property
     def scores(self) -> Array:
@@ -109,6 +104,14 @@ class MapResult(NamedTuple):
     """Expected rank correlation with a map of as many other samples, 0..1; None where it is not measured."""
     extremes: tuple[Array, Array] | None = None
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
+    kept: float | None = None
+    """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
+    activation: Array | None = None
+    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a map without."""
+    place_stability: float | None = None
+    """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the method says, in sentences."""
 
 
 class Clock:
@@ -130,24 +133,6 @@ class Clock:
         self._last = now
 
 
-def cautions(explanation: Explanation, query: Query, result: MapResult, manifest: Manifest) -> list[Caution]:
-    """Return the cautions of ``explanation``, the gravest first; ``manifest`` is the bundle's."""
-    detector = manifest.output.detection
-    settings, saliency = query.settings, result.saliency
-    found = constant_image(explanation.frame.pixels)
-    found += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
-    if not found:
-        sure = 0.5 if detector is None else detector.threshold
-        found += low_rcap(explanation.rcap, explanation.probability, sure)
-    if detector is not None and explanation.prediction is not None:
-        found = not_detected(explanation.target, explanation.prediction) + found
-    found += unstable(result.stability, settings.until_stable)
-    if result.extremes is not None and not found:
-        found += saturated(*result.extremes, explanation.target, result.samples)
-    found += few_bits(explanation.frame, manifest.input.bit_depth)
-    return found + late(query.clock.total, settings.budget_ms, result.samples)
-
-
 def provenance(
     manifest: Manifest, sha256: str, backend: Backend, settings: Settings, result: MapResult
 ) -> Provenance:
@@ -162,6 +147,8 @@ def provenance(
         seed=settings.seed,
         percentile=settings.percentile,
         noise_std=settings.noise_std,
+        preset=settings.preset,
+        notes=result.notes,
         chunk=result.chunk,
         straight_through=manifest.model.straight_through,
         float_twin=None if twin is None else twin.map_correlation,

@@ -87,6 +87,7 @@ def run_selftest(bundle: Bundle, explainer: Explainer) -> SelfTestResult:
     explanation = explainer.explain(
         reference_frame(bundle),
         tuple(test.target),
+        preset="paper",
         samples=test.samples,
         seed=test.seed,
         chunk=bundle.manifest.method.chunk,

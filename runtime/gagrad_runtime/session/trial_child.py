@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from gagrad_edge.errors import GagradError
 from gagrad_edge.manifest import GraphKey, GraphRole, decode_manifest
 from gagrad_edge.selftest import questions
 from gagrad_runtime.backend.graphs import check_ports
+from gagrad_runtime.machine.child import die_with_the_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +27,6 @@ DONE = "done "
 PROGRESS = "progress "
 STEPS = ("opening ", "running ")
 """Beginnings of the lines in which the child says what it does next."""
-_PR_SET_PDEATHSIG = 1
 
 
 def peak_memory(pid: int | str) -> int:
@@ -56,7 +53,7 @@ def child() -> None:
     device = sys.argv[1]
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # an engine's own output must not mix with the reports
-    _die_with_the_parent()
+    die_with_the_parent()
 
     def report(line: str) -> None:
         answer.write(line + "\n")
@@ -100,13 +97,6 @@ def _try_graphs(pipe: Any, backend: Backend, report: Callable[[str], None]) -> N
         for tensor in outputs.values():
             backend.download(tensor)  # which waits for the end of the run
         del runner, outputs  # as one graph after the other is tried, so is its memory counted
-
-
-def _die_with_the_parent() -> None:
-    """Have the system end this process when the one that started it ends, in whatever way."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _Refusal(msgspec.Struct):

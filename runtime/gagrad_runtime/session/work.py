@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +14,22 @@ from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.frame.shown import as_shown
 from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
-from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace, finite
+from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
+from gagrad_runtime.sampling.finite import finite
+from gagrad_runtime.sampling.product import GoodEvidence, ProductMaps
 from gagrad_runtime.sampling.rcap import Rcap, rcap
-from gagrad_runtime.sampling.saliency import agreement, class_activation, saliency_of
+from gagrad_runtime.sampling.saliency import StateMaps, class_activations
 from gagrad_runtime.sampling.samples import NoiseBank, Samples
 from gagrad_runtime.sampling.statistics import Sampler
-from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, cautions, provenance
+from gagrad_runtime.session.cautions import cautions
+from gagrad_runtime.session.covering import IMAGES, covering_of
+from gagrad_runtime.session.query import Asked, Clock, MapResult, Query, Scene, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +40,13 @@ if TYPE_CHECKING:
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.explanation.covering import Covering
+    from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.frame import FrameSource
+    from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.reference.image import Aligned
+    from gagrad_runtime.reference.reference import Reference
 
     Array = NDArray[np.float32]
 
@@ -60,6 +70,8 @@ class Work:
         self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
         self._sampler = self.new_sampler()
         self._pace = Pace()
+        self.reference: Reference | None = None
+        """What is known of good parts."""
 
     def outputs(self, images: Array) -> Outputs:
         """Return what ``predict`` gives of ``images [N, C, H, W]``, in as many runs as the engine needs."""
@@ -86,8 +98,9 @@ class Work:
         estimation = self.estimation(query, self._sampler, progress)
         estimation.grow(query.scene.samples.count)
         self.largest_chunk = estimation.largest_chunk or self.largest_chunk
+        sampled = query.clock.total
         explanation = self.explanation(query, self.map(query, estimation))
-        self._pace.add_finish(sum(query.clock.seconds[stage] for stage in ("map", "stability", "rcap")))
+        self._pace.add_finish(query.clock.total - sampled)
         self._sampler.release_inputs()
         return explanation
 
@@ -95,6 +108,8 @@ class Work:
         """Return a frame, uploaded and predicted, that questions can be asked of. Raises FrameError."""
         clock = Clock()
         self.graphs.runner("predict")  # opened outside the stage that is timed
+        if asked.settings.method.map == "product" and self.graphs.has("cam"):
+            self.graphs.runner("cam")
         frame = frame_for(self.manifest.input, source, colour=asked.colour)
         image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
@@ -103,8 +118,28 @@ class Work:
         clock.lap("predict")
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
         return Scene(
-            asked.settings, frame, placement, device_image, samples, outputs, clock, clock.seconds["predict"]
+            asked.settings,
+            frame,
+            placement,
+            device_image,
+            samples,
+            outputs,
+            clock,
+            clock.seconds["predict"],
+            image[0],
+            as_shown(image, self.manifest.input, frame),
+            self._aligned(asked.settings, image, placement, clock),
         )
+
+    def _aligned(
+        self, settings: Settings, image: Array, placement: Placement, clock: Clock
+    ) -> Aligned | None:
+        """Return the good image laid onto ``image``; None where it is not known, and for a misfit."""
+        if self.reference is None or settings.method.map != "product":
+            return None
+        aligned = self.reference.aligned(image, placement)
+        clock.lap("good")
+        return aligned
 
     def query(self, scene: Scene, wanted: Wanted) -> Query:
         """Return the question about ``scene``. Raises TargetError, which lists what can be asked."""
@@ -120,17 +155,18 @@ class Work:
     ) -> Estimation:
         """Return the sampling for ``query`` into ``sampler``, with nothing sampled yet."""
         scene, settings, samples = query.scene, query.settings, query.scene.samples
+        noise_std = self.backend.upload(np.array(samples.noise_std, np.float32))
+        asked = self._asked(query)
         sampler.begin(
             accumulate=self.graphs.runner("accumulate", abi.PERTURBED if settings.perturb else ""),
-            fixed={
-                abi.IMAGE: scene.device_image,
-                abi.NOISE_STD: self.backend.upload(np.array(samples.noise_std, np.float32)),
-                abi.COTANGENT: self.backend.upload(cotangent(query.target, scene.scores.shape)),
-            },
+            fixed={**asked, abi.NOISE_STD: noise_std},
         )
         chunk = settings.chunk or self._choose(sampler, samples, settings)
         query.clock.lap("trial")
+        maps = self._maps(query, asked)
+        query.clock.lap("activation")
         levels = 1 / self.manifest.method.rcap_interval
+        passes = max(levels * settings.rcap + IMAGES * settings.cover, 1)
         return Estimation(
             sampler=sampler,
             inputs=samples.inputs,
@@ -139,16 +175,52 @@ class Work:
                 deadline=None
                 if settings.budget_ms is None
                 else query.clock.began + settings.budget_ms / 1000,
-                reserve=levels * scene.predict_seconds,
+                reserve=passes * scene.predict_seconds,
                 stable=settings.until_stable,
             ),
             chunk=min(chunk, self.largest_chunk or chunk),
             pace=self._pace,
-            agreement=partial(agreement, self.backend, self.graphs, settings, sampler, samples.multiplier)
-            if settings.method.splits
-            else None,
+            maps=maps,
             progress=progress,
+            keeps=self._keeps(query) if settings.method.samples_at == "noisy" else None,
         )
+
+    def _keeps(self, query: Query) -> Callable[[Array], NDArray[np.bool_] | None]:
+        """Return what says of a chunk's scores which of the samples keep the image's answer."""
+        scene = query.scene
+
+        def kept(scores: Array) -> NDArray[np.bool_] | None:
+            return self.reader.keeps(query.target, Outputs(scores), scene.outputs, scene.placement)
+
+        return kept
+
+    def _asked(self, query: Query) -> dict[str, Tensor]:
+        """Return the image and the cotangent of ``query``, on the device."""
+        weights = cotangent(query.target, query.scene.scores.shape)
+        return {abi.IMAGE: query.scene.device_image, abi.COTANGENT: self.backend.upload(weights)}
+
+    def _maps(self, query: Query, asked: dict[str, Tensor]) -> StateMaps:
+        """Return what makes the map of the method of ``query``; the class activation is made now."""
+        settings, multiplier = query.settings, query.scene.samples.multiplier
+        if settings.method.map != "product":
+            return StateMaps(self.backend, self.graphs, settings, multiplier)
+        return ProductMaps(
+            self.backend,
+            self.graphs,
+            settings,
+            multiplier,
+            asked,
+            query.scene.placement.on_model,
+            self._good(query),
+        )
+
+    def _good(self, query: Query) -> GoodEvidence | None:
+        """Return what good parts say where they lie as this one does; None where nothing is known."""
+        aligned, target = query.scene.aligned, query.target
+        if aligned is None:
+            return None
+        plain = target.region is None and target.against_index is None
+        return GoodEvidence(aligned.difference, aligned.gradient(target.index) if plain else None)
 
     def _choose(self, sampler: Sampler, samples: Samples, settings: Settings) -> int:
         """Return this device's chunk size; the first time there, after a trial whose results are dropped."""
@@ -167,9 +239,8 @@ class Work:
         """Return the map of the samples so far."""
         query.clock.lap("explain")
         state = estimation.sampler.combined()
-        saliency = saliency_of(
-            self.backend, self.graphs, query.settings, state, query.scene.samples.multiplier
-        )
+        maps = estimation.maps
+        saliency = maps.saliency(state)
         query.clock.lap("map")
         stability = estimation.measure()
         query.clock.lap("stability")
@@ -180,20 +251,26 @@ class Work:
             estimation.stopped,
             stability,
             estimation.scores if query.settings.method.splits else None,
+            estimation.kept,
+            maps.activation,
+            maps.place_stability(saliency),
+            maps.notes,
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        weights = self.backend.upload(cotangent(query.target, query.scene.scores.shape))
-        inputs = {abi.IMAGE: query.scene.device_image, abi.COTANGENT: weights}
-        saliency = class_activation(self.backend, self.graphs, query.settings, inputs)
+        names, asked = (query.settings.method.name,), self._asked(query)
+        (saliency,) = class_activations(self.backend, self.graphs, names, asked)
         query.clock.lap("map")
         return MapResult(saliency)
 
     def explanation(self, query: Query, result: MapResult) -> Explanation:
         """Return what is known of ``query`` with the map ``result``: RCAP, cautions, provenance."""
         scene, clock, spec = query.scene, query.clock, self.manifest.output
-        score = self._rcap(query, result.saliency.values)
+        score = self._rcap(query, result.saliency.values) if query.settings.rcap else None
         clock.lap("rcap")
+        places = self._places(query, result)
+        covering = self._covering(query, places) if query.settings.cover else None
+        clock.lap("covering")
         prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(
             saliency=result.saliency.values,
@@ -203,18 +280,61 @@ class Work:
             target=query.target,
             predicted=self.reader.predicted(query.target, scene.outputs, scene.placement),
             rcap=score,
+            places=places,
+            covering=covering,
             cautions=(),
             provenance=provenance(self.manifest, self._sha256, self.backend, query.settings, result),
             frame=scene.frame,
             placement=scene.placement,
+            received=scene.received,
             prediction=prediction,
             raw=result.saliency.raw,
             stability=result.stability,
+            place_stability=result.place_stability,
+            copies_kept=result.kept,
             classes=tuple(spec.classes),
             seconds=dict(clock.seconds),
         )
+        explanation = self._compared(explanation, query)
         found = cautions(explanation, query, result, self.manifest)
         return replace(explanation, cautions=tuple(found))
+
+    def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
+        scene = query.scene
+        return covering_of(
+            places,
+            image=scene.image,
+            placement=scene.placement,
+            target=query.target,
+            original=scene.outputs,
+            reader=self.reader,
+            predict=self.outputs,
+            good=None if scene.aligned is None else (scene.aligned.image, scene.aligned.known),
+        )
+
+    def _compared(self, explanation: Explanation, query: Query) -> Explanation:
+        """Return ``explanation`` with what is known of good parts."""
+        if self.reference is None:
+            return explanation
+        scale = self.reference.scale
+        explanation = replace(
+            explanation,
+            provenance=replace(
+                explanation.provenance,
+                good_sha256=self.reference.sha256 or None,
+                good_image=query.scene.aligned is not None,
+            ),
+        )
+        fits = scale is not None and scale.fits(explanation)
+        return replace(explanation, scale=scale if fits else None)
+
+    def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
+        values, placement = result.saliency.values, query.scene.placement
+        if query.settings.method.map == "product":
+            aligned = query.scene.aligned
+            difference = None if aligned is None else aligned.difference
+            return peak_places(values, result.activation, placement, difference)
+        return salient_places(values, placement)
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:
         inputs = {abi.IMAGE: query.scene.device_image, abi.SALIENCY: self.backend.upload(saliency)}

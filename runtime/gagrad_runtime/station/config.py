@@ -122,6 +122,8 @@ class StationConfig(Table, frozen=True):
     name: Annotated[str, msgspec.Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
     """The station's name in messages; by default the machine's."""
     trust: str | None = None
+    product: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+    """The one product whose bundles the station loads, as their signature states it."""
     device: str = "auto"
     threads: Positive | None = None
     samples: Annotated[int, msgspec.Meta(ge=2)] | None = None

@@ -86,9 +86,23 @@ class Index:
                 raise
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run the block as one transaction: committed when the block ends, rolled back when it raises."""
-        with self._noticing():
+    def _synchronous(self, lasting: bool) -> Iterator[None]:
+        if lasting:
+            yield
+            return
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous=FULL")
+
+    @contextmanager
+    def transaction(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """Run the block as one transaction: committed when the block ends, rolled back when it raises.
+
+        What is not ``lasting`` survives the end of the process and may be lost in a power cut.
+        """
+        with self._noticing(), self._synchronous(lasting):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WAITING = 10_000
-"""Most lines that wait for the reader; beyond it new ones are left out and counted."""
+WAITING, CHARACTERS = 10_000, 32 << 20
+"""Most lines that wait for the reader, and most characters in them; beyond it new ones are left out and
+counted."""
 _log = logging.getLogger(__name__)
 
 
@@ -25,6 +26,8 @@ class Lines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._came = self._written = 0
+        """Characters that were put, and that were written. Each is changed by one thread."""
         self._error: BaseException | None = None
         self._left_out = 0
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
@@ -34,7 +37,10 @@ class Lines:
         """Let ``line`` be written."""
         self._raise()
         try:
+            if self._came - self._written + len(line) > CHARACTERS:
+                raise queue.Full
             self._lines.put_nowait(line)
+            self._came += len(line)
         except queue.Full:
             if not self._left_out:
                 _log.warning(
@@ -65,6 +71,7 @@ class Lines:
 
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
+            self._written += len(line)
             if self._error is not None:
                 continue
             try:

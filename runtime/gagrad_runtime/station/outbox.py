@@ -35,10 +35,18 @@ CREATE TABLE IF NOT EXISTS cursor (
 );
 CREATE TABLE IF NOT EXISTS epoch (id TEXT NOT NULL);
 INSERT INTO epoch SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM epoch);
+CREATE TABLE IF NOT EXISTS outbox_size (bytes INTEGER NOT NULL);
+INSERT INTO outbox_size SELECT (SELECT coalesce(sum(length(CAST(event AS BLOB))), 0) FROM outbox)
+  WHERE NOT EXISTS (SELECT 1 FROM outbox_size);
+CREATE TRIGGER IF NOT EXISTS outbox_grew AFTER INSERT ON outbox BEGIN
+  UPDATE outbox_size SET bytes = bytes + length(CAST(new.event AS BLOB)); END;
+CREATE TRIGGER IF NOT EXISTS outbox_shrank AFTER DELETE ON outbox BEGIN
+  UPDATE outbox_size SET bytes = bytes - length(CAST(old.event AS BLOB)); END;
 """
 """With the epoch, an identity that is made at each start: numbers are unique within it. See docs/adr/0026."""
 
-
+BYTES = 256 << 20
+"""Most bytes of events that wait, whatever their number. Pictures are added when an event is sent."""
 _log = logging.getLogger(__name__)
 
 
@@ -68,11 +76,25 @@ class DeliveryStatus:
 
 
 def put(connection: sqlite3.Connection, event: Event, limit: int) -> None:
-    """Insert ``event`` within the open transaction, and delete the oldest beyond ``limit`` events."""
+    """Insert ``event`` within the open transaction, and delete the oldest beyond ``limit`` or BYTES."""
     text = encode(event).decode()
     statement = "INSERT INTO outbox (event, epoch) VALUES (?, (SELECT id FROM epoch))"
     sequence = connection.execute(statement, (text,)).lastrowid or 0
     connection.execute("DELETE FROM outbox WHERE sequence <= ?", (sequence - limit,))
+    (size,) = connection.execute("SELECT bytes FROM outbox_size").fetchone()
+    if size > BYTES:
+        connection.execute("DELETE FROM outbox WHERE sequence <= ?", (_oldest(connection, size - BYTES),))
+
+
+def _oldest(connection: sqlite3.Connection, size: int) -> int:
+    """Return the sequence up to which the oldest events have ``size`` bytes."""
+    for sequence, length in connection.execute(
+        "SELECT sequence, length(CAST(event AS BLOB)) FROM outbox ORDER BY sequence"
+    ):
+        size -= length
+        if size <= 0:
+            return int(sequence)
+    return 0
 
 
 class Outbox:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.answer.prediction import MAY_BE_NONE, NOTHING
+from gagrad_runtime.frame.decoder import ChildDecoder
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.ending import ended_by_signals
@@ -28,6 +29,7 @@ from gagrad_runtime.station.sources.folder import Folder
 from gagrad_runtime.station.sources.video import Video
 from gagrad_runtime.station.store import Store
 from gagrad_runtime.station.watch import Watch
+from gagrad_runtime.trust import device_policy, for_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.events import Event
     from gagrad_runtime.station.sinks.sink import Sink
     from gagrad_runtime.station.sources.source import Source
+    from gagrad_runtime.trust import Policy
 
 
 def run_station(
@@ -64,17 +67,21 @@ def run_station(
     with contextlib.ExitStack() as stack:
         store = Store(output, sinks=[sink.name for sink in sinks], limit=config.outbox)
         stack.callback(store.close)
+        # Before the bundle: both start at the same time.
+        decoder = stack.enter_context(ChildDecoder())
         session = open_session(
             bundle,
             config.device,
             threads=config.threads,
-            trust=config.trust,
+            trust=trust_of(config),
             remember=True,
             progress=progress,
         )
         explainer = stack.enter_context(session).explainer
         rule = rule_of(config, explainer)
-        source = source_of(str(config.source), store, polling=polling, spec=explainer.manifest.input)
+        source = source_of(
+            str(config.source), store, polling=polling, spec=explainer.manifest.input, decoder=decoder
+        )
         stack.callback(source.close)
         settings: dict[str, Any] = {} if config.samples is None else {"samples": config.samples}
         station = Watch(
@@ -86,6 +93,7 @@ def run_station(
             queue=config.queue,
             retention=config.retention,
             interval=config.interval,
+            decoder=decoder,
         )
         delivery = Delivery(store, sinks, name) if sinks else None
         if delivery is not None:
@@ -119,6 +127,11 @@ def run_station(
                 raise
         notifier.stopping()
         return store.counts()
+
+
+def trust_of(config: StationConfig) -> Policy | str | None:
+    """Return the trust policy for the station's bundle. Raises SettingError and MissingPackageError."""
+    return for_product(device_policy(config.trust), config.product) if config.product else config.trust
 
 
 def station_name(config: StationConfig) -> str:
@@ -161,10 +174,17 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
     )
 
 
-def source_of(source: str, store: Store, *, polling: bool = False, spec: InputSpec | None = None) -> Source:
+def source_of(
+    source: str,
+    store: Store,
+    *,
+    polling: bool = False,
+    spec: InputSpec | None = None,
+    decoder: ChildDecoder | None = None,
+) -> Source:
     """Return the source that ``source`` names: an address, a video file or a folder. Raises FrameError.
 
-    ``spec`` is the model's input, by which a folder knows what a frame is.
+    ``spec`` is the model's input, by which a folder knows what a frame is; ``decoder`` decodes its files.
     """
     if is_address(source):
         return Camera(source, first=store.last + 1)
@@ -172,4 +192,4 @@ def source_of(source: str, store: Store, *, polling: bool = False, spec: InputSp
     if path.suffix.lower() in VIDEOS and not path.is_dir():
         newest = store.newest(f"{path.name}#")
         return Video(path, 0 if newest is None else int(newest.rpartition("#")[2]) + 1)
-    return Folder(path, polling=polling, spec=spec, without=store.folder)
+    return Folder(path, polling=polling, spec=spec, without=store.folder, decoder=decoder)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.report.naming import ENDINGS, safe_stem
-from gagrad_runtime.station import outbox
+from gagrad_runtime.station import attempts, outbox
 from gagrad_runtime.station.events import FrameEvent
 from gagrad_runtime.station.keeping import FRAME
 from gagrad_runtime.station.upkeep import Upkeep, failure
@@ -147,7 +147,7 @@ class Store:
             "VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
         values = (name, sha256, created, verdict, probability, state, reason)
-        return self._write(statement, values, None, event)
+        return self._write(statement, values, None, event, attempt=(name, sha256))
 
     def finish(
         self,
@@ -166,6 +166,31 @@ class Store:
             self.kept, self.size = self.kept + 1, self.size + size
         elif (frame := self._frame_of_row(number)) is not None:
             _remove([frame])
+
+    def earlier(self, name: str, sha256: str) -> int:
+        """Return how many processes ended while they worked on a frame. Raises OutputError."""
+        query = "SELECT count FROM attempt WHERE name = ? AND sha256 = ?"
+        row = self._row(query, (name, sha256))
+        return 0 if row is None else int(row[0])
+
+    def begin(self, name: str, sha256: str) -> None:
+        """Mark that the station works on a frame. ``add`` and ``finish`` take the mark away.
+
+        Raises OutputError.
+        """
+        self._mark(lambda connection: attempts.begin(connection, name, sha256))
+
+    def leave(self, name: str, sha256: str) -> None:
+        """Take the mark of ``begin`` away, if it is still there: there is no result. Raises OutputError."""
+        if self.earlier(name, sha256):
+            self._mark(lambda connection: attempts.leave(connection, name, sha256))
+
+    def _mark(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        def run() -> None:
+            with self.index.transaction(lasting=False) as connection:
+                change(connection)
+
+        self._run(run)
 
     def publish(self, event: SourceEvent) -> None:
         """Put an event that belongs to no row into the outbox. Raises OutputError."""
@@ -274,11 +299,17 @@ class Store:
         return len(orphans)
 
     def _write(
-        self, statement: str, values: Sequence[object], number: int | None, event: Event | None
+        self,
+        statement: str,
+        values: Sequence[object],
+        number: int | None,
+        event: Event | None,
+        attempt: tuple[str, str] | None = None,
     ) -> int:
         """Run ``statement`` and put ``event`` into the outbox in one transaction; return the row's number.
 
-        ``number`` is None when the statement inserts the row. Raises OutputError.
+        ``number`` is None when the statement inserts the row; ``attempt`` are the row's name and hash then.
+        Raises OutputError.
         """
 
         def write() -> int:
@@ -289,6 +320,10 @@ class Store:
                     # The row was in an index that was damaged; its verdict has been told.
                     connection.execute(_LATE, (row, event.file, f"row {row}", event.time))
                     connection.execute(statement, values)
+                if attempt is not None:
+                    attempts.end(connection, *attempt)
+                else:
+                    attempts.end_of_row(connection, row)
                 if event is not None and self._limit:
                     outbox.put(connection, replace(event, id=row), self._limit)
             return row

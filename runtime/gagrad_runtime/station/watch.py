@@ -18,11 +18,20 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from gagrad_edge.errors import GagradError, InputError, ModelError, OutputError
+from gagrad_edge.errors import (
+    FrameError,
+    GagradError,
+    InputError,
+    ModelError,
+    OutOfMemoryError,
+    OutputError,
+)
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame.decoder import SlowError
+from gagrad_runtime.frame.decoding import is_memory, no_memory
 from gagrad_runtime.report.naming import ENDINGS
 from gagrad_runtime.report.prediction_record import prediction_record
-from gagrad_runtime.station import retention
+from gagrad_runtime.station import attempts, retention
 from gagrad_runtime.station.events import (
     DroppedEvent,
     ExplainedEvent,
@@ -34,11 +43,13 @@ from gagrad_runtime.station.events import (
 from gagrad_runtime.station.keeping import keep_frame, quarantine
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
+from gagrad_runtime.station.waiting import Pending, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import RetentionTable
@@ -47,9 +58,17 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
 
+PATIENCE = 1.5
+"""Longest time for the pixels of a frame while others are there, seconds; a slow one comes last."""
 SLICE = 1.0
 """Longest wait in which a signal is not seen, seconds."""
+_ENDED = f"the station ended {attempts.MOST} times while it worked on this frame"
 _log = logging.getLogger(__name__)
+
+
+def _is_greedy(error: Exception) -> bool:
+    """Return whether ``error`` says that a frame took more memory than there is."""
+    return isinstance(error, OutOfMemoryError) or is_memory(error)
 
 
 @dataclass
@@ -71,10 +90,13 @@ class Watch:
     on_progress: Callable[[], None] = lambda: None
     """Called after each step of the loop."""
     stopping: bool = False
+    decoder: ChildDecoder | None = None
+    """What decodes the files of the source."""
     degraded: bool = False
     """Whether the last attempt to store a result failed."""
-    _waiting: deque[tuple[int, str, Frame]] = field(default_factory=deque, init=False)
-    """Number of the row, name and pixels of each frame that waits."""
+    _waiting: Waiting = field(init=False)
+    _last: deque[Arrival] = field(default_factory=deque, init=False)
+    """Frames that come behind all others: the station ended during their first attempt, or they are slow."""
     _unread: Unread = field(default_factory=Unread, init=False)
     _unstored: deque[EndEvent] = field(default_factory=lambda: deque(maxlen=10_000), init=False)
     """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
@@ -82,6 +104,9 @@ class Watch:
     """Error of the last poll of the source; empty when it succeeded."""
     _quarantine_grew: bool = field(default=True, init=False)
     """Whether a file was put aside since retention looked at them; also after a start."""
+
+    def __post_init__(self) -> None:
+        self._waiting = Waiting(self.queue)
 
     @property
     def waiting(self) -> int:
@@ -108,7 +133,7 @@ class Watch:
                 idle = 0
                 continue
             idle += 1
-            if self.source.ended or (once and idle > 2 and not self._unread):
+            if not self._last and (self.source.ended or (once and idle > 2 and not self._unread)):
                 return
             self._idle()
 
@@ -136,33 +161,29 @@ class Watch:
         self._stored(lambda: retention.apply(self.store, limits))
 
     def _resume(self) -> None:
-        """Queue the frames that waited when the last run ended, as far as they still exist."""
+        """Queue the frames that waited when the last run ended. They are read when it is their turn."""
         self._heal()
         for row in self.store.rows("waiting"):
-            frame = self.source.reload(row.name, row.sha256)
-            kept = self.store.frame_of(stem_of(row.id, row.name))
-            if frame is None and kept is not None:
-                with contextlib.suppress(InputError):
-                    frame = load_frame(kept)
-            if frame is not None:
-                self._enqueue(row.id, row.name, frame)
-            else:
-                reason = "its image was deleted before it was explained"
-                self._finish(DroppedEvent(time=now(), id=row.id, file=row.name, reason=reason))
+            self._enqueue(Pending(row.id, row.name, row.sha256, None))
 
     def _verdicts(self) -> bool:
         """Give each new frame its verdict; return whether there were any."""
-        if self.source.lossless and len(self._waiting) >= self.queue:
+        if self.source.lossless and self._waiting.full:
             return False
         arrivals = self._poll()
         for event in self.source.events():
             self._stored(partial(self.store.publish, event))
             self.on_event(event)
         arrivals = self._unread.due() + arrivals
+        again = not arrivals and bool(self._last)
+        if again:
+            arrivals = [self._last.popleft()]
         for arrival in arrivals:
             if self.stopping:
                 break
-            self._frame(arrival)
+            if self.decoder is not None:
+                self.decoder.patience = None if arrival is arrivals[-1] else PATIENCE
+            self._frame(arrival, again)
             self.on_progress()
         return bool(arrivals)
 
@@ -180,16 +201,50 @@ class Watch:
         self._source_error = ""
         return arrivals
 
-    def _frame(self, arrival: Arrival) -> None:
+    def _frame(self, arrival: Arrival, again: bool = False) -> None:
+        """Give a frame its verdict, or say why there is none; ``again`` for one that comes last."""
         try:
             sha256 = arrival.sha256()
-            if self._has(arrival.name, sha256):
-                self._unread.forget(arrival)
-                return
-            frame = arrival.frame()
         except InputError as error:
             if not self._unread.keep(arrival, error):
-                self._quarantine(arrival, error)
+                self._quarantine(arrival, error, "unreadable")
+            return
+        if self._has(arrival.name, sha256):
+            self._unread.forget(arrival)
+            return
+        earlier = self._earlier(arrival.name, sha256)
+        if earlier >= attempts.MOST:
+            self._quarantine(arrival, FrameError(_ENDED, where=arrival.name), sha256)
+        elif earlier and not again:
+            self._last.append(arrival)
+        else:
+            with self._attempt(arrival.name, sha256):
+                self._judge(arrival, sha256)
+
+    def _earlier(self, name: str, sha256: str) -> int:
+        """Return how many times the station ended while it worked on the frame."""
+        return int(self._stored(lambda: self.store.earlier(name, sha256)) or 0)
+
+    @contextlib.contextmanager
+    def _attempt(self, name: str, sha256: str) -> Iterator[None]:
+        """Mark in the index that the frame is worked on, for the case that the block never ends."""
+        self._stored(lambda: self.store.begin(name, sha256))
+        try:
+            yield
+        except KeyboardInterrupt:  # a signal ended it, and not the frame
+            self._stored(lambda: self.store.leave(name, sha256))
+            raise
+        self._stored(lambda: self.store.leave(name, sha256))
+
+    def _judge(self, arrival: Arrival, sha256: str) -> None:
+        try:
+            frame = arrival.frame()
+        except SlowError:
+            self._last.append(arrival)
+            return
+        except InputError as error:
+            if not self._unread.keep(arrival, error):
+                self._quarantine(arrival, error, sha256)
             return
         self._unread.forget(arrival)
         began = time.monotonic()
@@ -197,6 +252,11 @@ class Watch:
             seen = self.explainer.predict(frame)
         except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
             self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
+            return
+        except Exception as error:
+            if not _is_greedy(error):
+                raise
+            self._quarantine(arrival, no_memory(arrival.name), sha256)
             return
         judgement = self.rule.judge(seen)
         ng = None if judgement is None else judgement.ng
@@ -228,20 +288,43 @@ class Watch:
             if arrival.path is None:  # a stream's frame exists nowhere else, and has to survive a power cut
                 with contextlib.suppress(OutputError):
                     keep_frame(self.store.folder, stem_of(number, arrival.name), frame)
-            self._enqueue(number, arrival.name, frame)
+            self._enqueue(Pending(number, arrival.name, sha256, frame))
 
-    def _enqueue(self, number: int, name: str, frame: Frame) -> None:
-        self._waiting.append((number, name, frame))
-        if len(self._waiting) > self.queue:
-            oldest, dropped, _ = self._waiting.popleft()
+    def _enqueue(self, pending: Pending) -> None:
+        if (oldest := self._waiting.put(pending)) is not None:
             reason = f"more than {self.queue} frames were waiting"
-            self._finish(DroppedEvent(time=now(), id=oldest, file=dropped, reason=reason))
+            self._finish(DroppedEvent(time=now(), id=oldest.number, file=oldest.name, reason=reason))
+
+    def _pixels(self, pending: Pending) -> Frame | None:
+        """Return the frame, read again if it was not kept in memory; None when it exists no more."""
+        if pending.frame is not None:
+            return pending.frame
+        frame = self.source.reload(pending.name, pending.sha256)
+        kept = self.store.frame_of(stem_of(pending.number, pending.name))
+        if frame is None and kept is not None:
+            with contextlib.suppress(InputError):
+                frame = load_frame(kept)
+        return frame
 
     def _explain(self) -> bool:
         """Explain the next frame that waits, with verdicts in between; return whether there was one."""
         if not self._waiting:
             return False
-        number, name, frame = self._waiting.popleft()
+        pending = self._waiting.take()
+        number, name = pending.number, pending.name
+        if self._earlier(name, pending.sha256) >= attempts.MOST:
+            self._finish(FailedEvent(time=now(), id=number, file=name, reason=_ENDED))
+            return True
+        with self._attempt(name, pending.sha256):
+            if (frame := self._pixels(pending)) is None:
+                reason = "its image was deleted before it was explained"
+                self._finish(DroppedEvent(time=now(), id=number, file=name, reason=reason))
+            else:
+                self._refine(number, name, frame)
+        return True
+
+    def _refine(self, number: int, name: str, frame: Frame) -> None:
+        """Explain a frame, and keep the explanation."""
         explanation: Explanation | None = None
         began = time.monotonic()
         try:
@@ -253,10 +336,15 @@ class Watch:
                     break
         except (InputError, ModelError) as error:
             self._finish(FailedEvent(time=now(), id=number, file=name, reason=error.what))
-            return True
+            return
+        except Exception as error:
+            if not _is_greedy(error):
+                raise
+            reason = no_memory(name).what
+            self._finish(FailedEvent(time=now(), id=number, file=name, reason=reason))
+            return
         if explanation is not None:
             self._keep(number, name, explanation, time.monotonic() - began)
-        return True
 
     def _question(self, frame: Frame) -> dict[str, Any]:
         """Return what to explain of a frame: what makes it NG, or, by default, what the model says."""
@@ -267,7 +355,7 @@ class Watch:
 
     def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, name)
-        score = explanation.rcap.score
+        score = explanation.rcap.score if explanation.rcap is not None else math.nan
         event = ExplainedEvent(
             time=now(),
             id=number,
@@ -326,15 +414,12 @@ class Watch:
             self._store(self._unstored[0])
             self._unstored.popleft()
 
-    def _quarantine(self, arrival: Arrival, error: GagradError) -> None:
+    def _quarantine(self, arrival: Arrival, error: GagradError, sha256: str) -> None:
         """Copy a file that is no usable image to ``quarantine/``, with the reason beside it."""
+        self._unread.forget(arrival)
         if arrival.path is not None:
             quarantine(self.store.folder, arrival.path, str(error))
             self._quarantine_grew = True
-        try:
-            sha256 = arrival.sha256()
-        except InputError:
-            sha256 = "unreadable"
         if not self._has(arrival.name, sha256):
             event = QuarantinedEvent(time=now(), file=arrival.name, reason=error.what)
             self._refused(event, sha256, "quarantined")

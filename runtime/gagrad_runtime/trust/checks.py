@@ -1,10 +1,11 @@
 """The checks of a trust policy on a bundle: signature, product, version, clock and expiry.
 
 A wrong clock decides nothing. The clock is wrong when it is earlier than a time that is known to have passed:
-that of a signature, or one that the clock has shown before. The expiry is then compared with the newest
-signing time that was ever accepted, and the check is *unsure* unless that time is past the expiry. An unsure
-check is logged as a warning and not refused: a dead clock battery must not stop a line, and old versions are
-refused by their number.
+that of a signature, or one that the clock has shown before. The expiry is then compared with it and with the
+newest signing time that was ever accepted, and the check is *unsure* unless one of them is past the expiry.
+An unsure check is logged as a warning and not refused: a dead clock battery must not stop a line, and old
+versions are refused by their number. A clock that ran ahead once does not switch the check off: what is over
+by the clock of today is over.
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ class TrustDecision:
         """The check that failed, or None."""
         return next((check for check in self.checks if check.outcome == "failed"), None)
 
-    def require(self, where: str) -> None:
-        """Raise TrustError when a check failed."""
+    def require(self, where: str, policy: Policy) -> None:
+        """Raise TrustError when a check failed; it names the file of ``policy``."""
         check = self.failed
         if check is not None:
-            raise TrustError(f"{check.name}: {check.text}", where=where, hint=check.hint)
+            by = f" (by the trust policy {policy.path})" if policy.path else ""
+            raise TrustError(f"{check.name}: {check.text}{by}", where=where, hint=check.hint)
 
 
 def decide(head: Head, policy: Policy, known: State, now: datetime) -> TrustDecision:
@@ -113,6 +115,15 @@ def _statement(release: Release, policy: Policy, known: State, now: datetime) ->
             "to go back on purpose, sign the old content again with a higher version",
         )
         return
+    before = known.contents.get(product) if version == known.versions.get(product) else None
+    if before not in (None, release.manifest):
+        yield Check(
+            "version",
+            "failed",
+            f"this device has loaded a {product} {version} with other content",
+            "sign other content with a higher version",
+        )
+        return
     yield Check("version", "passed", f"{version}" + (f" (at least {floor})" if floor else ""))
     yield from _time(release, known, now)
 
@@ -122,7 +133,8 @@ def _time(release: Release, known: State, now: datetime) -> Iterator[Check]:
     passed = max(proven, known.clock or proven)
     bad = now < passed
     if bad:
-        text = f"it shows {now:%Y-%m-%d %H:%M} UTC, but {passed:%Y-%m-%d %H:%M} UTC has passed: it is wrong"
+        said = "has passed: it is wrong" if now < proven else "was shown before: one of the two is wrong"
+        text = f"it shows {now:%Y-%m-%d %H:%M} UTC, but {passed:%Y-%m-%d %H:%M} UTC {said}"
         yield Check("clock", "unsure", text)
     else:
         yield Check("clock", "passed", f"{now:%Y-%m-%d %H:%M} UTC")
@@ -130,7 +142,7 @@ def _time(release: Release, known: State, now: datetime) -> Iterator[Check]:
         yield Check("expiry", "passed", "never expires")
         return
     last = f"{release.expires:%Y-%m-%d %H:%M} UTC"
-    if (proven if bad else now) > release.expires:
+    if max(proven, now) > release.expires:
         hint = "load a newer release; if the clock is wrong, set it"
         yield Check("expiry", "failed", f"it expired on {last}", hint)
     elif bad:

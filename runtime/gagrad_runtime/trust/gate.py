@@ -57,7 +57,11 @@ class Admission:
         if path is None or self.now is None:
             return
         known = read_state(path)
-        new = State(versions={release.product: release.version}, signed=release.signed)
+        new = State(
+            versions={release.product: release.version},
+            contents={release.product: release.manifest},
+            signed=release.signed,
+        )
         if known.merged(new) != known:
             remember(path, new.merged(State(clock=self.now)))
         elif known.clock is None or self.now - known.clock > _CLOCK_STEP:
@@ -91,7 +95,7 @@ def admit(
         decision = decide(head, policy, known, moment)
         decisions.append(decision)
         (on_decision or _warn)(decision)
-        decision.require(str(path))
+        decision.require(str(path), policy)
 
     bundle = read_bundle(path, approve)
     return Admission(bundle, decisions[0], policy, moment)

@@ -41,7 +41,8 @@ def admit_kit(folder: Path, policy: Policy | None) -> AdmittedKit:
         found = kit_signers(folder, sha256, policy.keys)
         if len(found) < policy.threshold:
             raise TrustError(
-                f"{len(found)} of this device's trusted keys signed the kit, and {policy.threshold} must",
+                f"{len(found)} of the keys of the trust policy {policy.path or ''} signed the kit, and "
+                f"{policy.threshold} must",
                 where=str(folder),
                 hint="pack it with `gagrad-edge pack --sign KEY`, and a key of the device's trust policy",
             )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,9 +45,10 @@ class Policy:
 
 
 def device_policy(choice: Policy | str | Path | None = None) -> Policy | None:
-    """Return the policy in force: ``choice``, or the one that ``VARIABLE`` names, or ``DEFAULT``, or None.
+    """Return the policy in force: ``choice``, or the one that ``VARIABLE`` names, or the device's, or None.
 
-    Only a ``DEFAULT`` that does not exist means none. Raises SettingError and MissingPackageError.
+    The device's is that of the installation that this program is in, or ``DEFAULT``; only one that does not
+    exist means none. Raises SettingError and MissingPackageError.
     """
     if isinstance(choice, Policy):
         return choice
@@ -54,7 +56,38 @@ def device_policy(choice: Policy | str | Path | None = None) -> Policy | None:
     if named:
         return read_policy(Path(named))
     # A broken link exists, so reading it is an error and not the same as no policy.
-    return read_policy(DEFAULT) if os.path.lexists(DEFAULT) else None
+    for path in (_of_installation(Path(sys.prefix)), DEFAULT):
+        if path is not None and os.path.lexists(path):
+            return read_policy(path)
+    return None
+
+
+def _of_installation(environment: Path) -> Path | None:
+    """Return the policy's file for a program in ``environment``, which an installer's ``--prefix`` has.
+
+    Its folders are those of ``install.layout.Layout.below``.
+    """
+    found = environment.resolve()
+    if found.name != "venv" or found.parent.parent.name != "versions":
+        return None
+    return found.parent.parent.parent / "etc" / "trust.toml"
+
+
+def for_product(policy: Policy | None, product: str) -> Policy:
+    """Return ``policy`` for a station that loads ``product`` only. Raises SettingError without a policy."""
+    if policy is None:
+        raise SettingError(
+            "only a signature says which product a bundle is for, and there is no trust policy",
+            where="product",
+            hint="give this device one (docs/trust.md), or leave `product` out",
+        )
+    if policy.products and product not in policy.products:
+        raise SettingError(
+            f"the trust policy {policy.path} does not allow {product!r}",
+            where="product",
+            choices=sorted(policy.products),
+        )
+    return replace(policy, products={product: policy.products.get(product, 0)})
 
 
 def read_policy(path: Path) -> Policy:
@@ -80,13 +113,37 @@ def read_policy(path: Path) -> Policy:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as stream:
-        if os.fstat(stream.fileno()).st_mode & stat.S_IWOTH:
+        found = os.fstat(stream.fileno())
+        if found.st_mode & stat.S_IWOTH:
             raise SettingError(
                 "everyone may write the trust policy, so it protects nothing",
                 where=str(path),
                 hint=f"chmod o-w {path}, and check that its content is still yours",
             )
+        _check_owner(found, path)
+        # Whoever may write to one of its folders can put another file there.
+        for folder in path.resolve().parents:
+            status = folder.stat()
+            if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+                raise SettingError(
+                    f"everyone may write to its folder {folder}, so it protects nothing",
+                    where=str(path),
+                    hint=f"chmod o-w {folder}, and check that the policy is still yours",
+                )
+            _check_owner(status, folder, of=path)
         return stream.read()
+
+
+def _check_owner(status: os.stat_result, path: Path, *, of: Path | None = None) -> None:
+    """Raise SettingError unless ``path`` belongs to root or to this user."""
+    if not hasattr(os, "geteuid") or status.st_uid in (0, os.geteuid()):
+        return
+    what = "it" if of is None else f"its folder {path}"
+    raise SettingError(
+        f"{what} belongs to another user (number {status.st_uid}), who could replace the trust policy",
+        where=str(of or path),
+        hint=f"chown root {path}, and check that the policy is still yours",
+    )
 
 
 def check_keys(keys: Sequence[PublicKey], threshold: int) -> None:

@@ -5,12 +5,15 @@ One small JSON file, replaced as a whole and under a lock, so that two processes
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import TrustError
+from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec reads it at run time
 from gagrad_edge.trust.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
 from gagrad_runtime.machine.lock import locked
 
@@ -18,11 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_LARGEST = 1 << 20
+"""Bytes that are read of the file, which has some hundred."""
+
+
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Newest version of each product, newest signature and newest clock."""
 
     format: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     versions: dict[Product, Version] = {}
+    contents: dict[Product, Sha256] = {}
+    """SHA-256 of the manifest of that version."""
     signed: Time | None = None
     """Newest signing time of an accepted bundle: the present is later than that."""
     clock: Time | None = None
@@ -30,11 +39,16 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def merged(self, other: State) -> State:
         """Return a state with the newer one of each value of ``self`` and ``other``."""
-        versions = dict(self.versions)
+        versions, contents = dict(self.versions), dict(self.contents)
         for product, version in other.versions.items():
-            versions[product] = max(version, versions.get(product, 0))
+            if version > versions.get(product, 0):
+                versions[product] = version
+                contents.pop(product, None)
+            if version == versions[product] and product in other.contents:
+                contents.setdefault(product, other.contents[product])
         return State(
             versions=versions,
+            contents=contents,
             signed=max((time for time in (self.signed, other.signed) if time), default=None),
             clock=max((time for time in (self.clock, other.clock) if time), default=None),
         )
@@ -45,7 +59,7 @@ def read_state(path: Path | None) -> State:
     if path is None:
         return State()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=State)
+        return msgspec.json.decode(_read(path), type=State)
     except FileNotFoundError:
         return State()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -55,6 +69,16 @@ def read_state(path: Path | None) -> State:
             hint="give this user the right to read it; if it is damaged, remove it, and state the least "
             "versions in the trust policy under [products]",
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of the file; a pipe is refused and not waited for, as others may own its folder."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read(_LARGEST)
 
 
 def remember(path: Path, new: State) -> None:

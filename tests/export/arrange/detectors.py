@@ -212,6 +212,59 @@ def suppressing(classes: int = 3) -> onnx.ModelProto:
     return g.model({"detections": ("D", 4), "confidences": ("D",)})
 
 
+def decoding_late(classes: int = 3) -> onnx.ModelProto:
+    """Scores are chosen level by level, and boxes computed of the chosen alone, as RetinaNet of torchvision.
+
+    Before the suppression the chosen ones' boxes are the value ``boxes`` and their places ``chosen_0`` to 2.
+    """
+    g = Graph()
+    boxes, scores = [], []
+    for level, (one, stride) in enumerate(zip(g.features(), STRIDES, strict=True)):
+        raw = g("Reshape", g.convolution(one, 8, 4 + classes), [0, 4 + classes, -1])
+        rows = g("Squeeze", g("Gather", g("Transpose", raw, perm=[0, 2, 1]), [0], axis=0), [0])
+        flat = g("Reshape", g("Sigmoid", g.part(rows, 4, 4 + classes, 1)), [-1])
+        index = g("Squeeze", g("NonZero", g("Greater", flat, 0.5)), [0])
+        g.named(g("Div", index, [classes]), f"chosen_{level}")
+        y, x = np.mgrid[0 : SIZE // stride, 0 : SIZE // stride] * stride
+        sides = np.full(x.size, stride)
+        anchors = np.stack([x.ravel(), y.ravel(), sides, sides], axis=1)
+        offsets = g("Gather", g.part(rows, 0, 4, 1), f"chosen_{level}", axis=0)
+        anchor = g("Gather", anchors, f"chosen_{level}", axis=0)
+        side = g.part(anchor, 2, 4, 1)
+        centre = g("Add", g("Mul", g.part(offsets, 0, 2, 1), side), g.part(anchor, 0, 2, 1))
+        half = g("Mul", g("Exp", g.part(offsets, 2, 4, 1)), g("Mul", side, 0.5))
+        corners = g("Concat", g("Sub", centre, half), g("Add", centre, half), axis=1)
+        boxes.append(g("Clip", corners, 0.0, float(SIZE)))
+        scores.append(g("Gather", flat, index, axis=0))
+    g.named(g("Concat", *boxes, axis=0), "boxes")
+    best = g("Concat", *scores, axis=0)
+    pair = g("Unsqueeze", "boxes", [0]), g("Unsqueeze", best, [0, 1])
+    kept = g("NonMaxSuppression", *pair, [50], np.array([0.6]), np.array([0.3]))
+    kept = g("Squeeze", g.part(kept, 2, 3, 1), [1])
+    g.named(g("Gather", "boxes", kept, axis=0), "detections")
+    g.named(g("Gather", best, kept, axis=0), "confidences")
+    return g.model({"detections": ("D", 4), "confidences": ("D",)})
+
+
+def as_opset_9(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``model`` as opset 9 writes it: with the bounds of a Slice as attributes."""
+    bounds = {one.name: numpy_helper.to_array(one).tolist() for one in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Slice":
+            value, *constants = node.input
+            for name, constant in zip(("starts", "ends", "axes"), constants, strict=True):
+                node.attribute.append(helper.make_attribute(name, bounds[constant]))
+            node.ClearField("input")
+            node.input.append(value)
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [one for one in model.graph.initializer if one.name in used]
+    model.graph.ClearField("initializer")
+    model.graph.initializer.extend(kept)
+    model.opset_import[0].version, model.ir_version = 9, 4
+    onnx.checker.check_model(model)
+    return model
+
+
 def ultralytics(task: str, names: int, **more: object) -> dict[str, str]:
     """Return metadata as ultralytics writes them."""
     said = {index: f"kind {index}" for index in range(names)}

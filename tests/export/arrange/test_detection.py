@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
+from onnx import helper
 
 from gagrad_edge.errors import ModelError, SettingError
 from gagrad_export.arrange import Arranged, Wishes
 from gagrad_export.arrange.detection import find_detector
+from gagrad_export.arrange.seen import with_outputs
+from gagrad_export.canonicalise.rewrite.opset import ConvertOpset
 from gagrad_export.verify.detector_reference import read_boxes, read_probabilities
 from gagrad_export.verify.probe import probe_of
 from tests.export.arrange import detectors
@@ -162,9 +166,28 @@ def test_a_selection_inside_is_left_out(make: str, suppressed: bool) -> None:
     assert all(name in arranged.notes[0] for name in arranged.layout.values)
     if not suppressed:
         assert (arranged.detection.threshold, arranged.detection.overlap) == (0.3, 0.6)
-    from gagrad_export.arrange.seen import with_outputs
-
     check(arranged, model, values=answers(with_outputs(model, arranged.layout.values)))
+
+
+def test_boxes_that_are_computed_of_the_selected_alone_are_computed_of_all() -> None:
+    """By the model's own arithmetic: the selected have the boxes that the model itself gives them."""
+    model = detectors.decoding_late()
+    arranged = certain(model)
+    assert arranged.detection is not None
+    assert (arranged.detection.candidates, arranged.detection.overlap) == (CELLS, 0.6)
+    assert arranged.detection.suppressed is False
+    assert "with the boxes of all candidates, which it computes of the selected alone" in arranged.notes[0]
+    assert not any("no sigmoid was found" in note for note in arranged.notes)
+    made = answers(arranged.model)
+    boxes, chances = made[arranged.beside["boxes"]][0], made[str(arranged.output_name)][0]
+    assert (boxes.shape, chances.shape) == ((CELLS, 4), (3, CELLS))
+    places = [f"chosen_{level}" for level in range(3)]
+    own = answers(with_outputs(model, ["boxes", *places]))
+    first = np.cumsum([0, 64, 16])
+    chosen = np.concatenate([own[name] + start for name, start in zip(places, first, strict=True)])
+    assert 0 < len(chosen) < 3 * CELLS
+    np.testing.assert_allclose(own["boxes"], boxes[chosen], atol=1e-4)
+    np.testing.assert_allclose(own["confidences"].max(), chances.max(), rtol=1e-5)
 
 
 def other(shape: tuple[int, ...], *ends: str) -> onnx.ModelProto:
@@ -192,6 +215,17 @@ def test_asked_for_and_not_there() -> None:
     with pytest.raises(ModelError, match=r"output \[84\]") as caught:
         found(other((84,)), task="detection")
     assert "layout=boxes=" in str(caught.value)
+
+
+def test_a_detector_of_two_stages_says_what_is_missing() -> None:
+    """Faster R-CNN classifies regions that it proposes, as many as each image has."""
+    g = Graph()
+    regions, of = np.array([[0, 0, 9, 9], [5, 5, 40, 40]]), [0, 0]
+    value = g("RoiAlign", g.features()[0], regions, of, output_height=2, output_width=2)
+    g.named(g("ReduceMean", value, [2, 3], keepdims=0), "output")
+    with pytest.raises(ModelError, match="regions that it proposes itself") as caught:
+        found(g.model({"output": ("N", 8)}), task="detection")
+    assert "a fixed number of regions" in str(caught.value.hint)
 
 
 def test_class_names_of_another_number() -> None:
@@ -226,7 +260,8 @@ def test_a_declared_layout() -> None:
         (DECLARED.replace("cxcywh", "center"), "boxes: it needs one of these words"),
         (DECLARED.replace("boxes=output0", "boxes=out"), "boxes: the model has no value 'out'"),
         (DECLARED.replace("[0:4]", "[0:5]"), "a box has 4 columns, and these are 5"),
-        (DECLARED.replace("[4:7]", "[4:9]"), r"do not hold 4 and K columns.*output0 \[7, 84\]"),
+        (DECLARED.replace("[4:7]", "[4:9]"), "scores: output0 has 7 columns for each candidate, and 9 are"),
+        (DECLARED.replace("[4:7]", "[4:7] axis=1"), r"do not hold 4 and K columns.*output0 \[7, 84\]"),
         (DECLARED + "; colour=red", "a layout has no part 'colour'"),
         (DECLARED + "; background=3", "background: it is the index of one of 3 classes"),
         (DECLARED + "; strides=8", "strides: boxes in cells need"),
@@ -244,6 +279,50 @@ def test_a_wrong_layout_names_its_part(text: str, says: str) -> None:
         found(detectors.yolov8(), layout=text)
     assert caught.value.where == "layout"
     assert "boxes=output0[0:4]" in str(caught.value)
+
+
+def test_a_declared_layout_behind_operators_that_onnx_does_not_know() -> None:
+    """onnx infers no types there, and the scores in front of the sigmoid are found all the same."""
+    model = detectors.yolov8()
+    for node in model.graph.node:
+        if node.op_type == "Tanh":
+            node.op_type, node.domain = "Gelu", "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    boxes, scores = model.graph.node[-2].input
+    arranged = certain(model, layout=f"boxes={boxes} cxcywh pixels; scores={scores} sigmoid")
+    assert not any("no sigmoid was found" in note for note in arranged.notes)
+    whole = answers(model)["output0"]
+    check(arranged, model, values={boxes: whole[:, :4], scores: whole[:, 4:]})
+
+
+def test_an_old_opset_is_converted() -> None:
+    """A detector of opset 9 becomes one like that of a newer file, with the same answers."""
+    model = detectors.as_opset_9(detectors.yolov8())
+    arranged = certain(model)
+    assert arranged.detection == certain(detectors.yolov8()).detection
+    check(arranged, model)
+
+
+def test_a_conversion_that_changes_the_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written behind a converted model would be compared with the converted model alone."""
+
+    def wrong(_pass: ConvertOpset, model: ir.Model) -> None:
+        for node in model.graph:
+            if node.op_type == "Exp":
+                node.op_type = "Abs"
+
+    monkeypatch.setattr(ConvertOpset, "call", wrong)
+    with pytest.raises(ModelError, match="answers otherwise when its opset 9 is converted to 18"):
+        found(detectors.as_opset_9(detectors.yolov8()))
+
+
+def test_a_name_too_few_makes_no_objectness() -> None:
+    """With the candidates last no family has an objectness, so three names are wrong for four classes."""
+    with pytest.raises(SettingError, match="3 class names for a detector with 4 classes") as caught:
+        found(detectors.yolov8(4), class_count=3)
+    assert caught.value.where == "classes"
+    assert certain(detectors.yolov8(4), class_count=4).layout.objectness is None  # type: ignore[union-attr]
+    assert certain(detectors.yolov5(3), class_count=3).layout.objectness  # type: ignore[union-attr]
 
 
 def test_the_product_of_two_sigmoids() -> None:

@@ -57,6 +57,37 @@ def test_models_of_other_tasks_are_left_alone(outputs: str, body: str) -> None:
     assert find_segmentation(probe(proto), Wishes()) is None
 
 
+QUERIES = """
+    masks_queries_logits = Conv <kernel_shape = [1, 1]> (a, five)
+    p = GlobalAveragePool (a)
+    q = Reshape (p, row)
+    class_queries_logits = MatMul (each, q)
+"""
+
+
+def test_queries_with_a_class_and_a_mask_are_a_map() -> None:
+    """As transformers computes it: the sum over the queries of the class's probability times the mask's."""
+    rng = np.random.default_rng(2)
+    constants = {
+        "five": rng.normal(size=(5, 4, 1, 1)).astype(np.float32),
+        "row": np.array([-1, 1, 4]),
+        "each": rng.normal(size=(1, 5, 1)).astype(np.float32),
+    }
+    outputs = "float[N, 5, 4] class_queries_logits, float[N, 5, 16, 16] masks_queries_logits"
+    given = model(outputs, QUERIES, **constants)
+    shown = probe(given)
+    found = find_segmentation(shown, Wishes())
+    assert found is not None
+    assert (found.task, found.shown_name) == ("segmentation", "masks_queries_logits")
+    assert "5 queries with a class of 3" in found.evidence
+    exponents = np.exp(shown.outputs["class_queries_logits"].astype(np.float64))
+    classes = (exponents / exponents.sum(axis=2, keepdims=True))[..., :3]
+    masks = 1 / (1 + np.exp(-shown.outputs["masks_queries_logits"].astype(np.float64)))
+    areas = np.einsum("fqk,fqhw->fkhw", classes, masks)
+    made = shown.run(found.model)[str(found.output_name)][:, 0]
+    np.testing.assert_allclose(made, areas / areas.sum(axis=1, keepdims=True), atol=1e-5)
+
+
 def test_without_a_map_the_task_is_refused() -> None:
     """``task=segmentation`` on a model without a map of class scores lists the outputs."""
     proto = model(

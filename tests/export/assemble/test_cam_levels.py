@@ -17,7 +17,7 @@ from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import FeatureLayer
 from gagrad_edge.method.class_activation import added_levels, class_activation_maps
 from gagrad_export import BundleOptions, export
-from gagrad_export.assemble import cam_graph
+from gagrad_export.assemble import cam, cam_graph
 from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
@@ -174,6 +174,14 @@ def test_levels_keep_their_share() -> None:
     np.testing.assert_array_equal(added_levels([fine]), fine)
 
 
+def test_a_map_is_enlarged_to_the_grid_of_the_first() -> None:
+    """Resize rounds down, and 3 · 20/3 is less than 20 in float32: no grid may lose its last row."""
+    for size in range(1, 65):
+        for target in range(size, 161):
+            scale = np.float32(cam._scale(size, target))
+            assert np.floor(size * float(scale)) == np.floor(np.float32(size) * scale) == target
+
+
 def test_the_graph_holds_the_model_once() -> None:
     """The two copies that hold the layers become one where they are alike."""
     model = canonicalise(parser.parse_model(TWO))
@@ -189,8 +197,6 @@ def test_the_graph_holds_the_model_once() -> None:
 @pytest.mark.parametrize("wrong", ["gradient", "maps"])
 def test_what_is_wrong_at_one_layer_is_found(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """A gradient that is off at the second layer only, and a layer that is left out of the sum."""
-    from gagrad_export.assemble import cam
-
     model, spec = canonicalise(parser.parse_model(TWO)), build_spec(8, 12)
     layers = choose_feature_layers(model, "auto").layers
     point = Point(image_of(8, 12), model_input(image_of(8, 12), spec), cotangent_of(model, (1, 9)))

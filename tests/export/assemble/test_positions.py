@@ -142,6 +142,11 @@ STILL_A_MAP = {
         v = Constant <value_ints = [-1, 4, 6, 6]> ()
         l = Reshape (k, v)
         e = Transpose <perm = [0, 3, 1, 2]> (l)""",
+    "channels of all images in one axis": """s = Constant <value_ints = [-1, 4, 6]> ()
+        c = Reshape (b, s)
+        d = Tanh (c)
+        t = Constant <value_ints = [-1, 6, 4, 6]> ()
+        e = Reshape (d, t)""",
     "channels moved to pixels and back": """c = SpaceToDepth <blocksize = 2> (b)
         e = DepthToSpace <blocksize = 2> (c)""",
     "enlarged and made smaller": """k = Constant <value_floats = [1.0, 1.0, 2.0, 2.0]> ()

@@ -11,6 +11,7 @@ import pytest
 from gagrad_edge.errors import ModelError
 from gagrad_export.canonicalise.batch.place import Place, places
 from tests.export.source_check import FREE, check_rows, exported, legacy_export, model_of
+from tests.long import all_but
 
 HEAD = "s = ReduceMean <keepdims = 0> (r, axes) scores = MatMul (s, head)"
 
@@ -36,9 +37,12 @@ def timm_model(name: str) -> tuple[Any, int]:
     return timm.create_model(name), 48
 
 
+OLDER = ("resnet18", "mobilenetv3_small_100", "vit", "deit", "swin", "sequencer")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"axes": FREE}, {"batch": 4}], ids=["one", "free", "four"])
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit", "deit", "swin", "sequencer"])
+@pytest.mark.parametrize("name", all_but(OLDER, "mobilenetv3_small_100", "deit", "swin"))
 def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) -> None:
     """Networks by torch's older exporter take any number of rows, with each row's own scores."""
     module, size = timm_model(name)
@@ -49,7 +53,9 @@ def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"])
+@pytest.mark.parametrize(
+    "name", all_but(["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"], "mobilenetv3_small_100", "swin")
+)
 def test_a_network_of_batch_one_is_explained(tmp_path: Path, name: str) -> None:
     """The whole way; the gradient is proven by differences and its rows by running them alone."""
     module, size = timm_model(name)

@@ -27,6 +27,7 @@ TOKENS = (
     " t = Transpose <perm = [0, 2, 3, 1]> (c) m = ReduceMax <keepdims = 0> (t, three)"
     " n = Reshape (m, tokens) x = Reshape (t, channels) f = Reshape (x, rows)"
 )
+FAR = "h0 = Round (n) h1 = Cast <to = 7> (h0) best = Slice (h1, zero, three, axes)"
 SHIFT = "i = Add (best, shift) j = Reshape (i, flat)"
 
 READS = {
@@ -68,11 +69,33 @@ def test_each_row_reads_its_own(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", READS)
-def test_constants_that_count_the_rows_are_named(what: str) -> None:
-    """A model for two images holds the numbers of its rows; the message says how to export it."""
+def test_a_model_for_two_images_reads_in_each_row(what: str) -> None:
+    """The numbers of its rows are constants of the file; without them each row still reads its own."""
+    canonical = check_rows(tokens(READS[what], SHAPES[what], 2))
+    assert canonical.operators["GatherND"] == 1
+
+
+@pytest.mark.parametrize("what", READS)
+def test_a_model_that_reads_in_the_other_image_is_refused(what: str) -> None:
+    """Its numbers of the rows are in another order; the message says how to export it."""
+    proto = tokens(READS[what], SHAPES[what], 2)
+    for tensor in proto.graph.initializer:
+        if tensor.name in ("shift", "own"):
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor)[::-1], tensor.name)
+            )
     with pytest.raises(ModelError, match="differs between the 2 rows") as caught:
-        check_rows(tokens(READS[what], SHAPES[what], 2))
+        check_rows(proto)
     assert "batch of 1" in str(caught.value)
+
+
+def test_a_place_that_may_lie_in_another_row_is_refused() -> None:
+    """Only what an ArgMax, ArgMin or TopK chose among a row's places is known to lie in the row."""
+    proto = tokens(
+        READS["Gather"].replace("b, best = TopK <axis = 1> (n, three)", f"{FAR}"), SHAPES["Gather"], 2
+    )
+    with pytest.raises(ModelError, match="differs between the 2 rows"):
+        check_rows(proto)
 
 
 ALONG = {
@@ -107,17 +130,39 @@ def test_a_model_for_two_images_that_mixes_them_is_refused() -> None:
     assert "for 2 images at a time" in str(caught.value.hint)
 
 
-def test_a_memory_bank_in_chunks_across_the_rows_says_how_to_export() -> None:
-    """PatchCore exported for two images compares chunks that hold patches of both: one image mends it."""
-    body = (
-        "a = Slice (f, zero, five, zero) b = Slice (f, five, far, zero) g = Concat <axis = 0> (a, b)"
-        " h = MatMul (g, head) scores = Reshape (h, patches)"
-    )
-    proto = tokens(body, "2, 16, 4", 2)
-    constants = {"far": np.array([1 << 40]), "patches": np.array([2, 16, 4])}
+CHUNKS = (
+    "a = Slice (f, zero, five, zero) b = Slice (f, five, far, zero)"
+    " a0 = MatMul (a, head) a1 = Mul (a0, scale) a2 = Pow (a, square) a3 = ReduceSum (a2, last)"
+    " b0 = MatMul (b, head) b1 = Mul (b0, scale) b2 = Pow (b, square) b3 = ReduceSum (b2, last)"
+    " a4 = Add (a1, a3) b4 = {} (b1, b3) g = Concat <axis = 0> (a4, b4) scores = Reshape (g, patches)"
+)
+"""Twice the same, as PatchCore compares patches with its memory."""
+
+
+def chunked(operator: str) -> onnx.ModelProto:
+    """Return a network for two images, the second chunk of which ends with ``operator``."""
+    proto = tokens(CHUNKS.format(operator), "2, 16, 4", 2)
+    constants = {
+        "far": np.array([1 << 40]),
+        "patches": np.array([2, 16, 4]),
+        "scale": np.float32(-2),
+        "square": np.float32(2),
+    }
     proto.graph.initializer.extend(
-        onnx.numpy_helper.from_array(value, name) for name, value in constants.items()
+        onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
     )
+    return proto
+
+
+def test_a_memory_bank_in_chunks_across_the_rows_is_one() -> None:
+    """PatchCore exported for two images compares chunks that hold patches of both: together they are all."""
+    canonical = check_rows(chunked("Add"))
+    assert "Slice" not in canonical.operators
+    assert canonical.operators["MatMul"] == 1
+
+
+def test_chunks_that_are_treated_otherwise_stay_and_are_refused() -> None:
+    """The same work on every chunk is what makes them one."""
     with pytest.raises(ModelError, match="Slice computes across the rows") as caught:
-        check_rows(proto)
+        check_rows(chunked("Sub"))
     assert "with a batch of 1 or with a dynamic batch" in str(caught.value.hint)

@@ -89,7 +89,7 @@ def test_the_ensemble_is_wired_and_gives_the_map_of_explain(
         named = dict(zip([one.name for one in session.get_outputs()], outputs, strict=True))
         values |= {value: named[port] for port, value in step.output_map.items()}
     with gagrad_runtime.load(bundle.path, device="cpu") as explainer:
-        expected = explainer.explain(frame)
+        expected = explainer.explain(frame, preset="paper")
     assert values["target"].tolist() == list(expected.target.index)
     np.testing.assert_allclose(values["scores"][0], expected.scores, atol=1e-6)
     assert (np.abs(values["saliency"] - expected.saliency) < 1e-4).mean() > 0.99

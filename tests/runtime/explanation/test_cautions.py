@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from gagrad_runtime.explanation.cautions import Caution, constant_map, late, saturated, unstable
+from gagrad_runtime.explanation.cautions import (
+    COPIES_KEPT,
+    PLACE_AGREES,
+    Caution,
+    answer_unusual,
+    constant_map,
+    copies_lose_answer,
+    covering_anywhere,
+    covering_finds_nothing,
+    late,
+    not_settled,
+    peaks_disagree,
+    place_unstable,
+    saturated,
+    uncalibrated,
+    unstable,
+)
+from gagrad_runtime.explanation.covering import Covering
+from gagrad_runtime.explanation.input_cautions import frame_unusual
+from gagrad_runtime.explanation.places import Place
 from gagrad_runtime.question.target import Target
 
 TARGET = Target((1,), "scratch")
@@ -33,23 +55,21 @@ def test_a_score_that_does_not_move() -> None:
     assert codes(saturated(low, high, TARGET, 3)) == []
 
 
+@pytest.mark.parametrize(("stability", "expected"), [(0.9, []), (0.5, []), (0.3, ["unstable"]), (None, [])])
+def test_a_map_that_other_samples_would_change(stability: float | None, expected: list[str]) -> None:
+    """A caution is given for a stability below one half, and none where it is not measured."""
+    assert codes(unstable(stability)) == expected
+
+
 @pytest.mark.parametrize(
     ("stability", "wanted", "expected"),
-    [
-        (0.9, None, []),
-        (0.3, None, ["unstable"]),
-        (None, None, []),
-        (0.8, 0.9, ["not-settled"]),
-        (0.95, 0.9, []),
-        (None, 0.9, ["not-settled"]),
-        (0.3, 0.9, ["unstable"]),
-    ],
+    [(0.3, None, []), (0.8, 0.9, ["not-settled"]), (0.95, 0.9, []), (None, 0.9, ["not-settled"])],
 )
 def test_a_map_that_has_not_settled(
     stability: float | None, wanted: float | None, expected: list[str]
 ) -> None:
-    """A caution is given for low stability, or stability below the one asked for, and else none."""
-    assert codes(unstable(stability, wanted)) == expected
+    """A caution is given for stability below the one asked for, and else none."""
+    assert codes(not_settled(stability, wanted)) == expected
 
 
 def test_a_late_result() -> None:
@@ -58,3 +78,67 @@ def test_a_late_result() -> None:
     assert "least" in late(0.2, 100, 4)[0].text
     assert "least" not in late(0.2, 100, 8)[0].text
     assert codes(late(0.1, 100, 4)) == codes(late(9.0, None, 20)) == []
+
+
+COVERING = Covering("surroundings", 0.94, (0.12, 0.93), (True, False), (0.93, 0.94), (False, False))
+"""Place 1 decides."""
+
+
+def test_covering_finds_the_place_or_nothing() -> None:
+    """A caution where no place decides; none where one does, nor where no answer could change."""
+    nothing = replace(COVERING, places=(0.93, 0.92), changed=(False, False))
+    assert codes(covering_finds_nothing(COVERING)) == codes(covering_finds_nothing(None)) == []
+    assert codes(covering_finds_nothing(nothing)) == ["covering-finds-nothing"]
+    assert codes(covering_finds_nothing(replace(nothing, decidable=False))) == []
+    single = replace(nothing, places=(0.93,), changed=(False,))
+    assert "place 1 covered" in covering_finds_nothing(single)[0].text
+
+
+def test_covering_anything_changes_the_answer() -> None:
+    """A caution where control places change the answer as well as a marked one."""
+    anywhere = replace(COVERING, changed=(False, True), controls_changed=(True, False))
+    assert codes(covering_anywhere(COVERING)) == codes(covering_anywhere(None)) == []
+    assert codes(covering_anywhere(anywhere)) == ["covering-anywhere"]
+    assert "place 2" in covering_anywhere(anywhere)[0].text
+    assert codes(covering_anywhere(replace(anywhere, changed=(False, False)))) == []
+
+
+def test_two_kinds_of_evidence_that_disagree() -> None:
+    """A caution where the class activation alone points at a place, with the place's number."""
+    place = Place((0, 0, 4, 4), 16, 0.5, (2.0, 2.0))
+    other = replace(place, evidence="activation")
+    assert codes(peaks_disagree((place, place))) == codes(peaks_disagree(())) == []
+    assert codes(peaks_disagree((place, other))) == ["peaks-disagree"]
+    assert "1 and 2" in peaks_disagree((place, other))[0].text
+
+
+@pytest.mark.parametrize(
+    ("caution", "code", "limit"),
+    [
+        (place_unstable, "place-unstable", PLACE_AGREES),
+        (copies_lose_answer, "copies-lose-answer", COPIES_KEPT),
+    ],
+)
+def test_a_share_below_its_limit(caution: Any, code: str, limit: float) -> None:
+    """A caution below the limit, with the share in words; none at the limit, nor where it is not known."""
+    assert codes(caution(None)) == codes(caution(limit)) == codes(caution(1.0)) == []
+    assert codes(caution(limit - 0.01)) == [code]
+    assert "40 %" in caution(0.4)[0].text
+
+
+def test_what_is_unlike_calibration() -> None:
+    """Each phrase is said; without any there is no caution."""
+    assert codes(answer_unusual([])) == codes(frame_unusual([])) == []
+    assert codes(answer_unusual(["probability 0.5 (good parts: 0.9 to 1)"])) == ["answer-unusual"]
+    found = frame_unusual(["brightness 0.03 (good parts: 0.41 to 0.48)", "sharpness 3 (good parts: 8 to 9)"])
+    assert codes(found) == ["frame-unusual"]
+    assert "0.48); sharpness" in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("good", "calibrated", "expected"),
+    [(True, False, ["uncalibrated"]), (True, True, []), (False, False, []), (None, False, [])],
+)
+def test_a_good_part_without_calibration(good: bool | None, calibrated: bool, expected: list[str]) -> None:
+    """Only the map of a part that is called good needs to be told apart from those of other good parts."""
+    assert codes(uncalibrated(good, calibrated=calibrated)) == expected

@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from gagrad_runtime.explanation.regions import soften
+from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.report import lettering as lettering_module
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import overlay, scale_of, to_eight_bits
 from gagrad_runtime.report.lettering import OpenCvLettering, PillowLettering, Style, lettering, printable
-from gagrad_runtime.report.marks import mark_regions, regions_line
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.sheet import wrap
 
@@ -112,13 +111,21 @@ def test_the_scale_does_not_hang_on_one_pixel() -> None:
 
 
 def test_caption_of_the_models_own_answer(make_explanation: Builder) -> None:
-    """Class, probability, RCAP, samples and names are all there."""
+    """Class, probability, margin, verdict, RCAP, samples and names are all there."""
     caption = write_caption(make_explanation(cautions=("The model is unsure.",)), lettering())
     assert caption.title == 'What the model looked at for "scratch"'
-    assert caption.answer == '97.3 % for "scratch": this is what the model predicts.'
+    assert caption.answer == '97.3 % for "scratch", clearly ahead of "OK" (2.0 %).'
+    assert caption.verdict == "NG"
+    assert caption.places[0].startswith("1: at the upper left, ")
     assert caption.cautions == ("The model is unsure.",)
     facts = " ".join(caption.facts)
-    for words in ("RCAP 0.6", "20 samples", "bundle part", "120 pixels high, 160 wide", "onnxruntime 1.32.0"):
+    for words in (
+        "RCAP 0.6",
+        "20 samples, noise 15 %",
+        "bundle part",
+        "120 pixels high, 160 wide",
+        "onnxruntime 1.32.0",
+    ):
         assert words in facts
 
 
@@ -126,7 +133,7 @@ def test_caption_of_another_class_and_of_a_difference(make_explanation: Builder)
     """When the model says something else, the picture says so; a difference names both."""
     pen = lettering()
     other = write_caption(make_explanation(target=1, predicted=2), pen)
-    assert other.answer == '0.7 % for "dent". The model itself predicts "scratch" (97.3 %).'
+    assert other.answer == 'The model predicts "scratch" (97.3 %). Explained here: "dent", 0.7 %.'
     difference = write_caption(make_explanation(against=0), pen)
     assert difference.title == 'What the model looked at for "scratch" and not "OK"'
     assert difference.answer == '97.3 % for "scratch", 2.0 % for "OK". The model predicts "scratch".'
@@ -142,17 +149,8 @@ def test_caption_of_a_plain_score(make_explanation: Builder) -> None:
     assert caption.answer == "Score 3.22."
 
 
-def test_a_narrow_panel_has_its_numbers(make_explanation: Builder) -> None:
-    """A frame of 1:8 has the numbers that its caption speaks of."""
-    explanation = make_explanation(frame=np.full((1600, 200, 3), 90, np.uint8))
-    panel = np.zeros((720, 90, 3), np.uint8)
-    mark_regions(panel, explanation.regions, (1600, 200), lettering())
-    assert regions_line(explanation.regions) is not None
-    assert (panel == (190, 215, 230)).all(axis=2).any()
-
-
 def test_a_frame_of_floats_keeps_its_brightness() -> None:
-    """Floats state what is white: the left picture shows them so, and does not stretch them."""
+    """Floats state what is white: the picture shows them so, and does not stretch them."""
     frame = load_frame(np.linspace(0.2, 0.4001, 48).reshape(6, 8))
     assert frame.pixels.dtype == np.uint16
     shown, note = to_eight_bits(frame, frame.pixels)

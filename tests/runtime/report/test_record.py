@@ -56,7 +56,14 @@ def test_the_record_holds_what_was_explained_and_how(make_explanation: Builder) 
         "confidence": [0.7, 0.95],
     }
     settings = {"samples": 20, "seed": 0, "percentile": 0.85, "noise_std": 0.15, "chunk": 10}
-    kind = {"name": "guided-absolutegrad", "guide": "paper", "stopped": "samples", "perturbation": ""}
+    kind = {
+        "preset": "operator",
+        "name": "gradient-x-cam",
+        "notes": [],
+        "guide": "paper",
+        "stopped": "samples",
+        "perturbation": "",
+    }
     assert data["method"] == {**kind, **settings, "straight_through": 0, "float_twin": None, "baseline": None}
     assert data["bundle"] == {"name": "part", "sha256": "0" * 64}
     assert data["cautions"] == [{"code": "test", "text": "Careful."}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +75,6 @@ def test_nothing_found(explainer: Explainer) -> None:
     assert "no stain" in other.cautions[0].text
     double = (0, next(i for i in range(96) if (0, i) != explainer.explain(FRAME).target.index))
     assert "does not list" in explainer.explain(FRAME, double).cautions[0].text
-
-
-def test_a_weak_detection_that_is_not_found_again_is_cautioned(explainer: Explainer) -> None:
-    """From the probability on at which it is listed, and not only from a half."""
-    found = explainer.explain(FRAME, detection=2)
-    assert found.probability is not None
-    lost = replace(found.rcap, confidence=np.zeros_like(found.rcap.confidence))
-    from gagrad_runtime.explanation.cautions import low_rcap
-
-    assert [one.code for one in low_rcap(lost, 0.3, 0.25)] == ["low-rcap"]
-    assert low_rcap(lost, 0.3) == []
 
 
 def test_a_difference_is_of_one_candidate(explainer: Explainer) -> None:

@@ -96,9 +96,10 @@ def test_methods_are_their_definitions(
 
 
 @pytest.mark.slow
-def test_the_default_method_is_the_papers(squares: Explainer, frame: np.ndarray) -> None:
-    """Without a setting the method is guided-absolutegrad, the only guided one."""
-    assert squares.explain(frame).provenance.method == "guided-absolutegrad"
+def test_each_preset_has_its_method(squares: Explainer, frame: np.ndarray) -> None:
+    """The operator's is the default; the paper's is guided-absolutegrad, the only guided one."""
+    assert squares.explain(frame).provenance.method == "gradient-x-cam"
+    assert squares.explain(frame, preset="paper").provenance.method == "guided-absolutegrad"
     assert [name for name in METHODS if METHODS[name].map == "guided"] == ["guided-absolutegrad"]
 
 

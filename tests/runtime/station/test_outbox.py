@@ -87,6 +87,25 @@ def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
         assert box.status("a") == DeliveryStatus(0, 3, 0)
 
 
+def test_so_many_bytes_wait_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their number: long events push more of the oldest out; the size stays right."""
+    with Store(tmp_path, sinks=["a"]) as store:
+        add(store, "x")
+        (one,) = store.index.rows("SELECT bytes FROM outbox_size")[0]
+        monkeypatch.setattr(outbox_module, "BYTES", 4 * one)
+        for name in ("y" * 50, "z", "v" * one):
+            add(store, name)
+        box = Outbox(store.index)
+        assert files(box, "a") == ["z", "v" * one]
+        assert box.status("a") == DeliveryStatus(2, 2, 0)
+    with Store(tmp_path, sinks=["a"]) as store:
+        query = "SELECT sum(length(event)), (SELECT bytes FROM outbox_size) FROM outbox"
+        size, stated = store.index.rows(query)[0]
+        assert size == stated
+        Outbox(store.index).acknowledge("a", 4)
+        assert store.index.rows("SELECT bytes FROM outbox_size")[0] == (0,)
+
+
 def test_who_comes_later_gets_what_comes_later(tmp_path: Path) -> None:
     """A sink that is added later gets the events from then on."""
     with Store(tmp_path, sinks=["a"]) as store:

@@ -215,6 +215,26 @@ def test_a_reader_that_stands_still_stops_nobody(
     assert "5 events were left out" in caplog.text
 
 
+def test_so_many_characters_of_lines_wait_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long line is left out where others wait, and taken when they are read."""
+    monkeypatch.setattr(lines_module, "CHARACTERS", 10)
+    reads, got = threading.Event(), []
+
+    def write(line: str) -> None:
+        reads.wait(LIMIT)
+        got.append(line)
+
+    with Lines(write) as lines:
+        lines.put("a")
+        until(lines._lines.empty)
+        for line in ("12345678", "left", "b"):
+            lines.put(line)
+        reads.set()
+        until(lambda: len(got) == 3)
+        lines.put("1234567890")
+    assert got == ["a", "12345678", "b", "1234567890"]
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_what_writing_a_line_raises_is_raised_where_lines_come_from(late: bool) -> None:
     """At the next line or at the end, such as that the reader has left."""

@@ -34,7 +34,7 @@ def reshaped(node: ir.Node, found: Mapping[ir.Value, Axes]) -> list[Axes]:
     unknown = math.prod(have) // rest if rest else 0
     want = [unknown if size is None else size for size in output]
     if math.prod(have) != math.prod(want):
-        return []
+        return [_same_end(data, output, axes)]
     result: list[Axis] = [None] * len(want)
     before = _unfolded(have, axes)
     behind = [i for i, size in enumerate(want) if size != 1]
@@ -51,6 +51,19 @@ def reshaped(node: ir.Node, found: Mapping[ir.Value, Axes]) -> list[Axes]:
         ):
             result[i] = axis
     return [tuple(result)]
+
+
+def _same_end(data: Sequence[int | None], output: Sequence[int | None], axes: Axes) -> Axes:
+    """Return the axes of the last sizes that are the same before and after: in row-major order they are kept.
+
+    For sizes that are unknown in another way than as the batch, such as channels of all images in one axis.
+    """
+    kept: list[Axis] = [None] * len(output)
+    for index in range(1, min(len(data), len(output)) + 1):
+        if data[-index] is None or data[-index] != output[-index]:
+            break
+        kept[-index] = axes[-index]
+    return tuple(kept)
 
 
 def _size_of(size: int | None, axis: Axis) -> int:

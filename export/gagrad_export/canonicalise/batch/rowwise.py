@@ -3,7 +3,8 @@
 torch exports ``x[rows, best]``, with ``x [N, A, C]``, as a Gather from the flattened ``[N·A, C]`` at the
 indices ``row · A + best``, and as a GatherND whose index tuples begin with the row. In a model for one image
 there is one row, so every index that the axis has lies within it. A model for several images carries the rows
-as constants that differ from row to row, and is refused where these meet the batch.
+as constants that differ from row to row: ``rewrite.row_pick`` takes them out, and what is left is refused
+where it meets the batch.
 
 After: GatherND row by row (``batch_dims=1``), for data and indices that have the batch on their first axis.
 """

@@ -50,8 +50,11 @@ class Plans:
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
         """Return the plan of ``key``, built if it is not there. Of two processes at once, only one builds.
 
-        An error from ``build`` leaves the folder as it was.
+        An error from ``build`` leaves the folder as it was. Plans in a read-only folder are used, too.
         """
+        plan = self.read(key)
+        if plan is not None:
+            return plan
         with self._lock(key):
             plan = self.read(key)
             if plan is None:
@@ -90,7 +93,7 @@ class Plans:
         return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")
 
     def _lock(self, key: str) -> AbstractContextManager[object]:
-        if self._folder is None:
+        if self._folder is None or not os.access(self._folder, os.W_OK):
             return contextlib.nullcontext()
         return locked(self._folder / f"{key}.lock", mode=0o600)
 
@@ -110,16 +113,17 @@ def _open(folder: Path) -> bytes:
     if state.st_uid != owner or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError("others can write there")
     path = folder / "secret"
+    if path.exists():
+        return path.read_bytes()
     # Written apart and linked, so that two processes that start at once read the same whole secret.
     own = folder / f".secret.{os.getpid()}.{secrets.token_hex(4)}"
     try:
-        if not path.exists():
-            with open(own, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
-                stream.write(secrets.token_bytes(32))
-                stream.flush()
-                os.fsync(stream.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(own, path)
+        with open(own, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+            stream.write(secrets.token_bytes(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(own, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             own.unlink()

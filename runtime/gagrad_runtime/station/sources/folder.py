@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gagrad_edge.manifest import InputSpec
+    from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival
 
@@ -43,6 +44,8 @@ class FileArrival:
     """Path below the folder, with ``/`` between its parts."""
     spec: InputSpec | None = None
     """What the model takes, which decides about the channels; None for grey and colours."""
+    decoder: ChildDecoder | None = None
+    """What decodes the file; None for this process."""
 
     def sha256(self) -> str:
         """Return the hash of the file. Raises FrameError."""
@@ -50,7 +53,7 @@ class FileArrival:
 
     def frame(self) -> Frame:
         """Return the image. Raises FrameError."""
-        return _load(self.path, self.spec)
+        return _load(self.path, self.spec, self.decoder)
 
 
 class Folder:
@@ -70,9 +73,11 @@ class Folder:
         polling: bool = False,
         spec: InputSpec | None = None,
         without: Path | None = None,
+        decoder: ChildDecoder | None = None,
     ) -> None:
         self.path = path
         self.spec = spec
+        self._decoder = decoder
         self._without = without
         self._endings = endings(spec)
         self._seen: dict[Path, State] = {}
@@ -103,7 +108,7 @@ class Folder:
         """Return the image of that name if its content is the same, else None."""
         path = self.path / name
         try:
-            return _load(path, self.spec) if content_hash(path) == sha256 else None
+            return _load(path, self.spec, self._decoder) if content_hash(path) == sha256 else None
         except InputError as error:
             _log.debug("%s", error)
             return None
@@ -186,7 +191,7 @@ class Folder:
 
     def _arrival(self, path: Path) -> Arrival:
         name = path.relative_to(self.path).as_posix()
-        return FileArrival(path, name.encode("utf-8", "replace").decode(), self.spec)
+        return FileArrival(path, name.encode("utf-8", "replace").decode(), self.spec, self._decoder)
 
     def _state(self, path: Path) -> State | None:
         """Return the state of the image file ``path``; None for any other file and for an empty one."""
@@ -214,8 +219,12 @@ def _entries(folder: Path, *, quiet: bool) -> list[os.DirEntry[str]]:
         ) from error
 
 
-def _load(path: Path, spec: InputSpec | None) -> Frame:
-    return load_frame(path) if spec is None else frame_for(spec, path)
+def _load(path: Path, spec: InputSpec | None, decoder: ChildDecoder | None) -> Frame:
+    source: Path | Frame = path
+    if decoder is not None:
+        channels = spec is not None and spec.colour == "channels"
+        source = decoder.load(os.fspath(path), "channels" if channels else "rgb")
+    return load_frame(source) if spec is None else frame_for(spec, source)
 
 
 def content_hash(path: Path) -> str:

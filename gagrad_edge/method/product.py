@@ -1,0 +1,105 @@
+"""The operator's map in numpy: the gradient's magnitude times the class activation.
+
+With g the gradient of a noisy copy, E the mean over T copies, c the channels, ⋆ the convolution with a
+Gaussian N over the pixels of the frame, C and L the maps of Grad-CAM and of LayerCAM of the image itself:
+
+    G = √(Σ_c E[g²])               how strongly the score reacts to each pixel
+    P = (G·m ⋆ N) / (m ⋆ N)        pooled; m is 1 on the frame and 0 on the padding beside it
+    A = max(C / max C, L / max L)  where the features speak for the class
+    S = P · A                      on the frame, and 0 beside it
+
+E[g²] is SmoothGrad-Squared (Hooker et al. 2019, arXiv 1806.10758), C is of Selvaraju et al. (ICCV 2017) and L
+of Jiang et al. (IEEE TIP 2021). Guided Grad-CAM, in the paper of C, is the first such product: fine evidence,
+cut to where coarse evidence lies. Here the fine evidence is a magnitude and is pooled: what is asked is a
+place, and not a pixel. The root keeps the unit of a gradient, so that one outlier among few copies does not
+outweigh the others. m in the denominator keeps the frame's edges as bright as its middle.
+
+A takes two maps because each fails alone. C weights whole feature maps by their mean gradient: where a
+model's head takes a maximum, the gradient is in one cell, and the mean of a map may forbid the right place. L
+weights each cell by its own gradient. It stays with the pixels that are there, and C leaves them more often
+where a feature is absent. A map that is zero everywhere on the frame (every feature speaks against the
+target) is left out; without any, as in a bundle that has no graph for them, S is P.
+
+Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
+the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
+
+    D = √(P / max P + P' / max P') · d² · √(C / max C + L / max L + 0.1)
+
+A feature that is absent leaves no gradient at this image. It leaves one at the good parts, and a difference.
+d keeps its unit, so that the map of a good part stays low; the other factors only weigh it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+POOLED = 0.025
+"""Standard deviation of the Gaussian, as a share of the side of the frame."""
+FLOOR = 0.1
+"""Added to the class activations that weigh a difference: where they are 0, a large one still counts."""
+NEAR = 0.08
+"""Distance, as a share of the side, within which two peaks are one place."""
+
+
+def side(size: tuple[int, int]) -> float:
+    """Return the side of a square as large as ``size`` (height, width), in pixels."""
+    return math.sqrt(size[0] * size[1])
+
+
+def product(squared: Array, activations: Sequence[Array], seen: tuple[slice, slice]) -> Array:
+    """Return S, ``[H, W]``, not scaled, from Σ_c E[g²] ``[H, W]`` and C and L ``[H, W]``, at least 0.
+
+    ``seen`` are the rows and columns where the frame is; the rest is padding.
+    """
+    gradient = np.sqrt(np.maximum(squared[seen], 0))
+    found = pooled(gradient, POOLED * side(gradient.shape))
+    speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
+    if speaking:
+        found = found * np.maximum.reduce(speaking)
+    result = np.zeros(squared.shape, np.float32)
+    result[seen] = found
+    return result
+
+
+def compared(
+    squared: Array,
+    activations: Sequence[Array],
+    seen: tuple[slice, slice],
+    difference: Array,
+    good: Array | None = None,
+) -> Array:
+    """Return D, ``[H, W]``, not scaled, at least 0: the map where good parts are known at each pixel.
+
+    ``difference [H, W]`` is d, and ``good [H, W]`` is the magnitude of the gradient at good parts.
+    """
+    magnitudes = [np.sqrt(np.maximum(squared[seen], 0))] + ([] if good is None else [good[seen]])
+    softened = [pooled(one, POOLED * side(one.shape)) for one in magnitudes]
+    reacting = [one / one.max() for one in softened if one.max() > 0]
+    speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
+    found = np.square(difference[seen]) * np.sqrt(np.float32(FLOOR) + sum(speaking, np.float32(0)))
+    if reacting:
+        found = found * np.sqrt(sum(reacting, np.float32(0)))
+    result = np.zeros(squared.shape, np.float32)
+    result[seen] = found
+    return result
+
+
+def pooled(values: Array, sigma: float) -> Array:
+    """Return ``values [h, w]`` pooled with a Gaussian of ``sigma`` pixels; nothing beyond the edges."""
+    if sigma < 0.3:  # the Gaussian's weight beside its centre is below 1 %
+        return values
+    weight = cv2.GaussianBlur(np.ones_like(values), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    total = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    result: Array = np.asarray(total / weight, np.float32)
+    return result

@@ -1,0 +1,206 @@
+"""Places of a map: where it is high, with their boxes in the frame, areas and shares of the map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from gagrad_edge.method.product import NEAR, side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.frame.placement import Placement
+
+    Array = NDArray[np.float32]
+    Mask = NDArray[np.bool_]
+    Point = tuple[int, int]
+
+QUANTILE = 0.95
+"""Quantile of the map above which a place is salient: the top 5 %."""
+MOST = 10
+"""Number of places that are listed at most."""
+SPECK = 0.01
+"""Share of the map's sum below which a place is a speck and left out."""
+FURTHER = 0.5
+"""Height of a further peak, as a share of the highest, from which it is a place."""
+LARGEST = 0.1
+"""Largest area of a place, as a share of the frame: a person cannot walk up to half of a part."""
+CLEAR = 3.0
+"""Difference to good parts, in their deviations, that noise and texture do not reach."""
+_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""Shares of a peak's height above which its area is sought, until no other peak is in it."""
+
+
+Evidence = Literal["map", "activation", "reference"]
+"""What points at a place: the map; the class activation alone, where it is highest elsewhere; or the
+difference to the good reference alone."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One connected place where the map is high; coordinates in frame pixels from the upper left."""
+
+    box: tuple[int, int, int, int]
+    """(left, top, right, bottom); the last two are one past the last pixel."""
+    area: int
+    """In frame pixels, rounded: the map is coarser than most frames."""
+    share: float
+    """Share of the map's sum on the frame, 0..1."""
+    peak: tuple[float, float]
+    """(x, y) of the highest point."""
+    evidence: Evidence = "map"
+
+
+def salient_places(
+    saliency: Array, placement: Placement, *, quantile: float = QUANTILE, most: int = MOST
+) -> tuple[Place, ...]:
+    """Return the connected places where ``saliency [H, W]`` is above its ``quantile``, largest share first.
+
+    The map is softened as on the picture; otherwise every pixel would be a place of its own. Padding beside
+    the frame does not count, neither for the quantile. Pixels that touch at a corner are connected. Places
+    with less than SPECK of the map's sum are left out, and at most ``most`` are returned. A flat map has
+    none.
+    """
+    clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0)
+    softened, _ = soften(saliency)
+    (top, left), (height, width) = (max(offset, 0) for offset in placement.offset), placement.resized
+    seen = np.zeros(saliency.shape, bool)
+    seen[top : top + height, left : left + width] = True
+    total = float(clean[seen].sum(dtype=np.float64))
+    if total <= 0 or softened[seen].max() == softened[seen].min():
+        return ()
+    salient = seen & (softened > np.quantile(softened[seen], quantile))
+    count, labels, _, _ = cv2.connectedComponentsWithStats(salient.astype(np.uint8), connectivity=8)
+    mass = np.bincount(labels.ravel(), clean.ravel().astype(np.float64), count) / total
+    chosen = [label for label in 1 + np.argsort(-mass[1:], kind="stable") if mass[label] >= SPECK]
+    found = []
+    for label in chosen[:most]:
+        inside = labels == label
+        highest = _highest(np.where(inside, softened, -1))
+        found.append(_place(inside, highest, float(mass[label]), placement))
+    return tuple(found)
+
+
+def peak_places(
+    saliency: Array,
+    activation: Array | None,
+    placement: Placement,
+    difference: Array | None = None,
+    *,
+    most: int = MOST,
+) -> tuple[Place, ...]:
+    """Return the places of the operator's map, the strongest first, by the peaks of ``saliency [H, W]``.
+
+    Place 1 is the highest peak. Where the ``difference [H, W]`` to good parts is highest farther away than
+    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone; then, in the same way, where the class
+    ``activation [H, W]`` is highest. Then come further peaks that are ``FURTHER`` as high as the first, at
+    most ``most`` places in all. A place is the connected area above half of its own peak, and at most
+    ``LARGEST``; a further peak within it is part of it. Padding beside the frame does not count.
+    A flat map has none.
+    """
+    rows, columns = placement.on_model
+    values = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0)[rows, columns]
+    if values.max() == values.min():
+        return ()
+    near = NEAR * side(values.shape)
+    first, *others = _peaks(values, near, most)
+    taken = _around(values, first)
+    spots: list[tuple[Point, Mask, Evidence]] = [(first, taken, "map")]
+    apart = [first]
+    alone: list[tuple[Evidence, Array | None]] = [("reference", difference), ("activation", activation)]
+    for evidence, other in alone:
+        if other is None:
+            continue
+        on_frame = other[rows, columns]
+        where = _highest(on_frame)
+        clear = evidence == "activation" or on_frame[where] >= CLEAR
+        if clear and all(math.dist(where, one) > near for one in apart):
+            spots.append((where, _around(on_frame, where, apart), evidence))
+            apart.append(where)
+    for peak in others:
+        if not taken[peak] and all(math.dist(peak, one) > near for one in apart):
+            area = _around(values, peak, apart)
+            spots.append((peak, area, "map"))
+            apart.append(peak)
+            taken = taken | area
+    total = float(values.sum(dtype=np.float64))
+    found = []
+    for (row, column), area, evidence in spots[:most]:
+        inside = np.zeros(saliency.shape, bool)
+        inside[rows, columns] = area
+        share = float(values[area].sum(dtype=np.float64)) / total
+        highest = (row + rows.start, column + columns.start)
+        found.append(_place(inside, highest, share, placement, evidence))
+    return tuple(found)
+
+
+def _place(
+    inside: Mask, highest: Point, share: float, placement: Placement, evidence: Evidence = "map"
+) -> Place:
+    """Return the place whose pixels in the model's image are ``inside [H, W]``."""
+    x, y, columns, rows = cv2.boundingRect(inside.astype(np.uint8))
+    west, north, east, south = placement.box_to_frame((x, y, x + columns, y + rows))
+    pixel = 1 / (placement.scale[0] * placement.scale[1])
+    return Place(
+        box=(math.floor(west), math.floor(north), math.ceil(east), math.ceil(south)),
+        area=max(round(int(inside.sum()) * pixel), 1),
+        share=share,
+        peak=placement.point_to_frame(highest[1] + 0.5, highest[0] + 0.5),
+        evidence=evidence,
+    )
+
+
+def _highest(values: Array) -> Point:
+    row, column = divmod(int(values.argmax()), values.shape[1])
+    return row, column
+
+
+def _peaks(values: Array, near: float, most: int) -> list[Point]:
+    """Return the peaks of ``values [h, w]``, the highest first; of several within ``near`` the highest."""
+    tops = np.where(values == cv2.dilate(values, np.ones((3, 3), np.uint8)), values, 0)
+    y, x = np.ogrid[: values.shape[0], : values.shape[1]]
+    found: list[Point] = []
+    while len(found) < most and tops.max() > 0 and tops.max() >= FURTHER * values.max():
+        found.append(_highest(tops))
+        tops[np.hypot(y - found[-1][0], x - found[-1][1]) <= near] = 0
+    return found
+
+
+def _around(values: Array, peak: Point, apart: Sequence[Point] = ()) -> Mask:
+    """Return the connected area around ``peak`` where ``values [h, w]`` are above half of their value there.
+
+    Where that reaches one of the peaks ``apart``, or is larger than ``LARGEST``, only what is higher; where
+    that does not help, half of ``NEAR`` around the peak. Never less than 3 × 3 pixels.
+    """
+    row, column = peak
+    y, x = np.ogrid[: values.shape[0], : values.shape[1]]
+    area: Mask = np.hypot(y - row, x - column) <= NEAR / 2 * side(values.shape)
+    for share in _SHARES:
+        _, labels = cv2.connectedComponents((values >= share * values[peak]).astype(np.uint8), connectivity=8)
+        component = labels == labels[peak]
+        if component.mean() <= LARGEST and not any(component[one] for one in apart):
+            area = component
+            break
+    area[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+    return area
+
+
+def soften(saliency: Array) -> tuple[Array, float]:
+    """Return ``saliency [H, W]`` blurred for display, and the blur's standard deviation in pixels.
+
+    Single bright pixels do not survive being scaled to a picture, and nobody can point at them; a blur of
+    about a hundredth of the map's side keeps the places and drops the grain. The files with the bare map
+    hold it unblurred. Values that are not finite count as 0.
+    """
+    clean = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    sigma = round(min(clean.shape) / 100, 1)
+    if sigma < 0.5:
+        return clean, 0.0
+    return np.asarray(cv2.GaussianBlur(clean, (0, 0), sigma), np.float32), sigma

@@ -1,0 +1,48 @@
+"""Folders as sources: the images in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gagrad_runtime.frame.decoding import endings
+from gagrad_runtime.report.naming import ENDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gagrad_edge.manifest import InputSpec
+
+_OURS = tuple(ending for ending in ENDINGS.values() if ending.endswith((".png", ".npy")))
+"""Endings of our own pictures and maps, which are no images of parts."""
+
+
+def with_images(
+    sources: Sequence[str], spec: InputSpec | None = None, *, recursive: bool = False
+) -> list[str]:
+    """Return ``sources`` with each folder replaced by the files in it that are frames for ``spec``, sorted.
+
+    With ``recursive`` also by those in its folders. Hidden files and our own results are left out; a folder
+    without images stays, so that it is reported.
+    """
+    found: list[str] = []
+    for source in sources:
+        if not Path(source).is_dir():
+            found.append(source)
+            continue
+        files = sorted(_files(source, endings(spec), recursive=recursive))
+        found += files or [source]
+    return found
+
+
+def _files(folder: str, wanted: tuple[str, ...], *, recursive: bool) -> Iterator[str]:
+    """Yield the images in ``folder``; links to folders are not followed, as they may lead round in a ring."""
+    for place, folders, names in os.walk(folder):
+        for name in names:
+            hidden, ours = name.startswith("."), name.endswith(_OURS)
+            if not hidden and not ours and name.lower().endswith(wanted):
+                yield str(Path(place, name))
+        if not recursive:
+            return
+        folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,0 +1,1 @@
+"""What is known of good parts: the file ``NAME.good`` that ``calibrate`` writes beside a bundle."""

@@ -1,0 +1,43 @@
+"""Statistics of a model's answer: how sure it is, and how large its scores are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gagrad_runtime.answer.prediction import Prediction
+
+FLOORS = {"margin": 0.1, "spread of the scores": 0.1, "confidence": 0.1, "value": 1e-6}
+"""Least spread of each among good parts."""
+LOWER_ONLY = ("margin", "confidence")
+"""Statistics of which only a low value is unusual."""
+UPPER_ONLY = ("spread of the scores",)
+"""Statistics of which only a high value is unusual."""
+
+
+def answer_statistics(prediction: Prediction) -> dict[str, float]:
+    """Return the statistics of ``prediction`` by name; empty for a task whose answers have none.
+
+    What a detector or a segmenter finds differs from part to part by its nature, and an anomaly scorer has
+    its threshold. ``margin`` is by how much the answer's score is above the next one, ``spread of the
+    scores`` the logarithm of their deviation: those of broken inputs are often far larger than any at
+    calibration.
+    """
+    scores = np.asarray(prediction.scores, np.float64)
+    if prediction.task in ("classification", "multilabel") and scores.ndim == 1:
+        if prediction.task == "multilabel" or len(scores) == 1:
+            return {"margin": float(np.abs(scores).min()), "spread of the scores": _log(np.abs(scores).max())}
+        first, second = np.sort(scores)[:-3:-1]
+        return {"margin": float(first - second), "spread of the scores": _log(scores.std())}
+    if prediction.task == "regression" and prediction.score is not None:
+        return {"value": prediction.score}
+    if prediction.task == "sequence" and prediction.characters:
+        return {"confidence": sum(_log(chance) for _, chance in prediction.characters)}
+    return {}
+
+
+def _log(value: float) -> float:
+    return math.log(max(float(value), 1e-9))

@@ -1,0 +1,114 @@
+"""Reference: all that is known of good parts, and what it says of a frame and of an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gagrad_runtime.reference.answers import answer_statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gagrad_edge.manifest import NoiseLevel
+    from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.explanation.scale import GoodScale
+    from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.reference.content import Content, Limits
+    from gagrad_runtime.reference.image import Aligned, GoodImage
+    from gagrad_runtime.reference.statistics import FrameStatistics
+
+    Array = NDArray[np.float32]
+
+MISFIT = "it does not look or lie as the good parts do"
+"""Phrase for a part that does not fit the good image: ``aligned`` returned None, and there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a ``.good`` file holds."""
+
+    content: Content
+    picture: GoodImage | None = None
+    """None where the good parts do not lie in the same place."""
+    sha256: str = ""
+    """SHA-256 of ``reference.json``, which names all else; empty before it is written."""
+
+    @property
+    def parts(self) -> int:
+        """Number of good parts."""
+        return self.content.parts
+
+    @property
+    def noise(self) -> NoiseLevel | None:
+        """Noise at which copies of good parts keep their answer; None where it was not measured."""
+        return self.content.noise
+
+    @property
+    def scale(self) -> GoodScale | None:
+        """What good parts' maps reach; None where it was not measured."""
+        return self.content.scale
+
+    @property
+    def threshold(self) -> float | None:
+        """Score from which a part is NG, for an anomaly scorer without one of its own; None for others."""
+        return self.content.threshold
+
+    @property
+    def has_image(self) -> bool:
+        """Whether good parts lie in the same place, so that a part can be compared with them."""
+        return self.picture is not None
+
+    def aligned(self, image: Array, placement: Placement) -> Aligned | None:
+        """Return the good image laid onto ``image [1, C, H, W]``; None without one, and for a misfit."""
+        return None if self.picture is None else self.picture.aligned(image, placement)
+
+    def unusual(self, statistics: FrameStatistics) -> list[str]:
+        """Return in what a frame differs from those of all good parts, in words; empty for nothing."""
+        habits, found = self.content.frames, []
+        if habits.sizes and statistics.size not in habits.sizes:
+            seen = " or ".join(f"{height} high, {width} wide" for height, width in habits.sizes)
+            found.append(f"{statistics.size[0]} high, {statistics.size[1]} wide (good parts: {seen})")
+        if statistics.channels not in habits.channels:
+            seen = " or ".join(map(str, habits.channels))
+            found.append(f"{_counted(statistics.channels)} (good parts: {seen})")
+        least, most = habits.bits
+        if statistics.bits < least - 1:
+            found.append(
+                f"values only up to {statistics.brightest}, {statistics.bits} bits (good parts: {least})"
+            )
+        elif statistics.bits > most + 1:
+            found.append(f"values up to {statistics.brightest}, {statistics.bits} bits (good parts: {most})")
+        return found + _outside(statistics.values, habits.limits)
+
+    def unusual_answer(self, prediction: Prediction) -> list[str]:
+        """Return in what an answer is unlike all those at calibration, in words; empty for nothing.
+
+        How sure it is can be compared only for an answer that good parts had.
+        """
+        habits = self.content.answers
+        values = answer_statistics(prediction)
+        if habits.verdicts and prediction.verdict not in habits.verdicts:
+            values.pop("margin", None)
+        return _outside(values, habits.limits)
+
+
+def _outside(values: Mapping[str, float], limits: Mapping[str, Limits]) -> list[str]:
+    found = []
+    for name, value in values.items():
+        low, high = limits.get(name, (None, None))
+        if (low is not None and value < low) or (high is not None and value > high):
+            usual = {
+                (False, False): f"{low:.3g} to {high:.3g}" if low is not None and high is not None else "",
+                (True, False): f"at most {high:.3g}" if high is not None else "",
+                (False, True): f"at least {low:.3g}" if low is not None else "",
+            }[low is None, high is None]
+            found.append(f"{name} {value:.3g} (good parts: {usual})")
+    return found
+
+
+def _counted(channels: int) -> str:
+    return f"{channels} channel" + ("s" if channels > 1 else "")

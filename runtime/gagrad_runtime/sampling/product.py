@@ -1,0 +1,112 @@
+"""The operator's map: the pooled magnitude of the gradient times the class activation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gagrad_edge.method.product import NEAR, compared, product, side
+from gagrad_edge.statistics import rank_correlation
+from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
+from gagrad_runtime.sampling.stability import pixel_subset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.backend import Backend, Tensor
+    from gagrad_runtime.backend.graphs import Graphs
+    from gagrad_runtime.question.settings import Settings
+    from gagrad_runtime.sampling.statistics import Sampler
+
+    Array = NDArray[np.float32]
+
+_ACTIVATIONS = ("grad-cam", "layer-cam")
+"""Methods of C and L; the peak of the first is a place of its own."""
+WITHOUT_GRAPH = "the bundle has no graph for class activation, so the map is the gradient's alone"
+WITHOUT_EVIDENCE = "no feature speaks for the result, so the map is the gradient's alone"
+
+
+class GoodEvidence(NamedTuple):
+    """What good parts say of one frame and target."""
+
+    difference: Array
+    """[H, W], d of ``gagrad_edge.method.product``."""
+    gradient: Array | None
+    """[H, W], the magnitude of the target's gradient at good parts; None where it is not known."""
+
+
+class ProductMaps(StateMaps):
+    """Makes the operator's map, ``gagrad_edge.method.product``, of one question.
+
+    ``inputs`` are those of ``cam``, which runs once; ``seen`` are the rows and columns of the model's image
+    where the frame is; ``good`` is there where good parts are known at each pixel.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        graphs: Graphs,
+        settings: Settings,
+        multiplier: Array,
+        inputs: Mapping[str, Tensor],
+        seen: tuple[slice, slice],
+        good: GoodEvidence | None = None,
+    ) -> None:
+        super().__init__(backend, graphs, settings, multiplier)
+        self._good = good
+        self._seen = seen
+        self._halves: list[Array] = []
+        """The products of the halves when the agreement was last measured, on the frame."""
+        self._activations: list[Array] = []
+        if not graphs.has("cam"):
+            self.notes = (WITHOUT_GRAPH,)
+            return
+        self._activations = [one.values for one in class_activations(backend, graphs, _ACTIVATIONS, inputs)]
+        if self._activations[0][seen].max() > 0:
+            self.activation = self._activations[0]
+        if not any(one[seen].max() > 0 for one in self._activations):
+            self.notes = (WITHOUT_EVIDENCE,)
+
+    def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
+        """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
+        squared = self.state_map(state, "squared")
+        total = self._product(squared)
+        highest = float(total.max())
+        values = total / np.float32(highest) if highest > 0 else total
+        return Saliency(values, (0.0, highest), not squared.any())
+
+    def agreement(self, sampler: Sampler) -> float | None:
+        """Return the rank correlation of the products of two halves, on a subset of the frame's pixels."""
+        halves = (self.state_map(half, "squared") for half in sampler.half_tensors)
+        self._halves = [self._product(squared)[self._seen] for squared in halves]
+        pixels = pixel_subset(*self._halves[0].shape)
+        first, second = (half.ravel()[pixels] for half in self._halves)
+        return rank_correlation(first, second)
+
+    def _product(self, squared: Array) -> Array:
+        """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``."""
+        if self._good is None:
+            return product(squared, self._activations, self._seen)
+        return compared(squared, self._activations, self._seen, *self._good)
+
+    def place_stability(self, saliency: Saliency) -> float | None:
+        """Return the share of the halves whose highest place is that of ``saliency``: 0, 0.5 or 1.
+
+        None before the halves were compared, and for a flat map.
+        """
+        on_frame = saliency.values[self._seen]
+        if not self._halves or on_frame.max() == on_frame.min():
+            return None
+        whole, near = peak(on_frame), NEAR * side(on_frame.shape)
+        alike = [math.dist(peak(half), whole) <= near for half in self._halves]
+        return sum(alike) / len(alike)
+
+
+def peak(values: Array) -> tuple[int, int]:
+    """Return (row, column) of the highest of ``values [h, w]``."""
+    row, column = divmod(int(values.argmax()), values.shape[1])
+    return row, column

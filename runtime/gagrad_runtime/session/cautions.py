@@ -1,0 +1,112 @@
+"""Which cautions an explanation carries: all that is known of frame, answer and map, the gravest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gagrad_runtime.answer.good import says_good
+from gagrad_runtime.explanation.cautions import (
+    Caution,
+    answer_unusual,
+    constant_map,
+    copies_lose_answer,
+    covering_anywhere,
+    covering_finds_nothing,
+    late,
+    not_detected,
+    not_settled,
+    peaks_disagree,
+    place_unstable,
+    saturated,
+    uncalibrated,
+    unstable,
+)
+from gagrad_runtime.explanation.doubts import unsure
+from gagrad_runtime.explanation.input_cautions import (
+    constant_image,
+    dark_image,
+    few_bits,
+    frame_unusual,
+    upscaled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gagrad_edge.manifest import Manifest
+    from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.session.query import MapResult, Query
+
+
+def cautions(
+    explanation: Explanation,
+    query: Query,
+    result: MapResult,
+    manifest: Manifest,
+    *,
+    calibrated: bool = False,
+    unusual_frame: Sequence[str] = (),
+    unusual_answer: Sequence[str] = (),
+) -> list[Caution]:
+    """Return the cautions of ``explanation``, the gravest first; ``manifest`` is the bundle's.
+
+    ``calibrated`` says that good parts are known; ``unusual_frame`` and ``unusual_answer`` in what this part
+    is unlike them.
+    """
+    settings, saliency = query.settings, result.saliency
+    said, good = explanation.prediction, None
+    found: list[Caution] = []
+    if manifest.output.detection is not None and said is not None:
+        found += not_detected(explanation.target, said)
+    empty = constant_image(explanation.frame, query.scene.image, explanation.placement)
+    empty += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
+    found += empty + _of_input(explanation, query, manifest, unusual_frame, calibrated=calibrated)
+    if said is not None:
+        good = says_good(said)
+        found += answer_unusual(unusual_answer) + unsure(said, explanation.target, manifest.output)
+    if not empty:
+        found += _of_evidence(explanation, good)
+        found += uncalibrated(good, calibrated=calibrated)
+    if explanation.provenance.preset == "paper":
+        found += unstable(result.stability)
+    found += not_settled(result.stability, settings.until_stable)
+    if result.extremes is not None and not empty:
+        found += saturated(*result.extremes, explanation.target, result.samples)
+    return found + late(query.clock.total, settings.budget_ms, result.samples)
+
+
+def _of_input(
+    explanation: Explanation, query: Query, manifest: Manifest, unusual: Sequence[str], *, calibrated: bool
+) -> list[Caution]:
+    """Return the cautions about the frame; what is usual among good parts is no fault."""
+    found = frame_unusual(unusual)
+    if calibrated:
+        return found
+    found += few_bits(explanation.frame, manifest.input.bit_depth)
+    found += [] if found else dark_image(query.scene.image, explanation.placement)
+    return found + upscaled(explanation.frame, explanation.placement)
+
+
+def _of_evidence(explanation: Explanation, good: bool | None) -> list[Caution]:
+    """Return the cautions about where the map points.
+
+    Covering a place can only take away what is there: that it changes nothing tells something where the model
+    says that what is explained is there.
+    """
+    covering, target = explanation.covering, explanation.target
+    found: list[Caution] = []
+    if good is not True and _stated(explanation):
+        found += covering_finds_nothing(covering)
+    found += covering_anywhere(covering)
+    found += peaks_disagree(explanation.places)
+    found += place_unstable(explanation.place_stability)
+    kept = None if target.against_index is not None else explanation.copies_kept
+    return found + copies_lose_answer(kept)
+
+
+def _stated(explanation: Explanation) -> bool:
+    """Whether the model says by itself what is explained."""
+    said, target = explanation.prediction, explanation.target
+    if said is not None and said.task in ("detection", "multilabel", "segmentation"):
+        return target.name in said.present
+    return target.index == explanation.predicted.index

@@ -1,0 +1,104 @@
+"""The covering test: the model is asked again with places covered, and with control places covered.
+
+Does the model give another answer without the place that the map points at, and the same answer without as
+much of the part elsewhere? Then the place decides. All images go through ``predict`` in one batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_runtime.explanation.covering import Covering
+from gagrad_runtime.sampling.control_places import CONTROLS, control_covers
+from gagrad_runtime.sampling.covering_images import Cover, cover_of, covered, feathered
+from gagrad_runtime.sampling.pieces import Surface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from gagrad_runtime.answer.outputs import Outputs
+    from gagrad_runtime.answer.reader import Reader
+    from gagrad_runtime.explanation.places import Place
+    from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.question.target import Target
+
+    Array = NDArray[np.float32]
+
+PLACES = 2
+"""Places of the map that are covered, the first ones."""
+IMAGES = PLACES + CONTROLS
+"""Images that a test takes, at most."""
+
+
+def covering_of(
+    places: tuple[Place, ...],
+    *,
+    image: Array,
+    placement: Placement,
+    target: Target,
+    original: Outputs,
+    reader: Reader,
+    predict: Callable[[Array], Outputs],
+    good: tuple[Array, NDArray[np.bool_]] | None = None,
+) -> Covering | None:
+    """Return what the model says with the first of ``places`` covered; None for a map without places.
+
+    ``image [C, H, W]`` is the model's, in 0..1, and ``original`` what the model says of it. ``predict`` gives
+    the outputs of images ``[N, C, H, W]``. ``good`` is the image of good parts at this part's place, and
+    ``[H, W]`` where they were seen: places are covered with it where it is known, else with what surrounds
+    them.
+    """
+    if not places:
+        return None
+    seen = _seen(placement)
+    marked = tuple(_cover(place, placement, seen) for place in places)
+    tested = marked[:PLACES]
+    controls = control_covers(image, tested[0], seen, marked) or control_covers(
+        image, tested[0], seen, tested
+    )
+    frame = np.zeros(placement.model_size, bool)
+    frame[seen.top : seen.bottom, seen.left : seen.right] = True
+    surface = Surface(image, frame)
+    known = None if good is None else _where_known(good, (*tested, *controls), frame)
+    rows = np.stack([covered(surface, one, marked, known) for one in (*tested, *controls)])
+    outputs = predict(rows)
+    confidence = reader.confidence(outputs, original, target)
+    kept = reader.keeps(target, outputs, original, placement)
+    changed = np.zeros(len(rows), bool) if kept is None else ~kept
+    first = len(tested)
+    return Covering(
+        fill="surroundings" if known is None else "good reference",
+        before=float(reader.confidence(original, original, target)[0]),
+        places=tuple(map(float, confidence[:first])),
+        changed=tuple(map(bool, changed[:first])),
+        controls=tuple(map(float, confidence[first:])),
+        controls_changed=tuple(map(bool, changed[first:])),
+        decidable=kept is not None,
+    )
+
+
+def _seen(placement: Placement) -> Cover:
+    """Return where the frame is in the model's image."""
+    (top, left), (height, width) = placement.offset, placement.resized
+    rows, columns = placement.model_size
+    return Cover(max(left, 0), max(top, 0), min(left + width, columns), min(top + height, rows))
+
+
+def _cover(place: Place, placement: Placement, seen: Cover) -> Cover:
+    left, top = placement.point_to_model(*place.box[:2])
+    right, bottom = placement.point_to_model(*place.box[2:])
+    peak = placement.point_to_model(*place.peak)
+    return cover_of((left, top, right, bottom), peak, seen, placement.model_size)
+
+
+def _where_known(
+    good: tuple[Array, NDArray[np.bool_]], covers: tuple[Cover, ...], frame: NDArray[np.bool_]
+) -> Array | None:
+    """Return the image of good parts if it is known at every one of ``covers``; one test has one fill."""
+    image, known = good
+    whole = all(known[(feathered(one, known.shape) > 0) & frame].all() for one in covers)
+    return image if whole else None

@@ -1,0 +1,85 @@
+"""The operator's map in numpy, against its formula written out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gagrad_edge.method.product import POOLED, pooled, product, side
+
+WHOLE = slice(0, 48), slice(0, 64)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def gaussian(shape: tuple[int, int], centre: tuple[int, int], sigma: float) -> np.ndarray:
+    """Return the weights of a Gaussian around ``centre`` for the pixels of ``shape``."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return np.exp(-((y - centre[0]) ** 2 + (x - centre[1]) ** 2) / (2 * sigma**2))
+
+
+def test_each_pixel_is_its_formula(rng: np.random.Generator) -> None:
+    """S = (G·m ⋆ N)/(m ⋆ N) · max(C/max C, L/max L) in the middle, at an edge and in a corner."""
+    squared = rng.random((48, 64)).astype(np.float32)
+    c, layer = (rng.random((48, 64)).astype(np.float32) * height for height in (0.7, 3))
+    activation = np.maximum(c / c.max(), layer / layer.max())
+    found = product(squared, [c, layer], WHOLE)
+    sigma = POOLED * np.sqrt(48 * 64)
+    for pixel in ((20, 30), (0, 30), (47, 63), (0, 0)):
+        weight = gaussian((48, 64), pixel, sigma)
+        expected = (np.sqrt(squared) * weight).sum() / weight.sum() * activation[pixel]
+        assert found[pixel] == pytest.approx(expected, rel=0.01)
+
+
+def test_edges_are_as_bright_as_the_middle() -> None:
+    """Pooling a constant gives the constant, up to the corner."""
+    np.testing.assert_allclose(pooled(np.full((20, 30), 0.7, np.float32), 2.0), 0.7, rtol=1e-5)
+    ones = product(np.ones((48, 64), np.float32), [], WHOLE)
+    np.testing.assert_allclose(ones, 1, rtol=1e-5)
+
+
+def test_padding_gives_nothing_and_takes_nothing(rng: np.random.Generator) -> None:
+    """What lies beside the frame is 0, and changes no value on the frame."""
+    seen = slice(12, 36), slice(0, 64)
+    squared = rng.random((48, 64)).astype(np.float32)
+    activation = rng.random((48, 64)).astype(np.float32)
+    loud_squared, loud_activation = squared.copy(), activation.copy()
+    loud_squared[:12] = loud_squared[36:] = 1e6
+    loud_activation[:12] = loud_activation[36:] = 50
+    found, loud = product(squared, [activation], seen), product(loud_squared, [loud_activation], seen)
+    np.testing.assert_array_equal(found, loud)
+    assert not found[:12].any()
+    assert not found[36:].any()
+    assert found[seen].min() > 0
+
+
+def test_without_activation_the_gradient_counts_alone(rng: np.random.Generator) -> None:
+    """An activation of zeros, on the frame, is none; a gradient of zeros leaves nothing."""
+    squared = rng.random((48, 64)).astype(np.float32)
+    zeros = np.zeros((48, 64), np.float32)
+    np.testing.assert_array_equal(product(squared, [zeros, zeros], WHOLE), product(squared, [], WHOLE))
+    np.testing.assert_array_equal(
+        product(squared, [zeros, squared], WHOLE), product(squared, [squared], WHOLE)
+    )
+    beside = zeros.copy()
+    beside[0] = 1
+    seen = slice(4, 48), slice(0, 64)
+    np.testing.assert_array_equal(product(squared, [beside], seen), product(squared, [], seen))
+    assert not product(zeros, [squared], WHOLE).any()
+
+
+def test_the_unit_is_a_gradients() -> None:
+    """Twice the gradient is twice the map, whatever the activation's scale."""
+    squared = np.random.default_rng(1).random((48, 64)).astype(np.float32)
+    activation = np.random.default_rng(2).random((48, 64)).astype(np.float32)
+    one, two = product(squared, [activation], WHOLE), product(4 * squared, [9 * activation], WHOLE)
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-5)
+
+
+def test_the_side_of_a_frame() -> None:
+    """That of the square of the same area: a narrow frame is pooled less than its length says."""
+    assert side((48, 48)) == 48
+    assert side((16, 64)) == 32

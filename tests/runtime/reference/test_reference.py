@@ -1,0 +1,121 @@
+"""What good parts say of a part: the difference at each pixel, and what is unusual about frame and answer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame.frame import Frame
+from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.reference.making import GoodParts
+from gagrad_runtime.reference.reference import Reference
+from gagrad_runtime.reference.statistics import FrameStatistics
+from tests.runtime.reference.parts import HOLES, SIZE, SPEC, good_parts, part, said
+
+BUNDLE = ("part", "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def parts() -> GoodParts:
+    rng = np.random.default_rng(10)
+    return good_parts([part(rng) for _ in range(8)])
+
+
+@pytest.fixture(scope="module")
+def reference(parts: GoodParts) -> Reference:
+    layout = parts.find_layout()
+    assert layout is not None
+    return parts.reference(*BUNDLE, parts.picture(layout))
+
+
+def unusual(reference: Reference, frame: Frame) -> list[str]:
+    image, placement = prepare(frame, SPEC)
+    return reference.unusual(FrameStatistics.of(frame, image, placement, SPEC))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hole", range(4))
+def test_the_difference_is_highest_where_a_hole_is_missing(reference: Reference, hole: int) -> None:
+    """On a part that lies elsewhere; the good image has the hole there, in the part's own grey."""
+    broken = part(np.random.default_rng(20 + hole), missing=hole)
+    image, placement = prepare(broken.frame, SPEC)
+    aligned = reference.aligned(image, placement)
+    assert aligned is not None
+    row, column = divmod(int(aligned.difference.argmax()), SIZE)
+    x, y = broken.place(*HOLES[hole])
+    assert math.hypot(column - x, row - y) < 8
+    at = (slice(None), round(y), round(x))
+    assert (image[0][at] - aligned.image[at]).min() > 0.15
+    assert aligned.known.mean() > 0.7
+    assert aligned.gradient((0,)) is None
+
+
+@pytest.mark.slow
+def test_good_parts_differ_little(reference: Reference) -> None:
+    """The highest difference of further good parts is below that of a missing hole."""
+    rng = np.random.default_rng(30)
+    highest = {}
+    for missing in (None, 1):
+        found = []
+        for _ in range(4):
+            image, placement = prepare(part(rng, missing=missing).frame, SPEC)
+            aligned = reference.aligned(image, placement)
+            assert aligned is not None
+            found.append(float(aligned.difference.max()))
+        highest[missing] = found
+    assert max(highest[None]) < min(highest[1])
+
+
+@pytest.mark.slow
+def test_a_part_that_is_none_does_not_fit(reference: Reference) -> None:
+    """A plain sheet, and a frame of another shape, are compared with nothing."""
+    image, placement = prepare(part(np.random.default_rng(1), plain=True).frame, SPEC)
+    assert reference.aligned(image, placement) is None
+
+
+@pytest.mark.slow
+def test_good_frames_are_usual_and_broken_ones_are_not(reference: Reference) -> None:
+    """Another exposure, a lost focus, a colour, a cut, other bits: each is said with its name."""
+    rng = np.random.default_rng(40)
+    good = [part(rng) for _ in range(12)]
+    assert sum(bool(unusual(reference, one.frame)) for one in good) <= 1
+    pixels = good[0].frame.pixels
+    dark = load_frame((pixels * 0.06).astype(np.uint8))
+    assert any(text.startswith("brightness") for text in unusual(reference, dark))
+    tinted = pixels.copy()
+    tinted[..., 2] = tinted[..., 2] // 2
+    assert any("channel" in text for text in unusual(reference, load_frame(tinted)))
+    cut = load_frame(np.ascontiguousarray(pixels[30:90, 30:90]))
+    assert any("60 high, 60 wide" in text for text in unusual(reference, cut))
+    deep = load_frame(pixels.astype(np.uint16) << 8)
+    assert any("bits" in text for text in unusual(reference, deep))
+
+
+def test_a_twelve_bit_camera_is_doubted_without_good_parts() -> None:
+    """Values up to 3598 of 65535 are said, also where nothing was calibrated."""
+    pixels = np.random.default_rng(0).integers(0, 3599, (30, 30), dtype=np.uint16)
+    pixels[0, 0] = 3598
+    frame = load_frame(pixels)
+    found = FrameStatistics.of(frame, *prepare(frame, SPEC), SPEC)
+    assert found.doubts() == ["values only up to 3598 of 65535: a 12-bit camera?"]
+
+
+@pytest.mark.slow
+def test_answers_unlike_those_of_good_parts(reference: Reference) -> None:
+    """A weak ok and huge scores are unusual; an NG answer of usual size is not."""
+    assert reference.unusual_answer(said(3, -2)) == []
+    assert any("margin" in text for text in reference.unusual_answer(said(0.1, 0)))
+    assert reference.unusual_answer(said(-2, 3)) == []
+    assert any("scores" in text for text in reference.unusual_answer(said(-40, 60)))
+
+
+@pytest.mark.slow
+def test_parts_that_differ_in_their_features_have_no_common_image() -> None:
+    """Four holes where all have them and three anywhere: the good image is refused, and why is said."""
+    rng = np.random.default_rng(50)
+    mixed = good_parts([part(rng, stray=3) for _ in range(6)])
+    assert mixed.find_layout() is None
+    assert "several kinds" in mixed.why
