@@ -5,7 +5,7 @@ Everything is kept in ``.where/``: a run that was interrupted goes on where it s
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import torch
 
@@ -17,13 +17,21 @@ from benchmarks.where.training import train
 
 
 def main() -> None:
-    """Run what is missing, and publish the page; of some networks alone where they are named."""
+    """Run what is missing, and publish the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=list(MAKERS), help="all by default")
+    parser.add_argument("--kept", action="store_true", help="write the page of what is measured already")
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    names = sys.argv[1:] or list(MAKERS)
-    for name in names:
+    for name in [] if given.kept else given.networks:
         train(name)
-    records = {setting.name: {name: measured(name, setting) for name in names} for setting in SETTINGS}
-    publish("where", page.page(records, asking.figures(names)))
+    records = {
+        setting.name: {
+            name: found for name in given.networks if (found := measured(name, setting, kept=given.kept))
+        }
+        for setting in SETTINGS
+    }
+    publish("where", page.page(records, asking.figures(given.networks, only_kept=given.kept)))
 
 
 if __name__ == "__main__":

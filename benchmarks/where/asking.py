@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gagrad_runtime
-from benchmarks.where import page, study
+from benchmarks.where import breaking, page, study
 from benchmarks.where.bundles import bundle
 from benchmarks.where.data import TEST, parts, with_sticker
 from benchmarks.where.defects import SHORTCUT
@@ -17,7 +17,7 @@ from benchmarks.where.shares import Share
 from benchmarks.where.training import kept
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PASTED = 3
 """Good parts of each design that get a sticker."""
@@ -25,18 +25,24 @@ TIMED = 12
 """Parts whose explanations are timed."""
 
 
-def figures(names: Sequence[str]) -> dict[str, Any]:
+def figures(names: Sequence[str], *, only_kept: bool = False) -> dict[str, Any]:
     """Return what the page needs beside the records of the maps."""
-    stickers = {name: kept(f"stickers-{name}", partial(_stickers, name)) for name in names}
-    times = {name: kept(f"times-{name}", partial(_times, name)) for name in names}
-    table, faster = page.cost(times)
-    flipped = "; ".join(f"{TITLES[name]} {Share(found)}" for name, found in stickers.items())
-    return {
-        "stickers": f"the sticker is pasted on good parts, and the answer becomes *scuff* on this share of them: {flipped}.",
-        "formulas": study.table(names),
-        "cost": table,
-        "faster": faster,
-    }
+
+    def each(what: str, make: Callable[[str], Any]) -> dict[str, Any]:
+        found = {name: kept(f"{what}-{name}", None if only_kept else partial(make, name)) for name in names}
+        return {name: value for name, value in found.items() if value}
+
+    found = {"formulas": study.table(names, only_kept=only_kept)}
+    if stickers := each("stickers", _stickers):
+        shares = "; ".join(f"{TITLES[name]} {Share(answers)}" for name, answers in stickers.items())
+        found["stickers"] = (
+            f"pasted on good parts, the sticker makes the answer *scuff* on this share: {shares}."
+        )
+    if times := each("times", _times):
+        found["cost"], found["faster"] = page.cost(times)
+    if broken := each("broken", breaking.noticed):
+        found["broken"], found["noticed"] = page.broken(broken)
+    return found
 
 
 def _stickers(name: str) -> list[bool]:

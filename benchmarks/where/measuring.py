@@ -20,9 +20,11 @@ from benchmarks.where.defects import CLASSES
 from benchmarks.where.gathering import SHUFFLED
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.training import STORE
+from gagrad_runtime.explanation.scale import raw_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from benchmarks.where.designs import Design
     from gagrad_runtime.explanation.explanation import Explanation
@@ -79,9 +81,11 @@ class Opened:
             self._explainer.close()
 
 
-def measured(name: str, setting: Setting) -> list[dict[str, Any]]:
-    """Return the records of a network in a setting."""
+def measured(name: str, setting: Setting, *, kept: bool = False) -> list[dict[str, Any]]:
+    """Return the records of a network in a setting; with ``kept``, only those of earlier runs."""
     chosen = name + SHUFFLED if setting.shuffled else name
+    if kept:
+        return records(chosen, setting)
     opened = Opened(chosen, good=setting.good)
     try:
         return lines(chosen, setting, opened)
@@ -89,12 +93,21 @@ def measured(name: str, setting: Setting) -> list[dict[str, Any]]:
         opened.close()
 
 
+def _path(name: str, setting: Setting) -> Path:
+    return STORE / f"test-{name}-{setting.name}.jsonl"
+
+
+def records(name: str, setting: Setting) -> list[dict[str, Any]]:
+    """Return what earlier runs kept."""
+    path = _path(name, setting)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def lines(name: str, setting: Setting, opened: Opened) -> list[dict[str, Any]]:
     """Return one record for each test part; ``opened`` gives the explainer of a part's design."""
-    path = STORE / f"test-{name}-{setting.name}.jsonl"
-    kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    kept = records(name, setting)
     done = {(one["design"], one["class"], one["number"]) for one in kept}
-    with path.open("a") as file:
+    with _path(name, setting).open("a") as file:
         for number, one in enumerate(test_parts(name)):
             key = (one.design.name, CLASSES[one.label], number)
             if one.kind not in setting.kinds or key in done:
@@ -149,6 +162,9 @@ def _record(one: Part, explanation: Explanation) -> dict[str, Any]:
             "controls": covering.controls,
             "controls_changed": covering.controls_changed,
         },
+        "reach": None
+        if explanation.scale is None
+        else float(raw_map(explanation)[0].max() / explanation.scale.value),
         "place_stability": explanation.place_stability,
         "rcap": None if explanation.rcap is None else explanation.rcap.score,
         "stability": explanation.stability,

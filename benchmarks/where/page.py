@@ -33,11 +33,13 @@ def page(measured: Mapping[str, Records], beside: Mapping[str, Any]) -> str:
     values = {
         "bars": bars(today, operator, good, measured.get("shuffled", {}), beside),
         "accuracy": tables.accuracy(first),
+        "networks": len(first),
         "pointing": tables.pointing(named),
         "classes": tables.by_group(named, "class"),
         "families": tables.by_group(named, "family"),
         "cautions": tables.cautions(good or operator) if operator else NONE + "\n",
         "covering": covering(operator) if operator else NONE + "\n",
+        "brightness": tables.brightness(good) if good else NONE + "\n",
         "stickers": beside.get("stickers", NONE),
         "broken": beside.get("broken", NONE + "\n"),
         "cost": beside.get("cost", NONE + "\n"),
@@ -88,7 +90,12 @@ def bars(
             _alarm(good or operator, tables.wrong_answer),
         ],
         ["broken inputs noticed", "–", "≥ .95", beside.get("noticed", "–")],
-        ["OK parts that look alarming after calibration", "–", "≤ .02", beside.get("alarming", "–")],
+        [
+            "OK parts that look alarming after calibration",
+            "–",
+            "≤ .02",
+            _mean(list(tables.alarming(good).values())),
+        ],
         ["shuffled network: cautioned", "–", "≥ .90", _alarm(shuffled, lambda _: True)],
         ["cost: as fast as today's, times", "1", "≥ 3", beside.get("faster", "–")],
     ]
@@ -148,3 +155,11 @@ def cost(seconds: Mapping[str, Mapping[str, list[float]]]) -> tuple[str, str]:
         markdown(["network", "today", "operator", "times as fast"], rows),
         f"{np.mean(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
     )
+
+
+def broken(found: Mapping[str, Mapping[str, list[bool]]]) -> tuple[str, str]:
+    """Return the table of broken inputs by network, and the mean share of them that is noticed."""
+    titles = list(next(iter(found.values())))
+    rows = [[title, *(str(Share(by[title])) for by in found.values())] for title in titles]
+    shares = [Share(one for title in titles[1:] for one in by[title]) for by in found.values()]
+    return markdown(["what is wrong", *(TITLES[name] for name in found)], rows), _mean(shares)

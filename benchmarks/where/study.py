@@ -112,15 +112,18 @@ def scored(name: str) -> dict[str, dict[str, float]]:
     return {title: {kind: float(np.mean(found)) for kind, found in by.items()} for title, by in hits.items()}
 
 
-def table(names: Sequence[str]) -> str:
+def table(names: Sequence[str], *, only_kept: bool = False) -> str:
     """Return the table of formulas: means over the networks ``names``, and each network's present / absent."""
-    by_name = {name: kept(f"formulas-{name}", partial(scored, name)) for name in names}
+    found = {name: kept(f"formulas-{name}", None if only_kept else partial(scored, name)) for name in names}
+    by_name = {name: by for name, by in found.items() if by}
     lines = []
     for title in [*FORMULAS, *GOOD, *(f"or 2: {key}" for key in SECOND)]:
         means = [f"{np.mean([by[title][kind] for by in by_name.values()]):.2f}" for kind in KINDS]
         each = ", ".join(f"{by[title]['present']:.2f} / {by[title]['absent']:.2f}" for by in by_name.values())
         lines.append([title, *means, each])
-    return markdown(["map", *KINDS, "present / absent: " + ", ".join(TITLES[name] for name in names)], lines)
+    return markdown(
+        ["map", *KINDS, "present / absent: " + ", ".join(TITLES[name] for name in by_name)], lines
+    )
 
 
 if __name__ == "__main__":

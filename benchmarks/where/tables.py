@@ -138,3 +138,33 @@ def cautions(records: Records) -> str:
             cells.append(str(total))
         rows.append(["any" if code is None else f"`{code}`", *cells])
     return markdown(["caution", *groups], rows)
+
+
+TOP = 2.0
+"""Value at which a colour scale of good parts ends, in units of what good parts reach: the brightest colour."""
+
+
+def alarming(records: Records) -> dict[str, Share]:
+    """Return by network on how many parts that are good and called so a place has the brightest colour."""
+    return {
+        name: _bright(found, lambda r: r["kind"] == "ok" and r["answer"] == "ok")
+        for name, found in records.items()
+    }
+
+
+def brightness(records: Records) -> str:
+    """Return how often a place has the brightest colour of the scale of good parts."""
+    groups: dict[str, Callable[[Record], bool]] = {
+        "OK parts called ok": lambda r: r["kind"] == "ok" and r["answer"] == "ok",
+        "present, called so": lambda r: r["kind"] == "present" and r["answer"] == r["class"],
+        "absent, called so": lambda r: r["kind"] == "absent" and r["answer"] == r["class"],
+    }
+    rows = [
+        [TITLES[name], *(str(_bright(found, chosen)) for chosen in groups.values())]
+        for name, found in records.items()
+    ]
+    return markdown(["network", *groups], rows)
+
+
+def _bright(found: Sequence[Record], chosen: Callable[[Record], bool]) -> Share:
+    return Share(r["reach"] >= TOP for r in found if r["reach"] is not None and chosen(r))

@@ -44,10 +44,12 @@ HALF = ("cnn", "resnet18", "vit")
 RATE = {"cnn": 3e-3, "mobilenet": 3e-3, "resnet18": 2e-3, "lite0": 1.5e-3, "vit": 1.5e-3}
 
 
-def kept(name: str, make: Callable[[], Any]) -> Any:
-    """Return what ``make`` returned in this run or an earlier one, as JSON."""
+def kept(name: str, make: Callable[[], Any] | None = None) -> Any:
+    """Return what ``make`` returned in this run or an earlier one, as JSON; None where it may not run."""
     path = STORE / f"{name}.json"
     if not path.exists():
+        if make is None:
+            return None
         path.write_text(json.dumps(make()), encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 
