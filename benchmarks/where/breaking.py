@@ -13,8 +13,7 @@ import numpy as np
 
 from benchmarks.where.bundles import FORGOTTEN, bundle, good_images
 from benchmarks.where.data import TEST, part
-from benchmarks.where.designs import DESIGNS
-from benchmarks.where.measuring import Opened
+from benchmarks.where.measuring import CALIBRATED, Opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 PARTS = ("ok", "scratch", "missing")
 """Parts of each design that are broken in each way."""
-SOME = 4
-"""Designs that are calibrated with a bundle whose scale is wrong."""
 INPUT_CODES = (
     "constant-image",
     "few-bits",
@@ -77,7 +74,7 @@ def noticed(name: str) -> dict[str, list[bool]]:
     """
     found: dict[str, list[bool]] = {}
     opened = Opened(name, good=True)
-    for design in DESIGNS:
+    for design in CALIBRATED:
         explainer = opened.of(design)
         for kind in PARTS:
             picture = part(TEST + 50, 0, design, kind).image
@@ -96,7 +93,7 @@ def _forgotten(name: str) -> list[bool]:
 
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for design in DESIGNS[:: len(DESIGNS) // SOME]:
+        for design in CALIBRATED[::2]:
             said = io.StringIO()
             images = [str(one) for one in good_images(design)]
             with contextlib.redirect_stderr(said):
