@@ -301,7 +301,7 @@ def command_of(seed: int, bundle: Path, folder: Path) -> list[str]:
         ):
             continue
         value = _fitting(rng, option.type.name.replace("text", "str"))
-        text = str(value[0] if isinstance(value, list) and value else value).replace("\0", "")
+        text = toml_of(value).strip('"').replace("\0", "")
         if option.name == "samples":
             text = str(rng.choice(["2", "3", "0", "-1", "nan", "inf"]))
         words += [option.opts[0], text]

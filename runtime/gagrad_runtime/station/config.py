@@ -6,7 +6,6 @@ variable that holds a secret.
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -154,8 +153,8 @@ def read_config(path: Path) -> StationConfig:
         try:
             _check_values(config)
         except SettingError as error:
-            line = line_of(text, tuple(str(error.where).split(".")))
-            where = str(path) if line is None else f"{path}:{line}"
+            number = line_of(text, tuple(str(error.where).split(".")))
+            where = str(path) if number is None else f"{path}:{number}"
             raise SettingError(f"{error.where}: {error.what}", where=where, hint=_HINT) from error
         return _resolved(config, path.parent)
     except OSError as error:
@@ -207,14 +206,12 @@ def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
 
 
 def _check_values(table: Table, place: tuple[str, ...] = ()) -> None:
-    """Refuse what no setting means, wherever it stands: nan, which no limit refuses, and NUL in a text."""
+    """Refuse NUL in a text, wherever it stands: no name of a file, host or class has one."""
     for name in table.__struct_fields__:
         value = getattr(table, name)
         if isinstance(value, Table):
             _check_values(value, (*place, name))
         for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, float) and math.isnan(one):
-                raise SettingError("expected a number, got nan", where=".".join((*place, name)))
             if isinstance(one, str) and "\0" in one:
                 raise SettingError("the text has a NUL character", where=".".join((*place, name)))
 
