@@ -21,7 +21,7 @@ from benchmarks.where.designs import DESIGNS
 from benchmarks.where.gathering import SHUFFLED
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.training import STORE
-from gagrad_runtime.explanation.scale import raw_map
+from gagrad_runtime.explanation.comparing import raw_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
