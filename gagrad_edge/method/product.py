@@ -27,7 +27,7 @@ and C is not bound to the pixels that react. Its highest point away from that of
 Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
 the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
 
-    D = √(P / max P + P' / max P') · d² · √(C / max C + L / max L + 0.1)
+    D = √(P / max P + P' / max P') · d · √(C / max C + L / max L + 0.1)
 
 A feature that is absent leaves no gradient at this image. It leaves one at the good parts, and a difference.
 d keeps its unit, so that the map of a good part stays low; the other factors only weigh it.
@@ -103,7 +103,7 @@ def compared(
     softened = [pooled(one, POOLED * side(one.shape)) for one in magnitudes]
     reacting = [one / one.max() for one in softened if one.max() > 0]
     speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
-    found = np.square(difference[seen]) * np.sqrt(np.float32(FLOOR) + sum(speaking, np.float32(0)))
+    found = difference[seen] * np.sqrt(np.float32(FLOOR) + sum(speaking, np.float32(0)))
     if reacting:
         found = found * np.sqrt(sum(reacting, np.float32(0)))
     result = np.zeros(squared.shape, np.float32)
@@ -115,7 +115,13 @@ def pooled(values: Array, sigma: float) -> Array:
     """Return ``values [h, w]`` pooled with a Gaussian of ``sigma`` pixels; nothing beyond the edges."""
     if sigma < 0.3:  # the Gaussian's weight beside its centre is below 1 %
         return values
-    weight = cv2.GaussianBlur(np.ones_like(values), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    total = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    result: Array = np.asarray(total / weight, np.float32)
+    height, width = values.shape
+    kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
+    one = np.ones(1, np.float32)
+    total = cv2.sepFilter2D(values, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    # The weight of what is inside is a product of a column and a row, as the Gaussian is.
+    ones = np.ones((height, 1), np.float32), np.ones((1, width), np.float32)
+    column = cv2.sepFilter2D(ones[0], -1, one, kernel, borderType=cv2.BORDER_CONSTANT)
+    row = cv2.sepFilter2D(ones[1], -1, kernel, one, borderType=cv2.BORDER_CONSTANT)
+    result: Array = np.asarray(total / (column * row), np.float32)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from gagrad_runtime.explanation.explanation import Provenance
@@ -78,6 +79,11 @@ class Query(NamedTuple):
 
     scene: Scene
     target: Target
+
+    def without_measures(self) -> Query:
+        """Return the same question without RCAP and covering test, for a map that a better one follows."""
+        settings = replace(self.settings, rcap=False, cover=False)
+        return self._replace(scene=self.scene._replace(settings=settings))
 
     @property
     def settings(self) -> Settings:

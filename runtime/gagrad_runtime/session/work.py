@@ -13,6 +13,7 @@ from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
+from gagrad_runtime.explanation.comparing import fits
 from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
@@ -326,8 +327,8 @@ class Work:
                 good_image=query.scene.aligned is not None,
             ),
         )
-        fits = scale is not None and scale.fits(explanation)
-        return replace(explanation, scale=scale if fits else None)
+        comparable = scale is not None and fits(scale, explanation)
+        return replace(explanation, scale=scale if comparable else None)
 
     def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
         values, placement = result.saliency.values, query.scene.placement

@@ -135,6 +135,16 @@ def test_the_second_witness_may_be_weaker_away_from_place_1() -> None:
     assert len(peak_places(hill(10, 10), np.zeros((64, 64), np.float32), placement(*SAME))) == 1
 
 
+def test_where_the_part_differs_most_from_good_parts_is_a_place() -> None:
+    """Before that of the activation, where it is clear; noise of a good part is no place."""
+    values, active = hill(20, 20), hill(50, 50)
+    found = peak_places(values, active, placement((64, 64), (64, 64)), hill(20, 50, height=5.0))
+    assert [one.evidence for one in found] == ["map", "reference", "activation"]
+    assert found[1].peak == (50.5, 20.5)
+    found = peak_places(values, active, placement((64, 64), (64, 64)), hill(20, 50, height=2.0))
+    assert [one.evidence for one in found] == ["map", "activation"]
+
+
 def test_a_place_is_not_half_of_the_part() -> None:
     """Where a broad map is above half of its peak almost everywhere, the place is the top of it."""
     (found,) = peak_places(hill(30, 30, 1, 40), None, placement(*SAME))
