@@ -69,7 +69,7 @@ def frame(tmp_path: Path) -> Path:
         "verify BUNDLE --device openvino",
         "inspect BUNDLE",
         "bench BUNDLE --device cpu --frames 2",
-        "calibrate BUNDLE FRAME -o OUT/scale.json --device cpu",
+        "calibrate BUNDLE FRAME -o OUT/part.good --device cpu",
         "evaluate BUNDLE FRAME -o OUT --device cpu",
         "watch BUNDLE IN -o OUT --once --device cpu",
         "export MODEL -o OUT/model.gagrad --size 24 32",

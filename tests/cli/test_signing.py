@@ -8,7 +8,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gagrad_edge.cli import run
 from gagrad_edge.passphrase import VARIABLE as PASSPHRASE
@@ -107,6 +109,31 @@ def test_usage(desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> 
     assert run(["sign", "part.gagrad", "--key", "a.key", "--product", "x", "--version", "1"]) == 2
 
 
+@pytest.mark.slow
+def test_a_file_of_good_parts_is_signed_apart(
+    desk: Path, capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device with a policy uses it only when it is signed; one that is given unsigned is refused."""
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(f"{number}.png")
+    line = ["--product", "part", "--version", "1"]
+    assert run(["sign", "part.gagrad", "--key", "a.key", *line]) == 0
+    assert run(["calibrate", "part.gagrad", "0.png", "1.png"]) == 0
+    capsys.readouterr()
+    assert run(["keygen", "c"]) == 0
+    Path("trust.toml").write_text('state = "state.json"\n' + capsys.readouterr().out)
+    assert run(["sign", "part.gagrad", "--key", "c.key"]) == 0
+    predict = ["predict", "part.gagrad", "0.png", "--trust", "trust.toml"]
+    assert run(predict) == 0
+    assert "part.good is not used" in caplog.text
+    assert run([*predict, "--good", "part.good"]) == 4
+    assert "0 of the 1 trusted signatures" in capsys.readouterr().err
+    assert run(["sign", "part.good", "--key", "c.key", *line]) == 2
+    assert run(["sign", "part.good", "--key", "c.key"]) == 0
+    assert run([*predict, "--good", "part.good"]) == 0
+
+
 def test_every_command_that_loads_a_bundle_obeys(
     desk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +143,7 @@ def test_every_command_that_loads_a_bundle_obeys(
     Path("trust.toml").write_text('state = "state.json"\n' + capsys.readouterr().out)
     commands = [
         ["explain", "part.gagrad", "x.png"],
-        ["calibrate", "part.gagrad", "x.png", "-o", "x.json"],
+        ["calibrate", "part.gagrad", "x.png", "-o", "x.good"],
         ["evaluate", "part.gagrad", "x.png"],
         ["bench", "part.gagrad"],
         ["verify", "part.gagrad"],

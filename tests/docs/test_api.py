@@ -27,7 +27,7 @@ PUBLIC = {
         "Provenance",
         "Frame",
     ),
-    *("load_frame", "Report", "Roi", "read_roi", "GoodScale", "read_scale", "METHODS", "Policy", "errors"),
+    *("load_frame", "Report", "Roi", "read_roi", "GoodScale", "Reference", "METHODS", "Policy", "errors"),
 }
 
 

@@ -139,6 +139,8 @@ def _merged(config: StationConfig, **given: Any) -> StationConfig:
     """Return ``config`` with the options ``given`` on the command line in place of its own."""
     from msgspec.structs import replace  # noqa: PLC0415 - --help stays fast
 
+    from gagrad_runtime.station.config import checked  # noqa: PLC0415
+
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     tables = {
@@ -146,7 +148,8 @@ def _merged(config: StationConfig, **given: Any) -> StationConfig:
         for table in ("rule", "retention", "explain")
     }
     changed = {table: replace(getattr(config, table), **values) for table, values in tables.items()}
-    return replace(config, **changed, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    return checked(replace(config, **changed, **given))
 
 
 def _complete(config: StationConfig) -> StationConfig:

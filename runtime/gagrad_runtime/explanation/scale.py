@@ -6,20 +6,11 @@ measures the value that good parts' maps reach, and a report with that scale col
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
-import numpy as np
 
-from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec resolves the fields' types
-from gagrad_runtime.explanation.places import soften
-from gagrad_runtime.question.methods import METHODS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from gagrad_runtime.explanation.explanation import Explanation
 
 QUANTILE = 0.999
 """Quantile of the map values of all good parts together. The largest value is chance and grows with every
@@ -66,69 +57,3 @@ class GoodScale(msgspec.Struct, frozen=True, kw_only=True):
     """Quantile of the good parts' map values that ``value`` is, 0..1."""
     value: Annotated[float, msgspec.Meta(gt=0)]
     """Raw map value, after softening as on the picture, at that quantile."""
-
-    def check(self, explanation: Explanation) -> None:
-        """Raise SettingError unless bundle, method and target of ``explanation`` are the scale's."""
-        made = explanation.provenance
-        if made.bundle_sha256 != self.bundle_sha256:
-            raise SettingError(
-                f"the scale was made with another bundle ({self.bundle}, {self.bundle_sha256[:12]}...)",
-                where="scale",
-                hint="calibrate again with this bundle: gagrad-edge calibrate BUNDLE OK_IMAGES...",
-            )
-        if (reason := self.refusal(explanation)) is not None:
-            field, of_scale, here = reason
-            raise SettingError(
-                f"the scale was made for {field} {of_scale}, and this map for {here}",
-                where="scale",
-                hint=f"calibrate again with the same {field}, or explain with the scale's",
-            )
-
-    def fits(self, explanation: Explanation) -> bool:
-        """Return whether the maps of ``explanation`` and of the good parts can be compared."""
-        same = explanation.provenance.bundle_sha256 == self.bundle_sha256
-        return same and explanation.target.region is None and self.refusal(explanation) is None
-
-    def refusal(self, explanation: Explanation) -> tuple[str, object, object] | None:
-        """Return the first field in which ``explanation`` differs, with both values; None where none does."""
-        asked = scale_key(explanation, named=self.key.target is not None)
-        for field in ScaleKey.__struct_fields__:
-            of_scale, here = getattr(self.key, field), getattr(asked, field)
-            if of_scale != here:
-                theirs, ours = ("none" if value in (None, "") else value for value in (of_scale, here))
-                return field, theirs, ours
-        return None
-
-
-def scale_key(explanation: Explanation, *, named: bool) -> ScaleKey:
-    """Return the key of ``explanation``; ``named`` says that its class was asked for by name."""
-    made, target = explanation.provenance, explanation.target
-    method = METHODS[made.method]
-    if target.region is not None:
-        if target.region.found:
-            raise SettingError(
-                "what is explained is an area of another size on each part, so its maps have no common scale",
-                where="scale",
-                hint="explain areas without a scale",
-            )
-        raise SettingError(
-            "a scale is for the whole output", where="region", hint="leave the scale or the region out"
-        )
-    return ScaleKey(
-        method=made.method,
-        guide=made.guide,
-        percentile=made.percentile if method.map == "guided" else None,
-        noise_std=made.noise_std if method.samples_at == "noisy" else None,
-        baseline=made.baseline,
-        perturbation=made.perturbation,
-        good_image=made.good_image,
-        target=target.name if named else None,
-        against=target.against_name,
-    )
-
-
-def raw_map(explanation: Explanation) -> tuple[NDArray[np.float32], float]:
-    """Return the map [H, W] softened as it is drawn, in raw values, and the blur's standard deviation."""
-    low, high = (np.float32(value) for value in explanation.raw)
-    softened, sigma = soften(explanation.saliency)
-    return low + softened * (high - low), sigma

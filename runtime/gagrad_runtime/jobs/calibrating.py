@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from gagrad_edge.atomic import check_writable
 from gagrad_edge.cli import say
 from gagrad_edge.errors import FrameError, InputError, ModelError, OutputError
-from gagrad_runtime.explanation.scale import QUANTILE, GoodScale, raw_map, scale_key
+from gagrad_runtime.explanation.comparing import raw_map, scale_key
+from gagrad_runtime.explanation.scale import QUANTILE, GoodScale
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.jobs.explaining import expand, say_error

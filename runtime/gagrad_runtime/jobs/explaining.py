@@ -17,6 +17,7 @@ from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
 from gagrad_edge.printable import printable
 from gagrad_runtime.answer.choices import check_class
 from gagrad_runtime.answer.reader import Wanted
+from gagrad_runtime.explanation.comparing import disagreement
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.jobs.indexing import Index, asked_of
@@ -185,6 +186,8 @@ class _Run:
     """The page of the run; None where nobody asked for one."""
     each: bool = False
     """Whether to explain everything that the model says is there."""
+    _told: bool = False
+    """Whether it was said that the colours are not compared with good parts."""
     failed: int = 0
     """Number of maps of which too little lies inside the region of interest."""
     _exit_code: int = 0
@@ -258,8 +261,23 @@ class _Run:
         if self.as_json:
             say_json(msgspec.json.encode(report.record(files)))
         say(_line(path, report, files["picture"]), err=True)
+        self._say_uncompared(report)
         for caution in report.explanation.cautions:
             say(f"  ! {caution.text}", err=True)
+
+    def _say_uncompared(self, report: Report) -> None:
+        """Say once that good parts are known, and that their maps were made for another question."""
+        reference = self.explainer.reference
+        known = None if reference is None else reference.scale
+        if self._told or known is None or report.scale is not None:
+            return
+        self._told = True
+        text = "the colours are not compared with good parts"
+        reason = None if report.explanation.target.region else disagreement(known, report.explanation)
+        if reason is not None:
+            field, theirs, ours = reason
+            text += f": those were calibrated for {field.replace('_', ' ')} {theirs}, and this is for {ours}"
+        say(f"  {text}", err=True)
 
     def finish(self) -> int:
         """Say how it went, and return the exit code."""

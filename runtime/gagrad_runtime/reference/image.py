@@ -133,11 +133,13 @@ def good_image(
     gradients: Mapping[int, Array] | None = None,
 ) -> GoodImage:
     """Return the good image of ``parts`` ([C, h, w] each, 0..1), of all but the part ``without``."""
-    used = [index for index in range(len(parts)) if index != without]
-    moved = np.stack(
-        [layout.motions[k].onto_template(_softened(_last(standardised(parts[k])[0]))) for k in used]
-    )
-    seen = np.stack([layout.motions[k].seen(moved.shape[1:3]) for k in used])
+    used = [
+        (parts[index], motion)
+        for index, motion in enumerate(layout.motions)
+        if motion is not None and index != without
+    ]
+    moved = np.stack([motion.onto_template(_softened(_last(standardised(one)[0]))) for one, motion in used])
+    seen = np.stack([motion.seen((moved.shape[1], moved.shape[2])) for _, motion in used])
     median = np.median(moved, axis=0)
     weights = np.maximum(seen.sum(axis=0), 1)[..., None]
     away = (np.abs(moved - median) * seen[..., None]).sum(axis=0) / weights

@@ -30,6 +30,8 @@ _ROUNDS = 2
 EXACT = 0.015
 """Largest error of a motion that still helps, as a share of the longer side: 2 pixels of 128."""
 _QUANTILE = 0.8
+_MISFITS = 0.2
+"""Largest share of the parts that need not fit."""
 _FITS = 0.5
 """A part fits the layout from this share of the good parts' usual correlation on."""
 
@@ -39,8 +41,8 @@ class Layout:
     """Where the features of good parts are, and how the parts lie that it was found from."""
 
     template: Template
-    motions: tuple[Motion, ...]
-    """Of each part."""
+    motions: tuple[Motion | None, ...]
+    """Of each part; None for one that does not fit."""
     error: float
     """How exactly the parts' places are known, as a share of the longer side."""
     least: float
@@ -59,15 +61,18 @@ def common_layout(parts: Sequence[Array]) -> tuple[Layout | None, float]:
     freedoms: tuple[Freedom, ...] = ("shift, turn and scale", "shift")
     for freedom in freedoms:
         motions = _motions(parts, freedom)
+        if np.mean([motion.farthest for motion in motions]) > _MISFITS:
+            continue
         errors = [_error(parts, motions, index, freedom) for index in range(len(parts))]
         error = float(np.quantile(errors, _QUANTILE))
         best = min(best, error)
-        if error <= EXACT:
-            return _layout(parts, motions, error, freedom), error
+        layout = _layout(parts, motions, error, freedom) if error <= EXACT else None
+        if layout is not None:
+            return layout, error
     return None, best
 
 
-def _layout(parts: Sequence[Array], motions: list[Motion], error: float, freedom: Freedom) -> Layout:
+def _layout(parts: Sequence[Array], motions: list[Motion], error: float, freedom: Freedom) -> Layout | None:
     size = parts[0].shape[:2]
     moved = [motion.distance(Motion(), size) / max(size) for motion in motions]
     if float(np.sqrt(np.mean(np.square(moved)))) <= error:
@@ -76,8 +81,14 @@ def _layout(parts: Sequence[Array], motions: list[Motion], error: float, freedom
         Template(_mean(parts, motions, without=index), freedom).correlation(part, motions[index])
         for index, part in enumerate(parts)
     ]
-    template = Template(_mean(parts, motions), freedom)
-    return Layout(template, tuple(motions), error, _FITS * float(np.median(usual)))
+    least = _FITS * float(np.median(usual))
+    fits = [found >= least and not motion.farthest for found, motion in zip(usual, motions, strict=True)]
+    if np.mean(fits) < 1 - _MISFITS:
+        return None
+    fitting = [index for index, good in enumerate(fits) if good]
+    template = Template(_mean([parts[k] for k in fitting], [motions[k] for k in fitting]), freedom)
+    found = tuple(motion if good else None for motion, good in zip(motions, fits, strict=True))
+    return Layout(template, found, error, least)
 
 
 def _motions(parts: Sequence[Array], freedom: Freedom) -> list[Motion]:

@@ -104,12 +104,11 @@ class GoodParts:
 
         Noise and texture stay low; features that only some of the parts have are high.
         """
-        step = max(len(self._parts) // _COMPARED, 1)
+        placed = [(index, motion) for index, motion in enumerate(layout.motions) if motion is not None]
         found = []
-        for index in range(0, len(self._parts), step):
+        for index, motion in placed[:: max(len(placed) // _COMPARED, 1)]:
             picture = self.picture(layout, without=index)
-            difference = picture.difference(self._parts[index], layout.motions[index])
-            found.append(float(np.quantile(difference, _WHERE)))
+            found.append(float(np.quantile(picture.difference(self._parts[index], motion), _WHERE)))
         return float(np.median(found))
 
     def picture(
@@ -190,9 +189,13 @@ def gradients_of(found: Mapping[int, Sequence[Array]], parts: GoodParts, layout:
     ((top, left, height, width),) = parts.windows
     mean = {}
     for index, gradients in found.items():
-        inside = [one[top : top + height, left : left + width] for one in gradients]
-        squares = [layout.motions[k].onto_template(np.square(one)) for k, one in enumerate(inside)]
-        mean[index] = np.sqrt(np.mean(squares, axis=0, dtype=np.float32))
+        squares = [
+            motion.onto_template(np.square(one[top : top + height, left : left + width]))
+            for one, motion in zip(gradients, layout.motions, strict=False)
+            if motion is not None
+        ]
+        if squares:
+            mean[index] = np.sqrt(np.mean(squares, axis=0, dtype=np.float32))
     return mean
 
 

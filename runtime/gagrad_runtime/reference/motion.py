@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 
+REACH = 0.12
+"""Largest shift along an axis that is looked for, as a share of the longer side."""
+FARTHEST_TURN, FARTHEST_SCALE = math.radians(9), 1.1
 _AT_ONCE = 4
 """Channels that OpenCV moves at once."""
 
@@ -34,6 +37,13 @@ class Motion:
     turn: float = 0.0
     """Radians, from the x axis towards the y axis."""
     scale: float = 1.0
+
+    @property
+    def farthest(self) -> bool:
+        """Whether the part is as far away as is looked for, so that it may be farther."""
+        shifted = max(abs(self.x), abs(self.y)) >= 0.99 * REACH
+        turned = abs(self.turn) >= 0.99 * FARTHEST_TURN
+        return shifted or turned or abs(math.log(self.scale)) >= 0.99 * math.log(FARTHEST_SCALE)
 
     def matrix(self, size: tuple[int, int]) -> Matrix:
         """Return the affine matrix [2, 3] from pixels of the template to pixels of the image (H, W)."""

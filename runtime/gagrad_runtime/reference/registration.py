@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from gagrad_runtime.reference.motion import Motion
+from gagrad_runtime.reference.motion import FARTHEST_SCALE, FARTHEST_TURN, REACH, Motion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,9 +31,6 @@ _COARSE = 64
 """Longer side in the coarse search."""
 _TURNS = np.radians(np.arange(-6.0, 6.5, 1.5))
 _SCALES = (0.95, 1.0, 1.05)
-REACH = 0.12
-"""Largest shift, as a share of the longer side."""
-_FARTHEST_TURN, _FARTHEST_SCALE = math.radians(9), 1.1
 _STARTS = 3
 """Results of the coarse search that are refined."""
 _STEPS = 12
@@ -190,8 +187,8 @@ def _stepped(motion: Motion, step: NDArray[np.float64]) -> Motion:
     return Motion(
         float(np.clip(motion.x - (cosine * x - sine * y), -REACH, REACH)),
         float(np.clip(motion.y - (sine * x + cosine * y), -REACH, REACH)),
-        float(np.clip(motion.turn - turn, -_FARTHEST_TURN, _FARTHEST_TURN)),
-        float(np.clip(motion.scale * (1 - scale), 1 / _FARTHEST_SCALE, _FARTHEST_SCALE)),
+        float(np.clip(motion.turn - turn, -FARTHEST_TURN, FARTHEST_TURN)),
+        float(np.clip(motion.scale * (1 - scale), 1 / FARTHEST_SCALE, FARTHEST_SCALE)),
     )
 
 

@@ -26,9 +26,9 @@ def found_lines(
 ) -> list[str]:
     """Return what is known of good parts, a line for each thing; ``output`` is the file's name."""
     used = reference.parts
-    of = "" if used == images else f" of {images}"
+    of = "" if used == images else f"{used} of "
     lines = [
-        f"{used}{of} good part{'s' if used > 1 else ''} → {output}",
+        f"{of}{counted(images, 'good part')} → {output}",
         f"  {_layout(parts, layout)}",
     ]
     noise = reference.noise
@@ -42,7 +42,7 @@ def found_lines(
         lines.append(
             f"  their scores: from {reference.threshold:.4g} on a part is NG, where the bundle has no limit"
         )
-    lines += [f"  ! {line}" for line in _doubts(reference, parts)]
+    lines += [f"  ! {line}" for line in _doubts(reference, parts, layout)]
     if used < FEWEST:
         lines.append(f"  ! too few parts to know what is usual: give {FEW} or more")
     elif used < FEW:
@@ -57,8 +57,9 @@ def _layout(parts: GoodParts, layout: Layout | None) -> str:
     _, _, height, width = next(iter(parts.windows))
     side = max(height, width)
     exact = max(math.ceil(2 * layout.error * side) / 2, 0.5)
-    apart = [motion.distance(Motion(), (height, width)) for motion in layout.motions]
-    turns = [abs(math.degrees(motion.turn)) for motion in layout.motions]
+    motions = [motion for motion in layout.motions if motion is not None]
+    apart = [motion.distance(Motion(), (height, width)) for motion in motions]
+    turns = [abs(math.degrees(motion.turn)) for motion in motions]
     how = "they lie still"
     if layout.template.freedom != "nothing":
         how = f"they lie up to {max(apart):.0f} pixels"
@@ -68,7 +69,7 @@ def _layout(parts: GoodParts, layout: Layout | None) -> str:
     return f"{how}, and are brought together to {pixels}: differences to a good part are used"
 
 
-def _doubts(reference: Reference, parts: GoodParts) -> list[str]:
+def _doubts(reference: Reference, parts: GoodParts, layout: Layout | None) -> list[str]:
     """Return what speaks against these parts or this bundle."""
     verdicts = reference.content.answers.verdicts
     found = []
@@ -78,6 +79,9 @@ def _doubts(reference: Reference, parts: GoodParts) -> list[str]:
         found.append(
             f"the model says different things of good parts: {said}; look at the images, mean and std"
         )
+    for source, motion in zip(parts.names, layout.motions if layout else (), strict=False):
+        if motion is None:
+            found.append(f"does not look or lie as the others do: {source}")
     for name, values in parts.series().items():
         outside = np.flatnonzero(~parts.usual(name, values))
         if len(outside) and len(outside) <= 3:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from gagrad_runtime.explanation.comparing import raw_map
 from gagrad_runtime.explanation.places import soften
-from gagrad_runtime.explanation.scale import raw_map
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.colour import overlay, scale_of

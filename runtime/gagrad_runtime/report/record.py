@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from gagrad_runtime.explanation.scale import raw_map
+from gagrad_runtime.explanation.comparing import raw_map
 from gagrad_runtime.report.prediction_record import detection_records, rounded
 from gagrad_runtime.report.record_schema import (
     _TOP,
@@ -26,6 +26,7 @@ from gagrad_runtime.report.record_schema import (
     ClassRecord,
     CoveringRecord,
     FrameRecord,
+    GoodRecord,
     MethodRecord,
     PlacementRecord,
     PlaceRecord,
@@ -118,6 +119,7 @@ def record_of(
         places=_places(explanation),
         roi=None if roi is None else _roi(roi),
         scale=None if scale is None else _scale(explanation, scale),
+        good=None if made.good_sha256 is None else GoodRecord(sha256=made.good_sha256, image=made.good_image),
         files={kind: _text(path.name) for kind, path in (files or {}).items()},
         run=RunRecord(
             created=explanation.created.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

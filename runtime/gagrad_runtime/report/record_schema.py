@@ -94,6 +94,15 @@ class ScaleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The highest value of this map, softened as on the picture, in units of ``value``."""
 
 
+class GoodRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of good parts, with which the explanation was compared."""
+
+    sha256: Sha256
+    """Of ``reference.json`` in the file that ``calibrate`` wrote."""
+    image: bool
+    """Whether the map compares the part with the image of good parts."""
+
+
 _TOP = 5
 
 
@@ -292,6 +301,8 @@ class Record(_Struct, frozen=True, kw_only=True):
     """Null when no region of interest was given."""
     scale: ScaleRecord | None = None
     """The colour scale fixed by good parts; null when the map scales itself."""
+    good: GoodRecord | None = None
+    """Null where nothing is known of good parts."""
     files: dict[str, str]
     """Names of the files written beside this one, by kind."""
     run: RunRecord

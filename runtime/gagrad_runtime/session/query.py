@@ -113,11 +113,14 @@ class MapResult(NamedTuple):
     kept: float | None = None
     """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a map without."""
+    """[H, W], at least 0: what of the class activation is high away from place 1 is a place of its own; None
+    for a map without."""
     place_stability: float | None = None
     """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
+    apart: float | None = None
+    """Distance of the gradient's own highest place from place 1, in sides; None where it is not known."""
 
 
 class Clock:

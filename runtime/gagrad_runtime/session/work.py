@@ -13,6 +13,7 @@ from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.backend.graphs import Graphs
+from gagrad_runtime.explanation.comparing import fits
 from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
@@ -255,6 +256,7 @@ class Work:
             maps.activation,
             maps.place_stability(saliency),
             maps.notes,
+            maps.apart,
         )
 
     def _class_activation(self, query: Query) -> MapResult:
@@ -296,7 +298,7 @@ class Work:
             seconds=dict(clock.seconds),
         )
         explanation = self._compared(explanation, query)
-        found = cautions(explanation, query, result, self.manifest)
+        found = cautions(explanation, query, result, self.manifest, self.reference)
         return replace(explanation, cautions=tuple(found))
 
     def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
@@ -325,8 +327,8 @@ class Work:
                 good_image=query.scene.aligned is not None,
             ),
         )
-        fits = scale is not None and scale.fits(explanation)
-        return replace(explanation, scale=scale if fits else None)
+        comparable = scale is not None and fits(scale, explanation)
+        return replace(explanation, scale=scale if comparable else None)
 
     def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
         values, placement = result.saliency.values, query.scene.placement

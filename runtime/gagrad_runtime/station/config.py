@@ -21,6 +21,8 @@ from gagrad_runtime.station.toml_lines import line_of, path_of
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+Megabytes = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 _HINT = "see examples/station.toml"
 
 
@@ -36,8 +38,8 @@ class RuleTable(Table, frozen=True):
     """Conditions, one of which makes a part NG: see ``station.condition``."""
     below: Share | None = None
     every: Positive = 1
-    per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    per_second: Rate | None = None
+    per_minute: Rate | None = None
 
 
 class ExplainTable(Table, frozen=True):
@@ -76,11 +78,11 @@ class RetentionTable(Table, frozen=True):
 
     keep: Positive | None = None
     """Most explanations."""
-    max_mb: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    max_mb: Annotated[float, msgspec.Meta(ge=1, le=1e12)] | None = None
     """Most megabytes of explanations."""
     disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     """Explanations are removed while more than this share of the disk is used, by whatever program."""
-    quarantine_mb: Annotated[float, msgspec.Meta(ge=0)] = 100.0
+    quarantine_mb: Megabytes = 100.0
     """Most megabytes of files that are no images; with ``max_mb`` at most that."""
     keep_rows: Positive | None = None
     """Most rows of the index, explained or not."""
@@ -181,7 +183,14 @@ def read_config(path: Path) -> StationConfig:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return _resolved(msgspec.toml.decode(text, type=StationConfig), path.parent)
+        config = msgspec.toml.decode(text, type=StationConfig)
+        try:
+            _check_values(config)
+        except SettingError as error:
+            number = line_of(text, tuple(str(error.where).split(".")))
+            where = str(path) if number is None else f"{path}:{number}"
+            raise SettingError(f"{error.where}: {error.what}", where=where, hint=_HINT) from error
+        return _resolved(config, path.parent)
     except OSError as error:
         raise SettingError(f"cannot be read ({error.strerror})", where=str(path)) from error
     except ImportError as error:
@@ -189,12 +198,26 @@ def read_config(path: Path) -> StationConfig:
         raise MissingPackageError(f"a configuration needs the package tomli ({error})", hint=hint) from error
     except msgspec.ValidationError as error:
         raise _invalid(path, text, str(error)) from error
+    except RecursionError as error:
+        raise SettingError("its brackets are too deep", where=str(path), hint=_HINT) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         line = str(error).rpartition("at line ")[2].split(",")[0].rstrip(")")
         where = f"{path}:{line}" if line.isdigit() else str(path)
         raise SettingError(
             f"this is not TOML: {error}", where=where, hint="see examples/station.toml"
         ) from error
+
+
+def checked(config: StationConfig) -> StationConfig:
+    """Return ``config`` with its values checked, of which some came from elsewhere. Raises SettingError."""
+    try:
+        found = msgspec.convert(msgspec.to_builtins(config), StationConfig)
+    except msgspec.ValidationError as error:
+        what, _, _ = str(error).partition(" - at ")
+        place = [str(part) for part in path_of(str(error))]
+        raise SettingError(f"{what[:1].lower()}{what[1:]}", where=(place or ["watch"])[-1]) from error
+    _check_values(found)
+    return found
 
 
 def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
@@ -214,6 +237,17 @@ def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"the file with the secret cannot be read ({error})", where=what) from error
+
+
+def _check_values(table: Table, place: tuple[str, ...] = ()) -> None:
+    """Refuse NUL in a text, wherever it stands: no name of a file, host or class has one."""
+    for name in table.__struct_fields__:
+        value = getattr(table, name)
+        if isinstance(value, Table):
+            _check_values(value, (*place, name))
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and "\0" in one:
+                raise SettingError("the text has a NUL character", where=".".join((*place, name)))
 
 
 def _resolved(config: StationConfig, folder: Path) -> StationConfig:

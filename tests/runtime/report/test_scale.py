@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from gagrad_runtime.explanation.comparing import check_scale, scale_key
+from gagrad_runtime.explanation.scale import GoodScale
 from gagrad_runtime.jobs.calibrating import Highest
 from gagrad_runtime.report.picture import render
-from gagrad_runtime.report.scale import GoodScale, scale_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def test_a_calm_map_is_drawn_calm(make_explanation: Callable[..., Explanation]) 
             quantile=0.999,
             value=value,
         )
-        scale.check(explanation)
+        check_scale(scale, explanation)
         right = render(explanation, scale=scale)[150:750, 730:1200].astype(int)
         saturation = right.max(axis=2) - right.min(axis=2)
         return int(saturation.max())
