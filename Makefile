@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity gpu-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -20,6 +20,7 @@ help:
 	@echo "make types    mypy --strict"
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
+	@echo "make where    where maps point and which cautions may be trusted: train, explain, docs/where.md (an hour, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
 	@echo "make drise    compare explanations of detections with D-RISE (15 minutes, one core)"
 	@echo "make zoo      the long cases of tests; 53 architectures against autograd, built in TensorRT-RTX (an hour)"
@@ -68,6 +69,10 @@ bench: $(VENV)/.bench
 
 fidelity: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fidelity
+
+# Trains five networks; what is done is kept in .where/, and another run goes on from there.
+where: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.where
 
 # Everything for a machine with a GPU; see CONTRIBUTING.md for what to install beside.
 gpu-check: $(VENV)/.dev

@@ -421,7 +421,7 @@ class Manifest(Strict, frozen=True):
             raise ValueError(f"no graph for: {', '.join(absent)}")
 
     def graph(self, key: GraphKey) -> GraphEntry:
-        """Return the graph of ``key``, or the nearest form of it in the bundle. KeyError when there is none.
+        """Return the graph of ``key``, or the nearest form of it. Raises BundleError when there is none.
 
         A role and variant that the bundle has in float32 only, or in portable form only, is returned so;
         where it has either the precision or the target, the one of that precision.
@@ -434,6 +434,13 @@ class Manifest(Strict, frozen=True):
         for wanted in ((key.precision, key.target), (key.precision, "portable"), ("float32", key.target)):
             if wanted in forms:
                 return forms[wanted]
+        if ("float32", "portable") not in forms:
+            name = " ".join(filter(None, (key.role, key.variant)))
+            raise BundleError(
+                f"there is no float32 form of the graph {name!r} for every engine",
+                where=self.name,
+                hint="export the bundle again",
+            )
         return forms["float32", "portable"]
 
     def keys(self, target: str, precision: GraphPrecision) -> list[GraphKey]:

@@ -26,6 +26,7 @@ from gagrad_runtime import load
 from gagrad_runtime.frame import Frame, load_frame
 from gagrad_runtime.station.config import RetentionTable, WebhookTable
 from gagrad_runtime.station.events import Event, ExplainedEvent, SourceEvent, VerdictEvent
+from gagrad_runtime.station.explaining import Explaining
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
@@ -139,7 +140,7 @@ def _day(total: int, receiver: subprocess.Popen[bytes]) -> int:
                 source,
                 store,
                 Rule(every=EVERY),
-                settings={"samples": 4},
+                explaining=Explaining({"samples": 4}),
                 retention=RetentionTable(keep=KEEP),
             )
             delivery = Delivery(store, [sink], "day")

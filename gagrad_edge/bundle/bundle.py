@@ -71,7 +71,7 @@ class Bundle:
     """The bytes of the manifest, of which ``sha256`` is the hash."""
 
     def graph(self, key: GraphKey | GraphRole) -> bytes:
-        """Return the ONNX bytes of a graph, as ``Manifest.graph`` chooses it. KeyError when there is none.
+        """Return the ONNX bytes of a graph, as ``Manifest.graph`` chooses it. Raises BundleError.
 
         A role alone stands for its plain graph: portable, float32.
         """

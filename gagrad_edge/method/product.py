@@ -7,6 +7,7 @@ Gaussian N over the pixels of the frame, C and L the maps of Grad-CAM and of Lay
     P = (G·m ⋆ N) / (m ⋆ N)        pooled; m is 1 on the frame and 0 on the padding beside it
     A = max(C / max C, L / max L)  where the features speak for the class
     S = P · A                      on the frame, and 0 beside it
+    W = P₆ · C                     a second witness; P₆ is pooled with a Gaussian of 6 % of the side
 
 E[g²] is SmoothGrad-Squared (Hooker et al. 2019, arXiv 1806.10758), C is of Selvaraju et al. (ICCV 2017) and L
 of Jiang et al. (IEEE TIP 2021). Guided Grad-CAM, in the paper of C, is the first such product: fine evidence,
@@ -19,6 +20,9 @@ model's head takes a maximum, the gradient is in one cell, and the mean of a map
 weights each cell by its own gradient. It stays with the pixels that are there, and C leaves them more often
 where a feature is absent. A map that is zero everywhere on the frame (every feature speaks against the
 target) is left out; without any, as in a bundle that has no graph for them, S is P.
+
+W is for a feature that is absent: what the model reacts to lies around the empty place, within a wider reach,
+and C is not bound to the pixels that react. Its highest point away from that of S is a place of its own.
 
 Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
 the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
@@ -46,10 +50,14 @@ if TYPE_CHECKING:
 
 POOLED = 0.025
 """Standard deviation of the Gaussian, as a share of the side of the frame."""
+WIDE = 0.06
+"""The same for the second witness."""
 FLOOR = 0.1
 """Added to the class activations that weigh a difference: where they are 0, a large one still counts."""
 NEAR = 0.08
 """Distance, as a share of the side, within which two peaks are one place."""
+AWAY = 0.12
+"""Distance from place 1, as a share of the side, at which the second witness is asked."""
 
 
 def side(size: tuple[int, int]) -> float:
@@ -69,6 +77,14 @@ def product(squared: Array, activations: Sequence[Array], seen: tuple[slice, sli
         found = found * np.maximum.reduce(speaking)
     result = np.zeros(squared.shape, np.float32)
     result[seen] = found
+    return result
+
+
+def witness(squared: Array, activation: Array, seen: tuple[slice, slice]) -> Array:
+    """Return W, ``[H, W]``, not scaled, from Σ_c E[g²] ``[H, W]`` and C ``[H, W]``, at least 0."""
+    gradient = np.sqrt(np.maximum(squared[seen], 0))
+    result = np.zeros(squared.shape, np.float32)
+    result[seen] = pooled(gradient, WIDE * side(gradient.shape)) * activation[seen]
     return result
 
 
@@ -99,7 +115,13 @@ def pooled(values: Array, sigma: float) -> Array:
     """Return ``values [h, w]`` pooled with a Gaussian of ``sigma`` pixels; nothing beyond the edges."""
     if sigma < 0.3:  # the Gaussian's weight beside its centre is below 1 %
         return values
-    weight = cv2.GaussianBlur(np.ones_like(values), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    total = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    result: Array = np.asarray(total / weight, np.float32)
+    height, width = values.shape
+    kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
+    one = np.ones(1, np.float32)
+    total = cv2.sepFilter2D(values, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    # The weight of what is inside is a product of a column and a row, as the Gaussian is.
+    ones = np.ones((height, 1), np.float32), np.ones((1, width), np.float32)
+    column = cv2.sepFilter2D(ones[0], -1, one, kernel, borderType=cv2.BORDER_CONSTANT)
+    row = cv2.sepFilter2D(ones[1], -1, kernel, one, borderType=cv2.BORDER_CONSTANT)
+    result: Array = np.asarray(total / (column * row), np.float32)
     return result

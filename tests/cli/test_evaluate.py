@@ -195,8 +195,8 @@ def test_a_random_model_for_comparison(
     code, out = evaluate(tiny_bundle, images, "--randomized", str(random_bundle))
     assert code == 0
     with gagrad_runtime.load(tiny_bundle) as ours, gagrad_runtime.load(random_bundle) as theirs:
-        made = ours.explain(images / "a.png")
-        other = theirs.explain(images / "a.png", made.target.index)
+        made = ours.explain(images / "a.png", preset="paper")
+        other = theirs.explain(images / "a.png", made.target.index, preset="paper")
     expected = rank_correlation(made.saliency, other.saliency)
     assert rows(out)[0]["randomisation"] == pytest.approx(expected, abs=1e-6)
     assert "same when random" in (out / "report.html").read_text()

@@ -22,17 +22,21 @@ _ABOUT_CLASSES = ("target", "against")
 """Parameters that name a class."""
 
 
-def check_class(choice: str, spec: OutputSpec, where: str, *, in_region: bool = False) -> None:
-    """Raise TargetError where no image can have the target ``choice``, a class's name or number.
+def check_class(
+    choice: str, spec: OutputSpec, where: str, *, in_region: bool = False
+) -> tuple[int, ...] | None:
+    """Return the index of ``choice``, a class's name or number; None where it is left to the reader.
+
+    Raises TargetError where no image can have that target.
 
     Said before the work and once, where each image would say it again. What depends on the image, such as the
     number of a detection, is left to the reader.
     """
     if spec.task == "sequence" or "," in choice:
-        return
+        return None
     axes = 1 if in_region or spec.task in _BY_CLASS else len(spec.shape)
     try:
-        element_index(choice, spec, where, axes)
+        return element_index(choice, spec, where, axes)
     except TargetError as error:
         if error.choices or len(spec.classes) < 2:
             raise

@@ -61,6 +61,12 @@ class Graphs:
         """Tell whether the bundle has a plain graph of ``role``."""
         return "" in self._bundle.manifest.variants(role)
 
+    def check(self, role: GraphRole, variant: str, *, where: str) -> None:
+        """Raise SettingError about the setting ``where`` unless the bundle has the graph."""
+        if variant not in self._bundle.manifest.variants(role):
+            error = _absent(self._bundle, role, variant)
+            raise SettingError(error.what, where=where, hint=error.hint, choices=error.choices)
+
     def close(self) -> None:
         """Free the runners. ``runner`` raises SettingError afterwards."""
         self._open = None

@@ -44,10 +44,11 @@ _METAVARS = {"perturb": "NAME=RANGE,..."}
 _TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 
 
-def method_options(*names: str) -> Callable[[Command], Command]:
+def method_options(*names: str, **words: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of the settings ``names``, all of them without any.
 
-    The command gets their values as one argument ``settings``, a dict by name.
+    The command gets their values as one argument ``settings``, a dict by name. ``words`` are the help of
+    settings whose default is another one there.
     """
     chosen = names or tuple(METHOD_HELP)
 
@@ -59,17 +60,17 @@ def method_options(*names: str) -> Callable[[Command], Command]:
 
         decorated: Any = with_settings
         for name in reversed(chosen):
-            decorated = _setting_option(name)(decorated)
+            decorated = _setting_option(name, words.get(name, METHOD_HELP[name]))(decorated)
         result: Command = decorated
         return result
 
     return decorate
 
 
-def _setting_option(name: str) -> Callable[[Any], Any]:
+def _setting_option(name: str, words: str) -> Callable[[Any], Any]:
     option = f"--{name.replace('_', '-')}"
     if setting_type(name) is bool:
-        return click.option(f"{option}/--no-{option[2:]}", name, default=None, help=METHOD_HELP[name])
+        return click.option(f"{option}/--no-{option[2:]}", name, default=None, help=words)
     return click.option(
         option,
         name,
@@ -77,7 +78,7 @@ def _setting_option(name: str) -> Callable[[Any], Any]:
         default=_DEFAULTS.get(name),
         show_default=name in _DEFAULTS,
         metavar=_METAVARS.get(name),
-        help=METHOD_HELP[name],
+        help=words,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,18 @@ import click
 
 from gagrad_edge.cli import Command, say, say_json
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.commands.options import device_options, json_option, trust_option
+from gagrad_runtime.commands.options import (
+    against_option,
+    device_options,
+    json_option,
+    method_options,
+    trust_option,
+)
 
 if TYPE_CHECKING:
     from gagrad_runtime.station.config import StationConfig
     from gagrad_runtime.station.events import Event
+    from gagrad_runtime.station.origin import Origin
 
 _STATES = {"verdict": "not explained"}
 """Words for states of a row that are no English by themselves."""
@@ -49,8 +57,15 @@ _STATES = {"verdict": "not explained"}
 )
 @click.option("--keep-rows", type=click.IntRange(1), help="Most rows of the index to keep.  [default: all]")
 @click.option(
-    "--samples", type=click.IntRange(2), help="Samples (perturbed copies) per frame.  [default: the bundle's]"
+    "--target", help="Class to explain, by name or index.  [default: what makes it NG, or its class]"
 )
+@against_option
+@method_options(
+    rcap="Measure RCAP, the paper's score of the map.  [default: off]",
+    cover="Cover the places and ask the model again.  [default: on]",
+)
+@click.option("--roi", type=click.Path(path_type=Path), help="Where maps should lie: see `explain`.")
+@click.option("--roi-limit", type=float, metavar="SHARE", help="Share that must lie there: PASS or FAIL.")
 @click.option("--interval", type=click.FloatRange(0.01, 60), help="Seconds between polls.  [default: 0.5]")
 @click.option("--polling", is_flag=True, help="Poll the folder, though the system reports new files.")
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")
@@ -69,6 +84,7 @@ def watch(
     polling: bool,
     once: bool,
     as_json: bool,
+    settings: dict[str, Any],
     **options: Any,
 ) -> None:
     """Give each new frame of SOURCE its verdict at once, and its explanation when there is time.
@@ -84,14 +100,17 @@ def watch(
 
     from gagrad_runtime.station.config import StationConfig, read_config  # noqa: PLC0415
     from gagrad_runtime.station.logs import set_up  # noqa: PLC0415
+    from gagrad_runtime.station.origin import Origin  # noqa: PLC0415
 
     config = StationConfig() if file is None else read_config(file)
+    options.update(settings)
     given = {name: value for name, value in options.items() if _is_given(context, name)}
+    origin = Origin(file, frozenset(given) - {"good"})  # which is the rule's here, and a file there
     config = _complete(_merged(config, bundle=bundle, source=source, output=output, **given))
     if file is not None:
         set_up(config.log)
     if check:
-        _check(config)
+        _check(config, origin)
         return
 
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
@@ -104,7 +123,9 @@ def watch(
             if as_json:
                 lines.put(msgspec.json.encode(event).decode())
 
-        counts = run_station(config, once=once, polling=polling, on_event=print_event, progress=progress)
+        counts = run_station(
+            config, origin=origin, once=once, polling=polling, on_event=print_event, progress=progress
+        )
     summary = ", ".join(f"{count} {_STATES.get(state, state)}" for state, count in sorted(counts.items()))
     summary = summary or "nothing came"
     say(f"{config.output}: {summary}", err=True)
@@ -118,14 +139,17 @@ def _merged(config: StationConfig, **given: Any) -> StationConfig:
     """Return ``config`` with the options ``given`` on the command line in place of its own."""
     from msgspec.structs import replace  # noqa: PLC0415 - --help stays fast
 
+    from gagrad_runtime.station.config import checked  # noqa: PLC0415
+
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     tables = {
         table: {name: given.pop(name) for name in getattr(config, table).__struct_fields__ if name in given}
-        for table in ("rule", "retention")
+        for table in ("rule", "retention", "explain")
     }
     changed = {table: replace(getattr(config, table), **values) for table, values in tables.items()}
-    return replace(config, **changed, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    return checked(replace(config, **changed, **given))
 
 
 def _complete(config: StationConfig) -> StationConfig:
@@ -145,10 +169,11 @@ def _complete(config: StationConfig) -> StationConfig:
     return config
 
 
-def _check(config: StationConfig) -> None:
+def _check(config: StationConfig, origin: Origin) -> None:
     """Check everything that the start needs, the bundle and the secrets too, and start nothing."""
     from gagrad_edge.atomic import check_writable, make_folder  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.session.opening import load  # noqa: PLC0415
+    from gagrad_runtime.station.explaining import explaining_of, files_of, good_of  # noqa: PLC0415
     from gagrad_runtime.station.run import rule_of, sinks_of, station_name, trust_of  # noqa: PLC0415
     from gagrad_runtime.station.sources.address import check_source, is_address, shown  # noqa: PLC0415
 
@@ -160,9 +185,17 @@ def _check(config: StationConfig) -> None:
         raise SettingError("there is no such folder or file", where=f"source: {source}")
     make_folder(Path(str(config.output)))
     check_writable(Path(str(config.output)))
-    with load(
-        str(config.bundle), device=config.device, threads=config.threads, trust=trust_of(config)
-    ) as explainer:
+    with contextlib.ExitStack() as stack:
+        with origin.naming("explain", files_of(config)):
+            explainer = load(
+                str(config.bundle),
+                device=config.device,
+                threads=config.threads,
+                trust=trust_of(config),
+                good=good_of(config),
+            )
+            stack.enter_context(explainer)
+            explaining = explaining_of(config, explainer)
         rule_of(config, explainer)
         backend = explainer.backend.description
     receivers = ", ".join(sink.name for sink in sinks) or "none"
@@ -171,5 +204,6 @@ def _check(config: StationConfig) -> None:
         f"  bundle {config.bundle} on {backend}",
         f"  source {shown(source) if is_address(source) else source}",
         f"  output {config.output}; receivers: {receivers}",
+        f"  explanations: {explaining.words}",
     ]
     say(*lines, err=True)

@@ -36,9 +36,18 @@ class Caution:
     """The caution as a sentence."""
 
 
+UNCALIBRATED = "uncalibrated"
+"""Code of the caution that goes where a scale of good parts is given with the picture."""
+COVERED = 0.005
+"""Share of the confidence that covering place 1 takes, up to which it leaves the answer as it was. That the
+answer does not become another one is less telling: many defects are larger than their place on the map."""
+MORE = 0.05
+"""By how much more of the confidence covering the other place must take, where the evidence disagrees."""
+APART = 0.3
+"""Distance of the gradient's own highest place from place 1, as a share of the image's side."""
 PLACE_AGREES = 0.7
 """Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
-COPIES_KEPT = 0.8
+COPIES_KEPT = 0.7
 """Share of the noisy copies that keep the image's answer, below which the map is of several answers."""
 UNSTABLE = 0.5
 """Stability below which two maps of other samples would differ in more than they share."""
@@ -116,15 +125,16 @@ def not_detected(target: Target, prediction: Prediction) -> list[Caution]:
 
 
 def covering_finds_nothing(covering: Covering | None) -> list[Caution]:
-    """Caution where no covered place changes the answer, and the model has an answer that could change.
+    """Caution where covering place 1 leaves the answer as it was, and no other place changes it.
 
     It is for an answer that something is there: a good part is good without any of its places.
     """
     if covering is None or not covering.decidable or covering.decides is not None:
         return []
-    covered = "place 1" if len(covering.places) == 1 else "each of the first places"
+    if covering.before - covering.places[0] > COVERED * covering.before:
+        return []
     text = (
-        f"No single place decides: with {covered} covered the model says the same. Something may be missing "
+        "Covering place 1 leaves the answer as it was, so no single place decides. Something may be missing "
         "from the part, or the reason is spread out."
     )
     return [Caution("covering-finds-nothing", text)]
@@ -141,13 +151,27 @@ def covering_anywhere(covering: Covering | None) -> list[Caution]:
     return [Caution("covering-anywhere", text)]
 
 
-def peaks_disagree(places: tuple[Place, ...]) -> list[Caution]:
-    """Caution where the class activation is highest elsewhere than the map."""
-    numbers = [number for number, one in enumerate(places, start=1) if one.evidence == "activation"]
-    if not numbers:
+def peaks_disagree(
+    places: tuple[Place, ...], covering: Covering | None = None, apart: float | None = None
+) -> list[Caution]:
+    """Caution where the evidence points at two places, and covering place 1 does not settle it.
+
+    The other one is where the gradient alone is highest, ``apart`` from place 1 in shares of the side; or a
+    place that is not on the map's own evidence, and that takes more of the confidence when it is covered.
+    """
+    if covering is not None and covering.decides == 1:
         return []
-    text = f"The evidence points at two places, 1 and {numbers[0]}. Look at both."
-    return [Caution("peaks-disagree", text)]
+    text = "The evidence does not agree on place 1: {} is highest elsewhere. Look at the other places, too."
+    if apart is not None and apart > APART:
+        return [Caution("peaks-disagree", text.format("the gradient alone"))]
+    if covering is None:
+        return []
+    tested = zip(places[1:], covering.places[1:], strict=False)
+    named = {"activation": "the class activation", "reference": "the difference to good parts"}
+    for place, left in tested:
+        if place.evidence in named and covering.places[0] - left > MORE * covering.before:
+            return [Caution("peaks-disagree", text.format(named[place.evidence]))]
+    return []
 
 
 def place_unstable(share: float | None) -> list[Caution]:
@@ -186,4 +210,4 @@ def uncalibrated(good: bool | None, *, calibrated: bool) -> list[Caution]:
         "The model says that the part is good. A good part's map always has a brightest place; only a "
         "calibration with good parts tells how bright it may be."
     )
-    return [Caution("uncalibrated", text)]
+    return [Caution(UNCALIBRATED, text)]

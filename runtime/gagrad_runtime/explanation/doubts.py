@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.question.target import Target
 
-UNSURE = 0.9
+UNSURE = 0.7
 """Probability of a class or of a label, there or not, below which the answer is unsure."""
 UNSURE_DETECTION = 0.1
 """Distance of a detection's score from the threshold, below which it may as well not have been listed; and of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from gagrad_edge.method.product import NEAR, side
+from gagrad_edge.method.product import AWAY, NEAR, side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,10 +99,11 @@ def peak_places(
     """Return the places of the operator's map, the strongest first, by the peaks of ``saliency [H, W]``.
 
     Place 1 is the highest peak. Where the ``difference [H, W]`` to good parts is highest farther away than
-    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone; then, in the same way, where the class
-    ``activation [H, W]`` is highest. Then come further peaks that are ``FURTHER`` as high as the first, at
-    most ``most`` places in all. A place is the connected area above half of its own peak, and at most
-    ``LARGEST``; a further peak within it is part of it. Padding beside the frame does not count.
+    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone. Then comes the highest peak of the
+    class ``activation [H, W]`` that is ``AWAY`` from these, where it is ``FURTHER`` as high as the activation
+    anywhere; then further peaks that are ``FURTHER`` as high as the first, at most ``most`` places in all. A
+    place is the connected area above half of its own peak, and at most ``LARGEST``; a further peak within it
+    is part of it. Padding beside the frame does not count.
     A flat map has none.
     """
     rows, columns = placement.on_model
@@ -114,15 +115,18 @@ def peak_places(
     taken = _around(values, first)
     spots: list[tuple[Point, Mask, Evidence]] = [(first, taken, "map")]
     apart = [first]
-    alone: list[tuple[Evidence, Array | None]] = [("reference", difference), ("activation", activation)]
-    for evidence, other in alone:
-        if other is None:
-            continue
-        on_frame = other[rows, columns]
-        where = _highest(on_frame)
-        clear = evidence == "activation" or on_frame[where] >= CLEAR
-        if clear and all(math.dist(where, one) > near for one in apart):
-            spots.append((where, _around(on_frame, where, apart), evidence))
+    if difference is not None:
+        values_alone = difference[rows, columns]
+        where = _highest(values_alone)
+        if values_alone[where] >= CLEAR and math.dist(where, first) > near:
+            spots.append((where, _around(values_alone, where, apart), "reference"))
+            apart.append(where)
+    if activation is not None and activation[rows, columns].max() > 0:
+        values_alone = activation[rows, columns]
+        tops = np.where(_away(values_alone.shape, apart) & ~taken, _tops(values_alone), 0)
+        where = _highest(tops)
+        if tops[where] >= FURTHER * values_alone.max():
+            spots.append((where, _around(values_alone, where, apart), "activation"))
             apart.append(where)
     for peak in others:
         if not taken[peak] and all(math.dist(peak, one) > near for one in apart):
@@ -162,9 +166,23 @@ def _highest(values: Array) -> Point:
     return row, column
 
 
+def _away(shape: tuple[int, ...], points: Sequence[Point]) -> Mask:
+    """Return where in ``shape`` (h, w) all of ``points`` are farther than ``AWAY``."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    limit = AWAY * side((shape[0], shape[1]))
+    far: Mask = np.logical_and.reduce([np.hypot(y - row, x - column) > limit for row, column in points])
+    return far
+
+
+def _tops(values: Array) -> Array:
+    """Return ``values [h, w]`` at its local maxima, and 0 elsewhere."""
+    tops: Array = np.where(values == cv2.dilate(values, np.ones((3, 3), np.uint8)), values, 0)
+    return tops
+
+
 def _peaks(values: Array, near: float, most: int) -> list[Point]:
     """Return the peaks of ``values [h, w]``, the highest first; of several within ``near`` the highest."""
-    tops = np.where(values == cv2.dilate(values, np.ones((3, 3), np.uint8)), values, 0)
+    tops = _tops(values)
     y, x = np.ogrid[: values.shape[0], : values.shape[1]]
     found: list[Point] = []
     while len(found) < most and tops.max() > 0 and tops.max() >= FURTHER * values.max():

@@ -20,6 +20,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 from gagrad_edge.errors import FrameError
 from gagrad_edge.manifest import MAX_CHANNELS
 from gagrad_edge.printable import printable
+from gagrad_runtime.frame import kinds
 from gagrad_runtime.frame.bounds import check_bounds, check_page, check_sides
 from gagrad_runtime.frame.integrity import check_tiff, least_bytes
 from gagrad_runtime.frame.tiff import MAX_PAGES, check_directories, count_pages, first_page, pages
@@ -91,6 +92,8 @@ _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 _PNG_BITS, _PNG_COLOUR, _PNG_GREY_ALPHA = 24, 25, 4
 _MONO, _COLOUR, _WIDE_MONO = ("1", "L", "LA", "La"), ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA"), "I;16"
 _PRINT = ("CMYK", "YCbCr")
+_UNKNOWN = "unknown pixel mode"
+"""What Pillow says of a TIFF whose directory it can read."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def decode(data: bytes, *, where: str, channels: bool = False) -> Decoded:
     """
     try:
         check_bounds(data, where)
+        if data.startswith(b"BM"):
+            kinds.check_bmp(data, where)
         is_tiff = _reader(data, where) is TiffImagePlugin.TiffImageFile
         if is_tiff and channels:
             return _stacked(pages(data), where)
@@ -157,25 +162,19 @@ def _first_of_tiff(data: bytes, where: str) -> Decoded:
             where=where,
             hint="a model of more channels is exported with `channels`",
         )
-    _check_palette(page, where)
+    kinds.check_tiff(page, where)
     check_size(page.width, page.height, where=where)
     check_sides(page.width, page.height, where)
     check_page(page, where)
     if not page.wide_planes:
-        return _decoded(data, where)
+        try:
+            return _decoded(data, where)
+        except SyntaxError as error:
+            if str(error) != _UNKNOWN:
+                raise
+            raise kinds.unknown_tiff(page, where) from error
     pixels, notes, exif = _page(page, where)
     return Decoded(pixels, (*notes, *_page_note(count_pages(data))), exif)
-
-
-def _check_palette(page: Page, where: str) -> None:
-    """Refuse a palette of which decoders make different pixels."""
-    if page.narrow_palette:
-        raise FrameError(
-            "the file cannot be used as a frame: its palette holds values of 8 bits where TIFF has 16, and "
-            "readers do not agree whether that is nearly black",
-            where=where,
-            hint="save it as colours or grey levels, without a palette",
-        )
 
 
 def _stacked(found: list[Page], where: str) -> Decoded:
@@ -213,7 +212,7 @@ def _stacked(found: list[Page], where: str) -> Decoded:
 
 def _page(page: Page, where: str) -> tuple[NDArray[Any], tuple[str, ...], dict[str, str]]:
     """Return pixels, notes and EXIF of one page."""
-    _check_palette(page, where)
+    kinds.check_palette(page, where)
     trouble = page.trouble()
     if trouble is not None and page.samples > 3:
         raise FrameError(
@@ -423,6 +422,8 @@ def _pixels(picture: Image.Image, *, alpha: bool = False) -> NDArray[Any]:
     mode = "L" if picture.mode in _MONO else "RGB"
     if alpha and "A" in picture.getbands():
         mode = {"L": "LA", "RGB": "RGBA"}[mode]
+    if mode == "RGB" and isinstance(picture.info.get("transparency"), bytes):
+        picture = picture.convert("RGBA")  # Pillow warns when a palette's transparency is dropped at once
     return np.asarray(picture if picture.mode == mode else picture.convert(mode))
 
 

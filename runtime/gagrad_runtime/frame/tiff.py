@@ -32,11 +32,12 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT, _ORIENTATION = 322, 323
 _BYTEWISE = (1, 5, 8, 32946, 32773, 34925, 50000)
 """Compressions that do not know what a pixel is: none, LZW, deflate (two numbers), packbits, LZMA, zstd."""
 _GREY, _RGB, _PALETTE, _COLOUR_MAP, _EXIF_DIRECTORY = 1, 2, 3, 320, 34665
+_EXTRA, _MULTIPLIED = 338, 1
 _READ = frozenset(
     (
         *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _SAMPLES, _STRIP_ROWS),
         *(_STRIP_BYTES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT),
-        *(_ORIENTATION, _COLOUR_MAP, _EXIF_DIRECTORY),
+        *(_ORIENTATION, _COLOUR_MAP, _EXIF_DIRECTORY, _EXTRA),
     )
 )
 """Tags whose values are needed."""
@@ -116,6 +117,31 @@ class Page:
     def orientation(self) -> int:
         """EXIF orientation."""
         return self.tag(_ORIENTATION, 1)
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Bits of each value of a pixel."""
+        return self.tags.get(_BITS, (1,))
+
+    @property
+    def formats(self) -> tuple[int, ...]:
+        """What the values of a pixel are: 1 unsigned, 2 signed, 3 floats, 4 nothing that is said."""
+        return self.tags.get(_FORMAT, (1,))
+
+    @property
+    def photometric(self) -> int:
+        """What the values mean: 0 and 1 grey, 2 red, green, blue, 3 a palette, and so on."""
+        return self.tag(_PHOTOMETRIC, _GREY)
+
+    @property
+    def planar(self) -> bool:
+        """Whether bands lie one after the other."""
+        return self.tag(_PLANAR, 1) == 2
+
+    @property
+    def multiplied(self) -> bool:
+        """Whether the colours are multiplied by their transparency."""
+        return _MULTIPLIED in self.tags.get(_EXTRA, ())
 
     @property
     def parts(self) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
+from gagrad_runtime.explanation.cautions import UNCALIBRATED
 from gagrad_runtime.explanation.comparing import check_scale
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.full_size import full_map, full_overlay
@@ -59,6 +61,8 @@ class Report:
             roi = read_roi(roi)
         if scale is not None:
             check_scale(scale, explanation)
+            kept = tuple(one for one in explanation.cautions if one.code != UNCALIBRATED)
+            explanation = replace(explanation, cautions=kept)
         self.explanation = explanation
         self.roi = None if roi is None else roi_result(explanation, roi, roi_limit)
         """Shares of the map inside and outside the region of interest; None without a region."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Wide = NDArray[np.float64]
 
-CONTROLS = 3
+CONTROLS = 2
 """Control places that are covered, where there is room for them."""
 _STEPS = 4
 """Positions that are tried along the side of a place."""

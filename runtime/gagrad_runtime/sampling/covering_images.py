@@ -25,13 +25,21 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Mask = NDArray[np.bool_]
 
-GROWN = 0.02
-"""By how much a place is widened on each side, as a share of the image's shorter side: the map is coarse, and
-the model sees the edge of a defect from outside."""
+
+class Size(NamedTuple):
+    """How large a cover is, in shares of the image's shorter side."""
+
+    grown: float
+    """By how much the place is widened on each side."""
+    least: float
+    """Least side."""
+
+
+CLOSE, WIDE = Size(0.02, 0.06), Size(0.06, 0.14)
+"""A place's covers. The map often points at a part of a defect: what is left beside a close cover may be
+enough for the model. A wide one takes features of the part with it."""
 FEATHER = 0.02
 """Width of the soft edge around a covered place, as a share of the image's shorter side."""
-LEAST = 0.06
-"""Least side of what is covered, as a share of the image's shorter side."""
 MOST = 0.4
 """Greatest side of what is covered, as a share of the frame's side in the image: a larger place is covered
 around its peak. Beyond, there are no surroundings to cover it with, and every answer would change."""
@@ -62,20 +70,26 @@ class Cover(NamedTuple):
 
 
 def cover_of(
-    box: tuple[float, float, float, float], peak: tuple[float, float], seen: Cover, size: tuple[int, int]
+    box: tuple[float, float, float, float],
+    peak: tuple[float, float],
+    seen: Cover,
+    size: tuple[int, int],
+    wanted: Size,
 ) -> Cover:
-    """Return what is covered of a place: its ``box``, grown a little, of the size that can be covered.
+    """Return what is covered of a place: its ``box``, widened as ``wanted``, of a size that can be covered.
 
     ``box`` and ``peak`` (x, y) are in pixels of the image of ``size`` (H, W); ``seen`` is where the frame is.
     """
-    columns = _side(box[0], box[2], peak[0], (seen.left, seen.right), min(size))
-    rows = _side(box[1], box[3], peak[1], (seen.top, seen.bottom), min(size))
+    columns = _side(box[0], box[2], peak[0], (seen.left, seen.right), min(size), wanted)
+    rows = _side(box[1], box[3], peak[1], (seen.top, seen.bottom), min(size), wanted)
     return Cover(columns[0], rows[0], columns[1], rows[1])
 
 
-def _side(low: float, high: float, peak: float, seen: tuple[int, int], shorter: int) -> tuple[int, int]:
+def _side(
+    low: float, high: float, peak: float, seen: tuple[int, int], shorter: int, wanted: Size
+) -> tuple[int, int]:
     """Return the first pixel of a side and one past the last: grown, not too small, and not too large."""
-    length = max(high - low + 2 * GROWN * shorter, LEAST * shorter)
+    length = max(high - low + 2 * wanted.grown * shorter, wanted.least * shorter)
     first = (low + high - length) / 2
     most = max(MOST * (seen[1] - seen[0]), 1.0)
     if length > most:

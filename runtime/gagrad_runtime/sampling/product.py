@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gagrad_edge.method.product import NEAR, compared, product, side
+from gagrad_edge.method.product import NEAR, compared, product, side, witness
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
 from gagrad_runtime.sampling.stability import pixel_subset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _ACTIVATIONS = ("grad-cam", "layer-cam")
-"""Methods of C and L; the peak of the first is a place of its own."""
+"""Methods of C and L."""
 WITHOUT_GRAPH = "the bundle has no graph for class activation, so the map is the gradient's alone"
 WITHOUT_EVIDENCE = "no feature speaks for the result, so the map is the gradient's alone"
 
@@ -66,17 +66,20 @@ class ProductMaps(StateMaps):
             self.notes = (WITHOUT_GRAPH,)
             return
         self._activations = [one.values for one in class_activations(backend, graphs, _ACTIVATIONS, inputs)]
-        if self._activations[0][seen].max() > 0:
-            self.activation = self._activations[0]
         if not any(one[seen].max() > 0 for one in self._activations):
             self.notes = (WITHOUT_EVIDENCE,)
 
     def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
         """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
         squared = self.state_map(state, "squared")
+        if self._activations:
+            self.activation = witness(squared, self._activations[0], self._seen)
         total = self._product(squared)
         highest = float(total.max())
         values = total / np.float32(highest) if highest > 0 else total
+        if self._activations and self._good is None and highest > 0:
+            alone = product(squared, [], self._seen)[self._seen]
+            self.apart = math.dist(peak(alone), peak(total[self._seen])) / side(alone.shape)
         return Saliency(values, (0.0, highest), not squared.any())
 
     def agreement(self, sampler: Sampler) -> float | None:

@@ -45,9 +45,13 @@ class StateMaps:
     """Makes the map of one method from the running statistics, and compares the maps of their halves."""
 
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a method without."""
+    """[H, W], at least 0: what of the class activation is high away from place 1 is a place of its own. None
+    before a map was made, and for a method without."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
+    apart: float | None = None
+    """How far the gradient alone is highest from where the map is, as a share of the side; None where the map
+    is the gradient's, or good parts are in it."""
 
     def __init__(self, backend: Backend, graphs: Graphs, settings: Settings, multiplier: Array) -> None:
         self._backend, self._graphs, self._settings = backend, graphs, settings

@@ -29,12 +29,12 @@ from gagrad_runtime.explanation.input_cautions import (
     frame_unusual,
     upscaled,
 )
+from gagrad_runtime.reference.statistics import FrameStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gagrad_edge.manifest import Manifest
     from gagrad_runtime.explanation.explanation import Explanation
+    from gagrad_runtime.reference.reference import Reference
     from gagrad_runtime.session.query import MapResult, Query
 
 
@@ -43,15 +43,11 @@ def cautions(
     query: Query,
     result: MapResult,
     manifest: Manifest,
-    *,
-    calibrated: bool = False,
-    unusual_frame: Sequence[str] = (),
-    unusual_answer: Sequence[str] = (),
+    reference: Reference | None = None,
 ) -> list[Caution]:
-    """Return the cautions of ``explanation``, the gravest first; ``manifest`` is the bundle's.
+    """Return the cautions of ``explanation``, the gravest first.
 
-    ``calibrated`` says that good parts are known; ``unusual_frame`` and ``unusual_answer`` in what this part
-    is unlike them.
+    ``manifest`` is the bundle's, and ``reference`` what is known of good parts.
     """
     settings, saliency = query.settings, result.saliency
     said, good = explanation.prediction, None
@@ -60,13 +56,14 @@ def cautions(
         found += not_detected(explanation.target, said)
     empty = constant_image(explanation.frame, query.scene.image, explanation.placement)
     empty += constant_map(saliency.values, dead=saliency.dead, cam=settings.method.map == "cam")
-    found += empty + _of_input(explanation, query, manifest, unusual_frame, calibrated=calibrated)
+    found += empty + _of_input(explanation, query, manifest, reference)
     if said is not None:
         good = says_good(said)
-        found += answer_unusual(unusual_answer) + unsure(said, explanation.target, manifest.output)
+        found += [] if reference is None else answer_unusual(reference.unusual_answer(said))
+        found += unsure(said, explanation.target, manifest.output)
     if not empty:
-        found += _of_evidence(explanation, good)
-        found += uncalibrated(good, calibrated=calibrated)
+        found += _of_evidence(explanation, good, result.apart)
+        found += uncalibrated(good, calibrated=reference is not None)
     if explanation.provenance.preset == "paper":
         found += unstable(result.stability)
     found += not_settled(result.stability, settings.until_stable)
@@ -76,31 +73,31 @@ def cautions(
 
 
 def _of_input(
-    explanation: Explanation, query: Query, manifest: Manifest, unusual: Sequence[str], *, calibrated: bool
+    explanation: Explanation, query: Query, manifest: Manifest, reference: Reference | None
 ) -> list[Caution]:
     """Return the cautions about the frame; what is usual among good parts is no fault."""
-    found = frame_unusual(unusual)
-    if calibrated:
-        return found
-    found += few_bits(explanation.frame, manifest.input.bit_depth)
-    found += [] if found else dark_image(query.scene.image, explanation.placement)
-    return found + upscaled(explanation.frame, explanation.placement)
+    frame, image, placement = explanation.frame, query.scene.image, explanation.placement
+    if reference is not None:
+        statistics = FrameStatistics.of(frame, image[None], placement, manifest.input)
+        return frame_unusual(reference.unusual(statistics))
+    found = few_bits(frame, manifest.input.bit_depth) or dark_image(image, placement)
+    return found + upscaled(frame, placement)
 
 
-def _of_evidence(explanation: Explanation, good: bool | None) -> list[Caution]:
+def _of_evidence(explanation: Explanation, good: bool | None, apart: float | None) -> list[Caution]:
     """Return the cautions about where the map points.
 
-    Covering a place can only take away what is there: that it changes nothing tells something where the model
-    says that what is explained is there.
+    A good part is good without any of its places. And covering a place can only take away what is there: that
+    it changes nothing tells something where the model says that what is explained is there.
     """
-    covering, target = explanation.covering, explanation.target
-    found: list[Caution] = []
-    if good is not True and _stated(explanation):
-        found += covering_finds_nothing(covering)
+    kept = None if explanation.target.against_index is not None else explanation.copies_kept
+    if good:
+        return copies_lose_answer(kept)
+    covering = explanation.covering
+    found = covering_finds_nothing(covering) if _stated(explanation) else []
     found += covering_anywhere(covering)
-    found += peaks_disagree(explanation.places)
+    found += peaks_disagree(explanation.places, covering, apart)
     found += place_unstable(explanation.place_stability)
-    kept = None if target.against_index is not None else explanation.copies_kept
     return found + copies_lose_answer(kept)
 
 

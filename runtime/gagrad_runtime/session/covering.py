@@ -12,7 +12,7 @@ import numpy as np
 
 from gagrad_runtime.explanation.covering import Covering
 from gagrad_runtime.sampling.control_places import CONTROLS, control_covers
-from gagrad_runtime.sampling.covering_images import Cover, cover_of, covered, feathered
+from gagrad_runtime.sampling.covering_images import CLOSE, WIDE, Cover, cover_of, covered, feathered
 from gagrad_runtime.sampling.pieces import Surface
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from gagrad_runtime.explanation.places import Place
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.target import Target
+    from gagrad_runtime.sampling.covering_images import Size
 
     Array = NDArray[np.float32]
 
 PLACES = 2
 """Places of the map that are covered, the first ones."""
-IMAGES = PLACES + CONTROLS
+IMAGES = PLACES * 2 + CONTROLS
 """Images that a test takes, at most."""
 
 
@@ -47,6 +48,9 @@ def covering_of(
 ) -> Covering | None:
     """Return what the model says with the first of ``places`` covered; None for a map without places.
 
+    Each place is covered closely and widely, and the lower of the two confidences counts; control places are
+    covered as widely as place 1.
+
     ``image [C, H, W]`` is the model's, in 0..1, and ``original`` what the model says of it. ``predict`` gives
     the outputs of images ``[N, C, H, W]``. ``good`` is the image of good parts at this part's place, and
     ``[H, W]`` where they were seen: places are covered with it where it is known, else with what surrounds
@@ -55,11 +59,13 @@ def covering_of(
     if not places:
         return None
     seen = _seen(placement)
-    marked = tuple(_cover(place, placement, seen) for place in places)
-    tested = marked[:PLACES]
-    controls = control_covers(image, tested[0], seen, marked) or control_covers(
-        image, tested[0], seen, tested
+    marked = tuple(_cover(place, placement, seen, CLOSE) for place in places)
+    wide = tuple(_cover(place, placement, seen, WIDE) for place in places[:PLACES])
+    number = CONTROLS + (PLACES - len(wide))
+    controls = control_covers(image, wide[0], seen, (*marked, *wide), number) or control_covers(
+        image, wide[0], seen, wide, number
     )
+    tested = (*marked[:PLACES], *wide)
     frame = np.zeros(placement.model_size, bool)
     frame[seen.top : seen.bottom, seen.left : seen.right] = True
     surface = Surface(image, frame)
@@ -68,15 +74,15 @@ def covering_of(
     outputs = predict(rows)
     confidence = reader.confidence(outputs, original, target)
     kept = reader.keeps(target, outputs, original, placement)
-    changed = np.zeros(len(rows), bool) if kept is None else ~kept
-    first = len(tested)
+    changed = np.zeros(len(rows), bool) if kept is None else np.logical_not(kept)
+    first, each = len(tested), (2, len(wide))
     return Covering(
         fill="surroundings" if known is None else "good reference",
         before=float(reader.confidence(original, original, target)[0]),
-        places=tuple(map(float, confidence[:first])),
-        changed=tuple(map(bool, changed[:first])),
+        places=tuple(map(float, confidence[:first].reshape(each).min(axis=0))),
+        changed=tuple(changed[:first].reshape(each).max(axis=0).tolist()),
         controls=tuple(map(float, confidence[first:])),
-        controls_changed=tuple(map(bool, changed[first:])),
+        controls_changed=tuple(changed[first:].tolist()),
         decidable=kept is not None,
     )
 
@@ -88,11 +94,11 @@ def _seen(placement: Placement) -> Cover:
     return Cover(max(left, 0), max(top, 0), min(left + width, columns), min(top + height, rows))
 
 
-def _cover(place: Place, placement: Placement, seen: Cover) -> Cover:
+def _cover(place: Place, placement: Placement, seen: Cover, size: Size) -> Cover:
     left, top = placement.point_to_model(*place.box[:2])
     right, bottom = placement.point_to_model(*place.box[2:])
     peak = placement.point_to_model(*place.peak)
-    return cover_of((left, top, right, bottom), peak, seen, placement.model_size)
+    return cover_of((left, top, right, bottom), peak, seen, placement.model_size, size)
 
 
 def _where_known(

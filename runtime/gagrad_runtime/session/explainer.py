@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import msgspec
 
+from gagrad_edge.abi import PERTURBED
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.question.perturbation import parse_perturbations
 from gagrad_runtime.question.settings import Settings
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 from gagrad_runtime.session.query import Asked
@@ -380,6 +382,7 @@ class Explainer:
         instance: int | None = None,
         character: int | None = None,
         colour: Colour = "rgb",
+        measure_each: bool = True,
         preset: str | None = None,
         method: str | None = None,
         guide: str | None = None,
@@ -398,9 +401,10 @@ class Explainer:
     ) -> Iterator[Explanation]:
         """Yield better and better explanations of ``frame``: of 4 samples, 8, 16, … to ``samples``.
 
-        The parameters are those of ``explain``. The last explanation is what ``explain`` returns, up to
-        rounding. Stop when you like; other calls may come in between. A method that does not average has one
-        explanation only.
+        The parameters are those of ``explain``; without ``measure_each`` RCAP and the covering test, which
+        cost predictions, are left to the last explanation. The last explanation is what ``explain`` returns,
+        up to rounding. Stop when you like; other calls may come in between. A method that does not average
+        has one explanation only.
         """
         settings = self._settings(
             preset=preset,
@@ -422,7 +426,21 @@ class Explainer:
         return self._refine(
             frame,
             Asked(Wanted(target, against, region, detection, box, instance, character), colour, settings),
+            measure_each=measure_each,
         )
+
+    def check_settings(self, **given: Any) -> Settings:
+        """Return the settings that ``explain`` would have with the keywords ``given``, before any frame.
+
+        Raises SettingError, also for what this bundle lacks: a guide, perturbations, class activation maps.
+        """
+        settings = self._settings(**given)
+        if settings.method.map == "cam":
+            self.graphs.check("cam", "", where="method")
+        if settings.perturb:
+            parse_perturbations(settings.perturb)
+            self.graphs.check("accumulate", PERTURBED, where="perturb")
+        return settings
 
     def _settings(self, **given: Any) -> Settings:
         """Return the checked settings. Raises SettingError, also for a guide that the bundle lacks."""
@@ -457,7 +475,7 @@ class Explainer:
             yield explanation
             scene = scene.asked_again()
 
-    def _refine(self, source: FrameSource, asked: Asked) -> Iterator[Explanation]:
+    def _refine(self, source: FrameSource, asked: Asked, *, measure_each: bool) -> Iterator[Explanation]:
         if not asked.settings.method.splits:
             yield self._explain(source, asked)
             return
@@ -468,7 +486,9 @@ class Explainer:
         while True:
             with self._lock:
                 estimation.grow(until)
-                explanation = self._work.explanation(query, self._work.map(query, estimation))
+                measured = measure_each or estimation.ended
+                wanted = query if measured else query.without_measures()
+                explanation = self._work.explanation(wanted, self._work.map(query, estimation))
             yield explanation
             if estimation.ended:
                 return

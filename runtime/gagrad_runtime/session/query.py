@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from gagrad_runtime.explanation.explanation import Provenance
@@ -79,6 +80,11 @@ class Query(NamedTuple):
     scene: Scene
     target: Target
 
+    def without_measures(self) -> Query:
+        """Return the same question without RCAP and covering test, for a map that a better one follows."""
+        settings = replace(self.settings, rcap=False, cover=False)
+        return self._replace(scene=self.scene._replace(settings=settings))
+
     @property
     def settings(self) -> Settings:
         """How the map is made."""
@@ -107,11 +113,14 @@ class MapResult(NamedTuple):
     kept: float | None = None
     """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
     activation: Array | None = None
-    """[H, W] in 0..1, the class activation whose peak is a place of its own; None for a map without."""
+    """[H, W], at least 0: what of the class activation is high away from place 1 is a place of its own; None
+    for a map without."""
     place_stability: float | None = None
     """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
+    apart: float | None = None
+    """Distance of the gradient's own highest place from place 1, in sides; None where it is not known."""
 
 
 class Clock:

@@ -256,6 +256,7 @@ class Work:
             maps.activation,
             maps.place_stability(saliency),
             maps.notes,
+            maps.apart,
         )
 
     def _class_activation(self, query: Query) -> MapResult:
@@ -297,7 +298,7 @@ class Work:
             seconds=dict(clock.seconds),
         )
         explanation = self._compared(explanation, query)
-        found = cautions(explanation, query, result, self.manifest)
+        found = cautions(explanation, query, result, self.manifest, self.reference)
         return replace(explanation, cautions=tuple(found))
 
     def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:

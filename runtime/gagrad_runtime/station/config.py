@@ -6,6 +6,7 @@ variable that holds a secret.
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,8 @@ from gagrad_runtime.station.toml_lines import line_of, path_of
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+Megabytes = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 _HINT = "see examples/station.toml"
 
 
@@ -35,8 +38,39 @@ class RuleTable(Table, frozen=True):
     """Conditions, one of which makes a part NG: see ``station.condition``."""
     below: Share | None = None
     every: Positive = 1
-    per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    per_minute: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    per_second: Rate | None = None
+    per_minute: Rate | None = None
+
+
+class ExplainTable(Table, frozen=True):
+    """What is explained and how, in the words of ``gagrad-edge explain``; None: the bundle's or preset's."""
+
+    preset: str | None = None
+    method: str | None = None
+    guide: str | None = None
+    target: str | int | None = None
+    """Class of every explanation; None: what makes the part NG, else what the model says."""
+    against: str | int | None = None
+    """The other class of a difference; left out of the explanation of a part that is of this class."""
+    samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    noise_std: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
+    percentile: Share | None = None
+    perturb: str | None = None
+    baseline: Share | None = None
+    chunk: Positive | None = None
+    budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    until_stable: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    rcap: bool = False
+    """Whether RCAP is measured, which people at a line do not read."""
+    cover: bool = True
+    """Whether places are covered, to see what the model then says."""
+    good: str | bool | None = None
+    """File of good parts; None: the one beside the bundle, if there; true: that one; false: none."""
+    roi: str | None = None
+    """File of the region of interest."""
+    roi_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """Share of the map that must lie inside."""
 
 
 class RetentionTable(Table, frozen=True):
@@ -44,11 +78,11 @@ class RetentionTable(Table, frozen=True):
 
     keep: Positive | None = None
     """Most explanations."""
-    max_mb: Annotated[float, msgspec.Meta(ge=1)] | None = None
+    max_mb: Annotated[float, msgspec.Meta(ge=1, le=1e12)] | None = None
     """Most megabytes of explanations."""
     disk_share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     """Explanations are removed while more than this share of the disk is used, by whatever program."""
-    quarantine_mb: Annotated[float, msgspec.Meta(ge=0)] = 100.0
+    quarantine_mb: Megabytes = 100.0
     """Most megabytes of files that are no images; with ``max_mb`` at most that."""
     keep_rows: Positive | None = None
     """Most rows of the index, explained or not."""
@@ -126,12 +160,14 @@ class StationConfig(Table, frozen=True):
     """The one product whose bundles the station loads, as their signature states it."""
     device: str = "auto"
     threads: Positive | None = None
-    samples: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
+    """As ``explain.samples``, which wins; from before there was that table."""
     queue: Positive = 20
     interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.5
     outbox: Positive = 100_000
     """Most events that wait for a receiver; beyond it the oldest are deleted and counted."""
     rule: RuleTable = RuleTable()
+    explain: ExplainTable = ExplainTable()
     retention: RetentionTable = RetentionTable()
     webhook: WebhookTable | None = None
     mqtt: MqttTable | None = None
@@ -147,7 +183,14 @@ def read_config(path: Path) -> StationConfig:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return _resolved(msgspec.toml.decode(text, type=StationConfig), path.parent)
+        config = msgspec.toml.decode(text, type=StationConfig)
+        try:
+            _check_values(config)
+        except SettingError as error:
+            number = line_of(text, tuple(str(error.where).split(".")))
+            where = str(path) if number is None else f"{path}:{number}"
+            raise SettingError(f"{error.where}: {error.what}", where=where, hint=_HINT) from error
+        return _resolved(config, path.parent)
     except OSError as error:
         raise SettingError(f"cannot be read ({error.strerror})", where=str(path)) from error
     except ImportError as error:
@@ -155,12 +198,26 @@ def read_config(path: Path) -> StationConfig:
         raise MissingPackageError(f"a configuration needs the package tomli ({error})", hint=hint) from error
     except msgspec.ValidationError as error:
         raise _invalid(path, text, str(error)) from error
+    except RecursionError as error:
+        raise SettingError("its brackets are too deep", where=str(path), hint=_HINT) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         line = str(error).rpartition("at line ")[2].split(",")[0].rstrip(")")
         where = f"{path}:{line}" if line.isdigit() else str(path)
         raise SettingError(
             f"this is not TOML: {error}", where=where, hint="see examples/station.toml"
         ) from error
+
+
+def checked(config: StationConfig) -> StationConfig:
+    """Return ``config`` with its values checked, of which some came from elsewhere. Raises SettingError."""
+    try:
+        found = msgspec.convert(msgspec.to_builtins(config), StationConfig)
+    except msgspec.ValidationError as error:
+        what, _, _ = str(error).partition(" - at ")
+        place = [str(part) for part in path_of(str(error))]
+        raise SettingError(f"{what[:1].lower()}{what[1:]}", where=(place or ["watch"])[-1]) from error
+    _check_values(found)
+    return found
 
 
 def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
@@ -182,6 +239,17 @@ def secret(file: str | None, variable: str | None, *, what: str) -> str | None:
         raise SettingError(f"the file with the secret cannot be read ({error})", where=what) from error
 
 
+def _check_values(table: Table, place: tuple[str, ...] = ()) -> None:
+    """Refuse NUL in a text, wherever it stands: no name of a file, host or class has one."""
+    for name in table.__struct_fields__:
+        value = getattr(table, name)
+        if isinstance(value, Table):
+            _check_values(value, (*place, name))
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and "\0" in one:
+                raise SettingError("the text has a NUL character", where=".".join((*place, name)))
+
+
 def _resolved(config: StationConfig, folder: Path) -> StationConfig:
     """Return ``config`` with its paths relative to the file's folder; a source with ``://`` is no path."""
 
@@ -189,7 +257,10 @@ def _resolved(config: StationConfig, folder: Path) -> StationConfig:
         return value if value is None or "://" in value else str(folder / value)
 
     paths = {name: beside(getattr(config, name)) for name in ("bundle", "source", "output", "trust")}
-    return msgspec.structs.replace(config, **paths)
+    explain = config.explain
+    good = beside(explain.good) if isinstance(explain.good, str) else explain.good
+    explain = msgspec.structs.replace(explain, roi=beside(explain.roi), good=good)
+    return msgspec.structs.replace(config, **paths, explain=explain)
 
 
 def _invalid(path: Path, text: str, message: str) -> SettingError:
@@ -207,7 +278,9 @@ def _invalid(path: Path, text: str, message: str) -> SettingError:
     elif unknown:
         table = ".".join(map(str, place))
         what = f"there is no key {unknown!r}" + (f" in [{table}]" if table else "")
-    return SettingError(what, where=where, choices=choices, hint=_HINT)
+    near = difflib.get_close_matches(unknown or "", choices, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? {_HINT}" if near else _HINT
+    return SettingError(what, where=where, choices=choices, hint=hint)
 
 
 def _keys(place: tuple[str | int, ...]) -> list[str]:

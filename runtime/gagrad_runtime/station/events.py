@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gagrad_runtime.report.prediction_record import PredictionRecord  # noqa: TC001 - msgspec resolves it
+from gagrad_runtime.report.record_schema import CoveringRecord, PlaceRecord  # noqa: TC001 - as above
 
 EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source", "index"]
 """Values of ``event``."""
@@ -75,13 +76,34 @@ class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):
     picture: str
     """File name of the picture in the folder of results."""
     rcap: float | None
-    """RCAP score of the map; null when it is no number."""
+    """RCAP score of the map; null when it is no number, or was not asked for."""
     samples: int
     """Samples that the map was made from."""
     seconds: float
     """Time from the beginning of the explanation to its end, verdicts in between included."""
     picture_png: str | UnsetType | None = UNSET
     """The picture, base64, for receivers with ``picture = true``; null when it was removed to make room."""
+    verdict: str | UnsetType = UNSET
+    """What the model says, as in the event ``verdict``. This and what follows is left out only in events
+    that an earlier version of gagrad-edge stored."""
+    probability: float | UnsetType | None = UNSET
+    """Probability of the verdict, as there."""
+    target: str | UnsetType = UNSET
+    """Name of what is explained."""
+    against: str | UnsetType = UNSET
+    """The other class of a difference; left out without one."""
+    cautions: list[str] | UnsetType = UNSET
+    """Codes of what to know before trusting the map, the gravest first; empty when all is well."""
+    places: list[PlaceRecord] | UnsetType = UNSET
+    """Where the map points, numbered from 1 in this order, as in the record."""
+    covering: CoveringRecord | UnsetType | None = UNSET
+    """What the model says with places covered, as in the record; null where it was not asked."""
+    place_stability: float | UnsetType | None = UNSET
+    """How often parts of the samples agree on place 1, 0 to 1; null where it is not measured."""
+    roi_share: float | UnsetType = UNSET
+    """Share of the map in the region of interest, 0 to 1; left out without a region."""
+    roi_passed: bool | UnsetType = UNSET
+    """Whether enough of the map lies there; left out without a limit."""
 
 
 class DroppedEvent(FrameEvent, frozen=True, kw_only=True, tag="dropped"):

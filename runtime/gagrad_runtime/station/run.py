@@ -6,7 +6,7 @@ import contextlib
 import platform
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -17,8 +17,10 @@ from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.ending import ended_by_signals
 from gagrad_runtime.station.endpoint import Endpoint
+from gagrad_runtime.station.explaining import explaining_of, files_of, good_of
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
+from gagrad_runtime.station.origin import Origin
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 def run_station(
     config: StationConfig,
     *,
+    origin: Origin | None = None,
     once: bool = False,
     polling: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
@@ -54,9 +57,9 @@ def run_station(
 ) -> dict[str, int]:
     """Run the station until SIGTERM, SIGINT or, with ``once``, until nothing new comes.
 
-    ``on_event`` is called with each event, after it is stored; ``progress`` while engines are built. Returns
-    the number of rows by state. Raises
-    SettingError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
+    ``origin`` says where ``config`` comes from. ``on_event`` is called with each event, after it is stored;
+    ``progress`` while engines are built. Returns the number of rows by state. Raises SettingError,
+    TargetError, RoiError, OutputError, BundleError, TrustError, ModelError, DeviceError, FrameError and
     MissingPackageError.
     """
     check_source(str(config.source))
@@ -69,27 +72,29 @@ def run_station(
         stack.callback(store.close)
         # Before the bundle: both start at the same time.
         decoder = stack.enter_context(ChildDecoder())
-        session = open_session(
-            bundle,
-            config.device,
-            threads=config.threads,
-            trust=trust_of(config),
-            remember=True,
-            progress=progress,
-        )
-        explainer = stack.enter_context(session).explainer
+        with (origin or Origin()).naming("explain", files_of(config)):
+            session = open_session(
+                bundle,
+                config.device,
+                threads=config.threads,
+                trust=trust_of(config),
+                good=good_of(config),
+                remember=True,
+                progress=progress,
+            )
+            explainer = stack.enter_context(session).explainer
+            explaining = explaining_of(config, explainer)
         rule = rule_of(config, explainer)
         source = source_of(
             str(config.source), store, polling=polling, spec=explainer.manifest.input, decoder=decoder
         )
         stack.callback(source.close)
-        settings: dict[str, Any] = {} if config.samples is None else {"samples": config.samples}
         station = Watch(
             explainer,
             source,
             store,
             rule,
-            settings=settings,
+            explaining=explaining,
             queue=config.queue,
             retention=config.retention,
             interval=config.interval,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import OutputError
-from gagrad_runtime.station import attempts, outbox
+from gagrad_runtime.station import attempts, findings, outbox
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
 VERSION = 1
-"""Version of the schema, in the index's ``user_version``. Version 0 had no outbox. The tables ``epoch``
-and ``attempt`` and the column ``epoch`` came later, and an earlier gagrad-edge does not mind them."""
+"""Version of the schema, in the index's ``user_version``. Version 0 had no outbox. The tables ``epoch``,
+``attempt`` and ``finding`` and the column ``epoch`` came later, and an earlier gagrad-edge does not mind
+them."""
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS result (
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS result (
 CREATE INDEX IF NOT EXISTS state ON result (state, id);
 """
     + attempts.SCHEMA
+    + findings.SCHEMA
     + outbox.SCHEMA
     + f"PRAGMA user_version={VERSION};"
 )

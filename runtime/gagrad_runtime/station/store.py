@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.report.naming import ENDINGS, safe_stem
-from gagrad_runtime.station import attempts, outbox
-from gagrad_runtime.station.events import FrameEvent
+from gagrad_runtime.station import attempts, findings, outbox
+from gagrad_runtime.station.events import ExplainedEvent, FrameEvent
 from gagrad_runtime.station.keeping import FRAME
 from gagrad_runtime.station.upkeep import Upkeep, failure
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.station.events import Event, IndexEvent, SourceEvent
+    from gagrad_runtime.station.findings import Finding
 
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
 """State of a row. ``verdict``: no explanation was asked for; ``waiting``: for its explanation, also after a
@@ -56,6 +57,8 @@ class Row:
     stem: str
     """Beginning of the names of the row's files; empty without files."""
     bytes: int
+    finding: Finding | None = None
+    """What its explanation says; None without one, and for one of an earlier version or index."""
 
 
 class Store:
@@ -210,8 +213,11 @@ class Store:
     def rows(self, state: State | None = None) -> list[Row]:
         """Return the rows, oldest first."""
         condition, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
-        found = self._rows(f"SELECT * FROM result{condition} ORDER BY id", values)  # noqa: S608
-        return [Row(*row) for row in found]
+        columns = ", ".join(f"finding.{name}" for name in findings.COLUMNS)
+        query = f"SELECT {columns}, result.* FROM result LEFT JOIN finding USING (id){condition}"  # noqa: S608
+        count = len(findings.COLUMNS)
+        found = self._rows(f"{query} ORDER BY result.id", values)
+        return [Row(*(*row[count:], findings.read(row[:count]))) for row in found]
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows by state."""
@@ -324,6 +330,8 @@ class Store:
                     attempts.end(connection, *attempt)
                 else:
                     attempts.end_of_row(connection, row)
+                if isinstance(event, ExplainedEvent):
+                    findings.put(connection, row, event)
                 if event is not None and self._limit:
                     outbox.put(connection, replace(event, id=row), self._limit)
             return row

@@ -145,6 +145,7 @@ def _opened(path: Path, sinks: Sequence[str]) -> Index:
             schema.number_from(connection, renewal.newest_file(path.parent))
         # What the start reads anyway; damage elsewhere is met when it is read.
         index.rows("SELECT count(*), sum(bytes) FROM result WHERE state = 'explained'")
+        index.row("SELECT * FROM finding LIMIT 1")
     except BaseException:
         index.close()
         raise

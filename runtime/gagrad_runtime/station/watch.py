@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -25,21 +24,23 @@ from gagrad_edge.errors import (
     ModelError,
     OutOfMemoryError,
     OutputError,
+    TargetError,
 )
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.decoder import SlowError
 from gagrad_runtime.frame.decoding import is_memory, no_memory
-from gagrad_runtime.report.naming import ENDINGS
 from gagrad_runtime.report.prediction_record import prediction_record
+from gagrad_runtime.report.report import Report
 from gagrad_runtime.station import attempts, retention
 from gagrad_runtime.station.events import (
     DroppedEvent,
-    ExplainedEvent,
     FailedEvent,
     QuarantinedEvent,
     VerdictEvent,
     now,
 )
+from gagrad_runtime.station.explaining import Explaining
+from gagrad_runtime.station.findings import explained_event
 from gagrad_runtime.station.keeping import keep_frame, quarantine
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
@@ -79,7 +80,8 @@ class Watch:
     source: Source
     store: Store
     rule: Rule
-    settings: dict[str, Any] = field(default_factory=dict)
+    explaining: Explaining = field(default_factory=Explaining)
+    """What is explained of a frame, and how."""
     queue: int = 20
     """Most frames that wait for their explanation; beyond it the oldest is dropped."""
     retention: RetentionTable | None = None
@@ -328,7 +330,9 @@ class Watch:
         explanation: Explanation | None = None
         began = time.monotonic()
         try:
-            for better in self.explainer.refine(frame, **self._question(frame), **self.settings):
+            if self.explaining.roi is not None:
+                self.explaining.roi.on((frame.height, frame.width))  # before the work, not after it
+            for better in self._refined(frame):
                 explanation = better
                 self.on_progress()
                 self._verdicts()
@@ -346,30 +350,32 @@ class Watch:
         if explanation is not None:
             self._keep(number, name, explanation, time.monotonic() - began)
 
+    def _refined(self, frame: Frame) -> Iterator[Explanation]:
+        """Yield better and better explanations of a frame; only the last one has a covering test."""
+        asked = {**self._question(frame), **self.explaining.settings, "measure_each": False}
+        try:
+            yield from self.explainer.refine(frame, **asked)
+        except TargetError as error:
+            # Known at the start to be a class of the model: so the part is of this class itself.
+            if error.where != "against" or asked.pop("against", None) is None:
+                raise
+            yield from self.explainer.refine(frame, **asked)
+
     def _question(self, frame: Frame) -> dict[str, Any]:
         """Return what to explain of a frame: what makes it NG, or, by default, what the model says."""
-        if not self.rule.ng:
+        if not self.rule.ng or "target" in self.explaining.settings:
             return {}
         condition = self.rule.judge(self.explainer.predict(frame))
         return {} if condition is None or condition.condition is None else condition.condition.question
 
     def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, name)
-        score = explanation.rcap.score if explanation.rcap is not None else math.nan
-        event = ExplainedEvent(
-            time=now(),
-            id=number,
-            file=name,
-            record=stem + ENDINGS["record"],
-            picture=stem + ENDINGS["picture"],
-            rcap=score if math.isfinite(score) else None,
-            samples=explanation.samples,
-            seconds=round(seconds, 6),
-        )
+        report = Report(explanation, self.explaining.roi, self.explaining.roi_limit)
+        event = explained_event(report, number=number, file=name, stem=stem, seconds=seconds)
 
         def save() -> None:
             self._heal()
-            explanation.save(self.store.folder, stem=stem, raw=(), replace=True)
+            report.save(self.store.folder, stem=stem, raw=(), replace=True)
             size = self.store.files_size(stem)
             self.store.finish(number, "explained", stem=stem, size=size, event=event)
 

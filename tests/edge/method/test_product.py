@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gagrad_edge.method.product import FLOOR, POOLED, compared, pooled, product, side
+from gagrad_edge.method.product import FLOOR, POOLED, WIDE, compared, pooled, product, side, witness
 
 WHOLE = slice(0, 48), slice(0, 64)
 
@@ -83,6 +83,17 @@ def test_the_side_of_a_frame() -> None:
     """That of the square of the same area: a narrow frame is pooled less than its length says."""
     assert side((48, 48)) == 48
     assert side((16, 64)) == 32
+
+
+def test_the_second_witness_is_its_formula(rng: np.random.Generator) -> None:
+    """W = P₆ · C on the frame, and 0 beside it."""
+    seen = slice(4, 48), slice(0, 64)
+    squared, c = (rng.random((48, 64)).astype(np.float32) for _ in range(2))
+    found = witness(squared, c, seen)
+    weight = gaussian((44, 64), (20, 30), WIDE * np.sqrt(44 * 64))
+    expected = (np.sqrt(squared[seen]) * weight).sum() / weight.sum() * c[seen][20, 30]
+    assert found[24, 30] == pytest.approx(expected, rel=0.01)
+    assert not found[:4].any()
 
 
 def test_with_good_parts_each_pixel_is_its_formula(rng: np.random.Generator) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gagrad_runtime.explanation.cautions import (
+    APART,
     COPIES_KEPT,
     PLACE_AGREES,
     Caution,
@@ -85,13 +86,13 @@ COVERING = Covering("surroundings", 0.94, (0.12, 0.93), (True, False), (0.93, 0.
 
 
 def test_covering_finds_the_place_or_nothing() -> None:
-    """A caution where no place decides; none where one does, nor where no answer could change."""
-    nothing = replace(COVERING, places=(0.93, 0.92), changed=(False, False))
+    """A caution where covering place 1 leaves the answer as it was; none where it weakens or changes it."""
+    nothing = replace(COVERING, places=(0.94, 0.92), changed=(False, False))
     assert codes(covering_finds_nothing(COVERING)) == codes(covering_finds_nothing(None)) == []
     assert codes(covering_finds_nothing(nothing)) == ["covering-finds-nothing"]
     assert codes(covering_finds_nothing(replace(nothing, decidable=False))) == []
-    single = replace(nothing, places=(0.93,), changed=(False,))
-    assert "place 1 covered" in covering_finds_nothing(single)[0].text
+    assert codes(covering_finds_nothing(replace(nothing, places=(0.8, 0.94)))) == []
+    assert codes(covering_finds_nothing(replace(nothing, changed=(False, True)))) == []
 
 
 def test_covering_anything_changes_the_answer() -> None:
@@ -104,12 +105,21 @@ def test_covering_anything_changes_the_answer() -> None:
 
 
 def test_two_kinds_of_evidence_that_disagree() -> None:
-    """A caution where the class activation alone points at a place, with the place's number."""
+    """A caution where covering the other evidence's place takes more, or the gradient points elsewhere."""
     place = Place((0, 0, 4, 4), 16, 0.5, (2.0, 2.0))
     other = replace(place, evidence="activation")
-    assert codes(peaks_disagree((place, place))) == codes(peaks_disagree(())) == []
-    assert codes(peaks_disagree((place, other))) == ["peaks-disagree"]
-    assert "1 and 2" in peaks_disagree((place, other))[0].text
+    weaker = replace(COVERING, places=(0.93, 0.5), changed=(False, False))
+    assert codes(peaks_disagree((place, other))) == codes(peaks_disagree((), None)) == []
+    assert codes(peaks_disagree((place, other), weaker)) == ["peaks-disagree"]
+    assert "class activation" in peaks_disagree((place, other), weaker)[0].text
+    assert codes(peaks_disagree((place, place), weaker)) == []
+    assert codes(peaks_disagree((place, other), replace(weaker, places=(0.5, 0.93)))) == []
+    assert codes(peaks_disagree((place, other), COVERING)) == []
+    assert codes(peaks_disagree((place,), None, APART + 0.01)) == ["peaks-disagree"]
+    assert "gradient" in peaks_disagree((place,), weaker, 0.9)[0].text
+    assert (
+        codes(peaks_disagree((place,), None, APART)) == codes(peaks_disagree((place,), COVERING, 0.9)) == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_two_peaks_close_together_are_parted_where_they_are_lower() -> None:
     assert second.box[0] > first.peak[0]
 
 
-def test_where_the_activation_is_highest_elsewhere_is_place_2() -> None:
+def test_where_the_activation_is_high_elsewhere_is_place_2() -> None:
     """Before a stronger further peak, on evidence of its own; near place 1 it is no second place."""
     values, there = hill(10, 10) + hill(50, 10, 0.9), hill(40, 50, 0.2)
     places = peak_places(values, there, placement(*SAME))
@@ -124,6 +124,15 @@ def test_where_the_activation_is_highest_elsewhere_is_place_2() -> None:
     assert [one.evidence for one in near] == ["map", "map"]
     same = peak_places(values, hill(50, 10), placement(*SAME))
     assert [(one.evidence, one.peak[1]) for one in same] == [("map", 10.5), ("activation", 50.5)]
+
+
+def test_the_second_witness_may_be_weaker_away_from_place_1() -> None:
+    """Half of its height away from place 1 is enough; less is not, nor the foot of the hill at place 1."""
+    for height, number in ((0.6, 2), (0.4, 1)):
+        there = hill(10, 10, 1) + hill(40, 50, height)
+        assert len(peak_places(hill(10, 10), there, placement(*SAME))) == number
+    assert len(peak_places(hill(10, 10), hill(10, 10, 1, 20), placement(*SAME))) == 1
+    assert len(peak_places(hill(10, 10), np.zeros((64, 64), np.float32), placement(*SAME))) == 1
 
 
 def test_where_the_part_differs_most_from_good_parts_is_a_place() -> None:

@@ -10,10 +10,6 @@ import pytest
 
 import gagrad_runtime
 from gagrad_edge.method.noise_level import KEPT, LEVELS, bearable
-from gagrad_runtime.answer.kept import kept_answers
-from gagrad_runtime.answer.outputs import Outputs
-from gagrad_runtime.frame import load_frame
-from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.session.explainer import Explainer
 from gagrad_runtime.session.noise import noise_level
 from tests.detector import marked
@@ -75,23 +71,13 @@ def test_the_copies_are_the_samplers(explainer: Explainer) -> None:
     assert added.std() == pytest.approx(LEVELS[0] * np.ptp(x), rel=0.02)
 
 
-def test_a_detection_is_kept_where_it_is_found_again(detector: Explainer) -> None:
-    """A detector keeps its answer while its best detection is found; one that finds nothing, while not."""
-    image, placement = prepare(load_frame(marked((40, 40, 0))), detector.manifest.input)
-    empty = prepare(load_frame(marked()), detector.manifest.input)[0]
-    reader = detector.reader
-    both = detector.outputs(np.concatenate([image, empty]))
-    first, second = both.row(0), both.row(1)
-    assert kept_answers(reader, first, both, placement).tolist() == [True, False]
-    assert kept_answers(reader, second, both, placement).tolist() == [False, True]
-
-
-def test_a_class_is_kept_where_it_is_the_best(explainer: Explainer) -> None:
-    """A classifier keeps its answer while the best class is the same, however sure it is."""
-    placement = prepare(load_frame(np.zeros((24, 32, 3), np.uint8)), explainer.manifest.input)[1]
-    scores = np.array([[0, 5, 0], [0, 0.1, 0], [2, 1, 0]], np.float32)
-    kept = kept_answers(explainer.reader, Outputs(scores[:1]), Outputs(scores), placement)
-    assert kept.tolist() == [True, True, False]
+def test_a_value_is_kept_while_half_of_it_is(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a task has no answers but values, a copy that keeps half of the value counts."""
+    monkeypatch.setattr(explainer.reader, "keeps", lambda *_: None)
+    shares = np.array([1.0, 0.9, 0.6, 0.4])
+    monkeypatch.setattr(explainer.reader, "confidence", lambda *_: shares)
+    found = noise_level(explainer, [np.zeros((24, 32, 3), np.uint8)])
+    assert (found.noise_std, found.kept) == (LEVELS[-1], 0.75)
 
 
 def test_a_measured_level_replaces_the_bundles(explainer: Explainer) -> None:

@@ -154,12 +154,14 @@ def test_the_pooled_guide_is_its_reference(segmenter: Explainer, frame: np.ndarr
 
 def test_perturbed_copies(segmenter: Explainer, frame: np.ndarray) -> None:
     """Perturbed copies change the map as their range says, and are refused where there is no average."""
-    plain = segmenter.explain(frame, (1, 4, 5))
-    shifted = segmenter.explain(frame, (1, 4, 5), perturb="shift=3,gain=0.1")
-    nothing = segmenter.explain(frame, (1, 4, 5), perturb="shift=0")
+    plain = segmenter.explain(frame, (1, 4, 5), preset="paper")
+    shifted = segmenter.explain(frame, (1, 4, 5), preset="paper", perturb="shift=3,gain=0.1")
+    nothing = segmenter.explain(frame, (1, 4, 5), preset="paper", perturb="shift=0")
     assert shifted.provenance.perturbation == "shift=3,gain=0.1"
     np.testing.assert_allclose(nothing.saliency, plain.saliency, atol=1e-3)
     assert (shifted.saliency > 0.01).sum() > (plain.saliency > 0.01).sum(), "the receptive field wanders"
+    place = segmenter.explain(frame, (1, 4, 5), perturb="shift=3,gain=0.1", chunk=10)
+    assert (place.provenance.preset, place.samples, place.stability is not None) == ("operator", 5, True)
     with pytest.raises(SettingError, match="no perturbation"):
         segmenter.explain(frame, (1, 4, 5), perturb="wobble=3")
     with pytest.raises(SettingError, match="not an average"):

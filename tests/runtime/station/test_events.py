@@ -140,6 +140,8 @@ def test_a_score_that_is_no_number_is_null(
 def _without_score(explanation: Explanation) -> Explanation:
     from dataclasses import replace
 
+    if explanation.rcap is None:  # measured at the end only
+        return explanation
     return replace(explanation, rcap=replace(explanation.rcap, score=float("nan")))
 
 

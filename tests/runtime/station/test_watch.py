@@ -14,6 +14,7 @@ from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.config import RetentionTable
+from gagrad_runtime.station.explaining import Explaining
 from gagrad_runtime.station.rule import Rule
 from tests.runtime.station.images import put
 
@@ -132,7 +133,7 @@ def test_verdicts_come_before_explanations_and_the_queue_is_bounded(station: Any
 def test_a_verdict_does_not_wait_for_an_explanation(station: Any, tmp_path: Path) -> None:
     """A frame that comes while another is explained gets its verdict before that is done."""
     put(tmp_path / "in", "first.png")
-    one = station(settings={"samples": 64})
+    one = station(explaining=Explaining({"samples": 64}))
     refine = one.explainer.refine
     shown = []
 

@@ -20,7 +20,15 @@ def check_source(source: str) -> None:
 
     A folder that does not exist is right: its share may not be mounted yet.
     """
-    path = Path(source)
+    try:
+        _check(source, Path(source))
+    except (OSError, ValueError) as error:  # e.g. a name that is too long for the system
+        raise SettingError(
+            f"this cannot be a path ({getattr(error, 'strerror', None) or error})", where="source", hint=_HINT
+        ) from error
+
+
+def _check(source: str, path: Path) -> None:
     if "://" in source:
         if not is_address(source):
             scheme = source.partition("://")[0]

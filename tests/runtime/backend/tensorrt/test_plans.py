@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gagrad_runtime.backend.tensorrt import plans as plans_module
 from gagrad_runtime.backend.tensorrt.builder import BuildOptions
 from gagrad_runtime.backend.tensorrt.plans import Plans, plan_key
 
@@ -150,3 +152,20 @@ def test_a_full_disk_keeps_nothing_and_says_so(
 def test_no_home_no_folder() -> None:
     """Without a folder a plan is built and not kept."""
     assert Plans(None).get(KEY, lambda: b"plan") == b"plan"
+
+
+def test_plans_in_a_read_only_folder_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a root file system that is read-only a start builds nothing again, and takes no lock."""
+    Plans(tmp_path / "plans").get(KEY, lambda: b"plan")
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    before = sorted(path.name for path in (tmp_path / "plans").iterdir())
+    for name in ("link", "unlink"):
+        monkeypatch.setattr(os, name, read_only)
+    monkeypatch.setattr(plans_module, "locked", read_only)
+    assert Plans(tmp_path / "plans").get(KEY, refuse) == b"plan"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert Plans(tmp_path / "plans").get("other", lambda: b"other") == b"other"
+    assert before == [KEY + ".lock", KEY + ".plan", "secret"]
