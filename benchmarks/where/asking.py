@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gagrad_runtime
-from benchmarks.where import breaking, page, study
+from benchmarks.where import breaking, page, study, trust
 from benchmarks.where.bundles import bundle
 from benchmarks.where.data import TEST, parts, with_sticker
 from benchmarks.where.defects import SHORTCUT
@@ -32,7 +32,10 @@ def figures(names: Sequence[str], *, only_kept: bool = False) -> dict[str, Any]:
         found = {name: kept(f"{what}-{name}", None if only_kept else partial(make, name)) for name in names}
         return {name: value for name, value in found.items() if value}
 
-    found = {"formulas": study.table(names, only_kept=only_kept)}
+    found = {
+        "formulas": study.table(names, only_kept=only_kept),
+        "trust": trust.table(names, only_kept=only_kept),
+    }
     if stickers := each("stickers", _stickers):
         shares = "; ".join(f"{TITLES[name]} {Share(answers)}" for name, answers in stickers.items())
         found["stickers"] = (

@@ -1,17 +1,19 @@
 """Which figures beside a map tell a right place from a wrong one: ``python -m benchmarks.where.trust [NAME …]``.
 
-Each figure is judged on the selection parts by the area under its curve and by what it catches at a false alarm rate
-of five and of ten per cent, all networks together.
+Each figure is judged on the selection parts by the area under its curve and by what it catches where ten per cent of
+the right places may be false alarms, all networks together.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.table import markdown
 from benchmarks.where.aligning import sent
 from benchmarks.where.covering import goods, probabilities, tried
 from benchmarks.where.drawing import SIZE
@@ -19,6 +21,7 @@ from benchmarks.where.formulas import CHOSEN, FORMULAS, POOL, apart, peak, poole
 from benchmarks.where.gathering import SHUFFLED, Subject
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.study import rows
+from benchmarks.where.training import kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,36 +127,42 @@ def caught(good: Sequence[float], bad: Sequence[float], alarm: float) -> tuple[f
     return float("nan"), 0.0, 0.0
 
 
-def main() -> None:
-    """Print the figures' areas and catches for three questions."""
-    names = sys.argv[1:] or list(MAKERS)
-    whole = [one for name in names for one in judged(name)]
-    shuffled = [one for name in names for one in judged(name + SHUFFLED)]
-    right = [one for one in whole if one.right_answer and one.two]
-    questions = {
-        "place wrong (right answer, place 1)": (
-            [o for o in whole if o.right_answer and o.one],
-            [o for o in whole if o.right_answer and not o.one],
-        ),
-        "no place right (right answer, 1 or 2)": (right, [o for o in whole if o.right_answer and not o.two]),
-        "place wrong or answer wrong": (
-            [o for o in whole if o.right_answer and o.one],
-            [o for o in whole if not (o.right_answer and o.one)],
-        ),
-        "answer wrong": (right, [o for o in whole if not o.right_answer]),
-        "shuffled network": (right, shuffled),
+ALARM = 0.10
+"""False alarms on right places that a figure may cost."""
+
+
+def table(names: Sequence[str], *, only_kept: bool = False) -> str:
+    """Return for each figure its area and what it catches, for wrong places, wrong answers, shuffled networks."""
+    found = [
+        kept(f"trust-{name}", None if only_kept else partial(_as_json, name))
+        for plain in names
+        for name in (plain, plain + SHUFFLED)
+    ]
+    whole = [Judged(**one) for some in found if some for one in some]
+    trained = [one for one in whole if not one.network.endswith(SHUFFLED)]
+    if not trained:
+        return ""
+    right = [one for one in trained if one.right_answer and one.one]
+    groups = {
+        "place 1 wrong": [one for one in trained if one.right_answer and not one.one],
+        "answer wrong": [one for one in trained if not one.right_answer],
+        "shuffled network": [one for one in whole if one.network.endswith(SHUFFLED)],
     }
-    for title, (good, bad) in questions.items():
-        print(f"\n{title}: {len(good)} good, {len(bad)} bad")
-        for key in right[0].figures:
-            a, b = [o.figures[key] for o in good], [o.figures[key] for o in bad]
-            parts = [
-                f"at {alarm:.0%}: < {t:.3f} catches {c:.2f} (false {f:.2f})"
-                for alarm in (0.05, 0.10)
-                for t, c, f in [caught(a, b, alarm)]
-            ]
-            print(f"  {key:34} area {area(a, b):.2f}  " + "   ".join(parts))
+    rows = []
+    for key in right[0].figures:
+        cells = []
+        good = [one.figures[key] for one in right]
+        for group in groups.values():
+            bad = [one.figures[key] for one in group]
+            cells.append(f"{area(good, bad):.2f}: {caught(good, bad, ALARM)[1]:.2f}")
+        rows.append([key, *cells])
+    header = [f"{title} ({len(group)})" for title, group in groups.items()]
+    return markdown([f"figure, against {len(right)} right places", *header], rows)
+
+
+def _as_json(name: str) -> list[dict[str, Any]]:
+    return [asdict(one) for one in judged(name)]
 
 
 if __name__ == "__main__":
-    main()
+    print(table(sys.argv[1:] or list(MAKERS)))
