@@ -106,7 +106,7 @@ def _require_steady(
     if away > allowed:
         raise VerificationError(
             f"the model's own probabilities differ by {away:.1e} between ONNX Runtime with its optimisations "
-            f"and without (allowed {allowed:.1e}), on one of the test frames: rounding decides its answer, so "
+            f"and without (allowed {allowed:.1e}), on one of the test frames: rounding decides it, so "
             "nothing can confirm what a bundle would compute",
             where=source.name,
             hint="check that the trained weights were loaded: of random ones this is usual",
