@@ -33,6 +33,7 @@ from gagrad_export.verify.reference_operators import (
     Maximum,
     TransposedConvolution,
 )
+from gagrad_export.verify.source import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +104,8 @@ def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
         value.dtype = ir.DataType.DOUBLE
     for node in graph:
         node.attributes.pop("stash_type", None)  # the evaluator knows one, and does not round to it
+        if node.op_type == "GridSample" and (mode := attribute(node, "mode", "")) in MODES:
+            node.attributes["mode"] = ir.AttrString("mode", MODES[mode])
     invalidate_shapes(model)
     proto = ir.to_proto(model)
     del model, graph  # not three copies of the weights at once

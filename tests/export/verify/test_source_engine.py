@@ -211,3 +211,13 @@ def test_a_detector_that_differs_blames_what_is_known(operator: str, word: str) 
     assert caught.value.where == "m"
     assert str(caught.value.hint).startswith("check the layout with `layout`; if it is right, ")
     assert word in str(caught.value.hint)
+
+
+def test_a_detector_that_differs_from_itself_is_told_so() -> None:
+    """Where rounding decides the source's own answer, the layout is not blamed, and no operator is."""
+    source = Source(model([helper.make_node("Relu", ["x"], ["y"])]), "m", "0" * 64, "onnx")
+    one = np.zeros((2, 3), np.float32)
+    detector._require_steady(one, one + np.float32(1e-4), 1e-3, source)
+    with pytest.raises(VerificationError, match="own probabilities differ by 9") as caught:
+        detector._require_steady(one, one + np.float32(0.9), 1e-3, source)
+    assert "trained weights" in str(caught.value.hint)
