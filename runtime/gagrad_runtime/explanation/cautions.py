@@ -141,8 +141,10 @@ def covering_finds_nothing(covering: Covering | None) -> list[Caution]:
 
 
 def covering_anywhere(covering: Covering | None) -> list[Caution]:
-    """Caution where covering control places changes the answer as well as covering a marked place."""
-    if covering is None or covering.decides is None or not covering.changed_elsewhere:
+    """Caution where covering most control places changes the answer as well as covering a marked place."""
+    if covering is None or covering.decides is None:
+        return []
+    if 2 * sum(covering.controls_changed) <= len(covering.controls):
         return []
     text = (
         f"Covering other places changes the answer, too: that place {covering.decides} is the reason is not "

@@ -35,5 +35,5 @@ class Covering:
 
     @property
     def changed_elsewhere(self) -> bool:
-        """Whether half of the control places change the answer, too: then any cover does."""
+        """Whether half of the control places change the answer, too: that weakens the evidence."""
         return bool(self.controls) and 2 * sum(self.controls_changed) >= len(self.controls)

@@ -38,6 +38,8 @@ _TO_DEVIATION = 1.2533
 """Deviation of the normal distribution in units of the mean distance from its median."""
 _PRIOR = 4
 """Parts that the usual spread of the picture counts for."""
+SURE = 1.6
+"""Correlation, in units of the least, at which a part close by is not looked for farther away."""
 _TINY = 1e-6
 
 
@@ -86,8 +88,8 @@ class GoodImage:
             return None
         part = on_frame(image[0], placement)
         if motion is None:
-            template = self.layout.template
-            motion, found = template.register(structure(part.mean(axis=0, dtype=np.float32)))
+            structured = structure(part.mean(axis=0, dtype=np.float32))
+            motion, found = self.layout.template.register(structured, enough=SURE * self.layout.least)
             if found < self.layout.least:
                 return None
         mean, deviation = standardised(part)[1:]

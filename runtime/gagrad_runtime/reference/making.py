@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gagrad_edge.source_date import creation_text
+from gagrad_runtime.answer.good import says_good
 from gagrad_runtime.reference import answers
 from gagrad_runtime.reference.answers import answer_statistics
 from gagrad_runtime.reference.content import AnswerHabits, Content, FrameHabits, LayoutContent
@@ -58,6 +59,8 @@ class GoodParts:
     spec: InputSpec
     statistics: list[FrameStatistics] = field(default_factory=list)
     predictions: list[dict[str, float]] = field(default_factory=list)
+    good: list[bool | None] = field(default_factory=list)
+    """Whether the model says that each part is good; None where its answers do not tell."""
     verdicts: Counter[str] = field(default_factory=Counter)
     sources: list[str] = field(default_factory=list)
     """Name of each part."""
@@ -73,6 +76,7 @@ class GoodParts:
         self.statistics.append(FrameStatistics.of(frame, image, placement, self.spec))
         self.sources.append(frame.source)
         self.predictions.append(answer_statistics(prediction))
+        self.good.append(says_good(prediction))
         if prediction.task in ("classification", "multilabel"):
             self.verdicts[prediction.verdict] += 1
         self.windows.add(window_of(placement))

@@ -38,8 +38,8 @@ _BORDER = cv2.BORDER_REFLECT_101
 _SURROUNDINGS = 8
 """Size of the surroundings that the grey is compared with, in units of the smoothing."""
 _TINY, _ENOUGH = 1e-6, 1e-4
-_LEVELS = (3.0, 0.0)
-"""Blur of the two levels of the refinement, pixels."""
+_ROUGH = 3.0
+"""Blur of the first level of the refinement, pixels; that level has half as many rows and columns."""
 
 
 def structure(grey: Array) -> Array:
@@ -83,24 +83,30 @@ class Template:
         return np.conj(np.fft.rfft2(_windowed(_small(self.values)), axes=(0, 1)))
 
     @cached_property
-    def _levels(self) -> list[_Level]:
+    def _levels(self) -> tuple[_Level, _Level]:
         free = 4 if self.freedom == "shift, turn and scale" else 2
-        return [_Level(_blurred(self.values, sigma), free) for sigma in _LEVELS]
+        return _Level(_halved(self.values), free), _Level(self.values, free)
 
-    def register(self, values: Array, near: Motion | None = None) -> tuple[Motion, float]:
+    def register(
+        self, values: Array, near: Motion | None = None, *, enough: float = math.inf
+    ) -> tuple[Motion, float]:
         """Return how the part with the structure ``values [h, w, F]`` lies, and its correlation there.
 
-        ``near`` is where to begin, in place of the coarse search.
+        ``near`` is where to begin, in place of the coarse search. A part that is found close by with the
+        correlation ``enough`` needs no such search either.
         """
         if self.freedom == "nothing":
             return Motion(), self.correlation(values, Motion())
-        blurred, fine = (_with_ones(_blurred(values, sigma)) for sigma in _LEVELS)
-        starts = [near] if near is not None else self._starts(values)
-        rough = [self._levels[0].refined(blurred, start) for start in starts]
-        best = rough[0]
-        if len(rough) > 1:
-            best = max(rough, key=lambda motion: self.correlation(values, motion))
-        best = self._levels[1].refined(fine, best)
+        halved, fine = _with_ones(_halved(values)), _with_ones(values)
+        rough, exact = self._levels
+        best, found = near or Motion(), -1.0
+        for start in [best] if near is not None or enough < math.inf else []:
+            best = exact.refined(fine, rough.refined(halved, start))
+            found = self.correlation(values, best)
+        if near is not None or found >= enough:
+            return best, found
+        tried = [rough.refined(halved, start) for start in self._starts(values)]
+        best = exact.refined(fine, max(tried, key=lambda motion: self.correlation(values, motion)))
         return best, self.correlation(values, best)
 
     def correlation(self, values: Array, motion: Motion) -> float:
@@ -148,7 +154,7 @@ class _Level:
         slopes = np.stack([across, down, turned, scaled][:free]).reshape(free, -1, features)
         slopes -= slopes.mean(axis=1, keepdims=True)
         self._slopes = slopes.reshape(free, -1)
-        self._wanted = values - values.mean(axis=(0, 1))
+        self._wanted = (values - values.mean(axis=(0, 1))).reshape(-1, features)
         self._spread = np.maximum(values.std(axis=(0, 1)), _TINY)
         normal = (self._slopes @ self._slopes.T).astype(np.float64)
         self._inverse = np.linalg.inv(normal + np.diag(1e-6 * np.diag(normal) + 1e-12))
@@ -160,18 +166,26 @@ class _Level:
         are inverted once (inverse composition: Baker & Matthews, IJCV 2004).
         """
         for _ in range(_STEPS):
-            moved = motion.onto_template(values, border=0.0)
-            seen = (moved[..., -1:] > 0.99).astype(np.float32)
-            moved = moved[..., :-1]
+            moved = motion.onto_template(values, border=0.0).reshape(-1, values.shape[2])
+            seen = (moved[:, -1] > 0.99).astype(np.float32)
+            moved = moved[:, :-1] * seen[:, None]
             count = max(float(seen.sum()), 1.0)
-            moved = (moved - (moved * seen).sum(axis=(0, 1)) / count) * seen
-            spread = np.sqrt((moved**2).sum(axis=(0, 1)) / count)
-            error = moved * (self._spread / np.maximum(spread, _TINY)) - self._wanted * seen
+            mean = seen @ moved / count
+            spread = np.sqrt(np.maximum(np.einsum("nk,nk->k", moved, moved) / count - mean**2, _TINY**2))
+            error = (moved - mean) * (self._spread / spread) - self._wanted
+            error *= seen[:, None]
             step = self._inverse @ (self._slopes @ error.ravel())
             motion = _stepped(motion, step)
             if np.abs(step).max() < _ENOUGH:
                 break
         return motion
+
+
+def _halved(values: Array) -> Array:
+    """Return ``values`` blurred, at half the size: motions are in shares of the side, so they stay."""
+    size = (-(-values.shape[1] // 2), -(-values.shape[0] // 2))
+    soft = _blurred(values, _ROUGH)
+    return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _with_ones(values: Array) -> Array:

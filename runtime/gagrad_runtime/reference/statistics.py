@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FLOORS = {"brightness": 0.01, "contrast": 0.05, "sharpness": 0.05}
 """Least spread of each statistic among good parts; of colours ``COLOUR_FLOOR``. Parts that are photographed
 in one hour differ less than those of a month."""
-COLOUR_FLOOR = 0.005
+COLOUR_FLOOR = 0.003
 _TINY = 1e-4
 
 
@@ -43,7 +44,7 @@ class FrameStatistics:
     values: Mapping[str, float]
     """Of the model's image, by name: ``brightness``, mean grey 0..1; ``contrast``, log of the grey's
     deviation; ``sharpness``, log of the mean step between neighbours relative to it; for each channel of
-    several its mean less the brightness."""
+    several its level as a share of the grey's, which light does not change."""
 
     @staticmethod
     def of(frame: Frame, image: Array, placement: Placement, spec: InputSpec) -> FrameStatistics:
@@ -59,9 +60,10 @@ class FrameStatistics:
         }
         if len(part) > 1:
             colours = ["red", "green", "blue"]
+            level = _level(grey)
             names = spec.channel_names or (colours[::-1] if spec.colour == "bgr" else colours)
             for name, channel in zip(names, part, strict=True):
-                values[f"channel {name}"] = float(channel.mean()) - brightness
+                values[f"share of {name}"] = _level(channel) / (level + _TINY)
         eight = frame.pixels.dtype == np.uint8
         brightest = int(frame.pixels.max())
         white = 255 if eight else frame.white or (1 << spec.bit_depth) - 1
@@ -73,6 +75,11 @@ class FrameStatistics:
         if self.white > 255 and self.brightest <= self.white // 4:
             return [f"values only up to {self.brightest} of {self.white}: a {max(self.bits, 9)}-bit camera?"]
         return []
+
+
+def _level(channel: Array) -> float:
+    """Return the median over 8 × 8 fields of the mean of ``channel [h, w]``: a stain does not change it."""
+    return float(np.median(cv2.resize(np.ascontiguousarray(channel), (8, 8), interpolation=cv2.INTER_AREA)))
 
 
 def floors(names: Iterable[str]) -> dict[str, float]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gagrad_runtime.reference.making import GoodParts
     from gagrad_runtime.reference.reference import Reference
 
+_NOT_GOOD = 0.2
+"""Share of the good parts that the model may call something else without a doubt about the bundle."""
 FEW = 10
 """With fewer good parts the limits depend on these parts more than on the line."""
 
@@ -73,12 +75,15 @@ def _doubts(reference: Reference, parts: GoodParts, layout: Layout | None) -> li
     """Return what speaks against these parts or this bundle."""
     verdicts = reference.content.answers.verdicts
     found = []
-    if len(verdicts) > 1:
+    if (wrong := parts.good.count(False)) and wrong > _NOT_GOOD * len(parts.good):
+        found.append(
+            f"the model does not say good of {wrong} of these {len(parts.good)} parts: are they good, and is "
+            "the bundle exported with the right size, colours, mean and std? `check` finds out"
+        )
+    elif len(verdicts) > 1:
         ordered = sorted(verdicts.items(), key=lambda one: -one[1])
         said = ", ".join(f"{count} {name}" for name, count in ordered)
-        found.append(
-            f"the model says different things of good parts: {said}; look at the images, mean and std"
-        )
+        found.append(f"the model says different things of good parts: {said}")
     for source, motion in zip(parts.names, layout.motions if layout else (), strict=False):
         if motion is None:
             found.append(f"does not look or lie as the others do: {source}")

@@ -31,8 +31,8 @@ _DIRECTIONS = 16
 """Directions in which a piece is looked for."""
 _DISTANCES = (1.0, 1.35, 1.8, 2.5)
 """Distances at which it is looked for, in units of the way that takes it off the place."""
-_COMPARED = 128
-"""Pixels of edge and of middle that are compared, spread evenly."""
+_COMPARED, _CHECKED = 128, 4096
+"""Pixels of edge and of middle that are compared, and of both that are checked to be free, spread evenly."""
 
 
 class Surface:
@@ -63,12 +63,13 @@ class Surface:
         width = self.frame.shape[1]
         here = corner[0] * width + corner[1]
         shift = ways[:, 0] * width + ways[:, 1]
-        rim, middle = (_spread(_flat(mask, width)) + here for mask in (edge, inside))
+        rim, middle = (_spread(_flat(mask, width), _COMPARED) + here for mask in (edge, inside))
         own, rims = self._coarse[:, rim], self._coarse[:, rim + shift[:, None]]
         strength = self._coarse[:, middle + shift[:, None]].var(axis=2)
         rough = np.maximum(strength - rims.var(axis=2), 0).mean(axis=0)
         misfit = (own[:, None] - rims).var(axis=2).mean(axis=0) + _CALM * rough
-        best, strengths = int(misfit.argmin()), strength.mean(axis=0)
+        best = int(misfit.argmin())
+        strengths = strength.mean(axis=0)
         flat = self.image.reshape(len(self.image), -1)
         edges = float(flat[:, _flat(edge, width) + here].var(axis=1).mean())
         alike = len(ways) >= _ENOUGH and strengths.max() <= ALIKE * strengths.min()
@@ -84,7 +85,7 @@ class Surface:
         top, left = corner[0] + rows[0] + ways[:, 0], corner[1] + columns[0] + ways[:, 1]
         bottom, right = top + np.ptp(rows), left + np.ptp(columns)
         ways = ways[(top >= 0) & (left >= 0) & (bottom < height) & (right < width)]
-        pixels = _flat(needed, width) + corner[0] * width + corner[1]
+        pixels = _spread(_flat(needed, width), _CHECKED) + corner[0] * width + corner[1]
         shift = ways[:, 0] * width + ways[:, 1]
         free: Indices = ways[~taken.ravel()[pixels + shift[:, None]].any(axis=1)]
         return free
@@ -117,6 +118,6 @@ def _flat(mask: Mask, width: int) -> Indices:
     return rows * width + columns
 
 
-def _spread(pixels: Indices) -> Indices:
-    """Return at most about ``_COMPARED`` of ``pixels``, evenly."""
-    return pixels[:: max(len(pixels) // _COMPARED, 1)]
+def _spread(pixels: Indices, most: int) -> Indices:
+    """Return at most about ``most`` of ``pixels``, evenly."""
+    return pixels[:: max(len(pixels) // most, 1)]

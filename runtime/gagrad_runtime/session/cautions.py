@@ -29,6 +29,7 @@ from gagrad_runtime.explanation.input_cautions import (
     frame_unusual,
     upscaled,
 )
+from gagrad_runtime.reference.reference import MISFIT
 from gagrad_runtime.reference.statistics import FrameStatistics
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def _of_input(
     frame, image, placement = explanation.frame, query.scene.image, explanation.placement
     if reference is not None:
         statistics = FrameStatistics.of(frame, image[None], placement, manifest.input)
-        return frame_unusual(reference.unusual(statistics))
+        phrases = reference.unusual(statistics)
+        compared = reference.has_image and query.settings.method.map == "product"
+        misfit = compared and query.scene.aligned is None
+        return frame_unusual([*phrases, *([MISFIT] if misfit else [])])
     found = few_bits(frame, manifest.input.bit_depth) or dark_image(image, placement)
     return found + upscaled(frame, placement)
 

@@ -62,9 +62,7 @@ def covering_of(
     marked = tuple(_cover(place, placement, seen, CLOSE) for place in places)
     wide = tuple(_cover(place, placement, seen, WIDE) for place in places[:PLACES])
     number = CONTROLS + (PLACES - len(wide))
-    controls = control_covers(image, wide[0], seen, (*marked, *wide), number) or control_covers(
-        image, wide[0], seen, wide, number
-    )
+    controls = _controls(image, seen, marked, wide, number)
     tested = (*marked[:PLACES], *wide)
     frame = np.zeros(placement.model_size, bool)
     frame[seen.top : seen.bottom, seen.left : seen.right] = True
@@ -85,6 +83,18 @@ def covering_of(
         controls_changed=tuple(changed[first:].tolist()),
         decidable=kept is not None,
     )
+
+
+def _controls(
+    image: Array, seen: Cover, marked: tuple[Cover, ...], wide: tuple[Cover, ...], number: int
+) -> tuple[Cover, ...]:
+    """Return the control places; where there is no room, closer ones, or beside the tested places only."""
+    for taken in ((*marked, *wide), wide):
+        for size in (wide[0], marked[0]):
+            found = control_covers(image, size, seen, taken, number)
+            if found:
+                return found
+    return ()
 
 
 def _seen(placement: Placement) -> Cover:

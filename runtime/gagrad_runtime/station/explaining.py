@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError, TargetError
 from gagrad_runtime.answer.choices import check_class
+from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.question.settings import NAMES
 from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.session.good import beside
@@ -109,5 +110,6 @@ def _words(table: ExplainTable, settings: Settings, explainer: Explainer) -> str
     known = explainer.reference
     said.append("nothing known of good parts" if known is None else f"compared with {known.parts} good parts")
     if table.roi is not None:
-        said.append(f"region {table.roi}" + (f" from {table.roi_limit:g}" if table.roi_limit else ""))
+        least = "" if table.roi_limit is None else f", at least {share_text(table.roi_limit)} there"
+        said.append(f"region {table.roi}{least}")
     return ", ".join(said)

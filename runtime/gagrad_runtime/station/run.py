@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 import re
 from pathlib import Path
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from gagrad_runtime.station.sources.source import Source
     from gagrad_runtime.trust import Policy
 
+_log = logging.getLogger(__name__)
+
 
 def run_station(
     config: StationConfig,
@@ -84,6 +87,7 @@ def run_station(
             )
             explainer = stack.enter_context(session).explainer
             explaining = explaining_of(config, explainer)
+        _log.info("explanations: %s", explaining.words)
         rule = rule_of(config, explainer)
         source = source_of(
             str(config.source), store, polling=polling, spec=explainer.manifest.input, decoder=decoder

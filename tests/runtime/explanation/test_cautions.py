@@ -97,11 +97,12 @@ def test_covering_finds_the_place_or_nothing() -> None:
 
 def test_covering_anything_changes_the_answer() -> None:
     """A caution where control places change the answer as well as a marked one."""
-    anywhere = replace(COVERING, changed=(False, True), controls_changed=(True, False))
+    anywhere = replace(COVERING, changed=(False, True), controls_changed=(True, True))
     assert codes(covering_anywhere(COVERING)) == codes(covering_anywhere(None)) == []
     assert codes(covering_anywhere(anywhere)) == ["covering-anywhere"]
     assert "place 2" in covering_anywhere(anywhere)[0].text
     assert codes(covering_anywhere(replace(anywhere, changed=(False, False)))) == []
+    assert codes(covering_anywhere(replace(anywhere, controls_changed=(True, False)))) == []
 
 
 def test_two_kinds_of_evidence_that_disagree() -> None:

@@ -13,6 +13,7 @@ from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.reference.making import GoodParts
 from gagrad_runtime.reference.reference import Reference
 from gagrad_runtime.reference.statistics import FrameStatistics
+from gagrad_runtime.reference.words import found_lines
 from tests.runtime.reference.parts import HOLES, SIZE, SPEC, good_parts, part, said
 
 BUNDLE = ("part", "0" * 64)
@@ -87,7 +88,7 @@ def test_good_frames_are_usual_and_broken_ones_are_not(reference: Reference) -> 
     assert any(text.startswith("brightness") for text in unusual(reference, dark))
     tinted = pixels.copy()
     tinted[..., 2] = tinted[..., 2] // 2
-    assert any("channel" in text for text in unusual(reference, load_frame(tinted)))
+    assert any("share of" in text for text in unusual(reference, load_frame(tinted)))
     cut = load_frame(np.ascontiguousarray(pixels[30:90, 30:90]))
     assert any("60 high, 60 wide" in text for text in unusual(reference, cut))
     deep = load_frame(pixels.astype(np.uint16) << 8)
@@ -119,3 +120,16 @@ def test_parts_that_differ_in_their_features_have_no_common_image() -> None:
     mixed = good_parts([part(rng, stray=3) for _ in range(6)])
     assert mixed.find_layout() is None
     assert "several kinds" in mixed.why
+
+
+def test_a_model_that_calls_good_parts_bad_is_doubted() -> None:
+    """As where a bundle was exported without mean and std; one answer of eight is said, and no doubt."""
+    rng = np.random.default_rng(60)
+    for wrong, words in ((8, "does not say good of 8 of these 8"), (1, "different things"), (0, "")):
+        parts = GoodParts(SPEC)
+        for number in range(8):
+            frame = part(rng).frame
+            parts.add(frame, *prepare(frame, SPEC), said(-2, 3) if number < wrong else said(3, -2))
+        lines = found_lines(parts.reference(*BUNDLE), parts, None, 8, "part.good")
+        doubts = [line for line in lines if "!" in line and "few parts" not in line]
+        assert [words in line for line in doubts] == ([True] if words else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -201,6 +202,33 @@ def test_the_command_says_it_with_the_line(
     assert code == 0
     assert "explanations: guided-absolutegrad, 12 samples, of scratch, nothing known of good parts" in text
     assert said("", "--check", "--roi-limit", "0.5")[0] == 2
+
+
+@pytest.mark.slow
+def test_good_parts_beside_the_bundle_are_used(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by default, left out with ``good = false``, missed with ``good = true`` when they are gone."""
+    bundle = tmp_path / "part.gagrad"
+    shutil.copy(tiny_bundle, bundle)
+    for number in range(3):
+        put(tmp_path / "in", f"{number}.png", number)
+    images = [str(tmp_path / "in" / f"{number}.png") for number in range(3)]
+    assert run(["calibrate", str(bundle), *images, "--device", "cpu"]) == 0
+
+    def said(line: str) -> tuple[int, str]:
+        path = written(tmp_path, line)
+        capsys.readouterr()
+        code = run(["watch", "--config", str(path), "--device", "cpu", "--check"])
+        return code, capsys.readouterr().err
+
+    assert "compared with 3 good parts" in said("")[1]
+    assert "nothing known of good parts" in said("good = false")[1]
+    assert said("good = true")[0] == 0
+    (tmp_path / "part.good").unlink()
+    code, text = said("good = true")
+    assert code == 4
+    assert f"{tmp_path / 'station.toml'}:6: explain.good: {tmp_path / 'part.good'}: " in text
 
 
 @pytest.mark.slow

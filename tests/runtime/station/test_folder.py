@@ -12,8 +12,8 @@ from PIL import Image
 
 from gagrad_edge.errors import FrameError, SettingError
 from gagrad_edge.manifest import InputSpec
-from gagrad_runtime.evaluate.study import _inside
 from gagrad_runtime.frame.decoding import ENDINGS, FORMATS
+from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.station.sources import closed_files
 from gagrad_runtime.station.sources import folder as folder_module
 from gagrad_runtime.station.sources.address import check_source
@@ -264,7 +264,7 @@ def test_every_ending_of_an_image_counts(tmp_path: Path, ending: str) -> None:
     folder.poll()
     (arrival,) = folder.poll()
     assert arrival.frame().pixels.shape == (24, 32, 3)
-    assert _inside([str(tmp_path)]) == [str(tmp_path / f"a{ending.upper()}")]
+    assert with_images([str(tmp_path)]) == [str(tmp_path / f"a{ending.upper()}")]
 
 
 def test_every_format_has_an_ending() -> None:
@@ -286,4 +286,4 @@ def test_a_folder_for_a_model_of_channels(tmp_path: Path) -> None:
     colours = Folder(tmp_path, polling=True)
     colours.poll()
     assert [arrival.name for arrival in colours.poll()] == ["b.tif"]
-    assert _inside([str(tmp_path)], spec) == [str(tmp_path / name) for name in ("a.npy", "b.tif")]
+    assert with_images([str(tmp_path)], spec) == [str(tmp_path / name) for name in ("a.npy", "b.tif")]
