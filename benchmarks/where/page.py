@@ -37,7 +37,8 @@ def page(measured: Mapping[str, Records], beside: Mapping[str, Any]) -> str:
         "pointing": tables.pointing(named),
         "classes": tables.by_group(named, "class"),
         "families": tables.by_group(named, "family"),
-        "cautions": tables.cautions(good or operator) if operator else NONE + "\n",
+        "cautions": tables.cautions(operator) if operator else NONE + "\n",
+        "cautions_good": tables.cautions(good) if good else NONE + "\n",
         "covering": covering(operator) if operator else NONE + "\n",
         "brightness": tables.brightness(good) if good else NONE + "\n",
         "stickers": beside.get("stickers", NONE),
@@ -71,24 +72,16 @@ def bars(
             "≥ .97",
             _of(operator, "shortcut", tables.one),
         ],
-        [
-            "cautions on wrong places",
-            _alarm(today, tables.wrong_place),
-            "≥ .60",
-            _alarm(good or operator, tables.wrong_place),
-        ],
-        [
-            "cautions on right places",
-            _alarm(today, tables.right_place),
-            "≤ .10",
-            _alarm(good or operator, tables.right_place),
-        ],
-        [
-            "wrong answers with p < .9 or an escape: cautioned",
-            _alarm(today, tables.wrong_answer),
-            "≥ .80",
-            _alarm(good or operator, tables.wrong_answer),
-        ],
+        *_cautions(
+            today, operator, "", {"cautions on wrong places": "≥ .60", "cautions on right places": "≤ .10"}
+        ),
+        *_cautions(
+            {},
+            good,
+            ", with good parts",
+            {"cautions on wrong places": "≥ .60", "cautions on right places": "≤ .10"},
+        ),
+        *_cautions(today, operator, "", {"wrong answers with p < .9 or an escape: cautioned": "≥ .80"}),
         ["broken inputs noticed", "–", "≥ .95", beside.get("noticed", "–")],
         [
             "OK parts that look alarming after calibration",
@@ -100,6 +93,21 @@ def bars(
         ["cost: as fast as today's, times", "1", "≥ 3", beside.get("faster", "–")],
     ]
     return markdown(["", "today", "aim", "now"], rows)
+
+
+_GROUPS: dict[str, Callable[[Record], bool]] = {
+    "cautions on wrong places": tables.wrong_place,
+    "cautions on right places": tables.right_place,
+    "wrong answers with p < .9 or an escape: cautioned": tables.wrong_answer,
+}
+
+
+def _cautions(today: Records, now: Records, more: str, aims: Mapping[str, str]) -> list[list[str]]:
+    """Return rows of how many parts of some groups have a caution."""
+    return [
+        [title + more, _alarm(today, _GROUPS[title]), aim, _alarm(now, _GROUPS[title])]
+        for title, aim in aims.items()
+    ]
 
 
 def _of(records: Records, kind: str, judge: Callable[[Record], bool]) -> str:
