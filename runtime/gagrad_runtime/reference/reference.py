@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.good import good_name
-from gagrad_runtime.reference.answers import answer_statistics
+from gagrad_runtime.reference.answers import OTHER_SPREAD, SPREAD, answer_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +109,8 @@ class Reference:
         values = answer_statistics(prediction)
         if habits.verdicts and prediction.verdict not in habits.verdicts:
             values.pop("margin", None)
+            if SPREAD in values:
+                values[SPREAD] -= OTHER_SPREAD
         return _outside(values, habits.limits)
 
 
