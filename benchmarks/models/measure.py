@@ -81,7 +81,7 @@ def main() -> None:
         question = _explained(folder, bundle_path, _frame(height, width, channels), keep)
         keep(kinks=sorted(KINKED & set(manifest.model.operators)))
         stage = "gradient"
-        sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
+        sessions = Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES})
         _ask(folder, sessions, bundle, question)
         stage = "TensorRT"
         keep(tensorrt=_tensorrt(bundle))
@@ -157,7 +157,7 @@ def segments(folder: Path) -> None:
     bundle = read_bundle(folder / "model.gagrad")
     spec = bundle.manifest.input
     question = np.load(folder / "question.npz")
-    sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
+    sessions = Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES})
     operators = {node.op_type for node in onnx.load_from_string(bundle.graph("predict")).graph.node}
     image = question["image"]
     point = Point(image, model_input(image, spec), question["cotangent"])

@@ -78,7 +78,7 @@ class Graphs:
             if variant not in self._bundle.manifest.variants(role):
                 raise _absent(self._bundle, role, variant)
             rows = largest_batch(self._bundle.manifest, role)
-            runner = self._backend.open(role, self._bundle.graph(key), rows)
+            runner = self._backend.open(role, self._bundle.graph_file(key), rows)
             check_ports(runner, key, self._bundle)
             self._open[key] = runner
         return self._open[key]
