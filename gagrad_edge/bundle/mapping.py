@@ -13,6 +13,8 @@ import stat
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gagrad_edge.bundle.archive import Buffer
 
 SMALL = 64 << 10
@@ -39,10 +41,18 @@ def contents(stream: IO[bytes], size: int, *, mapped: bool = True) -> Buffer:
     return data[:position].toreadonly()
 
 
+def release(buffers: Iterable[Buffer]) -> None:
+    """Give back the pages of mapped ``buffers``; a page that is read again comes back from the page cache."""
+    maps = {id(one.obj): one.obj for one in buffers if isinstance(one, memoryview)}
+    for found in maps.values():
+        if isinstance(found, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            found.madvise(mmap.MADV_DONTNEED)
+
+
 def _is_private(information: os.stat_result) -> bool:
     """Tell whether only this user and root can write the file."""
-    if os.name == "nt":  # which does not let anybody write into a mapped file
+    user = getattr(os, "geteuid", None)
+    if user is None:  # Windows, which does not let anybody write into a mapped file
         return True
-    return information.st_uid in (_ROOT, os.geteuid()) and not information.st_mode & (
-        stat.S_IWGRP | stat.S_IWOTH
-    )
+    shared = information.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return information.st_uid in (_ROOT, user()) and not shared

@@ -339,7 +339,9 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             if any(overflows):
                 break
     assert 0 < sum(overflows) < 6
-    return dataclasses.replace(bundle, members={**bundle.members, "graphs/accumulate.float16.onnx": data})
+    return dataclasses.replace(
+        bundle, members={**bundle.members, "graphs/accumulate.float16.onnx": data.complete()}
+    )
 
 
 def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:
