@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gagrad_edge.bundle.bundle import read_bundle, write_bundle
-from gagrad_edge.bundle.mapping import SMALL, contents
+from gagrad_edge.bundle.mapping import SMALL, contents, release
 from gagrad_edge.bundle.weights import Weights, derive
 from gagrad_edge.errors import BundleError
 from gagrad_edge.manifest import Derivation, FileEntry
@@ -123,3 +123,22 @@ def test_a_file_that_is_shorter_than_it_was_is_seen(tmp_path: Path) -> None:
     for mapped in (True, False):
         with path.open("rb") as stream:
             assert len(contents(stream, 2 * SMALL, mapped=mapped)) == SMALL - 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_released_pages_come_back(tmp_path: Path) -> None:
+    """What is given back is no longer resident, and is read again as it was."""
+    path = tmp_path / "large"
+    path.write_bytes(bytes(range(256)) * (1 << 14))
+    with path.open("rb") as stream:
+        data = contents(stream, 1 << 22)
+    expected = hashlib.sha256(data).hexdigest()
+    before = _resident()
+    release([data, data[: 1 << 20], b"bytes are no map"])
+    assert before - _resident() > 1 << 21
+    assert hashlib.sha256(data).hexdigest() == expected
+
+
+def _resident() -> int:
+    """Return the bytes of mapped files in this process's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text().split()[2])
