@@ -40,8 +40,8 @@ _DEPTH = 64
 """Most messages within one another: graphs are unrolled when they are made, so ten would do."""
 _PLACE = re.compile(re.escape(WEIGHTS) + "([0-9a-f]{64})")
 _VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
-_EMPTY = b"\x70\x00"
-"""``data_location = DEFAULT``."""
+_HERE, _ELSEWHERE = b"\x70\x00", b"\x70\x01"
+"""``data_location = DEFAULT`` and ``EXTERNAL``."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ def references(data: Buffer, *, where: str) -> tuple[Reference, ...]:
     """
     found: list[Reference] = []
 
-    def place(reference: Reference) -> bytes:
+    def place(reference: Reference) -> list[Buffer]:
         found.append(reference)
-        return b""
+        return []
 
     rewritten(data, place, where=where)
     return tuple(found)
 
 
-def rewritten(data: Buffer, place: Callable[[Reference], bytes], *, where: str) -> bytes:
+def rewritten(data: Buffer, place: Callable[[Reference], list[Buffer]], *, where: str) -> bytes:
     """Return ``data`` with other references: ``place`` returns the fields of ``TensorProto`` for each.
 
-    See ``inline`` and ``at``. Raises BundleError as ``references`` does.
+    See ``inline`` and ``at``; all pieces are joined once. Raises BundleError as ``references`` does.
     """
     try:
         return b"".join(_model(memoryview(data), place))
@@ -90,32 +90,32 @@ def rewritten(data: Buffer, place: Callable[[Reference], bytes], *, where: str) 
         ) from None
 
 
-def inline(content: Buffer) -> bytes:
+def inline(content: Buffer) -> list[Buffer]:
     """Return the fields of a tensor whose bytes ``content`` stand in the graph."""
-    return _field(_RAW, content)
+    return _framed(_RAW, [content])
 
 
-def at(location: str, **entries: int) -> bytes:
+def at(location: str, **entries: int) -> list[Buffer]:
     """Return the fields of a tensor whose bytes stand at ``location``; ``entries``: offset and length."""
     pairs = {"location": location, **{name: str(value) for name, value in entries.items()}}
-    fields = [_field(1, key.encode()) + _field(2, value.encode()) for key, value in pairs.items()]
-    return b"".join(_field(_EXTERNAL, field) for field in fields) + b"\x70\x01"
+    entry = [[*_framed(1, [key.encode()]), *_framed(2, [value.encode()])] for key, value in pairs.items()]
+    return [*(piece for one in entry for piece in _framed(_EXTERNAL, one)), _ELSEWHERE]
 
 
-def _model(data: memoryview, place: Callable[[Reference], bytes]) -> Iterator[bytes | memoryview]:
+def _model(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iterator[Buffer]:
     for number, raw, body in _fields(data):
         if number == _GRAPH and body is not None:
-            yield _field(_GRAPH, b"".join(_graph(body, place)))
+            yield from _framed(_GRAPH, [*_graph(body, place)])
         else:
             _check("model", number, body)
             yield raw
 
 
-def _graph(data: memoryview, place: Callable[[Reference], bytes]) -> Iterator[bytes | memoryview]:
+def _graph(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iterator[Buffer]:
     for number, raw, body in _fields(data):
         if number == _INITIALIZER and body is not None and _is_external(body):
             reference, kept = _reference(body)
-            yield _field(_INITIALIZER, kept + place(reference))
+            yield from _framed(_INITIALIZER, [kept, *place(reference)])
         else:
             _check("graph", number, body)
             yield raw
@@ -141,7 +141,7 @@ def _check(message: str, number: int, body: memoryview | None, depth: int = 0) -
 
 def _is_external(tensor: memoryview) -> bool:
     return any(
-        number == _EXTERNAL or (number == _LOCATION and bytes(raw) != _EMPTY)
+        number == _EXTERNAL or (number == _LOCATION and bytes(raw) != _HERE)
         for number, raw, _ in _fields(tensor)
     )
 
@@ -155,7 +155,7 @@ def _reference(tensor: memoryview) -> tuple[Reference, bytes]:
         if number == _EXTERNAL and body is not None:
             places.append({key: bytes(value or b"") for key, _, value in _fields(body)})
         elif number == _LOCATION:
-            if bytes(raw) != b"\x70\x01":
+            if bytes(raw) != _ELSEWHERE:
                 raise _UnreadableError("refers to a file of its own")
         elif number not in (_DIMS, _TYPE, _NAME):
             raise _UnreadableError("has a tensor both in it and elsewhere")
@@ -225,9 +225,9 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
     raise _UnreadableError("is not an ONNX file")
 
 
-def _field(number: int, content: Buffer) -> bytes:
-    """Return the bytes of a field that has a length."""
-    return _encoded(number << 3 | _BYTES) + _encoded(len(content)) + bytes(content)
+def _framed(number: int, content: list[Buffer]) -> list[Buffer]:
+    """Return the pieces of a field that has a length."""
+    return [_encoded(number << 3 | _BYTES) + _encoded(sum(map(len, content))), *content]
 
 
 def _encoded(value: int) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.archive import Buffer
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.bundle.onnx_wire import Reference
     from gagrad_runtime.machine.memory import Memory
@@ -97,12 +98,12 @@ class OpenVinoBackend(Backend):
         try:
             model = self._read(file, tensors)
             compiled = self._core.compile_model(model, self._device, self._options)
-            return OpenVinoRunner(graph, self._openvino, model, compiled)
+            return OpenVinoRunner(graph, self._openvino, model, compiled, tensors)
         except Exception as error:
             raise _engine_error(graph, error) from error
 
     def _read(self, file: GraphFile, tensors: Mapping[str, NDArray[np.generic]]) -> Any:
-        """Return the model of ``file``, whose ``tensors`` must live while it is compiled.
+        """Return the model of ``file``, whose ``tensors`` must live as long as the model does.
 
         The graph names the addresses of its tensors, so that none is copied into it first. OpenVINO before
         2025.3 does not read that, and gets one file.
@@ -110,7 +111,7 @@ class OpenVinoBackend(Backend):
         if not tensors:
             return self._core.read_model(bytes(file.data))
 
-        def place(one: Reference) -> bytes:
+        def place(one: Reference) -> list[Buffer]:
             tensor = tensors[one.name]
             return at(_IN_MEMORY, offset=tensor.ctypes.data, length=tensor.nbytes)
 
@@ -138,8 +139,17 @@ class OpenVinoBackend(Backend):
 class OpenVinoRunner(Runner):
     """One compiled model with one infer request."""
 
-    def __init__(self, graph: str, openvino: Any, model: Any, compiled: Any) -> None:
+    def __init__(
+        self,
+        graph: str,
+        openvino: Any,
+        model: Any,
+        compiled: Any,
+        tensors: Mapping[str, NDArray[np.generic]],
+    ) -> None:
         super().__init__(graph, _ports(model.inputs, ""), _ports(model.outputs, _SINK))
+        # Their memory must not be freed: OpenVINO does not say which constants it copies.
+        self._tensors = tensors
         self._openvino = openvino
         self._request = compiled.create_infer_request()
 
