@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ class Weights:
     def __getitem__(self, sha256: str) -> Bytes:
         """Return the bytes of a tensor: a view of the bundle, or a new array. Raises BundleError.
 
-        A derived one is not hashed again: its source was, and the manifest that says how it is made.
+        A derived one is not hashed again: its source was, and the manifest that says how it is made. See
+        ``check``.
         """
         if sha256 not in self._derived:
             return np.frombuffer(self._stored(sha256), np.uint8)
@@ -62,6 +64,17 @@ class Weights:
                 hint=_AGAIN,
             )
         return derive(np.frombuffer(source, np.float32), derivation)
+
+    def check(self) -> None:
+        """Make each derived tensor and compare its hash with its name. Raises BundleError."""
+        for sha256 in self._derived:
+            if hashlib.sha256(self[sha256].data).hexdigest() != sha256:
+                raise BundleError(
+                    f"the tensor {sha256} does not follow from {self.source(sha256)} as the manifest says",
+                    where=self._where,
+                    hint="export the model again; if that does not help, report the processor and the numpy "
+                    "of this machine",
+                )
 
     def _stored(self, sha256: str) -> Buffer:
         try:

@@ -47,6 +47,16 @@ def test_a_derivation_is_what_numpy_makes() -> None:
     assert (weights.source("0" * 64), weights.source(STORED)) == (STORED, STORED)
 
 
+def test_a_derived_tensor_is_what_its_name_says() -> None:
+    """``verify`` compares the hashes of all; one that another NumPy would make otherwise is an error."""
+    members = {f"weights/{STORED}": SOURCE.tobytes()}
+    name = hashlib.sha256(SOURCE[:, :, ::-1].tobytes()).hexdigest()
+    right = derivation(begin=[0, 0, 4, 0], step=[1, 1, -1, 1])
+    Weights(members, {name: right}, where="x").check()
+    with pytest.raises(BundleError, match=f"the tensor {name} does not follow from {STORED}"):
+        Weights(members, {name: derivation()}, where="x").check()
+
+
 def test_what_float16_cannot_hold_is_infinite_in_silence() -> None:
     """As in the graph that the exporter wrote."""
     large = derivation(view=[1], begin=[0], step=[1], axes=[0], dtype="float16")
