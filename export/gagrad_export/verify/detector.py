@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import InputSpec
     from gagrad_edge.output import OutputSpec
     from gagrad_export.arrange.layout import Layout
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def verify_detector(
-    predict: bytes, source: Source, model: Canonical, spec: InputSpec, output: OutputSpec, layout: Layout
+    predict: GraphFile, source: Source, model: Canonical, spec: InputSpec, output: OutputSpec, layout: Layout
 ) -> float:
     """Return the largest relative error on frames of different content. Raises VerificationError.
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
 from gagrad_edge.abi import SCORES
+from gagrad_export.assemble.external import joined
 from gagrad_export.canonicalise.fold.inference import infer_shapes, invalidate_shapes
 from gagrad_export.canonicalise.fold.precision import convert
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
+
     Array = NDArray[np.float64]
 
 _ALIKE = 1e-3
@@ -59,7 +61,7 @@ class NotInDoubleError(Exception):
 
 
 def in_double(
-    graph: bytes, output: str = SCORES, *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
+    graph: GraphFile, output: str = SCORES, *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
 ) -> Callable[[dict[str, Any]], Array]:
     """Return a function from the inputs of ``graph``, as float64, to one of its outputs.
 
@@ -90,8 +92,8 @@ def in_double(
     return run
 
 
-def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
-    model = ir.from_proto(onnx.load_model_from_string(data))
+def _evaluator(file: GraphFile, output: str) -> ReferenceEvaluator:
+    model = joined(file)
     graph = model.graph
     graph.outputs[:] = [value for value in graph.outputs if value.name == output]
     passes.RemoveUnusedNodesPass()(model)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphKey, InputSpec
 
     Array = NDArray[np.float32]
@@ -30,7 +31,7 @@ HALF = 0.5
 """Share of itself by which a single score may change and still be the same answer."""
 
 
-def guessed_noise(graphs: Mapping[GraphKey, bytes], spec: InputSpec) -> NoiseLevel:
+def guessed_noise(graphs: Mapping[GraphKey, GraphFile], spec: InputSpec) -> NoiseLevel:
     """Return the largest level at which the exporter's frames keep their class."""
     sessions = Sessions(graphs)
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
