@@ -122,7 +122,7 @@ class Contest:
 
     def _openvino(self, samples: Array) -> Any:
         """Return the function that runs OpenVINO, if OpenVINO computes the same gradient as ONNX Runtime."""
-        run = peers.openvino_graph(self.accumulate, self._feeds)
+        run = peers.openvino_graph(self.accumulate.complete(), self._feeds)
         mean = abi.STATE_OUT[abi.MEAN]
         (expected,) = self._session.run([mean], {**self._feeds, abi.NOISE: samples})
         difference = np.linalg.norm(run(samples)[mean] - expected) / np.linalg.norm(expected)

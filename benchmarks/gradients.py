@@ -65,7 +65,7 @@ def _rows(name: str, image: np.ndarray, folder: Path) -> list[tuple[object, ...]
     module = network(name)
     export(module, folder / f"{name}.gagrad", size=SIZE, mean=MEAN, std=STD)
     bundle = read_bundle(folder / f"{name}.gagrad")
-    sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
+    sessions = Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES})
     double = copy.deepcopy(module).double()
     mean, std = (np.asarray(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
     x = (image - mean) / std

@@ -24,10 +24,11 @@ def compare(name: str, accumulate: Path, batch: int, *, in_torch: bool) -> tuple
 
 
 def _ours(path: Path, batch: int) -> float:
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_runtime.backend import open_backend
 
     backend = open_backend("cpu")
-    runner = backend.open("accumulate", path.read_bytes())
+    runner = backend.open("accumulate", GraphFile(path.read_bytes()))
     rng = np.random.default_rng(0)
     inputs = {}
     for name, port in runner.inputs.items():

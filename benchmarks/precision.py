@@ -6,6 +6,7 @@ python -m benchmarks.precision        (about three minutes; writes docs/precisio
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -23,6 +24,9 @@ from gagrad_export.verify.agreement import cosine, map_correlation
 from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.half import CORRELATION, COSINE, emulated
 from gagrad_export.verify.sessions import Sessions, open_session
+
+if TYPE_CHECKING:
+    from gagrad_edge.bundle.graph_file import GraphFile
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 NETWORKS = ("efficientnet_lite0", "demo", "resnet18", "mobilenet_v3_large", "convnext_atto", "vit_tiny")
@@ -100,9 +104,9 @@ def _row(name: str) -> tuple[object, ...]:
 
 
 def _run(
-    data: bytes, image: np.ndarray, cotangent: np.ndarray, seed: int, samples: int = SAMPLES
+    file: GraphFile, image: np.ndarray, cotangent: np.ndarray, seed: int, samples: int = SAMPLES
 ) -> tuple[State, np.ndarray]:
-    sessions = Sessions({GraphKey("accumulate"): data})
+    sessions = Sessions({GraphKey("accumulate"): file})
     state, scores = State.empty(image.shape[1:]), []
     for noise in noise_chunks(seed, samples, CHUNK, image.shape[1:]):
         state, part = sessions.accumulate(image, noise, NOISE_STD, cotangent, state)
@@ -110,9 +114,9 @@ def _run(
     return state, np.concatenate(scores)
 
 
-def _range_used(data: bytes, image: np.ndarray, cotangent: np.ndarray) -> tuple[float, float]:
+def _range_used(file: GraphFile, image: np.ndarray, cotangent: np.ndarray) -> tuple[float, float]:
     """Return the largest magnitude before rounding to float16, and the share of non-zero values rounded to zero."""
-    model = onnx.load_from_string(data)
+    model = onnx.load_from_string(file.complete())
     graph = model.graph
     names: list[str] = []
     casts = [node for node in graph.node if node.op_type == "Cast" and node.attribute[0].i == 10]

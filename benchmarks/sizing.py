@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import onnx
 from onnx import helper, shape_inference
@@ -17,6 +18,9 @@ from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.settings import input_spec
+
+if TYPE_CHECKING:
+    from gagrad_edge.bundle.graph_file import GraphFile
 
 BATCH, CYCLE_MS, LEVELS = 10, 100.0, 5
 COMPUTE_SHARE, BANDWIDTH_SHARE = 0.5, 0.7
@@ -139,16 +143,16 @@ def main() -> None:
     publish("sizing", text + markdown(header, rows) + reproduce + GROWTH)
 
 
-def _graphs(module: object, name: str) -> tuple[bytes, bytes]:
+def _graphs(module: object, name: str) -> tuple[GraphFile, GraphFile]:
     source = load_torch_module(module, name=name, input_shape=(3, *SIZE))  # type: ignore[arg-type]
     canonical = canonicalise(source.model, size=SIZE)
     spec = input_spec(canonical, mean=[0.5], std=[0.25])
     return predict_graph(canonical, spec), accumulate_graph(canonical, spec, "tensorrt")[0]
 
 
-def _operators(graph: bytes) -> list[tuple[float, float]]:
+def _operators(graph: GraphFile) -> list[tuple[float, float]]:
     """Return (operations, bytes in float16) of each operator of ``graph`` at the batch."""
-    model = onnx.load_from_string(graph)
+    model = onnx.load_from_string(graph.complete())
     for value in (*model.graph.input, *model.graph.output):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:

@@ -81,7 +81,7 @@ def main() -> None:
 def _memory(contest: Contest, batch: int) -> str:
     name, in_torch = contest.subject.name, contest.subject.module is not None
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        Path(file.name).write_bytes(contest.accumulate)
+        Path(file.name).write_bytes(contest.accumulate.complete())
         try:
             ours, theirs = memory.compare(name, Path(file.name), batch, in_torch=in_torch)
         except RuntimeError as error:

@@ -1,6 +1,7 @@
-"""The time of a cold start: imports, help, and one explanation as a whole process.
+"""The time of a cold start: imports, help, and one explanation as a whole process; size and memory of larger models.
 
-python -m benchmarks.startup        (under a minute; writes docs/startup.md)
+python -m benchmarks.startup                  (a quarter of an hour, most of it exports; writes docs/startup.md)
+python -m benchmarks.startup --against TREE   (also with another checkout of gagrad-edge, in turns)
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge.cli import run
 
 REPEATS = 9
-DEMO = Path(__file__).parent.parent / "gagrad_edge" / "demo"
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "gagrad_edge" / "demo"
+SAMPLE = DEMO / "samples" / "3-stain-anodised.jpg"
+NETWORKS = ("efficientnet_lite0", "resnet50")
+COMMAND = [sys.executable, "-c", "from gagrad_edge.cli import main; main()"]
 INTRODUCTION = """# Start-up
 
 Wall time of whole processes, {repeats} runs each, interleaved. Files are in the page cache; torch and onnx
@@ -27,38 +33,116 @@ is known from an earlier run.
 Reproduce: `python -m benchmarks.startup`. {machine}
 
 """
+LARGER = """
+## Larger models
+`explain` of one image at 224² with 5 samples, a whole process: median wall time, processor time and peak of the resident memory of {repeats} runs. The bundle has
+class activation maps, perturbations and the forms for TensorRT; its size is also given as a multiple of the weights. See [bundle.md](bundle.md).
+
+"""
+EXPORT = """
+import sys
+from benchmarks.networks import MAKERS
+from gagrad_export import BundleOptions, export
+module = MAKERS[sys.argv[1]]()
+print(sum(value.numel() * value.element_size() for value in module.state_dict().values()))
+options = BundleOptions(targets=["tensorrt"], perturbations=True)
+export(module, sys.argv[2], size=(224, 224), mean=[0.5], std=[0.25], bundle=options)
+"""
+
+
+class Took(NamedTuple):
+    """What a process took."""
+
+    wall: float
+    processor: float
+    peak: float
+    """Megabytes."""
 
 
 def main() -> None:
     """Measure and publish."""
-    command = [sys.executable, "-c", "from gagrad_edge.cli import main; main()"]
+    against = Path(sys.argv[2]).resolve() if sys.argv[1:2] == ["--against"] else None
     with tempfile.TemporaryDirectory() as folder:
-        bundle = f"{folder}/defects.gagrad"
-        options = ["--mean", "0.5", "--std", "0.25", "--classes", str(DEMO / "labels.txt")]
-        run(["export", str(DEMO / "defects.onnx"), "-o", bundle, "--size", "224", "224", *options])
-        sample = str(DEMO / "samples" / "3-stain-anodised.jpg")
-        cases = {
-            "`python -c pass`": [sys.executable, "-c", "pass"],
-            "`import gagrad_runtime`": [sys.executable, "-c", "import gagrad_runtime"],
-            "`gagrad-edge --help`": [*command, "--help"],
-            "`gagrad-edge explain` of one image": [*command, "explain", bundle, sample, "-o", folder],
-        }
-        # The first run on a device also measures the chunk size; it is not part of the figures.
-        environment = {**os.environ, "XDG_CACHE_HOME": folder}
-        for case in cases.values():
-            subprocess.run(case, check=True, capture_output=True, env=environment)
-        seconds: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(REPEATS):
-            for name, case in cases.items():
-                began = time.perf_counter()
-                subprocess.run(case, check=True, capture_output=True, env=environment)
-                seconds[name].append(time.perf_counter() - began)
+        small = _small(Path(folder))
+        large = _large(Path(folder), against)
+    text = INTRODUCTION.format(repeats=REPEATS, machine=machine("onnxruntime", "numpy"))
+    publish("startup", text + small + LARGER.format(repeats=REPEATS) + large)
+
+
+def _small(folder: Path) -> str:
+    """Return the table of the demo."""
+    bundle = str(folder / "defects.gagrad")
+    options = ["--mean", "0.5", "--std", "0.25", "--classes", str(DEMO / "labels.txt")]
+    run(["export", str(DEMO / "defects.onnx"), "-o", bundle, "--size", "224", "224", *options])
+    cases = {
+        "`python -c pass`": [sys.executable, "-c", "pass"],
+        "`import gagrad_runtime`": [sys.executable, "-c", "import gagrad_runtime"],
+        "`gagrad-edge --help`": [*COMMAND, "--help"],
+        "`gagrad-edge explain` of one image": [*COMMAND, "explain", bundle, str(SAMPLE), "-o", str(folder)],
+    }
+    took = _in_turns({name: (case, ROOT) for name, case in cases.items()}, folder)
     rows = [
         (name, *(f"{value:.2f} s" for value in (statistics.median(times), min(times), max(times))))
-        for name, times in seconds.items()
+        for name, times in ((name, [one.wall for one in all_of]) for name, all_of in took.items())
     ]
-    text = INTRODUCTION.format(repeats=REPEATS, machine=machine("onnxruntime", "numpy"))
-    publish("startup", text + markdown(("process", "median", "fastest", "slowest"), rows))
+    return markdown(("process", "median", "fastest", "slowest"), rows)
+
+
+def _large(folder: Path, against: Path | None) -> str:
+    """Return the table of NETWORKS, with this checkout and the one at ``against``."""
+    cases: dict[str, tuple[list[str], Path]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    trees = {"": ROOT} if against is None else {" (before)": against, "": ROOT}
+    for network in NETWORKS:
+        for label, tree in trees.items():
+            name, bundle = network + label, folder / f"{network}{len(cases)}.gagrad"
+            command = [sys.executable, "-c", EXPORT, network, str(bundle)]
+            said = subprocess.run(
+                command, check=True, capture_output=True, env=_environment(folder, tree), cwd=tree
+            )
+            sizes[name] = bundle.stat().st_size, int(said.stdout)
+            explained = ["explain", str(bundle), str(SAMPLE), "-o", str(folder), "--samples", "5"]
+            cases[name] = [*COMMAND, *explained], tree
+    rows = []
+    for name, all_of in _in_turns(cases, folder).items():
+        size, weights = sizes[name]
+        wall, processor, peak = (statistics.median(values) for values in zip(*all_of, strict=True))
+        ratio = f"{size / 1e6:.0f} MB ({size / weights:.2f})"
+        rows.append((name, ratio, f"{wall:.2f} s", f"{processor:.2f} s", f"{peak:.0f} MB"))
+    return markdown(("network", "bundle", "`explain`", "processor", "peak memory"), rows)
+
+
+def _in_turns(cases: dict[str, tuple[list[str], Path]], folder: Path) -> dict[str, list[Took]]:
+    """Return what each of ``cases`` took, a command and the checkout that it runs, in REPEATS rounds."""
+    took: dict[str, list[Took]] = {name: [] for name in cases}
+    for round_ in range(REPEATS + 1):
+        for name, (command, tree) in cases.items():
+            found = _process(command, folder, tree)
+            # The first run on a device also tries the graphs in a child and measures the chunk size.
+            if round_:
+                took[name].append(found)
+    return took
+
+
+def _process(command: list[str], folder: Path, tree: Path) -> Took:
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_environment(folder, tree),
+        cwd=folder,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    if status:
+        raise RuntimeError(f"exit status {status}: {' '.join(command)}")
+    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
+
+
+def _environment(folder: Path, tree: Path) -> dict[str, str]:
+    path = os.pathsep.join(str(part) for part in (tree, tree / "export", tree / "runtime"))
+    return {**os.environ, "XDG_CACHE_HOME": str(folder / tree.name), "PYTHONPATH": path}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from gagrad_export.verify.frame import frame_image, reference_frame
 from gagrad_export.verify.sessions import Sessions
 from tests.export.networks import tensorrt_refuses
 from tests.export.test_networks import autograd, relative
+
+if TYPE_CHECKING:
+    from gagrad_edge.bundle.graph_file import GraphFile
 
 MEAN, STD, NOISE_STD, DRAWS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.15, 3
 
@@ -48,7 +51,7 @@ def main() -> None:
         GraphKey("finalize"): finalize_graph(shape),
         GraphKey("recover"): recover_graph(shape, 0.5, 0.1),
     }
-    result: dict[str, Any] = {"seconds": seconds, "size": len(accumulate) / source.model.ByteSize()}
+    result: dict[str, Any] = {"seconds": seconds, "size": accumulate.size / source.model.ByteSize()}
     result |= _errors(module, Sessions(graphs), shape, canonical.score_shape)
     # Written before the TensorRT build too: if the build exceeds the time limit, the other figures are kept.
     path.write_text(json.dumps(result | {"tensorrt": "–"}))
@@ -95,8 +98,8 @@ def _errors(module: torch.nn.Module, sessions: Sessions, shape: Any, scores: Any
     return {"gradient": found, "own": float(np.median(own))}
 
 
-def _tensorrt(graphs: dict[GraphKey, bytes]) -> str:
-    refused = {key.role: tensorrt_refuses(data, batch=5) for key, data in graphs.items()}
+def _tensorrt(graphs: dict[GraphKey, GraphFile]) -> str:
+    refused = {key.role: tensorrt_refuses(file.complete(), batch=5) for key, file in graphs.items()}
     refused = {role: why for role, why in refused.items() if why}
     return "all" if not refused else "; ".join(f"not {role}: {why[:120]}" for role, why in refused.items())
 

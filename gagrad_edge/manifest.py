@@ -16,8 +16,8 @@ from gagrad_edge.errors import BundleError
 from gagrad_edge.output import OutputSpec  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.schema import Positive, Strict
 
-FORMAT = 1
-"""Version of the bundle format that this package writes and the newest that it reads."""
+FORMAT = 2
+"""Version of the bundle format that this package writes, and the only one that it reads."""
 
 ABI = 1
 """Version of the graphs' inputs and outputs, which ``gagrad_edge.abi`` spells."""
@@ -283,6 +283,46 @@ class FileEntry(Strict, frozen=True):
     sha256: Sha256
 
 
+WEIGHTS = "weights/"
+"""Folder of the stored tensors; each is named by the SHA-256 of its bytes."""
+
+
+class Derivation(Strict, frozen=True):
+    """How a tensor that is not stored follows from one that is; it only moves numbers, and may round them.
+
+    In NumPy's words: ``source.reshape(view)[begin[0]::step[0], …].transpose(axes).astype(dtype)``. So weights
+    of a convolution become those of its gradient: swapped, reversed, or every second one.
+    """
+
+    source: Sha256
+    """Hash of a stored float32 tensor."""
+    view: list[Positive]
+    """Shape in which the source is read."""
+    begin: list[Annotated[int, msgspec.Meta(ge=0)]]
+    """First index along each axis of ``view``."""
+    step: list[int]
+    """Step along each axis, up to the end of the axis; negative: backwards, to its begin."""
+    axes: list[Annotated[int, msgspec.Meta(ge=0)]]
+    """Order of the axes afterwards."""
+    dtype: GraphPrecision = "float32"
+    """Type of the result; to float16 it is rounded to the nearest, ties to even."""
+
+    def __post_init__(self) -> None:
+        rank = len(self.view)
+        if not len(self.begin) == len(self.step) == rank or sorted(self.axes) != [*range(rank)]:
+            raise ValueError("view, begin, step and axes of a derived tensor must have one length")
+        if rank > MAX_RANK:
+            raise ValueError(f"a derived tensor has more than {MAX_RANK} axes")
+        if not all(first < size for first, size in zip(self.begin, self.view, strict=True)):
+            raise ValueError("a derived tensor begins behind the end of its source")
+        if 0 in self.step:
+            raise ValueError("a step of a derived tensor is 0")
+
+
+MAX_RANK = 16
+"""Most axes of a derived tensor's source."""
+
+
 class Agreement(Strict, frozen=True):
     """How well two forms of one model agree on the self-test's frame."""
 
@@ -406,6 +446,8 @@ class Manifest(Strict, frozen=True):
     selftest: SelfTest
     verification: Verification
     files: dict[str, FileEntry]
+    derived: dict[Sha256, Derivation] = msgspec.field(default_factory=dict)
+    """Tensors that graphs refer to and that are not stored, by the SHA-256 of their bytes."""
     checked: Checked | None = None
     """Labelled images and their answers; null when nobody has seen whether pictures are fed right."""
 
@@ -419,6 +461,15 @@ class Manifest(Strict, frozen=True):
         absent = [role for role in REQUIRED_ROLES if role not in roles]
         if absent:
             raise ValueError(f"no graph for: {', '.join(absent)}")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        for name, entry in self.files.items():
+            if name.startswith(WEIGHTS) and name != WEIGHTS + entry.sha256:
+                raise ValueError(f"{name} is not named by its hash")
+        for name, derivation in self.derived.items():
+            if WEIGHTS + derivation.source not in self.files or WEIGHTS + name in self.files:
+                raise ValueError(f"the derived tensor {name} is stored, or has no source")
 
     def graph(self, key: GraphKey) -> GraphEntry:
         """Return the graph of ``key``, or the nearest form of it. Raises BundleError when there is none.
@@ -468,7 +519,7 @@ def _canonical(value: object) -> bytes:
 
 
 def decode_manifest(data: bytes, *, where: str) -> Manifest:
-    """Return the validated manifest in ``data``. Raises BundleError, also for a newer format."""
+    """Return the validated manifest in ``data``. Raises BundleError, also for an older or newer format."""
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -480,6 +531,12 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
                 where=where,
                 hint="upgrade gagrad-edge on this machine, or export with the version installed here",
             )
+    if head.format < FORMAT:
+        raise BundleError(
+            f"bundle format {head.format} is that of an earlier gagrad-edge, and this one reads {FORMAT}",
+            where=where,
+            hint="export the model again with the version installed here",
+        )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

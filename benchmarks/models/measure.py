@@ -85,7 +85,7 @@ def main() -> None:
         question = _explained(folder, bundle_path, _frame(height, width, channels), keep)
         keep(kinks=sorted(KINKED & set(manifest.model.operators)))
         stage = "gradient"
-        sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
+        sessions = Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES})
         _ask(folder, sessions, bundle, question)
         stage = "TensorRT"
         keep(tensorrt=_tensorrt(bundle))
@@ -161,7 +161,7 @@ def segments(folder: Path) -> None:
     bundle = read_bundle(folder / "model.gagrad")
     spec = bundle.manifest.input
     question = np.load(folder / "question.npz")
-    sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
+    sessions = Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES})
     operators = {node.op_type for node in onnx.load_from_string(bundle.graph("predict")).graph.node}
     image = question["image"]
     point = Point(image, model_input(image, spec), question["cotangent"])
@@ -175,7 +175,7 @@ def double(folder: Path) -> None:
     bundle, question = read_bundle(folder / "model.gagrad"), np.load(folder / "question.npz")
     image = question["image"]
     noise = next(iter(noise_chunks(0, 1, 1, image.shape[1:])))
-    gradient = in_double(bundle.graph("accumulate"), abi.STATE_OUT[abi.MEAN])
+    gradient = in_double(bundle.graph_file("accumulate"), abi.STATE_OUT[abi.MEAN])
     found = gradient(accumulate_inputs(image, noise, NOISE_STD, question["cotangent"].astype(np.float32)))
     expected = np.load(folder / "autograd.npy")
     error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

@@ -116,7 +116,7 @@ def main() -> int:
     text = f"""{len(kinds)} kinds of files that are small and dear to decode, or that stop or crash decoders, each as the oldest in the folder of a station, with {GOOD} good images behind it. The station is killed 0 to 0.8 s
 after it is ready; {GOOD} more images come; it is started again. Seconds are counted from its readiness to the verdict on the last good image.
 
-Good images without a verdict: {len(without)} of {2 * GOOD * len(kinds)}. Longest wait: {max(waits):.1f} s; over {BAR:.0f} s: {late}.
+Good images without a verdict: {len(without)} of {2 * GOOD * len(kinds)}. Longest wait: {max(waits):.1f} s; over {BAR:.0f} s: {late}. While it ran, {os.getloadavg()[2] / (os.cpu_count() or 1):.1f} processes wanted each processor.
 
 {markdown(["file", "its end", "seconds"], ends)}
 A file that ends with a verdict can be decoded and is only dear; links that lead nowhere, pipes and devices are not looked at, as an empty file is not."""

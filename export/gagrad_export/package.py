@@ -14,6 +14,7 @@ from gagrad_edge.bundle.bundle import write_bundle
 from gagrad_edge.manifest import (
     ABI,
     FORMAT,
+    WEIGHTS,
     Exporter,
     FileEntry,
     GraphEntry,
@@ -26,6 +27,7 @@ from gagrad_edge.manifest import (
 )
 from gagrad_edge.selftest import encode_answers
 from gagrad_edge.source_date import creation_text
+from gagrad_export.derivation import stored_and_derived
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.archive import Buffer
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import Checked, FeatureLayer
     from gagrad_edge.output import OutputSpec
     from gagrad_export.canonicalise import Canonical
@@ -55,7 +59,7 @@ def package(
     name: str,
     source: Source,
     model: Canonical,
-    graphs: Mapping[GraphKey, bytes],
+    graphs: Mapping[GraphKey, GraphFile],
     verified: Verified,
     spec: InputSpec,
     output: OutputSpec,
@@ -70,7 +74,10 @@ def package(
     model and its verification. ``checked`` is how labelled images were answered.
     """
     entries = {key: _entry(key) for key in graphs}
-    members: dict[str, bytes | memoryview] = {entries[key].file: data for key, data in graphs.items()}
+    stored, derived = stored_and_derived(graphs.values())
+    members: dict[str, Buffer] = {entries[key].file: graph.data for key, graph in graphs.items()}
+    weights = {WEIGHTS + sha256: content.data for sha256, content in stored.items()}
+    members |= weights
     frame = _CHANNELS if spec.colour == "channels" else _FRAME
     members[frame] = _npy(verified.frame) if spec.colour == "channels" else _png(verified.frame)
     members[_SALIENCY] = _npy(verified.saliency)
@@ -111,7 +118,11 @@ def package(
         verification=verified.numbers,
         checked=checked,
         # Placeholders: the manifest checks the names, and write_bundle fills in sizes and hashes.
-        files={member: FileEntry(size=0, sha256="0" * 64) for member in members},
+        files={
+            member: FileEntry(size=0, sha256=member.removeprefix(WEIGHTS) if member in weights else "0" * 64)
+            for member in members
+        },
+        derived=derived,
     )
     return write_bundle(path, manifest, members)
 

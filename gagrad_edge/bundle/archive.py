@@ -8,6 +8,9 @@ docs/adr/0005-canonical-archive.md.
 Layout: for each member a local header and the bytes, ``manifest.json`` first, ``signature.json`` second if
 the bundle is signed, the others sorted by name; then the central directory; then its end record. All times
 are 1980-01-01, all modes 0644. So the first bytes of a bundle tell who signed it and how large it must be.
+
+The bytes of the others begin at multiples of ``ALIGNMENT``, so that tensors can be used where the file is
+mapped: their local headers end in the extra field that Android's zipalign writes, filled with zeros.
 """
 
 from __future__ import annotations
@@ -35,10 +38,16 @@ _END = struct.Struct("<4s4H2IH")
 _VERSION, _UTF8, _STORED, _TIME, _DATE = 20, 0x800, 0, 0, 0x21
 _MADE_BY, _MODE = (3 << 8) | _VERSION, 0o100644 << 16
 _LIMIT = 0xFFFFFFFF
-MEMBERS_LIMIT = 1000
+MEMBERS_LIMIT = 5000
+"""Most members: each tensor of the model is one, and networks of hundreds of layers have thousands."""
+ALIGNMENT = 64
+"""The widest vectors and the cache's lines, in bytes."""
+_PADDING, _PADDING_ID = struct.Struct("<3H"), 0xD935
+"""Beginning of the extra field: its number, the bytes that follow, and the alignment."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
 Buffer = bytes | memoryview
+"""Bytes of a member. A view may be that of a mapped file."""
 
 
 def check_member_name(name: str, *, where: str) -> None:
@@ -54,9 +63,10 @@ def member_order(names: Mapping[str, object] | set[str]) -> list[str]:
 
 def archive_size(sizes: Mapping[str, int]) -> int:
     """Return the size of an archive in bytes, from the ``sizes`` of its members in bytes."""
-    names = sum(map(len, sizes))
-    headers = len(sizes) * (_LOCAL.size + _CENTRAL.size) + 2 * names
-    return headers + sum(sizes.values()) + _END.size
+    offset = 0
+    for name in member_order(set(sizes)):
+        offset += _LOCAL.size + len(name) + len(_padding(name, offset)) + sizes[name]
+    return offset + len(sizes) * _CENTRAL.size + sum(map(len, sizes)) + _END.size
 
 
 def pack(members: Mapping[str, Buffer]) -> Iterator[Buffer]:
@@ -66,7 +76,7 @@ def pack(members: Mapping[str, Buffer]) -> Iterator[Buffer]:
         check_member_name(name, where="archive")
         data = members[name]
         size, crc = len(data), zlib.crc32(data)
-        header = _local_header(name, size, crc)
+        header = _local_header(name, size, crc, offset)
         directory.append(_central_header(name, size, crc, offset))
         offset += len(header) + size
         if offset > _LIMIT:
@@ -87,14 +97,16 @@ def unpack(archive: Buffer, *, where: str) -> dict[str, memoryview]:
         if len(view) - offset < _LOCAL.size or len(members) >= MEMBERS_LIMIT:
             raise _damaged(where, offset)
         fields = _LOCAL.unpack_from(view, offset)
-        crc, size, name_length = fields[6], fields[7], fields[9]
+        crc, size, name_length, extra_length = fields[6], fields[7], fields[9], fields[10]
         start = offset + _LOCAL.size + name_length
         name = bytes(view[offset + _LOCAL.size : start]).decode("ascii", "replace")
+        start += extra_length
         check_member_name(name, where=where)
         if name in members or start + size > len(view):
             raise _damaged(where, offset)
         data = view[start : start + size]
-        if bytes(view[offset:start]) != _local_header(name, size, crc) or zlib.crc32(data) != crc:
+        header = _local_header(name, size, crc, offset)
+        if bytes(view[offset:start]) != header or zlib.crc32(data) != crc:
             raise _damaged(where, offset)
         members[name] = data
         directory.append(_central_header(name, size, crc, offset))
@@ -138,12 +150,22 @@ def too_large(name: str, *, where: str) -> BundleError:
     return BundleError(f"member {name!r} is too large for a bundle", where=where, hint=_EXPORT_AGAIN)
 
 
-def _local_header(name: str, size: int, crc: int) -> bytes:
-    encoded = name.encode("ascii", "replace")
-    return (
-        _LOCAL.pack(b"PK\x03\x04", _VERSION, _UTF8, _STORED, _TIME, _DATE, crc, size, size, len(encoded), 0)
-        + encoded
+def _local_header(name: str, size: int, crc: int, offset: int) -> bytes:
+    """Return the header of a member that stands at ``offset``."""
+    encoded, extra = name.encode("ascii", "replace"), _padding(name, offset)
+    fixed = _LOCAL.pack(
+        b"PK\x03\x04", _VERSION, _UTF8, _STORED, _TIME, _DATE, crc, size, size, len(encoded), len(extra)
     )
+    return fixed + encoded + extra
+
+
+def _padding(name: str, offset: int) -> bytes:
+    """Return the extra field behind which the bytes of a member are aligned; none in the head."""
+    if name in (MANIFEST, SIGNATURE):
+        return b""
+    begin = offset + _LOCAL.size + len(name) + _PADDING.size
+    zeros = -begin % ALIGNMENT
+    return _PADDING.pack(_PADDING_ID, 2 + zeros, ALIGNMENT) + bytes(zeros)
 
 
 def _central_header(name: str, size: int, crc: int, offset: int) -> bytes:

@@ -1,12 +1,18 @@
 """Reading and writing bundles: written atomically, and read only if every name, size and hash is right.
 
 A bundle is one file ``NAME.gagrad`` (``archive.py``) or its unpacked folder. A bundle holds no executable
-code, and nothing is unpickled. Each member is read once: the bytes that were hashed are the bytes in use.
+code, and nothing is unpickled. Each member is read or mapped once: what was hashed is what is in use.
+
+Every tensor of a kilobyte and more is a member of its own, ``weights/<SHA-256>``, once for all graphs. One
+that only moves or rounds the numbers of another is not stored: the manifest says how it is derived. See
+docs/adr/0032-weights-once.md.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +23,8 @@ import msgspec
 from gagrad_edge.atomic import write_atomic
 from gagrad_edge.bundle.archive import MANIFEST, SIGNATURE, pack
 from gagrad_edge.bundle.container import COPY_AGAIN, open_container, wrong_member
+from gagrad_edge.bundle.graph_file import GraphFile
+from gagrad_edge.bundle.weights import Weights
 from gagrad_edge.errors import BundleError
 from gagrad_edge.manifest import (
     FileEntry,
@@ -70,13 +78,22 @@ class Bundle:
     manifest_bytes: bytes = b""
     """The bytes of the manifest, of which ``sha256`` is the hash."""
 
-    def graph(self, key: GraphKey | GraphRole) -> bytes:
-        """Return the ONNX bytes of a graph, as ``Manifest.graph`` chooses it. Raises BundleError.
+    @property
+    def weights(self) -> Weights:
+        """The tensors by their hash."""
+        return Weights(self.members, self.manifest.derived, where=str(self.path))
+
+    def graph_file(self, key: GraphKey | GraphRole) -> GraphFile:
+        """Return a graph, as ``Manifest.graph`` chooses it. Raises BundleError.
 
         A role alone stands for its plain graph: portable, float32.
         """
         key = key if isinstance(key, GraphKey) else GraphKey(key)
-        return bytes(self.members[self.manifest.graph(key).file])
+        return GraphFile(self.members[self.manifest.graph(key).file], self.weights, str(self.path))
+
+    def graph(self, key: GraphKey | GraphRole) -> bytes:
+        """Return a graph as one ONNX file with all its tensors, as ``graph_file`` chooses it."""
+        return self.graph_file(key).complete()
 
 
 def file_entry(data: Buffer) -> FileEntry:
@@ -96,16 +113,18 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Buffer]) 
     return manifest
 
 
-def read_bundle(path: str | Path, approve: Callable[[Head], None] | None = None) -> Bundle:
+def read_bundle(
+    path: str | Path, approve: Callable[[Head], None] | None = None, *, mapped: bool = True
+) -> Bundle:
     """Return the checked bundle at ``path``, a file or an unpacked folder. Raises BundleError.
 
     ``approve`` is called with the head before any other byte is read; it raises an error to refuse the
-    bundle.
+    bundle. With ``mapped`` large files are mapped where that is safe (``mapping.py``), else all are copied.
     """
     path = Path(path)
     where = str(path)
     try:
-        with closing(open_container(path)) as container:
+        with closing(open_container(path, mapped=mapped)) as container:
             head = _head(container, path)
             if approve is not None:
                 approve(head)
@@ -147,6 +166,9 @@ def _check_members(manifest: Manifest, members: Mapping[str, Buffer], *, where: 
     for name in sorted(set(members) ^ set(manifest.files)):
         kind = "is not named in the manifest" if name in members else "is missing"
         raise BundleError(f"member {name!r} {kind}", where=where, hint=COPY_AGAIN)
-    for name, entry in manifest.files.items():
-        if file_entry(members[name]) != entry:
-            raise wrong_member(name, where=where)
+    # Hashing gives up the interpreter's lock, so threads use all cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(lambda name: file_entry(members[name]), manifest.files)
+        for (name, entry), have in zip(manifest.files.items(), found, strict=True):
+            if have != entry:
+                raise wrong_member(name, where=where)

@@ -3,7 +3,7 @@
 ``head`` reads the manifest and the signature, at most 16 MiB: they say how large every member is and who
 signed the bundle. ``members`` then reads exactly the members that the manifest names. Sizes are compared
 before bytes are read, so a file with wrong sizes costs neither memory nor time. Links, pipes and devices are
-refused.
+refused. Large files are mapped, not read: see ``mapping.py``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gagrad_edge.bundle.archive import (
     too_large,
     unpack,
 )
+from gagrad_edge.bundle.mapping import contents
 from gagrad_edge.errors import BundleError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.archive import Buffer
 
 COPY_AGAIN = "copy the bundle again from where it was exported, or export it again"
+_FOLDERS = 100
+"""Most folders in an unpacked bundle; it has three."""
 _OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -53,16 +56,20 @@ class Container(Protocol):
         """Close open files."""
 
 
-def open_container(path: Path) -> Container:
-    """Return the container at ``path``. Raises OSError if there is no such file or folder."""
-    return Folder(path) if path.is_dir() else Archive(path)
+def open_container(path: Path, *, mapped: bool = True) -> Container:
+    """Return the container at ``path``; with ``mapped`` its files are mapped where that is safe.
+
+    Raises OSError if there is no such file or folder.
+    """
+    return Folder(path, mapped=mapped) if path.is_dir() else Archive(path, mapped=mapped)
 
 
 class Archive:
     """A packed bundle. The file is opened once, so replacing it in the meantime cannot bypass the checks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
         self._where = str(path)
+        self._mapped = mapped
         # The path itself may be a link, which the user chose. O_NONBLOCK: opening a pipe must not block.
         self._stream = os.fdopen(os.open(path, _OPEN & ~getattr(os, "O_NOFOLLOW", 0)), "rb")
         self._head = b""
@@ -92,14 +99,10 @@ class Archive:
                 where=self._where,
                 hint=COPY_AGAIN,
             )
-        data = memoryview(bytearray(expected))
-        data[: len(self._head)] = self._head
-        position = len(self._head)
-        while count := self._stream.readinto(data[position:]):
-            position += count
-        if position != expected:
-            raise BundleError("the file was cut while it was read", where=self._where, hint=COPY_AGAIN)
-        return dict(unpack(data.toreadonly(), where=self._where))
+        data = contents(self._stream, expected, mapped=self._mapped)
+        if len(data) != expected or data[: len(self._head)] != self._head:
+            raise BundleError("the file was changed while it was read", where=self._where, hint=COPY_AGAIN)
+        return dict(unpack(data, where=self._where))
 
     def close(self) -> None:
         """Close the file."""
@@ -109,8 +112,9 @@ class Archive:
 class Folder:
     """An unpacked bundle: a folder with the members as plain files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mapped: bool = True) -> None:
         self._folder = folder
+        self._mapped = mapped
         self._where = str(folder)
         self._head: dict[str, bytes] = {}
 
@@ -118,7 +122,7 @@ class Folder:
         """Read ``manifest.json`` and ``signature.json``."""
         for name, limit in ((MANIFEST, MANIFEST_LIMIT), (SIGNATURE, SIGNATURE_LIMIT)):
             if os.path.lexists(self._folder / name):
-                self._head[name] = self._read(name, None, limit)
+                self._head[name] = bytes(self._read(name, None, limit, mapped=False))
         return dict(self._head)
 
     def members(self, sizes: Mapping[str, int]) -> dict[str, Buffer]:
@@ -130,7 +134,9 @@ class Folder:
                     f"member {name!r} is not named in the manifest", where=self._where, hint=COPY_AGAIN
                 )
         return {
-            name: self._head[name] if name in self._head else self._read(name, size, MEMBER_LIMIT)
+            name: self._head[name]
+            if name in self._head
+            else self._read(name, size, MEMBER_LIMIT, mapped=self._mapped)
             for name, size in sizes.items()
         }
 
@@ -145,7 +151,7 @@ class Folder:
                 for entry in entries:
                     seen += 1
                     name = Path(entry.path).relative_to(self._folder).as_posix()
-                    if seen > 2 * MEMBERS_LIMIT:
+                    if seen > 2 * MEMBERS_LIMIT or len(waiting) > _FOLDERS:
                         raise BundleError(
                             "there are too many files in it for a bundle", where=self._where, hint=COPY_AGAIN
                         )
@@ -156,7 +162,7 @@ class Folder:
                     else:
                         raise _no_plain_file(name, self._where)
 
-    def _read(self, name: str, size: int | None, limit: int) -> bytes:
+    def _read(self, name: str, size: int | None, limit: int, *, mapped: bool) -> Buffer:
         try:
             descriptor = os.open(self._folder / name, _OPEN)
         except FileNotFoundError as error:
@@ -173,7 +179,7 @@ class Folder:
                 raise too_large(name, where=self._where)
             if size is not None and information.st_size != size:
                 raise wrong_member(name, where=self._where)
-            return stream.read(information.st_size)
+            return contents(stream, information.st_size, mapped=mapped)
 
 
 def wrong_member(name: str, *, where: str) -> BundleError:

@@ -40,7 +40,8 @@ def sign_bundle(
     ``signed`` is the signing time; by default ``SOURCE_DATE_EPOCH`` or now. ``output`` may equal ``path``.
     Raises BundleError, SettingError and OutputError.
     """
-    bundle = read_bundle(path)
+    # The output may replace it, which Windows refuses for a mapped file.
+    bundle = read_bundle(path, mapped=False)
     fields = {
         "format": 1,
         "manifest": bundle.sha256,
@@ -66,7 +67,7 @@ def cosign_bundle(path: Path, output: Path, keys: Sequence[PrivateKey]) -> Relea
 
     Returns the signed statement. Raises BundleError and OutputError.
     """
-    bundle = read_bundle(path)
+    bundle = read_bundle(path, mapped=False)
     if bundle.envelope is None:
         raise BundleError(
             "the bundle is not signed yet, so there is nothing to add a signature to",

@@ -29,6 +29,15 @@ def test_round_trip() -> None:
     assert decode_manifest(encode_manifest(manifest), where="x") == manifest
 
 
+DERIVED: dict[str, Any] = {
+    "source": "1" * 64,
+    "view": [2, 3],
+    "begin": [0, 2],
+    "step": [1, -1],
+    "axes": [1, 0],
+}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -37,7 +46,10 @@ def test_round_trip() -> None:
         {"created": None},
         {"graphs": []},
         {"files": {}},
-        {"format": 0},
+        {"derived": {"0" * 64: DERIVED}},
+        {"derived": {"0" * 64: DERIVED | {"axes": [0, 0]}}},
+        {"derived": {"0" * 64: DERIVED | {"step": [0, 1]}}},
+        {"derived": {"0" * 64: DERIVED | {"begin": [2, 0]}}},
         {"method": {"samples": 1}},
         {"model": {"name": "m"}},
     ],

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gagrad_edge.bundle.graph_file import GraphFile
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -57,7 +59,7 @@ def text_direction_model() -> Path:
     return Path(package.submodule_search_locations[0]) / "models" / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
 
 
-def tensorrt_refuses(graph: bytes, batch: int = 8) -> str:
+def tensorrt_refuses(graph: bytes | GraphFile, batch: int = 8) -> str:
     """Return what TensorRT-RTX's parser or builder says against ``graph``; empty when an engine is built.
 
     Builds for SM86 without a GPU. A free dimension gets a profile from 1 to ``batch``.
@@ -69,7 +71,7 @@ def tensorrt_refuses(graph: bytes, batch: int = 8) -> str:
     builder = trt.Builder(logger)
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(definition, logger)
-    if not parser.parse(graph):
+    if not parser.parse(graph if isinstance(graph, bytes) else graph.complete()):
         return "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors)) or "not parsed"
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1

@@ -78,7 +78,7 @@ def check_rows(proto: onnx.ModelProto, *, tolerance: float = 1e-5, **options: An
     """Canonicalise ``proto``; assert that each row of a batch is what the source computes for it."""
     canonical = canonicalise(proto, **options)
     spec = input_spec(canonical, mean=None, std=None)
-    session = onnxruntime.InferenceSession(predict_graph(canonical, spec))
+    session = onnxruntime.InferenceSession(predict_graph(canonical, spec).complete())
     pixels = np.random.default_rng(3).integers(0, 256, (ROWS, *canonical.input_shape))
     images = pixels.astype(np.float32) / np.float32(255)
     (scores,) = session.run(None, {"image": images})

@@ -53,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
         module = network(name)
         export(module, folder / f"{name}.gagrad", size=SIZE, mean=MEAN, std=STD)
         bundle = read_bundle(folder / f"{name}.gagrad")
-        return Exported(module, bundle, Sessions({GraphKey(role): bundle.graph(role) for role in ROLES}))
+        return Exported(module, bundle, Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES}))
 
     return make
 
@@ -208,7 +208,7 @@ def test_lite0_equals_the_authors(golden: Path, lite0_bundle: Path, photo: str) 
         plain = explainer.explain(vectors["image"], target, method="gradient").saliency
         assert spearman(plain, vectors["vanilla"]) >= 0.9998
         bundle = read_bundle(lite0_bundle)
-        sessions = Sessions({GraphKey(role): bundle.graph(role) for role in ROLES})
+        sessions = Sessions({GraphKey(role): bundle.graph_file(role) for role in ROLES})
         image = np.ascontiguousarray(vectors["image"].transpose(2, 0, 1)[None]).astype(np.float32) / 255
         recovered, ratio = sessions.recover(image, expected)
         scores = sessions.predict(recovered)

@@ -22,6 +22,7 @@ from gagrad_export.lower import lower
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphPrecision, GraphTarget, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
@@ -42,8 +43,8 @@ def accumulate_graph(
     *,
     perturbations: bool = False,
     precision: GraphPrecision = "float32",
-) -> tuple[bytes, dict[str, int]]:
-    """Return the ONNX bytes of ``accumulate`` in the forms of ``target``, and what was lowered, by name.
+) -> tuple[GraphFile, dict[str, int]]:
+    """Return the graph ``accumulate`` in the forms of ``target``, and what was lowered, by name.
 
     With ``precision`` float16 the model and its gradient compute in float16, from the noisy samples on; the
     statistics stay float32.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gagrad_edge.abi import PERTURBED
@@ -15,8 +16,12 @@ from gagrad_export.assemble.predict import predict_graph
 from gagrad_export.assemble.recover import recover_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import FeatureLayer, GraphTarget, InputSpec, MethodSpec
     from gagrad_export.canonicalise import Canonical
 
@@ -30,8 +35,8 @@ def bundle_graphs(
     targets: Sequence[GraphTarget] = (),
     precisions: Sequence[str] = (),
     perturbations: bool = False,
-) -> tuple[dict[GraphKey, bytes], dict[str, int]]:
-    """Return the ONNX bytes of each graph, and how many operators of ``accumulate`` were lowered, by name.
+) -> tuple[dict[GraphKey, GraphFile], dict[str, int]]:
+    """Return each graph, and how many operators of ``accumulate`` were lowered, by name.
 
     ``targets`` and ``precisions`` beside ``portable`` and ``float32``; ``cam`` only with ``feature_layers``.
     Raises UnsupportedOperatorError and ModelError.
@@ -58,4 +63,13 @@ def bundle_graphs(
         graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layers)
     if perturbations:
         graphs[GraphKey("accumulate", PERTURBED)], _ = accumulate_graph(model, spec, perturbations=True)
-    return graphs, lowered
+    return _sharing_tensors(graphs), lowered
+
+
+def _sharing_tensors(graphs: Mapping[GraphKey, GraphFile]) -> dict[GraphKey, GraphFile]:
+    """Return ``graphs`` with each tensor once in memory."""
+    shared: dict[str, NDArray[np.uint8]] = {}
+    for graph in graphs.values():
+        for one in graph.references:
+            shared.setdefault(one.sha256, graph.weights[one.sha256])
+    return {key: replace(graph, weights=shared) for key, graph in graphs.items()}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import FeatureLayer, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
@@ -38,8 +39,8 @@ DELTA, FEATURES, GRADIENTS = "delta", "features", "gradients"
 """Names of the probe's inputs and outputs that the ABI does not have, each with the number of its layer."""
 
 
-def cam_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> bytes:
-    """Return the ONNX bytes of ``cam``.
+def cam_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> GraphFile:
+    """Return the graph ``cam``.
 
     ``image [N, C, H, W]`` and ``cotangent [1, K…]`` → ``scores [N, K…]`` and ``cams [3, N, h, w]``, as
     ``gagrad_edge.method.class_activation.class_activation_maps`` computes them, those of several ``layers``
@@ -58,7 +59,7 @@ def cam_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer])
     return finish_graph(op, "cam", sizes, {SCORES: scores, CAMS: cams})
 
 
-def cam_probe_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> bytes:
+def cam_probe_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> GraphFile:
     """Return a graph for verification, in no bundle: as ``cam``, with DELTA added to each activation.
 
     The inputs of ``cam`` and, for each layer i, ``DELTA_i [N, F, h, w]`` → the scores, and ``FEATURES_i`` and

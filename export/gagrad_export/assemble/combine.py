@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gagrad_edge.abi import ABS_SUM, COUNT, FIRST, M2, MEAN, SECOND, STATE, Sizes
 from gagrad_export.assemble.graph import finish_graph, start_graph
 
+if TYPE_CHECKING:
+    from gagrad_edge.bundle.graph_file import GraphFile
 
-def combine_graph(shape: tuple[int, int, int]) -> bytes:
-    """Return the ONNX bytes of ``combine`` for images of ``shape = (C, H, W)``.
+
+def combine_graph(shape: tuple[int, int, int]) -> GraphFile:
+    """Return the graph ``combine`` for images of ``shape = (C, H, W)``.
 
     As ``gagrad_edge.method.reference.combine``: the sums add up, the means and squared deviations merge by
     Chan's pairwise update. A half may be empty (all zeros).

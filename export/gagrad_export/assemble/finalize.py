@@ -18,11 +18,12 @@ from gagrad_export.assemble.pooled import pooled
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_export.emit import Op
 
 
-def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> bytes:
-    """Return the ONNX bytes of ``finalize`` for images of ``shape = (C, H, W)``.
+def finalize_graph(shape: tuple[int, int, int], guide: str = "paper") -> GraphFile:
+    """Return the graph ``finalize`` for images of ``shape = (C, H, W)``.
 
     As ``gagrad_edge.method.reference.finalize``, the two special percentiles included. ``guide`` is one of
     ``gagrad_edge.method.reference.GUIDES``.

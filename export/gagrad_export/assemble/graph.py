@@ -1,4 +1,4 @@
-"""Start a graph of the ABI, insert a model, and finish the graph as self-contained ONNX bytes."""
+"""Start a graph of the ABI, insert a model, and finish the graph as a graph file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from gagrad_edge import __version__
+from gagrad_export.assemble.external import apart, check
 from gagrad_export.emit import Op
 from gagrad_export.lower.quantisation import lower_quantisation
-from gagrad_export.size import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gagrad_edge.abi import Shape, Sizes
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphRole
     from gagrad_export.canonicalise import Canonical
 
@@ -82,10 +83,10 @@ def insert_model(
 
 def finish_graph(
     op: Op, role: GraphRole, sizes: Sizes, outputs: Mapping[str, ir.Value], *, variant: str = ""
-) -> bytes:
-    """Finish the graph of ``role`` with ``outputs``, which must be those of the ABI; return the ONNX bytes.
+) -> GraphFile:
+    """Finish the graph of ``role`` with ``outputs``, which must be those of the ABI, and return it.
 
-    Raises ModelError as ``finish`` does, and ValueError for other names or sizes, a mistake in this package.
+    Raises what ``finish`` does, and ValueError for other names or sizes, a mistake in this package.
     """
     expected = sizes.graph(role, variant).outputs
     if list(outputs) != list(expected):
@@ -118,11 +119,10 @@ def _share_weights(graph: ir.Graph) -> None:
             del graph.initializers[value.name]
 
 
-def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
+def finish(op: Op, outputs: Mapping[str, ir.Value]) -> GraphFile:
     """Name the outputs, write quantisers as arithmetic, remove unused nodes, sort, and check.
 
-    Return the ONNX bytes. Raises ModelError where they are too many for one file, and onnx's checker errors:
-    a graph that fails there is a mistake in this package.
+    Raises onnx's checker errors: a graph that fails there is a mistake in this package.
     """
     for name, value in outputs.items():
         # An identity keeps ABI names apart from values that are also read inside the graph.
@@ -148,15 +148,6 @@ def finish(op: Op, outputs: Mapping[str, ir.Value]) -> bytes:
         for value in node.outputs:
             if value not in op.graph.outputs:
                 value.shape = None  # engines infer shapes themselves; ours would only add bytes
-    tensors = (value.const_value for value in op.graph.initializers.values())
-    check_size(
-        sum(tensor.nbytes for tensor in tensors if tensor is not None),
-        f"the {op.graph.name} graph",
-        "graph",
-        "its float32 weights are there twice, for the way there and back: explain a smaller model",
-    )
-    proto = ir.serde.serialize_model(model)
-    del proto.graph.value_info[:]
-    data: bytes = proto.SerializeToString(deterministic=True)
-    onnx.checker.check_model(data, full_check=True)
-    return data
+    file = apart(model)
+    check(file)
+    return file

@@ -10,9 +10,11 @@ from gagrad_export.assemble.graph import finish_graph, start_graph
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from gagrad_edge.bundle.graph_file import GraphFile
 
-def maps_graph(shape: tuple[int, int, int]) -> bytes:
-    """Return the ONNX bytes of ``maps`` for images of ``shape = (C, H, W)``.
+
+def maps_graph(shape: tuple[int, int, int]) -> GraphFile:
+    """Return the graph ``maps`` for images of ``shape = (C, H, W)``.
 
     As ``gagrad_edge.method.reference.state_maps``: ``[4, H, W]``, not scaled, in the order of
     ``gagrad_edge.method.reference.STATE_MAPS``. One graph gives all four: the sums over the channels cost

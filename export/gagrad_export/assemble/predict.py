@@ -14,13 +14,14 @@ from gagrad_export.lower import lower
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphPrecision, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
 
-def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision = "float32") -> bytes:
-    """Return the ONNX bytes of ``predict``.
+def predict_graph(model: Canonical, spec: InputSpec, precision: GraphPrecision = "float32") -> GraphFile:
+    """Return the graph ``predict``.
 
     What the model gives beside the scores comes from copies of the model, and ``finish_graph`` merges what
     they share.

@@ -14,11 +14,12 @@ from gagrad_export.assemble.order_statistic import kth_smallest
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_export.emit import Op
 
 
-def recover_graph(shape: tuple[int, int, int], lower_bound: float, interval: float) -> bytes:
-    """Return the ONNX bytes of ``recover`` for images of ``shape = (C, H, W)``.
+def recover_graph(shape: tuple[int, int, int], lower_bound: float, interval: float) -> GraphFile:
+    """Return the graph ``recover`` for images of ``shape = (C, H, W)``.
 
     As ``gagrad_edge.method.reference.recover``: the levels, and so P, are fixed by ``lower_bound``
     and ``interval``.

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
+
 
 def answers_of(
-    graphs: Mapping[GraphKey, bytes],
+    graphs: Mapping[GraphKey, GraphFile],
     image: NDArray[np.float32],
     scores: Sequence[int],
     target: Sequence[int],
@@ -31,9 +33,9 @@ def answers_of(
 
 
 def _answers(
-    key: GraphKey, data: bytes, image: NDArray[np.float32], scores: Sequence[int], target: Sequence[int]
+    key: GraphKey, file: GraphFile, image: NDArray[np.float32], scores: Sequence[int], target: Sequence[int]
 ) -> Iterator[Answer]:
-    session = open_session(data, f"graph {key.role!r}")
+    session = open_session(file, f"graph {key.role!r}")
     names = session.outputs
     for question in questions(key.role, key.variant, image, scores, target):
         for name, values in zip(names, session.run(names, dict(question.inputs)), strict=True):

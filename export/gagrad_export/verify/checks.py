@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.output import OutputSpec
     from gagrad_edge.selftest import Answer
     from gagrad_export.arrange.layout import Layout
@@ -89,7 +90,7 @@ class Verified:
 
 
 def verify(
-    graphs: Mapping[GraphKey, bytes],
+    graphs: Mapping[GraphKey, GraphFile],
     source: Source,
     model: Canonical,
     spec: InputSpec,
@@ -195,7 +196,7 @@ def verify(
 
 
 def _beside_errors(
-    graphs: Mapping[GraphKey, bytes],
+    graphs: Mapping[GraphKey, GraphFile],
     source: Source,
     model: Canonical,
     spec: InputSpec,
@@ -222,7 +223,7 @@ def _beside_errors(
 
 
 def _check_maps(
-    graphs: Mapping[GraphKey, bytes],
+    graphs: Mapping[GraphKey, GraphFile],
     model: Canonical,
     spec: InputSpec,
     layers: Sequence[FeatureLayer],
@@ -241,7 +242,7 @@ def _check_maps(
     return ""
 
 
-def _as_written(graphs: Mapping[GraphKey, bytes], image: Array) -> Array:
+def _as_written(graphs: Mapping[GraphKey, GraphFile], image: Array) -> Array:
     """Return the scores of ``predict`` without ONNX Runtime's optimisations.
 
     For quantised models, because integer kernels and sums in another order round to other steps.
@@ -340,11 +341,11 @@ def _map(sessions: Sessions, state: State, method: MethodSpec) -> tuple[Array, f
 
 
 def _check_other_targets(
-    graphs: Mapping[GraphKey, bytes], point: Point, method: MethodSpec, state: State
+    graphs: Mapping[GraphKey, GraphFile], point: Point, method: MethodSpec, state: State
 ) -> None:
     """Compare ``accumulate`` in other forms with the portable one, whose final ``state`` is given."""
     forms = {
-        key.target: data for key, data in graphs.items() if key == GraphKey("accumulate", target=key.target)
+        key.target: file for key, file in graphs.items() if key == GraphKey("accumulate", target=key.target)
     }
     del forms[GraphKey("accumulate").target]
     for target, accumulate in forms.items():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import FeatureLayer, InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.verify.sessions import Session
@@ -51,9 +52,9 @@ network without kinks needs few.
 
 
 def verify_class_activation(
-    graph: bytes, model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], point: Point
+    graph: GraphFile, model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], point: Point
 ) -> None:
-    """Check the bytes of ``cam`` on noisy samples of an image. Raises VerificationError.
+    """Check ``cam`` on noisy samples of an image. Raises VerificationError.
 
     A second graph, made by the same rules, gives activations and gradients. The maps are compared with
     numpy's maps of these, and these gradients with the change of the scores when the activations move along
@@ -140,7 +141,7 @@ def _held_by_identities(model: Canonical, layers: Sequence[FeatureLayer]) -> Can
 
 
 def _gradient_error(
-    graph: bytes, probe: Probe, image: Array, features: Sequence[Array], point: Point, points: int
+    graph: GraphFile, probe: Probe, image: Array, features: Sequence[Array], point: Point, points: int
 ) -> float:
     """Return the mismatch along segments, in float64 where the rounding of float32 is too large.
 

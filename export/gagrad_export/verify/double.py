@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 from onnx.reference import ReferenceEvaluator
 
 from gagrad_edge.abi import SCORES
+from gagrad_export.assemble.external import joined
 from gagrad_export.canonicalise.fold.inference import infer_shapes, invalidate_shapes
 from gagrad_export.canonicalise.fold.precision import convert
 from gagrad_export.differentiate.interpolation import apply_matrices, resize_matrices
@@ -33,11 +33,14 @@ from gagrad_export.verify.reference_operators import (
     Maximum,
     TransposedConvolution,
 )
+from gagrad_export.verify.source import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from gagrad_edge.bundle.graph_file import GraphFile
 
     Array = NDArray[np.float64]
 
@@ -58,7 +61,7 @@ class NotInDoubleError(Exception):
 
 
 def in_double(
-    graph: bytes, output: str = SCORES, *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
+    graph: GraphFile, output: str = SCORES, *, like: tuple[dict[str, Any], NDArray[Any]] | None = None
 ) -> Callable[[dict[str, Any]], Array]:
     """Return a function from the inputs of ``graph``, as float64, to one of its outputs.
 
@@ -89,8 +92,8 @@ def in_double(
     return run
 
 
-def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
-    model = ir.from_proto(onnx.load_model_from_string(data))
+def _evaluator(file: GraphFile, output: str) -> ReferenceEvaluator:
+    model = joined(file)
     graph = model.graph
     graph.outputs[:] = [value for value in graph.outputs if value.name == output]
     passes.RemoveUnusedNodesPass()(model)
@@ -103,6 +106,8 @@ def _evaluator(data: bytes, output: str) -> ReferenceEvaluator:
         value.dtype = ir.DataType.DOUBLE
     for node in graph:
         node.attributes.pop("stash_type", None)  # the evaluator knows one, and does not round to it
+        if node.op_type == "GridSample" and (mode := attribute(node, "mode", "")) in MODES:
+            node.attributes["mode"] = ir.AttrString("mode", MODES[mode])
     invalidate_shapes(model)
     proto = ir.to_proto(model)
     del model, graph  # not three copies of the weights at once

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphKey, InputSpec
 
 
-def scores_on_frames(graphs: Mapping[GraphKey, bytes], spec: InputSpec) -> NDArray[np.float32]:
+def scores_on_frames(graphs: Mapping[GraphKey, GraphFile], spec: InputSpec) -> NDArray[np.float32]:
     """Return the scores ``[F, K…]`` of ``predict`` on ``frame_images``."""
     sessions = Sessions(graphs)
     images = frame_images(spec.shape, colour=spec.colour)

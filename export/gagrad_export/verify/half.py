@@ -17,6 +17,7 @@ import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import GraphKey, PrecisionCheck
+from gagrad_export.assemble.external import apart, joined
 from gagrad_export.emit import Op
 from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.sessions import Sessions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import MethodSpec
     from gagrad_edge.method.reference import State
     from gagrad_export.verify.gradient import Point
@@ -45,14 +47,14 @@ _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
 def verify_half(
-    graphs: Mapping[GraphKey, bytes], point: Point, method: MethodSpec, state: State
+    graphs: Mapping[GraphKey, GraphFile], point: Point, method: MethodSpec, state: State
 ) -> PrecisionCheck:
     """Return how well the float16 graphs agree with the float32 graphs, whose final ``state`` is given.
 
     Raises VerificationError where they do not agree well enough.
     """
     rounded = {
-        GraphKey(key.role): emulated(data) for key, data in graphs.items() if key.precision == "float16"
+        GraphKey(key.role): emulated(file) for key, file in graphs.items() if key.precision == "float16"
     }
     sessions = Sessions(rounded)
     scores = sessions.predict(point.image)
@@ -74,9 +76,10 @@ def verify_half(
     return check
 
 
-def emulated(data: bytes) -> bytes:
+def emulated(file: GraphFile) -> GraphFile:
     """Return the graph in float32 only, with every value that was float16 rounded to float16."""
-    model = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(onnx.load_from_string(data)))
+    proto = onnx.load_model_from_string(bytes(file.data))
+    model = joined(file, onnx.shape_inference.infer_shapes(proto))
     graph = model.graph
     op = Op(graph, "emulated")
     for value in graph.initializers.values():
@@ -95,10 +98,7 @@ def emulated(data: bytes) -> bytes:
                     use.node.replace_input_with(use.idx, rounded)
     graph.sort()
     passes.RemoveUnusedNodesPass()(model)
-    proto = ir.serde.serialize_model(model)
-    del proto.graph.value_info[:]
-    result: bytes = proto.SerializeToString(deterministic=True)
-    return result
+    return apart(model)
 
 
 def _refusal(what: str) -> VerificationError:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gagrad_edge.manifest import NoiseLevel
 from gagrad_edge.method.noise import generator, normal
-from gagrad_edge.method.noise_level import COPIES, LEVELS, USUAL, bearable
+from gagrad_edge.method.noise_level import COPIES, LEVELS, bearable
 from gagrad_export.verify.frame_scores import frame_images
 from gagrad_export.verify.sessions import Sessions
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphKey, InputSpec
 
     Array = NDArray[np.float32]
@@ -30,17 +31,16 @@ HALF = 0.5
 """Share of itself by which a single score may change and still be the same answer."""
 
 
-def guessed_noise(graphs: Mapping[GraphKey, bytes], spec: InputSpec) -> NoiseLevel:
-    """Return the largest level, at most the usual one, at which the exporter's frames keep their class."""
+def guessed_noise(graphs: Mapping[GraphKey, GraphFile], spec: InputSpec) -> NoiseLevel:
+    """Return the largest level at which the exporter's frames keep their class."""
     sessions = Sessions(graphs)
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
     noise = normal(generator(0), COPIES, spec.shape)
     # The last of these frames is noise itself.
     frames = frame_images(spec.shape, colour=spec.colour)[:-1]
     before = [sessions.predict(frame) for frame in frames]
-    tried = [level for level in LEVELS if level <= USUAL]
-    kept: list[float] = [0.0] * (len(LEVELS) - len(tried))
-    for level in tried:
+    kept: list[float] = []
+    for level in LEVELS:
         added = [std * (np.float32(level) * np.ptp((frame[0] - mean) / std)) * noise for frame in frames]
         copies = [sessions.predict(frame + one) for frame, one in zip(frames, added, strict=True)]
         same = [_same(scores, answers) for scores, answers in zip(before, copies, strict=True)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import InputSpec
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.verify.sessions import Sessions
@@ -39,9 +40,9 @@ _SEGMENTS, _POINTS, _REACHES = 2, 8, (5e-4, 4e-3)
 
 
 def verify_perturbations(
-    graph: bytes, sessions: Sessions, model: Canonical, spec: InputSpec, point: Point
+    graph: GraphFile, sessions: Sessions, model: Canonical, spec: InputSpec, point: Point
 ) -> None:
-    """Check the bytes of the perturbed ``accumulate``. Raises VerificationError."""
+    """Check the perturbed ``accumulate``. Raises VerificationError."""
     shape = point.image.shape[1:]
     rows = np.array([[{**_identity(), **row}[name] for name in COLUMNS] for row in _ROWS], np.float32)
     (noise,) = noise_chunks(5, len(rows), len(rows), shape)
@@ -60,7 +61,7 @@ def verify_perturbations(
     _require(False, f"the gradient is off by {error:.1e}")
 
 
-def _runner(graph: bytes, cotangent: Array) -> Run:
+def _runner(graph: GraphFile, cotangent: Array) -> Run:
     """Return a function that gives the mean gradient ``[C, H, W]`` and the scores of one chunk."""
     session = open_session(graph, "accumulate, perturbed")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge import abi
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.reference import State
@@ -30,7 +31,7 @@ class Sessions:
     So at most one large model is held twice.
     """
 
-    graphs: Mapping[GraphKey, bytes]
+    graphs: Mapping[GraphKey, GraphFile]
     _open: dict[GraphRole, Session] = field(default_factory=dict)
 
     def predict(self, image: Array) -> Array:
@@ -125,7 +126,7 @@ class SourceSession:
     """
 
     def __init__(self, model: onnx.ModelProto, *, as_written: bool = False) -> None:
-        self._data, self._as_written = model.SerializeToString(), as_written
+        self._file, self._as_written = GraphFile(model.SerializeToString()), as_written
         self._session: Session | None = None
 
     def run(self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
@@ -143,12 +144,12 @@ class SourceSession:
 
     def _opened(self) -> Session:
         if self._session is None:
-            self._session = open_session(self._data, SOURCE, as_written=self._as_written)
+            self._session = open_session(self._file, SOURCE, as_written=self._as_written)
         return self._session
 
 
-def open_session(data: bytes, what: str, *, as_written: bool = False) -> Session:
-    """Return an ONNX Runtime session on the CPU over ONNX bytes; with ``as_written`` without optimisations.
+def open_session(file: GraphFile, what: str, *, as_written: bool = False) -> Session:
+    """Return an ONNX Runtime session on the CPU over ``file``; with ``as_written`` without optimisations.
 
     ``what`` names the model in errors: SOURCE, or the graph's role. Raises MissingPackageError, ModelError
     and OutOfMemoryError.
@@ -165,8 +166,12 @@ def open_session(data: bytes, what: str, *, as_written: bool = False) -> Session
     options.enable_mem_pattern = False  # as the runtime does: half the peak
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    tensors = file.tensors()
+    if tensors:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
+        options.add_external_initializers(list(tensors), values)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(bytes(file.data), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise _engine_error(error, what, "cannot run it") from error
     return Session(session, what)

@@ -121,7 +121,7 @@ def _by_evaluator(
     return output
 
 
-_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
+MODES = {"bilinear": "linear", "bicubic": "cubic"}
 """Modes of GridSample as they were called up to opset 19; onnx's evaluator knows the later names only."""
 
 
@@ -134,7 +134,8 @@ def _renamed(proto: onnx.ModelProto) -> onnx.ModelProto:
     for node in copy.graph.node:
         modes = [one for one in node.attribute if node.op_type == "GridSample" and one.name == "mode"]
         for mode in modes or ([node.attribute.add()] if node.op_type == "GridSample" else []):
-            mode.CopyFrom(onnx.helper.make_attribute("mode", _MODES.get(mode.s, mode.s) or b"linear"))
+            kind = mode.s.decode()
+            mode.CopyFrom(onnx.helper.make_attribute("mode", MODES.get(kind, kind) or "linear"))
     return copy
 
 

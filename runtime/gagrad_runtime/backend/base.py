@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphPrecision, GraphTarget
     from gagrad_runtime.machine.memory import Memory
 
@@ -124,8 +125,8 @@ class Backend(ABC):
         """Return the size and use of the memory in which the engine computes; None where not known."""
 
     @abstractmethod
-    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
-        """Compile the ONNX graph in ``data``; ``graph`` names it in errors. Raises ModelError.
+    def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:
+        """Compile the graph in ``file``; ``graph`` names it in errors. Raises ModelError and BundleError.
 
         ``rows`` is the largest batch of a run, for engines that fix it when they compile.
         """

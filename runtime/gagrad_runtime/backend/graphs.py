@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.abi import DTYPE, Sizes
+from gagrad_edge.bundle.mapping import release
 from gagrad_edge.errors import BundleError, SettingError
 from gagrad_edge.manifest import REQUIRED_ROLES, GraphKey
 from gagrad_edge.method.reference import rcap_levels
 from gagrad_runtime.backend.rows import RowByRow
+from gagrad_runtime.machine.memory import return_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +45,9 @@ class Graphs:
                 hint=f"export the model again with {backend.precision} graphs, or use a device in float32",
             )
         self._open: dict[GraphKey, Runner] | None = {}
-        for role in opened:
+        # The largest first: an engine needs several times a graph's size for a moment while it opens it, best
+        # while nothing else is open.
+        for role in sorted(opened, key=lambda role: -bundle.graph_file(self._key(role, "")).size):
             self.runner(role)
 
     @property
@@ -88,9 +92,11 @@ class Graphs:
             if variant not in self._bundle.manifest.variants(role):
                 raise _absent(self._bundle, role, variant)
             rows = largest_batch(self._bundle.manifest, role)
-            runner = self._backend.open(role, self._bundle.graph(key), rows)
+            runner = self._backend.open(role, self._bundle.graph_file(key), rows)
             check_ports(runner, key, self._bundle)
             self._open[key] = runner
+            release(self._bundle.members.values())
+            return_freed_memory()
         return self._open[key]
 
     def _key(self, role: GraphRole, variant: str) -> GraphKey:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
@@ -88,13 +89,20 @@ class OnnxRuntimeBackend(Backend):
         """Return the memory of this process for the CPU; None for another device, which reports none."""
         return process_memory() if self._provider.memory == "cpu" else None
 
-    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
-        """Open a session over ``data``, and warn of nodes that run on the CPU instead: see ``on_cpu``."""
-        options = self._options()
+    def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
+        """Open a session over ``file``, and warn of nodes that run on the CPU instead: see ``on_cpu``.
+
+        The tensors are given by name, as they lie in the mapped bundle, so that ONNX Runtime opens no file.
+        It copies them once, into the layout of its kernels.
+        """
+        data, tensors = bytes(file.data), file.tensors()
+        if self._provider.cache_options:  # an engine is built, whose parser wants the whole graph
+            data, tensors = file.complete(), {}
         try:
             if self._provider.memory == "cpu":
-                session = self._session(data, options)
+                session = self._session(data, self._options(tensors))
             elif assignment.can_report(self._ort.InferenceSession):
+                options = self._options(tensors)
                 options.add_session_config_entry(assignment.RECORD, "1")
                 session = self._session(data, options)
                 if assignment.all_on_cpu(session):
@@ -105,15 +113,19 @@ class OnnxRuntimeBackend(Backend):
                     )
                 self._warn_of_cpu_nodes(graph, assignment.on_cpu(session))
             else:
-                session = self._strict_session(graph, data)
+                session = self._strict_session(graph, data, tensors)
         except DeviceError:
             raise
         except Exception as error:
             raise _engine_error(graph, error) from error
         return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory)
 
-    def _options(self) -> Any:
+    def _options(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Any:
+        """Return the options of a session whose graph refers to ``tensors`` by the names of initializers."""
         options = self._ort.SessionOptions()
+        if tensors:
+            values = [self._ort.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
+            options.add_external_initializers(list(tensors), values)
         options.log_severity_level = _ERRORS_ONLY
         # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
         # next while the arena keeps the first copy: twice the peak, and no faster (docs/performance.md).
@@ -138,9 +150,9 @@ class OnnxRuntimeBackend(Backend):
             providers.append((provider.name, provider_options(provider, data)))
         return self._ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
 
-    def _strict_session(self, graph: str, data: bytes) -> Any:
+    def _strict_session(self, graph: str, data: bytes, tensors: Mapping[str, NDArray[np.generic]]) -> Any:
         """Open a session where onnxruntime cannot name nodes: first without the CPU, then with the CPU."""
-        options = self._options()
+        options = self._options(tensors)
         options.add_session_config_entry(assignment.STRICT, "1")
         try:
             return self._session(data, options)
@@ -148,7 +160,7 @@ class OnnxRuntimeBackend(Backend):
             if "CPU EP" not in str(error):
                 raise
         self._warn_of_cpu_nodes(graph, ["nodes that this onnxruntime is too old to name"])
-        return self._session(data, self._options())
+        return self._session(data, self._options(tensors))
 
     def _warn_of_cpu_nodes(self, graph: str, nodes: list[str]) -> None:
         if nodes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import os
 import platform
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.abi import DTYPE
+from gagrad_edge.bundle.onnx_wire import at, rewritten
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.backend.interruption import interruptible
@@ -22,10 +24,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.archive import Buffer
+    from gagrad_edge.bundle.graph_file import GraphFile
+    from gagrad_edge.bundle.onnx_wire import Reference
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
 
+_IN_MEMORY = "*/_ORT_MEM_ADDR_/*"
+"""Location of a tensor whose ``offset`` is an address: ONNX Runtime's provider passes graphs on so."""
+_log = logging.getLogger(__name__)
 INSTALL = 'pip install "gagrad-edge[openvino]"'
 _TELEMETRY = "openvino_telemetry"
 
@@ -84,14 +92,34 @@ class OpenVinoBackend(Backend):
         """Return the memory of this process for the CPU; None for another device, which reports none."""
         return process_memory() if self._device == "CPU" else None
 
-    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
-        """Compile the graph in ``data``; free dimensions stay free."""
+    def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
+        """Compile the graph in ``file``; free dimensions stay free."""
+        tensors = file.tensors()
         try:
-            model = self._core.read_model(data)
+            model = self._read(file, tensors)
             compiled = self._core.compile_model(model, self._device, self._options)
-            return OpenVinoRunner(graph, self._openvino, model, compiled)
+            return OpenVinoRunner(graph, self._openvino, model, compiled, tensors)
         except Exception as error:
             raise _engine_error(graph, error) from error
+
+    def _read(self, file: GraphFile, tensors: Mapping[str, NDArray[np.generic]]) -> Any:
+        """Return the model of ``file``, whose ``tensors`` must live as long as the model does.
+
+        The graph names the addresses of its tensors, so that none is copied into it first. OpenVINO before
+        2025.3 does not read that, and gets one file.
+        """
+        if not tensors:
+            return self._core.read_model(bytes(file.data))
+
+        def place(one: Reference) -> list[Buffer]:
+            tensor = tensors[one.name]
+            return at(_IN_MEMORY, offset=tensor.ctypes.data, length=tensor.nbytes)
+
+        try:
+            return self._core.read_model(rewritten(file.data, place, where=file.where))
+        except Exception as error:  # noqa: BLE001 - OpenVINO's exceptions are RuntimeErrors of any cause
+            _log.debug("the graph is read as one file: %s", _reason(error))
+        return self._core.read_model(file.complete())
 
     def upload(self, array: Array) -> Tensor:
         """Copy ``array`` into a tensor."""
@@ -111,8 +139,17 @@ class OpenVinoBackend(Backend):
 class OpenVinoRunner(Runner):
     """One compiled model with one infer request."""
 
-    def __init__(self, graph: str, openvino: Any, model: Any, compiled: Any) -> None:
+    def __init__(
+        self,
+        graph: str,
+        openvino: Any,
+        model: Any,
+        compiled: Any,
+        tensors: Mapping[str, NDArray[np.generic]],
+    ) -> None:
         super().__init__(graph, _ports(model.inputs, ""), _ports(model.outputs, _SINK))
+        # Their memory must not be freed: OpenVINO does not say which constants it copies.
+        self._tensors = tensors
         self._openvino = openvino
         self._request = compiled.create_infer_request()
 

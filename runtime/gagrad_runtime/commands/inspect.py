@@ -64,6 +64,7 @@ def inspect(bundle: Path, picture: Path | None, image: Path | None, as_json: boo
         *describe(manifest),
         *signed,
         *(line("graph", _graph(manifest, entry)) for entry in manifest.graphs),
+        line("weights", _weights(manifest)),
         *(line(f"class {index}", name) for index, name in enumerate(manifest.output.classes)),
     ]
     say(*lines)
@@ -87,8 +88,17 @@ def _write_layers(bundle: Bundle, picture: Path, image: Path | None) -> None:
 
 def _graph(manifest: Manifest, entry: GraphEntry) -> str:
     name = f"{entry.role} ({entry.variant})" if entry.variant else entry.role
-    size = manifest.files[entry.file].size / 1e6
-    return f"{name}: {size:.1f} MB, {entry.precision}, {entry.target}"
+    size = manifest.files[entry.file].size / 1e3
+    return f"{name}: {size:.0f} kB, {entry.precision}, {entry.target}"
+
+
+def _weights(manifest: Manifest) -> str:
+    from gagrad_edge.manifest import WEIGHTS  # noqa: PLC0415 - --help stays fast
+    from gagrad_edge.summary import counted  # noqa: PLC0415
+
+    sizes = [entry.size for file, entry in manifest.files.items() if file.startswith(WEIGHTS)]
+    stored = f"{sum(sizes) / 1e6:.1f} MB in {counted(len(sizes), 'tensor')}, shared by all graphs"
+    return f"{stored}; {len(manifest.derived)} others follow from them"
 
 
 def _signed(envelope: Envelope, where: str) -> str:

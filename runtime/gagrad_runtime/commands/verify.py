@@ -96,6 +96,7 @@ def verify(
         ) as session,
     ):
         checked, explainer = session.bundle, session.explainer
+        checked.weights.check()
         result = run_selftest(checked, explainer)
         answers = examine_answers(checked, explainer, every=True)
         findings = [] if explainer.backend.verified else examine(checked, explainer)

@@ -213,7 +213,7 @@ class ChildDecoder:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         code = self._process.returncode or 0
-        if code == -getattr(signal, "SIGXCPU", 0):
+        if code == -getattr(signal, "SIGPROF", 0):
             return "it takes far longer than its size allows", False
         if code == _KILLED:
             return "the system ended the decoder, probably for want of memory", True

@@ -148,6 +148,7 @@ def _decoded(request: Request, memory: _Memory) -> Reply:
     )
     frame = load_frame(data, colour=request.colour, name=request.path)
     memory.put(frame.pixels)
+    limit(0, held + MEMORY + MAX_FILE_BYTES)
     return Reply(
         shape=list(frame.pixels.shape),
         kind=frame.pixels.dtype.name,

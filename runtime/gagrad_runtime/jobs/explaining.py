@@ -327,7 +327,9 @@ def _line(path: str, report: Report, picture: Path) -> str:
     figures = [words_of(explanation).line()]
     if explanation.rcap is not None:
         figures.append(f"RCAP {explanation.rcap.score:.2f}")
-    if explanation.stability is not None:
+    if explanation.place_stability is not None:
+        figures.append(f"place 1 steady {share_text(explanation.place_stability)}")
+    elif explanation.stability is not None:
         figures.append(f"stability {explanation.stability:.2f}")
     evidence = strength(explanation)
     if evidence is not None:

@@ -10,11 +10,16 @@ import numpy as np
 if TYPE_CHECKING:
     from gagrad_runtime.answer.prediction import Prediction
 
-FLOORS = {"margin": 0.1, "spread of the scores": 0.1, "confidence": 0.1, "value": 1e-6}
+SPREAD = "spread of the scores"
+"""Logarithm of the scores' deviation, or of their highest value."""
+OTHER_SPREAD = math.log(2)
+"""By how much more the scores of another answer than good parts had may be spread: one that they did not have
+is often surer, and only what no part brings about is unusual."""
+FLOORS = {"margin": 0.1, SPREAD: 0.1, "confidence": 0.1, "value": 1e-6}
 """Least spread of each among good parts."""
 LOWER_ONLY = ("margin", "confidence")
 """Statistics of which only a low value is unusual."""
-UPPER_ONLY = ("spread of the scores",)
+UPPER_ONLY = (SPREAD,)
 """Statistics of which only a high value is unusual."""
 
 
@@ -29,9 +34,9 @@ def answer_statistics(prediction: Prediction) -> dict[str, float]:
     scores = np.asarray(prediction.scores, np.float64)
     if prediction.task in ("classification", "multilabel") and scores.ndim == 1:
         if prediction.task == "multilabel" or len(scores) == 1:
-            return {"margin": float(np.abs(scores).min()), "spread of the scores": _log(np.abs(scores).max())}
+            return {"margin": float(np.abs(scores).min()), SPREAD: _log(np.abs(scores).max())}
         first, second = np.sort(scores)[:-3:-1]
-        return {"margin": float(first - second), "spread of the scores": _log(scores.std())}
+        return {"margin": float(first - second), SPREAD: _log(scores.std())}
     if prediction.task == "regression" and prediction.score is not None:
         return {"value": prediction.score}
     if prediction.task == "sequence" and prediction.characters:

@@ -35,6 +35,8 @@ class AnswerHabits(Strict, frozen=True):
 
     verdicts: dict[str, Positive]
     """How many good parts had each answer; empty for a model whose answers are values."""
+    found: dict[str, Positive]
+    """On how many good parts the model found each class."""
     limits: dict[str, Limits]
     """Of the statistics of ``reference.answers``."""
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 60
 """Most parts that the good image is made of; statistics are of all."""
-MOST_PIXELS = 1 << 28
-"""Most values of all those parts together, in float32: 1 GB."""
+MOST_PIXELS = 1 << 26
+"""Most values of all those parts together, in float32: 256 MB."""
 _UNLIKE = 2.6
 """Difference from which parts do not look alike. Parts with strong textures reach 2.4 with four of them and
 2.0 with eight; the two kinds of parts of the demo together 3.0."""
@@ -62,6 +62,8 @@ class GoodParts:
     good: list[bool | None] = field(default_factory=list)
     """Whether the model says that each part is good; None where its answers do not tell."""
     verdicts: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    """On how many parts the model finds each class."""
     sources: list[str] = field(default_factory=list)
     """Name of each part."""
     names: list[str] = field(default_factory=list)
@@ -76,6 +78,7 @@ class GoodParts:
         self.statistics.append(FrameStatistics.of(frame, image, placement, self.spec))
         self.sources.append(frame.source)
         self.predictions.append(answer_statistics(prediction))
+        self.found.update(set(prediction.present))
         self.good.append(says_good(prediction))
         if prediction.task in ("classification", "multilabel"):
             self.verdicts[prediction.verdict] += 1
@@ -169,7 +172,7 @@ class GoodParts:
                 None if name in answers.UPPER_ONLY else low,
                 None if name in answers.LOWER_ONLY else high,
             )
-        return AnswerHabits(verdicts=dict(self.verdicts), limits=limits)
+        return AnswerHabits(verdicts=dict(self.verdicts), found=dict(self.found), limits=limits)
 
 
 def layout_content(picture: GoodImage) -> LayoutContent:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gagrad_runtime.reference.answers import answer_statistics
+from gagrad_runtime.answer.good import good_name
+from gagrad_runtime.reference.answers import OTHER_SPREAD, SPREAD, answer_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import NoiseLevel
+    from gagrad_edge.output import OutputSpec
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.scale import GoodScale
     from gagrad_runtime.frame.placement import Placement
+    from gagrad_runtime.question.target import Target
     from gagrad_runtime.reference.content import Content, Limits
     from gagrad_runtime.reference.image import Aligned, GoodImage
     from gagrad_runtime.reference.statistics import FrameStatistics
 
     Array = NDArray[np.float32]
 
+_EXPECTED = 0.2
+"""Share of the good parts from which on a class belongs to good parts."""
 MISFIT = "it does not look or lie as the good parts do"
 """Phrase for a part that does not fit the good image: ``aligned`` returned None, and there is one."""
 
@@ -62,6 +67,17 @@ class Reference:
         """Whether good parts lie in the same place, so that a part can be compared with them."""
         return self.picture is not None
 
+    def explains(self, target: Target, spec: OutputSpec) -> bool:
+        """Return whether a difference to good parts can be the reason for ``target``.
+
+        It is no reason for a value or a text, nor for what the model finds on good parts, too, such as a
+        screw. Where one of the classes of ``spec`` is for good parts, the others are defects.
+        """
+        if spec.task in ("regression", "sequence"):
+            return False
+        count = self.content.answers.found.get(target.name, 0)
+        return count <= _EXPECTED * self.parts or good_name(target.name, spec.classes) is not None
+
     def aligned(self, image: Array, placement: Placement) -> Aligned | None:
         """Return the good image laid onto ``image [1, C, H, W]``; None without one, and for a misfit."""
         return None if self.picture is None else self.picture.aligned(image, placement)
@@ -93,6 +109,8 @@ class Reference:
         values = answer_statistics(prediction)
         if habits.verdicts and prediction.verdict not in habits.verdicts:
             values.pop("margin", None)
+            if SPREAD in values:
+                values[SPREAD] -= OTHER_SPREAD
         return _outside(values, habits.limits)
 
 

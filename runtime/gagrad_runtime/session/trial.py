@@ -24,6 +24,7 @@ import msgspec
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import BundleError, OutputError
+from gagrad_edge.manifest import WEIGHTS
 from gagrad_runtime.backend.graphs import largest_batch
 from gagrad_runtime.machine.cache import cache_folder
 from gagrad_runtime.session.trial_child import DONE, PROGRESS, STEPS, Head, error_of, peak_memory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.archive import Buffer
     from gagrad_edge.bundle.bundle import Bundle
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphKey
     from gagrad_runtime.backend import Backend
     from gagrad_runtime.backend.base import BuildProgress
@@ -45,7 +47,7 @@ GRAPHS = 10
 MEMORY, SLOW_MEMORY = 1 << 30, 8 << 30
 """Bytes that the child may use beside GROWTH and PIXEL; the second with a device's driver."""
 GROWTH = 8
-"""Memory of an opened graph as a multiple of its file's size, at most."""
+"""Memory of an opened graph as a multiple of the size of its file and its tensors, at most."""
 PIXEL = 16 << 10
 """Bytes of activations and their gradients for each pixel of the image, at most: transformers at a high
 resolution have the most."""
@@ -76,7 +78,7 @@ def try_opening(
     """
     passed = _passed_file(bundle, backend)
     graphs = _graphs(bundle, backend)
-    size = sum(len(graph.data) for graph in graphs)
+    size = sum(graph.file.size for graph in graphs)
     height, width = bundle.manifest.input.shape[1:]
     fast = backend.verified
     limits = Limits(
@@ -109,7 +111,7 @@ class _Graph:
     """One graph of the trial."""
 
     key: GraphKey
-    data: Buffer
+    file: GraphFile
     rows: int
     """The largest batch, so that the engine that the child compiles and keeps is the one used afterwards."""
 
@@ -134,7 +136,7 @@ def _graphs(bundle: Bundle, backend: Backend) -> list[_Graph]:
     """Return the graphs that ``backend`` may be asked for."""
     manifest = bundle.manifest
     return [
-        _Graph(key, bundle.members[manifest.graph(key).file], largest_batch(manifest, key.role))
+        _Graph(key, bundle.graph_file(key), largest_batch(manifest, key.role))
         for key in manifest.keys(backend.target, backend.precision)
     ]
 
@@ -149,14 +151,14 @@ def _run(
     progress: BuildProgress | None,
 ) -> Limits:
     """Run the child and return what it took. Raises what ``try_opening`` raises."""
-    frame = bundle.manifest.selftest.frame
+    members = _members(bundle, graphs)
     head = Head(
         str(bundle.path),
         len(bundle.manifest_bytes),
-        len(bundle.members[frame]),
-        [(graph.key.role, graph.key.variant, len(graph.data), graph.rows) for graph in graphs],
+        {name: len(data) for name, data in members.items()},
+        [(graph.key.role, graph.key.variant, len(graph.file.data), graph.rows) for graph in graphs],
     )
-    pieces: list[Buffer] = [msgspec.json.encode(head) + b"\n", bundle.manifest_bytes, bundle.members[frame]]
+    pieces: list[Buffer] = [msgspec.json.encode(head) + b"\n", bundle.manifest_bytes, *members.values()]
     # The parent's sys.path and nothing else: the child does not import from the folder where it is started.
     command = [sys.executable, "-c", _CHILD, device, *sys.path]
     # An engine that compiles for minutes shows its progress on stderr.
@@ -166,7 +168,7 @@ def _run(
     )
     # By a thread: ``communicate`` loses its input when it is interrupted in order to check the limits.
     feeding = threading.Thread(
-        target=_feed, args=(process.stdin, [*pieces, *(graph.data for graph in graphs)])
+        target=_feed, args=(process.stdin, [*pieces, *(graph.file.data for graph in graphs)])
     )
     process.stdin = None
     feeding.start()
@@ -197,6 +199,14 @@ def _run(
         where=str(bundle.path),
         hint="do not use this bundle unless you know who made it; if you do, export it again, and report it",
     )
+
+
+def _members(bundle: Bundle, graphs: list[_Graph]) -> dict[str, Buffer]:
+    """Return the members that the child needs beside the graphs: the frame, and the stored tensors."""
+    weights = bundle.weights
+    hashes = {weights.source(one.sha256): None for graph in graphs for one in graph.file.references}
+    names = [bundle.manifest.selftest.frame, *(WEIGHTS + name for name in hashes)]
+    return {name: bundle.members[name] for name in names if name in bundle.members}
 
 
 def _watched(process: subprocess.Popen[bytes], lines: list[str], limits: Limits) -> tuple[Limits, str]:

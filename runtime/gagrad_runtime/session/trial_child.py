@@ -11,6 +11,7 @@ import msgspec
 
 from gagrad_edge import errors
 from gagrad_edge.bundle.bundle import Bundle
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import GagradError
 from gagrad_edge.manifest import GraphKey, GraphRole, decode_manifest
 from gagrad_edge.selftest import questions
@@ -43,7 +44,8 @@ class Head(msgspec.Struct):
 
     path: str
     manifest: int
-    frame: int
+    members: dict[str, int]
+    """Members that are there before the first graph: the frame and the stored tensors."""
     graphs: list[tuple[GraphRole, str, int, int]]
     """Role, variant, bytes and largest batch."""
 
@@ -81,13 +83,13 @@ def _try_graphs(pipe: Any, backend: Backend, report: Callable[[str], None]) -> N
     head = msgspec.json.decode(pipe.readline(), type=Head)
     manifest_bytes = pipe.read(head.manifest)
     manifest = decode_manifest(manifest_bytes, where=head.path)
-    members = {manifest.selftest.frame: pipe.read(head.frame)}
+    members = {name: pipe.read(size) for name, size in head.members.items()}
     bundle = Bundle(manifest, "", Path(head.path), members)
     image: Any = None
     for role, variant, size, rows in head.graphs:
         graph = f"graph {role!r} {variant}".strip()
         report(f"opening {graph}")
-        runner = backend.open(role, pipe.read(size), rows)
+        runner = backend.open(role, GraphFile(pipe.read(size), bundle.weights, head.path), rows)
         check_ports(runner, GraphKey(role, variant), bundle)
         if image is None:
             image, _ = prepare(reference_frame(bundle), manifest.input)

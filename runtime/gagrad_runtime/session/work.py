@@ -215,9 +215,15 @@ class Work:
             self._good(query),
         )
 
+    def _compared_with(self, query: Query) -> Aligned | None:
+        """Return the good image laid onto this one, where it can tell the reason for the target."""
+        if self.reference is None or not self.reference.explains(query.target, self.manifest.output):
+            return None
+        return query.scene.aligned
+
     def _good(self, query: Query) -> GoodEvidence | None:
         """Return what good parts say where they lie as this one does; None where nothing is known."""
-        aligned, target = query.scene.aligned, query.target
+        aligned, target = self._compared_with(query), query.target
         if aligned is None:
             return None
         plain = target.region is None and target.against_index is None
@@ -302,7 +308,7 @@ class Work:
         return replace(explanation, cautions=tuple(found))
 
     def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
-        scene = query.scene
+        scene, aligned = query.scene, self._compared_with(query)
         return covering_of(
             places,
             image=scene.image,
@@ -311,7 +317,7 @@ class Work:
             original=scene.outputs,
             reader=self.reader,
             predict=self.outputs,
-            good=None if scene.aligned is None else (scene.aligned.image, scene.aligned.known),
+            good=None if aligned is None else (aligned.image, aligned.known),
         )
 
     def _compared(self, explanation: Explanation, query: Query) -> Explanation:
@@ -324,7 +330,7 @@ class Work:
             provenance=replace(
                 explanation.provenance,
                 good_sha256=self.reference.sha256 or None,
-                good_image=query.scene.aligned is not None,
+                good_image=self._compared_with(query) is not None,
             ),
         )
         comparable = scale is not None and fits(scale, explanation)
@@ -333,7 +339,7 @@ class Work:
     def _places(self, query: Query, result: MapResult) -> tuple[Place, ...]:
         values, placement = result.saliency.values, query.scene.placement
         if query.settings.method.map == "product":
-            aligned = query.scene.aligned
+            aligned = self._compared_with(query)
             difference = None if aligned is None else aligned.difference
             return peak_places(values, result.activation, placement, difference)
         return salient_places(values, placement)

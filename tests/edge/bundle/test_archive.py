@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from gagrad_edge.bundle.archive import pack, unpack
+from gagrad_edge.bundle.archive import ALIGNMENT, archive_size, pack, unpack
 from gagrad_edge.errors import BundleError
 
 MEMBERS = {"manifest.json": b"{}\n", "graphs/a.onnx": b"abc" * 50, "selftest/empty": b""}
@@ -29,6 +29,32 @@ def test_any_zip_program_opens_it() -> None:
     with zipfile.ZipFile(io.BytesIO(archive(MEMBERS))) as opened:
         assert opened.testzip() is None
         assert {name: opened.read(name) for name in opened.namelist()} == MEMBERS
+
+
+@pytest.mark.parametrize("length", range(0, 130, 13))
+def test_the_bytes_of_members_are_aligned(length: int) -> None:
+    """Behind a head of any length each member begins at a multiple of 64, and the size is foreseen."""
+    members = MEMBERS | {"manifest.json": b"x" * length, "weights/" + "a" * (1 + length): b"w" * length}
+    data = archive(members)
+    assert len(data) == archive_size({name: len(value) for name, value in members.items()})
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert opened.testzip() is None
+    view = np.frombuffer(data, np.uint8)
+    for name, member in unpack(data, where="x").items():
+        if len(member) and name != "manifest.json":
+            begin = np.frombuffer(member, np.uint8).ctypes.data - view.ctypes.data
+            assert begin % ALIGNMENT == 0, name
+
+
+def test_other_padding_is_refused() -> None:
+    """The padding is part of the one byte form: its number, its length and its zeros."""
+    data = archive(MEMBERS)
+    begin = data.index(b"graphs/a.onnx") + len("graphs/a.onnx")
+    for position in range(begin, begin + 10):
+        damaged = bytearray(data)
+        damaged[position] ^= 1
+        with pytest.raises(BundleError):
+            unpack(bytes(damaged), where="x")
 
 
 def test_the_order_of_members_does_not_matter() -> None:

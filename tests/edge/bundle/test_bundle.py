@@ -13,7 +13,7 @@ import pytest
 from gagrad_edge.bundle.archive import MANIFEST, pack
 from gagrad_edge.bundle.bundle import read_bundle, write_bundle
 from gagrad_edge.errors import BundleError
-from gagrad_edge.manifest import encode_manifest
+from gagrad_edge.manifest import GraphKey, encode_manifest
 from tests.models import MEMBERS, plain_manifest
 
 
@@ -44,7 +44,8 @@ def test_file_and_folder_are_the_same_bundle(bundle: Path) -> None:
     """Unpacked, a bundle has the same identity."""
     packed, loose = read_bundle(bundle), read_bundle(unpacked(bundle))
     assert packed.sha256 == loose.sha256
-    assert packed.graph("predict") == loose.graph("predict") == b"predict"
+    name = packed.manifest.graph(GraphKey("predict")).file
+    assert packed.members[name] == loose.members[name] == b"predict"
 
 
 def test_same_content_same_bytes(bundle: Path, tmp_path: Path) -> None:
@@ -98,11 +99,21 @@ def test_member_outside_the_folder_is_refused(bundle: Path) -> None:
 def test_newer_bundle_is_refused_by_name(bundle: Path, field: str, word: str) -> None:
     """Even if a newer manifest has fields that we do not know."""
     members = contents(bundle)
-    head = msgspec.json.decode(members[MANIFEST]) | {field: 2, "new_field": 1}
+    head = msgspec.json.decode(members[MANIFEST]) | {field: 3, "new_field": 1}
     repacked(bundle, members | {MANIFEST: msgspec.json.encode(head)})
     with pytest.raises(BundleError, match=word) as caught:
         read_bundle(bundle)
     assert "upgrade" in str(caught.value.hint)
+
+
+def test_a_bundle_of_format_1_is_to_be_exported_again(bundle: Path) -> None:
+    """It held each graph with its own weights; what it says beside that does not matter."""
+    members = contents(bundle)
+    head = msgspec.json.decode(members[MANIFEST]) | {"format": 1}
+    repacked(bundle, members | {MANIFEST: msgspec.json.encode(head)})
+    with pytest.raises(BundleError, match="bundle format 1 is that of an earlier gagrad-edge") as caught:
+        read_bundle(bundle)
+    assert caught.value.hint == "export the model again with the version installed here"
 
 
 def test_link_in_a_folder_is_not_followed(bundle: Path) -> None:
@@ -137,7 +148,7 @@ def test_a_bundle_can_be_moved_while_loaded(bundle: Path) -> None:
     """The bytes that were hashed are the bytes that are used."""
     loaded = read_bundle(bundle)
     shutil.move(bundle, bundle.with_name("moved"))
-    assert hashlib.sha256(loaded.graph("recover")).hexdigest() == (
+    assert hashlib.sha256(loaded.members["graphs/recover.onnx"]).hexdigest() == (
         loaded.manifest.files["graphs/recover.onnx"].sha256
     )
 

@@ -129,15 +129,15 @@ def test_links_in_a_folder_are_not_followed(folder: Path, name: str) -> None:
 
 def test_a_folder_that_is_no_bundle_is_not_searched(folder: Path) -> None:
     """A folder with thousands of entries is given up."""
-    for number in range(2100):
+    for number in range(110):
         (folder / f"d{number}").mkdir()
     refused(folder, "too many files")
 
 
 def test_a_manifest_that_nests_without_end(bundle: Path) -> None:
     """It is an error about the bundle, and no RecursionError."""
-    members = dict(MEMBERS) | {MANIFEST: b'{"format":1,"abi":1,"x":' + b"[" * 100_000}
+    members = dict(MEMBERS) | {MANIFEST: b'{"format":2,"abi":1,"x":' + b"[" * 100_000}
     bundle.write_bytes(b"".join(bytes(piece) for piece in pack(members)))
     with pytest.raises(BundleError, match="not readable"):
         read_bundle(bundle)
-    assert msgspec.json.decode(sized())["format"] == 1
+    assert msgspec.json.decode(sized())["format"] == 2

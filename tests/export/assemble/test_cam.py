@@ -69,7 +69,7 @@ def test_the_maps_are_pytorch_grad_cams(name: str, golden: Path) -> None:
     model = canonicalise(load_torch_module(module, name=name, input_shape=(3, size, size)).model)
     graph = cam_graph(model, spec, layers_of(model))
     target = int(module(torch.from_numpy(x)).argmax())
-    _, cams = onnxruntime.InferenceSession(graph).run(
+    _, cams = onnxruntime.InferenceSession(graph.complete()).run(
         None, {"image": image, "cotangent": np.eye(1, 1000, target, dtype=np.float32)}
     )
     expected = pytorch_grad_cam(module, layer, x, target, reshape)
@@ -104,7 +104,7 @@ def test_each_row_of_a_batch_is_its_own_image(layout: str) -> None:
     (layer,) = layers_of(model)
     assert layer.layout == layout
     _, height, width = model.input_shape
-    session = onnxruntime.InferenceSession(cam_graph(model, spec_for(height, width), [layer]))
+    session = onnxruntime.InferenceSession(cam_graph(model, spec_for(height, width), [layer]).complete())
     image = np.random.default_rng(1).uniform(0, 1, (3, 3, height, width)).astype(np.float32)
     cotangent = np.eye(1, model.score_shape[0], 1, dtype=np.float32)
     scores, cams = session.run(None, {"image": image, "cotangent": cotangent})

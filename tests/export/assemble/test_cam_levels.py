@@ -72,7 +72,7 @@ def run(model: Canonical, layers: tuple[FeatureLayer, ...], cotangent: NDArray[n
     _, height, width = model.input_shape
     graph = cam_graph(model, build_spec(height, width), layers)
     feeds = {"image": image_of(height, width), "cotangent": cotangent}
-    return onnxruntime.InferenceSession(graph).run(None, feeds)
+    return onnxruntime.InferenceSession(graph.complete()).run(None, feeds)
 
 
 def cotangent_of(model: Canonical, *indices: tuple[int, ...]) -> NDArray[np.float32]:
@@ -186,7 +186,7 @@ def test_the_graph_holds_the_model_once() -> None:
     """The two copies that hold the layers become one where they are alike."""
     model = canonicalise(parser.parse_model(TWO))
     layers = choose_feature_layers(model, "auto").layers
-    graph = onnx.load_from_string(cam_graph(model, build_spec(8, 12), layers)).graph
+    graph = onnx.load_from_string(cam_graph(model, build_spec(8, 12), layers).complete()).graph
     forward = [
         node.name for node in graph.node if node.op_type == "Conv" and node.name[:5] in ("model", "held/")
     ]
@@ -239,7 +239,7 @@ def test_tensorrt_takes_the_graph() -> None:
     """TensorRT's builder takes the maps of three scales."""
     _, model, layers = case("pyramid, class rows")
     assert len(layers) == 3
-    assert tensorrt_refuses(cam_graph(model, SPEC, layers)) == ""
+    assert tensorrt_refuses(cam_graph(model, SPEC, layers).complete()) == ""
 
 
 def _with_outputs(names: tuple[str, ...]) -> bytes:

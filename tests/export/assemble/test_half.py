@@ -14,6 +14,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import ModelError, SettingError, VerificationError
 from gagrad_edge.manifest import GraphKey, InputSpec, MethodSpec
 from gagrad_edge.method.noise import noise_chunks
@@ -75,7 +76,7 @@ def spec_of(model: Canonical) -> InputSpec:
 
 
 @cache
-def half_graphs(name: str) -> dict[str, bytes]:
+def half_graphs(name: str) -> dict[str, GraphFile]:
     model = canonical(name)
     return {
         "predict": predict_graph(model, spec_of(model), "float16"),
@@ -91,7 +92,7 @@ def test_tensorrt_builds_the_typed_graphs(name: str) -> None:
 
     for data in half_graphs(name).values():
         assert tensorrt_refuses(data, batch=4) == ""
-        graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(data)).graph
+        graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(data.complete())).graph
         assert {value.type.tensor_type.elem_type for value in [*graph.input, *graph.output]} == {1}
         types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
         for node in graph.node:
@@ -144,12 +145,13 @@ def test_it_is_near_float32(name: str, tmp_path: Path) -> None:
         )
         assert len(half) < 0.6 * len(bundle.graph(role))
     assert bundle.graph(GraphKey("finalize", precision="float16")) == bundle.graph("finalize")
-    shipped, expected = bundle.graph(GraphKey("accumulate", precision="float16")), bundle.graph("accumulate")
+    shipped = bundle.graph_file(GraphKey("accumulate", precision="float16"))
+    expected = bundle.graph_file("accumulate")
     for data in (shipped, emulated(shipped)):
         assert magnitude(data, bundle) == pytest.approx(magnitude(expected, bundle), rel=1e-2)
 
 
-def magnitude(data: bytes, bundle: Bundle) -> float:
+def magnitude(data: GraphFile, bundle: Bundle) -> float:
     """Return the norm of Σ|g| of four copies: unscaled as it was scaled."""
     channels, height, width = bundle.manifest.input.shape
     rng = np.random.default_rng(0)
@@ -161,8 +163,8 @@ def magnitude(data: bytes, bundle: Bundle) -> float:
     return float(np.linalg.norm(state.abs_sum))
 
 
-def run(data: bytes, **feeds: np.ndarray) -> np.ndarray:
-    output: np.ndarray = onnxruntime.InferenceSession(data).run(None, feeds)[0]
+def run(data: GraphFile, **feeds: np.ndarray) -> np.ndarray:
+    output: np.ndarray = onnxruntime.InferenceSession(data.complete()).run(None, feeds)[0]
     return output
 
 
@@ -176,7 +178,7 @@ def test_the_emulation_rounds_where_the_cpu_does_not() -> None:
             small = Mul (h, k) back = Div (small, k) y = Cast <to = 1> (back)
         }
     """)
-    data = model.SerializeToString()
+    data = GraphFile(model.SerializeToString())
     x = np.array([1e-5, 1.0, 60000.0], np.float32)
     assert run(data, x=x)[0] > 0
     found = run(emulated(data), x=x)
@@ -188,7 +190,7 @@ def test_the_emulation_rounds_where_the_cpu_does_not() -> None:
             h = Cast <to = 10> (x) z = Mul (h, h) r = Sqrt (z) y = Cast <to = 1> (r)
         }
     """).SerializeToString()
-    assert np.isinf(run(emulated(large), x=np.array([300], np.float32))).all()
+    assert np.isinf(run(emulated(GraphFile(large)), x=np.array([300], np.float32))).all()
 
 
 def test_constants_that_half_has_not() -> None:
@@ -244,7 +246,7 @@ def test_a_tiny_bias_leaves_a_convolution_in_half() -> None:
         b1 = next(tensor for tensor in model.graph.initializer if tensor.name == "b1")
         b1.CopyFrom(numpy_helper.from_array(np.full(4, bias, np.float32), "b1"))
         canon = canonicalise(model, size=SIZE)
-        graph = onnx.load_from_string(predict_graph(canon, spec_of(canon), "float16")).graph
+        graph = onnx.load_from_string(predict_graph(canon, spec_of(canon), "float16").complete()).graph
         kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
         conv = next(node for node in graph.node if node.op_type == "Conv")
         return {kinds[name] for name in conv.input[1:]}
@@ -253,7 +255,7 @@ def test_a_tiny_bias_leaves_a_convolution_in_half() -> None:
     assert types(1e6) == {1}
 
 
-def sessions(data: bytes) -> Sessions:
+def sessions(data: GraphFile) -> Sessions:
     return Sessions({GraphKey("accumulate"): data})
 
 
@@ -265,7 +267,7 @@ def test_a_small_gradient_survives_by_scaling_the_cotangent(monkeypatch: pytest.
     noise = rng.standard_normal((4, 3, *SIZE)).astype(np.float32)
     cotangent = np.array([[1, 0, 0]], np.float32) * np.float32(2.0**-18)
 
-    def mean(data: bytes) -> np.ndarray:
+    def mean(data: GraphFile) -> np.ndarray:
         state, _ = sessions(data).accumulate(image, noise, 0.15, cotangent)
         return state.mean.ravel()
 
@@ -337,7 +339,9 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             if any(overflows):
                 break
     assert 0 < sum(overflows) < 6
-    return dataclasses.replace(bundle, members={**bundle.members, "graphs/accumulate.float16.onnx": data})
+    return dataclasses.replace(
+        bundle, members={**bundle.members, "graphs/accumulate.float16.onnx": data.complete()}
+    )
 
 
 def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:

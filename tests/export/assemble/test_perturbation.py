@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 
 from gagrad_edge.bundle.bundle import read_bundle
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.cli import run
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import GraphKey, InputSpec
@@ -90,7 +91,7 @@ def alone() -> bytes:
     assert gradient is not None
     outputs = {"samples": op.Identity(samples), "gradient": op.Identity(gradient)}
     lower(op)
-    return finish(op, outputs)
+    return finish(op, outputs).complete()
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_sensor_noise_follows_the_signal(perturb: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def graphs() -> tuple[bytes, bytes]:
+def graphs() -> tuple[GraphFile, GraphFile]:
     """``accumulate`` of the tiny model, plain and with perturbations."""
     model = canonicalise(tiny_model())
     return accumulate_graph(model, SPEC)[0], accumulate_graph(model, SPEC, perturbations=True)[0]
@@ -235,18 +236,18 @@ def feed(rows: int) -> dict[str, np.ndarray]:
     }
 
 
-def test_the_identity_is_plain_accumulate(graphs: tuple[bytes, bytes]) -> None:
+def test_the_identity_is_plain_accumulate(graphs: tuple[GraphFile, GraphFile]) -> None:
     """With perturbations that change nothing the graph gives the results of plain accumulate."""
-    plain, with_perturbations = (onnxruntime.InferenceSession(graph) for graph in graphs)
+    plain, with_perturbations = (onnxruntime.InferenceSession(graph.complete()) for graph in graphs)
     expected = plain.run(None, feed(4))
     found = with_perturbations.run(None, feed(4) | {"perturbation": np.repeat(row(), 4, axis=0)})
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5 * max(np.abs(two).max(), 1e-6))
 
 
-def test_each_row_has_its_own_perturbation(graphs: tuple[bytes, bytes]) -> None:
+def test_each_row_has_its_own_perturbation(graphs: tuple[GraphFile, GraphFile]) -> None:
     """A chunk is what its rows are alone: the sum of |g|."""
-    session = onnxruntime.InferenceSession(graphs[1])
+    session = onnxruntime.InferenceSession(graphs[1].complete())
     rows = np.concatenate([row(), row(**ROWS["all"]), row(flip=1.0)])
     given = feed(3)
     together = session.run(["abs_sum_out"], given | {"perturbation": rows})[0]
@@ -261,17 +262,17 @@ def test_each_row_has_its_own_perturbation(graphs: tuple[bytes, bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_tensorrt_builds_it(graphs: tuple[bytes, bytes]) -> None:
+def test_tensorrt_builds_it(graphs: tuple[GraphFile, GraphFile]) -> None:
     """TensorRT-RTX builds the perturbed graph, which contains no Scatter."""
     assert tensorrt_refuses(graphs[1]) == ""
-    operators = {node.op_type for node in onnx.load_from_string(graphs[1]).graph.node}
+    operators = {node.op_type for node in onnx.load_from_string(graphs[1].complete()).graph.node}
     assert not {operator for operator in operators if operator.startswith("Scatter")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["adjoint", "level"])
 def test_what_is_wrong_is_found(
-    graphs: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch, wrong: str
+    graphs: tuple[GraphFile, GraphFile], monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """A shift that is not moved back, and an identity that is none, are not packaged."""
     model = canonicalise(tiny_model())

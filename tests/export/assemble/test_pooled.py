@@ -36,7 +36,7 @@ def run(graph: bytes, found: State, percentile: float) -> np.ndarray:
 @pytest.mark.parametrize("percentile", [0.85, 0.0, -1.0])
 def test_the_graph_equals_the_reference(shape: tuple[int, int, int], percentile: float) -> None:
     """For one sample, few and many; a pixel may flip at the guide's step, the others agree to 1e-4."""
-    graph = finalize_graph(shape, "pooled")
+    graph = finalize_graph(shape, "pooled").complete()
     for samples in (1, 4, 300):
         found = state(shape, samples)
         expected = finalize(found, percentile, "pooled")
@@ -49,7 +49,7 @@ def test_the_graph_equals_the_reference(shape: tuple[int, int, int], percentile:
 def test_the_unit_of_the_gradient_does_not_overflow(scale: float) -> None:
     """Gradients of 1e-15 or 1e12 give a finite map with maximum 1."""
     shape = SHAPES[0]
-    saliency = run(finalize_graph(shape, "pooled"), state(shape, 4, scale), 0.85)
+    saliency = run(finalize_graph(shape, "pooled").complete(), state(shape, 4, scale), 0.85)
     assert np.isfinite(saliency).all()
     assert saliency.max() == 1
 
@@ -58,11 +58,11 @@ def test_no_gradient_gives_a_map_of_ones() -> None:
     """As with the paper's guide: a constant map is 0/0."""
     empty = State.empty((3, 16, 16))
     assert (finalize(empty, 0.85, "pooled") == 1).all()
-    assert (run(finalize_graph((3, 16, 16), "pooled"), empty, 0.85) == 1).all()
+    assert (run(finalize_graph((3, 16, 16), "pooled").complete(), empty, 0.85) == 1).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_tensorrt_builds_it(shape: tuple[int, int, int]) -> None:
     """TensorRT-RTX builds the pooled graph."""
-    assert tensorrt_refuses(finalize_graph(shape, "pooled"), batch=1) == ""
+    assert tensorrt_refuses(finalize_graph(shape, "pooled").complete(), batch=1) == ""

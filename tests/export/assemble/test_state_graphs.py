@@ -42,7 +42,7 @@ def test_combine_merges_two_halves(first: int, second: int) -> None:
         accumulate(State.empty(SHAPE), part) if len(part) else State.empty(SHAPE)
         for part in (gradients[:first], gradients[first:])
     ]
-    session = onnxruntime.InferenceSession(combine_graph(SHAPE))
+    session = onnxruntime.InferenceSession(combine_graph(SHAPE).complete())
     count, abs_sum, mean, m2 = session.run(None, inputs(halves[0], "first_") | inputs(halves[1], "second_"))
     expected = accumulate(State.empty(SHAPE), gradients)
     for found in (State(int(count), abs_sum, mean, m2), combine(*halves)):
@@ -56,7 +56,7 @@ def test_maps_are_the_methods_of_the_literature() -> None:
     gradients = np.random.default_rng(2).normal(1, 2, (9, *SHAPE)).astype(np.float32)
     times = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
     found = accumulate(State.empty(SHAPE), gradients)
-    session = onnxruntime.InferenceSession(maps_graph(SHAPE))
+    session = onnxruntime.InferenceSession(maps_graph(SHAPE).complete())
     (maps,) = session.run(None, inputs(found) | {"times": times})
     wide = gradients.astype(np.float64)
     expected = {
@@ -89,4 +89,4 @@ def test_tensorrt_builds_every_graph_of_a_bundle(tmp_path: Path) -> None:
     assert {entry.role for entry in entries} == set(get_args(GraphRole))
     assert {entry.variant for entry in entries} >= {"", "perturbed", "pooled"}
     for entry in entries:
-        assert tensorrt_refuses(bytes(bundle.members[entry.file]), batch=4) == "", entry
+        assert tensorrt_refuses(bundle.graph(entry.key), batch=4) == "", entry

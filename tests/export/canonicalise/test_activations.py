@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.settings import input_spec
@@ -145,7 +146,9 @@ def network(tail: str, classes: int, *, rank: int = 2) -> onnx.ModelProto:
 
 def run(proto: onnx.ModelProto) -> np.ndarray:
     """Return the model's own output for IMAGE."""
-    output: np.ndarray = open_session(proto.SerializeToString(), "the model").run(None, {"image": IMAGE})[0]
+    output: np.ndarray = open_session(GraphFile(proto.SerializeToString()), "the model").run(
+        None, {"image": IMAGE}
+    )[0]
     return output
 
 

@@ -74,7 +74,7 @@ def test_a_model_with_it_and_its_gradient_build_in_tensorrt() -> None:
     assert dx is not None
     dx = op.Identity(dx)
     lower(op)
-    graph = finish(op, {"y": y, "dx": dx})
+    graph = finish(op, {"y": y, "dx": dx}).complete()
     assert tensorrt_refuses(graph) == ""
     feeds = {"image": np.random.default_rng(0).standard_normal((5, 3, 8, 12)).astype(np.float32)}
     found, gradient = onnxruntime.InferenceSession(graph).run(None, feeds)

@@ -109,7 +109,7 @@ def test_equals_onnxruntime(name: str, opset: int) -> None:
     op = new_graph("m", opset)
     scores = insert_model(op, canonical(model), add_input(op, "image", ["N", 3, *SIZE]))
     x = np.random.default_rng(0).uniform(-1, 1, (2, 3, *SIZE)).astype(np.float32)
-    (found,) = onnxruntime.InferenceSession(finish(op, {"scores": scores})).run(None, {"image": x})
+    (found,) = onnxruntime.InferenceSession(finish(op, {"scores": scores}).complete()).run(None, {"image": x})
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     (expected,) = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})

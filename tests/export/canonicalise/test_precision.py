@@ -96,7 +96,9 @@ def test_a_network_cast_to_half() -> None:
     canonical = check_rows(half, tolerance=2e-2)
     spec = input_spec(canonical, mean=None, std=None)
     x = np.random.default_rng(0).uniform(0, 1, (2, 3, 32, 32)).astype(np.float32)
-    (found,) = onnxruntime.InferenceSession(predict_graph(canonicalise(half), spec)).run(None, {"image": x})
+    (found,) = onnxruntime.InferenceSession(predict_graph(canonicalise(half), spec).complete()).run(
+        None, {"image": x}
+    )
     with torch.no_grad():
         expected = rounded(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

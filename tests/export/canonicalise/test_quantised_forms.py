@@ -45,7 +45,7 @@ def test_arithmetic_is_the_pair_bit_for_bit(dtype: str, opset: int, channels: tu
     x[0] = np.round(x[0]) / 8  # every second one lies halfway between two steps
     session = onnxruntime.InferenceSession(model.SerializeToString())
     (expected,) = session.run(None, {"x": x})
-    (scores,) = onnxruntime.InferenceSession(predict_graph(found, spec)).run(None, {"image": x})
+    (scores,) = onnxruntime.InferenceSession(predict_graph(found, spec).complete()).run(None, {"image": x})
     np.testing.assert_array_equal(scores, expected)
 
 

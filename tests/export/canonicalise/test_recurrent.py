@@ -98,7 +98,7 @@ def unrolled(model: onnx.ModelProto) -> ir.Graph:
 def serialized(graph: ir.Graph) -> bytes:
     op, outputs = Op(graph), list(graph.outputs)
     graph.outputs.clear()
-    return finish(op, {f"found_{value.name}": value for value in outputs})
+    return finish(op, {f"found_{value.name}": value for value in outputs}).complete()
 
 
 TABLE = [
@@ -219,7 +219,7 @@ def test_gradient_matches_finite_differences(case: Case) -> None:
     assert dx is not None
     output = op.Identity(dx)
     lower(op)
-    backward = ReferenceEvaluator(onnx.load_model_from_string(finish(op, {"dx": output})))
+    backward = ReferenceEvaluator(onnx.load_model_from_string(finish(op, {"dx": output}).complete()))
     point = rng.standard_normal([int(dim) for dim in x.shape or ()])
     feeds = {d.name or "": rng.standard_normal([int(n) for n in d.shape or ()]) for d in cotangents.values()}
     (found,) = backward.run(None, {"x": point, **feeds})
@@ -242,7 +242,7 @@ def test_tensorrt_builds_the_gradient(name: str) -> None:
     graph.outputs.clear()
     (dx,) = gradients(op, {value: value for value in outputs}, [x])
     assert dx is not None
-    assert tensorrt_refuses(finish(op, {"dx": dx, "y": outputs[0]})) == ""
+    assert tensorrt_refuses(finish(op, {"dx": dx, "y": outputs[0]}).complete()) == ""
 
 
 @pytest.mark.parametrize(

@@ -32,5 +32,7 @@ def test_disputed_rounding(name: str, padding: str, opset: int) -> None:
     assert model.score_shape == want.shape[1:]
     op = new_graph("rounded", model.opset)
     scores = insert_model(op, model, add_input(op, "image", ["N", *model.input_shape]))
-    got = onnxruntime.InferenceSession(finish(op, {"scores": scores})).run(None, {"image": image})[0]
+    got = onnxruntime.InferenceSession(finish(op, {"scores": scores}).complete()).run(None, {"image": image})[
+        0
+    ]
     np.testing.assert_allclose(got, want, rtol=1e-6)

@@ -47,7 +47,7 @@ def test_each_row_is_what_the_model_makes_of_it_alone(offsets: list[int], stride
     x = np.random.default_rng(0).standard_normal((3, 3, 4, 4)).astype(np.float32)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     expected = np.concatenate([session.run(None, {"x": row[None]})[0] for row in x])
-    found = onnxruntime.InferenceSession(finish(op, {"y": scores})).run(None, {"x": x})[0]
+    found = onnxruntime.InferenceSession(finish(op, {"y": scores}).complete()).run(None, {"x": x})[0]
     np.testing.assert_array_equal(found, expected)
 
 

@@ -170,7 +170,7 @@ def _build(row: Row, values: list[Any], active: list[int]) -> tuple[Any, Any, li
             dxs = gradients(op, dys, [operands[i] for i in active])
             outputs = {f"dx{i}": op.Identity(dx) for i, dx in zip(active, dxs, strict=True)}
             lower(op)
-        evaluators.append(_open(finish(op, outputs), row.engine))
+        evaluators.append(_open(finish(op, outputs).complete(), row.engine))
     return evaluators[0], evaluators[1], shapes
 
 

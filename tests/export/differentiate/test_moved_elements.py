@@ -99,7 +99,9 @@ def gradient_graph(row: Row, axes: Mapping[int, tuple[int, ...]]) -> bytes:
     active = [i for i, item in enumerate(row.inputs) if isinstance(item, tuple)]
     dxs = gradients(op, {y: y}, [operands[i] for i in active])
     lower(op)
-    return finish(op, {"y": y, **{f"dx{i}": dx for i, dx in zip(active, dxs, strict=True) if dx is not None}})
+    return finish(
+        op, {"y": y, **{f"dx{i}": dx for i, dx in zip(active, dxs, strict=True) if dx is not None}}
+    ).complete()
 
 
 def is_refused_forward(row: Row) -> bool:

@@ -21,6 +21,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import GagradError
 from gagrad_export.assemble.graph import finish
 from gagrad_export.canonicalise.contract import run
@@ -173,7 +174,7 @@ def check_gradient(data: bytes, session: Any, x: np.ndarray, *, placed: bool) ->
     outputs = [value.name for value in session.get_outputs()]
     found = dict(zip(outputs, session.run(None, feed), strict=True))
     dx = found.get("dx", np.zeros_like(x)).astype(np.float64)
-    total = in_double(data, "total")
+    total = in_double(GraphFile(data), "total")
     for _ in range(3):
         step = reach * rng.standard_normal(x.shape)
         plus, minus = (float(total({"explained": x + sign * step})) for sign in (1, -1))
@@ -235,4 +236,4 @@ def graph_of(written: ir.Model) -> tuple[bytes, dict[str, str]]:
     if dx is not None:
         wanted["dx"] = op.Identity(dx)
     lower(op)
-    return finish(op, wanted), names
+    return finish(op, wanted).complete(), names

@@ -56,7 +56,7 @@ def gradient_graph(row: Row) -> bytes:
     outputs = {f"dx{i}": op.Identity(dx) for i, dx in enumerate(dxs) if dx is not None}
     outputs["y"] = op.Identity(y)
     lower(op)
-    return finish(op, outputs)
+    return finish(op, outputs).complete()
 
 
 def _is_float(item: Any) -> bool:

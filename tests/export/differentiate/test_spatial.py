@@ -130,7 +130,7 @@ def _graphs(build: Build, opset: int = 20) -> tuple[bytes, bytes]:
             assert dx is not None
             outputs["dx"] = op.Identity(dx)
             lower(op)
-        graphs.append(finish(op, outputs))
+        graphs.append(finish(op, outputs).complete())
     return graphs[0], graphs[1]
 
 

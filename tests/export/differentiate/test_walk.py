@@ -51,7 +51,7 @@ def gradient(model: onnx.ModelProto, feeds: dict[str, Array], dy: Array, out: st
     present = {f"d{name}": dx for name, dx in zip(feeds, found, strict=True) if dx is not None}
     assert len(present) == len(feeds), f"no gradient for some of {list(feeds)}"
     lower(op)
-    evaluator = ReferenceEvaluator(onnx.load_model_from_string(finish(op, present)))
+    evaluator = ReferenceEvaluator(onnx.load_model_from_string(finish(op, present).complete()))
     results = evaluator.run(list(present), {**feeds, "dy": dy})
     return {name: np.asarray(result) for name, result in zip(feeds, results, strict=True)}
 
@@ -151,7 +151,7 @@ def test_the_end_of_the_walk_may_be_an_intermediate_value() -> None:
     assert dh is not None
     assert dx is not None
     op.graph.outputs.clear()
-    evaluator = ReferenceEvaluator(onnx.load_model_from_string(finish(op, {"dh": dh, "dx": dx})))
+    evaluator = ReferenceEvaluator(onnx.load_model_from_string(finish(op, {"dh": dh, "dx": dx}).complete()))
     x, dy = np.array([0.0, 0.5, -1.0]), np.array([1.0, -2.0, 0.5])
     at_h, at_x = evaluator.run(["dh", "dx"], {"x": x, "dy": dy})
     np.testing.assert_allclose(at_h, 2 * np.exp(-x) * dy, rtol=1e-12)
@@ -164,7 +164,7 @@ def test_weights_get_no_gradient_nodes() -> None:
     op, (dx,) = walked(model, ["x"])
     assert dx is not None
     op.graph.outputs.clear()
-    finished = onnx.load_model_from_string(finish(op, {"dx": dx}))
+    finished = onnx.load_model_from_string(finish(op, {"dx": dx}).complete())
     assert [node.op_type for node in finished.graph.node] == ["Gemm", "Identity"]
     assert [value.name for value in finished.graph.input] == ["x", "w", "dy"]
 
@@ -232,7 +232,7 @@ def test_an_operator_without_a_rule_off_the_path_does_no_harm() -> None:
     op, (dx,) = walked(model, ["x"])
     assert dx is not None
     op.graph.outputs.clear()
-    evaluator = ReferenceEvaluator(onnx.load_model_from_string(finish(op, {"dx": dx})))
+    evaluator = ReferenceEvaluator(onnx.load_model_from_string(finish(op, {"dx": dx}).complete()))
     (found,) = evaluator.run(["dx"], {"x": np.zeros((2, 2)), "w": w, "dy": np.ones((2, 2))})
     np.testing.assert_allclose(found, np.full((2, 2), -6.0), rtol=1e-12)
 

@@ -23,7 +23,7 @@ def gradient_graph(op: Op, x: ir.Value, y: ir.Value, target: GraphTarget = "port
     assert dx is not None
     lowered = {"dx": op.Identity(dx)}
     lower(op, target)
-    return finish(op, lowered)
+    return finish(op, lowered).complete()
 
 
 def run(graph: bytes, **feeds: np.ndarray) -> np.ndarray:

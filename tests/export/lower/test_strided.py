@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.manifest import GraphKey, GraphTarget, InputSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble import accumulate_graph
@@ -101,7 +102,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def compiled(module: nn.Module, size: tuple[int, int], target: GraphTarget = "portable") -> bytes:
+def compiled(module: nn.Module, size: tuple[int, int], target: GraphTarget = "portable") -> GraphFile:
     """Return the module's ``accumulate`` graph; its parameters are drawn anew."""
     torch.manual_seed(0)
     for parameter in module.parameters():

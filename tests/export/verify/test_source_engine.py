@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gagrad_edge.bundle.bundle import read_bundle
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import ModelError, OutOfMemoryError, VerificationError
 from gagrad_export import export
 from gagrad_export.load import Source
@@ -110,7 +111,7 @@ def test_an_error_while_the_source_runs_is_a_sentence(
 @pytest.mark.parametrize("role", ["predict", "accumulate"])
 def test_an_error_while_our_graph_runs_is_a_sentence(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ModelError that names the graph, and never an exception of the engine, whatever its class."""
-    session = open_session(dropout(0.0, training=False).SerializeToString(), role)
+    session = open_session(GraphFile(dropout(0.0, training=False).SerializeToString()), role)
     monkeypatch.setattr("onnxruntime.InferenceSession.run", failing_run)
     with pytest.raises(ModelError) as caught:
         session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
@@ -125,7 +126,7 @@ def test_memory_that_runs_out_in_a_run_is_told_from_a_bad_model(monkeypatch: pyt
     def exhausted(*_: Any, **__: Any) -> Any:
         raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
 
-    session = open_session(dropout(0.0, training=False).SerializeToString(), "accumulate")
+    session = open_session(GraphFile(dropout(0.0, training=False).SerializeToString()), "accumulate")
     monkeypatch.setattr("onnxruntime.InferenceSession.run", exhausted)
     with pytest.raises(OutOfMemoryError, match="graph 'accumulate': out of memory"):
         session.run(None, {"x": np.zeros((1, 3, 8, 8), np.float32)})
@@ -211,3 +212,13 @@ def test_a_detector_that_differs_blames_what_is_known(operator: str, word: str) 
     assert caught.value.where == "m"
     assert str(caught.value.hint).startswith("check the layout with `layout`; if it is right, ")
     assert word in str(caught.value.hint)
+
+
+def test_a_detector_that_differs_from_itself_is_told_so() -> None:
+    """Where rounding decides the source's own answer, the layout is not blamed, and no operator is."""
+    source = Source(model([helper.make_node("Relu", ["x"], ["y"])]), "m", "0" * 64, "onnx")
+    one = np.zeros((2, 3), np.float32)
+    detector._require_steady(one, one + np.float32(1e-4), 1e-3, source)
+    with pytest.raises(VerificationError, match="own probabilities differ by 9") as caught:
+        detector._require_steady(one, one + np.float32(0.9), 1e-3, source)
+    assert "trained weights" in str(caught.value.hint)

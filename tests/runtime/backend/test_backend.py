@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
-from gagrad_edge.errors import DeviceError, GagradError, ModelError, OutOfMemoryError
+from gagrad_edge.bundle.graph_file import GraphFile
+from gagrad_edge.errors import BundleError, DeviceError, GagradError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import Backend, open_backend
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeRunner
 
@@ -29,7 +30,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 def test_outputs_go_where_they_are_told(bundle: Bundle, backend: Backend) -> None:
     """A run writes into the caller's tensors, so that state stays on the device between runs."""
-    runner = backend.open("accumulate", bundle.graph("accumulate"))
+    runner = backend.open("accumulate", bundle.graph_file("accumulate"))
     shape = bundle.manifest.input.shape
     zeros = {
         name: backend.zeros(() if name == "count" else shape) for name in ("count", "abs_sum", "mean", "m2")
@@ -73,15 +74,15 @@ def test_wrong_tensors_are_refused(
     bundle: Bundle, backend: Backend, inputs: dict[str, tuple[int, ...]], message: str
 ) -> None:
     """A missing input, an unknown one or a wrong shape raises ModelError with the input's name."""
-    runner = backend.open("predict", bundle.graph("predict"))
+    runner = backend.open("predict", bundle.graph_file("predict"))
     with pytest.raises(ModelError, match=message):
         runner.run({name: backend.zeros(shape) for name, shape in inputs.items()})
 
 
 def test_bytes_that_are_no_graph(backend: Backend) -> None:
-    """Bytes that are no graph raise ModelError with the graph's role."""
-    with pytest.raises(ModelError, match="graph 'predict'"):
-        backend.open("predict", b"not a graph")
+    """Bytes that are no graph raise BundleError, and no engine gets them."""
+    with pytest.raises(BundleError, match="is not an ONNX file"):
+        backend.open("predict", GraphFile(b"not a graph"))
 
 
 def test_unknown_device_lists_the_known_ones() -> None:
@@ -103,6 +104,7 @@ def test_a_second_run_needs_no_second_copy_of_the_activations() -> None:
 
 _TWO_RUNS = """
 import numpy as np, onnx
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_runtime.backend import open_backend
 
 depth = 24
@@ -116,7 +118,7 @@ graph = onnx.helper.make_graph(
 )
 model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
 backend = open_backend("cpu")
-runner = backend.open("deep", model.SerializeToString())
+runner = backend.open("deep", GraphFile(model.SerializeToString()))
 x = backend.upload(np.ones((1, 1024, 1024), np.float32))
 
 def resident():
@@ -148,7 +150,7 @@ class Failing:
 def test_whatever_fails_in_a_run_is_a_sentence(bundle: Bundle, said: str, kind: type[GagradError]) -> None:
     """Binding the tensors too: what happened, in which graph, and what to do, without the engine's trace."""
     backend = open_backend("cpu")
-    runner = backend.open("predict", bundle.graph("predict"))
+    runner = backend.open("predict", bundle.graph_file("predict"))
     assert isinstance(runner, OnnxRuntimeRunner)
     runner._session = Failing(said)
     with pytest.raises(kind) as caught:

@@ -99,7 +99,7 @@ def test_a_session_that_does_all_on_the_cpu_is_refused(tiny_bundle: Path) -> Non
         data, options, providers=["CPUExecutionProvider"]
     )
     with pytest.raises(DeviceError, match="takes no node of it"):
-        backend.open("predict", read_bundle(tiny_bundle).graph("predict"))
+        backend.open("predict", read_bundle(tiny_bundle).graph_file("predict"))
 
 
 @pytest.mark.parametrize("device", GPU)

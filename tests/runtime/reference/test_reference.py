@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from gagrad_edge.output import OutputSpec
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.frame import Frame
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.question.target import Target
 from gagrad_runtime.reference.making import GoodParts
 from gagrad_runtime.reference.reference import Reference
 from gagrad_runtime.reference.statistics import FrameStatistics
@@ -133,3 +135,24 @@ def test_a_model_that_calls_good_parts_bad_is_doubted() -> None:
         lines = found_lines(parts.reference(*BUNDLE), parts, None, 8, "part.good")
         doubts = [line for line in lines if "!" in line and "few parts" not in line]
         assert [words in line for line in doubts] == ([True] if words else [])
+
+
+def test_what_good_parts_have_too_is_not_explained_by_a_difference() -> None:
+    """Not a screw that is found on good parts, nor a value; a defect, and why a part is good, are."""
+    parts = good_parts([part(np.random.default_rng(number)) for number in range(3)])
+    parts.found.update({"screw": 3})
+    parts.found.update({"ng": 3})
+    reference = parts.reference(*BUNDLE)
+    for name, task, classes, expected in (
+        ("ng", "classification", ["ok", "ng"], True),
+        ("ok", "classification", ["ok", "ng"], True),
+        ("a", "classification", ["a", "b"], True),
+        ("screw", "multilabel", ["screw", "scratch"], False),
+        ("scratch", "multilabel", ["screw", "scratch"], True),
+        ("width", "regression", ["width"], False),
+    ):
+        activation = {"classification": "softmax", "multilabel": "sigmoid"}.get(task, "none")
+        spec = OutputSpec(
+            name="scores", shape=[len(classes)], activation=activation, task=task, classes=classes
+        )
+        assert reference.explains(Target((0,), name), spec) is expected, name

@@ -197,6 +197,7 @@ def test_a_real_shortage_of_memory_is_told_apart() -> None:
 _SHORTAGE = """
 import resource
 import numpy as np, onnx
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import OutOfMemoryError
 from gagrad_runtime.backend import open_backend
 
@@ -210,7 +211,7 @@ graph = onnx.helper.make_graph(
 )
 model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
 backend = open_backend("cpu", threads=1)
-runner = backend.open("large", model.SerializeToString())
+runner = backend.open("large", GraphFile(model.SerializeToString()))
 x = backend.upload(np.full((1, 1), np.pi / 2, np.float32))
 size = int(open("/proc/self/statm").read().split()[0]) * 4096
 _, hard = resource.getrlimit(resource.RLIMIT_AS)

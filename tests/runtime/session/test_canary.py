@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
+from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import ModelError
 from gagrad_runtime.backend import Backend, Runner, Tensor, open_backend
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
@@ -34,9 +35,9 @@ class Faulty(OnnxRuntimeBackend):
         self._fault = fault
         self.description = "faulty 1.0"
 
-    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
+    def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:
         """Open a graph with the fault in it."""
-        return FaultyRunner(self, super().open(graph, data, rows), self._fault)
+        return FaultyRunner(self, super().open(graph, file, rows), self._fault)
 
 
 class FaultyRunner(Runner):

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from onnx import helper
 
 import gagrad_runtime
 from gagrad_edge.bundle.bundle import Bundle, read_bundle, write_bundle
@@ -90,8 +91,14 @@ def test_what_harms_the_engine_is_an_error_about_the_bundle(
 
 @pytest.mark.slow
 def test_what_an_engine_refuses_is_the_models_error(tmp_path: Path) -> None:
-    """As the engine tells it, through the child."""
+    """As the engine tells it, through the child; a member that is no graph is the bundle's."""
     write_bundle(tmp_path / "part.gagrad", plain_manifest(), MEMBERS)
+    with pytest.raises(BundleError, match="a graph in it is not an ONNX file"):
+        gagrad_runtime.load(tmp_path / "part.gagrad", device="cpu")
+    unknown = helper.make_graph([helper.make_node("Nothing", [], ["y"])], "g", [], [])
+    data = helper.make_model(unknown, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString()
+    graphs = {name: data for name in MEMBERS if name.startswith("graphs/")}
+    write_bundle(tmp_path / "part.gagrad", plain_manifest(), MEMBERS | graphs)
     with pytest.raises(ModelError, match="ONNX Runtime cannot run it"):
         gagrad_runtime.load(tmp_path / "part.gagrad", device="cpu")
     with pytest.raises(DeviceError, match="no device 'abacus'"):

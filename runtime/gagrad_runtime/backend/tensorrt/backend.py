@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_runtime.backend.base import Runner
     from gagrad_runtime.backend.tensorrt.library import Kind, Library
     from gagrad_runtime.machine.memory import Memory
@@ -64,19 +65,20 @@ class TensorRtBackend(Backend):
         """Return None: an engine's batch is fixed when it is built, so no chunk size is measured."""
         return None
 
-    def open(self, graph: str, data: bytes, rows: int = 1) -> Runner:
-        """Load the engine of the graph in ``data``, built first where this device has none.
+    def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:
+        """Load the engine of the graph in ``file``, built first where this device has none.
 
         Building takes minutes. Ctrl-C stops it and leaves no partial file.
         """
         options = BuildOptions(rows=rows, tf32=self._tf32)
-        key = plan_key(data, self._library.kind, self.setup, options)
-        plan = self._plans.get(key, lambda: self._build(graph, data, options))
+        # The graph names its tensors by their hashes, so its own bytes say what the engine holds.
+        key = plan_key(bytes(file.data), self._library.kind, self.setup, options)
+        plan = self._plans.get(key, lambda: self._build(graph, file, options))
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             # The key cannot hold everything, such as a driver that was replaced under the same version.
             _log.warning("the stored engine of %r does not load and is built again", graph)
-            plan = self._build(graph, data, options)
+            plan = self._build(graph, file, options)
             self._plans.write(key, plan)
             engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
@@ -88,11 +90,13 @@ class TensorRtBackend(Backend):
 
         return TensorRtRunner(graph, self._library, self._cuda, engine, rows, len(plan), kept, keep)
 
-    def _build(self, graph: str, data: bytes, options: BuildOptions) -> bytes:
+    def _build(self, graph: str, file: GraphFile, options: BuildOptions) -> bytes:
         _log.info("building the engine of %r for %s", graph, self.description)
         name = plan_key(b"", self._library.kind, self.setup)
         timing = self._plans.read(f"{name}.timing") or b""
-        plan, after = build_interruptibly(self._library, graph, data, options, timing, self._step(graph))
+        plan, after = build_interruptibly(
+            self._library, graph, file.complete(), options, timing, self._step(graph)
+        )
         if after and after != timing:
             self._plans.write(f"{name}.timing", after)
         return plan

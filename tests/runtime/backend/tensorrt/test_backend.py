@@ -142,7 +142,7 @@ def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Pa
 
     bundle, backend = read_bundle(tiny_bundle), open_backend("tensorrt")
     for graph in _graphs(bundle, backend):
-        backend.open(graph.key.role, bytes(graph.data), graph.rows)
+        backend.open(graph.key.role, graph.file, graph.rows)
     gpu.built.clear()
     load(tiny_bundle, device="tensorrt").close()
     assert gpu.built == []

@@ -1,0 +1,239 @@
+"""The few fields of an ONNX file that say where its tensors are, read and written without the onnx package.
+
+A graph of a bundle holds small tensors itself and refers to large ones: ``external_data`` with the one entry
+``location = weights/<SHA-256>``. No engine follows such a reference. It gets the tensor from the bundle, by
+name or written into the graph. A reference anywhere else in the file, or to another place, is refused: an
+engine would open the path that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gagrad_edge.errors import BundleError
+from gagrad_edge.manifest import WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gagrad_edge.bundle.archive import Buffer
+
+DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
+"""NumPy's types for the numbers that ONNX gives them; tensors of other types stay in the graph."""
+_GRAPH, _INITIALIZER = 7, 5
+_DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
+_INSIDE = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+"""Field → message, for each message that can hold tensors."""
+_DEPTH = 64
+"""Most messages within one another: graphs are unrolled when they are made, so ten would do."""
+_PLACE = re.compile(re.escape(WEIGHTS) + "([0-9a-f]{64})")
+_VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
+_HERE, _ELSEWHERE = b"\x70\x00", b"\x70\x01"
+"""``data_location = DEFAULT`` and ``EXTERNAL``."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An initializer that stands elsewhere: what the graph says of it."""
+
+    name: str
+    sha256: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tensor."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+
+def references(data: Buffer, *, where: str) -> tuple[Reference, ...]:
+    """Return the initializers of the ONNX file ``data`` that stand elsewhere.
+
+    Raises BundleError for a file that cannot be read, and for a reference to another place than the bundle's
+    tensors.
+    """
+    found: list[Reference] = []
+
+    def place(reference: Reference) -> list[Buffer]:
+        found.append(reference)
+        return []
+
+    rewritten(data, place, where=where)
+    return tuple(found)
+
+
+def rewritten(data: Buffer, place: Callable[[Reference], list[Buffer]], *, where: str) -> bytes:
+    """Return ``data`` with other references: ``place`` returns the fields of ``TensorProto`` for each.
+
+    See ``inline`` and ``at``; all pieces are joined once. Raises BundleError as ``references`` does.
+    """
+    try:
+        return b"".join(_model(memoryview(data), place))
+    except _UnreadableError as error:
+        raise BundleError(
+            f"a graph in it {error}",
+            where=where,
+            hint="copy the bundle again from where it was exported, or export it again",
+        ) from None
+
+
+def inline(content: Buffer) -> list[Buffer]:
+    """Return the fields of a tensor whose bytes ``content`` stand in the graph."""
+    return _framed(_RAW, [content])
+
+
+def at(location: str, **entries: int) -> list[Buffer]:
+    """Return the fields of a tensor whose bytes stand at ``location``; ``entries``: offset and length."""
+    pairs = {"location": location, **{name: str(value) for name, value in entries.items()}}
+    entry = [[*_framed(1, [key.encode()]), *_framed(2, [value.encode()])] for key, value in pairs.items()]
+    return [*(piece for one in entry for piece in _framed(_EXTERNAL, one)), _ELSEWHERE]
+
+
+def _model(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iterator[Buffer]:
+    for number, raw, body in _fields(data):
+        if number == _GRAPH and body is not None:
+            yield from _framed(_GRAPH, [*_graph(body, place)])
+        else:
+            _check("model", number, body)
+            yield raw
+
+
+def _graph(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iterator[Buffer]:
+    for number, raw, body in _fields(data):
+        if number == _INITIALIZER and body is not None and _is_external(body):
+            reference, kept = _reference(body)
+            yield from _framed(_INITIALIZER, [kept, *place(reference)])
+        else:
+            _check("graph", number, body)
+            yield raw
+
+
+class _UnreadableError(Exception):
+    """Why a file is not read; the text follows 'a graph in it'."""
+
+
+def _check(message: str, number: int, body: memoryview | None, depth: int = 0) -> None:
+    """Raise _UnreadableError if a tensor in the field ``number`` of ``message`` stands elsewhere."""
+    inner = _INSIDE[message].get(number)
+    if inner is None:
+        return
+    if body is None or depth > _DEPTH:
+        raise _UnreadableError("is not an ONNX file")
+    if inner != "tensor":
+        for number_inside, _, body_inside in _fields(body):
+            _check(inner, number_inside, body_inside, depth + 1)
+    elif _is_external(body):
+        raise _UnreadableError("refers to a file of its own")
+
+
+def _is_external(tensor: memoryview) -> bool:
+    return any(
+        number == _EXTERNAL or (number == _LOCATION and bytes(raw) != _HERE)
+        for number, raw, _ in _fields(tensor)
+    )
+
+
+def _reference(tensor: memoryview) -> tuple[Reference, bytes]:
+    """Return what ``tensor`` refers to, and its fields without the reference. Raises _UnreadableError."""
+    kept: list[bytes] = []
+    dims: list[int] = []
+    name, code, places = "", 0, []
+    for number, raw, body in _fields(tensor):
+        if number == _EXTERNAL and body is not None:
+            places.append({key: bytes(value or b"") for key, _, value in _fields(body)})
+        elif number == _LOCATION:
+            if bytes(raw) != _ELSEWHERE:
+                raise _UnreadableError("refers to a file of its own")
+        elif number not in (_DIMS, _TYPE, _NAME):
+            raise _UnreadableError("has a tensor both in it and elsewhere")
+        else:
+            kept.append(bytes(raw))
+            if number == _DIMS:
+                dims += _numbers(raw, body)
+            elif number == _TYPE:
+                (code,) = _numbers(raw, body)
+            else:
+                name = bytes(body or b"").decode("utf-8", "replace")
+    place = _PLACE.fullmatch(places[0].get(2, b"").decode("ascii", "replace")) if len(places) == 1 else None
+    if place is None or places[0].get(1) != b"location":
+        raise _UnreadableError("refers to a file of its own")
+    if code not in DTYPES or not name:
+        raise _UnreadableError("refers to a tensor of an unknown type, or without a name")
+    return Reference(name, place[1], np.dtype(DTYPES[code]), tuple(dims)), b"".join(kept)
+
+
+def _numbers(raw: memoryview, body: memoryview | None) -> list[int]:
+    """Return the number of a field, or the packed numbers in its ``body``."""
+    if body is None:
+        _, start = _varint(raw, 0)
+        return [_varint(raw, start)[0]]
+    numbers, position = [], 0
+    while position < len(body):
+        number, position = _varint(body, position)
+        numbers.append(number)
+    return numbers
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:
+    """Yield each field of a protobuf message: its number, its bytes, and its content if it has a length.
+
+    Raises _UnreadableError.
+    """
+    position, end = 0, len(data)
+    while position < end:
+        begin = position
+        key, position = _varint(data, position)
+        number, kind = key >> 3, key & 7
+        body = None
+        if kind == _BYTES:
+            size, position = _varint(data, position)
+            body = data[position : position + size]
+            position += size
+        elif kind == _VARINT:
+            _, position = _varint(data, position)
+        elif kind in _FIXED:
+            position += _FIXED[kind]
+        else:
+            raise _UnreadableError("is not an ONNX file")
+        if position > end or not number:
+            raise _UnreadableError("is not an ONNX file")
+        yield number, data[begin:position], body
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise _UnreadableError("is not an ONNX file")
+
+
+def _framed(number: int, content: list[Buffer]) -> list[Buffer]:
+    """Return the pieces of a field that has a length."""
+    return [_encoded(number << 3 | _BYTES) + _encoded(sum(map(len, content))), *content]
+
+
+def _encoded(value: int) -> bytes:
+    digits = bytearray()
+    while value >= 0x80:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)
