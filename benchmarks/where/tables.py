@@ -136,8 +136,19 @@ def cautions(records: Records) -> str:
             shares = cautioned(records, chosen, None if code is None else [code])
             total = sum(shares.values(), Share(()))
             cells.append(str(total))
-        rows.append(["any" if code is None else f"`{code}`", *cells])
-    return markdown(["caution", *groups], rows)
+        rows.append(["any" if code is None else f"`{code}`", *cells, str(_precision(records, code))])
+    return markdown(["caution", *groups, "of those with it: place or answer wrong"], rows)
+
+
+def _precision(records: Records, code: str | None) -> Share:
+    """Return, of the parts with a caution that are not rightly called ok, how many have a wrong place or answer."""
+    return Share(
+        not right_place(r)
+        for found in records.values()
+        for r in found
+        if (r["cautions"] if code is None else code in r["cautions"])
+        and not (r["kind"] == "ok" and r["answer"] == "ok")
+    )
 
 
 TOP = 2.0
