@@ -9,6 +9,7 @@ PROGRAMS = (
     "bundles",
     "images",
     "poison",
+    "fuzz",
     "kills",
     "installs",
     "camera",
