@@ -11,6 +11,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import ModelError
 from gagrad_export import export
 from gagrad_export.load import load_onnx_file
@@ -114,15 +115,18 @@ def test_more_than_one_file_can_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_gradient_that_one_file_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model fits, and with its weights once more it does not; nothing is written."""
+def test_only_the_model_itself_must_fit_into_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gradient has the weights once more and is exported all the same; of a larger model nothing is."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     module = nn.Sequential(*layers)
     size = sum(tensor.nbytes for tensor in module.parameters())
     monkeypatch.setattr("gagrad_export.size.LIMIT", size * 3 // 2)
-    with pytest.raises(ModelError, match=r"accumulate graph is larger(?s:.*)twice"):
-        export(module, tmp_path / "m.gagrad", size=(16, 16))
+    export(module, tmp_path / "m.gagrad", size=(16, 16))
+    assert read_bundle(tmp_path / "m.gagrad").graph_file("accumulate").size > size * 3 // 2
+    (tmp_path / "m.gagrad").unlink()
     monkeypatch.setattr("gagrad_export.size.LIMIT", size - 1)
     with pytest.raises(ModelError, match=r"the model is larger"):
         export(module, tmp_path / "m.gagrad", size=(16, 16))

@@ -25,6 +25,8 @@ NOTHING = Covering("surroundings", 0.94, (0.94,), (False,), (0.93, 0.94), (False
 class Known:
     """A reference that finds this part unusual."""
 
+    has_image = False
+
     def __init__(self, *phrases: str) -> None:
         self.phrases = list(phrases)
 
