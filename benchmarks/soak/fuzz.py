@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -318,9 +319,13 @@ def try_command(seed: int, folder: Path, bundle: Path) -> str:
     """Run a command line; return ``used`` or ``refused``. Exit code 70 is a defect."""
     (folder / "in").mkdir(exist_ok=True)
     cv2.imwrite(str(folder / "frame.png"), np.zeros((24, 32, 3), np.uint8))
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        code = run(command_of(seed, bundle, folder))
+    said, here = io.StringIO(), Path.cwd()
+    os.chdir(folder)  # an odd value may name a file to write
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            code = run(command_of(seed, bundle, folder))
+    finally:
+        os.chdir(here)
     if code == DEFECT:
         raise RuntimeError(said.getvalue())
     return "refused" if code else "used"

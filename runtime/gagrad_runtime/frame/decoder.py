@@ -31,8 +31,9 @@ from gagrad_runtime.frame.frame import Frame, load_frame
 if TYPE_CHECKING:
     from gagrad_runtime.frame.arrays import Colour
 
-WAIT = 60.0
-"""Longest wait for a file's pixels, seconds: beside the limit of processor time, for a child that sleeps."""
+WAIT = 100.0
+"""Longest wait for a file's pixels, seconds: beside the limit of processor time, for a child that sleeps.
+Less than a watchdog waits."""
 START = 30.0
 """Longest wait for a child's start, seconds."""
 AGAIN = 60.0

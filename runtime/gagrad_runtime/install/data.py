@@ -34,7 +34,7 @@ def own(path: Path, folder: str, user: int, group: int) -> None:
     """
     with _opened(path) as descriptor:
         os.fchown(descriptor, user, group)
-        os.chmod(descriptor, 0o755)  # noqa: PTH101, S103 - an open folder, as others read it
+        os.chmod(descriptor, 0o755)  # noqa: PTH101, S103 - a descriptor; results are read by others
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o755, dir_fd=descriptor)
         try:
@@ -43,7 +43,7 @@ def own(path: Path, folder: str, user: int, group: int) -> None:
             raise _odd(path / folder, "no folder") from error
         try:
             os.fchown(inner, user, group)
-            os.chmod(inner, 0o2775)  # noqa: PTH101, S103 - as above, and its group writes
+            os.chmod(inner, 0o2775)  # noqa: PTH101, S103
         finally:
             os.close(inner)
 
