@@ -34,6 +34,7 @@ def page(measured: Mapping[str, Records], beside: Mapping[str, Any]) -> str:
         "bars": bars(today, operator, good, measured.get("shuffled", {}), beside),
         "accuracy": tables.accuracy(first),
         "networks": len(first),
+        "missing": _missing([name for name in TITLES if name not in first]),
         "pointing": tables.pointing(named),
         "classes": tables.by_group(named, "class"),
         "families": tables.by_group(named, "family"),
@@ -49,6 +50,15 @@ def page(measured: Mapping[str, Records], beside: Mapping[str, Any]) -> str:
         "machine": machine("onnxruntime", "torch", "timm", "torchvision", "numpy"),
     }
     return text.format(**values)
+
+
+def _missing(names: list[str]) -> str:
+    """Return a sentence about the networks that are not measured yet."""
+    if not names:
+        return ""
+    return (
+        f" {' and '.join(TITLES[name] for name in names)}: not measured yet; `make where` goes on with them."
+    )
 
 
 def bars(

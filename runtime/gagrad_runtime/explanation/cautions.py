@@ -38,12 +38,13 @@ class Caution:
 
 UNCALIBRATED = "uncalibrated"
 """Code of the caution that goes where a scale of good parts is given with the picture."""
-COVERED = 0.005
-"""Share of the confidence that covering place 1 takes, up to which it leaves the answer as it was. That the
-answer does not become another one is less telling: many defects are larger than their place on the map."""
+COVERED = -0.01
+"""Share of the confidence that covering place 1 takes, up to which the place is no reason: the model is surer
+without it. That the answer does not become another one is less telling: many defects are larger than their
+place on the map. This limit and the next ones are chosen together (docs/where.md)."""
 MORE = 0.05
 """By how much more of the confidence covering the other place must take, where the evidence disagrees."""
-APART = 0.3
+APART = 0.2
 """Distance of the gradient's own highest place from place 1, as a share of the image's side."""
 PLACE_AGREES = 0.7
 """Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
@@ -161,7 +162,7 @@ def peaks_disagree(
     The other one is where the gradient alone is highest, ``apart`` from place 1 in shares of the side; or a
     place that is not on the map's own evidence, and that takes more of the confidence when it is covered.
     """
-    if covering is not None and covering.decides == 1:
+    if _settled(covering):
         return []
     text = "The evidence does not agree on place 1: {} is highest elsewhere. Look at the other places, too."
     if apart is not None and apart > APART:
@@ -176,9 +177,12 @@ def peaks_disagree(
     return []
 
 
-def place_unstable(share: float | None) -> list[Caution]:
-    """Caution where parts of the samples point elsewhere; ``share`` is how often they agree on place 1."""
-    if share is None or share >= PLACE_AGREES:
+def place_unstable(share: float | None, covering: Covering | None = None) -> list[Caution]:
+    """Caution where parts of the samples point elsewhere, and covering place 1 does not settle it.
+
+    ``share`` is how often they agree on place 1.
+    """
+    if share is None or share >= PLACE_AGREES or _settled(covering):
         return []
     text = (
         f"Place 1 may be elsewhere in another run: parts of the samples agree on it in {share_text(share)}."
@@ -186,15 +190,23 @@ def place_unstable(share: float | None) -> list[Caution]:
     return [Caution("place-unstable", text)]
 
 
-def copies_lose_answer(kept: float | None) -> list[Caution]:
-    """Caution where noise changes the answer: ``kept`` is the share of the noisy copies that keep it."""
-    if kept is None or kept >= COPIES_KEPT:
+def copies_lose_answer(kept: float | None, covering: Covering | None = None) -> list[Caution]:
+    """Caution where noise changes the answer, and covering place 1 does not settle where the reason is.
+
+    ``kept`` is the share of the noisy copies that keep the answer.
+    """
+    if kept is None or kept >= COPIES_KEPT or _settled(covering):
         return []
     text = (
         f"Only {share_text(kept)} of the noisy copies that the map is made from get the same answer, so the "
         "map is of other answers, too."
     )
     return [Caution("copies-lose-answer", text)]
+
+
+def _settled(covering: Covering | None) -> bool:
+    """Whether covering place 1 changes the answer: then that is the place, whatever else is doubtful."""
+    return covering is not None and covering.decides == 1
 
 
 def answer_unusual(phrases: Sequence[str]) -> list[Caution]:

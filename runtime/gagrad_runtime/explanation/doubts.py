@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.answer.good import says_good
 from gagrad_runtime.explanation.cautions import Caution
 from gagrad_runtime.question.probability import percent
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.question.target import Target
 
-UNSURE = 0.7
+UNSURE = 0.65
 """Probability of a class or of a label, there or not, below which the answer is unsure."""
+UNSURE_GOOD = 0.9
+"""The same of an answer that the part is good: what it misses, no person looks at."""
 UNSURE_DETECTION = 0.1
 """Distance of a detection's score from the threshold, below which it may as well not have been listed; and of
 the strongest candidate's below it, where nothing is listed."""
@@ -55,7 +58,7 @@ def _of_class(said: Prediction) -> str | None:
         return None
     if len(said.classes) < 2:  # one label, which is there or not
         return said.answer if 1 - UNSURE < chance < UNSURE else None
-    if chance >= UNSURE:
+    if chance >= (UNSURE_GOOD if says_good(said) else UNSURE):
         return None
     return ", then ".join(f"{said.called(name)} {percent(one)}" for name, one in said.classes[:2])
 

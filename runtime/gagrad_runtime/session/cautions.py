@@ -101,8 +101,8 @@ def _of_evidence(explanation: Explanation, good: bool | None, apart: float | Non
     found = covering_finds_nothing(covering) if _stated(explanation) else []
     found += covering_anywhere(covering)
     found += peaks_disagree(explanation.places, covering, apart)
-    found += place_unstable(explanation.place_stability)
-    return found + copies_lose_answer(kept)
+    found += place_unstable(explanation.place_stability, covering)
+    return found + copies_lose_answer(kept, covering)
 
 
 def _stated(explanation: Explanation) -> bool:

@@ -86,13 +86,21 @@ COVERING = Covering("surroundings", 0.94, (0.12, 0.93), (True, False), (0.93, 0.
 
 
 def test_covering_finds_the_place_or_nothing() -> None:
-    """A caution where covering place 1 leaves the answer as it was; none where it weakens or changes it."""
-    nothing = replace(COVERING, places=(0.94, 0.92), changed=(False, False))
+    """A caution where the model is surer without place 1; none where that weakens or changes the answer."""
+    nothing = replace(COVERING, places=(0.96, 0.92), changed=(False, False))
     assert codes(covering_finds_nothing(COVERING)) == codes(covering_finds_nothing(None)) == []
     assert codes(covering_finds_nothing(nothing)) == ["covering-finds-nothing"]
     assert codes(covering_finds_nothing(replace(nothing, decidable=False))) == []
     assert codes(covering_finds_nothing(replace(nothing, places=(0.8, 0.94)))) == []
     assert codes(covering_finds_nothing(replace(nothing, changed=(False, True)))) == []
+
+
+def test_what_covering_settles() -> None:
+    """Where covering place 1 changes the answer, unstable samples and lost answers are no caution."""
+    undecided = replace(COVERING, changed=(False, True))
+    assert codes(place_unstable(0.4, COVERING)) == codes(copies_lose_answer(0.4, COVERING)) == []
+    assert codes(place_unstable(0.4, undecided)) == codes(place_unstable(0.4)) == ["place-unstable"]
+    assert codes(copies_lose_answer(0.4, undecided)) == ["copies-lose-answer"]
 
 
 def test_covering_anything_changes_the_answer() -> None:
