@@ -20,8 +20,8 @@ from benchmarks.drise.subjects import SUBJECTS, Subject
 from benchmarks.table import publish
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "the default": {"preset": "paper"},
-    "`samples=4`": {"preset": "paper", "samples": 4},
+    "the default": {},
+    '`preset="paper"`': {"preset": "paper"},
     '`guide="pooled"`': {"guide": "pooled"},
     '`method="layer-cam"`': {"method": "layer-cam"},
 }

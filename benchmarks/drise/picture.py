@@ -38,7 +38,7 @@ def write_picture(name: str, subject: Subject, frames: Sequence[Masked], rows: S
         for one in chosen:
             masked = known[one.frame]
             ours, _ = soften(
-                explainer.explain(masked.frame, preset="paper", detection=one.detection).saliency
+                explainer.explain(masked.frame, detection=one.detection).saliency
             )
             maps = masked.maps[0, one.detection - 1], masked.grey[one.detection - 1], ours
             shown = [_boxed(masked.frame, one.box), *(_coloured(each) for each in maps)]
