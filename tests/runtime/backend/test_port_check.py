@@ -147,7 +147,7 @@ def test_the_manifests_sizes_are_held_against_the_graphs(bundle: Bundle, backend
     """A manifest that states another number of classes than the graphs give."""
     output = msgspec.structs.replace(bundle.manifest.output, shape=[4], classes=[])
     other = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, output=output))
-    with pytest.raises(BundleError, match=r"'predict' has the output 'scores' with the shape \[any, 3\]"):
+    with pytest.raises(BundleError, match=r"'accumulate' has the input 'cotangent' with the shape \[1, 3\]"):
         opened(other, backend)
 
 

@@ -158,7 +158,7 @@ def test_an_engine_that_no_longer_loads_is_built_again(
     gpu.broken_plans = True
     with caplog.at_level(logging.WARNING):
         load(tiny_bundle, device="tensorrt").close()
-    assert gpu.built == ["predict"]
+    assert len(gpu.built) == 1
     assert "does not load and is built again" in caplog.text
 
 
