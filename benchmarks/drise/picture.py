@@ -37,9 +37,7 @@ def write_picture(name: str, subject: Subject, frames: Sequence[Masked], rows: S
         strips = []
         for one in chosen:
             masked = known[one.frame]
-            ours, _ = soften(
-                explainer.explain(masked.frame, detection=one.detection).saliency
-            )
+            ours, _ = soften(explainer.explain(masked.frame, detection=one.detection).saliency)
             maps = masked.maps[0, one.detection - 1], masked.grey[one.detection - 1], ours
             shown = [_boxed(masked.frame, one.box), *(_coloured(each) for each in maps)]
             strips.append(np.hstack([_marked(each, one.ours, one.theirs) for each in shown]))

@@ -172,7 +172,12 @@ class _Calibration:
     def _magnitude(self, path: str, index: int, noise: NoiseLevel) -> Array:
         """Return √Σ_c E[g²], [H, W], of the class ``index`` at one part."""
         made = self.explainer.explain(
-            path, index, method="smoothgrad-squared", samples=_SAMPLES, noise_std=noise.noise_std
+            path,
+            index,
+            method="smoothgrad-squared",
+            samples=_SAMPLES,
+            noise_std=noise.noise_std,
+            **_MAP_ONLY,
         )
         low, high = made.raw
         magnitude: Array = np.sqrt(np.maximum(low + made.saliency * np.float32(high - low), 0))
@@ -185,7 +190,7 @@ class _Calibration:
             self.progress(number, len(self.usable), Path(path).name)
             self.explainer.use_reference(self._others(reference, path))
             try:
-                last = self.explainer.explain(path, self.target, **self.settings)
+                last = self.explainer.explain(path, self.target, **{**self.settings, **_MAP_ONLY})
             except (InputError, ModelError) as error:
                 self._report(path, error)
                 continue
@@ -219,6 +224,8 @@ class _Calibration:
 
 _SAMPLES = 5
 """Noisy copies at which a class's gradient is taken."""
+_MAP_ONLY: dict[str, Any] = {"rcap": False, "cover": False}
+"""Of the good parts' explanations only the maps are looked at."""
 
 
 def threshold_of(scores: Sequence[float]) -> float:

@@ -53,8 +53,8 @@ def covering_of(
 
     ``image [C, H, W]`` is the model's, in 0..1, and ``original`` what the model says of it. ``predict`` gives
     the outputs of images ``[N, C, H, W]``. ``good`` is the image of good parts at this part's place, and
-    ``[H, W]`` where they were seen: places are covered with it where it is known, else with what surrounds
-    them.
+    ``[H, W]`` where they were seen: the tested places are covered with it if it is known at all of them,
+    and so is each control place where it is; else with what surrounds them.
     """
     if not places:
         return None
@@ -67,15 +67,20 @@ def covering_of(
     frame = np.zeros(placement.model_size, bool)
     frame[seen.top : seen.bottom, seen.left : seen.right] = True
     surface = Surface(image, frame)
-    known = None if good is None else _where_known(good, (*tested, *controls), frame)
-    rows = np.stack([covered(surface, one, marked, known) for one in (*tested, *controls)])
+    known = good is not None and all(_is_known(good, one, frame) for one in tested)
+    rows = np.stack(
+        [
+            covered(surface, one, marked, good[0] if known and good and _is_known(good, one, frame) else None)
+            for one in (*tested, *controls)
+        ]
+    )
     outputs = predict(rows)
     confidence = reader.confidence(outputs, original, target)
     kept = reader.keeps(target, outputs, original, placement)
     changed = np.zeros(len(rows), bool) if kept is None else np.logical_not(kept)
     first, each = len(tested), (2, len(wide))
     return Covering(
-        fill="surroundings" if known is None else "good reference",
+        fill="good reference" if known else "surroundings",
         before=float(reader.confidence(original, original, target)[0]),
         places=tuple(map(float, confidence[:first].reshape(each).min(axis=0))),
         changed=tuple(changed[:first].reshape(each).max(axis=0).tolist()),
@@ -111,10 +116,7 @@ def _cover(place: Place, placement: Placement, seen: Cover, size: Size) -> Cover
     return cover_of((left, top, right, bottom), peak, seen, placement.model_size, size)
 
 
-def _where_known(
-    good: tuple[Array, NDArray[np.bool_]], covers: tuple[Cover, ...], frame: NDArray[np.bool_]
-) -> Array | None:
-    """Return the image of good parts if it is known at every one of ``covers``; one test has one fill."""
-    image, known = good
-    whole = all(known[(feathered(one, known.shape) > 0) & frame].all() for one in covers)
-    return image if whole else None
+def _is_known(good: tuple[Array, NDArray[np.bool_]], cover: Cover, frame: NDArray[np.bool_]) -> bool:
+    """Return whether the image of good parts is known wherever ``cover`` lies on the frame."""
+    known = good[1]
+    return bool(known[(feathered(cover, known.shape) > 0) & frame].all())
