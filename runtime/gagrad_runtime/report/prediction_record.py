@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gagrad_edge import schema
 from gagrad_edge.output import Task  # noqa: TC001 - msgspec resolves the fields' types
 
 if TYPE_CHECKING:
@@ -136,4 +137,4 @@ def _number(value: float | None) -> float | None:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a line of ``predict --json``."""
-    return msgspec.json.schema(PredictionRecord)
+    return schema.json_schema(PredictionRecord)

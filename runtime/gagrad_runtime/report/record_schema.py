@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gagrad_edge import schema
 from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.explanation.covering import Fill  # noqa: TC001 - as above
@@ -310,4 +311,4 @@ class Record(_Struct, frozen=True, kw_only=True):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the record."""
-    return msgspec.json.schema(Record)
+    return schema.json_schema(Record)

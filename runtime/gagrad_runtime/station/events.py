@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gagrad_edge import schema
 from gagrad_runtime.report.prediction_record import PredictionRecord  # noqa: TC001 - msgspec resolves it
 from gagrad_runtime.report.record_schema import CoveringRecord, PlaceRecord  # noqa: TC001 - as above
 
@@ -170,7 +171,7 @@ def decode(data: bytes | str) -> StationEvent:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of an event, as docs/event.schema.json has it."""
-    return msgspec.json.schema(StationEvent)
+    return schema.json_schema(StationEvent)
 
 
 def now() -> str:

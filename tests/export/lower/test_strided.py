@@ -135,7 +135,7 @@ def test_gradient_matches_autograd(name: str, size: tuple[int, int], target: Gra
 @pytest.mark.slow
 def test_phases_are_interleaved_where_channels_are_few() -> None:
     """Behind the pointwise convolution, whose 16 channels are a quarter of what the depthwise one has."""
-    model = onnx.load_from_string(compiled(InvertedBottleneck(nn.ReLU6), (32, 32)))
+    model = onnx.load_from_string(compiled(InvertedBottleneck(nn.ReLU6), (32, 32)).complete())
     graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
     joined = [shapes[node.output[0]][1].dim_value for node in graph.node if node.op_type == "Concat"]
@@ -145,6 +145,6 @@ def test_phases_are_interleaved_where_channels_are_few() -> None:
 @pytest.mark.slow
 def test_a_shortcut_is_added_before_its_zeros_are_written() -> None:
     """One interleaving for both, one for each axis of the max pooling, and one for the image."""
-    model = onnx.load_from_string(compiled(Residual(), (32, 32)))
+    model = onnx.load_from_string(compiled(Residual(), (32, 32)).complete())
     nodes = Counter(node.op_type for node in model.graph.node)
     assert (nodes["Concat"], nodes["ConvTranspose"]) == (3 + 2 + 3, 0)

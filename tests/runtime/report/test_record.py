@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from gagrad_edge import schema
 from gagrad_edge.manifest import Manifest
 from gagrad_runtime.frame.frame import Frame
 from gagrad_runtime.report import prediction_record
@@ -163,7 +164,7 @@ def test_one_line_or_many(make_explanation: Builder) -> None:
     [
         ("record.schema.json", json_schema()),
         ("prediction.schema.json", prediction_record.json_schema()),
-        ("manifest.schema.json", msgspec.json.schema(Manifest)),
+        ("manifest.schema.json", schema.json_schema(Manifest)),
     ],
 )
 def test_the_published_schema_is_the_programs(name: str, schema: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ import gagrad_runtime.station.unread as unread_module
 import gagrad_runtime.station.watch as watch_module
 from gagrad_edge.cli import run
 from gagrad_edge.errors import FrameError, OutputError
-from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.report.report import Report
 from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.store import Store
 from tests.runtime.station.images import put
@@ -33,14 +33,14 @@ def test_a_full_disk_stops_no_verdict_and_is_over_when_there_is_room(
     """On a full disk verdicts go on; when there is room again explanations are stored again."""
     one = station()
     full = [True]
-    real = Explanation.save
+    real = Report.save
 
-    def save(self: Explanation, *arguments: Any, **settings: Any) -> Any:
+    def save(self: Report, *arguments: Any, **settings: Any) -> Any:
         if full[0]:
             raise OutputError("cannot be written (No space left on device)", hint="the disk is full")
         return real(self, *arguments, **settings)
 
-    monkeypatch.setattr(Explanation, "save", save)
+    monkeypatch.setattr(Report, "save", save)
     put(tmp_path / "in", "a.png")
     one.run(once=True)
     assert one.degraded
