@@ -15,7 +15,7 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def json_schema(kind: Any) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a structure or a union, the same whatever was imported before.
+    """Return the JSON Schema (draft 2020-12) of a structure or a union, whatever was imported before.
 
     Python keeps the first of two equal unions that it meets, so the order of a union's types is chance.
     """
