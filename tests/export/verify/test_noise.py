@@ -79,5 +79,5 @@ def test_maps_have_the_class_of_their_highest_place(monkeypatch: pytest.MonkeyPa
 def test_a_bundle_has_its_guess(tiny_bundle: Path) -> None:
     """What is in the manifest is what the graphs that ship give."""
     bundle = read_bundle(tiny_bundle)
-    graphs = {GraphKey("predict"): bundle.graph("predict")}
+    graphs = {GraphKey("predict"): bundle.graph_file("predict")}
     assert bundle.manifest.method.operator == guessed_noise(graphs, bundle.manifest.input)
