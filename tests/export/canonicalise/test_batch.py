@@ -41,7 +41,14 @@ OLDER = ("resnet18", "mobilenetv3_small_100", "vit", "deit", "swin", "sequencer"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [{}, {"axes": FREE}, {"batch": 4}], ids=["one", "free", "four"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({}, id="one"),
+        pytest.param({"axes": FREE}, id="free"),
+        pytest.param({"batch": 4}, id="four", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize("name", all_but(OLDER, "mobilenetv3_small_100", "deit", "swin"))
 def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) -> None:
     """Networks by torch's older exporter take any number of rows, with each row's own scores."""
@@ -54,7 +61,10 @@ def test_networks_of_the_older_torch_exporter(name: str, how: dict[str, Any]) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", all_but(["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"], "mobilenetv3_small_100", "swin")
+    "name",
+    all_but(
+        ["resnet18", "mobilenetv3_small_100", "vit_avg", "swin"], "mobilenetv3_small_100", "vit_avg", "swin"
+    ),
 )
 def test_a_network_of_batch_one_is_explained(tmp_path: Path, name: str) -> None:
     """The whole way; the gradient is proven by differences and its rows by running them alone."""
