@@ -18,7 +18,18 @@ pytestmark = pytest.mark.slow
 
 PACKAGES = {"gagrad_edge": ".", "gagrad_export": "export", "gagrad_runtime": "runtime"}
 NOT_THE_PROJECT = (".git", ".venv*", "__pycache__", "*.egg-info", "build", "dist", "demo-out", ".hypothesis")
-CACHES = (".*_cache", ".whl", ".zoo", ".fidelity", ".where", ".drise", ".venv-drise", ".arm64", ".systemd")
+CACHES = (
+    ".*_cache",
+    ".whl",
+    ".zoo",
+    ".fidelity",
+    ".where",
+    ".models",
+    ".drise",
+    ".venv-drise",
+    ".arm64",
+    ".systemd",
+)
 BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
 
 
