@@ -63,6 +63,15 @@ def check_tiff(page: Page, where: str) -> None:
             where,
             "save it without transparency",
         )
+    if page.unstated and max(page.bits) <= 8:
+        raise unknown_tiff(page, where)
+    if page.plain_luma:
+        raise _refused(
+            "it holds brightness and colour differences without JPEG compression, and readers do not agree "
+            "on their colours",
+            where,
+            "save it as red, green and blue",
+        )
     if page.planar and page.samples > 3 and max(page.bits) > 8:
         raise _refused(
             "its 16-bit colours and transparency lie one after the other, which readers do not agree on",

@@ -31,8 +31,10 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _FORMAT, _ORIENTATION = 322, 323
 
 _BYTEWISE = (1, 5, 8, 32946, 32773, 34925, 50000)
 """Compressions that do not know what a pixel is: none, LZW, deflate (two numbers), packbits, LZMA, zstd."""
-_GREY, _RGB, _PALETTE, _COLOUR_MAP, _EXIF_DIRECTORY = 1, 2, 3, 320, 34665
-_EXTRA, _MULTIPLIED = 338, 1
+_WHITE_IS_0, _GREY, _RGB, _PALETTE, _YCBCR, _COLOUR_MAP, _EXIF_DIRECTORY = 0, 1, 2, 3, 6, 320, 34665
+_EXTRA, _MULTIPLIED, _TRANSPARENT = 338, 1, 2
+_JPEG = (6, 7)
+"""Compressions by JPEG, the old and the new form."""
 _READ = frozenset(
     (
         *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _SAMPLES, _STRIP_ROWS),
@@ -142,6 +144,17 @@ class Page:
     def multiplied(self) -> bool:
         """Whether the colours are multiplied by their transparency."""
         return _MULTIPLIED in self.tags.get(_EXTRA, ())
+
+    @property
+    def unstated(self) -> bool:
+        """Whether each grey level has a second value that the file does not call transparency."""
+        grey = self.photometric in (_WHITE_IS_0, _GREY) and self.samples == 2
+        return grey and self.tags.get(_EXTRA, ()) != (_TRANSPARENT,) and not self.multiplied
+
+    @property
+    def plain_luma(self) -> bool:
+        """Whether the pixels are luma and colour differences without JPEG compression."""
+        return self.photometric == _YCBCR and self.tag(_COMPRESSION, 1) not in _JPEG
 
     @property
     def parts(self) -> tuple[int, int]:
