@@ -49,7 +49,7 @@ types: $(VENV)/.dev
 
 # What asks the package index is a target of its own: it waits minutes, and the index changes while the code does not.
 check-tests: $(VENV)/.dev
-	$(PYTEST) -m "not index and not long"
+	$(PYTEST) --durations=25 --durations-min=2 -m "not index and not long"
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not index and not long"
