@@ -259,6 +259,11 @@ class Watch:
             if not self._unread.keep(arrival, error):
                 self._quarantine(arrival, error, sha256)
             return
+        except Exception as error:  # noqa: BLE001 - whatever else one file raises is that file's
+            _log.exception("%s cannot be decoded", arrival.name)
+            reason = f"it cannot be decoded ({type(error).__name__}: {error})"
+            self._quarantine(arrival, FrameError(reason, where=arrival.name), sha256)
+            return
         self._unread.forget(arrival)
         began = time.monotonic()
         try:
