@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +32,30 @@ def demo_bundle(folder: Path) -> Path:
     return folder / "demo.gagrad"
 
 
-def put_image(folder: Path, name: str, rng: np.random.Generator) -> None:
+def put_image(folder: Path, name: str, rng: np.random.Generator, mode: int = 0o644) -> None:
     """Put an image into ``folder`` as a camera does: written under a hidden name, then renamed."""
     pixels = rng.integers(0, 255, (120, 160, 3), np.uint8)
     cv2.imwrite(str(folder / f".{name}.png"), pixels)
+    (folder / f".{name}.png").chmod(mode)
     (folder / f".{name}.png").rename(folder / f"{name}.png")
 
 
 class Watching:
     """A `gagrad-edge watch` in a child process, and the lines that it has printed so far."""
 
-    def __init__(self, bundle: Path, source: Path, out: Path, *options: str) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        source: Path,
+        out: Path,
+        *options: str,
+        before: Sequence[str] = (),
+        polling: bool = True,
+    ) -> None:
         command = [sys.executable, "-c", _WATCH, "watch", str(bundle), str(source), "-o", str(out), "--json"]
-        fast = ["--interval", "0.02", "--samples", "4", "--threads", "1", "--polling"]
+        fast = ["--interval", "0.02", "--samples", "4", "--threads", "1", *["--polling"] * polling]
         self.child = subprocess.Popen(
-            [*command, *fast, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*before, *command, *fast, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.lines: list[dict[str, Any]] = []
         self.log: list[str] = []
@@ -62,6 +73,13 @@ class Watching:
             if self.child.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{len(self.lines)} lines, exit code {self.child.poll()}: {self.log[-5:]}")
             time.sleep(0.005)
+
+    def memory(self) -> float:
+        """Return the process's resident memory in megabytes; 0 when it has ended."""
+        with suppress(OSError, IndexError):
+            pages = int(Path(f"/proc/{self.child.pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return 0.0
 
     def kill(self) -> None:
         """Kill the process, and read the rest of its lines."""

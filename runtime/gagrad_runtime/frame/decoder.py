@@ -133,7 +133,7 @@ class ChildDecoder:
             if not self._is_ready():
                 return load_frame(path, colour=colour)
             memory = self._memory()
-            reply = self._ask(Request(path, colour, memory.number, self._dropped), memory)
+            reply = self._ask(Request(os.fsencode(path), colour, memory.number, self._dropped), memory)
             if reply.shape:
                 return self._frame(reply, memory, path)
             self._returned.append(memory)
@@ -192,14 +192,14 @@ class ChildDecoder:
         except TimeoutError:
             self._renew()
             if self.patience:
-                raise SlowError("it is not decoded yet", where=request.path) from None
+                raise SlowError("it is not decoded yet", where=os.fsdecode(request.path)) from None
             problem, killed = f"it was not done after {WAIT:.0f} s", False
         except OSError:  # the other end is closed
             problem, killed = self._death()
             self._renew()
         return Reply(
             what=f"the file cannot be decoded: {problem}",
-            where=request.path,
+            where=os.fsdecode(request.path),
             hint="save the frame again, as PNG or as a plain JPEG or TIFF",
             greedy=killed,
         )

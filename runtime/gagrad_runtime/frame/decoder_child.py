@@ -38,7 +38,8 @@ _LONGEST = 1 << 20
 class Request(msgspec.Struct):
     """A file to decode. A memory that the child does not have yet comes along as a descriptor."""
 
-    path: str
+    path: bytes
+    """As the system has it: a name may be no UTF-8."""
     colour: Colour
     memory: int
     """Number of the shared memory for the pixels."""
@@ -120,16 +121,17 @@ def _received(connection: socket.socket) -> tuple[bytes, list[int]] | None:
 
 def _answer(request: Request, memory: _Memory) -> Reply:
     """Decode the file into ``memory``."""
+    path = os.fsdecode(request.path)
     try:
         try:
-            return _decoded(request, memory)
+            return _decoded(path, request.colour, memory)
         except MemoryError as error:
-            raise no_memory(request.path) from error
+            raise no_memory(path) from error
     except FrameError as error:
         cause = error.__cause__
         return Reply(
-            what=error.what,
-            where=error.where,
+            what=_text(error.what),
+            where=None if error.where is None else _text(error.where),
             hint=error.hint,
             choices=list(error.choices),
             errno=cause.errno if isinstance(cause, OSError) else None,
@@ -137,22 +139,27 @@ def _answer(request: Request, memory: _Memory) -> Reply:
         )
 
 
-def _decoded(request: Request, memory: _Memory) -> Reply:
+def _text(text: str) -> str:
+    """Return ``text`` with ``?`` for bytes of a file's name that are no UTF-8: JSON has no such texts."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _decoded(path: str, colour: Colour, memory: _Memory) -> Reply:
     held = private_memory()
     limit(SECONDS, held + MEMORY + MAX_FILE_BYTES)
-    data = read_bytes(request.path)
-    pixels = stated_pixels(data, channels=request.colour == "channels")
+    data = read_bytes(path)
+    pixels = stated_pixels(data, channels=colour == "channels")
     limit(
         SECONDS + SECONDS_A_PIXEL * pixels,
         held + MEMORY + MEMORY_A_BYTE * len(data) + MEMORY_A_PIXEL * pixels,
     )
-    frame = load_frame(data, colour=request.colour, name=request.path)
+    frame = load_frame(data, colour=colour, name=path)
     memory.put(frame.pixels)
     limit(0, held + MEMORY + MAX_FILE_BYTES)
     return Reply(
         shape=list(frame.pixels.shape),
         kind=frame.pixels.dtype.name,
-        notes=list(frame.notes),
-        exif=dict(frame.exif),
+        notes=[_text(note) for note in frame.notes],
+        exif={_text(name): _text(value) for name, value in frame.exif.items()},
         white=frame.white,
     )

@@ -50,9 +50,10 @@ class Endpoint:
         family = socket.AF_INET6 if ":" in table.address else socket.AF_INET
         try:
             listening = socket.create_server((table.address, table.port), family=family)
-        except OSError as error:
+        # An address that no name server could know is a ValueError or, for odd letters, a TypeError.
+        except (OSError, ValueError, TypeError) as error:
             raise OutputError(
-                f"metrics cannot be served ({error.strerror or error})",
+                f"metrics cannot be served ({getattr(error, 'strerror', None) or error})",
                 where=f"{table.address}:{table.port}",
                 hint="give another port under [metrics]; 0 takes a free one",
             ) from error

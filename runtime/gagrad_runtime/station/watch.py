@@ -45,10 +45,12 @@ from gagrad_runtime.station.keeping import keep_frame, quarantine
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
 from gagrad_runtime.station.waiting import Pending, Waiting
+from gagrad_runtime.station.writes import Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
@@ -94,14 +96,11 @@ class Watch:
     stopping: bool = False
     decoder: ChildDecoder | None = None
     """What decodes the files of the source."""
-    degraded: bool = False
-    """Whether the last attempt to store a result failed."""
     _waiting: Waiting = field(init=False)
     _last: deque[Arrival] = field(default_factory=deque, init=False)
     """Frames that come behind all others: the station ended during their first attempt, or they are slow."""
     _unread: Unread = field(default_factory=Unread, init=False)
-    _unstored: deque[EndEvent] = field(default_factory=lambda: deque(maxlen=10_000), init=False)
-    """Events that could not be stored; the rows that they are about are still in the state ``waiting``."""
+    _writes: Writes = field(default_factory=Writes, init=False)
     _source_error: str = field(default="", init=False)
     """Error of the last poll of the source; empty when it succeeded."""
     _quarantine_grew: bool = field(default=True, init=False)
@@ -109,6 +108,11 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._waiting = Waiting(self.queue)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether results cannot be stored at the moment."""
+        return self._writes.degraded
 
     @property
     def waiting(self) -> int:
@@ -124,6 +128,12 @@ class Watch:
 
         Raises DeviceError.
         """
+        try:
+            self._run(once=once)
+        finally:
+            self._writes.close()
+
+    def _run(self, *, once: bool) -> None:
         self._resume()
         idle = 0
         while not self.stopping:
@@ -149,8 +159,9 @@ class Watch:
 
     def _heal(self) -> None:
         """Mend what happened to the index and the folder of results, and publish it."""
-        for event in self._stored(self.store.heal) or ():
+        for event in self._writes.attempt(self.store.heal) or ():
             self.on_event(event)
+        self._writes.retry()
 
     def _retain(self) -> None:
         """Keep the results within the limits, also on a line where nothing is explained."""
@@ -160,7 +171,7 @@ class Watch:
         if self._quarantine_grew:
             retention.apply_to_quarantine(self.store, limits)
             self._quarantine_grew = False
-        self._stored(lambda: retention.apply(self.store, limits))
+        self._writes.attempt(lambda: retention.apply(self.store, limits))
 
     def _resume(self) -> None:
         """Queue the frames that waited when the last run ended. They are read when it is their turn."""
@@ -174,7 +185,7 @@ class Watch:
             return False
         arrivals = self._poll()
         for event in self.source.events():
-            self._stored(partial(self.store.publish, event))
+            self._writes.in_order(partial(self.store.publish, event))
             self.on_event(event)
         arrivals = self._unread.due() + arrivals
         again = not arrivals and bool(self._last)
@@ -225,18 +236,18 @@ class Watch:
 
     def _earlier(self, name: str, sha256: str) -> int:
         """Return how many times the station ended while it worked on the frame."""
-        return int(self._stored(lambda: self.store.earlier(name, sha256)) or 0)
+        return int(self._writes.attempt(lambda: self.store.earlier(name, sha256)) or 0)
 
     @contextlib.contextmanager
     def _attempt(self, name: str, sha256: str) -> Iterator[None]:
         """Mark in the index that the frame is worked on, for the case that the block never ends."""
-        self._stored(lambda: self.store.begin(name, sha256))
+        self._writes.attempt(lambda: self.store.begin(name, sha256))
         try:
             yield
         except KeyboardInterrupt:  # a signal ended it, and not the frame
-            self._stored(lambda: self.store.leave(name, sha256))
+            self._writes.attempt(lambda: self.store.leave(name, sha256))
             raise
-        self._stored(lambda: self.store.leave(name, sha256))
+        self._writes.attempt(lambda: self.store.leave(name, sha256))
 
     def _judge(self, arrival: Arrival, sha256: str) -> None:
         try:
@@ -247,6 +258,11 @@ class Watch:
         except InputError as error:
             if not self._unread.keep(arrival, error):
                 self._quarantine(arrival, error, sha256)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever else one file raises is that file's
+            _log.exception("%s cannot be decoded", arrival.name)
+            reason = f"it cannot be decoded ({type(error).__name__}: {error})"
+            self._quarantine(arrival, FrameError(reason, where=arrival.name), sha256)
             return
         self._unread.forget(arrival)
         began = time.monotonic()
@@ -260,6 +276,10 @@ class Watch:
                 raise
             self._quarantine(arrival, no_memory(arrival.name), sha256)
             return
+        self._verdict(arrival, sha256, frame, seen, began)
+
+    def _verdict(self, arrival: Arrival, sha256: str, frame: Frame, seen: Prediction, began: float) -> None:
+        """Store and publish what the model says of a frame, and queue it if it is to be explained."""
         judgement = self.rule.judge(seen)
         ng = None if judgement is None else judgement.ng
         wanted = self.rule.wants(seen.present, seen.probability, time.monotonic(), ng=ng)
@@ -274,17 +294,23 @@ class Watch:
             reason=judgement.condition.text if judgement is not None and judgement.condition else UNSET,
             said=UNSET if seen.task == "classification" else prediction_record(seen, frame),
         )
-        number = self._stored(
-            lambda: self.store.add(
-                arrival.name,
-                sha256,
-                event.time,
-                state="waiting" if wanted else "verdict",
-                verdict=seen.verdict,
-                probability=seen.probability,
-                event=event,
-            )
+        name = arrival.name
+        add = partial(
+            self.store.add,
+            name,
+            sha256,
+            event.time,
+            state="waiting" if wanted else "verdict",
+            verdict=seen.verdict,
+            probability=seen.probability,
+            event=event,
         )
+
+        def late(number: int | None) -> None:
+            if wanted and number is not None:
+                self._enqueue(Pending(number, name, sha256, None))
+
+        _, number = self._writes.in_order(add, late)
         self.on_event(replace(event, id=number))
         if wanted and number is not None:
             if arrival.path is None:  # a stream's frame exists nowhere else, and has to survive a power cut
@@ -388,37 +414,23 @@ class Watch:
                 retention.make_room(self.store)
                 save()
         except OutputError as error:
-            self._degrade(error)
+            self._writes.kept(error)
             reason = "it could not be stored"
             self._finish(DroppedEvent(time=now(), id=number, file=name, reason=reason))
             return
-        if self.degraded:
-            self._stored(self._store_late)
-            _log.warning("results are stored again")
-        self.degraded = False
+        self._writes.kept(None)
         self.on_event(event)
 
     def _finish(self, event: EndEvent) -> None:
         """Store and publish that a frame's wait ended without an explanation."""
-        try:
-            self._store(event)
-        except OutputError as error:
-            self._degrade(error)
-            self._unstored.append(event)
-            event = replace(event, stored=False)
-        self.on_event(event)
+        done, _ = self._writes.in_order(partial(self._end, event))
+        self.on_event(event if done else replace(event, stored=False))
 
-    def _store(self, event: EndEvent) -> None:
+    def _end(self, event: EndEvent) -> None:
         """Write the end of a wait to the row that ``event`` is about. Raises OutputError."""
         assert event.id is not None  # noqa: S101 - a frame without a row is never queued
         state: State = "dropped" if isinstance(event, DroppedEvent) else "failed"
         self.store.finish(event.id, state, reason=event.reason, event=event)
-
-    def _store_late(self) -> None:
-        """Store the events that could not be stored while the disk was full. Raises OutputError."""
-        while self._unstored:
-            self._store(self._unstored[0])
-            self._unstored.popleft()
 
     def _quarantine(self, arrival: Arrival, error: GagradError, sha256: str) -> None:
         """Copy a file that is no usable image to ``quarantine/``, with the reason beside it."""
@@ -436,26 +448,13 @@ class Watch:
         When that cannot be read it is new: better twice than never.
         """
         names = {name, name.rpartition("/")[2]}
-        return bool(self._stored(lambda: any(self.store.has(one, sha256) for one in names)))
+        return bool(self._writes.attempt(lambda: any(self.store.has(one, sha256) for one in names)))
 
     def _refused(self, event: FailedEvent | QuarantinedEvent, sha256: str, state: State) -> None:
         """Store and publish that a frame got no verdict."""
-        number = self._stored(
+        _, number = self._writes.in_order(
             lambda: self.store.add(
                 str(event.file), sha256, event.time, state=state, reason=event.reason, event=event
             )
         )
         self.on_event(replace(event, id=number))
-
-    def _stored(self, write: Callable[[], Any]) -> Any:
-        """Return what ``write`` returns, or None when it fails: a full disk must not stop the verdicts."""
-        try:
-            return write()
-        except OutputError as error:
-            self._degrade(error)
-            return None
-
-    def _degrade(self, error: OutputError) -> None:
-        if not self.degraded:
-            _log.warning("results are not stored until this is fixed: %s", error)
-        self.degraded = True

@@ -22,7 +22,10 @@ from gagrad_edge.cli import run
 from gagrad_edge.errors import FrameError, OutputError
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.station.config import RetentionTable
+from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.store import Store
+from gagrad_runtime.station.writes import Writes
+from tests.models import CLASSES
 from tests.runtime.station.images import put
 
 
@@ -69,14 +72,80 @@ def test_what_could_not_be_stored_is_said_so_and_stored_later(
 
     monkeypatch.setattr(one.store, "finish", finish)
     put(tmp_path / "in", "a.png")
-    one.run(once=True)
+    while not (one._verdicts() or one.waiting):
+        pass
+    one._explain()
     assert station.events[-1].kind == "dropped"
     assert station.events[-1].stored is False
     assert one.store.counts() == {"waiting": 1}
     full[0] = False
     put(tmp_path / "in", "b.png", 1)
-    one.run(once=True)
+    while not (one._verdicts() or one.waiting):
+        pass
+    one._explain()
     assert one.store.counts() == {"dropped": 1, "explained": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("good", [True, False])
+def test_a_verdict_that_could_not_be_stored_is_stored_later(
+    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
+    """Its row, its event for the receivers in the order of the frames, and its explanation if one is due."""
+    one = station(Rule(good=tuple(CLASSES)) if good else None)
+    real, full = one.store.add, [True]
+
+    def add(*arguments: Any, **settings: Any) -> int:
+        if full[0]:
+            raise OutputError("database or disk is full")
+        return int(real(*arguments, **settings))
+
+    monkeypatch.setattr(one.store, "add", add)
+    put(tmp_path / "in", "a.png")
+    while not one._verdicts():
+        pass
+    (tmp_path / "in" / "z.png").write_bytes(b"no image")
+    while not one._verdicts():
+        pass
+    assert one.degraded
+    assert [(event.file, event.id) for event in station.events] == [("a.png", None), ("z.png", None)]
+    full[0] = False
+    put(tmp_path / "in", "b.png", 1)
+    one.run(once=True)
+    assert not one.degraded
+    end = "verdict" if good else "explained"
+    assert [(row.name, row.state) for row in one.store.rows()] == [
+        ("a.png", end),
+        ("z.png", "quarantined"),
+        ("b.png", end),
+    ]
+
+
+def test_writes_are_in_order_and_what_follows_a_late_one_happens_once() -> None:
+    """Also when what follows writes, too, and the disk is full again in between."""
+    done: list[str] = []
+    room = [0]
+    writes = Writes()
+
+    def write(name: str) -> str:
+        if not room[0]:
+            raise OutputError("the disk is full")
+        room[0] -= 1
+        done.append(name)
+        return name
+
+    def follow(name: str) -> None:
+        writes.in_order(lambda: write(f"after {name}"))
+
+    assert writes.in_order(lambda: write("1"), follow) == (False, None)
+    assert writes.in_order(lambda: write("2"), follow) == (False, None)
+    room[0] = 1
+    assert not writes.retry(now=True)
+    assert writes.degraded
+    room[0] = 9
+    assert writes.in_order(lambda: write("3"), follow) == (True, "3")
+    assert done == ["1", "2", "after 1", "after 2", "3"]
+    assert not writes.degraded
 
 
 @pytest.mark.slow
