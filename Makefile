@@ -21,7 +21,7 @@ help:
 	@echo "make bench    measure, and write the tables in docs/ (half an hour; nothing else should run)"
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make where    where maps point and which cautions may be trusted: train, explain, docs/where.md (an hour, one core)"
-	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour), and say what was skipped"
+	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour; docs/gpu.md), and say what was skipped"
 	@echo "make drise    compare explanations of detections with D-RISE (15 minutes, one core)"
 	@echo "make zoo      the long cases of tests; 53 architectures against autograd, built in TensorRT-RTX (an hour)"
 	@echo "make models   70 models of other people's tools, their tasks, gradients and pictures (two hours)"

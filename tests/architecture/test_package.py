@@ -29,6 +29,8 @@ CACHES = (
     ".venv-drise",
     ".arm64",
     ".systemd",
+    ".gpu-pieces",
+    "gpu-out",
 )
 BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
 

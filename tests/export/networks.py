@@ -15,10 +15,12 @@ from gagrad_edge.bundle.graph_file import GraphFile
 if TYPE_CHECKING:
     from torch import nn
 
-_OPERATORS = torch.library.Library("torchvision", "DEF")
-"""torchvision from PyPI does not import beside a CPU torch unless its operators are declared first."""
-_OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-_OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+if torch.version.cuda is None:
+    # torchvision from PyPI does not import beside a CPU torch unless its operators are declared first. Beside
+    # its own torch it declares them itself, and nobody else may.
+    _OPERATORS = torch.library.Library("torchvision", "DEF")
+    _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 TORCH_MODELS = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_lite0", "vit_tiny")
 """Dense, with max pooling, depthwise, and a transformer."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
+    from gagrad_edge.manifest import GraphPrecision
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
@@ -43,11 +44,19 @@ _log = logging.getLogger(__name__)
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime with one execution provider; ``threads`` None leaves the number to ONNX Runtime.
 
+    ``precision`` is that of the graphs to take from a bundle.
+
     A provider other than the CPU's first runs a graph of one node, because ONNX Runtime also lists providers
     whose libraries or device are missing. Raises MissingPackageError and DeviceError.
     """
 
-    def __init__(self, provider: Provider = PROVIDERS["cpu"], *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        provider: Provider = PROVIDERS["cpu"],
+        *,
+        threads: int | None = None,
+        precision: GraphPrecision = "float32",
+    ) -> None:
         try:
             import onnxruntime  # noqa: PLC0415 - an optional package, named below when it is missing
         except Exception as error:  # a half-installed one can fail in any way
@@ -60,11 +69,13 @@ class OnnxRuntimeBackend(Backend):
         self._threads = threads
         self._plugin: list[Any] = []
         self.target = provider.target
+        self.precision = precision
         self.verified = provider.memory == "cpu"
         self.notes = []
         self.on_cpu: dict[str, list[str]] = {}
         """Nodes that another provider leaves to the CPU, by graph."""
-        self.description = f"onnxruntime {onnxruntime.__version__} ({provider.name})"
+        numbers = "" if precision == "float32" else f", {precision}"
+        self.description = f"onnxruntime {onnxruntime.__version__} ({provider.name}{numbers})"
         place = f"{threads or os.cpu_count()} threads, {platform.machine()}"
         if provider.memory == "cpu":
             self.setup = f"{self.description}, {place}"
@@ -144,10 +155,8 @@ class OnnxRuntimeBackend(Backend):
         if self._plugin:
             options.add_provider_for_devices(self._plugin, provider_options(self._provider, data))
             return self._ort.InferenceSession(data, options, enable_fallback=0)
-        providers: list[Any] = []
-        for device in filter(None, (self._provider.device, self._provider.backup)):
-            provider = PROVIDERS[device]
-            providers.append((provider.name, provider_options(provider, data)))
+        backup = [PROVIDERS[self._provider.backup]] if self._provider.backup else []
+        providers = [(one.name, provider_options(one, data)) for one in (self._provider, *backup)]
         return self._ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
 
     def _strict_session(self, graph: str, data: bytes, tensors: Mapping[str, NDArray[np.generic]]) -> Any:

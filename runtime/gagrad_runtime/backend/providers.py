@@ -36,6 +36,8 @@ class Provider:
     """Options whose value is the folder in which the engines of one graph are stored."""
     target: GraphTarget = "portable"
     install: str = 'pip install "gagrad-edge[gpu]"'
+    half: bool = False
+    """Whether it can take the bundle's float16 graphs: the device name with ``:fp16``."""
 
 
 _CUDA = {
@@ -50,7 +52,7 @@ PROVIDERS = {
     provider.device: provider
     for provider in (
         Provider("cpu", "CPUExecutionProvider", memory="cpu", install='pip install "gagrad-edge[cpu]"'),
-        Provider("cuda", "CUDAExecutionProvider", options=_CUDA),
+        Provider("cuda", "CUDAExecutionProvider", options=_CUDA, half=True),
         Provider(
             "tensorrt-ort",
             "TensorrtExecutionProvider",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEVICES = (
     "auto",
     *PROVIDERS,
+    *(f"{name}:fp16" for name, provider in PROVIDERS.items() if provider.half),
     *("tensorrt", "tensorrt:fp16", "tensorrt:tf32", "tensorrt-rtx", "tensorrt-rtx:fp16", "tensorrt-rtx:tf32"),
     *("openvino", "openvino:GPU", "openvino:NPU"),
 )
@@ -34,6 +35,8 @@ def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend
     if device in PROVIDERS:
         return OnnxRuntimeBackend(PROVIDERS[device], threads=threads)
     engine, _, part = device.partition(":")
+    if part == "fp16" and engine in PROVIDERS and PROVIDERS[engine].half:
+        return OnnxRuntimeBackend(PROVIDERS[engine], threads=threads, precision="float16")
     if engine == "openvino":
         return OpenVinoBackend(part or "CPU", threads=threads)
     if engine in KINDS:

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from gagrad_edge.bundle.bundle import read_bundle
-from gagrad_edge.errors import DeviceError, MissingPackageError
+from gagrad_edge.errors import DeviceError, MissingPackageError, SettingError
+from gagrad_export import BundleOptions, export
 from gagrad_runtime import load
 from gagrad_runtime.backend import assignment, open_backend, select
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
-from gagrad_runtime.backend.providers import PROVIDERS, provider_options
+from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
 from gagrad_runtime.machine.nvidia import nvidia_device
+from gagrad_runtime.session.explainer import Explainer
+from tests.models import tiny_model
 
 GPU = [name for name, provider in PROVIDERS.items() if provider.memory != "cpu"]
 
@@ -155,3 +159,29 @@ def test_the_device_as_the_driver_tells_it(files: dict[str, Any], expected: str,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert nvidia_device(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_a_provider_takes_float16_graphs_where_they_were_asked_for(tmp_path: Path, tiny_bundle: Path) -> None:
+    """In float16 it runs the bundle's float16 graphs, says so, and refuses a bundle without them."""
+    provider = Provider("cuda", "CPUExecutionProvider", memory="cpu", half=True)
+    path, model = tmp_path / "half.gagrad", tmp_path / "tiny.onnx"
+    onnx.save(tiny_model(), model)
+    export(model, path, size=(24, 32), bundle=BundleOptions(precisions=["float16"]))
+    frame = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    engine = OnnxRuntimeBackend(provider, precision="float16")
+    with load(path, device="cpu") as known, Explainer(read_bundle(path), engine) as half:
+        expected, found = known.explain(frame), half.explain(frame)
+    assert found.provenance.backend.endswith("(CPUExecutionProvider, float16)")
+    assert not np.array_equal(found.scores, expected.scores)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=2e-2, atol=2e-2)
+    with pytest.raises(SettingError, match="no float16 graphs"):
+        Explainer(read_bundle(tiny_bundle), engine)
+
+
+def test_only_a_gpu_is_asked_for_float16() -> None:
+    """cuda:fp16 is CUDA's provider; a CPU, which would compute in float32, refuses the name."""
+    with pytest.raises(MissingPackageError, match="CUDAExecutionProvider"):
+        open_backend("cuda:fp16")
+    with pytest.raises(DeviceError, match="no device 'cpu:fp16'"):
+        open_backend("cpu:fp16")
