@@ -72,7 +72,7 @@ def marked(message: str) -> str:
     return message
 
 
-BETWEEN = (marked("{before}, {item}"), marked("{before}; {item}"))
+BETWEEN = (marked("{before}, {item}"), marked("{before}; {item}"), marked("{before} or {item}"))
 """What ``listed`` writes for each separator."""
 
 

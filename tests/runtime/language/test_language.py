@@ -27,22 +27,22 @@ def test_plural_forms_of_english() -> None:
 
 def test_a_phrase_is_english_until_it_is_shown() -> None:
     """A phrase compares, joins and pickles as English text, and is translated where it is shown."""
-    one = phrase("English")
-    assert one == "English"
-    assert f"{one}!" == "English!"
+    one = phrase("Frame")
+    assert one == "Frame"
+    assert f"{one}!" == "Frame!"
     copied = pickle.loads(pickle.dumps(one))  # noqa: S301
     with speaking("ja"):
-        assert shown(one) == shown(copied) == "日本語"
-        assert shown("English") == "English"
-    assert shown(one) == "English"
+        assert shown(one) == shown(copied) == "検査画像"
+        assert shown("Frame") == "Frame"
+    assert shown(one) == "Frame"
 
 
 def test_phrases_within_a_phrase_are_translated() -> None:
     """A phrase among the values of another one is shown in the same language."""
-    whole = phrase("<{inner}>", inner=phrase("English"))
-    assert whole == "<English>"
+    whole = phrase("<{inner}>", inner=phrase("Frame"))
+    assert whole == "<Frame>"
     with speaking("ja"):
-        assert shown(whole) == "<日本語>"
+        assert shown(whole) == "<検査画像>"
 
 
 def test_counted_phrases_pickle() -> None:
