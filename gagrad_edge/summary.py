@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gagrad_edge.manifest import Checked, FeatureLayer, InputSpec, Manifest, NoiseLevel
 
@@ -27,24 +27,44 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def agreement(checked: Checked) -> list[str]:
-    """Return how labelled images were answered: in all, label by label, and what is suspected."""
-    share = f"{checked.agree / checked.images * 100:.0f} %; {checked.at_least * 100:.0f} % are required"
-    images = counted(checked.images, "labelled image")
-    verb = "is" if checked.images == 1 else "are"
-    lines = [f"{checked.agree} of {images} {verb} answered as labelled ({share})"]
+def filled(message: str, /, **values: object) -> str:
+    """Return ``message`` with ``values`` in its places; the device side has one that translates it, too."""
+    return message.format(**values)
+
+
+def agreement(checked: Checked, text: Callable[..., str] = filled) -> list[str]:
+    """Return how labelled images were answered: in all, label by label, and what is suspected.
+
+    ``text`` fills the values into a message.
+    """
+    share = text(
+        "{share} %; {required} % are required",
+        share=f"{checked.agree / checked.images * 100:.0f}",
+        required=f"{checked.at_least * 100:.0f}",
+    )
+    total = {"agree": checked.agree, "count": checked.images, "share": share}
+    said = text("{agree} of {count} labelled images are answered as labelled ({share})", **total)
+    if checked.images == 1:
+        said = text("{agree} of {count} labelled image is answered as labelled ({share})", **total)
+    lines = [said]
     for label in dict.fromkeys(pair.label for pair in checked.confusion):
         pairs = [pair for pair in checked.confusion if pair.label == label]
         right = sum(pair.images for pair in pairs if pair.answer == label)
-        others = [f"{pair.images} as {pair.answer}" for pair in pairs if pair.answer != label]
-        words = ", ".join([f"{right} of {sum(pair.images for pair in pairs)} as labelled", *others])
+        words = text("{right} of {count} as labelled", right=right, count=sum(pair.images for pair in pairs))
+        for pair in pairs:
+            if pair.answer != label:
+                words = text(
+                    "{words}, {count} as {answer}", words=words, count=pair.images, answer=pair.answer
+                )
         lines.append(f"{label}: {words}")
     if len({pair.answer for pair in checked.confusion}) == 1 < len(lines) - 1:
-        lines.append(f"the answer is {checked.confusion[0].answer} whatever the image")
+        lines.append(text("the answer is {answer} whatever the image", answer=checked.confusion[0].answer))
     if checked.suspect:
-        lines.append(f"likely mistake: the pictures should be fed with {checked.suspect}")
+        lines.append(
+            text("likely mistake: the pictures should be fed with {suspect}", suspect=checked.suspect)
+        )
     elif checked.agree < checked.images:
-        lines.append("none of the usual mistakes in feeding pictures explains the other answers")
+        lines.append(text("none of the usual mistakes in feeding pictures explains the other answers"))
     return lines
 
 

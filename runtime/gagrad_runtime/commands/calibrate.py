@@ -11,6 +11,7 @@ from gagrad_edge.cli import Command
 from gagrad_runtime.commands.options import (
     against_option,
     device_options,
+    lang_option,
     method_options,
     target_option,
     trust_option,
@@ -31,6 +32,7 @@ from gagrad_runtime.commands.options import (
 @method_options(
     "preset", "method", "guide", "samples", "baseline", "seed", "perturb", "percentile", "noise_std"
 )
+@lang_option
 @device_options
 @trust_option
 def calibrate(

@@ -8,7 +8,7 @@ import click
 
 from gagrad_edge.checking import AT_LEAST
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, json_option, trust_option
+from gagrad_runtime.commands.options import device_options, json_option, lang_option, trust_option
 
 
 @click.command(cls=Command, section="bundle", short_help="Compare a bundle's answers with labelled images.")
@@ -27,6 +27,7 @@ from gagrad_runtime.commands.options import device_options, json_option, trust_o
     show_default=True,
     help="Share of the images that must be answered as labelled.",
 )
+@lang_option
 @device_options
 @trust_option
 @json_option

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options
+from gagrad_runtime.commands.options import device_options, lang_option
 
 
 @click.command(cls=Command, section="first", short_help="Export and explain the built-in networks.")
@@ -19,6 +19,7 @@ from gagrad_runtime.commands.options import device_options
     show_default=True,
     help="Folder for the bundles and the results.",
 )
+@lang_option
 @device_options
 def demo(output: Path, device: str, threads: int | None) -> int:
     """Compile the built-in networks, explain parts, and compare with the known defects.

@@ -14,6 +14,7 @@ from gagrad_runtime.commands.options import (
     device_options,
     good_options,
     json_option,
+    lang_option,
     method_options,
     trust_option,
 )
@@ -92,6 +93,7 @@ from gagrad_runtime.commands.options import (
 )
 @click.option("--recursive", is_flag=True, help="Of a folder, take the images in its folders too.")
 @click.option("--npy", is_flag=True, help="Also write the bare map as .npy, float32 [H, W].")
+@lang_option
 @device_options
 @trust_option
 @json_option

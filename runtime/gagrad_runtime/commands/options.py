@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from gagrad_edge.errors import SettingError
+from gagrad_runtime.language import LANGUAGES, VARIABLE, choose
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.presets import PRESETS
 from gagrad_runtime.question.settings import Settings
@@ -98,6 +99,25 @@ def target_option(command: Command) -> Command:
 def against_option(command: Command) -> Command:
     """Add ``--against``."""
     return click.option("--against", help="Explain why the target and not this class.")(command)
+
+
+def lang_option(command: Command) -> Command:
+    """Add ``--lang``, which sets the language of the process."""
+    return click.option(
+        "--lang",
+        type=click.Choice(tuple(LANGUAGES)),
+        default="en",
+        show_default=True,
+        envvar=VARIABLE,
+        show_envvar=True,
+        expose_value=False,
+        callback=_choose,
+        help="Language of pictures and of what is said here.",
+    )(command)
+
+
+def _choose(context: click.Context, parameter: click.Parameter, value: str) -> None:  # noqa: ARG001 - click's
+    choose(value)
 
 
 def device_options(command: Command) -> Command:

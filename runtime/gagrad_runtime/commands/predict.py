@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from gagrad_edge.cli import Command
-from gagrad_runtime.commands.options import device_options, good_options, json_option, trust_option
+from gagrad_runtime.commands.options import (
+    device_options,
+    good_options,
+    json_option,
+    lang_option,
+    trust_option,
+)
 
 
 @click.command(cls=Command, section="explain", short_help="Say what the model says of images.")
@@ -20,6 +26,7 @@ from gagrad_runtime.commands.options import device_options, good_options, json_o
     help="Folder for pictures of what the model finds, NAME.predicted.png.",
 )
 @good_options
+@lang_option
 @device_options
 @trust_option
 @json_option

@@ -14,6 +14,7 @@ from gagrad_runtime.commands.options import (
     against_option,
     device_options,
     json_option,
+    lang_option,
     method_options,
     trust_option,
 )
@@ -69,6 +70,7 @@ _STATES = {"verdict": "not explained"}
 @click.option("--interval", type=click.FloatRange(0.01, 60), help="Seconds between polls.  [default: 0.5]")
 @click.option("--polling", is_flag=True, help="Poll the folder, though the system reports new files.")
 @click.option("--once", is_flag=True, help="Stop when nothing new comes.")
+@lang_option
 @device_options
 @trust_option
 @json_option

@@ -20,6 +20,7 @@ from gagrad_runtime.backend import open_backend
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.feeding import Feeding
 from gagrad_runtime.jobs.progress import Progress
+from gagrad_runtime.language import text
 from gagrad_runtime.session.explainer import Explainer
 from gagrad_runtime.session.noise import noise_level
 from gagrad_runtime.session.opening import open_session
@@ -65,8 +66,8 @@ def check_images(
     if as_json:
         report = {"bundle": session.bundle.manifest.name, "checked": checked, "passed": checked.passed}
         say_json(msgspec.json.encode(report))
-    for text in agreement(checked):
-        say(text, err=True)
+    for line in agreement(checked, text):
+        say(line, err=True)
     require(checked, str(bundle))
 
 

@@ -17,6 +17,7 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.cli import group, say
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.jobs.progress import Progress
+from gagrad_runtime.language import listed, marked, shown, text
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
@@ -60,6 +61,13 @@ DEMOS = (
     Demo("anomaly", "anomaly scorer", "anomaly.onnx", "samples", "masks"),
 )
 """In the order in which they are shown."""
+TITLES = (
+    marked("defect classifier"),
+    marked("defect detector"),
+    marked("defect segmenter"),
+    marked("anomaly scorer"),
+)
+"""Titles of the demos."""
 
 
 def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[Demo] = DEMOS) -> int:
@@ -71,10 +79,18 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
     with resources.as_file(resources.files("gagrad_edge") / "demo") as data:
         for number, demo in enumerate(demos, start=1):
             bundle = output / f"{demo.name}.gagrad"
-            say(f"{number}. Compiling the {demo.title} into {bundle}", err=True)
+            say(
+                text(
+                    "{number}. Compiling the {network} into {bundle}",
+                    number=number,
+                    network=text(demo.title),
+                    bundle=bundle,
+                ),
+                err=True,
+            )
             _export(demo, data, bundle)
             frames = sorted((data / demo.frames).iterdir())
-            say(f"   Explaining {len(frames)} parts", err=True)
+            say(text("   Explaining {count} parts", count=len(frames)), err=True)
             make_folder(output / demo.name)
             with (
                 Progress() as progress,
@@ -85,9 +101,12 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
                     files = explanation.save(output / demo.name, stem=frame.stem, replace=True)
                     mask = truth(demo, data, frame.stem, _kind(explanation))
                     say(_line(explanation, mask, files["picture"]), err=True)
-    say(f"{len(demos) + 1}. Open the pictures: {output.resolve()}/*/*.explained.png", err=True)
-    program = Path(sys.executable).parent / "gagrad-edge"
-    say(f"{len(demos) + 2}. Go on with the README: {program} --help", err=True)
+    pictures, program = f"{output.resolve()}/*/*.explained.png", Path(sys.executable).parent / "gagrad-edge"
+    say(text("{number}. Open the pictures: {files}", number=len(demos) + 1, files=pictures), err=True)
+    say(
+        text("{number}. Go on with the README: {program} --help", number=len(demos) + 2, program=program),
+        err=True,
+    )
     return 0
 
 
@@ -141,18 +160,24 @@ def _kind(explanation: Explanation) -> str | None:
 
 
 def _line(explanation: Explanation, mask: NDArray[np.bool_] | None, picture: Path) -> str:
-    said = f"   {explanation.frame.name}: {words_of(explanation).line()}"
+    figures = [words_of(explanation).line()]
     if explanation.rcap is not None:
-        said += f", RCAP {explanation.rcap.score:.2f}"
+        figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if mask is None:
-        said += ", no defect"
+        figures.append(text("no defect"))
     elif not mask.any():
-        said += ", no such defect on this part"
+        figures.append(text("no such defect on this part"))
     else:
         size = explanation.saliency.shape
         shrunk = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA)
         inside = widened(shrunk > 0.5)
         share, area = mass_inside(explanation.saliency, inside), float(inside.mean())
-        of_image = f"{area * 100:.1f} % of the image: {share / area:.0f}×"
-        said += f", {share_text(share)} of the map on the defect ({of_image})"
-    return f"{said} → {picture}"
+        figures.append(
+            text(
+                "{share} of the map on the defect ({area} % of the image: {times}×)",
+                share=share_text(share),
+                area=f"{area * 100:.1f}",
+                times=f"{share / area:.0f}",
+            )
+        )
+    return f"   {explanation.frame.name}: {shown(listed(figures))} → {picture}"

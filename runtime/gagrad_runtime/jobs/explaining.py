@@ -22,9 +22,10 @@ from gagrad_runtime.frame import frame_for
 from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.jobs.indexing import Index, asked_of
 from gagrad_runtime.jobs.progress import Progress
+from gagrad_runtime.language import current, listed, marked, plural, shown, text
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.question.probability import share_text
-from gagrad_runtime.report.covering_words import strength
+from gagrad_runtime.report.covering_words import Strength, strength
 from gagrad_runtime.report.index_page import empty_row, error_row, explained_row
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_record import prediction_record
@@ -118,6 +119,7 @@ def explain_images(
                 **settings, "targets": list(targets), "each": each, "raw": raw, "full": full, "roi": roi,
                 "roi_limit": roi_limit, "good": explainer.good_sha256, "bundle": explainer.bundle_sha256,
                 "engine": explainer.backend.description,
+                **({} if current() == "en" else {"language": current()}),
             }  # fmt: skip
             facts = (explainer.backend.description,)
             index = Index(output, explainer.manifest.name, asked_of(asked), facts)
@@ -255,7 +257,7 @@ class _Run:
         if self.as_json:  # as `predict` says it
             said = self.explainer.predict(frame)
             say_json(msgspec.json.encode(prediction_record(said, frame)))
-        say(f"{path}: nothing found, so no picture", err=True)
+        say(text("{path}: nothing found, so no picture", path=path), err=True)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:
@@ -263,7 +265,7 @@ class _Run:
         say(_line(path, report, files["picture"]), err=True)
         self._say_uncompared(report)
         for caution in report.explanation.cautions:
-            say(f"  ! {caution.text}", err=True)
+            say(f"  ! {shown(caution.text)}", err=True)
 
     def _say_uncompared(self, report: Report) -> None:
         """Say once that good parts are known, and that their maps were made for another question."""
@@ -272,24 +274,40 @@ class _Run:
         if self._told or known is None or report.scale is not None:
             return
         self._told = True
-        text = "the colours are not compared with good parts"
+        said = text("the colours are not compared with good parts")
         reason = None if report.explanation.target.region else disagreement(known, report.explanation)
         if reason is not None:
             field, theirs, ours = reason
-            text += f": those were calibrated for {field.replace('_', ' ')} {theirs}, and this is for {ours}"
-        say(f"  {text}", err=True)
+            said = text(
+                "{said}: those were calibrated for {field} {theirs}, and this is for {ours}",
+                said=said,
+                field=field.replace("_", " "),
+                theirs=theirs,
+                ours=ours,
+            )
+        say(f"  {said}", err=True)
 
     def finish(self) -> int:
         """Say how it went, and return the exit code."""
         if len(self.stems) > 1 or self._good < len(self.stems):
-            failed = f", {self.failed} FAIL" if self.failed else ""
-            say(f"{self._good} of {len(self.stems)} explained{failed}, in {self.output}/", err=True)
+            values: dict[str, object] = {
+                "good": self._good, "all": len(self.stems), "folder": f"{self.output}/"
+            }  # fmt: skip
+            said = text("{good} of {all} explained, in {folder}", **values)
+            if self.failed:
+                said = text(
+                    "{good} of {all} explained, {failed} FAIL, in {folder}", **values, failed=self.failed
+                )
+            say(said, err=True)
         if self.index is not None:
             if self.index.kept:
-                kept = "1 was" if self.index.kept == 1 else f"{self.index.kept} were"
-                said = "explained before with the same bundle and settings, and kept"
-                say(f"{kept} {said}", err=True)
-            say(f"page: {self.index.page}", err=True)
+                kept = plural(
+                    "{count} was explained before with the same bundle and settings, and kept",
+                    "{count} were explained before with the same bundle and settings, and kept",
+                    self.index.kept,
+                )
+                say(kept, err=True)
+            say(text("page: {path}", path=self.index.page), err=True)
         return self._exit_code
 
     def _report(self, path: str, error: GagradError) -> None:
@@ -328,19 +346,29 @@ def _line(path: str, report: Report, picture: Path) -> str:
     if explanation.rcap is not None:
         figures.append(f"RCAP {explanation.rcap.score:.2f}")
     if explanation.place_stability is not None:
-        figures.append(f"place 1 steady {share_text(explanation.place_stability)}")
+        figures.append(text("place 1 steady {share}", share=share_text(explanation.place_stability)))
     elif explanation.stability is not None:
-        figures.append(f"stability {explanation.stability:.2f}")
+        figures.append(text("stability {stability}", stability=f"{explanation.stability:.2f}"))
     evidence = strength(explanation)
     if evidence is not None:
-        figures.append(f"{'no' if evidence == 'none' else evidence} evidence")
+        figures.append(text(_EVIDENCE[evidence]))
     if roi is not None:
-        outcome = {None: "", True: "PASS, ", False: "FAIL, "}[roi.passed]
-        figures.insert(0, f"{outcome}{share_text(roi.share)} in the region")
+        outcome = {None: [], True: [text("PASS")], False: [text("FAIL")]}[roi.passed]
+        figures[:0] = [*outcome, text("{share} in the region", share=share_text(roi.share))]
     if METHODS[explanation.provenance.method].samples_at == "noisy":
-        why = {"samples": "", "stable": " (stable)", "budget": " (time was up)"}[
-            explanation.provenance.stopped
-        ]
-        figures.append(f"{explanation.samples} samples{why}")
-    figures.append(f"{sum(explanation.seconds.values()):.2f} s")
-    return f"{path}: {', '.join(figures)} → {picture}"
+        figures.append(text(_SAMPLES[explanation.provenance.stopped], count=explanation.samples))
+    figures.append(text("{seconds} s", seconds=f"{sum(explanation.seconds.values()):.2f}"))
+    return f"{path}: {shown(listed(figures))} → {picture}"
+
+
+_EVIDENCE: dict[Strength, str] = {
+    "strong": marked("strong evidence"),
+    "weak": marked("weak evidence"),
+    "none": marked("no evidence"),
+}
+_SAMPLES = {
+    "samples": marked("{count} samples"),
+    "stable": marked("{count} samples (stable)"),
+    "budget": marked("{count} samples (time was up)"),
+}
+"""The number of samples, and why there were not more."""

@@ -11,7 +11,8 @@ import msgspec
 from gagrad_edge import __version__
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.jobs.journal import Journal, key_of
-from gagrad_runtime.report.index_page import PAGE, TABLE, Row, render_index, render_table, text
+from gagrad_runtime.language import phrase
+from gagrad_runtime.report.index_page import PAGE, TABLE, Row, render_index, render_table, utf8
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,10 +92,10 @@ class Index:
         return self._output / PAGE
 
     def _key(self, path: str, frame: Frame) -> str:
-        return key_of(program=__version__, asked=self._asked, file=text(path), frame=frame.sha256)
+        return key_of(program=__version__, asked=self._asked, file=utf8(path), frame=frame.sha256)
 
     def _write(self) -> None:
         rows = [row for of_image in self._rows.values() for row in of_image]
         write_atomic(self._output / TABLE, [render_table(rows)])
-        facts = (*self._facts, f"{len(self._rows)} images")
+        facts = (*self._facts, phrase("{count} images", count=len(self._rows)))
         write_atomic(self.page, [render_index(self._bundle, rows, facts).encode()])

@@ -10,11 +10,11 @@ import msgspec
 from gagrad_edge.atomic import check_writable, make_folder, write_atomic
 from gagrad_edge.cli import say, say_json
 from gagrad_edge.errors import InputError, ModelError
-from gagrad_edge.summary import counted
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.jobs.explaining import error_record, expand, say_error
 from gagrad_runtime.jobs.progress import Progress
+from gagrad_runtime.language import listed, phrase, plural, shown, text
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_picture import prediction_picture
@@ -79,7 +79,15 @@ def predict_images(
             else:
                 say(*lines_of(path, said))
     if usable < len(paths):
-        say(f"{usable} of {counted(len(paths), 'image')} could be used", err=True)
+        say(
+            plural(
+                "{usable} of {count} image could be used",
+                "{usable} of {count} images could be used",
+                len(paths),
+                usable=usable,
+            ),
+            err=True,
+        )
     return exit_code
 
 
@@ -98,11 +106,15 @@ def write_new(folder: Path, stem: str, data: bytes) -> Path:
 
 def lines_of(path: str, said: Prediction) -> list[str]:
     """Return the lines for people about one image: the answer, and each detection with its box."""
-    lines = [f"{path}: {said.answer}"]
+    lines = [f"{path}: {shown(said.answer)}"]
     if said.task == "classification" and len(said.classes) > 1:
-        others = ", ".join(f"{said.called(name)} {percent(chance)}" for name, chance in said.classes[1:3])
-        lines[0] += f"  (then {others})"
+        others = [
+            phrase("{name} {measure}", name=said.called(name), measure=percent(chance))
+            for name, chance in said.classes[1:3]
+        ]
+        lines[0] += text("  (then {others})", others=listed(others))
     for number, one in enumerate(said.detections, start=1):
         box = ", ".join(f"{value:.0f}" for value in one.box)
-        lines.append(f"  {number:3}  {said.called(one.name):20} {percent(one.score):>12}  {box}")
+        name, chance = shown(said.called(one.name)), shown(percent(one.score))
+        lines.append(f"  {number:3}  {name:20} {chance:>12}  {box}")
     return lines

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gagrad_edge.source_date import creation_text
 from gagrad_runtime.answer.good import says_good
+from gagrad_runtime.language import phrase
 from gagrad_runtime.reference import answers
 from gagrad_runtime.reference.answers import answer_statistics
 from gagrad_runtime.reference.content import AnswerHabits, Content, FrameHabits, LayoutContent
@@ -94,16 +95,17 @@ class GoodParts:
         ``why`` then says why not, in words.
         """
         if len(self.windows) != 1:
-            self.why = "the frames have different shapes"
+            self.why = phrase("the frames have different shapes")
             return None
         if len(self._parts) < LEAST:
-            self.why = f"{LEAST} parts or more are needed to find out how they lie"
+            self.why = phrase("{count} parts or more are needed to find out how they lie", count=LEAST)
             return None
         found, _ = common_layout([structure(part.mean(axis=0, dtype=np.float32)) for part in self._parts])
         if found is None:
-            self.why = "they do not lie in the same place"
+            self.why = phrase("they do not lie in the same place")
         elif self._unlikeness(found) > _UNLIKE:
-            self.why, found = "they do not look alike in the same place: parts of several kinds?", None
+            self.why = phrase("they do not look alike in the same place: parts of several kinds?")
+            found = None
         return found
 
     def _unlikeness(self, layout: Layout) -> float:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.good import good_name
+from gagrad_runtime.language import Phrase, listed, phrase, phrases
 from gagrad_runtime.reference.answers import OTHER_SPREAD, SPREAD, answer_statistics
+from gagrad_runtime.reference.statistic_names import statistic_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 _EXPECTED = 0.2
 """Share of the good parts from which on a class belongs to good parts."""
-MISFIT = "it does not look or lie as the good parts do"
+MISFIT = phrase("it does not look or lie as the good parts do")
 """Phrase for a part that does not fit the good image: ``aligned`` returned None, and there is one."""
 
 
@@ -84,20 +86,21 @@ class Reference:
 
     def unusual(self, statistics: FrameStatistics) -> list[str]:
         """Return in what a frame differs from those of all good parts, in words; empty for nothing."""
-        habits, found = self.content.frames, []
+        habits, found = self.content.frames, list[str]()
         if habits.sizes and statistics.size not in habits.sizes:
-            seen = " or ".join(f"{height} high, {width} wide" for height, width in habits.sizes)
-            found.append(f"{statistics.size[0]} high, {statistics.size[1]} wide (good parts: {seen})")
+            seen = listed([_size(size) for size in habits.sizes], " or ")
+            found.append(_compared(_size(statistics.size), seen))
         if statistics.channels not in habits.channels:
-            seen = " or ".join(map(str, habits.channels))
-            found.append(f"{_counted(statistics.channels)} (good parts: {seen})")
+            seen = listed([str(count) for count in habits.channels], " or ")
+            found.append(_compared(phrases("{count} channel", "{count} channels", statistics.channels), seen))
         least, most = habits.bits
+        values = {"brightest": statistics.brightest, "bits": statistics.bits}
         if statistics.bits < least - 1:
             found.append(
-                f"values only up to {statistics.brightest}, {statistics.bits} bits (good parts: {least})"
+                _compared(phrase("values only up to {brightest}, {bits} bits", **values), str(least))
             )
         elif statistics.bits > most + 1:
-            found.append(f"values up to {statistics.brightest}, {statistics.bits} bits (good parts: {most})")
+            found.append(_compared(phrase("values up to {brightest}, {bits} bits", **values), str(most)))
         return found + _outside(statistics.values, habits.limits)
 
     def unusual_answer(self, prediction: Prediction) -> list[str]:
@@ -115,18 +118,27 @@ class Reference:
 
 
 def _outside(values: Mapping[str, float], limits: Mapping[str, Limits]) -> list[str]:
-    found = []
+    found: list[str] = []
     for name, value in values.items():
         low, high = limits.get(name, (None, None))
         if (low is not None and value < low) or (high is not None and value > high):
-            usual = {
-                (False, False): f"{low:.3g} to {high:.3g}" if low is not None and high is not None else "",
-                (True, False): f"at most {high:.3g}" if high is not None else "",
-                (False, True): f"at least {low:.3g}" if low is not None else "",
-            }[low is None, high is None]
-            found.append(f"{name} {value:.3g} (good parts: {usual})")
+            measured = phrase("{name} {measure}", name=statistic_name(name), measure=f"{value:.3g}")
+            found.append(_compared(measured, _between(low, high)))
     return found
 
 
-def _counted(channels: int) -> str:
-    return f"{channels} channel" + ("s" if channels > 1 else "")
+def _between(low: float | None, high: float | None) -> str:
+    """Return the limits in words."""
+    if low is None:
+        return phrase("at most {high}", high=f"{high:.3g}")
+    if high is None:
+        return phrase("at least {low}", low=f"{low:.3g}")
+    return phrase("{low} to {high}", low=f"{low:.3g}", high=f"{high:.3g}")
+
+
+def _compared(found: str, usual: str) -> Phrase:
+    return phrase("{found} (good parts: {usual})", found=found, usual=usual)
+
+
+def _size(size: tuple[int, int]) -> Phrase:
+    return phrase("{height} high, {width} wide", height=size[0], width=size[1])

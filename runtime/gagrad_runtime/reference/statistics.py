@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from gagrad_runtime.language import phrase
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -73,7 +75,14 @@ class FrameStatistics:
     def doubts(self) -> list[str]:
         """Return what is wrong with the frame whatever good parts are like, in words; empty for nothing."""
         if self.white > 255 and self.brightest <= self.white // 4:
-            return [f"values only up to {self.brightest} of {self.white}: a {max(self.bits, 9)}-bit camera?"]
+            return [
+                phrase(
+                    "values only up to {brightest} of {white}: a {bits}-bit camera?",
+                    brightest=self.brightest,
+                    white=self.white,
+                    bits=max(self.bits, 9),
+                )
+            ]
         return []
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.areas import CLOSEST, frame_weights, share_of
+from gagrad_runtime.language import shown, text
 from gagrad_runtime.question.probability import percent
-from gagrad_runtime.report.words import Words, label, number, sentence_start, short
+from gagrad_runtime.report.region_words import region_name
+from gagrad_runtime.report.words import Words, label, looked_at, number, sentence_start, short
 
 if TYPE_CHECKING:
     from gagrad_runtime.frame.placement import Placement
@@ -22,9 +24,10 @@ class AreaWords(Words):
         region = self._found
         if region is None:
             return super().title(pen)
-        against = self._against(pen)
-        title = f"What the model looked at for {self._name(pen)}" + (f" and not {against}" if against else "")
-        return f"{title}, {region.name}" if region.name.startswith("area ") else title
+        title = looked_at(self._name(pen), self._against(pen))
+        if not region.name.startswith("area "):
+            return title
+        return text("{title}, {area}", title=title, area=region_name(region.name))
 
     def answer(self, pen: Lettering) -> str:
         """Return how large the area is, and how sure the model is there."""
@@ -33,27 +36,41 @@ class AreaWords(Words):
             return super().answer(pen)
         name, largest = short(self._name(pen)), self._largest(pen)
         if region.name == CLOSEST:
-            start = (
-                f"The model finds no {name} in this frame"
-                if largest
-                else "The model finds nothing but background"
+            start = text("The model finds nothing but background")
+            if largest:
+                start = text("The model finds no {name} in this frame", name=name)
+            closest = text(
+                "{start}. The map shows where it comes closest, with {sure}.", start=start, sure=self._mean
             )
-            sure = self._sure.replace(" sure", "")
-            return f"{start}. The map shows where it comes closest, with {sure}.{largest}"
+            return closest + largest
         area = percent(share_of(region.cells > 0, frame_weights(self._placement, region.cells.shape)))
-        answer = f"{sentence_start(name)} covers {area} of the frame; the model is {self._sure} there"
+        answer = text(
+            "{name} covers {area} of the frame; the model is {sure} there",
+            name=sentence_start(name),
+            area=area,
+            sure=self._sure,
+        )
         against, target = self._against(pen), self.explanation.target
         if against and target.against_index:
-            answer += f", and gives {self._measure(target.against_index)} to {short(against)}"
-        return f"{answer}.{largest}"
+            answer = text(
+                "{answer}, and gives {chance} to {name}",
+                answer=answer,
+                chance=self._measure(target.against_index),
+                name=short(against),
+            )
+        return text("{sentence}.", sentence=answer) + largest
 
     def line(self) -> str:
         """Return the class, its area and how sure the model is."""
-        region, explanation = self._found, self.explanation
+        region = self._found
         if region is None:
             return super().line()
-        named = "" if explanation.classes else "class "
-        return f"{named}{explanation.target} {region.name}, {self._sure}"
+        return text(
+            "{target} {region}, {sure}",
+            target=self._target_line(),
+            region=region_name(region.name),
+            sure=self._sure,
+        )
 
     @property
     def _found(self) -> OutputRegion | None:
@@ -70,8 +87,16 @@ class AreaWords(Words):
         """How sure the model is in the region, such as ``91.2 % sure``."""
         target, explanation = self.explanation.target, self.explanation
         if explanation.probabilities is None:
-            return f"at a score of {number(target.reading(explanation.scores))}"
-        return f"{percent(target.probability(explanation.probabilities))} sure"
+            return self._mean
+        return text("{chance} sure", chance=percent(target.probability(explanation.probabilities)))
+
+    @property
+    def _mean(self) -> str:
+        """The probability in the region, or the score where there are no probabilities."""
+        target, explanation = self.explanation.target, self.explanation
+        if explanation.probabilities is None:
+            return text("at a score of {score}", score=number(target.reading(explanation.scores)))
+        return shown(percent(target.probability(explanation.probabilities)))
 
     def _largest(self, pen: Lettering) -> str:
         """Return a sentence on the largest area, where it is of another class; else nothing."""
@@ -80,4 +105,5 @@ class AreaWords(Words):
             return ""
         own = prediction.target
         share = percent(prediction.areas[0][1])
-        return f" The largest area is {short(label(own.name, own.index, pen))} ({share} of the frame)."
+        name = short(label(own.name, own.index, pen))
+        return text(" The largest area is {name} ({share} of the frame).", name=name, share=share)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.language import shown, text
 from gagrad_runtime.question.methods import METHODS
 from gagrad_runtime.report.covering_words import strength
 from gagrad_runtime.report.evidence import evidence_lines, place_lines
 from gagrad_runtime.report.lettering import printable
+from gagrad_runtime.report.note_words import note_shown
 from gagrad_runtime.report.received import received_note
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.report.verdicts import verdict
-from gagrad_runtime.report.words import number, sentence_start
+from gagrad_runtime.report.words import number, sentence, sentence_start
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
@@ -51,19 +53,23 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
     words = words_of(explanation)
     made = explanation.provenance
     frame = explanation.frame
-    file = "frame from memory" if frame.source == "array" else printable(frame.name, pen)[0]
+    file = text("frame from memory") if frame.source == "array" else printable(frame.name, pen)[0]
     bundle = printable(made.bundle, pen)[0]
     rcap = explanation.rcap
     facts = (
         *(_sentence(printable(note, pen)[0]) for note in notes),
-        *(() if rcap is None else (f"RCAP {number(rcap.score)} of 1: {words.rcap()}.",)),
-        f"{file} · {frame.height} pixels high, {frame.width} wide",
-        f"bundle {bundle} · {_made(explanation)} · {made.backend}",
-        *(_sentence(printable(note, pen)[0]) for note in (*made.notes, *frame.notes)),
+        *(() if rcap is None else (_rcap(rcap.score, words),)),
+        text(
+            "{file} · {height} pixels high, {width} wide", file=file, height=frame.height, width=frame.width
+        ),
+        text(
+            "bundle {bundle} · {made} · {engine}", bundle=bundle, made=_made(explanation), engine=made.backend
+        ),
+        *(_sentence(printable(note_shown(note), pen)[0]) for note in (*made.notes, *frame.notes)),
     )
     if not _all_readable(words, explanation, pen):
-        facts += ("A name has letters that this device cannot draw; the JSON record has it in full.",)
-    cautions = tuple(printable(caution.text, pen)[0] for caution in explanation.cautions)
+        facts += (text("A name has letters that this device cannot draw; the JSON record has it in full."),)
+    cautions = tuple(printable(shown(caution.text), pen)[0] for caution in explanation.cautions)
     got = received_note(explanation)
     lines = evidence_lines(explanation, words.margin(pen))
     return Caption(
@@ -82,14 +88,28 @@ def write_caption(explanation: Explanation, pen: Lettering, *, notes: tuple[str,
 def _made(explanation: Explanation) -> str:
     """Return the method, the number of samples and the stability, as one line."""
     made = explanation.provenance
-    parts = [made.method + ("" if made.guide == "paper" else f", guide {made.guide}")]
+    parts = [made.method]
+    if made.guide != "paper":
+        parts = [text("{method}, guide {guide}", method=made.method, guide=made.guide)]
     if METHODS[made.method].samples_at == "noisy":
-        parts.append(f"{made.samples} samples, noise {made.noise_std * 100:.3g} %, seed {made.seed}")
+        noise = f"{made.noise_std * 100:.3g}"
+        parts.append(
+            text(
+                "{count} samples, noise {noise} %, seed {seed}",
+                count=made.samples,
+                noise=noise,
+                seed=made.seed,
+            )
+        )
     if made.perturbation:
         parts.append(made.perturbation)
     if explanation.stability is not None:
-        parts.append(f"rank stability {explanation.stability:.2f} of 1")
+        parts.append(text("rank stability {stability} of 1", stability=f"{explanation.stability:.2f}"))
     return " · ".join(parts)
+
+
+def _rcap(score: float, words: Words) -> str:
+    return text("RCAP {score} of 1: {meaning}.", score=number(score), meaning=words.rcap())
 
 
 def _all_readable(words: Words, explanation: Explanation, pen: Lettering) -> bool:
@@ -97,5 +117,5 @@ def _all_readable(words: Words, explanation: Explanation, pen: Lettering) -> boo
     return all(printable(name, pen)[1] for name in names)
 
 
-def _sentence(text: str) -> str:
-    return sentence_start(text) + ("" if text.endswith(".") else ".")
+def _sentence(words: str) -> str:
+    return sentence_start(words) if words.endswith((".", "。")) else sentence(words)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from gagrad_runtime.language import text
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,12 +49,16 @@ class Scale:
     @property
     def note(self) -> str:
         """How the map was changed for display, in words."""
-        colours = f"the highest {_TOP_SHARE * 100:g} % of the map share the top colour"
+        colours = text("the highest {top} % of the map share the top colour", top=f"{_TOP_SHARE * 100:g}")
         if self.good_parts is not None:
-            colours = f"the colours compare the map with {self.good_parts} good parts"
+            colours = text("the colours compare the map with {count} good parts", count=self.good_parts)
         if not self.softened:
             return colours
-        return f"the map is softened over {self.softened:g} model pixels; {colours}"
+        return text(
+            "the map is softened over {blur} model pixels; {colours}",
+            blur=f"{self.softened:g}",
+            colours=colours,
+        )
 
 
 def scale_of(values: Array, softened: float) -> Scale:
@@ -78,8 +84,10 @@ def to_eight_bits(frame: Frame, pixels: NDArray[Any]) -> tuple[Canvas, str | Non
         dark, bright = int(frame.picture.min()), int(frame.picture.max())
         span = max(bright - dark, 1)
         pixels = (pixels.astype(np.float32) - dark) * np.float32(255 / span)
-        note = (
-            f"the frame is stretched for viewing: its values {dark} to {bright} are shown as black to white"
+        note = text(
+            "the frame is stretched for viewing: its values {dark} to {bright} are shown as black to white",
+            dark=dark,
+            bright=bright,
         )
     eight = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     return (eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, axis=2)), note

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.language import text
 from gagrad_runtime.report.lettering import Style
+from gagrad_runtime.report.region_words import region_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,17 +35,25 @@ def contours_of(target: Target, prediction: Prediction | None) -> tuple[Array, s
     """
     region = target.region
     if region is not None:
-        return region.cells, f"the line: {'what is explained' if not region.found else _around(target)}"
+        return region.cells, text("the line: {what}", what=_around(target))
     if prediction is None or prediction.anomaly_map is None or prediction.map_threshold is None:
         return None
     cells = (prediction.anomaly_map >= prediction.map_threshold).astype(np.float32)
-    return (cells, "the line: where the model's own anomaly map is above its limit") if cells.any() else None
+    return (
+        (cells, text("the line: where the model's own anomaly map is above its limit"))
+        if cells.any()
+        else None
+    )
 
 
 def _around(target: Target) -> str:
     assert target.region is not None  # noqa: S101 - the caller has looked
+    if not target.region.found:
+        return text("what is explained")
     name = target.region.name
-    return f'where the model finds "{target.name}"' if name == "where it is predicted" else name
+    if name == "where it is predicted":
+        return text('where the model finds "{name}"', name=target.name)
+    return region_name(name)
 
 
 def draw_contours(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
+from gagrad_runtime.language import text
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.verdicts import verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.explanation import Explanation
 
@@ -58,19 +61,37 @@ def covering_line(explanation: Explanation, margin: str | None) -> str | None:
     number = cited(covering)
     change = _change(explanation, covering.before, covering.places[number - 1])
     if covering.controls:
-        change += f"; {_elsewhere(explanation, covering)}"
+        elsewhere = _elsewhere(explanation, covering)
+        change = text("{change}; {elsewhere}", change=change, elsewhere=elsewhere)
     if covering.decides is not None:
-        return f"Covering place {number} changes the answer: {change}."
+        return text("Covering place {number} changes the answer: {change}.", number=number, change=change)
     if not _decidable(explanation):
-        return f"With place {number} covered: {change}."
+        return text("With place {number} covered: {change}.", number=number, change=change)
     if verdict(explanation) == "OK":
-        return f"Covering place {number} does not change the answer: {change}."
+        return text(
+            "Covering place {number} does not change the answer: {change}.", number=number, change=change
+        )
     if _loses(covering):
-        return f"Covering place {number} weakens the answer without changing it: {change}."
+        return text(
+            "Covering place {number} weakens the answer without changing it: {change}.",
+            number=number,
+            change=change,
+        )
     told = any(one.code == FINDS_NOTHING for one in explanation.cautions)
-    nothing = "" if told else "No single place decides; something may be missing. "
-    ahead = f" {margin}" if margin else ""
-    return f"{nothing}With place {number} covered: {change}.{ahead}"
+    parts = [
+        "" if told else text("No single place decides; something may be missing."),
+        text("With place {number} covered: {change}.", number=number, change=change),
+        margin or "",
+    ]
+    return joined_sentences(part for part in parts if part)
+
+
+def joined_sentences(sentences: Iterable[str]) -> str:
+    """Return ``sentences`` behind each other, with a space between them where the language has one."""
+    whole = ""
+    for one in sentences:
+        whole = text("{before} {sentence}", before=whole, sentence=one) if whole else one
+    return whole
 
 
 def _elsewhere(explanation: Explanation, covering: Covering) -> str:
@@ -78,10 +99,15 @@ def _elsewhere(explanation: Explanation, covering: Covering) -> str:
     changed, controls = sum(covering.controls_changed), len(covering.controls)
     change = _change(explanation, covering.before, median(covering.controls))
     if covering.decides is None or not changed:
-        return f"as much elsewhere: {change}"
+        return text("as much elsewhere: {change}", change=change)
     if covering.changed_elsewhere:
-        return f"but as much elsewhere changes it too: {change}"
-    return f"as much elsewhere: {change} ({changed} of {controls} change it too)"
+        return text("but as much elsewhere changes it too: {change}", change=change)
+    return text(
+        "as much elsewhere: {change} ({changed} of {controls} change it too)",
+        change=change,
+        changed=changed,
+        controls=controls,
+    )
 
 
 def _loses(covering: Covering) -> bool:
@@ -99,5 +125,5 @@ def _decidable(explanation: Explanation) -> bool:
 
 def _change(explanation: Explanation, before: float, after: float) -> str:
     if explanation.probabilities is None:  # of a plain score: the share of it that is left
-        return f"{percent(after)} of the score is left"
-    return f"{percent(before)} → {percent(after)}"
+        return text("{share} of the score is left", share=percent(after))
+    return text("{before} → {after}", before=percent(before), after=percent(after))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.prediction import box_text
+from gagrad_runtime.language import plural, text
 from gagrad_runtime.report.boxes import Tag
 from gagrad_runtime.report.lettering import printable
 from gagrad_runtime.report.words import Words, label, sentence_start, short
@@ -22,38 +23,50 @@ class DetectionWords(Words):
         target = self.explanation.target
         title = super().title(pen)
         if target.detection is None:
-            return f"{title} (not found)"
+            return text("{title} (not found)", title=title)
         count = len(self.found)
-        return title if count == 1 else f"{title} (detection {target.detection} of {count})"
+        if count == 1:
+            return title
+        return text(
+            "{title} (detection {number} of {count})", title=title, number=target.detection, count=count
+        )
 
     def answer(self, pen: Lettering) -> str:
         """Return how sure the model is of the detection, where it is, and what else was found."""
         target, found = self.explanation.target, self.found
         name, against = short(self._name(pen)), self._against(pen)
-        said = f"{self._measure(target.index)} for {name}{self._place(pen)}"
+        said = self._at(text("{chance} for {name}", chance=self._measure(target.index), name=name), pen)
         if against and target.against_index:
-            said += f", {self._measure(target.against_index)} for {short(against)}"
+            said = self._beside(said, target.against_index, short(against))
         if target.detection is None:
             if not found:
-                return f"Nothing found. {self._candidate} has {said}."
-            first = f"the surest is {self._listed(found[0], pen)}"
-            count = "1 other detection" if len(found) == 1 else f"{len(found)} others"
-            return f"Not found: {said}. The model found {count}, {first}."
-        if len(found) == 1:
-            return f"{sentence_start(said)}: this is all that the model found."
+                return text("Nothing found. {candidate} has {said}.", candidate=self._candidate, said=said)
+            return plural(
+                "Not found: {said}. The model found {count} other detection, the surest is {first}.",
+                "Not found: {said}. The model found {count} others, the surest is {first}.",
+                len(found),
+                said=said,
+                first=self._listed(found[0], pen),
+            )
+        said, count = sentence_start(said), len(found)
+        if count == 1:
+            return text("{said}: this is all that the model found.", said=said)
         if target.detection == 1:
-            return f"{sentence_start(said)}: the surest of the {len(found)} that the model found."
-        return f"{sentence_start(said)}. The surest of the {len(found)} is {self._listed(found[0], pen)}."
+            return text("{said}: the surest of the {count} that the model found.", said=said, count=count)
+        first = self._listed(found[0], pen)
+        return text("{said}. The surest of the {count} is {first}.", said=said, count=count, first=first)
 
     def line(self) -> str:
         """Return the class, its probability and the box, as the beginning of a line in a terminal."""
         target = self.explanation.target
-        place = "" if target.box is None else f" at {box_text(target.box)}"
-        return f"{super().line()}{place}{'' if target.detection else ' (not found)'}"
+        said = super().line()
+        if target.box is not None:
+            said = text("{said} at {box}", said=said, box=box_text(target.box))
+        return said if target.detection else text("{said} (not found)", said=said)
 
     def rcap(self) -> str:
         """Return what the RCAP score means for a detection."""
-        return "the higher, the surer the model finds it again by the bright places alone"
+        return text("the higher, the surer the model finds it again by the bright places alone")
 
     def names(self) -> tuple[str, ...]:
         """Return the names that the picture shows."""
@@ -62,8 +75,10 @@ class DetectionWords(Words):
     def tag(self, pen: Lettering) -> Tag:
         """Return what stands beside the explained box."""
         target = self.explanation.target
-        missing = "" if target.detection else ", not found"
-        return Tag(self._name(pen).strip('"'), self._measure(target.index) + missing)
+        chance = self._measure(target.index)
+        if not target.detection:
+            chance = text("{chance}, not found", chance=chance)
+        return Tag(self._name(pen).strip('"「」'), chance)
 
     @property
     def found(self) -> tuple[Detection, ...]:
@@ -77,12 +92,15 @@ class DetectionWords(Words):
     @property
     def _candidate(self) -> str:
         strongest = self.explanation.target.index == self.explanation.predicted.index
-        return "The strongest candidate" if strongest else "The candidate that was asked for"
+        return text("The strongest candidate") if strongest else text("The candidate that was asked for")
 
-    def _place(self, pen: Lettering) -> str:
+    def _at(self, said: str, pen: Lettering) -> str:
         box = self.explanation.target.box
-        return "" if box is None else f" at {printable(box_text(box), pen)[0]}"
+        return (
+            said if box is None else text("{said} at {box}", said=said, box=printable(box_text(box), pen)[0])
+        )
 
     def _listed(self, one: Detection, pen: Lettering) -> str:
         name = short(label(one.name, one.index[:1], pen))
-        return f"{name} with {self._measure(one.index)} at {printable(box_text(one.box), pen)[0]}"
+        chance, box = self._measure(one.index), printable(box_text(one.box), pen)[0]
+        return text("{name} with {chance} at {box}", name=name, chance=chance, box=box)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.language import marked, phrase, text
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.covering_words import cited, covering_line
 
@@ -24,15 +25,18 @@ _STEADY = 0.7
 """Share of the repeats, 0..1, that have to find place 1 again for it to be steady."""
 
 _WHERE = (
-    ("at the upper left", "at the top", "at the upper right"),
-    ("at the left", "in the middle", "at the right"),
-    ("at the lower left", "at the bottom", "at the lower right"),
+    (marked("at the upper left"), marked("at the top"), marked("at the upper right")),
+    (marked("at the left"), marked("in the middle"), marked("at the right")),
+    (marked("at the lower left"), marked("at the bottom"), marked("at the lower right")),
 )
 _POINTS = {
-    "activation": "only the class activation points here",
-    "reference": "only the comparison with good parts points here",
+    "activation": marked("only the class activation points here"),
+    "reference": marked("only the comparison with good parts points here"),
 }
-_OTHERS = {"activation": "the class activation", "reference": "the comparison with good parts"}
+_OTHERS = {
+    "activation": phrase("the class activation"),
+    "reference": phrase("the comparison with good parts"),
+}
 
 
 def numbered(explanation: Explanation) -> tuple[tuple[int, Place], ...]:
@@ -69,21 +73,28 @@ def evidence_lines(explanation: Explanation, margin: str | None) -> tuple[str, .
 
 def place_lines(explanation: Explanation) -> tuple[str, ...]:
     """Return a sentence on each numbered place: where it is, and how much of the map it holds."""
-    return tuple(f"{number}: {_place(explanation, one)}" for number, one in numbered(explanation))
+    return tuple(
+        text("{number}: {place}", number=number, place=_place(explanation, one))
+        for number, one in numbered(explanation)
+    )
 
 
 def _place(explanation: Explanation, one: Place) -> str:
-    said = (
-        f"{where(one, explanation.frame.height, explanation.frame.width)}, {share_text(one.share)} of the map"
+    said = text(
+        "{where}, {share} of the map",
+        where=where(one, explanation.frame.height, explanation.frame.width),
+        share=share_text(one.share),
     )
-    return f"{said}; {_POINTS[one.evidence]}" if one.evidence in _POINTS else said
+    if one.evidence not in _POINTS:
+        return said
+    return text("{place}; {who}", place=said, who=text(_POINTS[one.evidence]))
 
 
 def where(place: Place, height: int, width: int) -> str:
     """Return in words where the peak of ``place`` is on a frame of ``height`` and ``width``."""
     x, y = place.peak
     row, column = (min(max(int(3 * at / size), 0), 2) for at, size in ((y, height), (x, width)))
-    return _WHERE[row][column]
+    return text(_WHERE[row][column])
 
 
 def _disagreement(explanation: Explanation) -> str | None:
@@ -95,8 +106,12 @@ def _disagreement(explanation: Explanation) -> str | None:
     first = next((n for n, one in numbered(explanation) if one.evidence == "map"), None)
     if first is None:
         return None
-    who = _OTHERS[place.evidence]
-    return f"Two places disagree: the map points at {first}, {who} at {number}. Look at both."
+    return text(
+        "Two places disagree: the map points at {first}, {who} at {number}. Look at both.",
+        first=first,
+        who=_OTHERS[place.evidence],
+        number=number,
+    )
 
 
 def _repeated(explanation: Explanation) -> str | None:
@@ -104,5 +119,5 @@ def _repeated(explanation: Explanation) -> str | None:
     if found is None or not explanation.places:
         return None
     if found >= _STEADY:
-        return f"Place 1 is steady: {share_text(found)} of the repeats find it again."
-    return f"Place 1 is not steady: only {share_text(found)} of the repeats find it again."
+        return text("Place 1 is steady: {share} of the repeats find it again.", share=share_text(found))
+    return text("Place 1 is not steady: only {share} of the repeats find it again.", share=share_text(found))

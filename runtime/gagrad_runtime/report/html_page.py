@@ -55,8 +55,9 @@ def fill(template: str, values: Mapping[str, str]) -> str:
         )
         for tag in ("style", "script")
     }
+    inside = "data:; font-src data:" if "data:font/" in values.get("font", "") else "data:"
     csp = (
-        f"default-src 'none'; img-src data:; style-src {hashes['style']}; script-src {hashes['script']}; "
+        f"default-src 'none'; img-src {inside}; style-src {hashes['style']}; script-src {hashes['script']}; "
         "base-uri 'none'; form-action 'none'"
     )
     return Template(template).substitute(values, csp=csp)

@@ -16,16 +16,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gagrad_edge.printable import printable
+from gagrad_runtime.language import shown, text
 from gagrad_runtime.report.covering_words import strength
 from gagrad_runtime.report.evidence import evidence_lines, place_lines
 from gagrad_runtime.report.html_page import escape, fill, image, legend
+from gagrad_runtime.report.index_words import (
+    NO_CAUTION,
+    NOT_EXPLAINED,
+    caution_name,
+    evidence_name,
+    outcome_name,
+    page_words,
+)
 from gagrad_runtime.report.lettering import lettering
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.report.thumbnail import frame_alone, map_thumbnail
 from gagrad_runtime.report.verdicts import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gagrad_edge.errors import GagradError
@@ -69,31 +78,31 @@ def explained_row(path: str, report: Report, files: Mapping[str, Path]) -> Row:
     passed = None if report.roi is None else report.roi.passed
     lines = (*evidence_lines(explanation, words.margin(lettering())), *place_lines(explanation))
     return Row(
-        file=text(path),
+        file=utf8(path),
         thumbnail=map_thumbnail(explanation, report.scale, marked=True),
-        target=text(str(explanation.target)),
-        answer=text(words.line()),
+        target=utf8(str(explanation.target)),
+        answer=utf8(words.line()),
         probability=explanation.probability,
         verdict=verdict(explanation) or "",
         evidence=strength(explanation) or "",
-        lines=tuple(map(text, lines)),
-        cautions=tuple((one.code, text(one.text)) for one in explanation.cautions),
+        lines=tuple(map(utf8, lines)),
+        cautions=tuple((one.code, utf8(shown(one.text))) for one in explanation.cautions),
         region={None: "", True: "PASS", False: "FAIL"}[passed],
-        files={kind: text(file.name) for kind, file in files.items()},
+        files={kind: utf8(file.name) for kind, file in files.items()},
     )
 
 
 def empty_row(path: str, frame: Frame) -> Row:
     """Return the row of an image on which the model finds nothing."""
-    return Row(file=text(path), thumbnail=frame_alone(frame), answer="nothing found")
+    return Row(file=utf8(path), thumbnail=frame_alone(frame), answer=text("nothing found"))
 
 
 def error_row(path: str, error: GagradError) -> Row:
     """Return the row of an image that could not be explained."""
-    return Row(file=text(path), error=text(error.what))
+    return Row(file=utf8(path), error=utf8(error.what))
 
 
-def text(value: str) -> str:
+def utf8(value: str) -> str:
     """Return ``value`` as valid UTF-8: Linux file names may hold any bytes, JSON may not."""
     return value.encode("utf-8", "backslashreplace").decode()
 
@@ -104,14 +113,14 @@ def render_index(bundle: str, rows: Sequence[Row], facts: Sequence[str]) -> str:
     return fill(
         template,
         {
-            "title": escape(f"Explanations by {bundle}"),
+            **page_words(len(rows)),
+            "title": escape(text("Explanations by {bundle}", bundle=bundle)),
             "legend": legend(),
-            "facts": escape(" · ".join(facts)),
-            "number": str(len(rows)),
+            "facts": escape(" · ".join(map(shown, facts))),
             "verdicts": _options(row.verdict for row in rows),
             "classes": _options(row.target for row in rows),
-            "evidence": _options(row.evidence for row in rows),
-            "cautions": _options(code for row in rows for code in _codes(row)),
+            "evidence": _options((row.evidence for row in rows), evidence_name),
+            "cautions": _options((code for row in rows for code in _codes(row)), caution_name),
             "cards": "\n".join(_card(number, row) for number, row in enumerate(rows)),
         },
     )
@@ -121,15 +130,18 @@ def _codes(row: Row) -> Iterable[str]:
     """Return what one can filter ``row`` by under cautions."""
     codes = dict.fromkeys(code for code, _ in row.cautions)
     if row.error:
-        return ("not explained",)
-    return codes or ("no caution",)
+        return (NOT_EXPLAINED,)
+    return codes or (NO_CAUTION,)
 
 
-def _options(values: Iterable[str]) -> str:
-    """Return the choices of a filter, each with how many rows have it; rows without one cannot be chosen."""
+def _options(values: Iterable[str], name: Callable[[str], str] = str) -> str:
+    """Return the choices of a filter, each with how many rows have it; rows without one cannot be chosen.
+
+    ``name`` says what a person reads for a value.
+    """
     counted = Counter(value for value in values if value)
     return "".join(
-        f'<option value="{escape(value)}">{escape(value)} ({count})</option>'
+        f'<option value="{escape(value)}">{escape(name(value))} ({count})</option>'
         for value, count in sorted(counted.items())
     )
 
@@ -149,20 +161,24 @@ def _card(number: int, row: Row) -> str:
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in data.items())
     badge = ""
     if row.verdict:
-        sign = "○" if row.verdict == "OK" else "✕"
+        sign = "○" if row.verdict == "OK" else text("✕")
         badge = f'<span class="badge {row.verdict.lower()}">{sign} {row.verdict}</span> '
-    region = f' <span class="region {row.region.lower()}">{row.region}</span>' if row.region else ""
+    region = (
+        f' <span class="region {row.region.lower()}">{outcome_name(row.region)}</span>' if row.region else ""
+    )
     parts = [
         _linked(row, image(row.thumbnail, row.file) if row.thumbnail else '<div class="blank"></div>'),
         f"<h2>{_linked(row, escape(_name(row.file)))}</h2>",
         f"<p>{badge}{escape(row.answer)}{region}</p>",
     ]
     if row.evidence:
-        parts.append(f"<p>Evidence: <b>{escape(row.evidence)}</b></p>")
+        strong = f"<b>{escape(evidence_name(row.evidence))}</b>"
+        parts.append(f"<p>{text('Evidence: {strength}', strength=strong)}</p>")
     parts += [f'<p class="quiet">{escape(line)}</p>' for line in row.lines]
-    parts += [f'<p class="caution">⚠ {escape(said)}</p>' for _, said in row.cautions]
+    parts += [f'<p class="caution">{text("⚠")} {escape(said)}</p>' for _, said in row.cautions]
     if row.error:
-        parts.append(f'<p class="error">Not explained: {escape(row.error)}</p>')
+        why = text("Not explained: {why}", why=escape(row.error))
+        parts.append(f'<p class="error">{why}</p>')
     return f"<article {attributes}>{''.join(parts)}</article>"
 
 

@@ -3,6 +3,8 @@
 OpenCV 5 carries its own fonts, with Latin, Vietnamese, Cyrillic, Chinese, Japanese and Korean letters: the
 same text on every machine. With an older OpenCV, Pillow draws the text: in the system's fonts, or where there
 are none in the ASCII letters of the font that Pillow carries.
+
+Japanese is drawn by Pillow in the font that this package carries: OpenCV's has the Chinese forms of kanji.
 """
 
 from __future__ import annotations
@@ -17,8 +19,13 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gagrad_runtime.language import current
+from gagrad_runtime.language.font import FONT
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from gagrad_runtime.language import Language
 
     Canvas = NDArray[np.uint8]
     Rgb = tuple[int, int, int]
@@ -61,9 +68,18 @@ class Lettering(Protocol):
         """Whether there is a glyph for ``character``."""
 
 
-@functools.cache
 def lettering() -> Lettering:
-    """Return the lettering for this machine: OpenCV's where it has fonts, else Pillow's."""
+    """Return the lettering for this machine and language.
+
+    English: OpenCV's where it has fonts, else Pillow's. Japanese: Pillow's with our font.
+    """
+    return _lettering(current())
+
+
+@functools.cache
+def _lettering(language: Language) -> Lettering:
+    if language == "ja" and _opens(str(FONT)):
+        return PillowLettering(str(FONT))
     return OpenCvLettering() if hasattr(cv2, "FontFace") else PillowLettering()
 
 
@@ -148,7 +164,10 @@ def _glyph(face: Any, character: str) -> Canvas:
 
 
 class PillowLettering:
-    """Pillow's own font; for a word with letters that it lacks, the first system font that has them."""
+    """Pillow's own font, or ``first``; for a word with letters that it lacks, the next font that has them."""
+
+    def __init__(self, first: str | None = None) -> None:
+        self._fonts = _fonts() if first is None else (first, *_fonts())
 
     def width(self, text: str, style: Style) -> int:
         """Return the width of ``text`` in pixels."""
@@ -172,15 +191,15 @@ class PillowLettering:
 
     def covers(self, character: str) -> bool:
         """Whether any of the fonts has a glyph for ``character``."""
-        return any(_has_glyph(font, character) for font in _fonts())
+        return any(_has_glyph(font, character) for font in self._fonts)
 
     def _parts(self, text: str) -> list[tuple[str, str]]:
         """Split ``text`` into (font, part); a word stays in one font where one font has all its letters."""
         parts: list[tuple[str, str]] = []
         for word in text.replace(" ", " \0").split("\0"):
             letters = word.strip()
-            whole = [font for font in _fonts() if all(_has_glyph(font, letter) for letter in letters)]
-            pieces = [(whole[0], word)] if whole else [(_font_of(letter), letter) for letter in word]
+            whole = [font for font in self._fonts if all(_has_glyph(font, letter) for letter in letters)]
+            pieces = [(whole[0], word)] if whole else [(self._font_of(letter), letter) for letter in word]
             for font, piece in pieces:
                 if parts and parts[-1][0] == font:
                     parts[-1] = (font, parts[-1][1] + piece)
@@ -188,22 +207,23 @@ class PillowLettering:
                     parts.append((font, piece))
         return parts
 
-
-def _font_of(letter: str) -> str:
-    return next((font for font in _fonts() if _has_glyph(font, letter)), "")
+    def _font_of(self, letter: str) -> str:
+        return next((font for font in self._fonts if _has_glyph(font, letter)), self._fonts[0])
 
 
 @functools.cache
 def _fonts() -> tuple[str, ...]:
     """Return the names of the fonts on this machine; the empty name is Pillow's own font."""
-    found = [""]
-    for name in _SYSTEM_FONTS:
-        try:
-            ImageFont.truetype(name, 10)
-        except OSError:
-            continue
-        found.append(name)
-    return tuple(found)
+    return ("", *filter(_opens, _SYSTEM_FONTS))
+
+
+def _opens(name: str) -> bool:
+    """Whether the font ``name`` is there, and Pillow can read it."""
+    try:
+        ImageFont.truetype(name, 10)
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.language import text
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.lettering import Style
 
@@ -41,9 +42,9 @@ def mark_roi(panel: Canvas, zones: Zones) -> None:
 
 def draw_roi_key(sheet: Sheet, roi: RoiResult) -> None:
     """Draw the key below the panels: what the outline and the stripes mean."""
-    entries = [("line", "inside the line: where it should look")]
+    entries = [("line", text("inside the line: where it should look"))]
     if roi.zones.ignore.any():
-        entries.append(("stripes", "striped: not counted"))
+        entries.append(("stripes", text("striped: not counted")))
     x = 0
     for kind, words in entries:
         swatch = np.full((18, 34, 3), _HALO, np.uint8)
@@ -60,16 +61,19 @@ def draw_roi_key(sheet: Sheet, roi: RoiResult) -> None:
 
 def write_roi_share(sheet: Sheet, roi: RoiResult) -> None:
     """Write a coloured strip below the panels: the share of the map inside the region, and PASS or FAIL."""
-    said = f"{share_text(roi.share)} of what it looked at lies inside the line"
+    said = text("{share} of what it looked at lies inside the line", share=share_text(roi.share))
     if roi.zones.ignore.any():
-        said += f" ({share_text(roi.ignored)} in striped zones is not counted)"
+        ignored = share_text(roi.ignored)
+        said = text("{said} ({share} in striped zones is not counted)", said=said, share=ignored)
     if roi.passed is None:
-        sheet.strip(f"{said}.", Style(_VERDICT, _NEUTRAL[0]), _NEUTRAL[1])
+        sheet.strip(text("{sentence}.", sentence=said), Style(_VERDICT, _NEUTRAL[0]), _NEUTRAL[1])
         return
     ink, paper = _PASS if roi.passed else _FAIL
-    asked = f"at least {(roi.limit or 0) * 100:g} % is asked for"
-    said = "the map says nothing, as it is the same everywhere" if roi.flat else f"{said}; {asked}"
-    sheet.strip(f"{'PASS' if roi.passed else 'FAIL'}: {said}.", Style(_VERDICT, ink), paper)
+    said = text("{said}; at least {limit} % is asked for", said=said, limit=f"{(roi.limit or 0) * 100:g}")
+    if roi.flat:
+        said = text("the map says nothing, as it is the same everywhere")
+    outcome = text("PASS: {said}.", said=said) if roi.passed else text("FAIL: {said}.", said=said)
+    sheet.strip(outcome, Style(_VERDICT, ink), paper)
 
 
 def _at(zone: NDArray[np.bool_], panel: Canvas) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from gagrad_runtime.explanation.comparing import raw_map
 from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.frame.placement import resample
+from gagrad_runtime.language import text
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.colour import overlay, scale_of
 from gagrad_runtime.report.received import ALL
@@ -56,9 +57,14 @@ def draw_map(explanation: Explanation, picture: Canvas, scale: GoodScale | None 
     over, notes = overlay(picture, colours.shown(on_panel)), [colours.note]
     if placement.seen_share < ALL:
         _mark_seen(over, placement)
-        notes.append("the model sees only what is inside the dashed line")
+        notes.append(text("the model sees only what is inside the dashed line"))
     if beside > _BESIDE:
-        notes.append(f"{share_text(beside)} of the map lies on the bars beside the frame, not shown here")
+        notes.append(
+            text(
+                "{share} of the map lies on the bars beside the frame, not shown here",
+                share=share_text(beside),
+            )
+        )
     return MapPanel(over, colours, tuple(notes))
 
 
@@ -89,7 +95,7 @@ def panel_size(height: int, width: int, box: tuple[int, int]) -> tuple[tuple[int
     scale = min(box[0] / height, box[1] / width)
     fitted = (round(height * scale), round(width * scale))
     size = (max(fitted[0], _LEAST), max(fitted[1], _LEAST))
-    return size, None if size == fitted else "the frame is very long; it is drawn thicker than it is"
+    return size, None if size == fitted else text("the frame is very long; it is drawn thicker than it is")
 
 
 def scaled(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:

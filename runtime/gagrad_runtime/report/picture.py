@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_runtime.language import listed, marked, text
 from gagrad_runtime.report.boxes import draw_boxes, draw_explained
 from gagrad_runtime.report.caption import write_caption
 from gagrad_runtime.report.colour import colour_bar, to_eight_bits
@@ -55,9 +56,9 @@ _SMALL = Style(16, _SOFT_INK, lines=3)
 _RECEIVED = Style(19, _SOFT_INK)
 _EVIDENCE = Style(21, _INK, bold=True)
 _STRENGTH = {
-    "strong": "Strong evidence: one place decides.",
-    "weak": "Weak evidence for a place.",
-    "none": "No evidence for any one place.",
+    "strong": marked("Strong evidence: one place decides."),
+    "weak": marked("Weak evidence for a place."),
+    "none": marked("No evidence for any one place."),
 }
 _CAUTION = Style(19, _CAUTION_INK)
 
@@ -89,9 +90,10 @@ def render(
     mark_places(over, numbered(explanation), (frame.height, frame.width), pen, avoid=avoid)
     notes = [stretched_note, thick, _channels_note(frame), *drawn.notes]
     caption = write_caption(explanation, pen, notes=tuple(note for note in notes if note))
-    panels = [("Frame, stretched for viewing" if stretched_note else "Frame", picture), ("Looked at", over)]
+    heading = text("Frame, stretched for viewing") if stretched_note else text("Frame")
+    panels = [(heading, picture), (text("Looked at"), over)]
     if received is not None:
-        panels.insert(0, ("What the model got", _received_panel(received, size, box)))
+        panels.insert(0, (text("What the model got"), _received_panel(received, size, box)))
     places, extent = _arranged(panels, pen, stacked=stacked)
 
     sheet = Sheet(max(extent[1] + _LEGEND, _TEXT_WIDTH), _MARGIN, pen)
@@ -112,8 +114,8 @@ def render(
         sheet.text(caption.received, _RECEIVED)
         sheet.y += 8
     _write_evidence(sheet, caption)
-    for text in caption.cautions:
-        sheet.warning(text, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
+    for caution in caption.cautions:
+        sheet.warning(caution, _CAUTION, _CAUTION_PAPER, _CAUTION_SIGN)
         sheet.y += 8
     for fact in caption.facts:
         sheet.text(fact, _SMALL)
@@ -132,7 +134,7 @@ def _write_answer(sheet: Sheet, caption: Caption) -> None:
 def _write_evidence(sheet: Sheet, caption: Caption) -> None:
     """Write how strong the evidence is, what it is, and where the places are."""
     if caption.strength is not None:
-        sheet.text(_STRENGTH[caption.strength], _EVIDENCE)
+        sheet.text(text(_STRENGTH[caption.strength]), _EVIDENCE)
     for line in (*caption.evidence, *caption.places):
         sheet.text(line, _LABEL)
     if caption.evidence or caption.places:
@@ -181,19 +183,28 @@ def _channels_note(frame: Frame) -> str | None:
         return None
     *others, last = frame.shown.values()
     if not others:
-        return f"the picture shows channel {last}, of {frame.channels}"
-    names = f"{', '.join(others)} and {last}"
-    return f"the picture shows channels {names} as red, green and blue, of {frame.channels}"
+        return text("the picture shows channel {name}, of {count}", name=last, count=frame.channels)
+    return text(
+        "the picture shows channels {names} and {last} as red, green and blue, of {count}",
+        names=listed(others),
+        last=last,
+        count=frame.channels,
+    )
 
 
 def _legend(sheet: Sheet, x: int, height: int, scale: Scale) -> int:
     """Draw the colour bar with its words at ``x``, about as high as the panels; return its height."""
     height = min(max(height, _BAR_HEIGHT[0]), _BAR_HEIGHT[1])
     sheet.paste(colour_bar(height, _BAR), x, sheet.y)
+    alone = scale.good_parts is None
     words = (
-        (0.0, "most" if scale.good_parts is None else "twice as much", f"{scale.top:.2g} and above"),
-        (0.5, "half as much" if scale.good_parts is None else "good parts", f"{scale.top / 2:.2g}"),
-        (1.0, "not at all", "0"),
+        (
+            0.0,
+            text("most") if alone else text("twice as much"),
+            text("{value} and above", value=f"{scale.top:.2g}"),
+        ),
+        (0.5, text("half as much") if alone else text("good parts"), f"{scale.top / 2:.2g}"),
+        (1.0, text("not at all"), "0"),
     )
     for share, word, value in words:
         y = sheet.y + round(share * (height - 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.language import shown, text
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.boxes import Tag, draw_boxes, draw_explained
 from gagrad_runtime.report.colour import to_eight_bits
@@ -45,21 +46,28 @@ def prediction_picture(
     found = said.detections
     draw_boxes(panel, [one.box for one in found[1:]], frame_size)
     if found:
-        tag = Tag(printable(found[0].name, pen)[0], percent(found[0].score))
+        tag = Tag(printable(found[0].name, pen)[0], shown(percent(found[0].score)))
         draw_explained(panel, found[0].box, frame_size, tag, pen)
     around = draw_contours(panel, said.target, said, placement) if said.areas else None
     sheet = Sheet(max(size[1], 640), _MARGIN, pen)
-    sheet.text(printable(said.answer, pen)[0], _TITLE)
+    sheet.text(printable(shown(said.answer), pen)[0], _TITLE)
     sheet.y += _GAP
     sheet.paste(panel, 0, sheet.y)
     sheet.y += size[0] + _GAP
     draw_key(sheet, around)
     for number, one in enumerate(found[:_LISTED], start=1):
         box = ", ".join(f"{value:.0f}" for value in one.box)
-        sheet.text(f"{number}  {printable(one.name, pen)[0]}  {percent(one.score)}  ({box})", _LINE)
+        sheet.text(f"{number}  {printable(one.name, pen)[0]}  {shown(percent(one.score))}  ({box})", _LINE)
     if len(found) > _LISTED:
-        sheet.text(f"and {len(found) - _LISTED} more", _LINE)
-    facts = [f"{frame.name} · {frame.height} high, {frame.width} wide · bundle {bundle}", note, sixteen_bits]
+        sheet.text(text("and {count} more", count=len(found) - _LISTED), _LINE)
+    frame_fact = text(
+        "{file} · {height} high, {width} wide · bundle {bundle}",
+        file=frame.name,
+        height=frame.height,
+        width=frame.width,
+        bundle=bundle,
+    )
+    facts = [frame_fact, note, sixteen_bits]
     for fact in facts:
         if fact:
             sheet.text(printable(fact, pen)[0], _SMALL)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_runtime.language import listed, text
+
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.frame import Frame
@@ -32,21 +34,24 @@ def differences(explanation: Explanation) -> tuple[str, ...]:
     down, across = placement.scale
     found = []
     if placement.seen_share < ALL:
-        found.append("cut")
+        found.append(text("cut"))
     if np.prod(placement.resized) < (1 - _BARS) * np.prod(placement.model_size):
-        found.append("with bars beside it")
+        found.append(text("with bars beside it"))
     if max(down / across, across / down) > _SQUEEZED:
-        found.append("squeezed" if down * across < 1 else "stretched out of proportion")
+        found.append(text("squeezed") if down * across < 1 else text("stretched out of proportion"))
     if received.ndim == 2 and frame.picture.ndim == 3 and _coloured(frame):
-        found.append("without colour")
+        found.append(text("without colour"))
     if received.ndim == 3 and frame.mono:
-        found.append("in colours made of the camera's raw pattern")
+        found.append(text("in colours made of the camera's raw pattern"))
     if stretched(frame) and (received.max() < _BRIGHTEST or received.min() > _DARKEST):
-        found.append(f"{'dark' if received.max() < _BRIGHTEST else 'pale'}, as its 16-bit values are")
+        dark = received.max() < _BRIGHTEST
+        found.append(
+            text("dark, as its 16-bit values are") if dark else text("pale, as its 16-bit values are")
+        )
     if max(down, across) * _SMALLER <= 1:
-        found.append(f"{1 / max(down, across):.3g} times smaller")
+        found.append(text("{times} times smaller", times=f"{1 / max(down, across):.3g}"))
     if min(down, across) >= _LARGER:
-        found.append(f"{min(down, across):.3g} times enlarged")
+        found.append(text("{times} times enlarged", times=f"{min(down, across):.3g}"))
     return tuple(found)
 
 
@@ -61,7 +66,12 @@ def received_note(explanation: Explanation) -> str | None:
     if not found:
         return None
     height, width = explanation.placement.model_size
-    return f"the model got the frame {', '.join(found)}: {height} pixels high, {width} wide"
+    return text(
+        "the model got the frame {how}: {height} pixels high, {width} wide",
+        how=listed(found),
+        height=height,
+        width=width,
+    )
 
 
 def _coloured(frame: Frame) -> bool:

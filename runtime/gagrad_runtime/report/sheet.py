@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from gagrad_runtime.report.lettering import Style
+from gagrad_runtime.report.line_breaks import Piece, pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -133,21 +134,21 @@ class Sheet:
 
 
 def wrap(text: str, width: int, style: Style, pen: Lettering) -> list[str]:
-    """Split ``text`` into lines of at most ``width`` pixels: at spaces, inside a word only if it must."""
+    """Split ``text`` into lines of at most ``width`` pixels: inside a piece only if it must."""
     lines, line = [], ""
-    pending = text.split(" ")
+    pending = pieces(text)
     while pending:
-        word = pending.pop(0)
-        tried = f"{line} {word}" if line else word
+        space, word = pending.pop(0)
+        tried = f"{line}{space}{word}" if line else word
         if pen.width(tried, style) <= width:
             line = tried
         elif line:
             lines.append(line)
-            line, pending = "", [word, *pending]
+            line, pending = "", [Piece(space, word), *pending]
         else:
             fits = _fitting(word, width, style, pen)
             lines.append(word[:fits])
-            pending = [word[fits:], *pending]
+            pending = [Piece(space, word[fits:]), *pending]
     lines.append(line)
     if len(lines) > style.lines:
         last = lines[style.lines - 1]

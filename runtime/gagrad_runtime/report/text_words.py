@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.language import shown, text
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.lettering import printable
-from gagrad_runtime.report.words import Words, number, sentence_start, short
+from gagrad_runtime.report.words import Words, looked_at, number, quoted, sentence_start, short
 
 if TYPE_CHECKING:
     from gagrad_runtime.report.lettering import Lettering
@@ -17,30 +18,46 @@ class TextWords(Words):
 
     def title(self, pen: Lettering) -> str:
         """Return the picture's title."""
-        return f"What the model looked at for {self._line(pen)}"
+        return looked_at(self._line(pen), None)
 
     def answer(self, pen: Lettering) -> str:
         """Return the text and how sure the model is of it, and of which character least."""
         name = short(_quoted(self.explanation.target.name, pen))
         prediction = self.explanation.prediction
         if not self._read:
-            closest = f"{sentence_start(name)} comes closest, with {self._sure}"
-            return f"The model reads nothing in this frame. {closest}."
+            return text(
+                "The model reads nothing in this frame. {name} comes closest, with {sure}.",
+                name=sentence_start(name),
+                sure=self._sure,
+            )
         if not self._whole:
-            return f"The model is {self._sure} sure of {self._character(pen)}."
-        said = f"The model reads {name}, with {self._sure} for all its characters together"
+            return text(
+                "The model is {sure} sure of {character}.", sure=self._sure, character=self._character(pen)
+            )
+        said = text(
+            "The model reads {name}, with {sure} for all its characters together", name=name, sure=self._sure
+        )
         characters = () if prediction is None else prediction.characters
         if len(characters) > 1:
             least = min(range(len(characters)), key=lambda number: characters[number][1])
             character, chance = characters[least]
-            said += f"; it is least sure of {_quoted(character, pen)}, character {least + 1}"
-            said += f" ({percent(chance)})"
-        return f"{said}."
+            said = text(
+                "{said}; it is least sure of {character}, character {number} ({chance})",
+                said=said,
+                character=_quoted(character, pen),
+                number=least + 1,
+                chance=percent(chance),
+            )
+        return text("{sentence}.", sentence=said)
 
     def line(self) -> str:
         """Return the text, or the character, and how sure the model is."""
-        said = f"text {str(self.explanation.target)!r}" if self._whole else str(self.explanation.target)
-        return f"{said} {self._sure}" if self._read else f"no text; closest {said} {self._sure}"
+        said = str(self.explanation.target)
+        if self._whole:
+            said = text("text {text}", text=repr(said))
+        if self._read:
+            return f"{said} {self._sure}"
+        return text("no text; closest {said} {sure}", said=said, sure=self._sure)
 
     @property
     def _read(self) -> bool:
@@ -61,17 +78,19 @@ class TextWords(Words):
         target, line = self.explanation.target, self.explanation.predicted
         name = _quoted(target.name.rpartition(" (")[0], pen)
         number_of = line.path.index(target.path[0]) + 1
-        return f"{name}, character {number_of} of {short(_quoted(line.name, pen))}"
+        whole = short(_quoted(line.name, pen))
+        return text("{name}, character {number} of {line}", name=name, number=number_of, line=whole)
 
     @property
     def _sure(self) -> str:
         explanation = self.explanation
         if explanation.probability is None:
-            return f"a score of {number(explanation.target.reading(explanation.scores))}"
-        return percent(explanation.probability)
+            score = number(explanation.target.reading(explanation.scores))
+            return text("a score of {score}", score=score)
+        return shown(percent(explanation.probability))
 
 
-def _quoted(text: str, pen: Lettering) -> str:
-    """Return ``text`` in quotes; where it cannot be drawn, words that say so."""
-    drawn, readable = printable(text, pen)
-    return f'"{drawn}"' if readable and drawn else "text that cannot be drawn here"
+def _quoted(line: str, pen: Lettering) -> str:
+    """Return ``line`` in quotes; where it cannot be drawn, words that say so."""
+    drawn, readable = printable(line, pen)
+    return quoted(drawn) if readable and drawn else text("text that cannot be drawn here")

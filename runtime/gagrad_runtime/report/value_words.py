@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.prediction import with_unit
+from gagrad_runtime.language import text
 from gagrad_runtime.report.words import Words, label, short
 
 if TYPE_CHECKING:
@@ -16,24 +17,28 @@ class ValueWords(Words):
 
     def title(self, pen: Lettering) -> str:
         """Return the picture's title."""
-        return "What the model looked at for its value" if self._single_score else super().title(pen)
+        if self._single_score:
+            return text("What the model looked at for its value")
+        return super().title(pen)
 
     def answer(self, pen: Lettering) -> str:
         """Return the value with its unit."""
         target = self.explanation.target
         if self._single_score:
-            return f"The model says {self._measure(target.index)}."
-        said = f"{self._measure(target.index)} for {short(self._name(pen))}"
+            return text("The model says {value}.", value=self._measure(target.index))
+        said = text("{chance} for {name}", chance=self._measure(target.index), name=short(self._name(pen)))
         if target.against_name is not None and target.against_index is not None:
             other = label(target.against_name, target.against_index, pen)
-            said += f", {self._measure(target.against_index)} for {short(other)}"
-        return f"{said}."
+            said = self._beside(said, target.against_index, short(other))
+        return text("{sentence}.", sentence=said)
 
     def line(self) -> str:
         """Return the value with its unit, behind its name where it has one."""
         target, explanation = self.explanation.target, self.explanation
-        name = f"{target} " if explanation.classes else "" if self._single_score else f"value {target} = "
-        return name + self._measure(target.index)
+        value = self._measure(target.index)
+        if explanation.classes:
+            return f"{self._target_line()} {value}"
+        return value if self._single_score else text("value {number} = {value}", number=target, value=value)
 
     def _measure(self, index: tuple[int, ...]) -> str:
         prediction = self.explanation.prediction

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_runtime.language import marked, shown, text
 from gagrad_runtime.question.probability import percent
 from gagrad_runtime.report.lettering import printable
 
@@ -32,43 +33,51 @@ class Words:
     def title(self, pen: Lettering) -> str:
         """Return the picture's title: what is explained."""
         if self._single_score:
-            return "What the model looked at for its score"
-        name, against = self._name(pen), self._against(pen)
-        title = f"What the model looked at for {name}" + (f" and not {against}" if against else "")
-        return title if self.explanation.target.region is None else f"{title} in the chosen region"
+            return text("What the model looked at for its score")
+        title = looked_at(self._name(pen), self._against(pen))
+        return (
+            title
+            if self.explanation.target.region is None
+            else text("{title} in the chosen region", title=title)
+        )
 
     def answer(self, pen: Lettering) -> str:
         """Return the line below the title: how sure the model is of it, and what it says by itself."""
         target = self.explanation.target
         if self._single_score:
-            return f"{sentence_start(self._measure(target.index))}."
-        name, against = self._name(pen), self._against(pen)
+            return sentence(self._measure(target.index))
+        name, against = short(self._name(pen)), self._against(pen)
         predicted = self.explanation.predicted
         if against is None and predicted.index != target.index:
             # The model's own answer first: the verdict beside it is about that.
-            own = f"{short(label(predicted.name, predicted.index, pen))} ({self._measure(predicted.index)})"
-            return f"The model predicts {own}. Explained here: {short(name)}, {self._measure(target.index)}."
-        answer = f"{sentence_start(self._measure(target.index))} for {short(name)}"
+            return text(
+                "The model predicts {own} ({own_chance}). Explained here: {name}, {chance}.",
+                own=short(label(predicted.name, predicted.index, pen)),
+                own_chance=self._measure(predicted.index),
+                name=name,
+                chance=self._measure(target.index),
+            )
+        answer = text("{chance} for {name}", chance=sentence_start(self._measure(target.index)), name=name)
         if against and target.against_index:
-            answer += f", {self._measure(target.against_index)} for {short(against)}"
+            answer = self._beside(answer, target.against_index, short(against))
         elif self._rival is not None:
-            return f"{answer}, {self._ahead(pen)}."
-        return answer + self._predicted(pen)
+            return text("{answer}, {margin}.", answer=answer, margin=self._ahead(pen))
+        return self._predicted(answer, pen)
 
     def margin(self, pen: Lettering) -> str | None:
         """Return how far the model's answer is ahead, as a sentence; None where nothing competes with it."""
-        return None if self._rival is None else f"The answer is {self._ahead(pen)}."
+        return None if self._rival is None else text("The answer is {margin}.", margin=self._ahead(pen))
 
     def line(self) -> str:
         """Return what is explained and how sure the model is, as the beginning of a line in a terminal."""
         explanation = self.explanation
         chance = explanation.probability
-        named = "" if explanation.classes else "class "
-        return f"{named}{explanation.target}" + ("" if chance is None else f" {percent(chance)}")
+        named = self._target_line()
+        return named if chance is None else f"{named} {shown(percent(chance))}"
 
     def rcap(self) -> str:
         """Return what the RCAP score means, as the end of its sentence."""
-        return "the higher, the more the bright places alone decide"
+        return text("the higher, the more the bright places alone decide")
 
     def names(self) -> tuple[str, ...]:
         """Return the names that the picture shows: the caption says so when one of them cannot be drawn."""
@@ -93,8 +102,8 @@ class Words:
         index, chance = rival
         name = explanation.classes[index] if explanation.classes else str(index)
         ahead = float(explanation.probabilities[explanation.predicted.index]) - chance
-        how = "clearly ahead of" if ahead >= _CLEAR else "ahead of" if ahead >= _NARROW else "barely ahead of"
-        return f"{how} {short(label(name, (index,), pen))} ({percent(chance)})"
+        how = MARGINS[0 if ahead >= _CLEAR else 1 if ahead >= _NARROW else 2]
+        return text(how, name=short(label(name, (index,), pen)), chance=percent(chance))
 
     @property
     def _single_score(self) -> bool:
@@ -114,42 +123,86 @@ class Words:
         """Return the numbers that stand for an element whose name cannot be drawn."""
         return index
 
-    def _predicted(self, pen: Lettering) -> str:
-        """Return the model's own answer as the end of the answer's line."""
+    def _target_line(self) -> str:
+        """Return what is explained as a line in a terminal has it: without quotes, a number as a class."""
+        target = self.explanation.target
+        name = target.name if self.explanation.classes else text("class {number}", number=target.name)
+        if target.against_name is None:
+            return name
+        return text("{name} and not {other}", name=name, other=target.against_name)
+
+    def _beside(self, answer: str, index: tuple[int, ...], name: str) -> str:
+        """Return ``answer`` with the measure of the other class ``name`` at ``index`` behind it."""
+        return text("{answer}, {chance} for {name}", answer=answer, chance=self._measure(index), name=name)
+
+    def _predicted(self, answer: str, pen: Lettering) -> str:
+        """Return ``answer`` with the model's own answer behind it."""
         target, predicted = self.explanation.target, self.explanation.predicted
         name = label(predicted.name, predicted.index, pen)
         if predicted.index == target.index:
-            alone = target.against_index is None
-            return ": this is what the model predicts." if alone else f". The model predicts {short(name)}."
-        return f". The model itself predicts {short(name)} ({self._measure(predicted.index)})."
+            if target.against_index is None:
+                return text("{answer}: this is what the model predicts.", answer=answer)
+            return text("{answer}. The model predicts {name}.", answer=answer, name=short(name))
+        return text(
+            "{answer}. The model itself predicts {name} ({chance}).",
+            answer=answer,
+            name=short(name),
+            chance=self._measure(predicted.index),
+        )
 
     def _measure(self, index: tuple[int, ...]) -> str:
         """Return the probability at ``index`` in words, or the score where there are no probabilities."""
         explanation = self.explanation
         if explanation.probabilities is None:
-            return f"score {number(explanation.target.reading(explanation.scores, index))}"
-        return percent(explanation.target.reading(explanation.probabilities, index))
+            score = number(explanation.target.reading(explanation.scores, index))
+            return text("score {score}", score=score)
+        return shown(percent(explanation.target.reading(explanation.probabilities, index)))
+
+
+MARGINS = (
+    marked("clearly ahead of {name} ({chance})"),
+    marked("ahead of {name} ({chance})"),
+    marked("barely ahead of {name} ({chance})"),
+)
+"""How far an answer is ahead of the next, in words."""
+
+
+def looked_at(name: str, against: str | None) -> str:
+    """Return the title of a picture that explains the class ``name``, or its difference to ``against``."""
+    if against:
+        return text("What the model looked at for {name} and not {other}", name=name, other=against)
+    return text("What the model looked at for {name}", name=name)
 
 
 def label(name: str, index: tuple[int, ...], pen: Lettering) -> str:
     """Return the class name in quotes, or the class's number where the name cannot be drawn."""
-    text, readable = printable(name, pen)
+    drawn, readable = printable(name, pen)
     number_of = ", ".join(map(str, index)) or "0"
-    if not readable or not text:
-        return f"class {number_of}"
-    return f"class {text}" if text == number_of else f'"{text}"'
+    if not readable or not drawn or drawn == number_of:
+        return text("class {number}", number=number_of)
+    return quoted(drawn)
 
 
-def short(text: str) -> str:
+def quoted(drawn: str) -> str:
+    """Return ``drawn`` in the quotation marks of the language."""
+    return text('"{name}"', name=drawn)
+
+
+def short(name: str) -> str:
     """Return a label cut to a length that leaves room for the figures; the title has it in full."""
-    return text if len(text) <= 42 else f"{text[:40]}..." + ('"' if text.endswith('"') else "")
+    return name if len(name) <= 42 else f"{name[:40]}..." + (name[-1] if name[-1] in '"」' else "")
 
 
 def number(value: float) -> str:
     """Return ``value`` with three digits."""
-    return f"{value:.3g}" if math.isfinite(value) else "not a number"
+    return f"{value:.3g}" if math.isfinite(value) else text("not a number")
 
 
-def sentence_start(text: str) -> str:
-    """Return ``text`` with a capital letter in front."""
-    return text[:1].upper() + text[1:]
+def sentence_start(words: str) -> str:
+    """Return ``words`` with a capital letter in front."""
+    return words[:1].upper() + words[1:]
+
+
+def sentence(words: str) -> str:
+    """Return ``words`` as a sentence: with a capital letter in front and a full stop behind."""
+    return text("{sentence}.", sentence=sentence_start(words))
