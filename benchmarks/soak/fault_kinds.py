@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Mend = Callable[[], None] | None
     Fault = Callable[["Place"], Mend]
 
-_MEGABYTES = 24
+_MEGABYTES = 64
 _CLOCK = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -158,9 +158,10 @@ def _folder_instead(place: Place) -> Mend:
 
 
 def _moved(place: Place) -> Mend:
-    shutil.rmtree(place.out.with_name("moved"), ignore_errors=True)
-    place.out.rename(place.out.with_name("moved"))
-    return None
+    """Move the folder away, as somebody does who looks for something; it is deleted in the end."""
+    moved = place.out.with_name("moved")
+    place.out.rename(moved)
+    return lambda: shutil.rmtree(moved, ignore_errors=True)
 
 
 def _removed(place: Place) -> Mend:
@@ -176,7 +177,6 @@ def _without_log(place: Place) -> Mend:
 
 
 def _full(place: Place) -> Mend:
-    shutil.rmtree(place.out.with_name("moved"), ignore_errors=True)
     filler = place.disk / "filler"
     with filler.open("wb", buffering=0) as stream, suppress(OSError):
         while True:

@@ -83,7 +83,7 @@ class Trial:
         self.place = Place(frames, disk / "out", disk, root / "clock", self.rng)
         self._config = root / "station.toml"
         receiver = f'[webhook]\nurl = "{self.receiver.url}"\ntimeout = 2.0\n'
-        limits = "[retention]\nkeep = 20\nkeep_rows = 400\n[metrics]\nport = 0\n"
+        limits = "[retention]\nkeep = 10\nkeep_rows = 400\n[metrics]\nport = 0\n"
         self._config.write_text(f'name = "soak"\n{receiver}{limits}')
         self._start()
 

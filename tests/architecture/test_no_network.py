@@ -1,9 +1,9 @@
 """Nothing calls out: every engine and command in a network namespace that has no network at all.
 
 What this sees: each ``connect`` and each datagram that Linux's ``strace`` shows, of the process and of its
-children, whatever library makes it; where there is no strace, those of Python only, by its audit hook. Files
-are looked for in a fresh HOME. What it cannot see: an engine that is not installed here, and what would be
-sent only after the command's time.
+children, whatever library makes it, and each file and folder that is made outside the test's own; where there
+is no strace, calls of Python only, by its audit hook. Files are looked for in a fresh HOME, too. What it
+cannot see: an engine that is not installed here, and what would be sent only after the command's time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_edge.errors import DeviceError
+from gagrad_edge.errors import DeviceError, ModelError
 
 _MAIN = "import sys; from gagrad_edge.cli import main; main()"
 _HOOK = """
@@ -56,39 +56,90 @@ def frame(tmp_path: Path) -> Path:
     return path
 
 
+def _made(trace: str, ours: Path) -> list[str]:
+    """Return the files and folders that an strace shows being made, other than those below ``ours``."""
+    makes = re.compile(r"O_CREAT|\b(mkdir|mkdirat|symlink|link)\(")
+    lines = [line for line in trace.splitlines() if makes.search(line) and " = -1 " not in line]
+    names = [name[1] for line in lines if (name := re.search(r'"(/[^"]*)"', line)) is not None]
+    allowed = (f"{ours}/", "/dev/null", "/dev/shm/sem.")  # noqa: S108 - semaphores of multiprocessing
+    return [name for name in names if not name.startswith(allowed)]
+
+
+_COMMANDS = [
+    "explain BUNDLE FRAME -o OUT --samples 4 --device cpu",
+    "explain BUNDLE FRAME -o OUT --samples 4 --device openvino",
+    "explain BUNDLE IN --recursive --html --full --json -o OUT --samples 4 --device cpu",
+    "build BUNDLE --device tensorrt-rtx",
+    "build BUNDLE --device openvino",
+    "predict BUNDLE FRAME --device cpu",
+    "verify BUNDLE --device cpu",
+    "verify BUNDLE --device openvino",
+    "verify SIGNED --key KEY.pub --device cpu",
+    "inspect BUNDLE",
+    "inspect BUNDLE --json",
+    "bench BUNDLE --device cpu --frames 2",
+    "calibrate BUNDLE FRAME -o OUT/part.good --device cpu",
+    "check BUNDLE --check IN/*.png=ok --check-at-least 0 --device cpu",
+    "evaluate BUNDLE FRAME -o OUT --device cpu",
+    "watch BUNDLE IN -o OUT --once --device cpu",
+    "watch BUNDLE IN -o OUT --check --config STATION",
+    "export MODEL -o OUT/model.gagrad --size 24 32",
+    "export MODEL -o OUT/model.gagrad --size 24 32 --triton OUT/triton",
+    "demo -o OUT --device cpu",
+    "doctor",
+    "doctor --json",
+    "keygen OUT/key",
+    "sign BUNDLE --key KEY.key --product part --version 1 -o OUT/signed.gagrad",
+    "pack SIGNED --platform linux-x86_64 --key KEY.pub --index-url http://127.0.0.1:9/ -o OUT/kit",
+]
+"""What the tests' network has of an index: nothing. So packing fails, and must ask no other."""
+_HEAVY = [
+    "export tests.models:tiny_network -o OUT/model.gagrad --size 24 32",
+    "explain BUNDLE FRAME -o OUT --samples 4 --device cuda",
+    "watch BUNDLE IN -o OUT --once --device cpu --config STATION",
+]
+_ENDS = {"pack": ModelError.exit_code}
+"""Exit codes of commands that cannot be done without a network."""
+_ELSEWHERE = {"pack": {(".cache", "uv"), (".cache", "pip"), (".rustup", "settings.toml")}}
+"""What uv and pip keep, and rustup, whose version pip asks for: a command that is there to run them."""
+
+
+def test_every_command_is_tried() -> None:
+    """A new command is named here, too."""
+    import click
+
+    from gagrad_edge.cli import group
+
+    assert {line.split()[0] for line in _COMMANDS} == set(group.list_commands(click.Context(group)))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not _alone(), reason="no network namespace may be made here")
 @pytest.mark.parametrize(
-    "command",
-    [
-        "explain BUNDLE FRAME -o OUT --samples 4 --device cpu",
-        "explain BUNDLE FRAME -o OUT --samples 4 --device openvino",
-        "build BUNDLE --device tensorrt-rtx",
-        "predict BUNDLE FRAME --device cpu",
-        "verify BUNDLE --device cpu",
-        "verify BUNDLE --device openvino",
-        "inspect BUNDLE",
-        "bench BUNDLE --device cpu --frames 2",
-        "calibrate BUNDLE FRAME -o OUT/part.good --device cpu",
-        "evaluate BUNDLE FRAME -o OUT --device cpu",
-        "watch BUNDLE IN -o OUT --once --device cpu",
-        "export MODEL -o OUT/model.gagrad --size 24 32",
-        "demo -o OUT --device cpu",
-        "doctor",
-        "keygen OUT/key",
-    ],
+    "command", [*_COMMANDS, *(pytest.param(line, marks=pytest.mark.long) for line in _HEAVY)]
 )
 def test_nothing_calls_out(command: str, tiny_bundle: Path, frame: Path, tmp_path: Path) -> None:
     """No file outside our own folders and no call beyond the loopback, whatever engine this machine lacks."""
-    home, out, incoming = tmp_path / "home", tmp_path / "out", tmp_path / "in"
-    for folder in (home, out, incoming):
+    from gagrad_edge.cli import run
+
+    home, out, incoming, temporary = (tmp_path / name for name in ("home", "out", "in", "temporary"))
+    for folder in (home, out, incoming, temporary):
         folder.mkdir()
     shutil.copy(frame, incoming)
+    key, signed, station = tmp_path / "release", tmp_path / "signed.gagrad", tmp_path / "station.toml"
+    station.write_text('[webhook]\nurl = "http://127.0.0.1:9/"\n[metrics]\nport = 0\n')
+    if "KEY" in command:
+        assert run(["keygen", str(key)]) == 0
+        sign = ["sign", str(tiny_bundle), "--key", f"{key}.key", "--product", "part", "--version", "1"]
+        assert run([*sign, "-o", str(signed)]) == 0
     places = {
         "BUNDLE": tiny_bundle,
+        "SIGNED": signed,
+        "STATION": station,
         "FRAME": frame,
         "OUT": out,
         "IN": incoming,
+        "KEY": key,
         "MODEL": tiny_bundle.with_suffix(".onnx"),
     }
     words = [re.sub("|".join(places), lambda name: str(places[name[0]]), word) for word in command.split()]
@@ -102,20 +153,26 @@ def test_nothing_calls_out(command: str, tiny_bundle: Path, frame: Path, tmp_pat
         "XDG_STATE_HOME",
     )
     ours = {name: value for name, value in os.environ.items() if name not in hidden}
-    ours |= {"HOME": str(home), "GAGRAD_EDGE_TESTS_CALLS": str(calls)}
+    ours |= {"HOME": str(home), "GAGRAD_EDGE_TESTS_CALLS": str(calls), "TMPDIR": str(temporary)}
     strace = shutil.which("strace")
-    watched = [strace, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(trace)] if strace else []
+    seen = "trace=connect,sendto,sendmsg,openat,open,creat,mkdir,mkdirat,link,symlink"
+    watched = [strace, "-f", "-qq", "-s", "400", "-e", seen, "-o", str(trace)] if strace else []
     done = subprocess.run(
-        ["unshare", "-rn", *watched, sys.executable, "-c", _HOOK + _MAIN, *words],
+        ["unshare", "-rn", *watched, sys.executable, "-B", "-c", _HOOK + _MAIN, *words],
         capture_output=True,
         check=False,
         env=ours,
         timeout=300,
     )
-    assert done.returncode in (0, DeviceError.exit_code), done.stderr.decode()
+    said = done.stderr.decode()
+    assert done.returncode in (0, _ENDS.get(words[0], DeviceError.exit_code)), said
     assert not calls.exists(), calls.read_text()
-    assert _outside(trace.read_text() if trace.exists() else "") == []
+    text = trace.read_text() if trace.exists() else ""
+    assert _outside(text) == []
+    assert _made(text, tmp_path) == []
+    assert list(temporary.iterdir()) == []
     left = {path.relative_to(home).parts[:2] for path in home.rglob("*") if path.is_file()}
+    left -= _ELSEWHERE.get(words[0], set())
     assert left <= {(".cache", "gagrad-edge"), (".local", "state")}, left
 
 
@@ -133,3 +190,15 @@ def test_a_call_would_be_seen(tmp_path: Path) -> None:
     seen = 'connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("8.8.8.8")}, 16)'
     assert _outside(seen) == [seen]
     assert _outside(seen.replace("8.8.8.8", "127.0.0.1")) == []
+
+
+def test_a_file_elsewhere_would_be_seen() -> None:
+    """The check itself finds a file that is made outside the test's folder."""
+    lines = [
+        'openat(AT_FDCWD, "/home/a/.config/maker", O_WRONLY|O_CREAT|O_CLOEXEC, 0666) = 3',
+        'openat(AT_FDCWD, "/ours/x", O_WRONLY|O_CREAT, 0666) = 3',
+        'openat(AT_FDCWD, "/etc/x", O_WRONLY|O_CREAT, 0666) = -1 EACCES (Permission denied)',
+        'openat(AT_FDCWD, "/etc/hosts", O_RDONLY) = 3',
+        'mkdir("/var/maker", 0777) = 0',
+    ]
+    assert _made("\n".join(lines), Path("/ours")) == ["/home/a/.config/maker", "/var/maker"]

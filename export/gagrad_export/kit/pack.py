@@ -68,7 +68,7 @@ def pack(
             folder = Path(name) / "kit"
             (folder / "wheels").mkdir(parents=True)
             progress(f"fetching packages for {platform.machine}, Python {platform.python}")
-            own = own_wheel(folder / "wheels", wheel)
+            own = own_wheel(folder / "wheels", wheel, index)
             others = fetch(resolve(own, platform, constraints, index), folder / "wheels", platform, index)
             wheels = sorted([own, *others], key=lambda each: each.name)
             shutil.copyfile(content.path, folder / BUNDLE)

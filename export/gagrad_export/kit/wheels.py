@@ -50,11 +50,12 @@ class Wheel:
         return cls(path, re.sub(r"[-_.]+", "-", name).lower(), version, digest)
 
 
-def own_wheel(target: Path, given: Path | None) -> Wheel:
+def own_wheel(target: Path, given: Path | None, index: str | None = None) -> Wheel:
     """Write gagrad-edge's own wheel into the folder ``target``, and return the wheel.
 
-    The wheel is a copy of ``given``, or else built from the source folder that gagrad-edge runs from. Raises
-    SettingError when there is neither, and ModelError when the build fails.
+    The wheel is a copy of ``given``, or else built from the source folder that gagrad-edge runs from. What
+    the build needs comes from ``index``. Raises SettingError when there is neither, and ModelError when the
+    build fails.
     """
     if given is not None:
         wheel = target / given.name
@@ -70,7 +71,7 @@ def own_wheel(target: Path, given: Path | None) -> Wheel:
                 where="wheel",
                 hint=f"fetch it, `pip download --no-deps gagrad-edge=={__version__}`, and give the file",
             )
-        wheel = _build(source, target)
+        wheel = _build(source, target, index)
     found = Wheel.of(wheel)
     if (found.name, found.version) != ("gagrad-edge", __version__):
         raise SettingError(
@@ -95,7 +96,7 @@ def _source() -> Path | None:
     return folder if folder is not None and (folder / "pyproject.toml").is_file() else None
 
 
-def _build(source: Path, target: Path) -> Path:
+def _build(source: Path, target: Path, index: str | None) -> Path:
     """Make the wheel of a copy: in its own folder setuptools would take up what earlier builds left there."""
     names = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "gagrad_edge", "export", "runtime")
     compiled = shutil.ignore_patterns("__pycache__")
@@ -106,6 +107,7 @@ def _build(source: Path, target: Path) -> Path:
             elif (source / name).exists():
                 shutil.copyfile(source / name, Path(copy) / name)
         command = ["wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), copy]
+        command += ["--index-url", index] if index else []
         _run_pip(command, "gagrad-edge's own wheel cannot be made")
     (wheel,) = target.glob("gagrad_edge-*.whl")
     return wheel

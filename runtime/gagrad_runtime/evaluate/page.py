@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gagrad_edge import json_text
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
 from gagrad_runtime.question.probability import percent
@@ -126,7 +127,7 @@ def write_results(
     rows = [entry.row for entry in entries]
     results = Results(bundle=bundle, facts=facts, summary=summarise(rows), rows=rows)
     write_atomic(output / "results.csv", [_csv(rows)])
-    write_atomic(output / "results.json", [msgspec.json.encode(results), b"\n"])
+    write_atomic(output / "results.json", [json_text.encode(results), b"\n"])
     page = output / "report.html"
     write_atomic(page, [render_page(bundle, entries, frames, facts).encode()])
     return page

@@ -2,18 +2,16 @@
 
 The child gets a file's name and puts the pixels into memory that both processes have mapped. Time and memory
 are limited there, by the system. When a file ends the child, that file is refused, and another child is
-started at once.
+started at once. While a file takes long another child is started beside, so that the next file does not wait
+for one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import mmap
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +23,8 @@ import msgspec
 import numpy as np
 
 from gagrad_edge.errors import FrameError
-from gagrad_runtime.frame.decoder_child import READY, Reply, Request
+from gagrad_runtime.frame.decoder_child import Reply, Request
+from gagrad_runtime.frame.decoder_process import DecoderProcess
 from gagrad_runtime.frame.frame import Frame, load_frame
 
 if TYPE_CHECKING:
@@ -34,17 +33,12 @@ if TYPE_CHECKING:
 WAIT = 100.0
 """Longest wait for a file's pixels, seconds: beside the limit of processor time, for a child that sleeps.
 Less than a watchdog waits."""
-START = 30.0
-"""Longest wait for a child's start, seconds."""
+SPARE = 0.3
+"""Seconds of a file after which another child is started: the first may have to be ended."""
 AGAIN = 60.0
 """Seconds until another child is tried where one did not start."""
 KEPT = 2
 """Memories that are kept for further frames: to take new pages from the system costs 25 ms for 12 MP."""
-_CHILD = (
-    "import sys; sys.path[:] = sys.argv[2:]; from gagrad_runtime.frame.decoder_child import child; child()"
-)
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_KILLED = -9
 _log = logging.getLogger(__name__)
 
 
@@ -86,19 +80,16 @@ class ChildDecoder:
     def __init__(self) -> None:
         self.patience: float | None = None
         """Seconds after which ``load`` gives up with SlowError; None: WAIT, and an error for good."""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._ready = False
-        self._has: set[int] = set()
-        """Numbers of the memories that the child has."""
+        self._process: DecoderProcess | None = None
+        self._spare: DecoderProcess | None = None
+        """Takes the place of ``_process`` when that is ended; there is none until a file takes long."""
         self._free: list[_Memory] = []
         self._returned: deque[_Memory] = deque()
         """Memories whose frame is gone; from any thread."""
-        self._dropped: list[int] = []
         self._number = 0
         self._failed = float("-inf")
         if hasattr(socket, "send_fds") and sys.executable and not getattr(sys, "frozen", False):
-            self._start()
+            self._process = self._started()
         else:
             self._failed = float("inf")
             _log.warning("images are decoded in this process: it cannot start a child of its own")
@@ -115,8 +106,11 @@ class ChildDecoder:
         return None if self._process is None else self._process.pid
 
     def close(self) -> None:
-        """End the child. Frames that were loaded stay."""
-        self._stop()
+        """End the children. Frames that were loaded stay."""
+        for process in (self._process, self._spare):
+            if process is not None:
+                process.stop()
+        self._process = self._spare = None
         for memory in [*self._free, *self._returned]:
             memory.close()
         self._free.clear()
@@ -130,10 +124,11 @@ class ChildDecoder:
         """
         reply = Reply()
         for _ in range(2):  # where there was not enough memory another process may have taken it
-            if not self._is_ready():
+            if (process := self._ready()) is None:
                 return load_frame(path, colour=colour)
-            memory = self._memory()
-            reply = self._ask(Request(os.fsencode(path), colour, memory.number, self._dropped), memory)
+            memory = self._memory(process)
+            request = Request(os.fsencode(path), colour, memory.number, process.dropped)
+            reply = self._ask(process, request, memory)
             if reply.shape:
                 return self._frame(reply, memory, path)
             self._returned.append(memory)
@@ -154,48 +149,34 @@ class ChildDecoder:
         pixels = values.reshape(reply.shape)
         return Frame(pixels, path, notes=tuple(reply.notes), exif=reply.exif, white=reply.white)
 
-    def _memory(self) -> _Memory:
+    def _memory(self, process: DecoderProcess) -> _Memory:
         """Return one that no frame uses, and give back those that are too many."""
         while self._returned:
             self._free.append(self._returned.popleft())
         while len(self._free) > KEPT:
             memory = self._free.pop(0)
             memory.close()
-            if memory.number in self._has:
-                self._dropped.append(memory.number)
-                self._has.discard(memory.number)
+            process.drop(memory.number)
         if self._free:
             return self._free.pop()
         self._number += 1
         return _Memory(self._number)
 
-    def _ask(self, request: Request, memory: _Memory) -> Reply:
+    def _ask(self, process: DecoderProcess, request: Request, memory: _Memory) -> Reply:
         """Return the child's reply, or one that says how the child ended; then there is a new child.
 
         Raises SlowError when ``patience`` is over.
         """
-        assert self._socket is not None  # noqa: S101 - the child is ready
-        data = b""
         try:
-            descriptors = [] if memory.number in self._has else [memory.descriptor]
-            socket.send_fds(self._socket, [msgspec.json.encode(request) + b"\n"], descriptors)
-            self._has.add(memory.number)
-            self._dropped = []
-            until = time.monotonic() + (self.patience or WAIT)
-            while not data.endswith(b"\n"):
-                self._socket.settimeout(max(0.001, until - time.monotonic()))
-                part = self._socket.recv(1 << 16)
-                if not part:
-                    raise ConnectionError
-                data += part
-            return msgspec.json.decode(data, type=Reply)
+            process.send(msgspec.json.encode(request) + b"\n", memory.number, memory.descriptor)
+            return self._reply(process)
         except TimeoutError:
             self._renew()
             if self.patience:
                 raise SlowError("it is not decoded yet", where=os.fsdecode(request.path)) from None
             problem, killed = f"it was not done after {WAIT:.0f} s", False
         except OSError:  # the other end is closed
-            problem, killed = self._death()
+            problem, killed = process.death()
             self._renew()
         return Reply(
             what=f"the file cannot be decoded: {problem}",
@@ -204,73 +185,47 @@ class ChildDecoder:
             greedy=killed,
         )
 
+    def _reply(self, process: DecoderProcess) -> Reply:
+        """Wait for the child's reply, and start another child when it takes long. Raises OSError."""
+        data = bytearray()
+        until = time.monotonic() + (self.patience or WAIT)
+        first = until if self._spare else min(until, time.monotonic() + SPARE)
+        try:
+            process.receive_line(data, first)
+        except TimeoutError:
+            if first == until:
+                raise
+            self._spare = self._started()
+            process.receive_line(data, until)
+        return msgspec.json.decode(data, type=Reply)
+
     def _renew(self) -> None:
-        self._stop()
-        self._start()
+        """End the child, and put the spare one or a new one in its place."""
+        before, self._process, self._spare = self._process, self._spare, None
+        if before is not None:
+            before.stop()
+        if self._process is None:
+            self._process = self._started()
 
-    def _death(self) -> tuple[str, bool]:
-        """Return how the child ended, in words, and whether the system killed it."""
-        assert self._process is not None  # noqa: S101 - one was asked
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-        code = self._process.returncode or 0
-        if code == -getattr(signal, "SIGPROF", 0):
-            return "it takes far longer than its size allows", False
-        if code == _KILLED:
-            return "the system ended the decoder, probably for want of memory", True
-        name = signal.Signals(-code).name if -65 < code < 0 else f"code {code}"
-        return f"it crashed the decoder ({name})", False
-
-    def _is_ready(self) -> bool:
-        """Wait for the child's start; return whether there is one."""
-        if self._process is not None and self._process.poll() is not None:
-            self._stop()
+    def _ready(self) -> DecoderProcess | None:
+        """Wait for the child's start, and return it; None where there is none."""
+        if self._process is not None and self._process.ended:
+            self._renew()
         if self._process is None and time.monotonic() - self._failed >= AGAIN:
-            self._start()
-        if self._socket is None or self._ready:
-            return self._ready
-        said = b""
-        with contextlib.suppress(OSError):
-            self._socket.settimeout(START)
-            said = self._socket.recv(len(READY), socket.MSG_WAITALL)
-        self._ready = said == READY
-        if not self._ready:
-            self._stop()
+            self._process = self._started()
+        if self._process is None or self._process.wait():
+            return self._process
+        self._process.stop()
+        self._process = None
+        self._failed = time.monotonic()
+        _log.error("images are decoded in the station's own process: its child does not start")
+        return None
+
+    def _started(self) -> DecoderProcess | None:
+        """Start a child, without waiting for it; None where there cannot be one."""
+        try:
+            return DecoderProcess()
+        except OSError as error:
             self._failed = time.monotonic()
-            _log.error("images are decoded in the station's own process: its child does not start")
-        return self._ready
-
-    def _start(self) -> None:
-        """Start a child, without waiting for it."""
-        ours, its = socket.socketpair()
-        with its:
-            # The parent's sys.path and nothing else: the child imports nothing from the folder where it is
-            # started. What libraries print is not the station's log.
-            command = [sys.executable, "-c", _CHILD, str(its.fileno()), *sys.path]
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-                    command,
-                    pass_fds=[its.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={**os.environ, **_ONE_THREAD},
-                )
-            except OSError as error:
-                ours.close()
-                self._failed = time.monotonic()
-                _log.error("images are decoded in the station's own process: %s", error)
-                return
-        self._socket = ours
-
-    def _stop(self) -> None:
-        """End the child, if there is one."""
-        process, self._process = self._process, None
-        if self._socket is not None:
-            self._socket.close()
-        self._socket, self._ready = None, False
-        self._has, self._dropped = set(), []
-        if process is not None:
-            process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for a share, and cannot be ended
-                process.wait(1)
+            _log.error("images are decoded in the station's own process: %s", error)
+            return None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
+from gagrad_edge import json_text
 from gagrad_edge.checking import Tried, check_share, in_order, read_checks, require_labels
 from gagrad_edge.cli import say, say_json
 from gagrad_edge.errors import FrameError, VerificationError
@@ -65,7 +65,7 @@ def check_images(
         checked = check(session.explainer, labelled, at_least=at_least, progress=progress)
     if as_json:
         report = {"bundle": session.bundle.manifest.name, "checked": checked, "passed": checked.passed}
-        say_json(msgspec.json.encode(report))
+        say_json(json_text.encode(report))
     for line in agreement(checked, text):
         say(line, err=True)
     require(checked, str(bundle))

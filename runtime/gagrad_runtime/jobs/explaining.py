@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from gagrad_edge import json_text
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message, say, say_json
 from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
@@ -256,12 +257,12 @@ class _Run:
         """Say of an image that the model finds nothing on it, so that there is nothing to explain."""
         if self.as_json:  # as `predict` says it
             said = self.explainer.predict(frame)
-            say_json(msgspec.json.encode(prediction_record(said, frame)))
+            say_json(json_text.encode(prediction_record(said, frame)))
         say(text("{path}: nothing found, so no picture", path=path), err=True)
 
     def _say(self, path: str, report: Report, files: dict[str, Path]) -> None:
         if self.as_json:
-            say_json(msgspec.json.encode(report.record(files)))
+            say_json(json_text.encode(report.record(files)))
         say(_line(path, report, files["picture"]), err=True)
         self._say_uncompared(report)
         for caution in report.explanation.cautions:
@@ -317,7 +318,7 @@ class _Run:
         if self.index is not None:
             self.index.failed(path, error_row(path, error))
         if self.as_json:
-            say_json(msgspec.json.encode(error_record(path, error)))
+            say_json(json_text.encode(error_record(path, error)))
 
     def _label(self, path: str) -> str:
         name = Path(path).name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from gagrad_edge import json_text
 from gagrad_edge.atomic import output_error
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Own = TypeVar("Own", bound="Journal[Any]")
 
 def key_of(**parts: Any) -> str:
     """Return the key of a result: equal exactly when everything that it depends on is equal."""
-    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
+    return hashlib.sha256(json_text.encode(parts, order="deterministic")).hexdigest()
 
 
 class Journal(Generic[Line]):
@@ -71,7 +72,7 @@ class Journal(Generic[Line]):
     def add(self, entry: Line) -> None:
         """Append ``entry``; it is on the disk when this returns. Raises OutputError."""
         try:
-            self._file.write(msgspec.json.encode(entry) + b"\n")
+            self._file.write(json_text.encode(entry) + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from gagrad_edge import json_text
 from gagrad_edge.atomic import check_writable, make_folder, write_atomic
 from gagrad_edge.cli import say, say_json
 from gagrad_edge.errors import InputError, ModelError
@@ -66,7 +65,7 @@ def predict_images(
                 exit_code = max(exit_code, error.exit_code)  # a model at fault (4) outweighs a bad image (3)
                 say_error(path, error)
                 if as_json:
-                    say_json(msgspec.json.encode(error_record(path, error)))
+                    say_json(json_text.encode(error_record(path, error)))
                 continue
             usable += 1
             if output is not None:
@@ -75,7 +74,7 @@ def predict_images(
                 write_new(output, stems[path], encode_png(picture))
             if as_json:
                 record = prediction_record(said, frame)
-                say_json(msgspec.json.encode(record))
+                say_json(json_text.encode(record))
             else:
                 say(*lines_of(path, said))
     if usable < len(paths):

@@ -18,6 +18,7 @@ import msgspec
 from gagrad_edge.errors import MissingPackageError, SettingError
 from gagrad_edge.trust.keys import PublicKey, public_key_of
 from gagrad_edge.trust.release import Product, Version  # noqa: TC001 - msgspec reads them at run time
+from gagrad_runtime.trust.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ DEFAULT = Path("/etc/gagrad-edge/trust.toml")
 """File of the device's policy, unless the caller or the environment variable VARIABLE names another."""
 VARIABLE = "GAGRAD_EDGE_TRUST"
 STATE = Path("/var/lib/gagrad-edge/trust-state.json")
+_LARGEST = 1 << 20
 _HINT = "see docs/trust.md; `gagrad-edge keygen` prints the lines for a key"
 
 
@@ -112,13 +114,19 @@ def read_policy(path: Path) -> Policy:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         found = os.fstat(stream.fileno())
         if found.st_mode & stat.S_IWOTH:
             raise SettingError(
                 "everyone may write the trust policy, so it protects nothing",
                 where=str(path),
                 hint=f"chmod o-w {path}, and check that its content is still yours",
+            )
+        if found.st_mode & stat.S_IWGRP and not _own_group(found.st_gid):
+            raise SettingError(
+                f"a group that is not this user's (number {found.st_gid}) may write the trust policy",
+                where=str(path),
+                hint=f"chmod g-w {path}, and check that its content is still yours",
             )
         _check_owner(found, path)
         # Whoever may write to one of its folders can put another file there.
@@ -131,7 +139,11 @@ def _read(path: Path) -> bytes:
                     hint=f"chmod o-w {folder}, and check that the policy is still yours",
                 )
             _check_owner(status, folder, of=path)
-        return stream.read()
+        return stream.read(_LARGEST)
+
+
+def _own_group(number: int) -> bool:
+    return number == 0 or not hasattr(os, "getegid") or number == os.getegid()
 
 
 def _check_owner(status: os.stat_result, path: Path, *, of: Path | None = None) -> None:

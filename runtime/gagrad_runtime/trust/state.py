@@ -5,8 +5,6 @@ One small JSON file, replaced as a whole and under a lock, so that two processes
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -16,6 +14,7 @@ from gagrad_edge.errors import TrustError
 from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec reads it at run time
 from gagrad_edge.trust.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
 from gagrad_runtime.machine.lock import locked
+from gagrad_runtime.trust.regular import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,26 +58,16 @@ def read_state(path: Path | None) -> State:
     if path is None:
         return State()
     try:
-        return msgspec.json.decode(_read(path), type=State)
+        return msgspec.json.decode(read_regular(path, _LARGEST), type=State)
     except FileNotFoundError:
         return State()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, msgspec.DecodeError, RecursionError) as error:
         raise TrustError(
             f"the versions that this device has stored cannot be read ({error})",
             where=str(path),
             hint="give this user the right to read it; if it is damaged, remove it, and state the least "
             "versions in the trust policy under [products]",
         ) from error
-
-
-def _read(path: Path) -> bytes:
-    """Return the bytes of the file; a pipe is refused and not waited for, as others may own its folder."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("it is no regular file")
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read(_LARGEST)
 
 
 def remember(path: Path, new: State) -> None:

@@ -18,6 +18,7 @@ import pytest
 from benchmarks.soak.image_mutations import originals
 from gagrad_edge.errors import FrameError
 from gagrad_runtime.frame import decoder as module
+from gagrad_runtime.frame import decoder_process as process_module
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.decoder import ChildDecoder, SlowError
 
@@ -121,7 +122,7 @@ def test_a_file_that_ends_or_stops_the_child_is_refused_and_the_next_is_decoded(
         "child.load_frame = load_frame\n"
     )
     start = "import sys; sys.path[:] = sys.argv[2:]\n" + patch + "child.child()"
-    monkeypatch.setattr(module, "_CHILD", start)
+    monkeypatch.setattr(process_module, "_CHILD", start)
     with ChildDecoder() as one:
         with pytest.raises(FrameError, match=words):
             one.load(str(tmp_path / "bad.png"))
@@ -136,7 +137,7 @@ def test_patience_ends_a_slow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "child.load_frame = lambda *_, **__: time.sleep(100)\n"
         "child.child()"
     )
-    monkeypatch.setattr(module, "_CHILD", start)
+    monkeypatch.setattr(process_module, "_CHILD", start)
     (tmp_path / "slow.png").write_bytes(b"slow")
     with ChildDecoder() as one:
         one.patience = 0.2
@@ -144,11 +145,67 @@ def test_patience_ends_a_slow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             one.load(str(tmp_path / "slow.png"))
 
 
+def test_the_next_file_does_not_wait_for_the_start_of_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a file is slow another child starts, and takes over when the first is ended."""
+    start = (
+        "import sys; sys.path[:] = sys.argv[2:]\n"
+        "import time, gagrad_runtime.frame.decoder_child as child\n"
+        "real = child.load_frame\n"
+        "def load_frame(data, **more):\n"
+        "    if data == b'slow': time.sleep(100)\n"
+        "    return real(data, **more)\n"
+        "child.load_frame = load_frame\n"
+        "child.child()"
+    )
+    monkeypatch.setattr(process_module, "_CHILD", start)
+    (tmp_path / "slow.png").write_bytes(b"slow")
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((9, 9), np.uint8))
+    with ChildDecoder() as one:
+        one.load(str(tmp_path / "good.png"))
+        first, started = one.pid, module.DecoderProcess
+        spare: list[int] = []
+
+        def start_one() -> process_module.DecoderProcess:
+            process = started()
+            assert process.wait()  # as it is after the patience of a station
+            spare.append(process.pid)
+            return process
+
+        monkeypatch.setattr(module, "DecoderProcess", start_one)
+        one.patience = 1.0
+        with pytest.raises(SlowError):
+            one.load(str(tmp_path / "slow.png"))
+        assert [one.pid] == spare
+        assert first is not None
+        assert _gone(first)
+        assert one.load(str(tmp_path / "good.png")).pixels.shape == (9, 9)
+        assert [one.pid] == spare
+
+
+def test_a_name_that_is_no_utf8_is_decoded_and_an_error_names_it(
+    tmp_path: Path, decoder: ChildDecoder
+) -> None:
+    """Names are bytes on Linux."""
+    good, bad = (
+        os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"),
+        os.fsdecode(os.fsencode(tmp_path) + b"/\xfe.png"),
+    )
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((9, 9), np.uint8))
+    (tmp_path / "good.png").rename(good)
+    Path(bad).write_bytes(b"no image")
+    assert decoder.load(good).pixels.shape == (9, 9)
+    with pytest.raises(FrameError, match="no image") as caught:
+        decoder.load(bad)
+    assert caught.value.where == f"{tmp_path}/?.png"
+
+
 def test_a_child_that_does_not_start_is_no_fault_of_the_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are decoded in this process, and the log says so."""
-    monkeypatch.setattr(module, "_CHILD", "raise SystemExit(1)")
+    monkeypatch.setattr(process_module, "_CHILD", "raise SystemExit(1)")
     cv2.imwrite(str(tmp_path / "good.png"), np.zeros((9, 9), np.uint8))
     with ChildDecoder() as one:
         assert one.load(str(tmp_path / "good.png")).pixels.shape == (9, 9)
@@ -181,7 +238,7 @@ def test_the_child_ends_with_its_parent_however_that_ends(tmp_path: Path) -> Non
     code = (
         "import time\nfrom gagrad_runtime.frame.decoder import ChildDecoder\n"
         "if __name__ == '__main__':\n"
-        "    one = ChildDecoder(); one._is_ready(); print(one.pid, flush=True); time.sleep(100)"
+        "    one = ChildDecoder(); one._ready(); print(one.pid, flush=True); time.sleep(100)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert parent.stdout is not None

@@ -20,6 +20,7 @@ import gagrad_runtime.station.unread as unread_module
 import gagrad_runtime.station.watch as watch_module
 from gagrad_edge.cli import run
 from gagrad_edge.errors import FrameError, OutputError
+from gagrad_runtime.frame.decoder import ChildDecoder
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.rule import Rule
@@ -146,6 +147,41 @@ def test_writes_are_in_order_and_what_follows_a_late_one_happens_once() -> None:
     assert writes.in_order(lambda: write("3"), follow) == (True, "3")
     assert done == ["1", "2", "after 1", "after 2", "3"]
     assert not writes.degraded
+
+
+@pytest.mark.slow
+def test_names_that_are_no_utf8_and_a_decoder_that_fails_oddly_stop_nothing(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good images get their verdicts, whatever their names' bytes; what one file raises is that file's."""
+    put(tmp_path / "in", "a.png")
+    os.rename(tmp_path / "in" / "a.png", os.fsencode(tmp_path / "in") + b"/\xff\xfe.png")  # noqa: PTH104 - bytes
+    put(tmp_path / "in", "b.png", 1)
+    put(tmp_path / "in", "odd.png", 2)
+    real = ChildDecoder.load
+
+    def load(self: ChildDecoder, path: str, *more: Any) -> Any:
+        if path.endswith("odd.png"):
+            raise ValueError("something that nobody thought of")
+        return real(self, path, *more)
+
+    monkeypatch.setattr(ChildDecoder, "load", load)
+    words = [
+        "watch",
+        str(tiny_bundle),
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--once",
+        "--polling",
+    ]
+    assert run([*words, "--interval", "0.02", "--samples", "4"]) == 0
+    with Store(tmp_path / "out") as store:
+        assert {(row.name, row.state) for row in store.rows()} == {
+            ("??.png", "explained"),
+            ("b.png", "explained"),
+            ("odd.png", "quarantined"),
+        }
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import multiprocessing
+import os
 import shutil
 import zipfile
 from datetime import datetime, timedelta, timezone
@@ -333,3 +334,29 @@ def test_there_is_one_gate(root: Path) -> None:
             if isinstance(node, ast.ImportFrom) and any(name.name == "read_bundle" for name in node.names):
                 readers.add(path.name)
     assert readers == {"gate.py", "inspect.py"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_in_place_of_a_policy_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """Whoever may write to the folder could else stop each start."""
+    os.mkfifo(tmp_path / "trust.toml")
+    with pytest.raises(SettingError, match="no regular file"):
+        read_policy(tmp_path / "trust.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_a_policy_that_another_group_may_write_is_refused(tmp_path: Path, device: Device) -> None:
+    """It is as good as theirs; a group of this user's own does no harm."""
+    path = tmp_path / "group.toml"
+    path.write_text(f'[[keys]]\nname = "k"\nkey = "{device.key.public.text}"\n')
+    path.chmod(0o664)
+    read_policy(path)
+    os.chown(path, 0, 1000)
+    with pytest.raises(SettingError, match="number 1000"):
+        read_policy(path)
+
+
+def test_a_state_whose_name_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    """As what it is."""
+    with pytest.raises(TrustError, match="null"):
+        read_state(tmp_path / "a\0b")
