@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check triton-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -22,6 +22,7 @@ help:
 	@echo "make fidelity compare estimators of the map by the samples they need (20 minutes, one core)"
 	@echo "make where    where maps point and which cautions may be trusted: train, explain, docs/where.md (an hour, one core)"
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour; docs/gpu.md), and say what was skipped"
+	@echo "make triton-check  Triton's own server over a repository of the demo's classifier (a minute, 90 MB of packages)"
 	@echo "make drise    compare explanations of detections with D-RISE (15 minutes, one core)"
 	@echo "make zoo      the long cases of tests; 53 architectures against autograd, built in TensorRT-RTX (an hour)"
 	@echo "make models   70 models of other people's tools, their tasks, gradients and pictures (two hours)"
@@ -77,6 +78,14 @@ where: $(VENV)/.dev
 # Everything for a machine with a GPU; see CONTRIBUTING.md for what to install beside.
 gpu-check: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.gpu_check
+
+# In an environment of its own: the server's Python backend wants a numpy before 2.
+TRITON := .venv-triton
+triton-check: $(VENV)/.dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TRITON)
+	$(BIN)/uv pip install --quiet --python $(TRITON)/bin/python "numpy==1.26.4" "onnxruntime==1.23.2"
+	$(BIN)/uv pip install --quiet --python $(TRITON)/bin/python --no-deps "nvidia-pytriton==0.7.0"
+	$(BIN)/python -m benchmarks.triton $(TRITON)/lib/python3.*/site-packages/pytriton/tritonserver
 
 # In an environment of its own: what xaitk-saliency brings is nobody else's concern.
 DRISE := .venv-drise

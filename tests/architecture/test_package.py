@@ -30,6 +30,7 @@ CACHES = (
     ".arm64",
     ".systemd",
     ".gpu-pieces",
+    ".venv-triton",
     "gpu-out",
 )
 BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"

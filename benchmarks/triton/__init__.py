@@ -1,0 +1,1 @@
+"""Triton's own server over a repository that the exporter wrote."""
