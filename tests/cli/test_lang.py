@@ -75,3 +75,23 @@ def test_explain_in_japanese(tiny_bundle: Path, image: Path, tmp_path: Path, cap
     assert all(one["text"].isascii() for one in record["cautions"])
     assert run([*arguments[:-1], "en"]) == 0
     assert "explained before" not in capsys.readouterr().err, "the page's words are of one language"
+
+
+@pytest.mark.slow
+def test_a_station_speaks_the_language_of_its_settings(
+    tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """`language` in the file counts where the command line names none; events stay English."""
+    file = tmp_path / "station.toml"
+    (tmp_path / "in").mkdir()
+    image.rename(tmp_path / "in" / "part.png")
+    file.write_text(f'bundle = "{tiny_bundle}"\nsource = "in"\noutput = "out"\nlanguage = "ja"\n')
+    assert run(["watch", "--config", str(file), "--once", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "説明済み 1 枚" in said.err
+    assert said.out.isascii()
+    assert run(["watch", "--config", str(file), "--once", "--lang", "en"]) == 0
+    assert "1 explained" in capsys.readouterr().err
+    file.write_text(file.read_text().replace('"ja"', '"fr"'))
+    assert run(["watch", "--config", str(file), "--once"]) == 2
+    assert f"{file}:4" in capsys.readouterr().err
