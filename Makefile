@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check triton-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check triton-check drise zoo soak models arm64-check systemd-check catalogues format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -31,6 +31,7 @@ help:
 	@echo "make systemd-check  install kits under a real systemd in a container (root; 4 minutes)"
 	@echo "make extras   resolve each extra for Python 3.10 and 3.13 on x86-64 and aarch64 (3 minutes, asks the index)"
 	@echo "make lowest   the device side's tests on the oldest packages that pyproject.toml allows (3 minutes)"
+	@echo "make catalogues  bring the translations to the texts of the source, and say which are missing"
 	@echo "make format   let ruff format the code"
 	@echo "make clean    remove .venv and caches"
 
@@ -120,6 +121,9 @@ arm64-check: $(VENV)/.dev
 # Needs root, mmdebstrap and systemd-container.
 systemd-check: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.systemd_check
+
+catalogues: $(VENV)/.dev
+	$(BIN)/python -m examples.language.catalogues
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

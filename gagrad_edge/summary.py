@@ -42,10 +42,10 @@ def agreement(checked: Checked, text: Callable[..., str] = filled) -> list[str]:
         share=f"{checked.agree / checked.images * 100:.0f}",
         required=f"{checked.at_least * 100:.0f}",
     )
-    total = {"agree": checked.agree, "count": checked.images, "share": share}
-    said = text("{agree} of {count} labelled images are answered as labelled ({share})", **total)
+    total = {"agree": checked.agree, "number": checked.images, "share": share}
+    said = text("{agree} of {number} labelled images are answered as labelled ({share})", **total)
     if checked.images == 1:
-        said = text("{agree} of {count} labelled image is answered as labelled ({share})", **total)
+        said = text("{agree} of {number} labelled image is answered as labelled ({share})", **total)
     lines = [said]
     for label in dict.fromkeys(pair.label for pair in checked.confusion):
         pairs = [pair for pair in checked.confusion if pair.label == label]

@@ -20,6 +20,7 @@ CHILDREN = Path(__file__).parent / "child_processes"
 VARIABLES = (
     "GAGRAD_EDGE_TRUST",
     "GAGRAD_EDGE_PASSPHRASE",
+    "GAGRAD_EDGE_LANG",
     "SOURCE_DATE_EPOCH",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",

@@ -8,6 +8,7 @@ import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.passphrase import passphrase
+from gagrad_export.kit.readme import LANGUAGES
 
 
 @click.command(
@@ -60,6 +61,16 @@ from gagrad_edge.passphrase import passphrase
     "--wheel", type=click.Path(path_type=Path), help="gagrad-edge's own wheel.  [default: built here]"
 )
 @click.option("--index-url", "index", help="Package index.  [default: as uv and pip are configured]")
+@click.option(
+    "--lang",
+    "language",
+    type=click.Choice(LANGUAGES),
+    default="en",
+    show_default=True,
+    envvar="GAGRAD_EDGE_LANG",
+    show_envvar=True,
+    help="Language of the kit's README, and of the station's pictures unless --station says it.",
+)
 def pack(
     bundle: Path,
     platform: str,
@@ -74,6 +85,7 @@ def pack(
     constraints: tuple[Path, ...],
     wheel: Path | None,
     index: str | None,
+    language: str,
 ) -> None:
     """Write a folder that installs BUNDLE and gagrad-edge on a device without a network.
 
@@ -98,6 +110,7 @@ def pack(
         constraints=constraints,
         wheel=wheel,
         index=index,
+        language=language,
         progress=lambda text: say(text, err=True),
     )
     size = sum(entry.size for entry in kit.files.values()) / 1e6

@@ -17,6 +17,7 @@ from gagrad_edge.source_date import creation_text
 from gagrad_edge.trust.envelope import signers
 from gagrad_edge.trust.release import decode_release
 from gagrad_export.kit import texts
+from gagrad_export.kit.readme import readme
 from gagrad_export.kit.sbom import bill_of_materials
 from gagrad_export.kit.wheels import fetch, glibc_of, lock_text, own_wheel, resolve
 
@@ -42,13 +43,15 @@ def pack(
     constraints: Sequence[Path] = (),
     wheel: Path | None = None,
     index: str | None = None,
+    language: str = "en",
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Kit, str]:
     """Write a kit to the folder ``output``; return the kit's list of files (kit.json) and its SHA-256.
 
     ``trusted`` are the keys that the device will trust; ``threshold`` of them must have signed the bundle.
     ``signing`` keys sign the kit. ``output`` may be an earlier kit, which is replaced when the new one is
-    complete. ``progress`` is called with a line of text before the long step, the download of packages.
+    complete. ``language`` is that of the README, and of pictures in settings made here.
+    ``progress`` is called with a line of text before the long step, the download of packages.
     Raises BundleError, SettingError, OutputError, ModelError and MissingPackageError.
     """
     if threshold > len(trusted):
@@ -74,7 +77,7 @@ def pack(
             shutil.copyfile(content.path, folder / BUNDLE)
             policy = texts.trust_policy(trusted, threshold, release.product, release.version)
             (folder / TRUST).write_text(policy, encoding="utf-8")
-            settings = texts.station_config() if station is None else _text(station)
+            settings = texts.station_config(language) if station is None else _text(station)
             (folder / STATION).write_text(settings, encoding="utf-8")
             # pip is there for the installer; it is no part of what is installed.
             installed = [each for each in wheels if each.name != "pip"]
@@ -85,7 +88,8 @@ def pack(
                 "sha256": file_entry(folder / BUNDLE).sha256,
             }
             (folder / SBOM).write_bytes(bill_of_materials(wheels, platform, described))
-            kit = _list(folder, platform, wheels, release, own, [key.public for key in signing])
+            keys = [key.public for key in signing]
+            kit = _list(folder, platform, wheels, release, own, keys, language)
             _, digest = read_kit(folder)
             if signing:
                 sign_kit(folder, digest, signing)
@@ -119,6 +123,7 @@ def _list(
     release: Release,
     own: Wheel,
     signing: Sequence[PublicKey],
+    language: str,
 ) -> Kit:
     """Write the installer, the README and kit.json, the list of all files; return that list."""
 
@@ -139,7 +144,7 @@ def _list(
     described = kit([])
     (folder / "install.sh").write_text(texts.install_script(described, own.path.name), encoding="utf-8")
     (folder / "install.sh").chmod(0o755)
-    (folder / "README.txt").write_text(texts.readme(described, signing), encoding="utf-8")
+    (folder / "README.txt").write_text(readme(described, signing, language), encoding="utf-8")
     complete = kit(sorted(path for path in folder.rglob("*") if path.is_file()))
     (folder / KIT).write_bytes(encode_kit(complete))
     return complete

@@ -1,4 +1,4 @@
-"""The text files of a kit: install.sh, README.txt, the trust policy, and the station's settings."""
+"""The text files of a kit: install.sh, the trust policy, and the station's settings."""
 
 from __future__ import annotations
 
@@ -35,30 +35,6 @@ echo "  How to mend it: install Python {python}, or give its place: sh install.s
 exit 5
 """
 
-_README = """{product} {version} for {platform}
-gagrad-edge {gagrad_edge}, packed {created}
-
-Install (no network is needed):
-    sudo sh install.sh
-
-To look first, or without root:
-    sh install.sh --help
-    sh install.sh --prefix "$HOME/gagrad-edge"
-
-It checks every file, installs the program beside the one that is there, runs the model's self-test, and
-only then puts the new version in use and starts the service gagrad-edge-watch. If anything fails, or the
-power goes, the version before stays in use: run it again. To go back by hand:
-    sudo sh install.sh --rollback
-
-Settings   /etc/gagrad-edge/station.toml   what is watched; written once, then yours
-           /etc/gagrad-edge/trust.toml     whose models it runs; written once, then yours
-Results    /var/lib/gagrad-edge/results
-Log        journalctl -u gagrad-edge-watch
-
-Needs: {machine}, Python {python}, glibc {glibc} or newer.
-What is in it: sbom.cdx.json. {signed}
-"""
-
 _STATION = """# What this station does; docs/watch.md and examples/station.toml have every key.
 bundle = "@PREFIX@/current/bundle.gagrad"
 source = "@DATA@/incoming"          # a folder, a video file, or rtsp://…
@@ -79,13 +55,6 @@ def install_script(kit: Kit, wheel: str) -> str:
     return _INSTALL.format(python=kit.python, wheel=wheel)
 
 
-def readme(kit: Kit, signers: Sequence[PublicKey]) -> str:
-    """Return the text of ``README.txt``, for the technician who installs the kit."""
-    signed = "The kit is signed by " + ", ".join(key.id[:16] for key in signers) + "."
-    fields = {name: value for name, value in vars(kit).items() if isinstance(value, str | int)}
-    return _README.format(**fields, signed=signed if signers else "The kit is not signed.")
-
-
 def trust_policy(keys: Sequence[PublicKey], threshold: int, product: str, version: int) -> str:
     """Return the text of the device's first trust policy: ``keys``, and ``product`` from ``version`` on."""
     lines = [f"threshold = {threshold}", 'state = "@DATA@/trust-state.json"', ""]
@@ -94,9 +63,13 @@ def trust_policy(keys: Sequence[PublicKey], threshold: int, product: str, versio
     return "\n".join([*lines, "[products]", f"{_bare(product)} = {version}", ""])
 
 
-def station_config() -> str:
-    """Return the text of the station's first settings."""
-    return _STATION
+def station_config(language: str = "en") -> str:
+    """Return the text of the station's first settings, with the ``language`` of its pictures."""
+    return (
+        _STATION
+        if language == "en"
+        else _STATION.replace("\n[retention]", f'language = "{language}"\n\n[retention]', 1)
+    )
 
 
 def _bare(key: str) -> str:

@@ -145,7 +145,7 @@ class Prediction:
 
     @property
     def answer(self) -> str:
-        """What the model says, in a few words for a line on a terminal: in English, until it is ``shown``."""
+        """What the model says, in a few words for a line on a terminal; in English, as a caution is."""
         if self.task == "detection":
             found = [_measured(self.called(one.name), percent(one.score)) for one in self.detections]
             return _few(found) or phrase("nothing found")

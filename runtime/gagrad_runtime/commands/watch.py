@@ -18,14 +18,22 @@ from gagrad_runtime.commands.options import (
     method_options,
     trust_option,
 )
+from gagrad_runtime.language import choose, listed, marked, phrase, shown, text
 
 if TYPE_CHECKING:
     from gagrad_runtime.station.config import StationConfig
     from gagrad_runtime.station.events import Event
     from gagrad_runtime.station.origin import Origin
 
-_STATES = {"verdict": "not explained"}
-"""Words for states of a row that are no English by themselves."""
+_STATES = {
+    "dropped": marked("{count} dropped"),
+    "explained": marked("{count} explained"),
+    "failed": marked("{count} failed"),
+    "quarantined": marked("{count} quarantined"),
+    "verdict": marked("{count} not explained"),
+    "waiting": marked("{count} waiting"),
+}
+"""Words for the states of rows with their number."""
 
 
 @click.command(
@@ -109,6 +117,8 @@ def watch(
     given = {name: value for name, value in options.items() if _is_given(context, name)}
     origin = Origin(file, frozenset(given) - {"good"})  # which is the rule's here, and a file there
     config = _complete(_merged(config, bundle=bundle, source=source, output=output, **given))
+    if config.language is not None and not _is_given(context, "lang"):
+        choose(config.language)
     if file is not None:
         set_up(config.log)
     if check:
@@ -128,9 +138,11 @@ def watch(
         counts = run_station(
             config, origin=origin, once=once, polling=polling, on_event=print_event, progress=progress
         )
-    summary = ", ".join(f"{count} {_STATES.get(state, state)}" for state, count in sorted(counts.items()))
-    summary = summary or "nothing came"
-    say(f"{config.output}: {summary}", err=True)
+    said = [
+        phrase(_STATES.get(state, f"{{count}} {state}"), count=count)
+        for state, count in sorted(counts.items())
+    ]
+    say(f"{config.output}: {shown(listed(said)) or text('nothing came')}", err=True)
 
 
 def _is_given(context: click.Context, name: str) -> bool:

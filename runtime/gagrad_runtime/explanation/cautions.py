@@ -34,7 +34,7 @@ class Caution:
     code: str
     """Stable name, e.g. ``unsure``; docs/cautions.md lists them."""
     text: str
-    """The caution as a sentence, in English; ``language.shown`` has it in another language."""
+    """The caution as a sentence, in English; ``gagrad_runtime.language.shown`` has it in another language."""
 
 
 UNCALIBRATED = "uncalibrated"

@@ -64,7 +64,7 @@ def phrase(message: str, /, **values: Any) -> Phrase:
 
 def phrases(one: str, many: str, count: int, /, **values: Any) -> Phrase:
     """Return the form for ``count`` things, which stands in the place ``{count}``."""
-    return Phrase(one, many, count, {"count": count, **values})
+    return Phrase(one, many, count, dict(values, count=count))
 
 
 def marked(message: str) -> str:

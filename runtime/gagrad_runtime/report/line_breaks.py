@@ -49,4 +49,4 @@ def pieces(text: str) -> list[Piece]:
 def _parts(word: str) -> list[str]:
     """Return ``word`` cut at every place where a line may end."""
     parts = _PIECE.findall(word)
-    return parts if "".join(parts) == word else [word]
+    return parts if parts and "".join(parts) == word else [word]

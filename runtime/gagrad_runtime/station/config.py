@@ -158,6 +158,8 @@ class StationConfig(Table, frozen=True):
     trust: str | None = None
     product: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     """The one product whose bundles the station loads, as their signature states it."""
+    language: Literal["en", "ja"] | None = None
+    """Of pictures and of the summary; by default what GAGRAD_EDGE_LANG says. Events are English."""
     device: str = "auto"
     threads: Positive | None = None
     samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
