@@ -88,7 +88,7 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
                 ),
                 err=True,
             )
-            _export(demo, data, bundle)
+            compile_demo(demo, data, bundle)
             frames = sorted((data / demo.frames).iterdir())
             say(text("   Explaining {count} parts", count=len(frames)), err=True)
             make_folder(output / demo.name)
@@ -138,8 +138,11 @@ def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
-def _export(demo: Demo, data: Path, bundle: Path) -> None:
-    """Run the ``export`` command by its name: this side does not import the exporter."""
+def compile_demo(demo: Demo, data: Path, bundle: Path) -> None:
+    """Compile the network of ``demo`` into ``bundle``. Raises MissingPackageError without the exporter.
+
+    It runs the ``export`` command by its name: this side does not import the exporter.
+    """
     context = click.Context(group)
     command = group.get_command(context, "export")
     if command is None:
