@@ -30,7 +30,7 @@ class Message(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Base of all messages."""
 
 
-class RequestInput(Message):
+class RequestInput(Message, kw_only=True, frozen=True):
     """An input tensor: ``data``, or ``parameters.binary_data_size`` bytes behind the JSON."""
 
     name: str
@@ -41,14 +41,14 @@ class RequestInput(Message):
     """Values row by row, flat or nested; of ``BYTES`` the base64 of each file."""
 
 
-class RequestOutput(Message):
+class RequestOutput(Message, kw_only=True, frozen=True):
     """An output that is asked for."""
 
     name: str
     parameters: Parameters = {}
 
 
-class InferRequest(Message):
+class InferRequest(Message, kw_only=True, frozen=True):
     """A request of ``infer``."""
 
     inputs: Annotated[list[RequestInput], msgspec.Meta(max_length=16)]
@@ -58,7 +58,7 @@ class InferRequest(Message):
     id: str = ""
 
 
-class ResponseOutput(Message):
+class ResponseOutput(Message, kw_only=True, frozen=True):
     """An output tensor: ``data``, or ``parameters.binary_data_size`` bytes behind the JSON."""
 
     name: str
@@ -68,7 +68,7 @@ class ResponseOutput(Message):
     data: Any = UNSET
 
 
-class InferResponse(Message):
+class InferResponse(Message, kw_only=True, frozen=True):
     """The answer of ``infer``."""
 
     model_name: str
@@ -78,7 +78,7 @@ class InferResponse(Message):
     outputs: list[ResponseOutput]
 
 
-class TensorMetadata(Message):
+class TensorMetadata(Message, kw_only=True, frozen=True):
     """One input or output of a model; −1 stands for any size."""
 
     name: str
@@ -86,7 +86,7 @@ class TensorMetadata(Message):
     shape: list[int]
 
 
-class ModelMetadata(Message):
+class ModelMetadata(Message, kw_only=True, frozen=True):
     """What a model takes and gives."""
 
     name: str
@@ -96,7 +96,7 @@ class ModelMetadata(Message):
     outputs: list[TensorMetadata]
 
 
-class ServerMetadata(Message):
+class ServerMetadata(Message, kw_only=True, frozen=True):
     """What the server is."""
 
     name: str
@@ -104,32 +104,32 @@ class ServerMetadata(Message):
     extensions: list[str]
 
 
-class Failure(Message):
+class Failure(Message, kw_only=True, frozen=True):
     """Why a request got no result."""
 
     error: str
 
 
-class Live(Message):
+class Live(Message, kw_only=True, frozen=True):
     """The server runs."""
 
     live: bool
 
 
-class Ready(Message):
+class Ready(Message, kw_only=True, frozen=True):
     """The server, or a model, takes requests."""
 
     ready: bool
 
 
-class ModelReady(Message):
+class ModelReady(Message, kw_only=True, frozen=True):
     """A model takes requests."""
 
     name: str
     ready: bool
 
 
-class ExplainRequest(Message):
+class ExplainRequest(Message, kw_only=True, frozen=True):
     """A request of version 1's ``:explain``."""
 
     instances: Annotated[list[Raw], msgspec.Meta(min_length=1, max_length=16)]
@@ -139,7 +139,7 @@ class ExplainRequest(Message):
     """As those of version 2."""
 
 
-class V1Explanation(Message):
+class V1Explanation(Message, kw_only=True, frozen=True):
     """The explanation of one instance."""
 
     record: Raw
@@ -148,14 +148,14 @@ class V1Explanation(Message):
     """The map, 0..1, row by row."""
 
 
-class ExplainResponse(Message):
+class ExplainResponse(Message, kw_only=True, frozen=True):
     """The answer of version 1's ``:explain``."""
 
     explanations: list[V1Explanation]
     model_version: str
 
 
-class V1Models(Message):
+class V1Models(Message, kw_only=True, frozen=True):
     """Names of the models of version 1."""
 
     models: list[str]

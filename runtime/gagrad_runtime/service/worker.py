@@ -77,6 +77,11 @@ class Worker:
         self._thread.start()
 
     @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return not self._closed and self._thread.is_alive()
+
+    @property
     def waiting(self) -> int:
         """Number of requests that wait."""
         return len(self._queue)
@@ -93,11 +98,12 @@ class Worker:
                 raise RefusedError(BUSY, "the service is stopping", retry_after=5)
             if len(self._queue) >= self._limit:
                 raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
-            if deadline is not None and now + wait + self._least.slowest(kind) + ANSWER > deadline:
+            least = self._least.slowest(kind)
+            if deadline is not None and now + wait + least + ANSWER > deadline:
                 raise RefusedError(
                     BUSY,
                     "the budget would not be kept: such a request takes "
-                    f"{1000 * self._least.slowest(kind):.0f} ms at least, after a wait of {1000 * wait:.0f} ms",
+                    f"{1000 * least:.0f} ms at least, after a wait of {1000 * wait:.0f} ms",
                     retry_after=wait,
                 )
             self._queue.append(ticket)
@@ -113,7 +119,12 @@ class Worker:
         ticket.future.cancel()
 
     def close(self, seconds: float = 3) -> None:
-        """Drop what waits, and end the thread after what runs, or after ``seconds``."""
+        """Drop what waits, and end the thread after its chunk of samples, or after ``seconds``."""
+        self.close_soon()
+        self._thread.join(seconds)
+
+    def close_soon(self) -> None:
+        """Begin to close, without waiting."""
         with self._changed:
             self._closed = True
             dropped = list(self._queue)
@@ -123,7 +134,6 @@ class Worker:
             self._changed.notify()
         for ticket in dropped:
             ticket.future.cancel()
-        self._thread.join(seconds)
 
     def _wait(self, now: float) -> float:
         """Return the seconds until a new request would begin."""
