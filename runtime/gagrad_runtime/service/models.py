@@ -14,6 +14,7 @@ import msgspec
 
 from gagrad_edge.abi import BOXES, COTANGENT, IMAGE, SALIENCY, SCORES
 from gagrad_edge.errors import GagradError
+from gagrad_runtime.report.report import Report
 from gagrad_runtime.service.answering import PICTURE, RECORD, TARGET, Answering, Call, Limits
 from gagrad_runtime.service.asking import NAMES, Question, question_of
 from gagrad_runtime.service.codec import BYTES, answer_of
@@ -67,11 +68,12 @@ class Served:
         self._session.close()
 
     def warm_up(self) -> None:
-        """Explain the bundle's own frame, so that the first request finds open graphs and a chosen chunk."""
+        """Explain the bundle's own frame, so that the first request finds all open: graphs, chunk, fonts."""
 
         def job(ticket: Ticket) -> Done:
             self._frames.prepare()
-            self._session.explainer.explain(reference_frame(self._session.bundle), progress=ticket.check)
+            frame = reference_frame(self._session.bundle)
+            Report(self._session.explainer.explain(frame, progress=ticket.check)).png()
             return Done(None, 0.0)
 
         self.worker.submit(job).future.result()

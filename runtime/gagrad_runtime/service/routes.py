@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from litestar import Litestar, Request, Response, get, post
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 JSON, OCTETS = "application/json", "application/octet-stream"
 VERSION = "/versions/{version:str}"
 EXTENSIONS = ["binary_tensor_data", "parameters"]
+Asking: TypeAlias = Request[Any, Any, Any]
 LEFT = 499
 """Status in the log for a client that has gone; nobody gets it."""
 DEFECT = 500
@@ -85,12 +86,13 @@ def _models(catalogue: Catalogue) -> list[Any]:
     model_path = "/v2/models/{model:str}"
 
     @get([model_path, f"{model_path}{VERSION}"], sync_to_thread=False)
-    def metadata(model: str, version: str | None = None) -> Response[bytes]:
-        bundle, verb = catalogue.model(model, version)
+    def metadata(request: Asking) -> Response[bytes]:
+        bundle, verb = catalogue.model(*_named(request))
         return _json(bundle.metadata(verb))
 
     @get([f"{model_path}/ready", f"{model_path}{VERSION}/ready"], sync_to_thread=False)
-    def model_ready(model: str, version: str | None = None) -> Response[bytes]:
+    def model_ready(request: Asking) -> Response[bytes]:
+        model, version = _named(request)
         bundle, _ = catalogue.model(model, version)
         return _json(ModelReady(name=model, ready=bundle.worker.ready))
 
@@ -105,11 +107,9 @@ def _infer(catalogue: Catalogue, intake: Intake) -> Any:
         request_max_body_size=None,  # the intake has the limit
         status_code=200,
     )
-    async def infer(
-        request: Request[Any, Any, Any], model: str, version: str | None = None
-    ) -> Response[bytes]:
+    async def infer(request: Asking) -> Response[bytes]:
         arrived = time.perf_counter()
-        bundle, verb = catalogue.model(model, version)
+        bundle, verb = catalogue.model(*_named(request))
         held = await intake.read(request.headers, request.stream())
         try:
             message = codec.request_of(held.data, request.headers.get(HEADER_LENGTH))
@@ -132,13 +132,14 @@ def _v1(catalogue: Catalogue, intake: Intake) -> list[Any]:
         return _json(V1Models(models=sorted({one.name for one in catalogue.served})))
 
     @get("/v1/models/{model:str}", sync_to_thread=False)
-    def v1_ready(model: str) -> Response[bytes]:
+    def v1_ready(request: Asking) -> Response[bytes]:
+        model, _ = _named(request)
         return _json(ModelReady(name=model, ready=catalogue.bundle(model).worker.ready))
 
     @post("/v1/models/{model:str}", request_max_body_size=None, status_code=200)
-    async def v1_explain(request: Request[Any, Any, Any], model: str) -> Response[bytes]:
+    async def v1_explain(request: Asking) -> Response[bytes]:
         arrived = time.perf_counter()
-        name, _, verb = model.rpartition(":")
+        name, _, verb = _named(request)[0].rpartition(":")
         bundle = catalogue.bundle(name)
         if verb != v1.VERB:
             raise RefusedError(NOT_FOUND, f"there is no verb {verb[:80]!r} here; there is {v1.VERB}")
@@ -153,7 +154,12 @@ def _v1(catalogue: Catalogue, intake: Intake) -> list[Any]:
     return [v1_models, v1_ready, v1_explain]
 
 
-async def _result(request: Request[Any, Any, Any], ticket: Ticket, worker: Worker) -> Any:
+def _named(request: Asking) -> tuple[str, str | None]:
+    """Return the model and the version that the path names."""
+    return request.path_params["model"], request.path_params.get("version")
+
+
+async def _result(request: Asking, ticket: Ticket, worker: Worker) -> Any:
     """Return what ``ticket`` gives. A client that leaves takes its job with it."""
     result = asyncio.wrap_future(ticket.future)
     result.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may ask
@@ -171,7 +177,7 @@ async def _result(request: Request[Any, Any, Any], ticket: Ticket, worker: Worke
             worker.leave(ticket)
 
 
-async def _gone(request: Request[Any, Any, Any]) -> None:
+async def _gone(request: Asking) -> None:
     """Return when the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

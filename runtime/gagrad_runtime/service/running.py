@@ -87,6 +87,7 @@ def run_service(
             stopping.call(one.worker.close_soon)
         app = application(catalogue, largest_mb << 20)
         rules = Rules(host=where.host, tls=where.tls is not None, token=token)
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_SWITCH)
         serve(
             guarded(app, rules),

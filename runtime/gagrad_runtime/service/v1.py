@@ -79,10 +79,8 @@ def _file(data: bytes) -> _File:
 
 
 def _rows(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data, type=list[list[Value]])
-    except msgspec.ValidationError:
-        return decoded(data, list[list[list[Value]]])
+    deep = data[:80].translate(None, b" \t\r\n").startswith(b"[[[")
+    return decoded(data, list[list[list[Value]]] if deep else list[list[Value]])
 
 
 def _bytes(values: Any) -> bytes:
