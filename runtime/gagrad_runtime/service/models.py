@@ -62,10 +62,10 @@ class Served:
         self.worker = Worker(self.name, queue)
 
     def close(self) -> None:
-        """End the worker and free the engine's memory."""
-        self.worker.close()
-        self._frames.close()
-        self._session.close()
+        """End the worker and free the engine's memory, unless the engine is still in a long run."""
+        if self.worker.close():
+            self._frames.close()
+            self._session.close()
 
     def warm_up(self) -> None:
         """Explain the bundle's own frame, so that the first request finds all open: graphs, chunk, fonts."""

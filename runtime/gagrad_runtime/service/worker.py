@@ -118,10 +118,14 @@ class Worker:
                 self._queue.remove(ticket)
         ticket.future.cancel()
 
-    def close(self, seconds: float = 3) -> None:
-        """Drop what waits, and end the thread after its chunk of samples, or after ``seconds``."""
+    def close(self, seconds: float = 3) -> bool:
+        """Drop what waits, and end the thread after its chunk of samples.
+
+        Return whether it has ended within ``seconds``.
+        """
         self.close_soon()
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def close_soon(self) -> None:
         """Begin to close, without waiting."""
