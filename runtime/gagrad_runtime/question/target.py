@@ -48,6 +48,8 @@ class Target:
     """A detector's: number in the prediction's list, from 1; None for a candidate that is not listed."""
     path: tuple[tuple[int, int], ...] = ()
     """Elements (character, step) of a text line that are explained together; ``index`` is the first one."""
+    weights: NDArray[np.float32] | None = field(default=None, compare=False)
+    """[K…], the caller's own cotangent; None where the other fields say what it is."""
 
     def __str__(self) -> str:
         return self.name if self.against_name is None else f"{self.name} and not {self.against_name}"
@@ -76,6 +78,21 @@ class Target:
         if self.path and index in (None, self.index):
             return math.prod(float(probabilities[step]) for step in self.path)
         return self.reading(probabilities, index)
+
+
+def weighted(weights: Array) -> Target:
+    """Return the target whose cotangent is ``weights [K…]``; its index is that of the largest weight.
+
+    Raises TargetError for weights that are all zero, or not finite.
+    """
+    if not np.isfinite(weights).all() or not weights.any():
+        raise TargetError(
+            "its weights are all zero, or one of them is no number",
+            where="cotangent",
+            hint="give 1 at the class to explain, and -1 at one that it is compared with",
+        )
+    index = tuple(int(i) for i in np.unravel_index(int(np.abs(weights).argmax()), weights.shape))
+    return Target(index, "the given weights", weights=weights)
 
 
 Choice = str | int | tuple[int, ...]
@@ -127,8 +144,10 @@ def cotangent(target: Target, shape: tuple[int, ...]) -> Array:
     """Return the weights ``[1, K…]`` over the output: one-hot, or e_a − e_b for "a and not b".
 
     With a region, the same for each of its cells, so that the score explained is the sum over them; with a
-    path, 1 at each of its elements.
+    path, 1 at each of its elements; and the caller's own weights, if there are any.
     """
+    if target.weights is not None:
+        return np.ascontiguousarray(target.weights[None], np.float32)
     weights = np.zeros((1, *shape), np.float32)
     for step in target.path:
         weights[0][step] = 1

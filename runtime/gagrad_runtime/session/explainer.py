@@ -429,6 +429,25 @@ class Explainer:
             measure_each=measure_each,
         )
 
+    def saliency(
+        self,
+        frame: FrameSource,
+        cotangent: Array,
+        *,
+        colour: Colour = "rgb",
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> Array:
+        """Return the map ``[H, W]``, 0..1, of a target of your own: the score ⟨cotangent, scores⟩.
+
+        ``cotangent [K…]`` are weights over the scores, for what no class, difference, detection or region
+        names; ``explain`` has those. The other parameters are those of ``explain``. There is neither RCAP nor
+        a covering test, and nothing is compared with good parts. Raises as ``explain``.
+        """
+        asked = Asked(Wanted(), colour, self._settings(**{**settings, "rcap": False, "cover": False}))
+        with self._lock:
+            return self._work.weighted_map(self._work.scene(frame, asked), cotangent, progress)
+
     def check_settings(self, **given: Any) -> Settings:
         """Return the settings that ``explain`` would have with the keywords ``given``, before any frame.
 

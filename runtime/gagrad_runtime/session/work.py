@@ -19,7 +19,7 @@ from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.shown import as_shown
-from gagrad_runtime.question.target import cotangent
+from gagrad_runtime.question.target import cotangent, weighted
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
 from gagrad_runtime.sampling.finite import finite
@@ -105,6 +105,25 @@ class Work:
         self._sampler.release_inputs()
         return explanation
 
+    def weighted_map(
+        self, scene: Scene, weights: Array, progress: Callable[[int, int], None] | None = None
+    ) -> Array:
+        """Return the map ``[H, W]`` of the score ⟨weights, scores⟩, and nothing beside it."""
+        if weights.shape != scene.scores.shape:
+            shape = list(scene.scores.shape)
+            raise TargetError(
+                f"its shape is {list(weights.shape)}, and an answer of this model is {shape}",
+                where="cotangent",
+            )
+        query = Query(scene, weighted(weights))
+        if query.settings.method.map == "cam":
+            return self._class_activation(query).saliency.values
+        estimation = self.estimation(query, self._sampler, progress)
+        estimation.grow(scene.samples.count)
+        saliency = estimation.maps.saliency(estimation.sampler.combined()).values
+        self._sampler.release_inputs()
+        return saliency
+
     def scene(self, source: FrameSource, asked: Asked) -> Scene:
         """Return a frame, uploaded and predicted, that questions can be asked of. Raises FrameError."""
         clock = Clock()
@@ -183,7 +202,9 @@ class Work:
             pace=self._pace,
             maps=maps,
             progress=progress,
-            keeps=self._keeps(query) if settings.method.samples_at == "noisy" else None,
+            keeps=self._keeps(query)
+            if settings.method.samples_at == "noisy" and query.target.weights is None
+            else None,
         )
 
     def _keeps(self, query: Query) -> Callable[[Array], NDArray[np.bool_] | None]:
@@ -217,7 +238,9 @@ class Work:
 
     def _compared_with(self, query: Query) -> Aligned | None:
         """Return the good image laid onto this one, where it can tell the reason for the target."""
-        if self.reference is None or not self.reference.explains(query.target, self.manifest.output):
+        if self.reference is None or query.target.weights is not None:
+            return None
+        if not self.reference.explains(query.target, self.manifest.output):
             return None
         return query.scene.aligned
 

@@ -1,0 +1,172 @@
+"""Worker: one job at a time, a queue that is never longer than what can be kept, jobs that are given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gagrad_runtime.service import pace
+from gagrad_runtime.service.refusals import RefusedError
+from gagrad_runtime.service.worker import Done, LeftError, Ticket, Worker
+
+LONG = 30.0
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """Return a worker with room for two that wait."""
+    found = Worker("test", 2)
+    yield found
+    found.close()
+
+
+def takes(seconds: float, least: float = 0.0) -> Callable[[Ticket], Done]:
+    """Return a job of this duration that would have taken ``least`` seconds with the fewest samples."""
+
+    def job(ticket: Ticket) -> Done:
+        time.sleep(seconds)
+        return Done(seconds, least)
+
+    return job
+
+
+class Held:
+    """A job that runs until it is released, as sampling does: it looks whether somebody waits."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.released = threading.Event()
+        self.steps = 0
+
+    def __call__(self, ticket: Ticket) -> Done:
+        """Run until ``released``, or until the client has gone."""
+        self.began.set()
+        while not self.released.wait(0.005):
+            self.steps += 1
+            ticket.check()
+        return Done(self.steps, 0.0)
+
+
+def in_ms(milliseconds: float) -> float:
+    """Return the deadline in so many milliseconds."""
+    return time.perf_counter() + milliseconds / 1000
+
+
+def test_jobs_run_one_after_the_other_in_their_order(worker: Worker) -> None:
+    """Never two at a time."""
+    running: list[int] = []
+    order: list[int] = []
+
+    def job(number: int) -> Callable[[Ticket], Done]:
+        def run(ticket: Ticket) -> Done:
+            running.append(number)
+            assert len(running) == 1
+            time.sleep(0.01)
+            order.append(running.pop())
+            return Done(number, 0.0)
+
+        return run
+
+    held = Held()
+    worker.submit(held)
+    held.began.wait(LONG)
+    tickets = [worker.submit(job(number)) for number in range(2)]
+    held.released.set()
+    assert [ticket.future.result(LONG) for ticket in tickets] == [0, 1] == order
+
+
+def test_one_more_than_the_queue_holds_is_refused_at_once(worker: Worker) -> None:
+    """With 503, and with the time after which to try again; what waits is not touched."""
+    held = Held()
+    worker.submit(held)
+    held.began.wait(LONG)
+    tickets = [worker.submit(takes(0)) for _ in range(2)]
+    began = time.perf_counter()
+    with pytest.raises(RefusedError, match="2 requests wait") as refused:
+        worker.submit(takes(0))
+    assert time.perf_counter() - began < 0.1
+    assert refused.value.status == 503
+    assert refused.value.retry_after is not None
+    held.released.set()
+    assert [ticket.future.result(LONG) for ticket in tickets] == [0, 0]
+
+
+def test_a_budget_that_the_queue_would_not_keep_is_refused(worker: Worker) -> None:
+    """By how long such jobs took lately; one without a budget, or with a longer one, is taken."""
+    worker.submit(takes(0.2, least=0.1), kind="slow").future.result(LONG)
+    held = Held()
+    worker.submit(held, kind="slow")
+    held.began.wait(LONG)
+    with pytest.raises(RefusedError, match="budget would not be kept"):
+        worker.submit(takes(0.2), kind="slow", deadline=in_ms(150))
+    kept = worker.submit(takes(0.2), kind="slow", deadline=in_ms(LONG * 1000))
+    held.released.set()
+    assert kept.future.result(LONG) == 0.2
+
+
+def test_what_was_slow_is_forgotten(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad moment does not refuse a budget for ever, though no request is taken that could tell better."""
+    worker.submit(takes(0, least=100.0), kind="slow").future.result(LONG)
+    with pytest.raises(RefusedError, match="budget would not be kept"):
+        worker.submit(takes(0), kind="slow", deadline=in_ms(5000))
+    monkeypatch.setattr(pace, "FORGOTTEN", 0.0)
+    assert worker.submit(takes(0), kind="slow", deadline=in_ms(5000)).future.result(LONG) == 0
+
+
+def test_a_budget_that_ends_in_the_queue_is_not_worked_on(worker: Worker) -> None:
+    """Nobody can use the result any more."""
+    held = Held()
+    worker.submit(held)
+    held.began.wait(LONG)
+    late = worker.submit(takes(0), kind="unknown", deadline=in_ms(20))
+    time.sleep(0.05)
+    held.released.set()
+    with pytest.raises(RefusedError, match="before the work began"):
+        late.future.result(LONG)
+
+
+def test_a_client_that_leaves_takes_its_job_with_it(worker: Worker) -> None:
+    """A job that waits gives up its place at once; one that runs ends after its chunk of samples."""
+    held = Held()
+    running = worker.submit(held)
+    held.began.wait(LONG)
+    waiting = [worker.submit(takes(0)) for _ in range(2)]
+    worker.leave(waiting[0])
+    assert worker.waiting == 1
+    worker.leave(running)
+    assert waiting[1].future.result(LONG) == 0
+    assert waiting[0].future.cancelled()
+    with pytest.raises(LeftError):
+        running.future.result(LONG)
+    assert not held.released.is_set()
+
+
+def test_an_error_is_the_jobs_own(worker: Worker) -> None:
+    """Whoever asked gets it, and the next job runs."""
+
+    def fails(ticket: Ticket) -> Done:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        worker.submit(fails).future.result(LONG)
+    assert worker.submit(takes(0)).future.result(LONG) == 0
+    assert worker.ready
+
+
+def test_closing_drops_what_waits_and_what_runs() -> None:
+    """And takes nothing more."""
+    worker = Worker("test", 2)
+    held = Held()
+    running = worker.submit(held)
+    held.began.wait(LONG)
+    waiting = worker.submit(takes(0))
+    worker.close(LONG)
+    assert waiting.future.cancelled()
+    with pytest.raises(LeftError):
+        running.future.result(LONG)
+    assert not worker.ready
+    with pytest.raises(RefusedError, match="stopping"):
+        worker.submit(takes(0))
