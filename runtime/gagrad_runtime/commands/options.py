@@ -36,7 +36,7 @@ METHOD_HELP: dict[str, str] = {
     "percentile": "Percentile of the guide, 0 to 1.  [default: the bundle's]",
     "noise_std": "Noise relative to the input's range.  [default: the bundle's for the preset]",
     "chunk": "Samples at a time; fewer need less memory.  [default: chosen here]",
-    "rcap": "Measure RCAP, the paper's score of the map.  [default: on]",
+    "rcap": "Measure RCAP, the paper's score of the map.  [default: on with the preset paper]",
     "cover": "Cover the places and ask the model again.  [default: on with the preset operator]",
 }
 """What ``--help`` says of each setting."""

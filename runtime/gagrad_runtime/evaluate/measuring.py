@@ -43,9 +43,9 @@ class Variant:
     def settings(self) -> dict[str, Any]:
         """Settings of ``Explainer.explain``; nothing is covered, as no metric here asks for that."""
         if self.name in PRESETS:
-            return {"preset": self.name, "cover": False}
+            return {"preset": self.name, "rcap": True, "cover": False}
         method, _, guide = self.name.partition("/")
-        return {"method": method, "guide": guide or None, "cover": False}
+        return {"method": method, "guide": guide or None, "rcap": True, "cover": False}
 
 
 @dataclass(frozen=True)

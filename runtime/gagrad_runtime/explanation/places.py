@@ -99,11 +99,12 @@ def peak_places(
     """Return the places of the operator's map, the strongest first, by the peaks of ``saliency [H, W]``.
 
     Place 1 is the highest peak. Where the ``difference [H, W]`` to good parts is highest farther away than
-    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone. Then comes the highest peak of the
-    class ``activation [H, W]`` that is ``AWAY`` from these, where it is ``FURTHER`` as high as the activation
-    anywhere; then further peaks that are ``FURTHER`` as high as the first, at most ``most`` places in all. A
-    place is the connected area above half of its own peak, and at most ``LARGEST``; a further peak within it
-    is part of it. Padding beside the frame does not count.
+    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone. Then comes where the class
+    ``activation [H, W]`` is highest ``AWAY`` from these, and ``FURTHER`` as high as anywhere. It need be no
+    peak: a cell of it is so large that a feature that is absent often lies beside place 1, on the same hill.
+    With a ``difference`` it has to be one. Then come further peaks that are ``FURTHER`` as high as the first,
+    at most ``most`` places in all. A place is the connected area above half of its own peak, and at most
+    ``LARGEST``; a further peak within it is part of it. Padding beside the frame does not count.
     A flat map has none.
     """
     rows, columns = placement.on_model
@@ -123,9 +124,10 @@ def peak_places(
             apart.append(where)
     if activation is not None and activation[rows, columns].max() > 0:
         values_alone = activation[rows, columns]
-        tops = np.where(_away(values_alone.shape, apart) & ~taken, _tops(values_alone), 0)
-        where = _highest(tops)
-        if tops[where] >= FURTHER * values_alone.max():
+        shown = values_alone if difference is None else np.where(taken, 0, _tops(values_alone))
+        shown = np.where(_away(values_alone.shape, apart), shown, 0)
+        where = _highest(shown)
+        if shown[where] >= FURTHER * values_alone.max():
             spots.append((where, _around(values_alone, where, apart), "activation"))
             apart.append(where)
     for peak in others:

@@ -26,7 +26,7 @@ class Preset:
     """Name of the method, where the caller chooses none."""
     cover: bool
     """Whether places are covered."""
-    rcap: bool = True
+    rcap: bool
     """Whether RCAP is measured."""
 
     def samples(self, bundle: MethodSpec) -> int:
@@ -34,18 +34,23 @@ class Preset:
         return SAMPLES if self.name == OPERATOR_PRESET else bundle.samples
 
     def noise_std(self, bundle: MethodSpec) -> float:
-        """Return the noise level; ``bundle`` are the bundle's defaults."""
+        """Return the noise level; ``bundle`` are the bundle's defaults.
+
+        A level that was guessed is not used: made-up frames bear less than parts do, and too little noise
+        finds fewer absent features (docs/where.md).
+        """
         if self.name != OPERATOR_PRESET:
             return bundle.noise_std
-        return USUAL if bundle.operator is None else bundle.operator.noise_std
+        own = bundle.operator
+        return USUAL if own is None or own.guessed else own.noise_std
 
 
 OPERATOR_PRESET, PAPER_PRESET = "operator", "paper"
 PRESETS = {
     # A place that a person at the line can walk up to, from few samples.
-    OPERATOR_PRESET: Preset(OPERATOR_PRESET, OPERATOR, cover=True),
+    OPERATOR_PRESET: Preset(OPERATOR_PRESET, OPERATOR, cover=True, rcap=False),
     # Huang & Liu 2024 (arXiv 2404.15564) as they have it; and every method that is asked for by name.
-    PAPER_PRESET: Preset(PAPER_PRESET, PAPER, cover=False),
+    PAPER_PRESET: Preset(PAPER_PRESET, PAPER, cover=False, rcap=True),
 }
 """All presets by name; the first is the default."""
 

@@ -98,7 +98,9 @@ def where(place: Place, height: int, width: int) -> str:
 
 
 def _disagreement(explanation: Explanation) -> str | None:
-    """Return that two places disagree; None where everything points at place 1."""
+    """Return that two places disagree; None where everything points at place 1, or covering settles it."""
+    if explanation.covering is not None and explanation.covering.decides == 1:
+        return None
     other = next((pair for pair in numbered(explanation) if pair[1].evidence != "map"), None)
     if other is None:
         return None

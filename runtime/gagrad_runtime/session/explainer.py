@@ -284,7 +284,7 @@ class Explainer:
         - ``perturb``: what the samples are changed by beside noise, such as ``shift=2,angle=2``, for a
           bundle that was exported with perturbations.
         - ``baseline``: pixel value, 0..1, where integrated gradients begin; 0 by default.
-        - ``rcap``: whether RCAP is measured, which takes a few predictions; it is by default.
+        - ``rcap``: whether RCAP is measured, which takes a few predictions; by default under ``paper``.
         - ``cover``: whether the places are covered to see what the model then says; by default under
           ``operator``.
         - ``chunk``: samples per run of the graph; by default what is fast here and fits in memory.

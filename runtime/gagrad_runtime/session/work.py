@@ -16,9 +16,11 @@ from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.comparing import fits
 from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.explanation.places import peak_places, salient_places
+from gagrad_runtime.explanation.ranking import ranked
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.shown import as_shown
+from gagrad_runtime.question.rival import against_good
 from gagrad_runtime.question.target import cotangent, weighted
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace
@@ -218,7 +220,10 @@ class Work:
 
     def _asked(self, query: Query) -> dict[str, Tensor]:
         """Return the image and the cotangent of ``query``, on the device."""
-        weights = cotangent(query.target, query.scene.scores.shape)
+        target = query.target
+        if query.settings.method.map == "product":
+            target = against_good(target, query.scene.scores, self.manifest.output)
+        weights = cotangent(target, query.scene.scores.shape)
         return {abi.IMAGE: query.scene.device_image, abi.COTANGENT: self.backend.upload(weights)}
 
     def _maps(self, query: Query, asked: dict[str, Tensor]) -> StateMaps:
@@ -301,6 +306,8 @@ class Work:
         clock.lap("rcap")
         places = self._places(query, result)
         covering = self._covering(query, places) if query.settings.cover else None
+        if query.settings.method.map == "product":
+            places, covering = ranked(places, covering)
         clock.lap("covering")
         prediction = self.reader.prediction(scene.outputs, scene.placement)
         explanation = Explanation(

@@ -127,12 +127,28 @@ def test_where_the_activation_is_high_elsewhere_is_place_2() -> None:
 
 
 def test_the_second_witness_may_be_weaker_away_from_place_1() -> None:
-    """Half of its height away from place 1 is enough; less is not, nor the foot of the hill at place 1."""
+    """Half of its height away from place 1 is enough; less is not."""
     for height, number in ((0.6, 2), (0.4, 1)):
         there = hill(10, 10, 1) + hill(40, 50, height)
         assert len(peak_places(hill(10, 10), there, placement(*SAME))) == number
-    assert len(peak_places(hill(10, 10), hill(10, 10, 1, 20), placement(*SAME))) == 1
     assert len(peak_places(hill(10, 10), np.zeros((64, 64), np.float32), placement(*SAME))) == 1
+
+
+def test_the_second_witness_may_lie_beside_place_1() -> None:
+    """On the slope of a broad hill, as near as 12 % of the side, and its area leaves place 1 out.
+
+    With good parts, which know of what is absent, only a peak of its own is a place.
+    """
+    there = hill(20, 40, 1, 20)
+    first, second = peak_places(hill(20, 10), there, placement(*SAME))
+    assert second.evidence == "activation"
+    assert second.peak == (40.5, 20.5)
+    first, second = peak_places(hill(20, 38), there, placement(*SAME))
+    x, y = second.peak
+    assert 0.12 < np.hypot(x - 38.5, y - 20.5) / 64 < 0.15
+    left, _, right, _ = second.box
+    assert not left <= first.peak[0] < right
+    assert len(peak_places(hill(20, 38), there, placement(*SAME), hill(20, 38, height=5.0))) == 1
 
 
 def test_where_the_part_differs_most_from_good_parts_is_a_place() -> None:

@@ -115,9 +115,9 @@ def test_an_engine_wrong_in_batches_gets_one_row_at_a_time(
     """The map is then the right one, and the warning and each record say what happened."""
     monkeypatch.setattr(loading, "open_backend", opener(last_row_is_lost))
     with Explainer(read_bundle(tiny_bundle), REAL("cpu")) as known, caplog.at_level(logging.WARNING):
-        expected = known.explain(FRAME, chunk=1)
+        expected = known.explain(FRAME, chunk=1, rcap=True)
         with loading.load(tiny_bundle, device="faulty", trial=False) as explainer:
-            explanation = explainer.explain(FRAME, chunk=4)
+            explanation = explainer.explain(FRAME, chunk=4, rcap=True)
     assert explanation.provenance.backend == "faulty 1.0"
     assert explanation.provenance.chunk == 1
     np.testing.assert_array_equal(explanation.saliency, expected.saliency)

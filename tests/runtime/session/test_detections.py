@@ -27,7 +27,7 @@ def explainer(detector_bundle: Path) -> Iterator[Explainer]:
 
 def test_the_detection_is_what_the_map_shows(explainer: Explainer) -> None:
     """By default the best detection; the map lies on it, and the record of it is complete."""
-    found = explainer.explain(FRAME, detection=2)
+    found = explainer.explain(FRAME, detection=2, rcap=True)
     assert found.prediction is not None
     assert [one.name for one in found.prediction.detections] == ["scratch", "dent"]
     assert (found.target.name, found.target.detection) == ("dent", 2)
@@ -42,14 +42,14 @@ def test_the_detection_is_what_the_map_shows(explainer: Explainer) -> None:
 
 def test_all_detections_are_those_one_by_one(explainer: Explainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same maps, bit for bit, with the frame uploaded and predicted once; others may come in between."""
-    alone = [explainer.explain(FRAME, detection=number) for number in (1, 2)]
+    alone = [explainer.explain(FRAME, detection=number, rcap=True) for number in (1, 2)]
     uploads: list[Any] = []
     upload = explainer.backend.upload
     monkeypatch.setattr(
         explainer.backend, "upload", lambda value: (uploads.append(np.shape(value)), upload(value))[1]
     )
     together = []
-    for one in explainer.explain_each(FRAME):
+    for one in explainer.explain_each(FRAME, rcap=True):
         together.append(one)
         if len(together) == 1:
             assert uploads.count((1, *explainer.manifest.input.shape)) == 1

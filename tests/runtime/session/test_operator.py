@@ -13,11 +13,11 @@ import pytest
 import gagrad_runtime
 from gagrad_edge.bundle.bundle import read_bundle, write_bundle
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import NoiseLevel
+from gagrad_edge.manifest import MethodSpec, NoiseLevel
 from gagrad_edge.method.noise_level import USUAL
 from gagrad_edge.method.product import product
 from gagrad_runtime.explanation.explanation import Explanation
-from gagrad_runtime.question.presets import SAMPLES
+from gagrad_runtime.question.presets import PRESETS, SAMPLES
 from gagrad_runtime.sampling import product as maps
 from gagrad_runtime.session.explainer import Explainer
 from tests.detector import marked
@@ -44,12 +44,19 @@ def raw(found: Explanation) -> np.ndarray:
 
 
 def test_the_map_is_the_references(explainer: Explainer, frame: np.ndarray) -> None:
-    """The default map is made of three other methods' maps, as ``gagrad_edge.method.product`` has it."""
+    """The default map is made of three other methods' maps, as ``gagrad_edge.method.product`` has it.
+
+    All of a defect's score less that of the class for good parts.
+    """
     found = explainer.explain(frame, 1, chunk=4)
+    assert found.target.against_name is None
+    noise = found.provenance.noise_std
     squared = explainer.explain(
-        frame, 1, method="smoothgrad-squared", noise_std=found.provenance.noise_std, samples=SAMPLES, chunk=4
+        frame, 1, against="ok", method="smoothgrad-squared", noise_std=noise, samples=SAMPLES, chunk=4
     )
-    cams = [explainer.explain(frame, 1, method=name).saliency for name in ("grad-cam", "layer-cam")]
+    cams = [
+        explainer.explain(frame, 1, against="ok", method=name).saliency for name in ("grad-cam", "layer-cam")
+    ]
     expected = product(raw(squared), cams, WHOLE)
     np.testing.assert_allclose(raw(found), expected, rtol=1e-4, atol=1e-6 * expected.max())
     assert found.saliency.max() == 1
@@ -107,21 +114,26 @@ def test_presets_that_make_no_sense(
         explainer.explain(frame, **settings)
 
 
-def test_rcap_can_be_left_out(explainer: Explainer, frame: np.ndarray) -> None:
-    """Without RCAP the map is the same, and the record has null."""
+def test_rcap_is_the_papers(explainer: Explainer, frame: np.ndarray) -> None:
+    """The operator's preset has it only where it is asked for; the map is the same with it and without."""
     for preset in ("paper", "operator"):
-        found = explainer.explain(frame, preset=preset, rcap=False)
-        assert found.rcap is None
-        assert found.record()["rcap"] is None
-        np.testing.assert_array_equal(found.saliency, explainer.explain(frame, preset=preset).saliency)
+        without, with_it = (explainer.explain(frame, preset=preset, rcap=asked) for asked in (False, True))
+        assert without.rcap is None
+        assert without.record()["rcap"] is None
+        assert with_it.rcap is not None
+        np.testing.assert_array_equal(without.saliency, with_it.saliency)
+        default = explainer.explain(frame, preset=preset)
+        assert (default.rcap is None) == (preset == "operator")
 
 
 def test_the_noise_is_the_bundles_and_calibration_wins(tiny_bundle: Path, frame: np.ndarray) -> None:
-    """The level in the manifest, then the measured one, then the caller's; a bundle without one has 0.05."""
+    """The manifest's where images were measured, then the calibration's, then the caller's; else 0.05."""
     with gagrad_runtime.load(tiny_bundle, device="cpu") as explainer:
-        own = explainer.manifest.method.operator
-        expected = USUAL if own is None else own.noise_std
-        assert explainer.explain(frame).provenance.noise_std == expected
+        assert explainer.explain(frame).provenance.noise_std == USUAL
+        for images, expected in ((0, USUAL), (8, 0.02)):
+            method = MethodSpec(operator=NoiseLevel(noise_std=0.02, kept=0.97, images=images))
+            assert PRESETS["operator"].noise_std(method) == expected
+            assert PRESETS["paper"].noise_std(method) == method.noise_std
         explainer.use_noise(NoiseLevel(noise_std=0.03, kept=0.97, images=8))
         assert explainer.explain(frame).provenance.noise_std == 0.03
         assert explainer.explain(frame, preset="paper").provenance.noise_std == 0.15
@@ -148,7 +160,7 @@ def test_limits_end_the_sampling(explainer: Explainer, frame: np.ndarray) -> Non
 
 def test_place_1_is_the_peak_and_its_halves_are_compared(explainer: Explainer, frame: np.ndarray) -> None:
     """The number 1 is the highest point of the map; the halves of a strong map agree on it."""
-    found = explainer.explain(frame, 1, samples=40)
+    found = explainer.explain(frame, 1, samples=40, cover=False)
     row, column = np.unravel_index(found.saliency.argmax(), SIZE)
     assert found.places[0].peak == pytest.approx((2 * column + 1, 2 * row + 1))
     assert found.place_stability in (0.0, 0.5, 1.0)
@@ -185,6 +197,7 @@ def test_without_a_graph_for_activation(tiny_bundle: Path, frame: np.ndarray, tm
         squared = explainer.explain(
             frame,
             1,
+            against="ok",
             method="smoothgrad-squared",
             noise_std=found.provenance.noise_std,
             samples=SAMPLES,

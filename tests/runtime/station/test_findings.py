@@ -185,11 +185,11 @@ def test_the_covering_test_is_made_once_where_only_the_last_map_counts(
     put(tmp_path / "in", "a.png")
     explainer = station().explainer
     frame = tmp_path / "in" / "a.png"
-    steps = list(explainer.refine(frame, samples=12, measure_each=each))
+    steps = list(explainer.refine(frame, samples=12, measure_each=each, rcap=True))
     assert [step.samples for step in steps] == [4, 8, 12]
     for step in steps[:-1]:
         assert (step.rcap is not None, step.covering is not None) == (each, each)
         assert step.places
-    whole = explainer.explain(frame, samples=12)
+    whole = explainer.explain(frame, samples=12, rcap=True)
     assert steps[-1].covering.places == pytest.approx(whole.covering.places, abs=1e-4)
     assert steps[-1].rcap.score == pytest.approx(whole.rcap.score, abs=1e-3)
