@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 About = Literal["camera", "answer", "map", "run"]
-"""``camera``: the frame, before any model; ``answer``: what the model says; ``map``: where it points; ``run``:
-how the explanation was made, which says nothing of the part."""
+"""``camera``: the frame, before any model; ``answer``: what the model says; ``map``: where it points;
+``run``: how the explanation was made, which says nothing of the part."""
 
 
 @dataclass(frozen=True)

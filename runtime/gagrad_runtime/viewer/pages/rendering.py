@@ -1,7 +1,8 @@
 """Rendering: a template and what is known become a page in the language of the request.
 
 Everything that a template writes is escaped, whatever it is: names of files, of classes and of people come
-from elsewhere. The pages have no inline script and no inline style, so that the policy of ``web.guard`` holds.
+from elsewhere. The pages have no script and no style of their own, so that the
+policy of ``web.guard`` holds.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _PAGES = (
 
 
 def language_of(request: Request[Any, Any, Any]) -> str:
-    """Return the language of ``request``: asked for in its address, chosen before, or what the browser likes."""
+    """Return the language of ``request``: in its address, chosen before, or what the browser likes."""
     for name in (request.query_params.get("lang"), request.cookies.get(COOKIE)):
         if name in LANGUAGES:
             return name
@@ -55,15 +56,19 @@ def page(
     with speaking(language):
         other = next(one for one in LANGUAGES if one != language)
         asked = [(key, value) for key, value in request.query_params.multi_items() if key != "lang"]
-        text = environment().get_template(template).render(
-            page=name,
-            language=language,
-            other_language=other,
-            other_name=LANGUAGES[other],
-            other_address=f"{request.url.path}?{urlencode([*asked, ('lang', other)])}",
-            navigation=[(one, address, mark, words.say(title)) for one, address, mark, title in _PAGES],
-            version=version(),
-            **{"trouble": "", **values},
+        text = (
+            environment()
+            .get_template(template)
+            .render(
+                page=name,
+                language=language,
+                other_language=other,
+                other_name=LANGUAGES[other],
+                other_address=f"{request.url.path}?{urlencode([*asked, ('lang', other)])}",
+                navigation=[(one, address, mark, words.say(title)) for one, address, mark, title in _PAGES],
+                version=version(),
+                **{"trouble": "", **values},
+            )
         )
     chosen = request.query_params.get("lang") in LANGUAGES
     cookies = [Cookie(COOKIE, language, max_age=_YEAR, samesite="lax")] if chosen else []
@@ -100,6 +105,7 @@ def environment() -> Environment:
         "share": words.share,
         "whole": words.whole,
         "clock": words.clock,
+        "iso": words.iso,
         "date": words.date,
         "date_time": words.date_time,
         "since": words.since,

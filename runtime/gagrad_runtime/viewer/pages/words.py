@@ -21,7 +21,7 @@ _WHERE = (
 
 
 def say(message: str, /, **values: Any) -> str:
-    """Return ``message`` of the catalogue ``viewer`` in the current language, with ``values`` in its places."""
+    """Return ``message`` of the catalogue ``viewer`` in the current language; ``values`` fill its places."""
     written = translated(message, current(), "viewer")
     return written.format(**values) if values else written
 
@@ -50,13 +50,13 @@ def whole(number: int) -> str:
     return f"{number:,}"
 
 
-def clock(time: str | datetime | None) -> str:
+def clock(time: float | None) -> str:
     """Return the time of day of ``time``, in this device's zone: ``14:05:09``."""
     when = moment(time)
     return MISSING if when is None else f"{when:%H:%M:%S}"
 
 
-def date(time: str | datetime | None) -> str:
+def date(time: float | None) -> str:
     """Return the day of ``time`` as the language writes it: ``27 Nov 2026``, ``2026年11月27日``."""
     when = moment(time)
     if when is None:
@@ -67,10 +67,10 @@ def date(time: str | datetime | None) -> str:
     return f"{when.day} {months[when.month - 1]} {when.year}"
 
 
-def date_time(time: str | datetime | None) -> str:
+def date_time(time: float | None) -> str:
     """Return day and time of ``time``."""
     when = moment(time)
-    return MISSING if when is None else f"{date(when)} {clock(when)}"
+    return MISSING if when is None else f"{date(time)} {clock(time)}"
 
 
 def since(seconds: float | None) -> str:
@@ -87,16 +87,20 @@ def since(seconds: float | None) -> str:
     return count("{count} day ago", "{count} days ago", whole_seconds // 86400)
 
 
-def moment(time: str | datetime | None) -> datetime | None:
-    """Return ``time``, of an event or of the database, in this device's zone; None for what is no time."""
-    if isinstance(time, str):
-        try:
-            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        except ValueError:
-            return None
+def moment(time: float | None) -> datetime | None:
+    """Return ``time``, seconds since 1970, in this device's zone; None for what no calendar has."""
     if time is None:
         return None
-    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).astimezone()
+    try:
+        return datetime.fromtimestamp(time, timezone.utc).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def iso(time: float | None) -> str:
+    """Return ``time`` as HTML's ``datetime`` has it."""
+    when = moment(time)
+    return "" if when is None else when.isoformat()
 
 
 def where(peak: tuple[float, float], width: int, height: int) -> str:
