@@ -18,7 +18,7 @@ from litestar import MediaType, Response
 from litestar.datastructures import Cookie
 
 from gagrad_edge.printable import printable
-from gagrad_runtime.language import LANGUAGES, accepted, current, speaking
+from gagrad_runtime.language import LANGUAGES, accepted, current, marked, speaking
 from gagrad_runtime.viewer.pages import words
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ COOKIE = "language"
 """Name of the cookie that keeps the language that a person chose."""
 _YEAR = 365 * 86400
 _PAGES = (
-    ("live", "/", "live", "Live"),
-    ("history", "/history", "history", "History"),
-    ("gallery", "/gallery", "gallery", "NG wall"),
-    ("queue", "/queue", "queue", "Label"),
-    ("fleet", "/fleet", "fleet", "Stations"),
-    ("guide", "/guide", "guide", "Guide"),
+    ("live", "/", "live", marked("Live")),
+    ("history", "/history", "history", marked("History")),
+    ("gallery", "/gallery", "gallery", marked("NG wall")),
+    ("queue", "/queue", "queue", marked("Label")),
+    ("fleet", "/fleet", "fleet", marked("Stations")),
+    ("guide", "/guide", "guide", marked("Guide")),
 )
 """Name, address, sign and title of each page, in the order of the menu."""
 

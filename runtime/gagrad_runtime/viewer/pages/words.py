@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gagrad_runtime.language import current, translated, translated_plural
+from gagrad_runtime.language import current, marked, translated, translated_plural
 from gagrad_runtime.viewer.pages.caution_words import CAUTIONS, OTHER
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 MISSING = "–"
 """What stands where nothing is known."""
 _WHERE = (
-    ("at the upper left", "at the top", "at the upper right"),
-    ("at the left", "in the middle", "at the right"),
-    ("at the lower left", "at the bottom", "at the lower right"),
+    (marked("at the upper left"), marked("at the top"), marked("at the upper right")),
+    (marked("at the left"), marked("in the middle"), marked("at the right")),
+    (marked("at the lower left"), marked("at the bottom"), marked("at the lower right")),
 )
 
 
