@@ -22,7 +22,7 @@ from gagrad_runtime.language import LANGUAGES, accepted, current, marked, speaki
 from gagrad_runtime.viewer.pages import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from litestar import Request
 
@@ -49,9 +49,18 @@ def language_of(request: Request[Any, Any, Any]) -> str:
 
 
 def page(
-    request: Request[Any, Any, Any], template: str, name: str, *, status: int = 200, **values: Any
+    request: Request[Any, Any, Any],
+    template: str,
+    name: str,
+    *,
+    status: int = 200,
+    context: Callable[[], Mapping[str, Any]] = dict,
+    **values: Any,
 ) -> Response[str]:
-    """Return the page ``name`` made from ``template`` with ``values``."""
+    """Return the page ``name`` made from ``template`` with ``values``.
+
+    ``context`` returns further ones; it is called in the language of the request.
+    """
     language = language_of(request)
     with speaking(language):
         other = next(one for one in LANGUAGES if one != language)
@@ -67,7 +76,7 @@ def page(
                 other_address=f"{request.url.path}?{urlencode([*asked, ('lang', other)])}",
                 navigation=[(one, address, mark, words.say(title)) for one, address, mark, title in _PAGES],
                 version=version(),
-                **{"trouble": "", **values},
+                **{"trouble": trouble(request), **values, **context()},
             )
         )
     chosen = request.query_params.get("lang") in LANGUAGES
@@ -81,10 +90,20 @@ def page(
     )
 
 
-def fragment(language: str, template: str, **values: Any) -> str:
+def fragment(language: str, template: str, context: Callable[[], Mapping[str, Any]]) -> str:
     """Return part of a page, for the stream of events."""
     with speaking(language):
-        return environment().get_template(template).render(values)
+        return environment().get_template(template).render(context())
+
+
+def trouble(request: Request[Any, Any, Any]) -> str:
+    """Return what stands above every page: that nothing can be stored; empty where all is well."""
+    viewer = request.app.state.get("viewer")
+    if viewer is None or not viewer.database.full:
+        return ""
+    return words.say(
+        "The disk is full: new parts are not stored. The stations keep them until there is room."
+    )
 
 
 @functools.cache
@@ -110,6 +129,7 @@ def environment() -> Environment:
         "date_time": words.date_time,
         "since": words.since,
         "caution": words.caution,
+        "where": words.where,
     }
     made.globals.update(named)
     return made
