@@ -85,7 +85,7 @@ class Database:
         """Return this thread's connection for reading."""
         found: sqlite3.Connection | None = getattr(self._readers, "connection", None)
         if found is None:
-            found = self._connected()
+            found = self.connected()
             found.execute("PRAGMA query_only=ON")
             self._readers.connection = found
             self._open.append(found)
@@ -102,7 +102,8 @@ class Database:
             connection.close()
         lock.release(self._lock)
 
-    def _connected(self) -> sqlite3.Connection:
+    def connected(self) -> sqlite3.Connection:
+        """Return a new connection; the caller closes it."""
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -112,7 +113,7 @@ class Database:
     def _opened(self) -> sqlite3.Connection:
         """Return the connection of the writing thread. Raises OutputError."""
         try:
-            connection = self._connected()
+            connection = self.connected()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise OutputError(

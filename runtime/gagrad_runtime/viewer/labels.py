@@ -57,7 +57,7 @@ def take_back(connection: sqlite3.Connection, frame: int, who: str) -> Label | N
 
     Returns what was appended; None where there is no label to take back. Raises LabelError.
     """
-    earlier = [one.label for one in _standing(labels_of(connection, frame))]
+    earlier = [one.label for one in standing(labels_of(connection, frame))]
     if not earlier:
         return None
     _count(connection, frame, earlier[-2] if len(earlier) > 1 else "")
@@ -68,20 +68,15 @@ def take_back(connection: sqlite3.Connection, frame: int, who: str) -> Label | N
     return Label(id=int(number or 0), frame=frame, label="", who=who, at=when)
 
 
-def _standing(labels: tuple[Label, ...]) -> list[Label]:
+def standing(labels: tuple[Label, ...]) -> list[Label]:
     """Return the labels that nobody took back, oldest first."""
-    standing: list[Label] = []
+    found: list[Label] = []
     for one in labels:
         if one.label:
-            standing.append(one)
-        elif standing:
-            standing.pop()
-    return standing
-
-
-def counting(labels: tuple[Label, ...]) -> Label | None:
-    """Return the label that counts; None without one."""
-    return next(reversed(_standing(labels)), None)
+            found.append(one)
+        elif found:
+            found.pop()
+    return found
 
 
 def _count(connection: sqlite3.Connection, frame: int, label: str) -> None:

@@ -20,7 +20,7 @@ def put(connection: sqlite3.Connection, station: int, event: Received, at: float
         "SELECT id, last FROM epoch WHERE station = ? AND name = ?", (station, event.epoch)
     ).fetchone()
     if found is None:
-        epoch, last = _begin(connection, station, event)
+        epoch, last = _begin(connection, station, event, at)
     else:
         epoch, last = found
     done = connection.execute("INSERT OR IGNORE INTO event VALUES (?, ?)", (epoch, event.sequence))
@@ -34,18 +34,22 @@ def put(connection: sqlite3.Connection, station: int, event: Received, at: float
         )
     elif last is not None and event.sequence < last:
         _fill(connection, epoch, event.sequence)
-    if last is not None and event.sequence > last:
-        connection.execute("UPDATE epoch SET last = ? WHERE id = ?", (event.sequence, epoch))
+    connection.execute(
+        "UPDATE epoch SET last = max(last, ?), heard = ? WHERE id = ?", (event.sequence, at, epoch)
+    )
     return True
 
 
-def _begin(connection: sqlite3.Connection, station: int, event: Received) -> tuple[int, int | None]:
+def _begin(
+    connection: sqlite3.Connection, station: int, event: Received, at: float
+) -> tuple[int, int | None]:
     """Begin an epoch; return its number, and the last sequence before it where the numbers go on."""
     before = connection.execute(
         "SELECT last FROM epoch WHERE station = ? ORDER BY id DESC LIMIT 1", (station,)
     ).fetchone()
     epoch = connection.execute(
-        "INSERT INTO epoch (station, name, last) VALUES (?, ?, ?)", (station, event.epoch, event.sequence)
+        "INSERT INTO epoch (station, name, last, heard) VALUES (?, ?, ?, ?)",
+        (station, event.epoch, event.sequence, at),
     ).lastrowid
     last = None if before is None or event.sequence <= before[0] else int(before[0])
     return int(epoch or 0), last

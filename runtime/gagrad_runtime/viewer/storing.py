@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gagrad_runtime.viewer import families, pictures, sequences
+from gagrad_runtime.viewer import families, pictures, sequences, totals
 from gagrad_runtime.viewer.likeness import cells_of, to_column
 from gagrad_runtime.viewer.schema import ALL
 from gagrad_runtime.viewer.values import STATES
@@ -185,9 +185,10 @@ def _explained(
     if frame is None:  # its verdict never came
         frame = _insert(connection, station, event, arrived, "waiting")
     size = pictures.keep(folder, frame, arrived.pictures)
-    hour, before, had = connection.execute(
-        "SELECT hour, outcome, state FROM frame WHERE id = ?", (frame,)
+    hour, before, had, had_bytes = connection.execute(
+        "SELECT hour, outcome, state, bytes FROM frame WHERE id = ?", (frame,)
     ).fetchone()
+    totals.add(connection, "picture bytes", size - had_bytes)
     outcome = outcome_of(event) if before is None else before
     codes = event.cautions or []
     connection.execute(

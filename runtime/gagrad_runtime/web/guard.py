@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
-    Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
@@ -76,7 +75,7 @@ class Rules:
 class Guard:
     """The application ``app`` behind ``rules``. A route finds who asks in ``scope["state"]["person"]``."""
 
-    def __init__(self, app: Application, rules: Rules) -> None:
+    def __init__(self, app: Any, rules: Rules) -> None:
         self._app = app
         self._rules = rules
 
