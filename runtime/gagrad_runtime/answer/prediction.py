@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_runtime.language import listed, phrase
 from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from gagrad_edge.output import Task
@@ -24,7 +27,7 @@ NOTHING = "nothing"
 """Verdict of a model that finds nothing."""
 _LISTED = 3
 """Classes in the ``repr`` of a prediction."""
-_NOTHING = "nothing but background"
+_NOTHING = phrase("nothing but background")
 
 
 @dataclass(frozen=True)
@@ -138,30 +141,37 @@ class Prediction:
             return self.areas[0][0] if self.areas else NOTHING
         if self.task == "multilabel":
             return ", ".join(self.present) or NOTHING
-        return str(self.target) if self.task == "classification" else self.answer
+        return str(self.target) if self.task == "classification" else str(self.answer)
 
     @property
     def answer(self) -> str:
-        """What the model says, in a few words for a line on a terminal."""
+        """What the model says, in a few words for a line on a terminal: in English, until it is ``shown``."""
         if self.task == "detection":
-            listed = [f"{self.called(one.name)} {percent(one.score)}" for one in self.detections]
-            return _few(listed) or "nothing found"
+            found = [_measured(self.called(one.name), percent(one.score)) for one in self.detections]
+            return _few(found) or phrase("nothing found")
         if self.task == "segmentation":
-            listed = [f"{self.called(name)} {percent(share)} of the frame" for name, share in self.areas]
-            return _few(listed) or _NOTHING
+            found = [
+                phrase("{name} {share} of the frame", name=self.called(name), share=percent(share))
+                for name, share in self.areas
+            ]
+            return _few(found) or _NOTHING
         if self.task == "multilabel":
-            listed = [f"{self.called(name)} {percent(self.chances(name)[0])}" for name in self.present]
-            return _few(listed) or "no label"
+            found = [_measured(self.called(name), percent(self.chances(name)[0])) for name in self.present]
+            return _few(found) or phrase("no label")
         if self.task == "sequence":
             return repr(self.text)
         if self.task in ("anomaly", "regression"):
             return self._value()
-        chance = "" if self.probability is None else f" {percent(self.probability)}"
-        return f"{self.called(self.target.name)}{chance}"
+        name = self.called(self.target.name)
+        return name if self.probability is None else _measured(name, percent(self.probability))
 
     def called(self, name: str) -> str:
         """Return the class ``name`` for a line of text: ``class 4`` where the classes have numbers only."""
-        return name if self.class_names else f"{'value' if self.task == 'regression' else 'class'} {name}"
+        if self.class_names:
+            return name
+        if self.task == "regression":
+            return phrase("value {number}", number=name)
+        return phrase("class {number}", number=name)
 
     def _value(self) -> str:
         """Return the score with its verdict, or the value with its unit."""
@@ -170,13 +180,22 @@ class Prediction:
             values = zip(names, self.scores.tolist(), strict=True)
             equals = " " if self.class_names else " = "  # no number directly behind another
             return _few(
-                [f"{self.called(name)}{equals}{with_unit(value, self.unit)}" for name, value in values]
+                [
+                    phrase(
+                        f"{{name}}{equals}{{value}}",
+                        name=self.called(name),
+                        value=with_unit(value, self.unit),
+                    )
+                    for name, value in values
+                ]
             )
         if self.score is None:  # the highest of a map
-            return f"{self.called(self.target.name)} {with_unit(self.target.reading(self.scores), self.unit)}"
+            value = with_unit(self.target.reading(self.scores), self.unit)
+            return _measured(self.called(self.target.name), value)
         if self.task == "regression":
             return with_unit(self.score, self.unit)
-        return f"score {self.score:.4g}" + {None: "", True: ", NG", False: ", OK"}[self.ng]
+        score = phrase("score {score}", score=f"{self.score:.4g}")
+        return score if self.ng is None else listed([score, "NG" if self.ng else "OK"])
 
     def chances(self, name: str = "") -> tuple[float, ...]:
         """Return the probabilities of the class ``name``: one, or one for each detection; of any without."""
@@ -196,12 +215,12 @@ class Prediction:
     def __repr__(self) -> str:
         if self.task not in ("classification", "multilabel"):
             return f"Prediction({self.answer})"
-        listed = ", ".join(f"{reprlib.repr(name)} {percent(p)}" for name, p in self.classes[:_LISTED])
+        known = ", ".join(f"{reprlib.repr(name)} {percent(p)}" for name, p in self.classes[:_LISTED])
         more = len(self.classes) - _LISTED
-        if not listed:
+        if not known:
             score = self.target.reading(self.scores)
-            listed = f"{reprlib.repr(self.target.name)}, score {score:.4g}"
-        return f"Prediction({listed}{f', {more} more' if more > 0 else ''})"
+            known = f"{reprlib.repr(self.target.name)}, score {score:.4g}"
+        return f"Prediction({known}{f', {more} more' if more > 0 else ''})"
 
 
 def with_unit(value: float, unit: str) -> str:
@@ -209,7 +228,12 @@ def with_unit(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".rstrip()
 
 
-def _few(items: list[str]) -> str:
+def _few(items: Sequence[str]) -> str:
     """Return the first of ``items`` with commas, and how many more there are."""
     more = len(items) - _LISTED
-    return ", ".join(items[:_LISTED]) + (f", {more} more" if more > 0 else "")
+    return listed([*items[:_LISTED], *([phrase("{count} more", count=more)] if more > 0 else [])])
+
+
+def _measured(name: str, measure: str) -> str:
+    """Return the class ``name`` with its probability or value behind it."""
+    return phrase("{name} {measure}", name=name, measure=measure)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gagrad_runtime.language import Phrase, listed, phrase
 from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 
@@ -33,7 +34,7 @@ class Caution:
     code: str
     """Stable name, e.g. ``unsure``; docs/cautions.md lists them."""
     text: str
-    """The caution as a sentence."""
+    """The caution as a sentence, in English; ``language.shown`` has it in another language."""
 
 
 UNCALIBRATED = "uncalibrated"
@@ -63,12 +64,13 @@ def constant_map(saliency: Array, *, dead: bool, cam: bool = False) -> list[Caut
     if saliency.max() > saliency.min():
         return []
     if cam:
-        text = "At the layer of this method nothing speaks for the result, so the map is empty."
+        text = phrase("At the layer of this method nothing speaks for the result, so the map is empty.")
         return [Caution("no-evidence", text)]
     if dead:
-        text = "The result does not react to any part of the image, so the map shows nothing."
+        text = phrase("The result does not react to any part of the image, so the map shows nothing.")
         return [Caution("dead-gradient", text)]
-    return [Caution("constant-map", "All parts of the image count the same, so the map shows nothing.")]
+    text = phrase("All parts of the image count the same, so the map shows nothing.")
+    return [Caution("constant-map", text)]
 
 
 def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Caution]:
@@ -76,20 +78,18 @@ def saturated(low: Array, high: Array, target: Target, samples: int) -> list[Cau
     moved = target.reading(high) != target.reading(low)
     if moved or samples < MIN_SAMPLES:
         return []
-    return [
-        Caution(
-            "saturated-score",
-            "The score does not move when the image changes a little: it is at its limit, and the map may "
-            "show nothing of the reason.",
-        )
-    ]
+    text = phrase(
+        "The score does not move when the image changes a little: it is at its limit, and the map may "
+        "show nothing of the reason."
+    )
+    return [Caution("saturated-score", text)]
 
 
 def unstable(stability: float | None) -> list[Caution]:
     """Caution for a map whose order of pixels other samples would change; ``stability`` as in 0..1."""
     if stability is None or stability >= UNSTABLE:
         return []
-    text = "The map has not settled: another run would look different. Take more samples."
+    text = phrase("The map has not settled: another run would look different. Take more samples.")
     return [Caution("unstable", text)]
 
 
@@ -97,16 +97,30 @@ def not_settled(stability: float | None, wanted: float | None) -> list[Caution]:
     """Caution for a map that is less stable than ``wanted`` (0..1)."""
     if wanted is None or (stability is not None and stability >= wanted):
         return []
-    reached = "" if stability is None else f" ({stability:.2f} of {wanted:g})"
-    return [Caution("not-settled", f"The samples ended before the map was as stable as asked{reached}.")]
+    if stability is None:
+        text = phrase("The samples ended before the map was as stable as asked.")
+    else:
+        text = phrase(
+            "The samples ended before the map was as stable as asked ({reached} of {wanted}).",
+            reached=f"{stability:.2f}",
+            wanted=f"{wanted:g}",
+        )
+    return [Caution("not-settled", text)]
 
 
 def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]:
     """Caution when the explanation took longer than ``budget_ms``."""
     if budget_ms is None or seconds * 1000 <= budget_ms:
         return []
-    text = f"This took {seconds * 1000:.0f} ms and not {budget_ms:g} ms as asked"
-    text += f": {MIN_SAMPLES} samples are the least." if samples <= MIN_SAMPLES else "."
+    took, asked = f"{seconds * 1000:.0f}", f"{budget_ms:g}"
+    text = phrase("This took {took} ms and not {asked} ms as asked.", took=took, asked=asked)
+    if samples <= MIN_SAMPLES:
+        text = phrase(
+            "This took {took} ms and not {asked} ms as asked: {least} samples are the least.",
+            took=took,
+            asked=asked,
+            least=MIN_SAMPLES,
+        )
     return [Caution("late", text)]
 
 
@@ -116,12 +130,20 @@ def not_detected(target: Target, prediction: Prediction) -> list[Caution]:
         return []
     listed = {one.index[0] for one in prediction.detections}
     if target.index[0] in listed:
-        text = "The model does not list this candidate: it is too weak, or the double of a stronger one."
+        text = phrase(
+            "The model does not list this candidate: it is too weak, or the double of a stronger one."
+        )
     elif target.index == prediction.target.index:
-        text = "The model found nothing in this image. The map is of its strongest candidate."
+        text = phrase("The model found nothing in this image. The map is of its strongest candidate.")
+    elif listed:
+        text = phrase(
+            "The model found no {name} in this image. The map is of a candidate that is too weak to count.",
+            name=target.name,
+        )
     else:
-        found = f"no {target.name}" if listed else "nothing"
-        text = f"The model found {found} in this image. The map is of a candidate that is too weak to count."
+        text = phrase(
+            "The model found nothing in this image. The map is of a candidate that is too weak to count."
+        )
     return [Caution("not-detected", text)]
 
 
@@ -134,7 +156,7 @@ def covering_finds_nothing(covering: Covering | None) -> list[Caution]:
         return []
     if covering.before - covering.places[0] > COVERED * covering.before:
         return []
-    text = (
+    text = phrase(
         "Covering place 1 leaves the answer as it was, so no single place decides. Something may be missing "
         "from the part, or the reason is spread out."
     )
@@ -147,9 +169,10 @@ def covering_anywhere(covering: Covering | None) -> list[Caution]:
         return []
     if 2 * sum(covering.controls_changed) <= len(covering.controls):
         return []
-    text = (
-        f"Covering other places changes the answer, too: that place {covering.decides} is the reason is not "
-        "shown by covering it."
+    text = phrase(
+        "Covering other places changes the answer, too: that place {number} is the reason is not "
+        "shown by covering it.",
+        number=covering.decides,
     )
     return [Caution("covering-anywhere", text)]
 
@@ -164,17 +187,28 @@ def peaks_disagree(
     """
     if _settled(covering):
         return []
-    text = "The evidence does not agree on place 1: {} is highest elsewhere. Look at the other places, too."
     if apart is not None and apart > APART:
-        return [Caution("peaks-disagree", text.format("the gradient alone"))]
+        return [Caution("peaks-disagree", _elsewhere(phrase("the gradient alone")))]
     if covering is None:
         return []
     tested = zip(places[1:], covering.places[1:], strict=False)
-    named = {"activation": "the class activation", "reference": "the difference to good parts"}
+    named = {
+        "activation": phrase("the class activation"),
+        "reference": phrase("the difference to good parts"),
+    }
     for place, left in tested:
         if place.evidence in named and covering.places[0] - left > MORE * covering.before:
-            return [Caution("peaks-disagree", text.format(named[place.evidence]))]
+            return [Caution("peaks-disagree", _elsewhere(named[place.evidence]))]
     return []
+
+
+def _elsewhere(evidence: Phrase) -> Phrase:
+    """Return the sentence that ``evidence`` points elsewhere."""
+    return phrase(
+        "The evidence does not agree on place 1: {evidence} is highest elsewhere. "
+        "Look at the other places, too.",
+        evidence=evidence,
+    )
 
 
 def place_unstable(share: float | None, covering: Covering | None = None) -> list[Caution]:
@@ -184,8 +218,9 @@ def place_unstable(share: float | None, covering: Covering | None = None) -> lis
     """
     if share is None or share >= PLACE_AGREES or _settled(covering):
         return []
-    text = (
-        f"Place 1 may be elsewhere in another run: parts of the samples agree on it in {share_text(share)}."
+    text = phrase(
+        "Place 1 may be elsewhere in another run: parts of the samples agree on it in {share}.",
+        share=share_text(share),
     )
     return [Caution("place-unstable", text)]
 
@@ -197,9 +232,10 @@ def copies_lose_answer(kept: float | None, covering: Covering | None = None) -> 
     """
     if kept is None or kept >= COPIES_KEPT or _settled(covering):
         return []
-    text = (
-        f"Only {share_text(kept)} of the noisy copies that the map is made from get the same answer, so the "
-        "map is of other answers, too."
+    text = phrase(
+        "Only {share} of the noisy copies that the map is made from get the same answer, so the "
+        "map is of other answers, too.",
+        share=share_text(kept),
     )
     return [Caution("copies-lose-answer", text)]
 
@@ -213,14 +249,15 @@ def answer_unusual(phrases: Sequence[str]) -> list[Caution]:
     """Caution where the answer is unlike those that good parts got at calibration; ``phrases`` say how."""
     if not phrases:
         return []
-    return [Caution("answer-unusual", f"The answer is unlike any at calibration: {'; '.join(phrases)}.")]
+    text = phrase("The answer is unlike any at calibration: {how}.", how=listed(phrases, "; "))
+    return [Caution("answer-unusual", text)]
 
 
 def uncalibrated(good: bool | None, *, calibrated: bool) -> list[Caution]:
     """Caution for the map of a part that is called good, where nothing is known of other good parts."""
     if calibrated or not good:
         return []
-    text = (
+    text = phrase(
         "The model says that the part is good. A good part's map always has a brightest place; only a "
         "calibration with good parts tells how bright it may be."
     )

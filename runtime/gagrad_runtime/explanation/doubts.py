@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.good import says_good
 from gagrad_runtime.explanation.cautions import Caution
+from gagrad_runtime.language import phrase
 from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def unsure(said: Prediction, target: Target, spec: OutputSpec) -> list[Caution]:
     A plain score without a threshold has nothing that it could be near to.
     """
     text = _why(said, target, spec)
-    return [] if text is None else [Caution("unsure", f"The model is not sure: {text}.")]
+    return [] if text is None else [Caution("unsure", phrase("The model is not sure: {why}.", why=text))]
 
 
 def _why(said: Prediction, target: Target, spec: OutputSpec) -> str | None:
@@ -60,16 +61,27 @@ def _of_class(said: Prediction) -> str | None:
         return said.answer if 1 - UNSURE < chance < UNSURE else None
     if chance >= (UNSURE_GOOD if says_good(said) else UNSURE):
         return None
-    return ", then ".join(f"{said.called(name)} {percent(one)}" for name, one in said.classes[:2])
+    (first, own), (second, next_to) = said.classes[:2]
+    return phrase(
+        "{first} {own}, then {second} {next}",
+        first=said.called(first),
+        own=percent(own),
+        second=said.called(second),
+        next=percent(next_to),
+    )
 
 
 def _of_labels(said: Prediction) -> str | None:
     present = said.present
     if not present:
         name, chance = next(iter(said.classes), ("", 0.0))
-        return f"no label, and {said.called(name)} has {percent(chance)}" if chance > 1 - UNSURE else None
+        if chance <= 1 - UNSURE:
+            return None
+        return phrase("no label, and {name} has {chance}", name=said.called(name), chance=percent(chance))
     name, chance = min(((one, said.chances(one)[0]) for one in present), key=lambda one: one[1])
-    return f"{said.called(name)} has {percent(chance)}" if chance < UNSURE else None
+    if chance >= UNSURE:
+        return None
+    return phrase("{name} has {chance}", name=said.called(name), chance=percent(chance))
 
 
 def _of_detection(said: Prediction, target: Target, spec: OutputSpec) -> str | None:
@@ -79,11 +91,17 @@ def _of_detection(said: Prediction, target: Target, spec: OutputSpec) -> str | N
     if target.detection is not None:
         score = said.detections[target.detection - 1].score
         if score < least + UNSURE_DETECTION:
-            return f"the detection has {percent(score)}, and is listed from {percent(least)} on"
+            return phrase(
+                "the detection has {chance}, and is listed from {least} on",
+                chance=percent(score),
+                least=percent(least),
+            )
     elif not said.detections:
         strongest = said.target.probability(said.probabilities)
         if strongest > least - UNSURE_DETECTION:
-            return f"nothing is found, and the strongest candidate has {percent(strongest)}"
+            return phrase(
+                "nothing is found, and the strongest candidate has {chance}", chance=percent(strongest)
+            )
     return None
 
 
@@ -93,7 +111,11 @@ def _of_area(said: Prediction, target: Target) -> str | None:
     chance = target.probability(said.probabilities)
     if chance >= UNSURE_AREA:
         return None
-    return f"{said.called(target.name)} has {percent(chance)} on average where it is seen"
+    return phrase(
+        "{name} has {chance} on average where it is seen",
+        name=said.called(target.name),
+        chance=percent(chance),
+    )
 
 
 def _of_score(said: Prediction) -> str | None:
@@ -101,9 +123,15 @@ def _of_score(said: Prediction) -> str | None:
         return None
     if abs(said.score - said.threshold) >= UNSURE_SCORE * abs(said.threshold):
         return None
-    return f"the score is {said.score:.4g}, and a part is NG from {said.threshold:.4g} on"
+    return phrase(
+        "the score is {score}, and a part is NG from {limit} on",
+        score=f"{said.score:.4g}",
+        limit=f"{said.threshold:.4g}",
+    )
 
 
 def _of_text(said: Prediction) -> str | None:
     name, chance = min(said.characters, key=lambda one: one[1], default=("", 1.0))
-    return f"the character {name!r} has {percent(chance)}" if chance < UNSURE_CHARACTER else None
+    if chance >= UNSURE_CHARACTER:
+        return None
+    return phrase("the character {name} has {chance}", name=repr(name), chance=percent(chance))

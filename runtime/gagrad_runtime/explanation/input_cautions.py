@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_runtime.explanation.cautions import Caution
+from gagrad_runtime.language import listed, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,9 @@ def constant_image(frame: Frame, image: Array, placement: Placement) -> list[Cau
     return [
         Caution(
             "constant-image",
-            "The image has the same value everywhere, so there is nothing to look at. Check the camera.",
+            phrase(
+                "The image has the same value everywhere, so there is nothing to look at. Check the camera."
+            ),
         )
     ]
 
@@ -64,8 +67,14 @@ def few_bits(frame: Frame, bit_depth: int) -> list[Caution]:
     return [
         Caution(
             "few-bits",
-            f"The frame has values only up to {brightest} of {white}: a {bits}-bit camera? The model sees a "
-            f"dark image. Export the bundle for {bits} bits, or scale the frames to {bit_depth}.",
+            phrase(
+                "The frame has values only up to {brightest} of {white}: a {bits}-bit camera? The model sees "
+                "a dark image. Export the bundle for {bits} bits, or scale the frames to {depth}.",
+                brightest=brightest,
+                white=white,
+                bits=bits,
+                depth=bit_depth,
+            ),
         )
     ]
 
@@ -78,8 +87,11 @@ def dark_image(image: Array, placement: Placement) -> list[Caution]:
     return [
         Caution(
             "dark-image",
-            f"The image is nearly black: its brightest places have {brightest * 100:.0f} % of white. Check "
-            "light and exposure.",
+            phrase(
+                "The image is nearly black: its brightest places have {level} % of white. Check "
+                "light and exposure.",
+                level=f"{brightest * 100:.0f}",
+            ),
         )
     ]
 
@@ -92,8 +104,13 @@ def upscaled(frame: Frame, placement: Placement) -> list[Caution]:
     return [
         Caution(
             "upscaled",
-            f"The frame, {frame.height} high and {frame.width} wide, is enlarged {scale:.1f} times for the "
-            "model. Is it a thumbnail?",
+            phrase(
+                "The frame, {height} high and {width} wide, is enlarged {scale} times for the "
+                "model. Is it a thumbnail?",
+                height=frame.height,
+                width=frame.width,
+                scale=f"{scale:.1f}",
+            ),
         )
     ]
 
@@ -102,7 +119,8 @@ def frame_unusual(phrases: Sequence[str]) -> list[Caution]:
     """Caution for a frame unlike those of good parts at calibration; ``phrases`` say in what."""
     if not phrases:
         return []
-    return [Caution("frame-unusual", f"The frame is unlike those at calibration: {'; '.join(phrases)}.")]
+    text = phrase("The frame is unlike those at calibration: {how}.", how=listed(phrases, "; "))
+    return [Caution("frame-unusual", text)]
 
 
 def _range(image: Array, placement: Placement) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from gagrad_runtime.language.choice import (
     current,
     speaking,
 )
-from gagrad_runtime.language.phrase import Phrase, marked, phrase, phrases, plural, shown, text
+from gagrad_runtime.language.phrase import Phrase, listed, marked, phrase, phrases, plural, shown, text
 from gagrad_runtime.language.translation import translated, translated_plural
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "accepted",
     "choose",
     "current",
+    "listed",
     "marked",
     "phrase",
     "phrases",

@@ -8,7 +8,7 @@ from gagrad_runtime.language.choice import Language, current
 from gagrad_runtime.language.translation import Domain, translated, translated_plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Phrase(str):
@@ -67,6 +67,23 @@ def phrases(one: str, many: str, count: int, /, **values: Any) -> Phrase:
     return Phrase(one, many, count, {"count": count, **values})
 
 
+def marked(message: str) -> str:
+    """Return ``message`` as it is: it is translated elsewhere, and belongs in the catalogue."""
+    return message
+
+
+BETWEEN = (marked("{before}, {item}"), marked("{before}; {item}"))
+"""What ``listed`` writes for each separator."""
+
+
+def listed(items: Sequence[str], separator: str = ", ") -> str:
+    """Return ``items`` behind each other, their ``separator`` in the language in which they are shown."""
+    whole: str = items[0] if items else ""
+    for item in items[1:]:
+        whole = Phrase(f"{{before}}{separator}{{item}}", None, 0, {"before": whole, "item": item})
+    return whole
+
+
 def shown(value: str) -> str:
     """Return a phrase in the current language; any other text as it is."""
     return value.in_language(current()) if isinstance(value, Phrase) else value
@@ -80,8 +97,3 @@ def text(message: str, /, **values: Any) -> str:
 def plural(one: str, many: str, count: int, /, **values: Any) -> str:
     """Return the form for ``count`` things, in the current language."""
     return shown(phrases(one, many, count, **values))
-
-
-def marked(message: str) -> str:
-    """Return ``message`` as it is: it is translated elsewhere, and belongs in the catalogue."""
-    return message

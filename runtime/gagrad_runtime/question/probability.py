@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gagrad_runtime.language import phrase
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -41,10 +43,10 @@ def percent(probability: float) -> str:
     The only place that writes a probability: picture, command line and ``repr`` call this.
     """
     if not math.isfinite(probability):
-        return "no probability (not a number)"
+        return phrase("no probability (not a number)")
     if probability < 0.001:
-        return "under 0.1 %"
-    return "over 99.9 %" if probability > 0.999 else f"{probability * 100:.1f} %"
+        return phrase("under 0.1 %")
+    return phrase("over 99.9 %") if probability > 0.999 else f"{probability * 100:.1f} %"
 
 
 def share_text(share: float) -> str:

@@ -89,7 +89,7 @@ def prediction_record(said: Prediction, frame: Frame) -> PredictionRecord:
     """Return the record of ``said``, which a model says of ``frame``."""
     source = frame.source.encode("utf-8", "replace").decode()
     base = PredictionRecord(
-        file=source, height=frame.height, width=frame.width, task=said.task, answer=said.answer
+        file=source, height=frame.height, width=frame.width, task=said.task, answer=str(said.answer)
     )
     return msgspec.structs.replace(base, **_of_task(said))
 
