@@ -11,8 +11,9 @@ from gagrad_runtime.viewer.database import BusyError, FullError
 from gagrad_runtime.viewer.pages import asked, words
 from gagrad_runtime.viewer.pages.charts import curve
 from gagrad_runtime.viewer.pages.judgement import judge
-from gagrad_runtime.viewer.pages.missing import nothing_there
+from gagrad_runtime.viewer.pages.notices import nothing_there
 from gagrad_runtime.viewer.pages.rendering import page
+from gagrad_runtime.viewer.suggestions import classes
 
 if TYPE_CHECKING:
     from gagrad_runtime.viewer.values import Frame
@@ -31,8 +32,12 @@ async def frame(request: Request[Any, Any, Any], number: str) -> Response[str]:
             await queries.look(asked_for)
     by_map = await queries.similar(asked_for, "map")
     by_picture = await queries.similar(asked_for, "picture")
-    others = [one for one in await queries.versions(asked_for) if one.row.id != asked_for]
-    choices = await queries.queue(limit=1)
+    seen = {found.bundle_sha256}
+    others = []
+    for one in await queries.versions(asked_for):
+        if one.bundle_sha256 not in seen:  # the newest look of each other model
+            seen.add(one.bundle_sha256)
+            others.append(one)
     return page(
         request,
         "frame.html",
@@ -44,7 +49,7 @@ async def frame(request: Request[Any, Any, Any], number: str) -> Response[str]:
         by_picture=by_picture,
         versions=others,
         may_label=asked.may_label(request),
-        classes=choices.classes,
+        classes=await queries.ask(classes),
     )
 
 

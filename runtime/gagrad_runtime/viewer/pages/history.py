@@ -6,8 +6,10 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from litestar import Request, Response, get  # litestar reads the types
 
+from gagrad_runtime.viewer.export import has_parquet
 from gagrad_runtime.viewer.pages import asked, words
 from gagrad_runtime.viewer.pages.charts import Bar, bars
 from gagrad_runtime.viewer.pages.frame import states
@@ -19,13 +21,13 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from gagrad_runtime.viewer.queries import Choices
+    from gagrad_runtime.viewer.queries import Choices, Filter
     from gagrad_runtime.viewer.values import Gap, Hour, Page, Row
 
 _DAYS = 14
 """Days of the chart by day."""
 _FIELDS = ("search", "station", "outcome", "verdict", "caution", "state", "label", "looked", "below", "until")
-_EXPORTS = (("CSV", "/export.csv"), ("Parquet", "/export.parquet"))
+_EXPORTS = (("CSV", "/export/history.csv"), ("Parquet", "/export/history.parquet"))
 
 
 class Line(NamedTuple):
@@ -62,6 +64,7 @@ async def history(request: Request[Any, Any, Any]) -> Response[str]:
             "hours": by_hour(fields, hours, day),
             "day": words.date(day.timestamp()),
         },
+        filtered=any(fields.get(name) for name in _FIELDS if name not in {"search", "until", "outcome"}),
         asked={name: asked.text(fields, name) for name in _FIELDS},
         earlier=asked.address("/history", fields, day=f"{first - timedelta(days=1):%Y-%m-%d}", before=None),
         later=asked.address("/history", fields, day=f"{day + timedelta(days=_DAYS):%Y-%m-%d}", before=None)
@@ -69,8 +72,18 @@ async def history(request: Request[Any, Any, Any]) -> Response[str]:
         else None,
         older=None if found.older is None else asked.address("/history", fields, before=found.older),
         searched_to=found.searched_to,
-        exports=[(name, asked.address(path, fields, before=None, day=None)) for name, path in _EXPORTS],
+        exports=[(name, asked.address(path, _said(wanted))) for name, path in _EXPORTS[: 1 + has_parquet()]],
     )
+
+
+def _said(wanted: Filter) -> dict[str, str]:
+    """Return the fields of ``wanted`` that say something, as the addresses of exports have them."""
+    told = {
+        name: value
+        for name, value in msgspec.structs.asdict(wanted).items()
+        if value not in (None, "", False)
+    }
+    return {name: "1" if value is True else str(value) for name, value in told.items()}
 
 
 def _day(fields: Mapping[str, str], until: int | None) -> datetime:
@@ -89,14 +102,13 @@ def selects(choices: Choices) -> list[tuple[str, str, list[tuple[str, str]]]]:
     some = [("any", words.say("any"))]
     return [
         ("station", words.say("Station"), [every, *((one, one) for one in choices.stations)]),
-        ("outcome", words.say("NG or OK"), [every, ("NG", "NG"), ("OK", "OK")]),
         ("verdict", words.say("Verdict"), [every, *((one, one) for one in choices.verdicts)]),
         (
             "caution",
             words.say("Caution"),
             [every, *some, *((one, words.caution(one)) for one in choices.cautions)],
         ),
-        ("state", words.say("Map"), [every, *states().items()]),
+        ("state", words.say("State"), [every, *states().items()]),
         (
             "label",
             words.say("Label"),
@@ -161,7 +173,17 @@ def by_hour(fields: Mapping[str, str], hours: Sequence[Hour], day: datetime) -> 
         until = f"{day + timedelta(hours=number + 1):%Y-%m-%dT%H:%M}"
         address = asked.address("/history", fields, day=f"{day:%Y-%m-%d}", until=until, before=None)
         title = _title(f"{number:02d}:00–{number + 1:02d}:00", ng, ok, rest)
-        made.append(Bar(f"{number}" if number % 3 == 0 else "", title, address, ng, ok, rest, chosen=fields.get("until") == until))
+        made.append(
+            Bar(
+                f"{number}" if number % 3 == 0 else "",
+                title,
+                address,
+                ng,
+                ok,
+                rest,
+                chosen=fields.get("until") == until,
+            )
+        )
     return bars(words.say("Frames by hour"), made)
 
 

@@ -96,20 +96,20 @@ def part(found: Live, frame: Frame | None, *, several: bool) -> dict[str, Any]:
         "strip": found.strip,
         "newer": newer,
         "several": several and len(found.stations) > 1,
-        "conditions": conditions(found),
+        "conditions": conditions(found, named=several and len(found.stations) > 1),
     }
 
 
-def conditions(found: Live) -> list[Condition]:
-    """Return the state of cameras, messages and disk, what is wrong first."""
+def conditions(found: Live, *, named: bool = False) -> list[Condition]:
+    """Return the state of cameras, messages and disk, what is wrong first; ``named`` with the station."""
     cameras = [
         Condition(
             one.state == "connected",
             "camera",
             {
                 "connected": words.say("Camera connected"),
-                "frozen": words.say("Camera frozen: {source}", source=one.source),
-                "lost": words.say("Camera lost: {source}", source=one.source),
+                "frozen": words.say("Camera frozen: {source}", source=one.station if named else one.source),
+                "lost": words.say("Camera lost: {source}", source=one.station if named else one.source),
             }[one.state],
         )
         for one in found.cameras

@@ -20,6 +20,7 @@ from litestar.datastructures import Cookie
 from gagrad_edge.printable import printable
 from gagrad_runtime.language import LANGUAGES, accepted, current, marked, speaking
 from gagrad_runtime.viewer.pages import words
+from gagrad_runtime.web.access import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +77,7 @@ def page(
                 other_address=f"{request.url.path}?{urlencode([*asked, ('lang', other)])}",
                 navigation=[(one, address, mark, words.say(title)) for one, address, mark, title in _PAGES],
                 version=version(),
-                **{"trouble": trouble(request), **values, **context()},
+                **{"trouble": trouble(request), "person": _signed_in(request), **values, **context()},
             )
         )
     chosen = request.query_params.get("lang") in LANGUAGES
@@ -104,6 +105,12 @@ def trouble(request: Request[Any, Any, Any]) -> str:
     return words.say(
         "The disk is full: new parts are not stored. The stations keep them until there is room."
     )
+
+
+def _signed_in(request: Request[Any, Any, Any]) -> str:
+    """Return the name of who gave a password; empty where none is asked for."""
+    person = request.scope.get("state", {}).get("person")
+    return "" if person is None or person.name == LOCAL else str(person.name)
 
 
 @functools.cache

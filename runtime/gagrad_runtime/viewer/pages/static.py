@@ -33,6 +33,12 @@ async def static(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
     return Response(data, media_type=kind, headers={"Cache-Control": kept})
 
 
+@get("/favicon.ico", include_in_schema=False)
+async def favicon() -> Response[bytes]:
+    """Answer browsers that ask for a sign without reading the page."""
+    return Response(_files()["icon.svg"][1], media_type=_TYPES[".svg"], headers={"Cache-Control": _SHORT})
+
+
 def _files() -> dict[str, tuple[str, bytes]]:
     """Return every file by its path: there are few, and they are read once."""
     if not _read:
