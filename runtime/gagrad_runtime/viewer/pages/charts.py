@@ -58,20 +58,22 @@ def _bar(one: Bar, left: float, width: float, most: int) -> Markup:
     chosen = Markup('<rect class="chosen" x="{:.1f}" y="{}" width="{:.1f}" height="3"/>').format(
         left, _HIGH, width
     )
-    name = Markup('<text x="{:.1f}" y="{}">{}</text>').format(left + width / 2, _HIGH + 14, one.name)
+    name = Markup('<text x="{:.1f}" y="{}" aria-hidden="true">{}</text>').format(
+        left + width / 2, _HIGH + 14, one.name
+    )
     return Markup(
-        '<a href="{}" aria-label="{}"><title>{}</title>{}{}{}'
-        '<rect class="catch" x="{:.1f}" y="0" width="{:.1f}" height="{}"/></a>'
+        '<a href="{}" aria-label="{}"><title>{}</title>{}{}'
+        '<rect class="catch" x="{:.1f}" y="0" width="{:.1f}" height="{}"/></a>{}'
     ).format(
         one.address,
         one.title,
         one.title,
         Markup().join(parts),
         chosen if one.chosen else "",
-        name if one.name else "",
         left,
         width,
         _HIGH + _BELOW,
+        name if one.name else "",
     )
 
 

@@ -72,9 +72,9 @@ def look_at(row: Row) -> Look:
 
 
 def proof(frame: Frame) -> str:
-    """Return what covering the place that decides does to the answer, and what covering elsewhere does."""
+    """Return what covering the place that decides does, and covering elsewhere; of an OK part nothing."""
     covering = frame.covering
-    if covering is None or not covering.places:
+    if covering is None or not covering.places or frame.row.outcome == "OK":
         return ""
     number = _cited(frame)
     change = {

@@ -45,6 +45,9 @@ if (links.length) {
     event.preventDefault();
     open(number);
   }));
+  document.addEventListener("keydown", event => {
+    if (event.key === "Enter" && event.target === document.body && !dialog.open) open(0);
+  });
   dialog.querySelectorAll("[data-do]").forEach(one => one.addEventListener("click", () => acts[one.dataset.do]()));
   dialog.addEventListener("close", () => { goOn(false); links[at].focus(); });
   dialog.addEventListener("keydown", event => {
