@@ -72,7 +72,7 @@ def run_demo(output: Path, *, device: str, threads: int | None, demos: Sequence[
         for number, demo in enumerate(demos, start=1):
             bundle = output / f"{demo.name}.gagrad"
             say(f"{number}. Compiling the {demo.title} into {bundle}", err=True)
-            _export(demo, data, bundle)
+            compile_demo(demo, data, bundle)
             frames = sorted((data / demo.frames).iterdir())
             say(f"   Explaining {len(frames)} parts", err=True)
             make_folder(output / demo.name)
@@ -119,8 +119,11 @@ def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
-def _export(demo: Demo, data: Path, bundle: Path) -> None:
-    """Run the ``export`` command by its name: this side does not import the exporter."""
+def compile_demo(demo: Demo, data: Path, bundle: Path) -> None:
+    """Compile the network of ``demo`` into ``bundle``. Raises MissingPackageError without the exporter.
+
+    It runs the ``export`` command by its name: this side does not import the exporter.
+    """
     context = click.Context(group)
     command = group.get_command(context, "export")
     if command is None:

@@ -107,6 +107,20 @@ def colour_bar(height: int, width: int) -> Canvas:
     return _blend(ground, shown)
 
 
+def map_colours() -> tuple[Canvas, Array]:
+    """Return the colour [256, 3] and the opacity [256], 0..1, of each level of a shown map."""
+    levels = np.arange(256, dtype=np.uint8)
+    shown: Array = np.linspace(0, 1, 256, dtype=np.float32)
+    coloured = cv2.cvtColor(cv2.applyColorMap(levels[:, None], _MAP), cv2.COLOR_BGR2RGB)
+    return np.asarray(coloured[:, 0], np.uint8), _opacity(shown)
+
+
+def _opacity(shown: Array) -> Array:
+    """Low values show the frame, the highest only colour; the root makes middle values visible."""
+    share: Array = np.sqrt(shown) * np.float32(0.95)
+    return share
+
+
 def _ground(picture: Canvas, levels: tuple[float, float]) -> Array:
     """Return the frame as dim grey with its contrast stretched, so that a dark part can be recognised."""
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
@@ -120,7 +134,6 @@ def _ground(picture: Canvas, levels: tuple[float, float]) -> Array:
 def _blend(ground: Array, shown: Array) -> Canvas:
     levels = np.rint(shown * 255).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(levels, _MAP), cv2.COLOR_BGR2RGB).astype(np.float32)
-    # Low values show the frame, the highest only colour; the root makes middle values visible.
-    share = np.sqrt(shown)[..., None] * np.float32(0.95)
+    share = _opacity(shown)[..., None]
     blended: Canvas = np.rint(ground[..., None] * (1 - share) + coloured * share).astype(np.uint8)
     return blended

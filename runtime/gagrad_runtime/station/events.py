@@ -67,6 +67,18 @@ class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):
     """All that the model says, for models other than classifiers."""
     seconds: float
     """Time that the model took."""
+    outcome: Literal["OK", "NG"] | UnsetType = UNSET
+    """Whether the part is NG or OK as the picture says it: by the rule, by a score's limit, or by the names
+    of the classes; left out where nobody has told which classes are good."""
+    bundle: str | UnsetType = UNSET
+    """Name of the bundle that gave the verdict. This and what follows is left out only in events that an
+    earlier version of gagrad-edge stored."""
+    bundle_sha256: str | UnsetType = UNSET
+    """Its SHA-256."""
+    sha256: str | UnsetType = UNSET
+    """SHA-256 of the frame's file, or of a stream's pixels: the same frame again has the same."""
+    disk: float | UnsetType = UNSET
+    """Share of the disk with the results that is used, 0 to 1."""
 
 
 class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):
@@ -105,6 +117,23 @@ class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):
     """Share of the map in the region of interest, 0 to 1; left out without a region."""
     roi_passed: bool | UnsetType = UNSET
     """Whether enough of the map lies there; left out without a limit."""
+    outcome: Literal["OK", "NG"] | UnsetType = UNSET
+    """As in the event ``verdict``."""
+    strength: Literal["strong", "weak", "none"] | UnsetType = UNSET
+    """How strong the covering test's evidence is that a place is the reason; left out without one."""
+    height: int | UnsetType = UNSET
+    """Of the frame, in pixels."""
+    width: int | UnsetType = UNSET
+    bundle: str | UnsetType = UNSET
+    """Name of the bundle."""
+    bundle_sha256: str | UnsetType = UNSET
+    frame_jpeg: str | UnsetType | None = UNSET
+    """The frame, at most 640 pixels on its longer side, JPEG, base64; for receivers with ``picture = true``,
+    as is what follows. Null when it was removed to make room."""
+    map_png: str | UnsetType | None = UNSET
+    """The coloured map with a transparent ground, in the proportions of the frame, PNG, base64."""
+    record_json: dict[str, Any] | UnsetType | None = UNSET
+    """The record."""
 
 
 class DroppedEvent(FrameEvent, frozen=True, kw_only=True, tag="dropped"):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import UNSET
 
+from gagrad_runtime.report.covering_words import strength
 from gagrad_runtime.report.naming import ENDINGS
 from gagrad_runtime.report.record import record_of
 from gagrad_runtime.report.record_schema import CoveringRecord, PlaceRecord
+from gagrad_runtime.report.verdicts import verdict
 from gagrad_runtime.station.events import ExplainedEvent, now
 
 if TYPE_CHECKING:
@@ -66,13 +68,26 @@ class Finding:
     """None without a limit."""
 
 
-def explained_event(report: Report, *, number: int, file: str, stem: str, seconds: float) -> ExplainedEvent:
-    """Return the event about ``report``, whose files begin with ``stem``; ``number`` is its row's."""
+def explained_event(
+    report: Report,
+    *,
+    number: int,
+    file: str,
+    stem: str,
+    seconds: float,
+    rule_says: Literal["OK", "NG"] | None = None,
+) -> ExplainedEvent:
+    """Return the event about ``report``, whose files begin with ``stem``; ``number`` is its row's.
+
+    ``rule_says`` is whether the part is NG or OK for the station; None: as the picture says it.
+    """
     explanation, roi = report.explanation, report.roi
     record = record_of(explanation, roi=roi)
     rcap = math.nan if explanation.rcap is None else explanation.rcap.score
     said, target = explanation.prediction, explanation.target
     passed = None if roi is None else roi.passed
+    evidence = strength(explanation)
+    outcome = rule_says or verdict(explanation)
     return ExplainedEvent(
         time=now(),
         id=number,
@@ -92,6 +107,12 @@ def explained_event(report: Report, *, number: int, file: str, stem: str, second
         place_stability=record.place_stability,
         roi_share=UNSET if record.roi is None else record.roi.share,
         roi_passed=UNSET if passed is None else passed,
+        outcome=UNSET if outcome is None else outcome,
+        strength=UNSET if evidence is None else evidence,
+        height=explanation.frame.height,
+        width=explanation.frame.width,
+        bundle=record.bundle.name,
+        bundle_sha256=record.bundle.sha256,
     )
 
 

@@ -13,14 +13,18 @@ from PIL import Image
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError
+from gagrad_runtime.report.layers import frame_layer, map_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.report.report import Report
 
 FRAME = ".frame.png"
 """Ending of the file of a stream's frame, beside its explanation."""
+FRAME_LAYER, MAP_LAYER = ".layer.jpg", ".layer.png"
+"""Endings of the two layers for pages, at a station whose receivers get pictures."""
 QUARANTINE = "quarantine"
 """Folder of the files that are no usable images."""
 LARGEST = 64 << 20
@@ -34,6 +38,12 @@ def keep_frame(folder: Path, stem: str, frame: Frame) -> None:
     # The lowest compression is the fastest, and sensor noise does not compress anyway.
     Image.fromarray(frame.pixels).save(stream, "PNG", compress_level=1)
     write_atomic(folder / (stem + FRAME), [stream.getbuffer()])
+
+
+def keep_layers(folder: Path, stem: str, report: Report) -> None:
+    """Write the frame and the map of ``report`` as layers of a page. Raises OutputError."""
+    write_atomic(folder / (stem + FRAME_LAYER), [frame_layer(report.explanation.frame)])
+    write_atomic(folder / (stem + MAP_LAYER), [map_layer(report.explanation, report.scale)])
 
 
 def quarantine(folder: Path, path: Path, reason: str) -> None:

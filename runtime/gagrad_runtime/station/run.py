@@ -103,6 +103,7 @@ def run_station(
             retention=config.retention,
             interval=config.interval,
             decoder=decoder,
+            pictured=any(sink.table.picture for sink in sinks),
         )
         delivery = Delivery(store, sinks, name) if sinks else None
         if delivery is not None:

@@ -19,7 +19,7 @@ from gagrad_edge.errors import OutputError
 from gagrad_runtime.report.naming import ENDINGS, safe_stem
 from gagrad_runtime.station import attempts, findings, outbox
 from gagrad_runtime.station.events import ExplainedEvent, FrameEvent
-from gagrad_runtime.station.keeping import FRAME
+from gagrad_runtime.station.keeping import FRAME, FRAME_LAYER, MAP_LAYER
 from gagrad_runtime.station.upkeep import Upkeep, failure
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Store:
         return sum(path.stat().st_size for path in self._files(stem))
 
     def _files(self, stem: str) -> list[Path]:
-        endings = [*ENDINGS.values(), FRAME]
+        endings = [*ENDINGS.values(), FRAME, FRAME_LAYER, MAP_LAYER]
         paths = [self.folder / (stem + ending) for ending in endings] if stem else []
         return [path for path in paths if path.exists()]
 

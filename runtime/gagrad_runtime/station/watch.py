@@ -12,9 +12,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from gagrad_edge.errors import (
@@ -29,19 +28,18 @@ from gagrad_edge.errors import (
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.decoder import SlowError
 from gagrad_runtime.frame.decoding import is_memory, no_memory
-from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.station import attempts, retention
 from gagrad_runtime.station.events import (
     DroppedEvent,
     FailedEvent,
     QuarantinedEvent,
-    VerdictEvent,
     now,
 )
 from gagrad_runtime.station.explaining import Explaining
 from gagrad_runtime.station.findings import explained_event
-from gagrad_runtime.station.keeping import keep_frame, quarantine
+from gagrad_runtime.station.judging import outcome, verdict_event
+from gagrad_runtime.station.keeping import keep_frame, keep_layers, quarantine
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
 from gagrad_runtime.station.waiting import Pending, Waiting
@@ -87,6 +85,8 @@ class Watch:
     retention: RetentionTable | None = None
     interval: float = 0.5
     """Seconds between polls of an idle source."""
+    pictured: bool = False
+    """Whether a receiver gets pictures: then the layers of a page are kept, too."""
     on_event: Callable[[Event], None] = lambda _: None
     """Called with each event, after its row is stored."""
     on_progress: Callable[[], None] = lambda: None
@@ -263,16 +263,16 @@ class Watch:
         judgement = self.rule.judge(seen)
         ng = None if judgement is None else judgement.ng
         wanted = self.rule.wants(seen.present, seen.probability, time.monotonic(), ng=ng)
-        event = VerdictEvent(
-            time=now(),
-            file=arrival.name,
-            verdict=seen.verdict,
-            probability=seen.probability,
+        event = verdict_event(
+            seen,
+            frame,
+            name=arrival.name,
+            sha256=sha256,
             explain=wanted,
-            seconds=round(time.monotonic() - began, 6),
-            ng=UNSET if ng is None else ng,
-            reason=judgement.condition.text if judgement is not None and judgement.condition else UNSET,
-            said=UNSET if seen.task == "classification" else prediction_record(seen, frame),
+            seconds=time.monotonic() - began,
+            rule=self.rule,
+            explainer=self.explainer,
+            folder=self.store.folder,
         )
         number = self._stored(
             lambda: self.store.add(
@@ -371,10 +371,14 @@ class Watch:
     def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, name)
         report = Report(explanation, self.explaining.roi, self.explaining.roi_limit)
-        event = explained_event(report, number=number, file=name, stem=stem, seconds=seconds)
+        event = explained_event(
+            report, number=number, file=name, stem=stem, seconds=seconds, rule_says=self._outcome(explanation)
+        )
 
         def save() -> None:
             self._heal()
+            if self.pictured:
+                keep_layers(self.store.folder, stem, report)
             report.save(self.store.folder, stem=stem, raw=(), replace=True)
             size = self.store.files_size(stem)
             self.store.finish(number, "explained", stem=stem, size=size, event=event)
@@ -397,6 +401,9 @@ class Watch:
             _log.warning("results are stored again")
         self.degraded = False
         self.on_event(event)
+
+    def _outcome(self, explanation: Explanation) -> Literal["OK", "NG"] | None:
+        return None if explanation.prediction is None else outcome(self.rule, explanation.prediction)
 
     def _finish(self, event: EndEvent) -> None:
         """Store and publish that a frame's wait ended without an explanation."""

@@ -24,7 +24,7 @@ LARGEST = 64 << 10
 PUBLIC = ("/events", "/health", "/favicon.ico", "/static/", login.PATH)
 """What needs no session: the receiver has a token of its own, and the form of the login its style."""
 _PAGES = "gagrad_runtime.viewer.pages.routes"
-"""Module of the pages: ``HANDLERS``, and ``failed(request, status, text)``, a page that says what is wrong."""
+"""Module of the pages: ``HANDLERS``, and ``failed(request, status, text)``: a page about what is wrong."""
 _log = logging.getLogger(__name__)
 
 

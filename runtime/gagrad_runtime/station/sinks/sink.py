@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
+from gagrad_runtime.report.naming import ENDINGS
 from gagrad_runtime.station.events import ExplainedEvent, encode
+from gagrad_runtime.station.keeping import FRAME_LAYER, MAP_LAYER
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -52,13 +55,32 @@ class Sink(Protocol):
 def message_of(event: StationEvent, station: str, folder: Path, *, picture: bool) -> bytes:
     """Return the JSON that a receiver gets: ``event`` with the station's name.
 
-    With ``picture`` an explanation has its picture, a file in ``folder``, as base64.
+    With ``picture`` an explanation has its pictures and its record, files in ``folder``.
     """
     event = replace(event, station=station)
     if picture and isinstance(event, ExplainedEvent):
-        try:
-            encoded = base64.b64encode((folder / event.picture).read_bytes()).decode()
-        except OSError:
-            encoded = None  # removed to make room
-        event = replace(event, picture_png=encoded)
+        stem = event.picture.removesuffix(ENDINGS["picture"])
+        event = replace(
+            event,
+            picture_png=_base64(folder / event.picture),
+            frame_jpeg=_base64(folder / (stem + FRAME_LAYER)),
+            map_png=_base64(folder / (stem + MAP_LAYER)),
+            record_json=_record(folder / event.record),
+        )
     return encode(event)
+
+
+def _base64(path: Path) -> str | None:
+    """Return the file at ``path``; None when it was removed to make room."""
+    try:
+        return base64.b64encode(path.read_bytes()).decode()
+    except OSError:
+        return None
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return None
+    return found

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ssl
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -96,6 +97,8 @@ class Webhook:
             "Content-Type: application/json",
             f"Content-Length: {length}",
             f"Idempotency-Key: {key}",
+            # By which a receiver knows how far this device's clock is ahead of its own.
+            f"Date: {formatdate(usegmt=True)}",
             *([f"Authorization: Bearer {self._token}"] if self._token else []),
         ]
         return "\r\n".join([*lines, "", ""]).encode("ascii")
