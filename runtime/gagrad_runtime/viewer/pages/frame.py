@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 @get("/frame/{number:str}", media_type="text/html")
-async def frame(request: Request[Any, Any, Any], number: str) -> Response[str]:
-    """Answer with the page of frame ``number``."""
+async def frame(request: Request[Any, Any, Any]) -> Response[str]:
+    """Answer with the page of one frame."""
     queries = asked.queries_of(request)
-    asked_for = asked.number({"number": number}, "number")
+    asked_for = asked.number(request.path_params, "number")
     found = None if asked_for is None else await queries.frame(asked_for)
     if asked_for is None or found is None:
         return nothing_there(request)

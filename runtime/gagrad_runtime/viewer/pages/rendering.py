@@ -81,7 +81,7 @@ def page(
             )
         )
     chosen = request.query_params.get("lang") in LANGUAGES
-    cookies = [Cookie(COOKIE, language, max_age=_YEAR, samesite="lax")] if chosen else []
+    cookies = [Cookie(key=COOKIE, value=language, max_age=_YEAR, samesite="lax")] if chosen else []
     return Response(
         text,
         status_code=status,

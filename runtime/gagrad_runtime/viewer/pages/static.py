@@ -23,8 +23,9 @@ _SHORT = "public, max-age=3600"
 
 
 @get("/static/{path:path}")
-async def static(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+async def static(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer with one file of the folder ``static``."""
+    path = str(request.path_params["path"])
     found = _files().get(path.lstrip("/"))
     if found is None:
         return Response(b"", status_code=404, media_type="text/plain")
