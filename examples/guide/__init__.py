@@ -1,0 +1,1 @@
+"""How the examples of the viewer's guide were made."""
