@@ -28,6 +28,8 @@ A_ROLE = "the role of a graph, not its output of the same name"
 ALLOWED = {
     ("runtime/gagrad_runtime/commands/evaluate.py", "image"): "the noun of a count",
     ("runtime/gagrad_runtime/jobs/predicting.py", "image"): "the noun of a count",
+    ("runtime/gagrad_runtime/commands/audit.py", "image"): "the noun of a count",
+    ("runtime/gagrad_runtime/audit/forecast.py", "image"): "the noun of a count",
     ("gagrad_edge/summary.py", "image"): "the noun of a count",
     ("gagrad_edge/manifest.py", "maps"): A_ROLE,
     ("gagrad_edge/selftest.py", "maps"): A_ROLE,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import cv2
+import numpy as np
+
 from gagrad_runtime.answer.good import says_good
 from gagrad_runtime.answer.prediction import PRESENT
 from gagrad_runtime.explanation.cautions import answer_unusual
@@ -24,7 +27,6 @@ from gagrad_runtime.reference.statistics import FrameStatistics
 from gagrad_runtime.report.roi import roi_result
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import InputSpec
@@ -57,6 +59,8 @@ class Observer(Protocol):
     """A bundle that is open, as an audit uses it. Tests have another one."""
 
     sha256: str
+    bits: int
+    """Bits of a frame of more than eight: its white is the highest of them."""
 
     def frame(self, source: str | bytes) -> Frame:
         """Return the frame. Raises InputError."""
@@ -77,6 +81,7 @@ class BundleObserver:
     def __init__(self, explainer: Explainer, roi: Roi | None, settings: dict[str, Any]) -> None:
         self.explainer = explainer
         self.sha256 = explainer.bundle_sha256
+        self.bits = explainer.manifest.input.bit_depth
         self._roi = roi
         self._settings = settings
 
@@ -128,7 +133,8 @@ def _of_input(frame: Frame, image: NDArray[np.float32], placement: Placement, sp
     are taken only where mean or deviation leave it open.
     """
     seen = image[:, placement.on_model[0], placement.on_model[1]]
-    level, deviation = float(seen.mean()), float(seen.std())
+    moments = cv2.meanStdDev(np.ascontiguousarray(seen).reshape(-1, seen.shape[2]))
+    level, deviation = (float(one[0, 0]) for one in moments)
     found = [] if deviation**2 > SAME**2 + _OUTLIERS else constant_image(frame, image, placement)
     dark = [] if level > DARK + _OUTLIERS else dark_image(image, placement)
     found += few_bits(frame, spec.bit_depth) or dark
@@ -150,7 +156,14 @@ def margin(said: Prediction, spec: OutputSpec) -> float | None:
         return min(abs(score - spec.detection.threshold) for score in scores)
     if said.task == "sequence":
         return min((2 * chance - 1 for _, chance in said.characters), default=None)
-    chances = [chance for _, chance in said.classes]
-    if said.task == "multilabel" or len(chances) == 1:
-        return min((abs(chance - PRESENT) * 2 for chance in chances), default=None)
-    return chances[0] - chances[1] if len(chances) > 1 else None
+    return _between_classes(said)
+
+
+def _between_classes(said: Prediction) -> float | None:
+    chances = said.probabilities
+    if chances is None or chances.ndim != 1:
+        return None
+    if said.task == "multilabel" or chances.size == 1:
+        return float(np.abs(chances - PRESENT).min()) * 2
+    second, first = np.partition(chances, -2)[-2:]
+    return float(first - second)

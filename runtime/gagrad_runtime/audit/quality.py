@@ -30,12 +30,15 @@ class Quality(NamedTuple):
     phash: int
 
 
-def quality(frame: Frame) -> Quality:
-    """Return brightness, contrast and sharpness, of 1 for white, and the perceptual hash of ``frame``."""
+def quality(frame: Frame, bits: int = 16) -> Quality:
+    """Return brightness, contrast and sharpness, of 1 for white, and the perceptual hash of ``frame``.
+
+    ``bits`` are those of a camera whose frame has more than eight.
+    """
     pixels: NDArray[Any] = frame.picture
     while pixels.shape[0] * pixels.shape[1] > _LARGE:
         pixels = np.ascontiguousarray(pixels[::2, ::2])
-    white = float(frame.white or np.iinfo(pixels.dtype).max)
+    white = float(frame.white or (1 << (bits if pixels.dtype == np.uint16 else 8)) - 1)
     grey = pixels
     if pixels.ndim == 3:
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else pixels[..., 0]

@@ -55,7 +55,7 @@ def row_of(
 
 def _look(observer: Observer, asked: Asked, item: Item, row: dict[str, Any]) -> None:
     frame = observer.frame(content(item.path))
-    measured = quality(frame)
+    measured = quality(frame, observer.bits)
     row |= {"sha256": frame.sha256, "height": frame.height, "width": frame.width, **measured._asdict()}
     answer = observer.answer(frame)
     row |= {

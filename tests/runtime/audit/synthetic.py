@@ -38,6 +38,7 @@ class Synthetic:
     """
 
     sha256 = "5" * 64
+    bits = 8
 
     def frame(self, source: str | bytes) -> Frame:
         """Return pixels that follow from the name."""
