@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -41,10 +41,11 @@ def finished(folder: Path) -> Plan:
     return plan
 
 
-def read(folder: Path, columns: Sequence[str], where: tuple[str, str] | None = None) -> Any:
-    """Return ``columns`` of the table in ``folder``; with ``where`` rows whose text column is not that."""
-    filters = None if where is None else [(where[0], "!=", where[1])]
-    return parquet().read_table(folder / SHARDS, columns=list(columns), filters=filters)
+def read(folder: Path, columns: Sequence[str], only: Literal["answered", "explained"] | None = None) -> Any:
+    """Return ``columns`` of the table in ``folder``: of all images, or of those with an answer or a map."""
+    conditions = {None: None, "answered": [("error", "=", "")], "explained": [("explained", "!=", "")]}
+    table = parquet().read_table(folder / SHARDS, columns=list(columns), filters=conditions[only])
+    return table.filter(table["map"].is_valid()) if "map" in columns else table
 
 
 def numbers(table: Any, name: str) -> NDArray[np.float64]:
@@ -64,7 +65,8 @@ def days(table: Any) -> NDArray[np.int64]:
 
 def codes(table: Any, name: str) -> tuple[NDArray[np.int64], list[str]]:
     """Return a column of texts as numbers, and the texts that they stand for, sorted."""
-    encoded = package("pyarrow.compute").fill_null(table[name], "").combine_chunks().dictionary_encode()
+    column = package("pyarrow.compute").fill_null(table[name], "").combine_chunks()
+    encoded = column.dictionary_encode()
     texts = [str(one) for one in encoded.dictionary.to_pylist()]
     order = np.argsort(np.array(texts), kind="stable") if texts else np.zeros(0, np.int64)
     places = np.empty(len(texts), np.int64)

@@ -38,6 +38,11 @@ from gagrad_runtime.commands.options import device_options, good_options, method
 @click.option(
     "--roi", type=click.Path(path_type=Path), help="Region of interest: the table has each map's share in it."
 )
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="Folder of another bundle's audit of the same images, to compare with in the report.",
+)
 @good_options
 @method_options("samples", "seed")
 @device_options
@@ -51,6 +56,7 @@ def audit(
     workers: int | None,
     one_in: int,
     roi: Path | None,
+    against: Path | None,
     good: Path | bool | None,
     settings: dict[str, Any],
     device: str,
@@ -95,5 +101,8 @@ def audit(
     if plan_only:
         say(f"plan: {output / 'audit.json'}; the same command without --plan goes on", err=True)
         return 0
-    say(f"{counted(done.images, 'image')} in {output / 'shards'}/", err=True)
+    from gagrad_runtime.audit.page import write_report  # noqa: PLC0415
+
+    page = write_report(output, against)
+    say(f"{counted(done.images, 'image')} in {output / 'shards'}/ → {page}", err=True)
     return 0
