@@ -27,6 +27,8 @@ A_SETTING = "a setting of the method, by the name that the caller and the manife
 A_ROLE = "the role of a graph, not its output of the same name"
 ALLOWED = {
     ("runtime/gagrad_runtime/commands/evaluate.py", "image"): "the noun of a count",
+    ("runtime/gagrad_runtime/commands/audit.py", "image"): "the noun of a count",
+    ("runtime/gagrad_runtime/audit/forecast.py", "image"): "the noun of a count",
     ("gagrad_edge/summary.py", "image"): "the noun of a count",
     ("gagrad_edge/manifest.py", "maps"): A_ROLE,
     ("gagrad_edge/selftest.py", "maps"): A_ROLE,

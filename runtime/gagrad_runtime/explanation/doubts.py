@@ -57,7 +57,7 @@ def _of_class(said: Prediction) -> str | None:
     chance = said.probability
     if chance is None:
         return None
-    if len(said.classes) < 2:  # one label, which is there or not
+    if said.scores.ndim != 1 or said.scores.size < 2:  # one label, which is there or not
         return said.answer if 1 - UNSURE < chance < UNSURE else None
     if chance >= (UNSURE_GOOD if says_good(said) else UNSURE):
         return None

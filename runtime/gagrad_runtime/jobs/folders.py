@@ -36,6 +36,19 @@ def with_images(
     return found
 
 
+def walk_images(folder: str, spec: InputSpec | None = None) -> Iterator[str]:
+    """Yield the images in ``folder`` and in its folders: folder after folder, the names of each sorted.
+
+    It holds the names of one folder at a time, so that a folder of folders may have any number of images.
+    """
+    wanted = endings(spec)
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(wanted) and not name.startswith(".") and not name.endswith(_OURS):
+                yield f"{place.rstrip(os.sep)}{os.sep}{name}"
+
+
 def _files(folder: str, wanted: tuple[str, ...], *, recursive: bool) -> Iterator[str]:
     """Yield the images in ``folder``; links to folders are not followed, as they may lead round in a ring."""
     for place, folders, names in os.walk(folder):

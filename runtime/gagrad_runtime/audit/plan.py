@@ -1,0 +1,148 @@
+"""The plan of an audit: which images, in which shards, asked what. It is made once; a run goes by it.
+
+``paths.parquet`` has the images, one row group for each shard; ``audit.json`` what they are asked. A shard's
+number names its file, so whoever makes a shard, and how often, there is one file of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gagrad_edge.atomic import output_error, sync_folder, write_atomic
+from gagrad_edge.errors import InputError, SettingError
+from gagrad_runtime.audit.packages import arrow, parquet
+from gagrad_runtime.audit.sources import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SHARD = 1000
+"""Images of a shard: some seconds of work, so little is lost with a worker, and half a megabyte."""
+PLAN, PATHS, SHARDS = "audit.json", "paths.parquet", "shards"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What each image is asked. Two runs with the same plan give the same table."""
+
+    bundle: str
+    """Path of the bundle."""
+    sha256: str
+    """Of the bundle's bytes."""
+    good_sha256: str | None = None
+    """Of what is known of good parts, with which the images are compared; None for nothing."""
+    roi: str | None = None
+    """Path of the region of interest."""
+    settings: dict[str, Any] = {}
+    """Settings of the explanations, the chunk included: another one rounds differently."""
+    one_in: int = 1000
+    """Of the images that nothing marks, one in so many is explained; 0 for none."""
+    share: float = 1.0
+    """Share of the marked images (NG, unsure, with a caution) that are explained, 0..1."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """``audit.json``."""
+
+    schema: int = 1
+    asked: Asked
+    sources: list[str]
+    images: int
+    shards: int
+    shard: int = SHARD
+    """Images of a shard; the last one may have fewer."""
+
+
+def write_paths(folder: Path, items: Iterable[Item], shard: int = SHARD) -> int:
+    """Write the images ``items`` to ``paths.parquet``, and return their number.
+
+    It holds one shard of them at a time. Raises OutputError, and InputError where there are none.
+    """
+    pa, pq = arrow(), parquet()
+    fields = [("path", pa.binary()), ("time", pa.timestamp("ms", tz="UTC")), ("station", pa.string())]
+    schema = pa.schema([*fields, ("part_id", pa.string())])
+    target = folder / PATHS
+    part = target.with_name(f".{PATHS}.part")
+    stream, count = iter(items), 0
+    try:
+        with pq.ParquetWriter(part, schema, compression="zstd", use_dictionary=["station"]) as writer:
+            while rows := list(itertools.islice(stream, shard)):
+                paths, times, stations, parts = zip(*rows, strict=True)
+                columns = [list(map(os.fsencode, paths)), times, stations, parts]
+                arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=shard)
+                count += len(rows)
+        if not count:
+            raise InputError("there are no images to look at", where="sources")
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+        part.replace(target)
+        sync_folder(folder)
+    except OSError as error:
+        raise output_error(target, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Write ``audit.json``. Raises OutputError."""
+    write_atomic(folder / PLAN, [msgspec.json.format(msgspec.json.encode(plan)), b"\n"])
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """Return the plan in ``folder``; None where there is none. Raises InputError for one that is damaged."""
+    try:
+        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(f"the plan cannot be read ({error})", where=str(folder / PLAN)) from error
+
+
+def check_same(plan: Plan, asked: Asked, sources: list[str]) -> None:
+    """Raise SettingError where the audit of ``plan`` has another question than ``asked``.
+
+    The chunk, and how much a budget leaves, are the plan's: they were measured when it was made.
+    """
+    fixed = {name: getattr(plan.asked, name) for name in ("sha256", "good_sha256", "roi", "one_in")}
+    fixed |= {"settings": {**plan.asked.settings, "chunk": None}, "sources": plan.sources}
+    given = {name: getattr(asked, name) for name in ("sha256", "good_sha256", "roi", "one_in")}
+    given |= {"settings": {**asked.settings, "chunk": None}, "sources": sources}
+    other = [name for name, value in fixed.items() if given[name] != value]
+    if other:
+        raise SettingError(
+            f"the audit in this folder was begun with another {', '.join(other)}",
+            where="output",
+            hint="give another folder, or the same question as before",
+        )
+
+
+def shard_file(folder: Path, number: int) -> Path:
+    """Return the file of shard ``number``."""
+    return folder / SHARDS / f"{number:06d}.parquet"
+
+
+def missing(folder: Path, plan: Plan) -> list[int]:
+    """Return the numbers of the shards that are not done."""
+    return [number for number in range(plan.shards) if not shard_file(folder, number).is_file()]
+
+
+def items_of_shard(folder: Path, number: int) -> list[Item]:
+    """Return the images of shard ``number``."""
+    path = folder / PATHS
+    rows = _paths(path, path.stat().st_mtime_ns).read_row_group(number).to_pylist()
+    return [
+        Item(os.fsdecode(row["path"]), row["time"], row["station"] or "", row["part_id"] or "")
+        for row in rows
+    ]
+
+
+@lru_cache(maxsize=1)
+def _paths(path: Path, changed: int) -> Any:  # noqa: ARG001 - a file that was replaced is read again
+    return parquet().ParquetFile(path)

@@ -1,0 +1,208 @@
+"""Sources of an audit: folders, lists, tables of paths, a station's results, addresses of an object store."""
+
+from __future__ import annotations
+
+import csv
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from gagrad_edge.errors import FrameError, InputError
+from gagrad_runtime.audit.packages import package, parquet
+from gagrad_runtime.jobs.folders import walk_images
+from gagrad_runtime.report.naming import ENDINGS
+from gagrad_runtime.station.keeping import FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gagrad_edge.manifest import InputSpec
+
+LISTS, TABLES = (".txt", ".csv"), (".parquet",)
+"""Endings of lists of paths: one a line, or with a header that names the columns; and of tables."""
+NAMES = ("path", "time", "station", "part_id")
+"""Columns that a list or a table may have; only ``path`` has to be there."""
+_ADDRESS = "://"
+_INDEX = "index.sqlite"
+"""File by which a station's folder of results is known."""
+_FORMS = (
+    "a folder",
+    "an image",
+    "a list (.txt, .csv)",
+    "a table with a column `path` (.parquet)",
+    "an address",
+)
+
+
+class Item(NamedTuple):
+    """One image to look at, with what its list says of it."""
+
+    path: str
+    """Path, or the address of an object. Bytes of a file name that are no UTF-8 are surrogates."""
+    time: datetime | None = None
+    station: str = ""
+    part_id: str = ""
+
+
+def items_of(sources: Sequence[str], spec: InputSpec | None = None) -> Iterator[Item]:
+    """Yield the images that ``sources`` name, in an order that is the same each time.
+
+    Raises InputError for a source that is not there or cannot be read.
+    """
+    for given in sources:
+        if _ADDRESS in given:
+            yield from _objects(given)
+            continue
+        source = str(Path(given).absolute())  # a worker elsewhere has another folder of its own
+        if Path(source).is_dir():
+            if (Path(source) / _INDEX).is_file():
+                yield from _station(Path(source))
+            else:
+                yield from map(Item, walk_images(source, spec))
+        elif not Path(source).is_file():
+            raise InputError("there is no such file or folder", where=source, choices=_FORMS)
+        elif source.lower().endswith(TABLES):
+            yield from _table(source)
+        elif source.lower().endswith(LISTS):
+            yield from _listed(source)
+        else:
+            yield Item(source)
+
+
+def content(path: str) -> bytes | str:
+    """Return what a frame is loaded from: the path itself, or the bytes of an object. Raises FrameError."""
+    if _ADDRESS not in path:
+        return path
+    try:
+        system, name = package("pyarrow.fs").FileSystem.from_uri(path)
+        with system.open_input_file(name) as stream:
+            data: bytes = stream.read()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        raise FrameError(f"the object cannot be read ({_first_line(error)})", where=path) from error
+    return data
+
+
+def changed(path: str) -> datetime | None:
+    """Return when the file at ``path`` was last changed; None for objects and missing files."""
+    if _ADDRESS in path:
+        return None
+    try:
+        return datetime.fromtimestamp(Path(path).stat().st_mtime, timezone.utc)
+    except (OSError, ValueError):
+        return None
+
+
+def _objects(address: str) -> Iterator[Item]:
+    """Yield the images below an address, or the one that it names."""
+    fs = package("pyarrow.fs")
+    try:
+        system, name = fs.FileSystem.from_uri(address)
+        found = system.get_file_info(name)
+        if found.type == fs.FileType.File:
+            yield Item(address)
+            return
+        listed = system.get_file_info(fs.FileSelector(name, recursive=True))
+    except (OSError, ValueError) as error:
+        raise InputError(f"the address cannot be read ({_first_line(error)})", where=address) from error
+    kinds = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+    prefix = (
+        address[: len(address) - len(name)]
+        if address.endswith(name)
+        else address.split(_ADDRESS, maxsplit=1)[0] + _ADDRESS
+    )
+    for one in sorted(listed, key=lambda info: str(info.path)):
+        if one.type == fs.FileType.File and str(one.path).lower().endswith(kinds):
+            yield Item(f"{prefix}{one.path}", one.mtime)
+
+
+def _station(folder: Path) -> Iterator[Item]:
+    """Yield the frames that a station explained: as its records name them, or as it kept them."""
+    for path in sorted(folder.glob("*" + ENDINGS["record"])):
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+        except (OSError, msgspec.DecodeError):  # another file of the folder
+            continue
+        kept = path.with_name(path.name.removesuffix(ENDINGS["record"]) + FRAME)
+        file = str(kept) if kept.is_file() else record.frame.file
+        yield Item(file, _time(record.run.created, str(path)), folder.resolve().name)
+
+
+class _Frame(msgspec.Struct):
+    file: str
+
+
+class _Run(msgspec.Struct):
+    created: str
+
+
+class _Record(msgspec.Struct):
+    """What is read of a record."""
+
+    frame: _Frame
+    run: _Run
+
+
+def _listed(source: str) -> Iterator[Item]:
+    with Path(source).open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        if not source.lower().endswith(".csv"):
+            yield from (Item(_beside(line.rstrip("\r\n"), source)) for line in stream if line.strip())
+            return
+        rows = csv.DictReader(stream)
+        _check_columns(rows.fieldnames or (), source)
+        for row in rows:
+            yield _item(row, source)
+
+
+def _table(source: str) -> Iterator[Item]:
+    try:
+        file = parquet().ParquetFile(source)
+        _check_columns(file.schema_arrow.names, source)
+        columns = [name for name in NAMES if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=10_000, columns=columns):
+            for row in batch.to_pylist():
+                yield _item(row, source)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the table cannot be read ({_first_line(error)})", where=source) from error
+
+
+def _check_columns(names: Iterable[str], source: str) -> None:
+    if "path" not in names:
+        raise InputError("it has no column `path`", where=source, choices=NAMES)
+
+
+def _item(row: dict[str, Any], source: str) -> Item:
+    time, path = row.get("time"), row["path"]
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    if time and not isinstance(time, datetime):
+        time = _time(str(time), source)
+    if time and time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    return Item(
+        _beside(str(path), source),
+        time or None,
+        str(row.get("station") or ""),
+        str(row.get("part_id") or ""),
+    )
+
+
+def _beside(path: str, source: str) -> str:
+    """Return ``path`` as it is, or below the folder of the list that names it."""
+    return path if _ADDRESS in path or os.path.isabs(path) else str(Path(source).parent / path)  # noqa: PTH117
+
+
+def _time(text: str, where: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is no time", where=where, hint="write it as 2026-11-25T09:30:00Z"
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
