@@ -19,6 +19,8 @@ PROGRAMS = (
     "day",
     "clock",
     "faults",
+    "peers",
+    "hardened",
 )
 
 

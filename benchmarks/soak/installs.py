@@ -35,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         # Three versions: an installation keeps the version in use and the one before, so the third is always new.
-        kits = [_kit(root, version) for version in (1, 2, 3)]
+        kits = [kit(root, version) for version in (1, 2, 3)]
         device = root / "device"
         whole = 0.0
         for kit in kits:  # the second takes longer: the first judges it
@@ -85,7 +85,7 @@ version that `current` names must pass `gagrad-edge verify`.
     return 1 if found["broken"] or unfinished else 0
 
 
-def _kit(root: Path, version: int) -> Path:
+def kit(root: Path, version: int) -> Path:
     """Pack a version for this machine."""
     bundle, key = root / f"demo-{version}.gagrad", root / "release"
     export(DEMO, bundle)

@@ -54,6 +54,8 @@ def test_the_odd_configurations_are_not_all_alike() -> None:
         ("x = " + "[" * 20_000 + "]" * 20_000, "", "brackets are too deep"),
         ("[retention]\nmax_mb = inf", ":2", "<= 1000000000000.0"),
         ("[retention]\ndisk_share = nan", ":2", "expected `float` > 0.0"),
+        (f"[retention]\nkeep_rows = {10**30}", ":2", "<= 9007199254740992"),
+        (f"outbox = {2**63}", ":1", "<= 9007199254740992"),
         ("[rule]\nper_second = inf", ":2", "<= 1000000.0"),
         ("[rule]\nbelow = nan", ":2", "expected `float` >= 0.0"),
         ('source = "a\\u0000b"', ":1", "NUL character"),

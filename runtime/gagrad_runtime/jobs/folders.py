@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,11 +52,16 @@ def walk_images(folder: str, spec: InputSpec | None = None) -> Iterator[str]:
 
 def _files(folder: str, wanted: tuple[str, ...], *, recursive: bool) -> Iterator[str]:
     """Yield the images in ``folder``; links to folders are not followed, as they may lead round in a ring."""
-    for place, folders, names in os.walk(folder):
-        for name in names:
-            hidden, ours = name.startswith("."), name.endswith(_OURS)
-            if not hidden and not ours and name.lower().endswith(wanted):
-                yield str(Path(place, name))
-        if not recursive:
-            return
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    left = [folder]  # os.walk calls itself for each level, and folders may be a thousand deep
+    while left:
+        place, below = left.pop(), list[str]()
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    below += [] if entry.is_symlink() else [entry.path]
+                elif not name.endswith(_OURS) and name.lower().endswith(wanted):
+                    yield str(Path(entry.path))
+        left += below if recursive else []

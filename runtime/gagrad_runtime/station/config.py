@@ -18,7 +18,7 @@ from gagrad_edge.errors import MissingPackageError, SettingError
 from gagrad_runtime.station.events import EventKind  # noqa: TC001 - msgspec reads it at run time
 from gagrad_runtime.station.toml_lines import line_of, path_of
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -53,7 +53,7 @@ class ExplainTable(Table, frozen=True):
     against: str | int | None = None
     """The other class of a difference; left out of the explanation of a part that is of this class."""
     samples: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] | None = None
-    seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     noise_std: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
     percentile: Share | None = None
     perturb: str | None = None

@@ -260,9 +260,11 @@ class Watch:
                 self._quarantine(arrival, error, sha256)
             return
         except Exception as error:  # noqa: BLE001 - whatever else one file raises is that file's
-            _log.exception("%s cannot be decoded", arrival.name)
-            reason = f"it cannot be decoded ({type(error).__name__}: {error})"
-            self._quarantine(arrival, FrameError(reason, where=arrival.name), sha256)
+            failed = FrameError(f"it cannot be decoded ({type(error).__name__}: {error})", where=arrival.name)
+            failed.__cause__ = error  # e.g. too many open files, which passes
+            if not self._unread.keep(arrival, failed):
+                _log.exception("%s cannot be decoded", arrival.name)
+                self._quarantine(arrival, failed, sha256)
             return
         self._unread.forget(arrival)
         began = time.monotonic()

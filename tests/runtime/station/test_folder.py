@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +26,6 @@ from tests.channels import lights, tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def names(folder: Folder) -> list[str]:
@@ -173,6 +175,23 @@ def test_folders_below_count(watched: Folder, tmp_path: Path) -> None:
     second = Folder(watched.path, polling=True, without=watched.path / "day 2")
     second.poll()
     assert sorted(names(second)) == ["day 1/hour 2/a.png", "day 1/hour 2/b.png"]
+
+
+def test_folders_a_thousand_deep_stop_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may make them, on a share; images beside them come, for a station and for ``explain``."""
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        Path("a").mkdir()
+        os.chdir("a")
+    os.chdir(tmp_path)
+    (tmp_path / "b.png").write_bytes(b"1")
+    try:
+        with contextlib.closing(Folder(tmp_path, polling=True)) as folder:
+            folder.poll()
+            assert [arrival.name for arrival in folder.poll()] == ["b.png"]
+        assert with_images([str(tmp_path)], recursive=True) == [str(tmp_path / "b.png")]
+    finally:
+        subprocess.run(["rm", "-r", str(tmp_path / "a")], check=True)  # shutil.rmtree calls itself for each
 
 
 def test_a_folder_that_is_replaced_is_watched_anew(watched: Folder) -> None:

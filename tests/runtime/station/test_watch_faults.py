@@ -24,6 +24,7 @@ from gagrad_runtime.frame.decoder import ChildDecoder
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.rule import Rule
+from gagrad_runtime.station.sources.folder import FileArrival
 from gagrad_runtime.station.store import Store
 from gagrad_runtime.station.writes import Writes
 from tests.models import CLASSES
@@ -182,6 +183,26 @@ def test_names_that_are_no_utf8_and_a_decoder_that_fails_oddly_stop_nothing(
             ("b.png", "explained"),
             ("odd.png", "quarantined"),
         }
+
+
+@pytest.mark.slow
+def test_an_image_that_met_a_lack_of_descriptors_is_decoded_later(
+    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory for its pixels needs one, too."""
+    one, tries = station(), [2]
+    real = FileArrival.frame
+
+    def frame(self: FileArrival) -> Any:
+        tries[0] -= 1
+        if tries[0] >= 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(self)
+
+    monkeypatch.setattr(FileArrival, "frame", frame)
+    put(tmp_path / "in", "a.png")
+    one.run(once=True)
+    assert [(row.name, row.state) for row in one.store.rows()] == [("a.png", "explained")]
 
 
 @pytest.mark.slow

@@ -144,10 +144,12 @@ class Folder:
 
     def _folders(self, folder: Path) -> Iterator[Path]:
         """Give ``folder`` and those below it. Those that cannot be read are left out."""
-        yield folder
-        for entry in _entries(folder, quiet=True):
-            if entry.is_dir(follow_symlinks=False) and self._counts(Path(entry.path)):
-                yield from self._folders(Path(entry.path))
+        left = [folder]  # and not a call for each level: folders may be a thousand deep
+        while left:
+            one = left.pop()
+            yield one
+            below = [Path(entry.path) for entry in _entries(one, quiet=True) if _is_folder(entry)]
+            left += [path for path in reversed(below) if self._counts(path)]
 
     def _counts(self, folder: Path) -> bool:
         """Return whether a folder below the source's belongs to it."""
@@ -217,6 +219,13 @@ def _entries(folder: Path, *, quiet: bool) -> list[os.DirEntry[str]]:
             where=str(folder),
             hint="check its name, that the share is mounted, and that this user may read it",
         ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # deleted meanwhile, on a file system that does not say what an entry is
+        return False
 
 
 def _load(path: Path, spec: InputSpec | None, decoder: ChildDecoder | None) -> Frame:
