@@ -25,8 +25,10 @@ ABI = 1
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 GraphRole = Literal["predict", "accumulate", "combine", "finalize", "maps", "recover", "cam"]
 REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "finalize", "maps", "recover")
-GraphTarget = Literal["portable", "tensorrt"]
+GraphTarget = Literal["portable", "tensorrt", "openvino"]
 GraphPrecision = Literal["float32", "float16"]
+Numbers = Literal["float32", "float16", "bfloat16"]
+"""What an engine computes model and gradient in; in bfloat16 it runs the float32 graphs."""
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos"]
 PadPlace = Literal["centre", "top-left"]
@@ -335,10 +337,16 @@ class Agreement(Strict, frozen=True):
 
 
 class PrecisionCheck(Agreement, frozen=True):
-    """How well the graphs of another precision, each value rounded to it, agree with the float32 graphs."""
+    """How well the model in other numbers agrees with float32: the worst of the images that were tried.
 
-    precision: GraphPrecision
-    """The other precision."""
+    In float16 every value was rounded to it; in bfloat16 OpenVINO ran the graphs.
+    """
+
+    precision: Numbers
+    """The other numbers."""
+    place_moved: float | None = None
+    """Distance between the first places of the operator's two maps, as a share of the frame's side; None
+    where it was not measured."""
 
 
 class Verification(Strict, frozen=True):

@@ -148,7 +148,10 @@ def _verification(manifest: Manifest) -> Iterator[str]:
         yield line(
             check.precision,
             f"against float32: gradient cosine {check.gradient_cosine:.4f}, rank correlation of the maps "
-            f"{check.map_correlation:.4f}, scores {check.scores_error:.1e}",
+            f"{check.map_correlation:.4f}, scores {check.scores_error:.1e}"
+            + (
+                "" if check.place_moved is None else f", place 1 moved by {check.place_moved:.1%} of the side"
+            ),
         )
     if (twin := evidence.float_twin) is not None:
         yield line(

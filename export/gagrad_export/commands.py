@@ -212,7 +212,7 @@ class SeveralValues(Command):
     "--engine",
     "targets",
     multiple=True,
-    type=click.Choice(["tensorrt"]),
+    type=click.Choice(["tensorrt", "openvino"]),
     help="Also write the gradient in the forms of this engine; the bundle then carries both.",
 )
 @click.option(
@@ -221,7 +221,8 @@ class SeveralValues(Command):
     type=click.Choice(["fp32", "fp16", "bf16"]),
     default="fp32",
     show_default=True,
-    help="With fp16 also write model and gradient in float16, for GPUs; the bundle then carries both.",
+    help="With fp16 also write model and gradient in float16, for GPUs; the bundle then carries both. With "
+    "bf16 and --engine openvino, measure whether the map is the same in bfloat16, and allow it if so.",
 )
 @click.option(
     "--feature-layer",

@@ -245,9 +245,10 @@ class BundleOptions:
     method: MethodSpec = field(default_factory=MethodSpec)
     """Defaults of the method; a device may explain with others."""
     targets: Sequence[GraphTarget] = ()
-    """Engines whose forms of the gradient are written, too: ``tensorrt``."""
+    """Engines whose forms of the gradient are written, too: ``tensorrt``, ``openvino``."""
     precisions: Sequence[str] = ()
-    """Precisions in which model and gradient are written, too: ``float16``."""
+    """Numbers in which model and gradient are offered, too: ``float16``, which is written beside float32, and
+    ``bfloat16`` for OpenVINO, which runs the float32 graphs in it: the agreement is measured here."""
     feature_layer: str | None = "auto"
     """Where class activation maps (Grad-CAM) are taken: ``auto``, a value or node of the model, several with
     commas between them, or None."""

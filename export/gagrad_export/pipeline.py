@@ -109,7 +109,7 @@ def export(
     """
     path = _bundle_path(path)
     method = checked_method(bundle.method)
-    check_precisions(bundle.precisions)
+    check_precisions(bundle.precisions, bundle.targets)
     labelled = read_checks(bundle.check)
     creation_time()  # a wrong SOURCE_DATE_EPOCH is found before the work, not behind it
     make_folder(path.parent)
@@ -135,7 +135,7 @@ def export(
     if bundle.randomize is not None:
         note = f"the weights are shuffled (seed {bundle.randomize}): a test of explanations, no model"
         canonical = replace(canonical, notes=(*canonical.notes, note))
-    check_precisions(bundle.precisions, straight_through=canonical.straight_through)
+    check_precisions(bundle.precisions, bundle.targets, straight_through=canonical.straight_through)
     spec = input_spec(canonical, inputs, mean=mean, std=std)
     classes, named = _classes(classes, own, told, arranged, canonical.score_shape[0])
     names = output_names(canonical, classes, arranged)
@@ -174,6 +174,7 @@ def export(
         chosen.layers,
         arranged.layout,
         maps_asked_for=bundle.feature_layer != "auto",
+        bfloat16="bfloat16" in bundle.precisions,
     )
     if verified.without_maps:
         graphs = {key: graph for key, graph in graphs.items() if key.role != "cam"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from gagrad_edge.manifest import (
     Colour,
     InputSpec,
     MethodSpec,
+    Numbers,
 )
 from gagrad_edge.output import OutputSpec, SegmentationSpec
 from gagrad_export.arrange.detection import with_background
@@ -184,26 +185,26 @@ def output_spec(
     return spec, f"{reading.task}: {evidence}"
 
 
-def check_precisions(precisions: Sequence[str], *, straight_through: int = 0) -> None:
-    """Refuse precisions that a bundle cannot hold beside float32. Raises SettingError.
+def check_precisions(
+    precisions: Sequence[str], targets: Sequence[str] = (), *, straight_through: int = 0
+) -> None:
+    """Refuse precisions that a bundle cannot offer beside float32. Raises SettingError.
 
     ``straight_through`` is the number of the model's quantisers.
     """
     for precision in precisions:
-        if precision == "bfloat16":
+        if precision not in get_args(Numbers):
+            raise SettingError(f"no precision {precision!r}", where="precisions", choices=get_args(Numbers))
+        if precision == "bfloat16" and "openvino" not in targets:
             raise SettingError(
-                "bfloat16 is not offered: with its 8 significant bits the gradient's cosine to float32 was "
-                "0.967 to 0.996 where float16 had 0.996 and more, and TensorRT refuses ConvTranspose in it",
+                "bfloat16 is offered for OpenVINO only: its 8 significant bits serve some models and not "
+                "others, and OpenVINO is where it is measured; TensorRT refuses ConvTranspose in it",
                 where="precisions",
-                hint="take float16: its small range is met by scaling the gradient",
+                hint="add `targets=openvino`, or take float16, whose small range is met by scaling",
             )
-        if precision not in ("float32", "float16"):
+        if precision != "float32" and straight_through:
             raise SettingError(
-                f"no precision {precision!r}", where="precisions", choices=["float32", "float16"]
-            )
-        if precision == "float16" and straight_through:
-            raise SettingError(
-                "a quantised model has no float16 form: in half its values round to other steps than the "
+                f"a quantised model has no {precision} form: its values round to other steps than the "
                 "integers do",
                 where="precisions",
                 hint="leave `precisions` out, or export the float model that it was made from",

@@ -65,7 +65,7 @@ def test_a_bundle_may_carry_the_gradient_for_an_engine_too(model: Path, tmp_path
 
 @pytest.mark.slow
 def test_float16_beside_float32(model: Path, tmp_path: Path, capsys: Capture) -> None:
-    """Both graphs, the agreement said at export and by ``inspect``; bf16 is refused with the reason."""
+    """Both graphs, the agreement said at export and by ``inspect``; bf16 for no engine is refused."""
     out = tmp_path / "m.gagrad"
     assert export(model, out, "--precision", "fp16") == 0
     assert "float16" in capsys.readouterr().err

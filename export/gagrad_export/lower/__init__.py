@@ -65,10 +65,11 @@ _LATE_FOR: dict[GraphTarget, Lowerings] = {
         (INTERNAL, "Phase"): lower_phase_by_slice,
     },
 }
+_LATE_FOR["openvino"] = _LATE_FOR["tensorrt"]
 """Second round per target.
 
 ONNX Runtime keeps its blocked layout only through convolutions and a few functions: ``portable`` uses these.
-Compilers fuse comparisons and slices: ``tensorrt`` uses those.
+Compilers fuse comparisons and slices: ``tensorrt`` and ``openvino`` use those.
 """
 
 
@@ -80,7 +81,7 @@ def lowerings(target: GraphTarget = "portable") -> Lowerings:
 def lower(op: Op, target: GraphTarget = "portable") -> dict[str, int]:
     """Lower the graph of ``op`` for ``target``; return operator → number of replaced nodes.
 
-    Both targets compute the same values and run on any engine; each has the forms that its engine runs fast.
+    All targets compute the same values and run on any engine; each has the forms that its engine runs fast.
     A lowering may emit operators of its own table: they come later in the graph and are lowered in turn.
     Replacements are appended at the end, so the caller must sort the graph afterwards.
     """

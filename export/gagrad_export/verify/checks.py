@@ -28,6 +28,7 @@ from gagrad_edge.method.reference import State
 from gagrad_export.canonicalise.batch.values import ONE_ROW
 from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.answers import answers_of
+from gagrad_export.verify.bfloat16 import verify_bfloat16
 from gagrad_export.verify.cause import known_cause
 from gagrad_export.verify.class_activation import verify_class_activation
 from gagrad_export.verify.detector import verify_detector
@@ -100,9 +101,11 @@ def verify(
     layout: Layout | None = None,
     *,
     maps_asked_for: bool = False,
+    bfloat16: bool = False,
 ) -> Verified:
     """Check ``graphs`` and return the evidence. Raises VerificationError.
 
+    ``bfloat16``: whether to measure it in OpenVINO.
     ``layout`` says how a detector's own values hold its detections. Class activation maps that cannot be
     confirmed are an error where they are ``maps_asked_for``; else the bundle does without.
     """
@@ -171,6 +174,7 @@ def verify(
     _check_other_targets(graphs, point, method, state)
     in_half = any(key.precision == "float16" for key in graphs)
     precisions = [verify_half(graphs, point, method, state)] if in_half else []
+    precisions += [verify_bfloat16(graphs, point, method)] if bfloat16 else []
     without_maps = _check_maps(graphs, model, spec, feature_layers, point, required=maps_asked_for)
     perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
     if perturbed is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import GraphPrecision, GraphTarget
+    from gagrad_edge.manifest import GraphPrecision, GraphTarget, Numbers
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
@@ -109,6 +109,8 @@ class Backend(ABC):
     """Target of the graphs that this engine runs fastest."""
     precision: GraphPrecision = "float32"
     """Precision of the graphs to use where the bundle has them; the other graphs are float32."""
+    numbers: Numbers | None = None
+    """What it computes in where that is not ``precision``: an engine that rounds float32 graphs itself."""
     setup: str
     """``description``, and what else the speed of a graph depends on: threads, kind of processor."""
 
@@ -119,6 +121,11 @@ class Backend(ABC):
     """Called while an engine is compiled for minutes."""
     verified: bool = False
     """Whether the exporter verified the graphs with this engine: ONNX Runtime on a CPU."""
+
+    @property
+    def computes_in(self) -> Numbers:
+        """What model and gradient are computed in."""
+        return self.numbers or self.precision
 
     @abstractmethod
     def memory(self) -> Memory | None:

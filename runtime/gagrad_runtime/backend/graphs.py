@@ -44,6 +44,8 @@ class Graphs:
                 where=str(bundle.path),
                 hint=f"export the model again with {backend.precision} graphs, or use a device in float32",
             )
+        if backend.computes_in == "bfloat16":
+            check_measured(bundle)
         self._open: dict[GraphKey, Runner] | None = {}
         # The largest first: an engine needs several times a graph's size for a moment while it opens it, best
         # while nothing else is open.
@@ -127,6 +129,17 @@ def _absent(bundle: Bundle, role: GraphRole, variant: str) -> SettingError:
         where=where,
         hint="export the model again with `perturbations`",
     )
+
+
+def check_measured(bundle: Bundle) -> None:
+    """Raise SettingError unless the exporter has found the bundle's map to be the same in bfloat16."""
+    if all(one.precision != "bfloat16" for one in bundle.manifest.verification.precisions):
+        raise SettingError(
+            "this bundle was not measured in bfloat16, which serves some models and not others",
+            where=str(bundle.path),
+            hint="use `device=openvino`, or export the model again with `targets=openvino` and "
+            "`precisions=bfloat16`",
+        )
 
 
 def check_ports(runner: Runner, key: GraphKey, bundle: Bundle) -> None:

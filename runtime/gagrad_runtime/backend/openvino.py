@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import os
 import platform
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gagrad_edge.abi import DTYPE
 from gagrad_edge.bundle.onnx_wire import at, rewritten
-from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
+from gagrad_edge.errors import DeviceError, ModelError, OutOfMemoryError
+from gagrad_edge.openvino_package import openvino_package
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.backend.interruption import interruptible
 from gagrad_runtime.machine.memory import process_memory
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.archive import Buffer
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.bundle.onnx_wire import Reference
+    from gagrad_edge.manifest import Numbers
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _IN_MEMORY = "*/_ORT_MEM_ADDR_/*"
 """Location of a tensor whose ``offset`` is an address: ONNX Runtime's provider passes graphs on so."""
 _log = logging.getLogger(__name__)
-INSTALL = 'pip install "gagrad-edge[openvino]"'
-_TELEMETRY = "openvino_telemetry"
 
 
 @functools.cache
@@ -52,12 +50,17 @@ def _core(openvino: Any) -> Any:
 class OpenVinoBackend(Backend):
     """OpenVINO on one of its devices: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``.
 
-    Computes in float32, where a GPU would take float16 by default. ``threads`` limits the CPU; None leaves
-    the number to OpenVINO. Raises MissingPackageError, and DeviceError for a device that this machine lacks.
+    Computes in float32, where a GPU would take float16 by default; ``bfloat16`` is for the CPU, and for
+    bundles that were measured in it. ``threads`` limits the CPU; None leaves the number to OpenVINO. Raises
+    MissingPackageError, and DeviceError for a device, or numbers, that this machine lacks.
     """
 
-    def __init__(self, device: str = "CPU", *, threads: int | None = None) -> None:
-        openvino = _import()
+    target = "openvino"
+
+    def __init__(
+        self, device: str = "CPU", *, threads: int | None = None, numbers: Numbers = "float32"
+    ) -> None:
+        openvino = openvino_package()
         try:
             self._core = _core(openvino)
             devices = list(self._core.available_devices)
@@ -72,10 +75,19 @@ class OpenVinoBackend(Backend):
                 hint="a GPU or an NPU needs its driver beside OpenVINO; see docs/devices.md",
                 choices=[f"openvino:{name}" for name in devices],
             )
+        if numbers == "bfloat16" and "BF16" not in self._core.get_property(
+            self._device, "OPTIMIZATION_CAPABILITIES"
+        ):
+            raise DeviceError(
+                "this processor does not compute in bfloat16",
+                where="device",
+                hint="use openvino, which computes in float32",
+            )
         self._openvino = openvino
+        self.numbers = numbers
         self.notes = []
         self._options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if numbers == "bfloat16" else "f32",
             # The precision alone does not forbid that activations are quantised during a run.
             "EXECUTION_MODE_HINT": "ACCURACY",
             "PERFORMANCE_HINT": "LATENCY",
@@ -83,7 +95,7 @@ class OpenVinoBackend(Backend):
         if self._device == "CPU" and threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
         version = openvino.get_version().split("-")[0]
-        self.description = f"openvino {version} ({self._device})"
+        self.description = f"openvino {version} ({self._device}{', bfloat16' * (numbers == 'bfloat16')})"
         name = self._core.get_property(self._device, "FULL_DEVICE_NAME")
         count = f"{threads or os.cpu_count()} threads, " if self._device == "CPU" else ""
         self.setup = f"{self.description}, {name}, {count}{platform.machine()}"
@@ -189,27 +201,6 @@ def _ports(values: Any, suffix: str) -> list[Port]:
         )
         for value in values
     ]
-
-
-def _import() -> Any:
-    """Import OpenVINO without its telemetry package, which reports each import over the network.
-
-    A device on a line must not call out. OpenVINO works without that package. Where the caller's program has
-    imported OpenVINO before, telemetry was that program's choice.
-    """
-    hide = "openvino" not in sys.modules and _TELEMETRY not in sys.modules
-    if hide:
-        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        return importlib.import_module("openvino")
-    except Exception as error:
-        raise MissingPackageError(
-            f"openvino is not installed or does not load ({error})",
-            hint=f"{INSTALL}; `gagrad-edge doctor` shows what this machine has",
-        ) from error
-    finally:
-        if hide:
-            del sys.modules[_TELEMETRY]
 
 
 def _reason(error: Exception) -> str:

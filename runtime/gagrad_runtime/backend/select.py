@@ -19,7 +19,7 @@ DEVICES = (
     *PROVIDERS,
     *(f"{name}:fp16" for name, provider in PROVIDERS.items() if provider.half),
     *("tensorrt", "tensorrt:fp16", "tensorrt:tf32", "tensorrt-rtx", "tensorrt-rtx:fp16", "tensorrt-rtx:tf32"),
-    *("openvino", "openvino:GPU", "openvino:NPU"),
+    *("openvino", "openvino:bf16", "openvino:GPU", "openvino:NPU"),
 )
 """Device names that this version accepts."""
 AUTO = ("cuda", "cpu")
@@ -37,6 +37,8 @@ def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend
     engine, _, part = device.partition(":")
     if part == "fp16" and engine in PROVIDERS and PROVIDERS[engine].half:
         return OnnxRuntimeBackend(PROVIDERS[engine], threads=threads, precision="float16")
+    if engine == "openvino" and part == "bf16":
+        return OpenVinoBackend(threads=threads, numbers="bfloat16")
     if engine == "openvino":
         return OpenVinoBackend(part or "CPU", threads=threads)
     if engine in KINDS:

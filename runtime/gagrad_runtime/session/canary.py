@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.bundle import Bundle
-    from gagrad_edge.manifest import GraphPrecision
+    from gagrad_edge.manifest import Numbers
     from gagrad_edge.method.reference import State
     from gagrad_runtime.session.explainer import Explainer
 
     Array = NDArray[np.float32]
 
-ROWS: dict[GraphPrecision, float] = {"float32": 0.02, "float16": 0.1}
+ROWS: dict[Numbers, float] = {"float32": 0.02, "float16": 0.1, "bfloat16": 0.1}
 """Largest difference ‖a − b‖₂ / ‖b‖₂ of rows in a batch from the same rows alone. Kernels for another batch
 size round differently, which flips single ReLUs; a wrong row is off by about 1, by 0.3 among ten right."""
-CORRELATION: dict[GraphPrecision, float] = {"float32": 0.999, "float16": 0.98}
+CORRELATION: dict[Numbers, float] = {"float32": 0.999, "float16": 0.98, "bfloat16": 0.98}
 """Least rank correlation (Spearman) with the bundle's map. Not the share of equal pixels, as in ``verify``,
 because rounding alone moves pixels over the guide's threshold."""
-_SCALE: dict[GraphPrecision, float] = {"float32": 0.01, "float16": 0.05}
+_SCALE: dict[Numbers, float] = {"float32": 0.01, "float16": 0.05, "bfloat16": 0.15}
 """Largest relative difference of the score and the gradient's magnitude from the bundle's."""
 
 
@@ -46,7 +46,7 @@ def examine(bundle: Bundle, explainer: Explainer) -> list[Finding]:
 
     Raises BundleError, ModelError and DeviceError.
     """
-    precision = explainer.backend.precision
+    precision = explainer.backend.computes_in
     test = run_selftest(bundle, explainer)
     findings = [
         Finding("the map's rank order differs by", 1 - test.correlation, 1 - CORRELATION[precision]),
@@ -97,7 +97,7 @@ def _rows(bundle: Bundle, explainer: Explainer) -> list[Finding]:
         "gradients of equal rows are off by": _error(same.mean, first.mean),
         "gradients of rows in a batch are off by": _error(mixed.mean, expected),
     }
-    allowed = ROWS[backend.precision]
+    allowed = ROWS[backend.computes_in]
     return [Finding(check, error, allowed) for check, error in found.items()]
 
 

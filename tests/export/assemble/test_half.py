@@ -346,7 +346,7 @@ def overflowing(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_bfloat16_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """bfloat16 and float64 are refused with the reason, and no bundle is written."""
+    """bfloat16 without OpenVINO, and float64, are refused with the reason, and no bundle is written."""
     with pytest.raises(SettingError, match="ConvTranspose"):
         export(DEMO, tmp_path / "x.gagrad", bundle=BundleOptions(precisions=("bfloat16",)))
     with pytest.raises(SettingError, match="float64"):
