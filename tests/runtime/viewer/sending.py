@@ -70,7 +70,9 @@ def asked(viewer: Viewer, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> 
     """Return what ``work`` returns with a client of the viewer."""
 
     async def run() -> T:
-        transport = httpx.ASGITransport(app=application(viewer))  # type: ignore[arg-type]
+        if "app" not in vars(viewer):  # made once: that takes longer than an answer
+            vars(viewer)["app"] = application(viewer)
+        transport = httpx.ASGITransport(app=vars(viewer)["app"])
         async with httpx.AsyncClient(transport=transport, base_url=ADDRESS, timeout=60) as client:
             return await work(client)
 

@@ -146,5 +146,6 @@ def test_parquet_needs_its_package_and_has_the_rows_of_the_csv(viewer: Viewer) -
 def test_without_pages_the_program_is_whole(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the pages are not installed events are taken, and the first page says so."""
     monkeypatch.setattr(apps, "_pages", lambda: None)
+    vars(viewer).pop("app", None)
     assert "receives events" in got(viewer, "/").text
     assert asyncio.run(viewer.queries.live()).strip
