@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-mb", type=click.IntRange(1, 1024), default=64, show_default=True, help="Most MiB of a request."
 )
+@click.option("--name", multiple=True, help="Another name of this server, of a proxy before it; for each.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="The server's certificate, PEM.")
 @click.option("--key", type=click.Path(path_type=Path), help="Its key, PEM.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that clients send.")
@@ -41,6 +42,7 @@ def serve(
     bundles: tuple[Path, ...],
     host: str,
     port: int,
+    name: tuple[str, ...],
     queue: int,
     max_mb: int,
     certificate: Path | None,
@@ -71,7 +73,7 @@ def serve(
 
     run_service(
         bundles,
-        Where(host, port, tls, token_file),
+        Where(host, port, tls, token_file, name),
         device=device,
         threads=threads,
         trust=trust,

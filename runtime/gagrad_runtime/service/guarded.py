@@ -10,10 +10,12 @@ from gagrad_runtime.service.protocol import Failure
 from gagrad_runtime.web.guard import Guard
 
 if TYPE_CHECKING:
-    from gagrad_runtime.web.guard import Application, Message, Receive, Rules, Scope, Send
+    from collections.abc import Awaitable, Callable
+
+    from gagrad_runtime.web.guard import Message, Receive, Rules, Scope, Send
 
 
-def guarded(app: Any, rules: Rules) -> Application:
+def guarded(app: Any, rules: Rules) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application ``app`` behind ``rules``."""
     guard = Guard(app, rules)
 

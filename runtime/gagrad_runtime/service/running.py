@@ -38,6 +38,8 @@ class Where:
     port: int = 8000
     tls: Tls | None = None
     token_file: Path | None = None
+    names: tuple[str, ...] = ()
+    """Further names of this server, such as that of a proxy on this device."""
 
 
 def run_service(
@@ -86,7 +88,7 @@ def run_service(
         for one in served:
             stopping.call(one.worker.close_soon)
         app = application(catalogue, largest_mb << 20)
-        rules = Rules(host=where.host, tls=where.tls is not None, token=token)
+        rules = Rules(host=where.host, tls=where.tls is not None, token=token, names=frozenset(where.names))
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_SWITCH)
         serve(

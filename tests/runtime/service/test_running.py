@@ -36,13 +36,16 @@ def test_half_a_certificate_is_refused(tiny_bundle: Path, capsys: pytest.Capture
 def test_with_a_token_nobody_else_is_answered(tiny_bundle: Path, tmp_path: Path) -> None:
     """On a loopback address too, where one is given; the refusal has the protocol's form."""
     (tmp_path / "token").write_text(TOKEN)
-    where = Where(port=0, token_file=tmp_path / "token")
+    where = Where(port=0, token_file=tmp_path / "token", names=("camera.plant",))
     with serving([tiny_bundle], where=where) as served, httpx.Client(base_url=served.address) as client:
         for headers in ({}, {"authorization": "Bearer another-token-0000"}):
             refused = client.get("/v2", headers=headers)
             assert refused.status_code == 401
             assert list(refused.json()) == ["error"]
-        assert client.get("/v2", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+        ours = {"authorization": f"Bearer {TOKEN}"}
+        assert client.get("/v2", headers=ours).status_code == 200
+        assert client.get("/v2", headers={**ours, "host": "camera.plant"}).status_code == 200
+        assert client.get("/v2", headers={**ours, "host": "other.plant"}).status_code == 403
 
 
 @pytest.mark.slow
