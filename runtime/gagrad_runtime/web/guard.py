@@ -145,7 +145,8 @@ def session_number(cookies: str, rules: Rules) -> str | None:
 def _name_of(host: str) -> str:
     """Return the name in a ``Host`` header, without port and brackets."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, _, rest = host[1:].partition("]")
+        return name if not rest or rest.startswith(":") else ""
     return host.partition(":")[0]
 
 

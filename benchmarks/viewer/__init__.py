@@ -1,0 +1,1 @@
+"""What the viewer takes: time of its pages, of an event to a browser, memory, many stations."""
