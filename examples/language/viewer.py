@@ -33,7 +33,9 @@ def _of_templates() -> set[Message]:
     for path in sorted((ROOM / "templates").glob("*.html")):
         tree = environment().parse(path.read_text(encoding="utf-8"))
         for _, name, strings in extract_from_ast(tree, sorted(CALLS), babel_style=False):
-            found.add(_message(name, [one for one in strings if one is not None], f"{path.name}: {name}"))
+            found.add(
+                _message(name, [one for one in strings or () if isinstance(one, str)], f"{path.name}: {name}")
+            )
     return found
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from litestar import Request
 
     from gagrad_runtime.viewer.queries import Queries
-    from gagrad_runtime.viewer.values import State
     from gagrad_runtime.viewer.viewer import Viewer
     from gagrad_runtime.web.access import Person
 
@@ -61,7 +60,7 @@ def wanted(given: Mapping[str, str]) -> Filter:
         station=text(given, "station") or None,
         until=moment(given, "until"),
         outcome=cast("Any", outcome) if outcome in {"OK", "NG"} else None,
-        state=cast("State", state) if state in STATES else None,
+        state=state if state in STATES else None,
         verdict=text(given, "verdict") or None,
         highest=share(given, "below"),
         caution=text(given, "caution") or None,
