@@ -12,6 +12,7 @@ from gagrad_edge.errors import TargetError
 from gagrad_runtime.answer.choices import with_choices
 from gagrad_runtime.answer.outputs import Outputs, joined
 from gagrad_runtime.answer.readers import reader_of
+from gagrad_runtime.answer.rival import against_good
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.comparing import fits
 from gagrad_runtime.explanation.explanation import Explanation
@@ -20,7 +21,6 @@ from gagrad_runtime.explanation.ranking import ranked
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.shown import as_shown
-from gagrad_runtime.question.rival import against_good
 from gagrad_runtime.question.target import cotangent
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gagrad_edge.output import OutputSpec
-from gagrad_runtime.question.rival import against_good
+from gagrad_runtime.answer.rival import against_good
 from gagrad_runtime.question.target import Target, cotangent
 
 SCORES = np.array([0.5, 2.0, 1.0, 0.0], np.float32)
