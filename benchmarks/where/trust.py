@@ -72,7 +72,7 @@ def _one(name: str, row: Row, subject: Subject, medians: dict[str, Array]) -> Ju
     copies = found.magnitude[CONTRAST]
     halves = [peak(pooled(strength(copies[pick]), POOL) * cam) for pick in ([0, 2, 4], [1, 3])]
     singles = [peak(pooled(strength(copies[i : i + 1]), POOL) * cam) for i in range(len(copies))]
-    total = values.sum()
+    total = max(float(values.sum()), 1e-12)
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     disc = np.hypot(y - place[0], x - place[1]) < 0.1 * SIZE
     figures = {
