@@ -173,7 +173,8 @@ class NoiseLevel(Strict, frozen=True):
     kept: Annotated[float, msgspec.Meta(ge=0, le=1)]
     """Share of the noisy copies that kept their image's answer at this level."""
     images: Annotated[int, msgspec.Meta(ge=0)]
-    """Number of sample images; 0 where there were none, and the exporter guessed from frames of its own."""
+    """Number of sample images; 0 where there were none: then the level is a guess from made-up frames, and
+    the usual one is used."""
 
     @property
     def guessed(self) -> bool:

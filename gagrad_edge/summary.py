@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gagrad_edge.method.noise_level import USUAL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -94,7 +96,10 @@ def _noise(level: NoiseLevel) -> str:
     kept = f"noise {level.noise_std:g}, at which {level.kept * 100:.0f} % of the noisy copies"
     if not level.guessed:
         return f"{kept} of {counted(level.images, 'image')} keep their answer"
-    return f"{kept} of made-up frames keep their answer: a guess, which images of parts replace (`calibrate`)"
+    return (
+        f"{kept} of made-up frames keep their answer: a guess; {USUAL:g} is used until images of parts are "
+        "measured (`calibrate`)"
+    )
 
 
 def _channels(spec: InputSpec) -> str:

@@ -69,6 +69,12 @@ class Sight:
         """Activation times gradient, summed over the features, of an earlier layer."""
         return self.cam("middle-element")
 
+    @cached_property
+    def against_ok(self) -> Array:
+        """The higher of C and L, of the difference to the class ok."""
+        c, l = (self.cam(f"last-{kind}-contrast") for kind in ("grad", "layer"))  # noqa: E741 - as above
+        return np.asarray(np.maximum(c, l), np.float32)
+
     def d(self, seen: str = "colour 0.3") -> Array:
         """Return the difference to good parts."""
         if self.difference is None:
@@ -104,6 +110,13 @@ FORMULAS: dict[str, Formula] = {
     "g·max(C, L), pooled 0.06": lambda s: s.g(pool=0.06) * np.maximum(s.c, s.l),
     "g·max(C, L, M)": lambda s: s.g() * np.maximum(np.maximum(s.c, s.l), s.m),
     "g·C, both against ok": lambda s: s.g(CONTRAST) * s.cam("last-grad-contrast"),
+    "M, against ok": lambda s: s.cam("middle-element-contrast"),
+    "g·max(C, L), g against ok": lambda s: s.g(CONTRAST) * np.maximum(s.c, s.l),
+    "g·max(C, L), both against ok": lambda s: s.g(CONTRAST) * s.against_ok,
+    "g·max(C, L), both against ok, T = 3": lambda s: s.g(CONTRAST, samples=3) * s.against_ok,
+    "g·(max(C, L) + M), all against ok": lambda s: (
+        s.g(CONTRAST) * (s.against_ok + s.cam("middle-element-contrast"))
+    ),
 }
 """Without good parts. g is √E[g²] of 5 copies at noise 0.05, pooled with 0.025 of the side."""
 GOOD: dict[str, Formula] = {
@@ -135,9 +148,13 @@ SECOND: dict[str, Formula] = {
     "g, pooled 0.06, ·C": lambda s: s.g(pool=0.06) * s.c,
     "g, pooled 0.06, ·max(C, L)": lambda s: s.g(pool=0.06) * np.maximum(s.c, s.l),
     "M": lambda s: s.m,
+    "C, against ok": lambda s: s.cam("last-grad-contrast"),
+    "g, pooled 0.06, ·C, both against ok": lambda s: s.g(CONTRAST, pool=0.06) * s.cam("last-grad-contrast"),
+    "g, pooled 0.06, ·max(C, L), both against ok": lambda s: s.g(CONTRAST, pool=0.06) * s.against_ok,
+    "M, against ok": lambda s: s.cam("middle-element-contrast"),
 }
 """Where place 2 is looked for, ``AWAY`` from place 1 of ``CHOSEN``."""
-CHOSEN = "g·max(C, L)"
+CHOSEN = "g·max(C, L), both against ok"
 AWAY = 0.12
 
 

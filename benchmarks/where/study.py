@@ -118,8 +118,14 @@ def table(names: Sequence[str], *, only_kept: bool = False) -> str:
     by_name = {name: by for name, by in found.items() if by}
     lines = []
     for title in [*FORMULAS, *GOOD, *(f"or 2: {key}" for key in SECOND)]:
-        means = [f"{np.mean([by[title][kind] for by in by_name.values()]):.2f}" for kind in KINDS]
-        each = ", ".join(f"{by[title]['present']:.2f} / {by[title]['absent']:.2f}" for by in by_name.values())
+        means = [
+            f"{np.mean([by[title][kind] for by in by_name.values() if kind in by[title]]):.2f}"
+            for kind in KINDS
+        ]
+        each = ", ".join(
+            " / ".join(f"{by[title][kind]:.2f}" if kind in by[title] else "–" for kind in KINDS[:2])
+            for by in by_name.values()
+        )
         lines.append([title, *means, each])
     return markdown(
         ["map", *KINDS, "present / absent: " + ", ".join(TITLES[name] for name in by_name)], lines

@@ -17,7 +17,7 @@ from benchmarks.table import markdown
 from benchmarks.where.aligning import sent
 from benchmarks.where.covering import goods, probabilities, tried
 from benchmarks.where.drawing import SIZE
-from benchmarks.where.formulas import CHOSEN, FORMULAS, POOL, apart, peak, pooled, second, strength
+from benchmarks.where.formulas import CHOSEN, CONTRAST, FORMULAS, POOL, apart, peak, pooled, second, strength
 from benchmarks.where.gathering import SHUFFLED, Subject
 from benchmarks.where.networks import MAKERS
 from benchmarks.where.study import rows
@@ -61,18 +61,18 @@ def _one(name: str, row: Row, subject: Subject, medians: dict[str, Array]) -> Ju
     found = row.found
     values = FORMULAS[CHOSEN](row.sight)
     place = peak(values)
-    cam = np.maximum(row.sight.c, row.sight.l)
-    cam_place = second(row.sight.g(pool=0.06) * cam, place)
-    gradient_place, activation_place = peak(row.sight.g()), peak(cam)
+    cam = row.sight.against_ok
+    cam_place = second(row.sight.g(CONTRAST, pool=0.06) * row.sight.cam("last-grad-contrast"), place)
+    gradient_place, activation_place = peak(row.sight.g(CONTRAST)), peak(cam)
     p = np.sort(probabilities(found.logits[None])[0])[::-1]
     instead = None if row.warp is None else sent(medians[row.part.design.name], row.warp)
     there, elsewhere = tried(subject, row, place, *COVER, values, instead)
     other, _ = tried(subject, row, cam_place, *COVER, values, instead)
     t = found.target
-    copies = found.magnitude[1]
+    copies = found.magnitude[CONTRAST]
     halves = [peak(pooled(strength(copies[pick]), POOL) * cam) for pick in ([0, 2, 4], [1, 3])]
     singles = [peak(pooled(strength(copies[i : i + 1]), POOL) * cam) for i in range(len(copies))]
-    total = values.sum()
+    total = max(float(values.sum()), 1e-12)
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     disc = np.hypot(y - place[0], x - place[1]) < 0.1 * SIZE
     figures = {

@@ -1,7 +1,8 @@
 """The operator's map in numpy: the gradient's magnitude times the class activation.
 
 With g the gradient of a noisy copy, E the mean over T copies, c the channels, ⋆ the convolution with a
-Gaussian N over the pixels of the frame, C and L the maps of Grad-CAM and of LayerCAM of the image itself:
+Gaussian N over the pixels of the frame, C and L the maps of Grad-CAM and of LayerCAM of the image itself (all
+of the answer's score; of a defect, less that of the class for good parts, where the classes have one):
 
     G = √(Σ_c E[g²])               how strongly the score reacts to each pixel
     P = (G·m ⋆ N) / (m ⋆ N)        pooled; m is 1 on the frame and 0 on the padding beside it
@@ -22,7 +23,8 @@ where a feature is absent. A map that is zero everywhere on the frame (every fea
 target) is left out; without any, as in a bundle that has no graph for them, S is P.
 
 W is for a feature that is absent: what the model reacts to lies around the empty place, within a wider reach,
-and C is not bound to the pixels that react. Its highest point away from that of S is a place of its own.
+and C is not bound to the pixels that react. Its highest point away from that of S is a place of its own;
+often it lies on the same hill of C, whose cells are larger than a feature.
 
 Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
 the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:

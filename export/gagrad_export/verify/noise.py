@@ -1,7 +1,7 @@
 """The noise level of the preset ``operator``, guessed: the exporter has no image of a part.
 
 It has frames of its own, and the classes that the model gives them say how much noise moves an answer. They
-are no parts, so a guess is at most the usual level; images of parts are measured by ``noise_level`` on the
+are no parts, so the guess is told and not used; images of parts are measured by ``noise_level`` on the
 device's side, at the export with labelled images and at ``calibrate``.
 """
 

@@ -39,13 +39,13 @@ class Caution:
 
 UNCALIBRATED = "uncalibrated"
 """Code of the caution that goes where a scale of good parts is given with the picture."""
-COVERED = -0.01
+COVERED = -0.005
 """Share of the confidence that covering place 1 takes, up to which the place is no reason: the model is surer
 without it. That the answer does not become another one is less telling: many defects are larger than their
 place on the map. This limit and the next ones are chosen together (docs/where.md)."""
 MORE = 0.05
 """By how much more of the confidence covering the other place must take, where the evidence disagrees."""
-APART = 0.2
+APART = 0.15
 """Distance of the gradient's own highest place from place 1, as a share of the image's side."""
 PLACE_AGREES = 0.7
 """Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
@@ -161,20 +161,6 @@ def covering_finds_nothing(covering: Covering | None) -> list[Caution]:
         "from the part, or the reason is spread out."
     )
     return [Caution("covering-finds-nothing", text)]
-
-
-def covering_anywhere(covering: Covering | None) -> list[Caution]:
-    """Caution where covering most control places changes the answer as well as covering a marked place."""
-    if covering is None or covering.decides is None:
-        return []
-    if 2 * sum(covering.controls_changed) <= len(covering.controls):
-        return []
-    text = phrase(
-        "Covering other places changes the answer, too: that place {number} is the reason is not "
-        "shown by covering it.",
-        number=covering.decides,
-    )
-    return [Caution("covering-anywhere", text)]
 
 
 def peaks_disagree(

@@ -17,8 +17,8 @@ class Covering:
     before: float
     """Of the frame as it is."""
     places: tuple[float, ...]
-    """With each of the tested places covered, in the order of ``Explanation.places``: covered closely or
-    widely, whichever is lower."""
+    """With each of the tested places covered, in the order of ``Explanation.places``: the map's highest
+    closely and widely, and the lower figure counts, the others widely."""
     changed: tuple[bool, ...]
     """Whether the model gives another answer with that place covered."""
     controls: tuple[float, ...]

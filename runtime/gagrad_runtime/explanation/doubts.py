@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.question.target import Target
 
+UNSURE_MARGIN = 0.1
+"""Difference between the probabilities of the first two classes, below which the answer is unsure."""
 UNSURE = 0.65
-"""Probability of a class or of a label, there or not, below which the answer is unsure."""
+"""Probability of a label, or of the only class, there or not, below which the answer is unsure."""
 UNSURE_GOOD = 0.9
-"""The same of an answer that the part is good: what it misses, no person looks at."""
+"""Probability of a class that says that the part is good, below which it is unsure: what that misses, no
+person looks at."""
 UNSURE_DETECTION = 0.1
 """Distance of a detection's score from the threshold, below which it may as well not have been listed; and of
 the strongest candidate's below it, where nothing is listed."""
@@ -59,7 +62,11 @@ def _of_class(said: Prediction) -> str | None:
         return None
     if said.scores.ndim != 1 or said.scores.size < 2:  # one label, which is there or not
         return said.answer if 1 - UNSURE < chance < UNSURE else None
-    if chance >= (UNSURE_GOOD if says_good(said) else UNSURE):
+    if says_good(said):
+        unsure = chance < UNSURE_GOOD
+    else:
+        unsure = said.classes[0][1] - said.classes[1][1] < UNSURE_MARGIN
+    if not unsure:
         return None
     (first, own), (second, next_to) = said.classes[:2]
     return phrase(

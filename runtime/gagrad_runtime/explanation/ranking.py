@@ -1,23 +1,30 @@
-"""Ranking: which of two places comes first, once the covering test has said what the answer hangs on."""
+"""Ranking: which place comes first, once the covering test has said what the answer hangs on."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.places import Place
 
+T = TypeVar("T")
+
 
 def ranked(places: tuple[Place, ...], covering: Covering | None) -> tuple[tuple[Place, ...], Covering | None]:
-    """Return ``places`` and their ``covering`` with place 2 first, where the answer hangs on it alone.
+    """Return ``places`` and their ``covering`` with that place first which the answer hangs on.
 
-    That is where covering place 2 changes the answer, and neither covering place 1 nor covering as much
-    elsewhere does. What the model says without a place is evidence of another kind than a map, and stronger.
+    That is the first one where covering changes the answer, if covering as much elsewhere does not. What the
+    model says without a place is evidence of another kind than a map, and stronger.
     """
-    if covering is None or covering.decides != 2 or covering.changed_elsewhere:
+    if covering is None or covering.decides is None or covering.changed_elsewhere:
         return places, covering
-    first, second = covering.places[:2]
-    swapped = replace(covering, places=(second, first), changed=(True, False))
-    return (places[1], places[0], *places[2:]), swapped
+    one = covering.decides - 1
+    ordered = replace(covering, places=_first(covering.places, one), changed=_first(covering.changed, one))
+    return _first(places, one), ordered
+
+
+def _first(values: tuple[T, ...], one: int) -> tuple[T, ...]:
+    """Return ``values`` with number ``one`` in front of the others."""
+    return (values[one], *values[:one], *values[one + 1 :])

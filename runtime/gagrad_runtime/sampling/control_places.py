@@ -40,7 +40,7 @@ def control_covers(
     width, height = cover.right - cover.left, cover.bottom - cover.top
     tops, lefts = _starts(seen.top, seen.bottom, height), _starts(seen.left, seen.right, width)
     all_of = [Cover(left, top, left + width, top + height) for top in tops for left in lefts]
-    free = [one for one in all_of if not any(_near(one, other, image.shape[1:]) for other in taken)]
+    free = _clear(all_of, taken, image.shape[1:])
     if not free:
         return ()
     sums = _Sums(image)
@@ -117,15 +117,27 @@ def _starts(first: int, last: int, length: int) -> list[int]:
     return [first + round(room * step / max(count - 1, 1)) for step in range(count)]
 
 
-def _near(one: Cover, other: Cover, size: tuple[int, ...]) -> bool:
-    """Whether two places touch when they are covered, with the soft edges."""
+def _clear(places: list[Cover], taken: tuple[Cover, ...], size: tuple[int, ...]) -> list[Cover]:
+    """Return those of ``places``, all of one size, that touch none of ``taken`` when they are covered.
+
+    Covers have soft edges.
+    """
+    if not places:
+        return []
     soft = max(FEATHER * min(size), 1.0)
-    across, down = (
-        math.ceil((ROUND - 1) / 2 * side + soft)
-        for side in (max(one[2] - one[0], other[2] - other[0]), max(one[3] - one[1], other[3] - other[1]))
-    )
-    wide = Cover(other.left - across, other.top - down, other.right + across, other.bottom + down)
-    return one.overlaps(wide)
+    left, top, right, bottom = np.array(places).T
+    free = np.ones(len(places), np.bool_)
+    for other in taken:
+        across, down = (
+            math.ceil((ROUND - 1) / 2 * max(int(last[0] - first[0]), end - begin) + soft)
+            for first, last, begin, end in (
+                (left, right, other.left, other.right),
+                (top, bottom, other.top, other.bottom),
+            )
+        )
+        beside = (left >= other.right + across) | (right <= other.left - across)
+        free &= beside | (top >= other.bottom + down) | (bottom <= other.top - down)
+    return [one for one, clear in zip(places, free.tolist(), strict=True) if clear]
 
 
 def _pixels(cover: Cover) -> int:

@@ -10,7 +10,6 @@ from gagrad_runtime.explanation.cautions import (
     answer_unusual,
     constant_map,
     copies_lose_answer,
-    covering_anywhere,
     covering_finds_nothing,
     late,
     not_detected,
@@ -99,7 +98,6 @@ def _of_evidence(explanation: Explanation, good: bool | None, apart: float | Non
         return copies_lose_answer(kept)
     covering = explanation.covering
     found = covering_finds_nothing(covering) if _stated(explanation) else []
-    found += covering_anywhere(covering)
     found += peaks_disagree(explanation.places, covering, apart)
     found += place_unstable(explanation.place_stability, covering)
     return found + copies_lose_answer(kept, covering)

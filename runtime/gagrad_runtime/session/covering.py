@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-PLACES = 2
+PLACES = 3
 """Places of the map that are covered, the first ones."""
-IMAGES = PLACES * 2 + CONTROLS
+IMAGES = 1 + PLACES + CONTROLS
 """Images that a test takes, at most."""
 
 
@@ -48,26 +48,26 @@ def covering_of(
 ) -> Covering | None:
     """Return what the model says with the first of ``places`` covered; None for a map without places.
 
-    Each place is covered closely and widely, and the lower of the two confidences counts; control places are
-    covered as widely as place 1.
+    Place 1 is covered closely and widely, and the lower of the two confidences counts; the others are covered
+    widely, and control places as widely as place 1.
 
     ``image [C, H, W]`` is the model's, in 0..1, and ``original`` what the model says of it. ``predict`` gives
     the outputs of images ``[N, C, H, W]``. ``good`` is the image of good parts at this part's place, and
-    ``[H, W]`` where they were seen: the tested places are covered with it if it is known at all of them,
-    and so is each control place where it is; else with what surrounds them.
+    ``[H, W]`` where they were seen: place 1 is covered with it if it is known there, and then so is each
+    other place where it is; else with what surrounds them.
     """
     if not places:
         return None
     seen = _seen(placement)
     marked = tuple(_cover(place, placement, seen, CLOSE) for place in places)
     wide = tuple(_cover(place, placement, seen, WIDE) for place in places[:PLACES])
-    number = CONTROLS + (PLACES - len(wide))
+    number = CONTROLS + (len(wide) < PLACES)
     controls = _controls(image, seen, marked, wide, number)
-    tested = (*marked[:PLACES], *wide)
+    tested = (marked[0], *wide)
     frame = np.zeros(placement.model_size, bool)
     frame[seen.top : seen.bottom, seen.left : seen.right] = True
     surface = Surface(image, frame)
-    known = good is not None and all(_is_known(good, one, frame) for one in tested)
+    known = good is not None and all(_is_known(good, one, frame) for one in tested[:2])
     rows = np.stack(
         [
             covered(surface, one, marked, good[0] if known and good and _is_known(good, one, frame) else None)
@@ -78,12 +78,12 @@ def covering_of(
     confidence = reader.confidence(outputs, original, target)
     kept = reader.keeps(target, outputs, original, placement)
     changed = np.zeros(len(rows), bool) if kept is None else np.logical_not(kept)
-    first, each = len(tested), (2, len(wide))
+    first = len(tested)
     return Covering(
         fill="good reference" if known else "surroundings",
         before=float(reader.confidence(original, original, target)[0]),
-        places=tuple(map(float, confidence[:first].reshape(each).min(axis=0))),
-        changed=tuple(changed[:first].reshape(each).max(axis=0).tolist()),
+        places=(float(confidence[:2].min()), *map(float, confidence[2:first])),
+        changed=(bool(changed[:2].any()), *changed[2:first].tolist()),
         controls=tuple(map(float, confidence[first:])),
         controls_changed=tuple(changed[first:].tolist()),
         decidable=kept is not None,

@@ -16,7 +16,6 @@ from gagrad_runtime.explanation.cautions import (
     answer_unusual,
     constant_map,
     copies_lose_answer,
-    covering_anywhere,
     covering_finds_nothing,
     late,
     not_settled,
@@ -101,16 +100,6 @@ def test_what_covering_settles() -> None:
     assert codes(place_unstable(0.4, COVERING)) == codes(copies_lose_answer(0.4, COVERING)) == []
     assert codes(place_unstable(0.4, undecided)) == codes(place_unstable(0.4)) == ["place-unstable"]
     assert codes(copies_lose_answer(0.4, undecided)) == ["copies-lose-answer"]
-
-
-def test_covering_anything_changes_the_answer() -> None:
-    """A caution where control places change the answer as well as a marked one."""
-    anywhere = replace(COVERING, changed=(False, True), controls_changed=(True, True))
-    assert codes(covering_anywhere(COVERING)) == codes(covering_anywhere(None)) == []
-    assert codes(covering_anywhere(anywhere)) == ["covering-anywhere"]
-    assert "place 2" in covering_anywhere(anywhere)[0].text
-    assert codes(covering_anywhere(replace(anywhere, changed=(False, False)))) == []
-    assert codes(covering_anywhere(replace(anywhere, controls_changed=(True, False)))) == []
 
 
 def test_two_kinds_of_evidence_that_disagree() -> None:

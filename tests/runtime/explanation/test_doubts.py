@@ -38,12 +38,14 @@ def said(task: Any, activation: Any, scores: Any, classes: list[str] | None = No
 
 
 def test_a_class() -> None:
-    """Below 70 % the two best classes are named; from there on nothing is said."""
-    text = said("classification", "softmax", np.log([0.05, 0.6, 0.35]))
-    assert "scratch 60.0 %, then dent 35.0 %" in text
-    assert said("classification", "softmax", np.log([0.1, 0.72, 0.18])) == ""
+    """Where the two best classes are nearly as likely both are named; a good part has to be a sure one."""
+    text = said("classification", "softmax", np.log([0.05, 0.5, 0.45]))
+    assert "scratch 50.0 %, then dent 45.0 %" in text
+    assert said("classification", "softmax", np.log([0.05, 0.55, 0.4])) == ""
+    assert "ok 80.0 %, then dent" in said("classification", "softmax", np.log([0.8, 0.05, 0.15]))
+    assert said("classification", "softmax", np.log([0.95, 0.02, 0.03])) == ""
     assert said("classification", "none", [1.0, 1.1, 1.2]) == ""
-    assert "class 1" in said("classification", "softmax", np.log([0.4, 0.6]), [])
+    assert "class 1" in said("classification", "softmax", np.log([0.48, 0.52]), [])
 
 
 @pytest.mark.parametrize(("chance", "sure"), [(0.75, True), (0.6, False), (0.4, False), (0.2, True)])

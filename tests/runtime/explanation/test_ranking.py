@@ -1,4 +1,4 @@
-"""Which of two places comes first."""
+"""Which place comes first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLACES = tuple(Place((left, 0, left + 5, 5), 25, 0.2, (left + 2.0, 2.0)) for lef
 
 def covering(changed: tuple[bool, ...], controls: tuple[bool, ...] = (False, False)) -> Covering:
     """Return a test of two places, of which ``changed`` change the answer."""
-    return Covering("surroundings", 0.9, (0.8, 0.1)[: len(changed)], changed, (0.9, 0.9), controls)
+    return Covering("surroundings", 0.9, (0.8, 0.1, 0.2)[: len(changed)], changed, (0.9, 0.9), controls)
 
 
 def test_the_place_that_the_answer_hangs_on_comes_first() -> None:
@@ -22,6 +22,10 @@ def test_the_place_that_the_answer_hangs_on_comes_first() -> None:
     assert places == (PLACES[1], PLACES[0], PLACES[2])
     assert found is not None
     assert (found.places, found.changed, found.decides) == ((0.1, 0.8), (True, False), 1)
+    places, found = ranked(PLACES, covering((False, False, True)))
+    assert places == (PLACES[2], PLACES[0], PLACES[1])
+    assert found is not None
+    assert (found.places, found.changed) == ((0.2, 0.8, 0.1), (True, False, False))
 
 
 @pytest.mark.parametrize(

@@ -98,18 +98,22 @@ def test_the_place_that_decides_is_found() -> None:
     assert found.places[0] < 0.05
     assert found.places[1] > 0.95
     assert found.changed == (True, False)
-    assert found.controls == pytest.approx([found.before] * 2)
-    assert found.controls_changed == (False, False)
+    assert found.controls == pytest.approx([found.before] * 3)
+    assert found.controls_changed == (False, False, False)
     assert (found.decides, found.changed_elsewhere, found.decidable) == (1, False, True)
     assert [len(batch) for batch in batches] == [6]
     assert found.fill == "surroundings"
 
 
-def test_the_second_place_may_decide() -> None:
-    """Where the map's highest place is beside the reason, the number says which place it was."""
-    found, _ = run(part(), (place((70, 40, 80, 50)), place(SPOT)), lambda x, at: spots(x, at, SPOT))
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_another_place_may_decide(number: int) -> None:
+    """Where the map's highest place is beside the reason, the number says which of the first three it was."""
+    places = [place(box) for box in ((70, 40, 80, 50), (10, 40, 20, 50), (80, 5, 90, 15))]
+    places.insert(number - 1, place(SPOT))
+    found, batches = run(part(), tuple(places), lambda x, at: spots(x, at, SPOT))
     assert found is not None
-    assert found.decides == 2
+    assert found.decides == number
+    assert (len(found.places), len(found.controls), len(batches[0])) == (3, 2, 6)
 
 
 def test_where_nothing_decides_nothing_is_found() -> None:
