@@ -160,7 +160,7 @@ def _maps(maps: MeanMaps | None, names: tuple[str, str], pictures: Thumbnails) -
         (f"more than before: {np.abs(moved).sum() / 2:.1%} of the map moved", more / (more.max() or 1.0)),
     ]
     figures = "".join(
-        f"<figure>{image(_heat(values), words)}<figcaption>{escape(words)}</figcaption></figure>"
+        f"<figure>{image(heat(values), words)}<figcaption>{escape(words)}</figcaption></figure>"
         for words, values in shown
     )
     return (
@@ -169,7 +169,7 @@ def _maps(maps: MeanMaps | None, names: tuple[str, str], pictures: Thumbnails) -
     )
 
 
-def _heat(values: NDArray[np.float64]) -> bytes:
+def heat(values: NDArray[np.float64]) -> bytes:
     """Return ``values [16, 16]``, 0..1, in the colours of the maps, as JPEG."""
     colours = colour_bar(256, 1)[::-1, 0]
     picture = colours[np.rint(np.clip(values, 0, 1) * 255).astype(int)]
