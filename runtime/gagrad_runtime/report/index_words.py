@@ -17,7 +17,6 @@ CAUTIONS = (
     marked("constant-image"),
     marked("constant-map"),
     marked("copies-lose-answer"),
-    marked("covering-anywhere"),
     marked("covering-finds-nothing"),
     marked("dark-image"),
     marked("dead-gradient"),

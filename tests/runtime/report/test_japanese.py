@@ -18,7 +18,6 @@ from gagrad_runtime.explanation.cautions import (
     answer_unusual,
     constant_map,
     copies_lose_answer,
-    covering_anywhere,
     covering_finds_nothing,
     late,
     not_settled,
@@ -66,12 +65,11 @@ def every_caution() -> list[Any]:
     """Return cautions that the map and its evidence can bring about."""
     flat = np.zeros((4, 4), np.float32)
     nothing = Covering("surroundings", 0.9, (0.95, 0.9), (False, False), (0.9,), (False,))
-    anywhere = Covering("surroundings", 0.9, (0.1,), (True,), (0.2, 0.3), (True, True))
     return [
         *constant_map(flat, dead=False), *constant_map(flat, dead=True),
         *constant_map(flat, dead=False, cam=True), *unstable(0.2), *not_settled(0.4, 0.9),
         *not_settled(None, 0.9), *late(2.0, 100, 20), *late(2.0, 100, 4), *covering_finds_nothing(nothing),
-        *covering_anywhere(anywhere), *peaks_disagree((), apart=0.5), *place_unstable(0.4),
+        *peaks_disagree((), apart=0.5), *place_unstable(0.4),
         *copies_lose_answer(0.4), *answer_unusual(["x"]), *uncalibrated(True, calibrated=False),
     ]  # fmt: skip
 

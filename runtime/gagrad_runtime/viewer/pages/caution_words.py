@@ -62,9 +62,6 @@ CAUTIONS: dict[str, Words] = {
         marked("No single place decides. Something may be missing from the part."),
         marked("Compare the part with a good one: what should be there?"),
     ),
-    "covering-anywhere": Words(
-        "map", marked("Covering other places changes the answer, too: the place is not proven."), _LOOK
-    ),
     "peaks-disagree": Words(
         "map", marked("The evidence points at two places."), marked("Look at all numbered places.")
     ),
