@@ -31,7 +31,7 @@ def _says(answer: str, names: tuple[str, ...]) -> Prediction:
 def test_names_tell_before_what_needs_no_explanation(
     answer: str, names: tuple[str, ...], good: tuple[str, ...], says: str | None
 ) -> None:
-    """A name for good parts decides as on the picture; classes without such names are good as the rule says."""
+    """A name for good parts decides, as on the picture; else a class is good where the rule says so."""
     assert outcome(Rule(good=good), _says(answer, names)) == says
 
 
