@@ -49,6 +49,7 @@ def test_an_unknown_language_in_the_environment(capsys: Capture, monkeypatch: py
     assert "'fr' is not one of 'en', 'ja'" in said
 
 
+@pytest.mark.slow
 def test_the_option_wins_over_the_environment(
     tiny_bundle: Path, image: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

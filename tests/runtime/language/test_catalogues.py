@@ -35,6 +35,7 @@ def places(message: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(message) if name is not None}
 
 
+@pytest.mark.slow
 def test_every_text_of_the_source_is_translated() -> None:
     """No text is missing, none is empty, and none is left of a source that has changed."""
     source = {str(message.id) for message in texts(floor_texts())}

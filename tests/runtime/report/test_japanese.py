@@ -140,6 +140,7 @@ def test_the_record_is_the_same_in_every_language(make_explanation: Builder) -> 
     assert english.isascii()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_japanese")
 @pytest.mark.parametrize("shape", [(120, 160, 3), (80, 640), (640, 80)])
 def test_a_picture_of_any_shape(
@@ -165,6 +166,7 @@ def test_no_line_begins_with_a_full_stop() -> None:
         assert not any(line[0] in "。、）」：%" or line[-1] in "（「" for line in lines), lines
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="あ漢ア。、（「」）%a1 -ー", max_size=40))
 def test_pieces_are_the_whole_text(text: str) -> None:
     """Whatever the text, its pieces with their spaces are the text again, in both languages."""
