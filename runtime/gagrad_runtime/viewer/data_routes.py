@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.exceptions import ClientException, NotFoundException
+from litestar.params import FromPath  # noqa: TC002 - litestar resolves it
 from litestar.response import File, Stream
 
 from gagrad_runtime.viewer import export, labels_export
@@ -30,7 +31,9 @@ _PIECES = 16
 
 
 @get("/picture/{number:int}/{kind:str}", include_in_schema=False)
-async def picture(request: Request[Any, Any, Any], number: int, kind: str) -> Response[bytes]:
+async def picture(
+    request: Request[Any, Any, Any], number: FromPath[int], kind: FromPath[str]
+) -> Response[bytes]:
     """Return a picture of a frame."""
     if kind not in PICTURES or not 0 < number < 1 << 62:
         raise NotFoundException("there is no such picture")
@@ -43,7 +46,7 @@ async def picture(request: Request[Any, Any, Any], number: int, kind: str) -> Re
 
 
 @get("/record/{number:int}", include_in_schema=False)
-async def record(request: Request[Any, Any, Any], number: int) -> Response[str]:
+async def record(request: Request[Any, Any, Any], number: FromPath[int]) -> Response[str]:
     """Return the JSON record of a frame."""
     found = await _viewer(request).queries.record(number) if 0 < number < 1 << 62 else None
     if found is None:
@@ -84,7 +87,7 @@ async def history_parquet(request: Request[Any, Any, Any]) -> File:
 
 
 @get("/export/labels/{form:str}", include_in_schema=False)
-async def labels(request: Request[Any, Any, Any], form: str) -> Stream:
+async def labels(request: Request[Any, Any, Any], form: FromPath[str]) -> Stream:
     """Return all labels in a form that another tool reads."""
     if form not in labels_export.FORMATS:
         raise NotFoundException(f"there is no such form: {', '.join(labels_export.FORMATS)}")

@@ -26,7 +26,7 @@ TIME = 0.05
 """Seconds that a search may take before it answers with what it has."""
 _SPAN = 4096
 """Ids of the first span; each next one is twice as long, up to _LONGEST."""
-_LONGEST = 65536
+_LONGEST = 16384
 _SHORTEST_TERM = 3
 """Characters from which the index of names finds a term."""
 _TERMS = 8
@@ -139,9 +139,9 @@ def _word(connection: sqlite3.Connection, text: str | None) -> int:
 
 def _bounds(connection: sqlite3.Connection, wanted: Filter, before: int | None) -> tuple[int, int]:
     """Return the ids from which, and before which, rows can be."""
-    low, high = connection.execute(
-        "SELECT coalesce(min(id), 1), coalesce(max(id), 0) + 1 FROM frame"
-    ).fetchone()
+    # Two queries: SQLite reads the whole table where one asks for both ends.
+    (low,) = connection.execute("SELECT coalesce(min(id), 1) FROM frame").fetchone()
+    (high,) = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM frame").fetchone()
     if before is not None:
         high = min(high, before)
     if wanted.since is not None or wanted.until is not None:

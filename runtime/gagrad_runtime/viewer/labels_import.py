@@ -124,7 +124,9 @@ def _in_pixels(connection: sqlite3.Connection, frame: int, box: Box | None) -> B
         told = {} if text is None else msgspec.json.decode(text)
         height, width = told.get("height"), told.get("width")
         if isinstance(height, int) and isinstance(width, int):
-            return box[0] * width, box[1] * height, box[2] * width, box[3] * height
+            left, top, right, bottom = box
+            edges = (left * width, top * height, right * width, bottom * height)
+            return _box([round(edge, 2) for edge in edges])
     raise LabelError(f"the size of frame {frame} is not known, and the box is given in shares of it")
 
 

@@ -59,7 +59,12 @@ def _covered(start: int, end: int, size: int) -> list[int]:
 
 def numbers_of(cells: int) -> tuple[int, ...]:
     """Return the numbers of the cells, row by row from the top left."""
-    return tuple(number for number in range(GRID * GRID) if cells >> number & 1)
+    found = []
+    while cells:
+        lowest = cells & -cells
+        found.append(lowest.bit_length() - 1)
+        cells ^= lowest
+    return tuple(found)
 
 
 def overlap(one: int, other: int) -> float:

@@ -20,7 +20,7 @@ from gagrad_runtime.viewer.values import Covering, Queue, Queued, Value
 if TYPE_CHECKING:
     import sqlite3
 
-LOOKED_AT = 2000
+LOOKED_AT = 500
 """Explained frames, the newest, that are looked through."""
 KEYS = 9
 """Classes that have a key of their own."""
@@ -138,7 +138,7 @@ def _novelty(cells: int, usual: dict[int, float]) -> float:
 
 def _diverse(candidates: list[_Candidate], limit: int) -> list[_Candidate]:
     """Return the best candidates, each next one unlike those before it."""
-    left = sorted(candidates, key=lambda one: -one.score)[: 10 * limit]
+    left = sorted(candidates, key=lambda one: -one.score)[: 4 * limit]
     picked: list[_Candidate] = []
     while left and len(picked) < limit:
         best = max(left, key=lambda one: one.score / (1 + _alike(one, picked)))
