@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check triton-check drise zoo soak models arm64-check systemd-check catalogues format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check triton-check drise viewer-check zoo soak models arm64-check systemd-check catalogues format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -24,6 +24,7 @@ help:
 	@echo "make gpu-check  build, check and time on this machine's GPU (half an hour; docs/gpu.md), and say what was skipped"
 	@echo "make triton-check  Triton's own server over a repository of the demo's classifier (a minute, 90 MB of packages)"
 	@echo "make drise    compare explanations of detections with D-RISE (15 minutes, one core)"
+	@echo "make viewer-check  the viewer's pages in a real browser (chromium and npm; 5 minutes)"
 	@echo "make zoo      the long cases of tests; 53 architectures against autograd, built in TensorRT-RTX (an hour)"
 	@echo "make models   70 models of other people's tools, their tasks, gradients and pictures (two hours)"
 	@echo "make soak     all fault tests in full, docs/soak.md (four hours; root, mosquitto and libfaketime for some)"
@@ -95,6 +96,12 @@ drise: $(VENV)/.dev
 	$(BIN)/uv pip install --quiet --python $(DRISE)/bin/python -e ".[cpu,export]" --group drise
 	$(BIN)/uv pip install --quiet --python $(DRISE)/bin/python --no-deps --group drise-no-deps
 	OMP_NUM_THREADS=1 $(DRISE)/bin/python -m benchmarks.drise
+
+# A real browser on the pages: Debian's chromium, and npm for axe-core; what is missing is skipped with a line.
+viewer-check: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --group viewer-check
+	-command -v npm && npm install --silent --no-save --no-package-lock axe-core@4.14.1
+	$(BIN)/pytest -q tests/browser
 
 zoo: $(VENV)/.dev
 	$(PYTEST) -m long
