@@ -80,7 +80,7 @@ RECEIVERS: dict[str, Callable[[socket.socket, threading.Event], None] | None] = 
     "resets": _said(b"", reset=True),
     "always 500": _said(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
     "a header without an end": _endless(_OK, b"X-Y: " + b"z" * 4096 + b"\r\n"),
-    "a body without an end": _endless(_OK + b"Content-Length: 99999999999\r\n\r\n", b"a" * 4096),
+    "a body without an end": _endless(b"HTTP/1.1 500 No\r\nContent-Length: 99999999999\r\n\r\n", b"a" * 4096),
     "another protocol": _said(b"SSH-2.0-OpenSSH_9.2\r\n", wait=True),
     "sends the client on to itself": _said(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
 }

@@ -31,10 +31,20 @@ device, takes a few."""
 SECONDS = 5.0
 """Longest time of one client, from its connection to the end of its answer."""
 CLIENTS = 32
-"""Most clients at a time: each takes a file descriptor."""
+"""Most clients at a time: each takes a file descriptor. A quarter of the process's, where that is fewer."""
 _LARGEST = 1 << 14
 """Bytes of the longest request."""
 _log = logging.getLogger(__name__)
+
+
+def _most_clients() -> int:
+    """Return how many clients there may be, so that descriptors are left for images and receivers."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return CLIENTS
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return CLIENTS if limit == resource.RLIM_INFINITY else max(2, min(CLIENTS, limit // 4))
 
 
 class Endpoint:
@@ -47,6 +57,7 @@ class Endpoint:
         self._station = station
         self._delivery = delivery
         self._clients: dict[asyncio.StreamWriter, None] = {}
+        self._most = _most_clients()
         family = socket.AF_INET6 if ":" in table.address else socket.AF_INET
         try:
             listening = socket.create_server((table.address, table.port), family=family)
@@ -80,7 +91,9 @@ class Endpoint:
             self._loop.close()
 
     async def _serve(self, listening: socket.socket) -> None:
-        server = await asyncio.start_server(self._client, sock=listening, limit=_LARGEST)
+        server = await asyncio.start_server(
+            self._client, sock=listening, limit=_LARGEST, backlog=max(2, self._most // 2)
+        )  # so many are accepted at once
         await self._closing.wait()
         server.close()
         for writer in list(self._clients):
@@ -91,7 +104,7 @@ class Endpoint:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client, or close its connection when it takes too long."""
         self._clients[writer] = None
-        if len(self._clients) > CLIENTS:
+        if len(self._clients) > self._most:
             oldest = next(iter(self._clients))
             del self._clients[oldest]
             oldest.transport.abort()

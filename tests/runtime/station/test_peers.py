@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -67,6 +68,38 @@ def test_silent_clients_block_nobody(endpoint: Endpoint, monkeypatch: pytest.Mon
     assert len(endpoint._clients) <= CLIENTS
     for client in silent:
         client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such limits")
+def test_few_descriptors_are_left_for_images(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A station of 64 descriptors gives verdicts while more clients than that are connected."""
+    put(tmp_path / "in", "a.png")
+    (tmp_path / "station.toml").write_text("[metrics]\nport = 0\n")
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "from gagrad_edge.cli import run; sys.exit(run(sys.argv[1:]))"
+    )
+    words = [str(tiny_bundle), str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json", "--samples", "4"]
+    words += ["--config", str(tmp_path / "station.toml"), "--polling", "--interval", "0.02"]
+    station = subprocess.Popen(
+        [sys.executable, "-c", code, "watch", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert station.stdout is not None
+    assert station.stderr is not None
+    port = 0
+    for line in station.stderr:
+        if b"metrics and health" in line:
+            port = int(line.rpartition(b":")[2])
+            break
+    clients = [connect(port) for _ in range(100)]
+    put(tmp_path / "in", "b.png", 1)
+    seen = [json.loads(station.stdout.readline()) for _ in range(4)]
+    assert [event["event"] for event in seen].count("explained") == 2
+    for client in clients:
+        client.close()
+    station.send_signal(signal.SIGTERM)
+    assert station.wait(LIMIT) == 0
 
 
 def test_a_client_has_a_time_for_all_of_it(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
