@@ -34,7 +34,7 @@ PER_KIND = 40
 """Training parts of each design and class; as many good twins."""
 PAIRS, TWINS = 12, 4
 """Defective parts in a batch, and good twins of the first of them."""
-EPOCHS = {"cnn": 7, "mobilenet": 8, "lite0": 3, "resnet18": 3, "vit": 7}
+EPOCHS = {"cnn": 7, "mobilenet": 8, "lite0": 3, "resnet18": 7, "vit": 7}
 TOLD = 0.5
 """Share of the epochs in which cells are told where the difference is."""
 FROZEN = {"lite0": ("_conv_stem", "_bn0", *(f"_blocks.{number}" for number in range(5)))}

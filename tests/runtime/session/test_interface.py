@@ -174,7 +174,7 @@ def test_no_text_of_the_library_has_an_option(root: Path, room: str) -> None:
 
 def test_reprs_are_short(explainer: Explainer, frame: np.ndarray) -> None:
     """One line of less than 200 characters that says what a person wants to know."""
-    explanation = explainer.explain(frame, "dent", against="scratch")
+    explanation = explainer.explain(frame, "dent", against="scratch", rcap=True)
     values = {
         "Explanation(": explanation,
         "Explainer(": explainer,
