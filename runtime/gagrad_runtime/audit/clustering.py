@@ -27,6 +27,8 @@ _COMPONENTS, _FEWEST, _FALLBACK = 20, 3, 8
 """Two clusters are never enough: a planted sticker was missed so. Then the maps are cut into eight."""
 _SMALLEST, _SHARE = 5, 0.01
 """Members of the smallest cluster, and its share of all."""
+_STRAY = 0.001
+"""Share of the maps that look at a cell up to which the cell counts as not looked at."""
 _HEIGHT, _AREA, _RECTANGLES = 0.5, 64, 6
 """A cluster's place: cells of half the highest, 64 of the 256 at most, as six rectangles at most."""
 
@@ -89,6 +91,22 @@ def place_of(mean: Array) -> Mask:
     """Return the cells ``[16, 16]`` that a cluster looks at, by the mean ``[16, 16]`` of its maps."""
     limit = max(_HEIGHT * float(mean.max()), float(np.partition(mean.ravel(), -_AREA)[-_AREA]))
     return mean >= limit
+
+
+def area(place: Mask, shares: Array) -> float:
+    """Return the share of ``place``, with the cells beside it, in all that ``shares [N, 16, 16]`` look at.
+
+    A map looks at the cells of half its highest. Cells beside the place count, as a defect there reaches it.
+    """
+    looks = shares >= _HEIGHT * shares.max(axis=(1, 2), keepdims=True)
+    counts = looks.sum(axis=0)
+    looked = counts > len(shares) * _STRAY
+    wide = np.pad(place, 1)
+    reach = np.zeros_like(place)
+    for down in range(3):
+        for across in range(3):
+            reach |= wide[down : down + GRID, across : across + GRID]
+    return float((reach & looked).sum() / max(int(looked.sum()), 1))
 
 
 def rectangles(mask: Mask) -> list[Rectangle]:

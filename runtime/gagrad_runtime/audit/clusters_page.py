@@ -34,16 +34,18 @@ def sentences(cluster: Cluster) -> list[str]:
         found.append(f"Pasting the place onto other parts turns {cluster.pasted} into {cluster.verdict!r}.")
     if cluster.pasted_elsewhere.of:
         found.append(f"Pasting as much from elsewhere turns {cluster.pasted_elsewhere}.")
+    there = f"{cluster.share} explained {cluster.verdict!r} look there"
+    found.append(f"{there}; the place is {cluster.area:.0%} of all that they look at.")
     return found
 
 
 def write_clusters(folder: Path, plan: Plan, findings: Findings) -> Path:
     """Write ``clusters.html`` into the audit's ``folder``, and return its path. Raises OutputError."""
     pictures = Thumbnails(folder, plan)
-    proven = sum(one.proven for one in findings.clusters)
+    number = sum(one.finding for one in findings.clusters)
     facts = (
         f"{findings.explained:,} explained images · {counted(len(findings.clusters), 'cluster')}, "
-        f"{proven} proven · {findings.unlike:,} in no cluster"
+        f"{counted(number, 'finding')} · {findings.unlike:,} in no cluster"
     )
     values = {
         "title": escape(f"Where the model looks: {counted(len(findings.clusters), 'cluster')}"),
@@ -65,8 +67,8 @@ def _section(cluster: Cluster, pictures: Thumbnails) -> str:
     dates = f"{cluster.first} to {cluster.last}" if cluster.first else ""
     facts = " · ".join(part for part in (verdicts, stations, dates) if part)
     lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(cluster))
-    state = "the place decides" if cluster.proven else "not proven"
-    mark = ' class="proven"' if cluster.proven else ""
+    state = "finding" if cluster.finding else "the place decides" if cluster.proven else "not proven"
+    mark = ' class="finding"' if cluster.finding else ""
     return (
         f"<section{mark}><h2>{escape(cluster.where)}: {counted(cluster.images, 'image')}, {state}</h2>"
         f'<div class="maps"><figure>{image(heat(mean / (mean.max() or 1.0)), words)}'

@@ -63,6 +63,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """The same with what members have elsewhere."""
     proven: bool
     """Whether the place decides: by covering and, where there are other parts, by pasting."""
+    share: Rate
+    """Images of the commonest answer in this cluster, of all explained images with that answer."""
+    area: float
+    """Share of the place in all that the explained images of that answer look at, 0..1: so many of them would
+    look there if defects lay anywhere that they are seen."""
+    finding: bool
+    """Whether more images look there than if defects lay anywhere, and the place decides: a defect that
+    lies anywhere decides wherever it lies, and is no finding."""
     rows: list[int]
     """Images nearest to the mean map."""
     decision: str = "ask"
@@ -71,11 +79,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def strength(self) -> float:
         """By how much more often the place changes the answer than as much elsewhere, at least."""
-        return (
-            self.covered.interval[0] - self.covered_elsewhere.share
-            if self.covered_elsewhere.of
-            else (self.covered.interval[0])
-        )
+        elsewhere = self.covered_elsewhere.share if self.covered_elsewhere.of else 0.0
+        return self.covered.interval[0] - elsewhere
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +92,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     unlike: int
     """Explanations in no cluster."""
     clusters: list[Cluster]
-    """Proven ones first, the strongest in front."""
+    """Findings first, then proven ones, the strongest in front."""
 
 
 def find(
@@ -112,7 +117,7 @@ def find(
         progress(number, count)
         found.append(_proven(folder, plan, asker, table, shares, labels == number, number, asked))
     progress(count, count)
-    ordered = sorted(found, key=lambda one: (not one.proven, -one.strength))
+    ordered = sorted(found, key=lambda one: (not one.finding, not one.proven, -one.strength))
     findings = Findings(
         bundle=plan.asked.sha256, explained=len(labels), unlike=int((labels == NONE).sum()), clusters=ordered
     )
@@ -149,6 +154,9 @@ def _proven(
     pasted_elsewhere = _pasted(asker, others, parts, other_place, verdict)
     enough = not pasted.of or pasted.above(pasted_elsewhere)
     stations, days = table["station"].take(inside).to_pylist(), table["time"].take(inside).to_pylist()
+    proven = bool(covered.of and covered.above(covered_elsewhere) and enough)
+    share = Rate(len(same), int((kinds == counted.argmax()).sum()))
+    area = clustering.area(mask, shares[kinds == counted.argmax()])
     known = sorted(f"{day:%Y-%m-%d}" for day in days if day is not None)
     return Cluster(
         number=number,
@@ -166,7 +174,10 @@ def _proven(
         becomes=becomes,
         pasted=pasted,
         pasted_elsewhere=pasted_elsewhere,
-        proven=bool(covered.of and covered.above(covered_elsewhere) and enough),
+        proven=proven,
+        share=share,
+        area=area,
+        finding=proven and share.interval[0] > area,
         rows=rows[near[:SHOWN]].tolist(),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gagrad_edge.cli import Command, say
+from gagrad_edge.summary import counted
 from gagrad_runtime.commands.options import device_options, trust_option
 
 
@@ -44,9 +45,10 @@ def clusters(
             audit, bundle, asked=asked, device=device, threads=threads, trust=trust, progress=progress
         )
     for one in findings.clusters:
-        if one.proven:
+        if one.finding:
             say(f"{one.images} images: {' '.join(sentences(one))}")
-    proven = sum(one.proven for one in findings.clusters)
+    number = sum(one.finding for one in findings.clusters)
     page = write_clusters(audit, plan, findings)
-    say(f"{proven} of {len(findings.clusters)} clusters are proven → {page}", err=True)
+    groups = counted(len(findings.clusters), "cluster")
+    say(f"{counted(number, 'finding')} among {groups} → {page}", err=True)
     return 0

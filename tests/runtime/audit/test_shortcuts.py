@@ -87,6 +87,8 @@ def test_a_planted_shortcut_comes_first(tmp_path: Path, shortcut: str) -> None:
     found = findings(tmp_path / "audit", Plant(shortcut))
     first = found.clusters[0]
     assert first.proven
+    assert first.finding
+    assert sum(one.finding for one in found.clusters) == 1
     assert first.where == {"sticker": "the upper right", "border": "the border"}[shortcut]
     assert first.images == pytest.approx(60, abs=3)
     assert first.covered.share > 0.9
@@ -96,19 +98,30 @@ def test_a_planted_shortcut_comes_first(tmp_path: Path, shortcut: str) -> None:
     text = " ".join(sentences(first))
     assert text.startswith(f"Covering {first.where} turns 100% (87% to 100%) of 25 of these 'NG'")
     page = write_clusters(tmp_path / "audit", finished(tmp_path / "audit"), found).read_text()
-    assert "the place decides" in page
+    assert "60 images, finding" in page
     assert "$" not in page
 
 
 @pytest.mark.slow
 def test_dents_here_and_there_are_no_finding(tmp_path: Path) -> None:
-    """Where defects lie anywhere, no place decides for a quarter of the explained parts, in 4 of 5 plants."""
-    without = 0
+    """Each dent decides where it lies, but no place has more of them than its share."""
+    found = findings(tmp_path / "audit", Plant(""))
+    assert len(found.clusters) >= 3
+    assert not any(one.finding for one in found.clusters)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shortcut", ["sticker", "border", ""])
+def test_five_plants_of_each_kind(tmp_path: Path, shortcut: str) -> None:
+    """In four of five plants with a shortcut it comes first; in four of five without there is no finding."""
+    right = 0
     for seed in range(5):
-        found = findings(tmp_path / str(seed), Plant("", seed))
-        assert len(found.clusters) >= 3
-        without += not any(one.proven and one.images > 0.25 * found.explained for one in found.clusters)
-    assert without >= 4
+        found = findings(tmp_path / str(seed), Plant(shortcut, seed)).clusters
+        where = {"sticker": "the upper right", "border": "the border", "": ""}[shortcut]
+        right += (
+            found[0].where == where and found[0].finding if shortcut else not any(c.finding for c in found)
+        )
+    assert right >= 4
 
 
 def test_never_two_clusters() -> None:
