@@ -140,7 +140,9 @@ def _model(frame: Frame) -> str:
     if row.state in without:
         return without[row.state]
     if row.outcome == "OK":
-        return words.say("The model says that the part is good.")
+        if row.state == "explained":
+            return words.say("The model says that the part is good.")
+        return words.say("The model says that the part is good. Its picture was not checked.")
     name = frame.answer or row.verdict
     if row.state == "dropped":
         return words.say("The model says {name}. Too many parts waited to explain this one.", name=name)
