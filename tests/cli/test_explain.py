@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 
 from gagrad_edge.cli import run
 from gagrad_runtime.explanation import explanation as explanation_module
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 
 Capture = pytest.CaptureFixture[str]
 

@@ -105,7 +105,7 @@ def test_each_option_of_the_command_has_the_librarys_name() -> None:
         (lambda: InputOptions(semantics="torch", interpolation="lanczos"), "interpolation"),
         (lambda: InputOptions(pad_place="left"), "pad_place"),  # type: ignore[arg-type]
         (lambda: OutputOptions(activation="relu"), "activation"),  # type: ignore[arg-type]
-        (lambda: BundleOptions(targets=["openvino"]), "targets"),  # type: ignore[list-item]
+        (lambda: BundleOptions(targets=["cuda"]), "targets"),  # type: ignore[list-item]
         (lambda: TorchFactory("model.onnx", "weights.pt"), "weights"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_runtime.language import listed, phrase
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

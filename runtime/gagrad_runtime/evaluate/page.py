@@ -12,7 +12,7 @@ import msgspec
 from gagrad_edge import json_text
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.html_page import escape, fill, image, legend
 
 if TYPE_CHECKING:

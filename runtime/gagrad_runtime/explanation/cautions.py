@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.language import Phrase, listed, phrase
-from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 
 if TYPE_CHECKING:

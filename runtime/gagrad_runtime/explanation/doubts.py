@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gagrad_runtime.answer.good import says_good
 from gagrad_runtime.explanation.cautions import Caution
 from gagrad_runtime.language import phrase
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 
 if TYPE_CHECKING:
     from gagrad_edge.output import OutputSpec

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gagrad_runtime.explanation.presentation import present
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.question.methods import PAPER
-from gagrad_runtime.question.probability import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

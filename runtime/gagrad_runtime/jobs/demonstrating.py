@@ -18,7 +18,7 @@ from gagrad_edge.cli import group, say
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.language import listed, marked, shown, text
-from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.report.task_words import words_of
 from gagrad_runtime.session.opening import load
 

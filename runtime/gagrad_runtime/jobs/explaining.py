@@ -24,8 +24,8 @@ from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.jobs.indexing import Index, asked_of
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.language import current, listed, marked, plural, shown, text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.question.probability import share_text
 from gagrad_runtime.report.covering_words import Strength, strength
 from gagrad_runtime.report.index_page import empty_row, error_row, explained_row
 from gagrad_runtime.report.naming import distinct_stems

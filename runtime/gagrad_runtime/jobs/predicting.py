@@ -14,7 +14,7 @@ from gagrad_runtime.frame.placement import place
 from gagrad_runtime.jobs.explaining import error_record, expand, say_error
 from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.language import listed, phrase, plural, shown, text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.naming import distinct_stems
 from gagrad_runtime.report.prediction_picture import prediction_picture
 from gagrad_runtime.report.prediction_record import prediction_record

@@ -1,13 +1,10 @@
-"""Probabilities: from scores to probabilities, and from a probability or a share to words."""
+"""Probabilities: from scores to probabilities."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from gagrad_runtime.language import phrase
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,32 +32,3 @@ def probabilities(
         chances = shifted / shifted.sum(axis=1, keepdims=True)
     narrow: Array = chances.astype(np.float32, copy=False)
     return narrow
-
-
-def percent(probability: float) -> str:
-    """Return ``probability`` (0..1) in words, e.g. ``97.3 %``; never 0 % or 100 %, which no model can know.
-
-    The only place that writes a probability: picture, command line and ``repr`` call this.
-    """
-    if not math.isfinite(probability):
-        return phrase("no probability (not a number)")
-    if probability < 0.001:
-        return phrase("under 0.1 %")
-    return phrase("over 99.9 %") if probability > 0.999 else f"{probability * 100:.1f} %"
-
-
-def share_text(share: float) -> str:
-    """Return a share of a map or of an image (0..1) in words, as a whole number: ``79 %``.
-
-    The only place that writes a share: picture, command line and ``repr`` call this.
-    """
-    return f"{share * 100:.0f} %"
-
-
-def agreement_text(share: float) -> str:
-    """Return which share of pixels agree (0..1), rounded down to a tenth: ``99.5 %``; ``100 %`` only for all.
-
-    Rounded down, so that a share below what is required does not read like it.
-    """
-    tenths = math.floor(round(share * 1000, 6))  # 0.995 is a little less than 995 thousandths
-    return "100 %" if tenths == 1000 else f"{tenths / 10:.1f} %"

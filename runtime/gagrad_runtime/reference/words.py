@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_runtime.language import listed, phrase, plural, shown, text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.reference.limits import FEWEST
 from gagrad_runtime.reference.motion import Motion
 from gagrad_runtime.reference.statistic_names import statistic_name

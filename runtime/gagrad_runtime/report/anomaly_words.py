@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.anomaly import ABOVE
 from gagrad_runtime.language import text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.region_words import region_name
 from gagrad_runtime.report.words import Words, number
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.areas import CLOSEST, frame_weights, share_of
 from gagrad_runtime.language import shown, text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.region_words import region_name
 from gagrad_runtime.report.words import Words, label, looked_at, number, sentence_start, short
 

@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from gagrad_runtime.language import text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.verdicts import verdict
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.language import text
-from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.report.lettering import Style
 
 if TYPE_CHECKING:

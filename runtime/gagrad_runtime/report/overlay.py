@@ -11,7 +11,7 @@ from gagrad_runtime.explanation.comparing import raw_map
 from gagrad_runtime.explanation.places import soften
 from gagrad_runtime.frame.placement import resample
 from gagrad_runtime.language import text
-from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.report.colour import overlay, scale_of
 from gagrad_runtime.report.received import ALL
 from gagrad_runtime.report.scale import good_colours

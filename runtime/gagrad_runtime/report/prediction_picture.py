@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.language import shown, text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.boxes import Tag, draw_boxes, draw_explained
 from gagrad_runtime.report.colour import to_eight_bits
 from gagrad_runtime.report.contours import draw_contours, draw_key

@@ -17,7 +17,7 @@ from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
 from gagrad_runtime.explanation.cautions import UNCALIBRATED
 from gagrad_runtime.explanation.comparing import check_scale
-from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.report.full_size import full_map, full_overlay
 from gagrad_runtime.report.naming import ENDINGS, free_stem, safe_stem, stem_of
 from gagrad_runtime.report.picture import render

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.language import shown, text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.lettering import printable
 from gagrad_runtime.report.words import Words, looked_at, number, quoted, sentence_start, short
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_runtime.language import marked, shown, text
-from gagrad_runtime.question.probability import percent
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.lettering import printable
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError, TargetError
 from gagrad_runtime.answer.choices import check_class
-from gagrad_runtime.question.probability import share_text
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.question.settings import NAMES
 from gagrad_runtime.report.roi import check_limit, read_roi
 from gagrad_runtime.session.good import beside

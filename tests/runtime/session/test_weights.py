@@ -33,9 +33,13 @@ def weights(*values: float) -> NDArray[np.float32]:
 def test_the_weights_of_a_class_give_its_map(
     explainer: Explainer, part: NDArray[np.uint8], preset: str
 ) -> None:
-    """And 1 and −1 that of a difference, with every preset."""
-    for cotangent, asked in ((weights(0, 0, 1), {}), (weights(-1, 0, 1), {"against": "ok"})):
-        own = explainer.explain(part, "dent", preset=preset, rcap=False, cover=False, **asked)  # type: ignore[arg-type]
+    """And 1 and −1 that of a difference, with every preset. The operator asks of a defect against good parts."""
+    alone, target = (weights(1, 0, 0), "ok") if preset == "operator" else (weights(0, 0, 1), "dent")
+    for cotangent, name, asked in (
+        (alone, target, {}),
+        (weights(-1, 0, 1), "dent", {"against": "ok"}),
+    ):
+        own = explainer.explain(part, name, preset=preset, rcap=False, cover=False, **asked)  # type: ignore[arg-type]
         np.testing.assert_array_equal(explainer.saliency(part, cotangent, preset=preset), own.saliency)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gagrad_runtime.language import current, marked, translated, translated_plural
+from gagrad_runtime.language import current, marked, numbers, shown, translated, translated_plural
 from gagrad_runtime.viewer.pages.caution_words import CAUTIONS, OTHER
 
 if TYPE_CHECKING:
@@ -33,16 +33,12 @@ def count(one: str, many: str, number: int) -> str:
 
 def percent(probability: float | None) -> str:
     """Return a probability (0..1) in words; never 0 % or 100 %, which no model can know."""
-    if probability is None:
-        return MISSING
-    if probability < 0.001:
-        return say("under 0.1 %")
-    return say("over 99.9 %") if probability > 0.999 else f"{probability * 100:.1f} %"
+    return MISSING if probability is None else shown(numbers.percent(probability))
 
 
 def share(value: float | None) -> str:
     """Return a share (0..1) as a whole number of percent."""
-    return MISSING if value is None else f"{value * 100:.0f} %"
+    return MISSING if value is None else numbers.share_text(value)
 
 
 def whole(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Probabilities in words."""
+"""Probabilities and shares as people read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_runtime.question.probability import agreement_text, percent, share_text
+from gagrad_runtime.language.numbers import agreement_text, percent, share_text
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_there_is_one_place_that_writes_a_probability_or_a_share(root: Path) -> 
     assert own_way.search('f"{row.probability * 100:.1f} %"')
     assert own_way.search('f"{roi.share:.0%}"')
     for path in (root / "runtime").rglob("*.py"):
-        if path.name != "probability.py":
+        if path.name != "numbers.py":
             for line in path.read_text(encoding="utf-8").splitlines():
                 assert not own_way.search(line), (path, line)
