@@ -2,7 +2,8 @@
 
     python -m benchmarks.speed [--models …] [--batches 1 10 20] [--repeats 5] [--no-peers]
 
-Writes docs/speed.md; with ``--models`` only prints. All programs run in turns. About 25 minutes for everything on
+Writes docs/speed.md, or docs/speed-KIND.md where ONNX Runtime runs other kernels than on the machine of speed.md (see
+``benchmarks.processor``); with ``--models`` only prints. All programs run in turns. About 25 minutes for everything on
 two cores; no other program should run.
 """
 
@@ -16,9 +17,12 @@ from pathlib import Path
 from benchmarks import end_to_end, exporting, memory
 from benchmarks.contest import OURS, PEERS, Contest
 from benchmarks.networks import NAMES, subject
+from benchmarks.processor import processor
 from benchmarks.table import machine, markdown, publish
 from benchmarks.timing import spread
 
+FIRST = "blocks-of-16"
+"""Kind of the processor whose table is docs/speed.md."""
 INTRODUCTION = """# Speed
 
 ONNX Runtime on the CPU. `forward` is the time of the bundle's `predict` graph on B images. All other columns but `memory` are ratios to
@@ -38,6 +42,7 @@ of the forward pass once more. All columns of a row take turns in every round.
 a process from the loaded graph to the peak of {memory_runs} runs. For the demo model, which torch does not have, it is our figure in MB.
 
 Reproduce: `python -m benchmarks.speed`. {machine}
+{kernels}
 
 """
 
@@ -50,6 +55,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
+    kernels = processor()
     columns = OURS if options.no_peers else (*OURS, *PEERS)
     rows: list[tuple[object, ...]] = []
     notes: list[str] = []
@@ -66,14 +72,17 @@ def main() -> None:
     if not options.no_peers:
         distributions += ["captum", "onnx-ad", "openvino"]
     text = INTRODUCTION.format(
-        repeats=options.repeats, memory_runs=memory.RUNS, machine=machine(*distributions)
+        repeats=options.repeats,
+        memory_runs=memory.RUNS,
+        machine=machine(*distributions),
+        kernels=kernels.text(),
     )
     text += markdown(("network", "B", "forward", *columns, "memory"), rows)
     if notes:
         text += "\nLeft out:\n" + "".join(f"- {note}\n" for note in notes)
     text += end_to_end.section(options.models, options.repeats)
     if options.models == list(NAMES):
-        publish("speed", text + exporting.section())
+        publish("speed" if kernels.kind == FIRST else f"speed-{kernels.kind}", text + exporting.section())
     else:
         print(text)
 

@@ -25,7 +25,7 @@ ABI = 1
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 GraphRole = Literal["predict", "accumulate", "combine", "finalize", "maps", "recover", "cam"]
 REQUIRED_ROLES: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "finalize", "maps", "recover")
-GraphTarget = Literal["portable", "tensorrt", "openvino"]
+GraphTarget = Literal["portable", "tensorrt", "openvino", "aarch64"]
 GraphPrecision = Literal["float32", "float16"]
 Numbers = Literal["float32", "float16", "bfloat16"]
 """What an engine computes model and gradient in; in bfloat16 it runs the float32 graphs."""

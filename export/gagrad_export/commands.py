@@ -212,8 +212,9 @@ class SeveralValues(Command):
     "--engine",
     "targets",
     multiple=True,
-    type=click.Choice(["tensorrt", "openvino"]),
-    help="Also write the gradient in the forms of this engine; the bundle then carries both.",
+    type=click.Choice(["tensorrt", "openvino", "aarch64"]),
+    help="Also write the gradient in the forms of this engine (aarch64: ONNX Runtime on an ARM processor); "
+    "the bundle then carries both.",
 )
 @click.option(
     "--precision",

@@ -245,7 +245,7 @@ class BundleOptions:
     method: MethodSpec = field(default_factory=MethodSpec)
     """Defaults of the method; a device may explain with others."""
     targets: Sequence[GraphTarget] = ()
-    """Engines whose forms of the gradient are written, too: ``tensorrt``, ``openvino``."""
+    """Engines whose forms of the gradient are written, too: ``tensorrt``, ``openvino``, ``aarch64``."""
     precisions: Sequence[str] = ()
     """Numbers in which model and gradient are offered, too: ``float16``, which is written beside float32, and
     ``bfloat16`` for OpenVINO, which runs the float32 graphs in it: the agreement is measured here."""

@@ -65,11 +65,12 @@ _LATE_FOR: dict[GraphTarget, Lowerings] = {
         (INTERNAL, "Phase"): lower_phase_by_slice,
     },
 }
-_LATE_FOR["openvino"] = _LATE_FOR["tensorrt"]
+_LATE_FOR["openvino"] = _LATE_FOR["aarch64"] = _LATE_FOR["tensorrt"]
 """Second round per target.
 
 ONNX Runtime keeps its blocked layout only through convolutions and a few functions: ``portable`` uses these.
-Compilers fuse comparisons and slices: ``tensorrt`` and ``openvino`` use those.
+Compilers fuse comparisons and slices. Where ONNX Runtime has the plain layout only, as on ARM, a slice moves
+fewer bytes than a convolution of one tap. ``tensorrt``, ``openvino`` and ``aarch64`` use those.
 """
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _ERRORS_ONLY = 3
+_ARM = ("aarch64", "arm64")
+"""Machines on which ONNX Runtime keeps the plain layout, so that forms for the blocked one only cost."""
 _PROBE = (
     b'\x08\t:6\n\x0b\n\x01x\x12\x01y"\x03Exp\x12\x05probeZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x02'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x02B\x04\n\x00\x10\x12"
@@ -69,6 +71,8 @@ class OnnxRuntimeBackend(Backend):
         self._threads = threads
         self._plugin: list[Any] = []
         self.target = provider.target
+        if provider.memory == "cpu" and platform.machine() in _ARM:
+            self.target = "aarch64"
         self.precision = precision
         self.verified = provider.memory == "cpu"
         self.notes = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,15 @@ def test_a_provider_takes_float16_graphs_where_they_were_asked_for(tmp_path: Pat
     np.testing.assert_allclose(found.scores, expected.scores, rtol=2e-2, atol=2e-2)
     with pytest.raises(SettingError, match="no float16 graphs"):
         Explainer(read_bundle(tiny_bundle), engine)
+
+
+@pytest.mark.parametrize(("machine", "target"), [("aarch64", "aarch64"), ("x86_64", "portable")])
+def test_the_cpu_asks_for_the_forms_of_its_processor(
+    machine: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On ARM the plain layout's forms are wanted; a bundle without them gives the portable ones."""
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert OnnxRuntimeBackend().target == target
 
 
 def test_only_a_gpu_is_asked_for_float16() -> None:
