@@ -59,7 +59,7 @@ def verify(
     import msgspec  # noqa: PLC0415 - --help stays fast
 
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
-    from gagrad_runtime.language.numbers import agreement_text
+    from gagrad_runtime.language.numbers import agreement_text  # noqa: PLC0415
     from gagrad_runtime.session.answers import examine_answers  # noqa: PLC0415
     from gagrad_runtime.session.canary import examine  # noqa: PLC0415
     from gagrad_runtime.session.opening import open_session  # noqa: PLC0415

@@ -33,7 +33,7 @@ def weights(*values: float) -> NDArray[np.float32]:
 def test_the_weights_of_a_class_give_its_map(
     explainer: Explainer, part: NDArray[np.uint8], preset: str
 ) -> None:
-    """And 1 and −1 that of a difference, with every preset. The operator asks of a defect against good parts."""
+    """And 1 and −1 that of a difference. The operator asks of a defect against good parts."""
     alone, target = (weights(1, 0, 0), "ok") if preset == "operator" else (weights(0, 0, 1), "dent")
     for cotangent, name, asked in (
         (alone, target, {}),
