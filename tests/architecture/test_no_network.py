@@ -190,7 +190,8 @@ def test_nothing_calls_out(command: str, tiny_bundle: Path, frame: Path, tmp_pat
     text = trace.read_text() if trace.exists() else ""
     assert _outside(text) == []
     assert _made(text, tmp_path) == []
-    assert list(temporary.iterdir()) == []
+    # torch makes the folder of its compiler's cache when it is imported.
+    assert [path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")] == []
     left = {path.relative_to(home).parts[:2] for path in home.rglob("*") if path.is_file()}
     left -= _ELSEWHERE.get(words[0], set())
     assert left <= {(".cache", "gagrad-edge"), (".local", "state")}, left
