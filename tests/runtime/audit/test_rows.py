@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,8 +15,8 @@ from gagrad_runtime.audit.plan import Asked
 from gagrad_runtime.audit.quality import quality, shares, unpacked
 from gagrad_runtime.audit.rows import why
 from gagrad_runtime.audit.trial import Trial
+from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.frame import load_frame
-from tests.runtime.conftest import ExplanationBuilder
 
 ASKED = Asked(bundle="b", sha256="0" * 64)
 TRIAL = Trial(
@@ -54,7 +56,7 @@ def test_alike_images_have_alike_hashes(part: np.ndarray, rng: np.random.Generat
     assert bits(plain, quality(load_frame(part[::-1].copy())).phash) > 12
 
 
-def test_a_map_comes_back_as_shares(make_explanation: ExplanationBuilder) -> None:
+def test_a_map_comes_back_as_shares(make_explanation: Callable[..., Explanation]) -> None:
     """256 bytes hold where the map is, to within a 255th of its highest cell; a flat zero stays zero."""
     saliency = np.zeros((64, 48), np.float32)
     saliency[4:8, 3:6] = 1.0  # the cell in row 1, column 1
