@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.audit import forecast
-from gagrad_runtime.audit.local import run_local
 from gagrad_runtime.audit.plan import Asked
-from gagrad_runtime.audit.ray_engine import run_ray
 from gagrad_runtime.audit.run import run_audit
 from gagrad_runtime.audit.worker import Opening
 from gagrad_runtime.backend import open_backend
@@ -23,10 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.audit.run import Done
-
-
-ENGINES = ("local", "ray")
-"""Names of what makes the shards."""
 
 
 def audit_images(
@@ -44,14 +37,10 @@ def audit_images(
     device: str = "auto",
     threads: int | None = None,
     trust: Path | None = None,
-    engine: str = "local",
-    address: str | None = None,
     say: Callable[[list[str]], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> Done:
     """Look at all images of ``sources`` with ``bundle``, into the folder ``output``; see ``run_audit``.
-
-    ``engine`` is one of ``ENGINES``; ``address`` is that of a Ray cluster, by default none but this machine.
 
     ``workers`` is by default one for each core, with one thread each, where the CPU computes; else one.
     Raises what opening a bundle raises, and what ``run_audit`` does.
@@ -59,12 +48,6 @@ def audit_images(
     seconds = None if budget is None else forecast.seconds_of(budget)
     if one_in < 0:
         raise SettingError(f"{one_in} is no number of images", where="one_in", hint="0 for none, 1 for all")
-    if engine not in ENGINES:
-        raise SettingError(f"there is no engine {engine!r}", where="engine", choices=ENGINES)
-    if address is not None and engine != "ray":
-        raise SettingError(
-            "only Ray has an address", where="address", hint="add `engine=ray`, or leave it out"
-        )
     if roi is not None:
         read_roi(roi)  # before the work, not in each worker
     checked = admit(bundle, trust).bundle
@@ -97,7 +80,6 @@ def audit_images(
         budget=seconds,
         workers=workers,
         plan_only=plan_only,
-        engine=run_local if engine == "local" else partial(run_ray, address=address),
         say=say,
         progress=progress,
     )

@@ -8,10 +8,9 @@ from typing import Any
 from gagrad_edge.errors import MissingPackageError
 
 INSTALL = 'pip install "gagrad-edge[cpu,audit]"'
-RAY = 'pip install "gagrad-edge[cpu,audit,ray]"'
 
 
-def package(name: str, *, install: str = INSTALL) -> Any:
+def package(name: str) -> Any:
     """Return the module ``name``. Raises MissingPackageError with the line that installs it."""
     try:
         return importlib.import_module(name)
@@ -20,7 +19,7 @@ def package(name: str, *, install: str = INSTALL) -> Any:
         raise MissingPackageError(
             f"an audit needs the package {top}, which is not installed ({error})",
             where=top,
-            hint=install,
+            hint=INSTALL,
         ) from error
 
 
