@@ -98,7 +98,9 @@ class Worker:
                 raise RefusedError(BUSY, "the service is stopping", retry_after=5)
             if len(self._queue) >= self._limit:
                 raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
-            least = self._least.slowest(kind)
+            # An idle worker tries: one slow request must not close the service to all others of its kind.
+            idle = self._running is None and not self._queue
+            least = self._least.usual(kind) if idle else self._least.slowest(kind)
             if deadline is not None and now + wait + least + ANSWER > deadline:
                 raise RefusedError(
                     BUSY,
