@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ANSWER = 0.005
 """Seconds of a budget that are kept for the way back."""
+MARGIN = 1.3
+"""What a wait may be longer than expected, for a budget that is kept: a busy machine is not even."""
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +103,7 @@ class Worker:
             # An idle worker tries: one slow request must not close the service to all others of its kind.
             idle = self._running is None and not self._queue
             least = self._least.usual(kind) if idle else self._least.slowest(kind)
-            if deadline is not None and now + wait + least + ANSWER > deadline:
+            if deadline is not None and now + MARGIN * (wait + least) + ANSWER > deadline:
                 raise RefusedError(
                     BUSY,
                     "the budget would not be kept: such a request takes "
