@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
@@ -32,5 +33,12 @@ class Recent:
 
     def slowest(self, kind: Hashable) -> float:
         """Return the longest recent duration of ``kind``, seconds; 0 where none is known."""
+        return max(self._recent(kind), default=0.0)
+
+    def usual(self, kind: Hashable) -> float:
+        """Return the median of the recent durations of ``kind``, seconds; 0 where none is known."""
+        return statistics.median(self._recent(kind) or [0.0])
+
+    def _recent(self, kind: Hashable) -> list[float]:
         since = time.perf_counter() - FORGOTTEN
-        return max((seconds for at, seconds in self._seconds.get(kind, ()) if at >= since), default=0.0)
+        return [seconds for at, seconds in self._seconds.get(kind, ()) if at >= since]

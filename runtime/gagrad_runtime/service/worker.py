@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ANSWER = 0.005
 """Seconds of a budget that are kept for the way back."""
+MARGIN = 1.3
+"""What a wait may be longer than expected, for a budget that is kept: a busy machine is not even."""
 _log = logging.getLogger(__name__)
 
 
@@ -98,8 +100,10 @@ class Worker:
                 raise RefusedError(BUSY, "the service is stopping", retry_after=5)
             if len(self._queue) >= self._limit:
                 raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
-            least = self._least.slowest(kind)
-            if deadline is not None and now + wait + least + ANSWER > deadline:
+            # An idle worker tries: one slow request must not close the service to all others of its kind.
+            idle = self._running is None and not self._queue
+            least = self._least.usual(kind) if idle else self._least.slowest(kind)
+            if deadline is not None and now + MARGIN * (wait + least) + ANSWER > deadline:
                 raise RefusedError(
                     BUSY,
                     "the budget would not be kept: such a request takes "

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from gagrad_runtime.service.worker import Ticket
 from tests.runtime.service.asking import binary
 from tests.serving import serving
 
@@ -45,7 +46,20 @@ def until(condition: object, seconds: float = 20) -> None:
         time.sleep(0.005)
 
 
+@pytest.fixture
+def long_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each chunk of samples take 20 ms more: a thousand samples take seconds on any machine."""
+    check = Ticket.check
+
+    def slowly(ticket: Ticket, *progress: int) -> None:
+        time.sleep(0.02)
+        check(ticket, *progress)
+
+    monkeypatch.setattr(Ticket, "check", slowly)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("long_sampling")
 def test_a_client_that_leaves_ends_its_samples(
     served: Serving, client: httpx.Client, pixels: NDArray[np.uint8]
 ) -> None:
@@ -67,6 +81,7 @@ def test_a_client_that_leaves_ends_its_samples(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("long_sampling")
 def test_a_full_queue_refuses_and_says_when_to_come_again(
     tiny_bundle: Path, pixels: NDArray[np.uint8]
 ) -> None:
@@ -103,6 +118,7 @@ def test_a_budget_is_from_the_request_to_the_answer(client: httpx.Client, pixels
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("long_sampling")
 def test_the_service_ends_while_it_works(tiny_bundle: Path, pixels: NDArray[np.uint8]) -> None:
     """Within a few seconds, though a thousand samples were asked for."""
     began = 0.0

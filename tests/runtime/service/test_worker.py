@@ -50,6 +50,13 @@ class Held:
         return Done(self.steps, 0.0)
 
 
+def until_idle(worker: Worker) -> None:
+    """Wait until the worker's thread has nothing to do; a result comes a moment before."""
+    end = time.monotonic() + LONG
+    while worker._running is not None and time.monotonic() < end:
+        time.sleep(0.001)
+
+
 def in_ms(milliseconds: float) -> float:
     """Return the deadline in so many milliseconds."""
     return time.perf_counter() + milliseconds / 1000
@@ -114,6 +121,20 @@ def test_what_was_slow_is_forgotten(worker: Worker, monkeypatch: pytest.MonkeyPa
         worker.submit(takes(0), kind="slow", deadline=in_ms(5000))
     monkeypatch.setattr(pace, "FORGOTTEN", 0.0)
     assert worker.submit(takes(0), kind="slow", deadline=in_ms(5000)).future.result(LONG) == 0
+
+
+def test_one_slow_request_does_not_close_an_idle_worker(worker: Worker) -> None:
+    """While others wait the slowest counts; with nobody before it a request is tried by what is usual."""
+    for least in (0.0, 0.0, 100.0):
+        worker.submit(takes(0, least=least), kind="part").future.result(LONG)
+    until_idle(worker)
+    assert worker.submit(takes(0), kind="part", deadline=in_ms(5000)).future.result(LONG) == 0
+    held = Held()
+    worker.submit(held, kind="other")
+    held.began.wait(LONG)
+    with pytest.raises(RefusedError, match="budget would not be kept"):
+        worker.submit(takes(0), kind="part", deadline=in_ms(5000))
+    held.released.set()
 
 
 def test_a_budget_that_ends_in_the_queue_is_not_worked_on(worker: Worker) -> None:
