@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from benchmarks.table import markdown
-from benchmarks.viewer.plant import events, fetch, memory, running
+from benchmarks.viewer.plant import events, fetch, memory, processor, running
 from gagrad_runtime.viewer.database import Database
 from gagrad_runtime.viewer.received import Received, read
 from gagrad_runtime.viewer.storing import Arrived, store
@@ -77,20 +77,22 @@ def table(folder: Path) -> tuple[str, float]:
     with running(folder) as (host, port, process):
         asyncio.run(fetch(host, port, "/"))
         for page in (*PAGES, "/frame/1000", "/frame/999000"):
-            status, size, took = 0, 0, []
+            status, size, took, began = 0, 0, [], processor(process.pid)
             for _ in range(REPEATS):
                 status, size, seconds = asyncio.run(fetch(host, port, page))
                 took.append(1000 * seconds)
             took.sort()
+            spent = 1000 * (processor(process.pid) - began) / REPEATS
             lines.append(
                 [
                     f"`{page}`",
                     status,
                     f"{statistics.median(took):.0f}",
                     f"{took[int(0.95 * REPEATS) - 1]:.0f}",
+                    f"{spent:.0f}",
                     f"{size / 1000:.0f}",
                 ]
             )
             print(lines[-1], file=sys.stderr)
         megabytes = memory(process.pid)
-    return markdown(["page", "status", "ms, median", "ms, p95", "kB"], lines), megabytes
+    return markdown(["page", "status", "ms, median", "ms, p95", "ms of processor", "kB"], lines), megabytes

@@ -213,7 +213,10 @@ def test_the_check_leaves_the_rest_alone(source: str) -> None:
     assert not too_new(source)
 
 
-EXTRAS = ("cpu", "gpu", "tensorrt", "tensorrt-rtx", "openvino", "export", "station", "video", "pack", "torch")
+EXTRAS = (
+    "cpu", "gpu", "tensorrt", "tensorrt-rtx", "openvino", "export", "station", "video", "viewer", "serve",
+    "pack", "torch",
+)  # fmt: skip
 MACHINES = ("x86_64", "aarch64")
 # Ubuntu 22.04, JetPack 6's, has the C library 2.35.
 PLATFORM = "{}-manylinux_2_35"

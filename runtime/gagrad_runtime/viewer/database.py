@@ -142,7 +142,7 @@ class Database:
             for job in self._batch():
                 if job is None:
                     ended = True
-                else:
+                elif job[1].set_running_or_notify_cancel():  # else nobody waits for it any more
                     jobs.append(job)
             if jobs:
                 self._write(jobs)

@@ -163,15 +163,18 @@ def test_a_dead_receiver_holds_nobody_and_gets_it_after_a_restart(tmp_path: Path
 
 @pytest.mark.slow
 def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) -> None:
-    """A webhook sends only its events, with the picture if there is one, and its bearer token."""
+    """A webhook sends only its events, with the pictures that there are, its bearer token and its time."""
     (tmp_path / "token").write_text("t0ken\n")
-    (tmp_path / "x.png").write_bytes(b"png")
+    (tmp_path / "x.explained.png").write_bytes(b"png")
+    (tmp_path / "x.layer.jpg").write_bytes(b"jpg")
+    (tmp_path / "x.layer.png").write_bytes(b"map")
+    (tmp_path / "r.json").write_text('{"schema": 1}')
     table = WebhookTable(
         url=receiver.url, picture=True, token_file=str(tmp_path / "token"), events=["explained"]
     )
     with Store(tmp_path, sinks=["webhook"]) as store:
         add(store, 1)
-        for picture in ("x.png", "gone.png"):
+        for picture in ("x.explained.png", "gone.explained.png"):
             event = ExplainedEvent(
                 time="", record="r.json", picture=picture, rcap=None, samples=4, seconds=1.0
             )
@@ -181,7 +184,9 @@ def test_pictures_secrets_and_chosen_events(tmp_path: Path, receiver: Receiver) 
         delivery.close()
     (first, headers), (second, _) = receiver.got
     assert first["picture_png"] == "cG5n"
-    assert second["picture_png"] is None
+    assert (first["frame_jpeg"], first["map_png"], first["record_json"]) == ("anBn", "bWFw", {"schema": 1})
+    assert [second[name] for name in ("picture_png", "frame_jpeg", "map_png")] == [None] * 3
+    assert headers["Date"].endswith(" GMT")
     assert headers["Authorization"] == "Bearer t0ken"
 
 

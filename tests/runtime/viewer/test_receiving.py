@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -171,6 +172,20 @@ def test_a_picture_that_cannot_be_written_is_not_acknowledged(tmp_path: Path) ->
         frame = asyncio.run(viewer.queries.frame(1))
         assert frame is not None
         assert frame.row.pictures
+
+
+def test_a_client_that_gives_up_stops_nothing(tmp_path: Path) -> None:
+    """What nobody waits for any more is left out, and what comes after it is stored."""
+    with viewing(tmp_path) as viewer:
+        begun, go_on = threading.Event(), threading.Event()
+        first = viewer.database.write(lambda _: (begun.set(), go_on.wait(10)))
+        assert begun.wait(10)
+        given_up = viewer.database.write(lambda one: one.execute("DELETE FROM station"))
+        assert given_up.cancel()
+        assert not first.cancel()
+        go_on.set()
+        assert sent(viewer, verdict(1), verdict(2)) == [204, 204]
+        assert value(viewer, "SELECT count(*) FROM frame") == 2
 
 
 def test_two_hundred_stations_at_once(tmp_path: Path) -> None:
