@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check drise viewer-check zoo soak models arm64-check systemd-check format extras lowest clean help
+.PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check drise zoo soak models arm64-check systemd-check format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
@@ -88,6 +88,7 @@ drise: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(DRISE)/bin/python -m benchmarks.drise
 
 # A real browser on the pages: Debian's chromium, and npm for axe-core; what is missing is skipped with a line.
+.PHONY: viewer-check
 viewer-check: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --group viewer-check
 	-command -v npm && npm install --silent --no-save --no-package-lock axe-core@4.14.1
