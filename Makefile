@@ -98,6 +98,7 @@ drise: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(DRISE)/bin/python -m benchmarks.drise
 
 # A real browser on the pages: Debian's chromium, and npm for axe-core; what is missing is skipped with a line.
+.PHONY: viewer-check
 viewer-check: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --group viewer-check
 	-command -v npm && npm install --silent --no-save --no-package-lock axe-core@4.14.1
@@ -131,6 +132,7 @@ systemd-check: $(VENV)/.dev
 
 catalogues: $(VENV)/.dev
 	$(BIN)/python -m examples.language.catalogues
+	$(BIN)/python -m examples.language.viewer
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
