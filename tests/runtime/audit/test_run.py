@@ -80,7 +80,7 @@ def test_an_image_that_kills_becomes_a_row(tmp_path: Path) -> None:
     assert [row["error"] for row in rows(tmp_path / "audit")] == ["", GIVEN_UP, ""]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_bundle_that_kills_ends_the_run(tmp_path: Path) -> None:
     """It is no image's fault, so the run ends with an error instead of going on for ever."""
     listed, folder = write_list(tmp_path, 30, "image"), tmp_path / "audit"
@@ -151,9 +151,9 @@ def kill_at_random(folder: Path, listed: Path, times: int, rng: random.Random) -
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
 def test_kills_leave_the_same_table(tmp_path: Path) -> None:
     """kill −9 of worker, driver and group at random: file for file the undisturbed table, no row twice."""
-    listed = write_list(tmp_path, 1500)
+    listed = write_list(tmp_path, 900)
     audit(tmp_path / "calm", listed)
-    killed = kill_at_random(tmp_path / "rough", listed, 4, random.Random(1))  # noqa: S311
-    assert len(killed) >= 2
+    killed = kill_at_random(tmp_path / "rough", listed, 2, random.Random(1))  # noqa: S311
+    assert killed
     assert shards(tmp_path / "rough") == shards(tmp_path / "calm")
-    assert [row["row"] for row in rows(tmp_path / "rough")] == list(range(1500))
+    assert [row["row"] for row in rows(tmp_path / "rough")] == list(range(900))

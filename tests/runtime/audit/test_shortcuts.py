@@ -81,7 +81,7 @@ def findings(folder: Path, plant: Plant) -> Findings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shortcut", ["sticker", "border"])
+@pytest.mark.parametrize("shortcut", ["sticker", pytest.param("border", marks=pytest.mark.long)])
 def test_a_planted_shortcut_comes_first(tmp_path: Path, shortcut: str) -> None:
     """Covering its place turns its parts good, pasting it turns good ones NG, and elsewhere neither does."""
     found = findings(tmp_path / "audit", Plant(shortcut))
