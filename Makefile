@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Each worker takes whole files, in the order of their names, so that fixtures of a file are made once. The engines'
-# own threads would only get in each other's way.
-WORKERS ?= 2
+# Three workers for two cores: tests also wait, for peers, signals and deadlines. Each takes whole files, in the order
+# of their names, so that fixtures of a file are made once. The engines' own threads would only get in each other's way.
+WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-fast lint types check-tests listing bench fidelity where gpu-check triton-check drise viewer-check zoo soak models arm64-check systemd-check catalogues format extras lowest clean help
 
 help:
 	@echo "make demo     export the built-in networks, explain parts, print where the pictures are"
-	@echo "make test     lint, types and all tests (what CI runs; WORKERS=2 at once)"
+	@echo "make test     lint, types and all tests (what CI runs; WORKERS=3 at once)"
 	@echo "make test-fast  the tests that are not marked slow: under a minute"
 	@echo "make listing  the longest source files, for a review to look at"
 	@echo "make lint     ruff, import-linter"

@@ -32,7 +32,7 @@ def rehearse(out: Path, *options: str) -> tuple[int, dict[str, object], str]:
     return run.returncode, json.loads((out / "gpu.json").read_text()), (out / "gpu.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_rehearsal_in_short_runs_the_jobs_and_names_a_crash(tmp_path: Path) -> None:
     """A device is measured; one that is not there is skipped; one that crashes has failed."""
     options = ("--no-peers", "--networks", "small", "--devices", "absent,cuda:fp16,crashes")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gagrad_edge.errors import SettingError
 from gagrad_edge.summary import counted
+from gagrad_runtime.language.numbers import percent, share_text
 
 if TYPE_CHECKING:
     from gagrad_runtime.audit.plan import Asked
@@ -79,13 +80,15 @@ def lines(trial: Trial, asked: Asked, images: int, shards: int, workers: int) ->
     milliseconds = (1e3 * trial.look_seconds, 1e3 * trial.explain_seconds)
     tried = f"of {trial.images} tried: {trial.broken} broken, {trial.marked} NG, unsure or with a caution"
     chosen = (
-        "every marked one" if asked.share == 1 else f"{asked.share:.0%} of the marked, as the budget allows"
+        "every marked one"
+        if asked.share == 1
+        else f"{share_text(asked.share)} of the marked, as the budget allows"
     )
     rest = f", and 1 in {asked.one_in} of the rest" if asked.one_in else ""
     took = in_words(duration(trial, asked, images, workers))
     return [
         f"{counted(images, 'image')} in {counted(shards, 'shard')}, {counted(workers, 'worker')}",
         f"{tried}; {milliseconds[0]:.0f} ms for an answer, {milliseconds[1]:.0f} ms for a map",
-        f"about {share:.2%} are explained: {chosen}{rest}",
+        f"{percent(share)} are explained: {chosen}{rest}",
         f"it takes about {took} and at most {megabytes:,.1f} MB",
     ]

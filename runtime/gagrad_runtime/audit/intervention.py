@@ -19,6 +19,7 @@ from gagrad_runtime.audit.sources import content
 from gagrad_runtime.audit.table import GRID
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.sampling.covering_images import WIDE, Cover, covered, feathered
 from gagrad_runtime.sampling.pieces import Surface
 
@@ -61,7 +62,7 @@ class Rate(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.share:.0%} ({low:.0%} to {high:.0%}) of {self.of}"
+        return f"{share_text(self.share)} ({share_text(low)} to {share_text(high)}) of {self.of}"
 
     def above(self, other: Rate) -> bool:
         """Whether the share is above the other's beyond doubt: their intervals do not meet."""

@@ -14,6 +14,7 @@ from gagrad_runtime.audit import findings
 from gagrad_runtime.audit.drift import RISK
 from gagrad_runtime.audit.reading import codes, finished, read
 from gagrad_runtime.audit.thumbnails import Thumbnails
+from gagrad_runtime.language.numbers import percent
 from gagrad_runtime.report.colour import colour_bar
 from gagrad_runtime.report.html_page import escape, fill, image, legend
 from gagrad_runtime.report.thumbnail import jpeg
@@ -187,7 +188,7 @@ def _versus(versus: Versus, pictures: Thumbnails) -> str:
     maps = _maps(versus.maps, ("the other bundle", "this bundle"), pictures)
     return (
         f"<h2>Against the other bundle</h2><p>{versus.images:,} images are in both; {changed:,} "
-        f"({share:.1%}) have another answer.</p>{lines}"
+        f"({percent(share)}) have another answer.</p>{lines}"
         f"<p>What does this bundle look at that the other did not? Images that both explain:</p>{maps}"
     )
 

@@ -96,7 +96,7 @@ def test_a_planted_shortcut_comes_first(tmp_path: Path, shortcut: str) -> None:
     assert first.pasted_elsewhere.share < 0.1
     assert first.becomes == "OK"
     text = " ".join(sentences(first))
-    assert text.startswith(f"Covering {first.where} turns 100% (87% to 100%) of 25 of these 'NG'")
+    assert text.startswith(f"Covering {first.where} turns 100 % (87 % to 100 %) of 25 of these 'NG'")
     page = write_clusters(tmp_path / "audit", finished(tmp_path / "audit"), found).read_text()
     assert "60 images, finding" in page
     assert "$" not in page
