@@ -107,6 +107,7 @@ def test_a_model_that_turns_on_small_differences_is_refused(tmp_path: Path) -> N
     assert not (tmp_path / "steep.gagrad").exists()
 
 
+@pytest.mark.slow
 @measures
 def test_a_bundle_that_was_not_measured_is_refused(tiny_bundle: Path) -> None:
     """openvino:bf16 takes no bundle on trust: the error names the two options of an export."""

@@ -124,6 +124,7 @@ def test_five_plants_of_each_kind(tmp_path: Path, shortcut: str) -> None:
     assert right >= 4
 
 
+@pytest.mark.slow
 def test_never_two_clusters() -> None:
     """Maps of two kinds are cut into more: one of two planted kinds was missed between two clusters."""
     rng = np.random.default_rng(0)

@@ -177,6 +177,7 @@ def test_folders_below_count(watched: Folder, tmp_path: Path) -> None:
     assert sorted(names(second)) == ["day 1/hour 2/a.png", "day 1/hour 2/b.png"]
 
 
+@pytest.mark.slow
 def test_folders_a_thousand_deep_stop_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody may make them, on a share; images beside them come, for a station and for ``explain``."""
     monkeypatch.chdir(tmp_path)

@@ -57,6 +57,7 @@ def ask(port: int, request: bytes = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n") 
         return answer
 
 
+@pytest.mark.slow
 def test_silent_clients_block_nobody(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Health is answered while many more clients than are kept say nothing; the oldest are closed."""
     monkeypatch.setattr(endpoint_module, "SECONDS", LIMIT)  # so that nothing but the number closes them
