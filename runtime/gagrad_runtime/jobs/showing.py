@@ -25,6 +25,7 @@ from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.cli import say
 from gagrad_edge.errors import MissingPackageError, OutputError
 from gagrad_runtime.jobs.demonstrating import DEMOS, compile_demo
+from gagrad_runtime.language import current, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,7 @@ source = "parts"
 output = "results"
 name = "demo"
 device = "{device}"
+language = "{language}"
 {threads}
 [rule]
 good = ["ok"]
@@ -69,7 +71,15 @@ def show_demo(output: Path, *, device: str, threads: int | None) -> int:
     make_folder(output / "parts")
     with resources.as_file(resources.files("gagrad_edge") / "demo") as data, contextlib.ExitStack() as stack:
         bundle = output / "classifier.gagrad"
-        say(f"1. Compiling the {DEMOS[0].title} into {bundle}", err=True)
+        say(
+            text(
+                "{number}. Compiling the {network} into {bundle}",
+                number=1,
+                network=text(DEMOS[0].title),
+                bundle=bundle,
+            ),
+            err=True,
+        )
         compile_demo(DEMOS[0], data, bundle)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
@@ -77,13 +87,16 @@ def show_demo(output: Path, *, device: str, threads: int | None) -> int:
             _started("viewer", "--data", str(output / "viewer"), "--port", str(_port()))
         )
         address = _address(viewer)
-        say(f"2. The viewer is at {address}", err=True)
+        say(text("2. The viewer is at {address}", address=address), err=True)
         config = _STATION.format(
-            device=device, address=address, threads="" if threads is None else f"threads = {threads}\n"
+            device=device,
+            language=current(),
+            address=address,
+            threads="" if threads is None else f"threads = {threads}\n",
         )
         write_atomic(output / "station.toml", [config.encode()])
         station = stack.enter_context(_started("watch", "--config", str(output / "station.toml")))
-        say("3. A station looks at one part a second. Ctrl-C ends both.", err=True)
+        say(text("3. A station looks at one part a second. Ctrl-C ends both."), err=True)
         if sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
             webbrowser.open(address)
         for _ in _fed(data / DEMOS[0].frames, output / "parts"):
