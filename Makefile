@@ -148,7 +148,7 @@ lowest: $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 		-e ".[$(LOWEST_EXTRAS)]"
-	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python pytest hypothesis scipy
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python babel httpx hypothesis pytest scipy
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q tests/runtime
 
 $(BIN)/python:

@@ -16,6 +16,7 @@ from gagrad_edge.cli import run
 from gagrad_edge.kit import read_kit
 from gagrad_export.kit.platforms import PLATFORMS, platform_named
 from gagrad_export.kit.wheels import Wheel, fetch, glibc_of, own_wheel, resolve
+from tests.long import all_but
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ def test_the_own_wheel_is_whole(kit: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "build/", "benchmarks/"))]
 
 
-@pytest.mark.parametrize("name", ["jetson-jp6", "jetson-jp7", "linux-aarch64"])
+@pytest.mark.parametrize("name", all_but(["jetson-jp6", "jetson-jp7", "linux-aarch64"], "jetson-jp7"))
 def test_packages_are_those_of_the_device(name: str, tmp_path: Path) -> None:
     """Its Python, its machine: compiled wheels where there are such, and what only its Python needs."""
     device = PLATFORMS[name]
