@@ -56,5 +56,6 @@ def make_room(store: Store) -> int:
 
 
 def _disk_used(store: Store) -> float:
+    # As `df` counts it: what the system keeps for itself is neither used nor free for a station.
     usage = shutil.disk_usage(store.folder)
-    return 1 - usage.free / usage.total
+    return usage.used / (usage.used + usage.free)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import time
 from collections import Counter
 from statistics import median
@@ -163,6 +163,6 @@ def gaps(
 
 def disk_of(folder: Path, *, full: bool) -> Disk:
     """Return the state of the disk that ``folder`` is on."""
-    found = os.statvfs(folder)
-    free, whole = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    return Disk(used=1 - free / whole if whole else 1.0, free_bytes=free, full=full)
+    disk = shutil.disk_usage(folder)
+    whole = disk.used + disk.free
+    return Disk(used=disk.used / whole if whole else 1.0, free_bytes=disk.free, full=full)

@@ -164,6 +164,21 @@ def test_the_oldest_explanations_make_room_and_stay_known(station: Any, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("used", "left"), [(85, 3), (91, 0)])
+def test_the_share_of_the_disk_is_that_of_df(
+    station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: int, left: int
+) -> None:
+    """What the file system keeps for itself is not used: explanations stay while there is room."""
+    disk = type("Usage", (), {"total": 200, "used": used, "free": 100 - used})
+    monkeypatch.setattr("gagrad_runtime.station.retention.shutil.disk_usage", lambda _: disk)
+    for number in range(3):
+        put(tmp_path / "in", f"{number}.png", number)
+    one = station(retention=RetentionTable(disk_share=0.9))
+    one.run(once=True)
+    assert len(one.store.rows("explained")) == left
+
+
+@pytest.mark.slow
 def test_rows_are_kept_within_their_limit_on_a_good_line(station: Any, tmp_path: Path) -> None:
     """Also where nothing is ever explained; the newest rows stay."""
     for number in range(12):
