@@ -143,7 +143,7 @@ extras: $(VENV)/.dev
 
 # The oldest versions that pyproject.toml allows, in an environment of its own.
 LOWEST := .venv-lowest
-LOWEST_EXTRAS := cpu,export,openvino,station,video,viewer,serve
+LOWEST_EXTRAS := cpu,export,openvino,station,video,viewer,serve,audit
 lowest: $(VENV)/.dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
