@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -57,6 +58,20 @@ def _hermetic() -> Iterator[None]:
     touched.clear()
     yield
     assert not touched, f"the test touched what belongs to the machine: {touched}"
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """Give the program's logger back as it was.
+
+    ``watch`` in a test's own process logs to the ``stderr`` of that test, which is closed behind it; the next
+    test on this worker that logs would print an error of ``logging``.
+    """
+    logger = logging.getLogger("gagrad_runtime")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -129,19 +129,13 @@ def test_metrics_and_health(station: Any, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_log_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """With format json each log record is one JSON line with level, message, UTC time and traceback."""
     logger = logging.getLogger("gagrad_runtime.station.test")
-    before = logging.getLogger("gagrad_runtime")
-    handlers, level, propagate = before.handlers, before.level, before.propagate
+    set_up(LogTable(format="json"))
+    logger.info("part %d", 4)
+    logger.debug("not said")
     try:
-        set_up(LogTable(format="json"))
-        logger.info("part %d", 4)
-        logger.debug("not said")
-        try:
-            raise ValueError("odd")
-        except ValueError:
-            logger.exception("it failed")
-    finally:
-        before.handlers, before.propagate = handlers, propagate
-        before.setLevel(level)
+        raise ValueError("odd")
+    except ValueError:
+        logger.exception("it failed")
     first, second = map(json.loads, capsys.readouterr().err.splitlines())
     assert (first["level"], first["message"]) == ("info", "part 4")
     assert first["time"].endswith("Z")
