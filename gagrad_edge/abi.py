@@ -13,7 +13,8 @@ Shapes are written with symbols:
 ``h``, ``w``      the feature layer, where class activation maps are taken; of several, the largest
 
 ``predict`` of a detector also gives ``boxes [N, A, 4]``, and that of an anomaly scorer may give
-``anomaly_map [N, h, w]`` with a size of its own: see ``beside``.
+``anomaly_map [N, h, w]`` with a size of its own: see ``beside``. ``cam`` of a network whose feature layer is
+coarse also gives ``finer_cams``, of the finer layer in front of it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ ANOMALY_MAP = "anomaly_map"
 """An anomaly scorer's map, which ``predict`` gives beside the score."""
 CAMS = "cams"
 """Class activation maps in the order of ``class_activation.CAMS``, not scaled."""
+FINER_CAMS = "finer_cams"
+"""The same at the finer feature layer, where the bundle has one."""
 
 COUNT, ABS_SUM, MEAN, M2 = "count", "abs_sum", "mean", "m2"
 STATE = (COUNT, ABS_SUM, MEAN, M2)
@@ -163,17 +166,21 @@ class Sizes:
     """(h, w)"""
     beside: Mapping[str, Shape] = field(default_factory=dict)
     """What ``predict`` gives beside the scores: ``beside(output)``."""
+    finer: tuple[int, int] | None = None
+    """(h, w) of the finer feature layer, where there is one."""
 
     @staticmethod
     def of(manifest: Manifest) -> Sizes:
         """Return the sizes of the symbols (C, H, W, …) that ``manifest`` states."""
         method, layer = manifest.method, manifest.model.feature_layer
+        finer = manifest.model.finer_feature_layer
         return Sizes(
             image=manifest.input.shape,
             scores=tuple(manifest.output.shape),
             levels=len(rcap_levels(method.rcap_lower_bound, method.rcap_interval)),
             feature=None if layer is None else (layer.height, layer.width),
             beside=beside(manifest.output),
+            finer=None if finer is None else (finer.height, finer.width),
         )
 
     def graph(self, role: GraphRole, variant: str = "") -> GraphAbi:
@@ -182,6 +189,9 @@ class Sizes:
         if role == "predict":
             more = {name: (N, *shape) for name, shape in self.beside.items()}
             abi = GraphAbi(abi.inputs, {**abi.outputs, **more})
+        if role == "cam" and self.finer is not None:
+            finer: Shape = (len(_CAM_METHODS), N, *self.finer)
+            abi = GraphAbi(abi.inputs, {**abi.outputs, FINER_CAMS: finer})
         return self.fill(abi)
 
     def fill(self, abi: GraphAbi) -> GraphAbi:

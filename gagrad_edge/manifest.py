@@ -234,6 +234,9 @@ class ModelInfo(Strict, frozen=True):
     """Where class activation maps are taken; null when the bundle has no such maps: a note says why."""
     further_feature_layers: list[FeatureLayer] = msgspec.field(default_factory=list)
     """The other scales of a detector, each of a smaller or equal grid: their maps are enlarged and added."""
+    finer_feature_layer: FeatureLayer | None = None
+    """A layer in front of ``feature_layer`` whose cells have half its sides or less, where those of
+    ``feature_layer`` are large; maps are taken there, too. Null where one layer is fine enough."""
 
     @property
     def feature_layers(self) -> list[FeatureLayer]:
@@ -247,6 +250,11 @@ class ModelInfo(Strict, frozen=True):
         for layer in self.further_feature_layers:
             if first is not None and layer.height * layer.width > first.height * first.width:
                 raise ValueError(f"feature layer {layer.name!r} has a larger grid than the first")
+        finer = self.finer_feature_layer
+        if finer is not None and (
+            first is None or finer.height < 2 * first.height or finer.width < 2 * first.width
+        ):
+            raise ValueError(f"the finer feature layer {finer.name!r} is not finer than the feature layer")
 
 
 @dataclass(frozen=True)

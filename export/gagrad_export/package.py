@@ -65,6 +65,7 @@ def package(
     output: OutputSpec,
     method: MethodSpec,
     feature_layers: Sequence[FeatureLayer] = (),
+    finer_feature_layer: FeatureLayer | None = None,
     notes: Sequence[str] = (),
     checked: Checked | None = None,
 ) -> Manifest:
@@ -98,6 +99,7 @@ def package(
             straight_through=model.straight_through,
             feature_layer=feature_layers[0] if feature_layers else None,
             further_feature_layers=list(feature_layers[1:]),
+            finer_feature_layer=finer_feature_layer,
         ),
         input=spec,
         output=output,

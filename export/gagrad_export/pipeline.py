@@ -18,10 +18,12 @@ from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX, read_bundle
 from gagrad_edge.checking import checker, read_checks, require_labels
 from gagrad_edge.errors import SettingError, VerificationError
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.source_date import creation_time
 from gagrad_edge.summary import agreement
 from gagrad_export.arrange import Arranged, Wishes, arrange, stated
 from gagrad_export.assemble import bundle_graphs
+from gagrad_export.assemble.cam import cam_graph
 from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.channels import channel_count
@@ -50,12 +52,15 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
+    from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.checking import Labelled, Tried
     from gagrad_edge.manifest import Checked, Manifest, MethodSpec
     from gagrad_export.arrange import Stated
     from gagrad_export.arrange.stated import Classes
+    from gagrad_export.assemble.feature_layer import FeatureChoice
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.preprocessing import Preprocessing
+    from gagrad_export.verify.checks import Verified
 
 STAGES = ("load", "canonicalise", "differentiate", "verify", "check", "package")
 
@@ -146,6 +151,7 @@ def export(
         spec,
         method,
         feature_layers=chosen.layers,
+        finer_feature_layer=chosen.finer,
         targets=bundle.targets,
         precisions=bundle.precisions,
         perturbations=bundle.perturbations,
@@ -164,21 +170,20 @@ def export(
     if labelled:
         require_labels(labelled, output)
     method = msgspec.structs.replace(method, operator=guessed_noise(graphs, spec))
-    verified = verify(
-        graphs,
-        source,
-        canonical,
-        spec,
-        method,
-        output,
-        chosen.layers,
-        arranged.layout,
+    check = partial(
+        verify,
+        source=source,
+        model=canonical,
+        spec=spec,
+        method=method,
+        output=output,
+        feature_layers=chosen.layers,
+        layout=arranged.layout,
         maps_asked_for=bundle.feature_layer != "auto",
         bfloat16="bfloat16" in bundle.precisions,
     )
-    if verified.without_maps:
-        graphs = {key: graph for key, graph in graphs.items() if key.role != "cam"}
-        chosen = replace(chosen, layers=(), why=verified.without_maps)
+    make_cam = partial(cam_graph, canonical, spec)
+    verified, graphs, chosen = _verified(check, graphs, chosen, make_cam)
     write = partial(
         package,
         name=bundle.name or path.stem,
@@ -189,6 +194,7 @@ def export(
         spec=spec,
         output=output,
         feature_layers=chosen.layers,
+        finer_feature_layer=chosen.finer,
         notes=[
             note
             for note in (
@@ -216,6 +222,28 @@ def export(
         lowered=lowered,
         seconds=clock.seconds,
     )
+
+
+def _verified(
+    check: Callable[..., Verified],
+    graphs: dict[GraphKey, GraphFile],
+    chosen: FeatureChoice,
+    make_cam: Callable[..., GraphFile],
+) -> tuple[Verified, dict[GraphKey, GraphFile], FeatureChoice]:
+    """Return the evidence of ``check``, and graphs and layers without the maps that it could not confirm.
+
+    Where those of the finer layer could not be, ``make_cam`` makes the graph without, which is rare.
+    """
+    verified = check(graphs, finer_feature_layer=chosen.finer)
+    if verified.without_finer:
+        note, chosen = verified.without_finer, replace(chosen, finer=None)
+        graphs = {**graphs, GraphKey("cam"): make_cam(chosen.layers)}
+        verified = check(graphs)
+        verified = replace(verified, notes=(*verified.notes, note))
+    if verified.without_maps:
+        graphs = {key: graph for key, graph in graphs.items() if key.role != "cam"}
+        chosen = replace(chosen, layers=(), finer=None, why=verified.without_maps)
+    return verified, graphs, chosen
 
 
 def _canonical(

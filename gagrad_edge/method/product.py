@@ -9,6 +9,8 @@ of the answer's score; of a defect, less that of the class for good parts, where
     A = max(C / max C, L / max L)  where the features speak for the class
     S = P · A                      on the frame, and 0 beside it
     W = P₆ · C                     a second witness; P₆ is pooled with a Gaussian of 6 % of the side
+    V = P₆ · max(F / max F, K / max K)   where there is a finer layer: F is its Grad-CAM, and K its LayerCAM
+    W = P₆ · (C / max C + F / max F)     is then the second witness
 
 E[g²] is SmoothGrad-Squared (Hooker et al. 2019, arXiv 1806.10758), C is of Selvaraju et al. (ICCV 2017) and L
 of Jiang et al. (IEEE TIP 2021). Guided Grad-CAM, in the paper of C, is the first such product: fine evidence,
@@ -24,7 +26,9 @@ target) is left out; without any, as in a bundle that has no graph for them, S i
 
 W is for a feature that is absent: what the model reacts to lies around the empty place, within a wider reach,
 and C is not bound to the pixels that react. Its highest point away from that of S is a place of its own;
-often it lies on the same hill of C, whose cells are larger than a feature.
+often it lies on the same hill of C, whose cells are larger than a feature. V asks a layer whose cells are
+as large as a feature, and tells where in the coarse cell: where covering finds no place that the answer hangs
+on, as of a feature that is absent, its highest point comes first (docs/where.md).
 
 Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
 the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
@@ -38,7 +42,7 @@ d keeps its unit, so that the map of a good part stays low; the other factors on
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -82,12 +86,32 @@ def product(squared: Array, activations: Sequence[Array], seen: tuple[slice, sli
     return result
 
 
-def witness(squared: Array, activation: Array, seen: tuple[slice, slice]) -> Array:
-    """Return W, ``[H, W]``, not scaled, from Σ_c E[g²] ``[H, W]`` and C ``[H, W]``, at least 0."""
+class Witnesses(NamedTuple):
+    """Maps ``[H, W]`` beside S, not scaled, that point at places of their own."""
+
+    second: Array
+    """W."""
+    finer: Array | None
+    """V; None without a finer layer that speaks for the target."""
+
+
+def witnesses(
+    squared: Array, activation: Array, finer: Sequence[Array], seen: tuple[slice, slice]
+) -> Witnesses:
+    """Return W and V from Σ_c E[g²] ``[H, W]``, C ``[H, W]``, and F and K ``[H, W]``, or none of these."""
     gradient = np.sqrt(np.maximum(squared[seen], 0))
-    result = np.zeros(squared.shape, np.float32)
-    result[seen] = pooled(gradient, WIDE * side(gradient.shape)) * activation[seen]
-    return result
+    wide = pooled(gradient, WIDE * side(gradient.shape))
+    speaking = [one[seen] / one[seen].max() for one in finer if one[seen].max() > 0]
+
+    def spread(values: Array) -> Array:
+        result = np.zeros(squared.shape, np.float32)
+        result[seen] = wide * values
+        return result
+
+    if not speaking:
+        return Witnesses(spread(activation[seen]), None)
+    coarse, fine = (one[seen] / max(float(one[seen].max()), 1e-30) for one in (activation, finer[0]))
+    return Witnesses(spread(coarse + fine), spread(np.maximum.reduce(speaking)))
 
 
 def compared(

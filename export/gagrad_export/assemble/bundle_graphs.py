@@ -32,6 +32,7 @@ def bundle_graphs(
     method: MethodSpec,
     *,
     feature_layers: Sequence[FeatureLayer] = (),
+    finer_feature_layer: FeatureLayer | None = None,
     targets: Sequence[GraphTarget] = (),
     precisions: Sequence[str] = (),
     perturbations: bool = False,
@@ -60,7 +61,7 @@ def bundle_graphs(
         half, _ = accumulate_graph(model, spec, precision="float16")
         graphs[GraphKey("accumulate", precision="float16")] = half
     if feature_layers:
-        graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layers)
+        graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layers, finer_feature_layer)
     if perturbations:
         graphs[GraphKey("accumulate", PERTURBED)], _ = accumulate_graph(model, spec, perturbations=True)
     return _sharing_tensors(graphs), lowered

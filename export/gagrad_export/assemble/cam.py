@@ -8,6 +8,9 @@ layer is then taken with the others held: what passes through a later layer is c
 So the layers that an anchor does not belong to get a gradient of zero, and for a target of several anchors
 the maps add up. The graph is built from two copies of the model: the second reads the layers of the first.
 What is alike in both is written once (``finish``).
+
+The finer layer, where there is one, is not added: its maps are an output of their own, and its gradient is
+that of the whole network behind it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.abi import CAMS, COTANGENT, IMAGE, SCORES, N, Sizes, graph_abi
+from gagrad_edge.abi import CAMS, COTANGENT, FINER_CAMS, IMAGE, SCORES, N, Sizes, graph_abi
 from gagrad_edge.errors import ModelError
 from gagrad_edge.method.class_activation import EPSILON
 from gagrad_export.assemble.accumulate import per_sample
@@ -39,24 +42,31 @@ DELTA, FEATURES, GRADIENTS = "delta", "features", "gradients"
 """Names of the probe's inputs and outputs that the ABI does not have, each with the number of its layer."""
 
 
-def cam_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> GraphFile:
+def cam_graph(
+    model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None
+) -> GraphFile:
     """Return the graph ``cam``.
 
     ``image [N, C, H, W]`` and ``cotangent [1, K…]`` → ``scores [N, K…]`` and ``cams [3, N, h, w]``, as
     ``gagrad_edge.method.class_activation.class_activation_maps`` computes them, those of several ``layers``
-    added by ``added_levels``; the first layer has the largest grid. Raises ModelError and
-    UnsupportedOperatorError.
+    added by ``added_levels``; the first layer has the largest grid. With ``finer``, which goes with one
+    layer, also ``finer_cams``, the maps there. Raises ModelError and UnsupportedOperatorError.
     """
-    sizes = _sizes(model, layers)
+    if finer is not None and len(layers) != 1:
+        raise ValueError("a finer layer goes with one layer")
+    sizes = _sizes(model, layers, finer)
     op, inputs = start_graph("cam", sizes, opset=model.opset)
-    scores, features, gradients_at = _at_layers(op, model, spec, layers, inputs)
+    every = [*layers, finer] if finer else layers
+    scores, features, gradients_at = _at_layers(op, model, spec, every, inputs, hold=finer is None)
     levels = [
         _maps(op, _channels_first(op, feature, layer), _channels_first(op, gradient, layer))
-        for layer, feature, gradient in zip(layers, features, gradients_at, strict=True)
+        for layer, feature, gradient in zip(every, features, gradients_at, strict=True)
     ]
-    cams = _added(op, levels, layers)
+    outputs = {SCORES: scores, CAMS: _added(op, levels[: len(layers)], layers)}
+    if finer is not None:
+        outputs[FINER_CAMS] = levels[-1]
     lower(op)
-    return finish_graph(op, "cam", sizes, {SCORES: scores, CAMS: cams})
+    return finish_graph(op, "cam", sizes, outputs)
 
 
 def cam_probe_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> GraphFile:
@@ -82,8 +92,13 @@ def cam_probe_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureL
     return finish(op, outputs)
 
 
-def _sizes(model: Canonical, layers: Sequence[FeatureLayer]) -> Sizes:
-    return Sizes(model.input_shape, model.score_shape, feature=(layers[0].height, layers[0].width))
+def _sizes(model: Canonical, layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None) -> Sizes:
+    return Sizes(
+        model.input_shape,
+        model.score_shape,
+        feature=(layers[0].height, layers[0].width),
+        finer=None if finer is None else (finer.height, finer.width),
+    )
 
 
 def _at_layers(
@@ -93,14 +108,19 @@ def _at_layers(
     layers: Sequence[FeatureLayer],
     inputs: Mapping[str, ir.Value],
     deltas: Sequence[ir.Value] = (),
+    *,
+    hold: bool = True,
 ) -> tuple[ir.Value, list[ir.Value], list[ir.Value]]:
-    """Return the scores, and for each layer its activation plus its delta and the gradient at it."""
+    """Return the scores, and for each layer its activation plus its delta and the gradient at it.
+
+    ``hold`` takes the gradient at each of several layers with the others held.
+    """
     image, cotangent = inputs[IMAGE], inputs[COTANGENT]
     x = normalised(op, image, spec)
     scores = insert_model(op, model, x)
     prefix = "model"
     features = _named(op, layers, prefix)
-    if len(layers) > 1:
+    if len(layers) > 1 and hold:
         prefix = "held"
         scores = insert_model(op, model, x, prefix=prefix)
     if prefix == "held" or deltas:

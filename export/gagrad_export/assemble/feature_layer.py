@@ -10,6 +10,9 @@ beside all maps, there is no layer.
 
 In a vision transformer that reads a class token, the patch tokens of the last block do not reach the score.
 So the tokens that the last block's attention reads are taken (``blocks[-1].norm1`` in pytorch-grad-cam).
+
+Where the cells of that one map are large, the last map with cells of half their sides is taken beside it: of
+a feature that is absent, the coarse cell says that it is near, and the finer one where (docs/where.md).
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     Layers = Mapping[ir.Value, FeatureLayer]
 
+COARSE = 12
+"""Number of cells along a side from which a map is fine enough by itself."""
 MOST_LAYERS = 16
 """More maps than a detector has scales and branches are no choice any more."""
 
@@ -44,6 +49,8 @@ class FeatureChoice:
     layers: tuple[FeatureLayer, ...]
     why: str
     """A sentence for people."""
+    finer: FeatureLayer | None = None
+    """The finer layer in front of the one layer, where its cells are large."""
 
 
 def choose_feature_layers(model: Canonical, choice: str | None) -> FeatureChoice:
@@ -59,7 +66,8 @@ def choose_feature_layers(model: Canonical, choice: str | None) -> FeatureChoice
     maps = _maps(model, paths)
     if choice != "auto":
         named = _named(model, choice, paths, maps)
-        return FeatureChoice(named, f"class activation maps of {len(named)} layers that were named are added")
+        why = f"class activation maps of {len(named)} layers that were named are added"
+        return FeatureChoice(named, why, _finer(paths, maps, named))
     inner = {value: layer for value, layer in maps.items() if value in paths.in_front_of_weights}
     for among in (inner, maps):
         found, everywhere = paths.last(among)
@@ -69,7 +77,8 @@ def choose_feature_layers(model: Canonical, choice: str | None) -> FeatureChoice
                 return FeatureChoice(
                     (), _none(f"only {len(found)} maps together lie on every path to the score")
                 )
-            return FeatureChoice(_sorted(maps[value] for value in found), _why([maps[v] for v in found]))
+            layers = _sorted(maps[value] for value in found)
+            return FeatureChoice(layers, _why([maps[v] for v in found]), _finer(paths, maps, layers))
     if not maps:
         return FeatureChoice(
             (),
@@ -100,6 +109,26 @@ def _why(layers: Sequence[FeatureLayer]) -> str:
 
 def _sorted(layers: Iterable[FeatureLayer]) -> tuple[FeatureLayer, ...]:
     return tuple(sorted(layers, key=lambda layer: -layer.height * layer.width))
+
+
+def _finer(paths: Paths, maps: Layers, layers: Sequence[FeatureLayer]) -> FeatureLayer | None:
+    """Return the last map with cells of half the sides of those of the one layer, on every path to it.
+
+    None for several layers, where the cells are small enough, and where no such map lies on every path.
+    """
+    if len(layers) != 1 or min(layers[0].height, layers[0].width) >= COARSE:
+        return None
+    coarse = layers[0]
+    end = next((value for value, layer in maps.items() if layer.name == coarse.name), None)
+    if end is None:
+        return None
+    for value in sorted(maps, key=paths.order.__getitem__, reverse=True):
+        layer = maps[value]
+        if layer.height < 2 * coarse.height or layer.width < 2 * coarse.width or layer.layout == "tokens":
+            continue
+        if paths.order[value] < paths.order[end] and paths.covers(value, end):
+            return layer
+    return None
 
 
 def _one_of_each_grid(paths: Paths, maps: Layers, found: Sequence[ir.Value]) -> list[ir.Value]:

@@ -7,11 +7,12 @@ along segments, rows of a batch against the same rows alone, ``finalize`` and ``
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gagrad_edge.abi import IMAGE, PERTURBED
+from gagrad_edge.abi import CAMS, FINER_CAMS, IMAGE, PERTURBED
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import (
     Agreement,
@@ -88,6 +89,8 @@ class Verified:
     """What the checks found, in sentences for the user."""
     without_maps: str = ""
     """Why the graph ``cam`` must be left out; empty where its maps are right, and where there is none."""
+    without_finer: str = ""
+    """Why the maps of the finer layer must be left out, likewise."""
 
 
 def verify(
@@ -98,6 +101,7 @@ def verify(
     method: MethodSpec,
     output: OutputSpec,
     feature_layers: Sequence[FeatureLayer] = (),
+    finer_feature_layer: FeatureLayer | None = None,
     layout: Layout | None = None,
     *,
     maps_asked_for: bool = False,
@@ -175,7 +179,9 @@ def verify(
     in_half = any(key.precision == "float16" for key in graphs)
     precisions = [verify_half(graphs, point, method, state)] if in_half else []
     precisions += [verify_bfloat16(graphs, point, method)] if bfloat16 else []
-    without_maps = _check_maps(graphs, model, spec, feature_layers, point, required=maps_asked_for)
+    without_maps, without_finer = _without(
+        graphs, model, spec, point, feature_layers, finer_feature_layer, required=maps_asked_for
+    )
     perturbed = graphs.get(GraphKey("accumulate", PERTURBED))
     if perturbed is not None:
         verify_perturbations(perturbed, sessions, model, spec, point)
@@ -196,6 +202,7 @@ def verify(
         answers=answers_of(graphs, image, output.shape, target),
         notes=notes,
         without_maps=without_maps,
+        without_finer=without_finer,
     )
 
 
@@ -226,23 +233,44 @@ def _beside_errors(
     return errors
 
 
-def _check_maps(
+def _without(
     graphs: Mapping[GraphKey, GraphFile],
     model: Canonical,
     spec: InputSpec,
-    layers: Sequence[FeatureLayer],
     point: Point,
+    layers: Sequence[FeatureLayer],
+    finer: FeatureLayer | None,
     *,
     required: bool,
+) -> tuple[str, str]:
+    """Return why the maps of ``cam`` must be left out, and why those of its finer layer; else empty."""
+    if not layers:
+        return "", ""
+    check = partial(_check_maps, graphs[GraphKey("cam")], model, spec, point=point)
+    without = check(layers, required=required)
+    if without or finer is None:
+        return without, ""
+    return "", check([finer], output=FINER_CAMS, required=False)
+
+
+def _check_maps(
+    cam: GraphFile,
+    model: Canonical,
+    spec: InputSpec,
+    layers: Sequence[FeatureLayer],
+    *,
+    point: Point,
+    output: str = CAMS,
+    required: bool,
 ) -> str:
-    """Return why class activation maps cannot be confirmed; empty where they are. Raises if ``required``."""
+    """Return why the maps ``output`` cannot be confirmed; empty where they are. Raises if ``required``."""
     try:
-        if layers:
-            verify_class_activation(graphs[GraphKey("cam")], model, spec, layers, point)
+        verify_class_activation(cam, model, spec, layers, point, output)
     except VerificationError as error:
         if required:
             raise
-        return f"there are no class activation maps: {error.what}"
+        which = "class activation maps" if output == CAMS else "finer class activation maps"
+        return f"there are no {which}: {error.what}"
     return ""
 
 

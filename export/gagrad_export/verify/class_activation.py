@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.abi import CAMS as CAMS_OUTPUT
 from gagrad_edge.abi import COTANGENT, IMAGE
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.method.class_activation import CAMS, added_levels, class_activation_maps
@@ -52,9 +53,14 @@ network without kinks needs few.
 
 
 def verify_class_activation(
-    graph: GraphFile, model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], point: Point
+    graph: GraphFile,
+    model: Canonical,
+    spec: InputSpec,
+    layers: Sequence[FeatureLayer],
+    point: Point,
+    output: str = CAMS_OUTPUT,
 ) -> None:
-    """Check ``cam`` on noisy samples of an image. Raises VerificationError.
+    """Check the maps ``output`` of ``cam``, at ``layers``, on noisy samples. Raises VerificationError.
 
     A second graph, made by the same rules, gives activations and gradients. The maps are compared with
     numpy's maps of these, and these gradients with the change of the scores when the activations move along
@@ -71,7 +77,7 @@ def verify_class_activation(
     probe_graph = cam_probe_graph(model, spec, layers)
     probed = open_session(probe_graph, "cam_probe")
     for asked in points:
-        _, cams = open_session(graph, "cam").run(None, {IMAGE: image, COTANGENT: asked.cotangent})
+        (cams,) = open_session(graph, "cam").run([output], {IMAGE: image, COTANGENT: asked.cotangent})
         _require(
             cams.shape == (len(CAMS), _ROWS, layers[0].height, layers[0].width)
             and bool(np.isfinite(cams).all()),

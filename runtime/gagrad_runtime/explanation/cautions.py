@@ -180,6 +180,7 @@ def peaks_disagree(
     tested = zip(places[1:], covering.places[1:], strict=False)
     named = {
         "activation": phrase("the class activation"),
+        "finer activation": phrase("the class activation"),
         "reference": phrase("the difference to good parts"),
     }
     for place, left in tested:

@@ -12,10 +12,11 @@ import numpy as np
 from gagrad_edge.method.product import AWAY, NEAR, side
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.method.product import Witnesses
     from gagrad_runtime.frame.placement import Placement
 
     Array = NDArray[np.float32]
@@ -38,9 +39,9 @@ _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of a peak's height above which its area is sought, until no other peak is in it."""
 
 
-Evidence = Literal["map", "activation", "reference"]
-"""What points at a place: the map; the class activation alone, where it is highest elsewhere; or the
-difference to the good reference alone."""
+Evidence = Literal["map", "finer activation", "activation", "reference"]
+"""What points at a place: the map; the class activation at the finer layer, or at all layers, where it is
+highest elsewhere; or the difference to the good reference alone."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def salient_places(
 
 def peak_places(
     saliency: Array,
-    activation: Array | None,
+    witnesses: Witnesses | None,
     placement: Placement,
     difference: Array | None = None,
     *,
@@ -98,14 +99,14 @@ def peak_places(
 ) -> tuple[Place, ...]:
     """Return the places of the operator's map, the strongest first, by the peaks of ``saliency [H, W]``.
 
-    Place 1 is the highest peak. Where the ``difference [H, W]`` to good parts is highest farther away than
-    ``NEAR``, and is ``CLEAR``, that is a place on this evidence alone. Then comes where the class
-    ``activation [H, W]`` is highest ``AWAY`` from these, and ``FURTHER`` as high as anywhere. It need be no
-    peak: a cell of it is so large that a feature that is absent often lies beside place 1, on the same hill.
-    With a ``difference`` it has to be one. Then come further peaks that are ``FURTHER`` as high as the first,
-    at most ``most`` places in all. A place is the connected area above half of its own peak, and at most
-    ``LARGEST``; a further peak within it is part of it. Padding beside the frame does not count.
-    A flat map has none.
+    Place 1 is the highest peak. Then come places on other evidence alone: where the ``difference [H, W]`` to
+    good parts is highest, or, without good parts, the witness at the finer layer, if that is farther than
+    ``NEAR``, and a difference ``CLEAR``; and where the second witness is highest ``AWAY`` from these, and
+    ``FURTHER`` as high as anywhere. It need be no peak: a cell of it is so large that a feature that is
+    absent often lies beside place 1, on the same hill. With a ``difference`` it has to be one. Then come
+    further peaks that are ``FURTHER`` as high as the first, at most ``most`` places in all. A place is the
+    connected area above half of its own peak, and at most ``LARGEST``; a further peak within it is part of
+    it. Padding beside the frame does not count. A flat map has none.
     """
     rows, columns = placement.on_model
     values = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0)[rows, columns]
@@ -116,20 +117,15 @@ def peak_places(
     taken = _around(values, first)
     spots: list[tuple[Point, Mask, Evidence]] = [(first, taken, "map")]
     apart = [first]
-    if difference is not None:
-        values_alone = difference[rows, columns]
-        where = _highest(values_alone)
-        if values_alone[where] >= CLEAR and math.dist(where, first) > near:
-            spots.append((where, _around(values_alone, where, apart), "reference"))
-            apart.append(where)
-    if activation is not None and activation[rows, columns].max() > 0:
-        values_alone = activation[rows, columns]
-        shown = values_alone if difference is None else np.where(taken, 0, _tops(values_alone))
-        shown = np.where(_away(values_alone.shape, apart), shown, 0)
-        where = _highest(shown)
-        if shown[where] >= FURTHER * values_alone.max():
-            spots.append((where, _around(values_alone, where, apart), "activation"))
-            apart.append(where)
+    for where, found, evidence in _beside(
+        first,
+        taken,
+        None if difference is None else difference[rows, columns],
+        None if witnesses is None else witnesses.second[rows, columns],
+        None if witnesses is None or witnesses.finer is None else witnesses.finer[rows, columns],
+    ):
+        spots.append((where, _around(found, where, apart), evidence))
+        apart.append(where)
     for peak in others:
         if not taken[peak] and all(math.dist(peak, one) > near for one in apart):
             area = _around(values, peak, apart)
@@ -137,14 +133,34 @@ def peak_places(
             apart.append(peak)
             taken = taken | area
     total = float(values.sum(dtype=np.float64))
-    found = []
+    places = []
     for (row, column), area, evidence in spots[:most]:
         inside = np.zeros(saliency.shape, bool)
         inside[rows, columns] = area
         share = float(values[area].sum(dtype=np.float64)) / total
         highest = (row + rows.start, column + columns.start)
-        found.append(_place(inside, highest, share, placement, evidence))
-    return tuple(found)
+        places.append(_place(inside, highest, share, placement, evidence))
+    return tuple(places)
+
+
+def _beside(
+    first: Point, taken: Mask, difference: Array | None, second: Array | None, finer: Array | None
+) -> Iterator[tuple[Point, Array, Evidence]]:
+    """Yield the places beside ``first`` on other evidence than the map: where, on which map, what it is."""
+    apart = [first]
+    alone, least = (finer, 0.0) if difference is None else (difference, CLEAR)
+    if alone is not None and alone.max() > 0:
+        where = _highest(alone)
+        if alone[where] >= least and math.dist(where, first) > NEAR * side(alone.shape):
+            yield where, alone, "finer activation" if difference is None else "reference"
+            apart.append(where)
+    if second is None or second.max() <= 0:
+        return
+    shown = second if difference is None else np.where(taken, 0, _tops(second))
+    shown = np.where(_away(second.shape, apart), shown, 0)
+    where = _highest(shown)
+    if shown[where] >= FURTHER * second.max():
+        yield where, second, "activation"
 
 
 def _place(

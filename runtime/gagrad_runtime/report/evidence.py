@@ -31,10 +31,12 @@ _WHERE = (
 )
 _POINTS = {
     "activation": marked("only the class activation points here"),
+    "finer activation": marked("only the class activation points here"),
     "reference": marked("only the comparison with good parts points here"),
 }
 _OTHERS = {
     "activation": phrase("the class activation"),
+    "finer activation": phrase("the class activation"),
     "reference": phrase("the comparison with good parts"),
 }
 

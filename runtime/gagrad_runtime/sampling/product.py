@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gagrad_edge.method.product import NEAR, compared, product, side, witness
+from gagrad_edge.method.product import NEAR, compared, product, side, witnesses
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
 from gagrad_runtime.sampling.stability import pixel_subset
@@ -62,10 +62,13 @@ class ProductMaps(StateMaps):
         self._halves: list[Array] = []
         """The products of the halves when the agreement was last measured, on the frame."""
         self._activations: list[Array] = []
+        self._finer: list[Array] = []
         if not graphs.has("cam"):
             self.notes = (WITHOUT_GRAPH,)
             return
-        self._activations = [one.values for one in class_activations(backend, graphs, _ACTIVATIONS, inputs)]
+        maps = [one.values for one in class_activations(backend, graphs, _ACTIVATIONS, inputs)]
+        number = len(_ACTIVATIONS)
+        self._activations, self._finer = maps[:number], maps[number:]
         if not any(one[seen].max() > 0 for one in self._activations):
             self.notes = (WITHOUT_EVIDENCE,)
 
@@ -73,7 +76,8 @@ class ProductMaps(StateMaps):
         """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
         squared = self.state_map(state, "squared")
         if self._activations:
-            self.activation = witness(squared, self._activations[0], self._seen)
+            finer = self._finer if self._good is None else []  # good parts know of what is absent
+            self.witnesses = witnesses(squared, self._activations[0], finer, self._seen)
         total = self._product(squared)
         highest = float(total.max())
         values = total / np.float32(highest) if highest > 0 else total

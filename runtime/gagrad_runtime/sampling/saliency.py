@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from gagrad_edge.abi import ABS_SUM, CAMS, MAPS, MULTIPLIER, PERCENTILE, RANGE, SALIENCY
+from gagrad_edge.abi import ABS_SUM, CAMS, FINER_CAMS, MAPS, MULTIPLIER, PERCENTILE, RANGE, SALIENCY
 from gagrad_edge.method.class_activation import CAMS as CAM_METHODS
 from gagrad_edge.method.reference import STATE_MAPS, finalize, normalise, state_maps
 from gagrad_edge.statistics import rank_correlation
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.method.product import Witnesses
     from gagrad_edge.method.reference import State
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.backend.graphs import Graphs
@@ -44,9 +45,8 @@ class Saliency:
 class StateMaps:
     """Makes the map of one method from the running statistics, and compares the maps of their halves."""
 
-    activation: Array | None = None
-    """[H, W], at least 0: what of the class activation is high away from place 1 is a place of its own. None
-    before a map was made, and for a method without."""
+    witnesses: Witnesses | None = None
+    """What points at places beside the map. None before a map was made, and for a method without."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than the method says, in sentences."""
     apart: float | None = None
@@ -113,15 +113,20 @@ def class_activations(
 ) -> list[Saliency]:
     """Return the class activation maps of the methods ``names``, from one run.
 
-    ``inputs`` are those of ``cam``: the image and the cotangent.
+    ``inputs`` are those of ``cam``: the image and the cotangent. Where the bundle has a finer layer, its maps
+    of the same methods follow.
     """
-    runner = graphs.runner("cam")
-    cams = finite(backend.download(runner.run(inputs)[CAMS]), "gradients")
-    found = [cams[CAM_METHODS.index(name), 0] for name in names]
-    return [
-        Saliency(class_activation_map(cam, graphs.size), (float(cam.min()), float(cam.max())), not cam.any())
-        for cam in found
-    ]
+    outputs = graphs.runner("cam").run(inputs)
+    found: list[Saliency] = []
+    for output in (CAMS, FINER_CAMS):
+        if output in outputs:
+            cams = finite(backend.download(outputs[output]), "gradients")
+            found += [_class_activation(cams[CAM_METHODS.index(name), 0], graphs.size) for name in names]
+    return found
+
+
+def _class_activation(cam: Array, size: tuple[int, int]) -> Saliency:
+    return Saliency(class_activation_map(cam, size), (float(cam.min()), float(cam.max())), not cam.any())
 
 
 def _at(state: State, settings: Settings, multiplier: Array, pixels: NDArray[np.intp]) -> Array:

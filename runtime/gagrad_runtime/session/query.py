@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.manifest import Manifest
+    from gagrad_edge.method.product import Witnesses
     from gagrad_runtime.answer.outputs import Outputs
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
@@ -112,9 +113,8 @@ class MapResult(NamedTuple):
     """Smallest and largest scores, [K…] each, over the samples; None for a method without noise."""
     kept: float | None = None
     """Share of the samples that keep the image's answer, 0..1; None where that is not known."""
-    activation: Array | None = None
-    """[H, W], at least 0: what of the class activation is high away from place 1 is a place of its own; None
-    for a map without."""
+    witnesses: Witnesses | None = None
+    """What points at places beside the map; None for a map without."""
     place_stability: float | None = None
     """How often the halves of the samples agree on place 1, 0..1; None where it is not measured."""
     notes: tuple[str, ...] = ()

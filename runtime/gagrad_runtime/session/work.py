@@ -287,7 +287,7 @@ class Work:
             stability,
             estimation.scores if query.settings.method.splits else None,
             estimation.kept,
-            maps.activation,
+            maps.witnesses,
             maps.place_stability(saliency),
             maps.notes,
             maps.apart,
@@ -371,7 +371,7 @@ class Work:
         if query.settings.method.map == "product":
             aligned = self._compared_with(query)
             difference = None if aligned is None else aligned.difference
-            return peak_places(values, result.activation, placement, difference)
+            return peak_places(values, result.witnesses, placement, difference)
         return salient_places(values, placement)
 
     def _rcap(self, query: Query, saliency: Array) -> Rcap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gagrad_edge.method.product import FLOOR, POOLED, WIDE, compared, pooled, product, side, witness
+from gagrad_edge.method.product import FLOOR, POOLED, WIDE, compared, pooled, product, side, witnesses
 
 WHOLE = slice(0, 48), slice(0, 64)
 
@@ -89,11 +89,26 @@ def test_the_second_witness_is_its_formula(rng: np.random.Generator) -> None:
     """W = P₆ · C on the frame, and 0 beside it."""
     seen = slice(4, 48), slice(0, 64)
     squared, c = (rng.random((48, 64)).astype(np.float32) for _ in range(2))
-    found = witness(squared, c, seen)
+    found, finer = witnesses(squared, c, [], seen)
+    assert finer is None
     weight = gaussian((44, 64), (20, 30), WIDE * np.sqrt(44 * 64))
     expected = (np.sqrt(squared[seen]) * weight).sum() / weight.sum() * c[seen][20, 30]
     assert found[24, 30] == pytest.approx(expected, rel=0.01)
     assert not found[:4].any()
+
+
+def test_with_a_finer_layer_both_witnesses_are_their_formulas(rng: np.random.Generator) -> None:
+    """V = P₆ · max(F/max F, K/max K) and W = P₆ · (C/max C + F/max F); silent layers are left out."""
+    squared, c, fine, layer = rng.random((4, 48, 64)).astype(np.float32)
+    wide = pooled(np.sqrt(squared), WIDE * side((48, 64)))
+    second, finer = witnesses(squared, c, [fine, layer], WHOLE)
+    np.testing.assert_allclose(second, wide * (c / c.max() + fine / fine.max()), rtol=1e-5)
+    np.testing.assert_allclose(finer, wide * np.maximum(fine / fine.max(), layer / layer.max()), rtol=1e-5)
+    zeros = np.zeros_like(c)
+    assert witnesses(squared, c, [zeros, zeros], WHOLE).finer is None
+    np.testing.assert_allclose(
+        witnesses(squared, c, [zeros, layer], WHOLE).finer, wide * layer / layer.max(), rtol=1e-5
+    )
 
 
 def test_with_good_parts_each_pixel_is_its_formula(rng: np.random.Generator) -> None:

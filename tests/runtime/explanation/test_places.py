@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from gagrad_edge.method.product import Witnesses
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.report.evidence import place_lines
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gagrad_runtime.explanation.explanation import Explanation
+
+
+def alone(second: Any, finer: Any = None) -> Witnesses:
+    return Witnesses(second, finer)
 
 
 def placement(frame: tuple[int, int], model: tuple[int, int], **fields: Any) -> Any:
@@ -115,14 +120,14 @@ def test_two_peaks_close_together_are_parted_where_they_are_lower() -> None:
 def test_where_the_activation_is_high_elsewhere_is_place_2() -> None:
     """Before a stronger further peak, on evidence of its own; near place 1 it is no second place."""
     values, there = hill(10, 10) + hill(50, 10, 0.9), hill(40, 50, 0.2)
-    places = peak_places(values, there, placement(*SAME))
+    places = peak_places(values, alone(there), placement(*SAME))
     assert [one.evidence for one in places] == ["map", "activation", "map"]
     assert places[1].peak == (50.5, 40.5)
     assert places[1].box == (47, 37, 54, 44)
     assert places[2].peak == (10.5, 50.5)
-    near = peak_places(values, hill(13, 13), placement(*SAME))
+    near = peak_places(values, alone(hill(13, 13)), placement(*SAME))
     assert [one.evidence for one in near] == ["map", "map"]
-    same = peak_places(values, hill(50, 10), placement(*SAME))
+    same = peak_places(values, alone(hill(50, 10)), placement(*SAME))
     assert [(one.evidence, one.peak[1]) for one in same] == [("map", 10.5), ("activation", 50.5)]
 
 
@@ -130,8 +135,8 @@ def test_the_second_witness_may_be_weaker_away_from_place_1() -> None:
     """Half of its height away from place 1 is enough; less is not."""
     for height, number in ((0.6, 2), (0.4, 1)):
         there = hill(10, 10, 1) + hill(40, 50, height)
-        assert len(peak_places(hill(10, 10), there, placement(*SAME))) == number
-    assert len(peak_places(hill(10, 10), np.zeros((64, 64), np.float32), placement(*SAME))) == 1
+        assert len(peak_places(hill(10, 10), alone(there), placement(*SAME))) == number
+    assert len(peak_places(hill(10, 10), alone(np.zeros((64, 64), np.float32)), placement(*SAME))) == 1
 
 
 def test_the_second_witness_may_lie_beside_place_1() -> None:
@@ -140,24 +145,36 @@ def test_the_second_witness_may_lie_beside_place_1() -> None:
     With good parts, which know of what is absent, only a peak of its own is a place.
     """
     there = hill(20, 40, 1, 20)
-    first, second = peak_places(hill(20, 10), there, placement(*SAME))
+    first, second = peak_places(hill(20, 10), alone(there), placement(*SAME))
     assert second.evidence == "activation"
     assert second.peak == (40.5, 20.5)
-    first, second = peak_places(hill(20, 38), there, placement(*SAME))
+    first, second = peak_places(hill(20, 38), alone(there), placement(*SAME))
     x, y = second.peak
     assert 0.12 < np.hypot(x - 38.5, y - 20.5) / 64 < 0.15
     left, _, right, _ = second.box
     assert not left <= first.peak[0] < right
-    assert len(peak_places(hill(20, 38), there, placement(*SAME), hill(20, 38, height=5.0))) == 1
+    assert len(peak_places(hill(20, 38), alone(there), placement(*SAME), hill(20, 38, height=5.0))) == 1
+
+
+def test_the_finer_layer_points_at_a_place_of_its_own() -> None:
+    """Before the second witness, away from it; not beside place 1, nor where good parts are known."""
+    values, second, finer = hill(20, 20), hill(20, 50) + hill(50, 20, 0.9), hill(22, 52)
+    found = peak_places(values, alone(second, finer), placement(*SAME))
+    assert [one.evidence for one in found] == ["map", "finer activation", "activation"]
+    assert [one.peak for one in found] == [(20.5, 20.5), (52.5, 22.5), (20.5, 50.5)]
+    found = peak_places(values, alone(second, hill(22, 22)), placement(*SAME))
+    assert [one.evidence for one in found] == ["map", "activation"]
+    found = peak_places(values, alone(second, finer), placement(*SAME), hill(20, 20, height=5.0))
+    assert [one.evidence for one in found] == ["map", "activation"]
 
 
 def test_where_the_part_differs_most_from_good_parts_is_a_place() -> None:
     """Before that of the activation, where it is clear; noise of a good part is no place."""
     values, active = hill(20, 20), hill(50, 50)
-    found = peak_places(values, active, placement((64, 64), (64, 64)), hill(20, 50, height=5.0))
+    found = peak_places(values, alone(active), placement((64, 64), (64, 64)), hill(20, 50, height=5.0))
     assert [one.evidence for one in found] == ["map", "reference", "activation"]
     assert found[1].peak == (50.5, 20.5)
-    found = peak_places(values, active, placement((64, 64), (64, 64)), hill(20, 50, height=2.0))
+    found = peak_places(values, alone(active), placement((64, 64), (64, 64)), hill(20, 50, height=2.0))
     assert [one.evidence for one in found] == ["map", "activation"]
 
 
@@ -182,13 +199,13 @@ def test_a_place_has_a_few_pixels() -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
 def test_a_flat_map_has_no_peaks(value: float) -> None:
     """A constant or NaN map has no places, whatever the activation says."""
-    assert peak_places(np.full((64, 64), value, np.float32), hill(10, 10), placement(*SAME)) == ()
+    assert peak_places(np.full((64, 64), value, np.float32), alone(hill(10, 10)), placement(*SAME)) == ()
 
 
 def test_peaks_on_the_bars_do_not_count() -> None:
     """Letterbox: what the map and the activation say of the padding is no place, and has no share."""
     values, there = hill(5, 5) + 0.5 * hill(32, 20), hill(60, 60) + 0.1 * hill(32, 50)
-    first, second = peak_places(values, there, placement((64, 128), (64, 64), resize="letterbox"))
+    first, second = peak_places(values, alone(there), placement((64, 128), (64, 64), resize="letterbox"))
     assert first.peak == (41, 33)
     assert second.peak == (101, 33)
     assert first.share + second.share <= 1
@@ -197,7 +214,7 @@ def test_peaks_on_the_bars_do_not_count() -> None:
 def test_the_places_are_ten_at_most() -> None:
     """Peaks of one height in rows and columns: the first ten of them."""
     values = np.maximum.reduce([hill(y, x, 1, 1.5) for y in range(6, 64, 13) for x in range(6, 64, 13)])
-    assert len(peak_places(values, hill(32, 60), placement(*SAME))) == 10
+    assert len(peak_places(values, alone(hill(32, 60)), placement(*SAME))) == 10
 
 
 def test_in_the_record_and_the_caption(make_explanation: Callable[..., Explanation]) -> None:
