@@ -49,6 +49,8 @@ APART = 0.15
 """Distance of the gradient's own highest place from place 1, as a share of the image's side."""
 PLACE_AGREES = 0.7
 """Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
+_LITTLE, _MOST = 0.05, 0.8
+"""Shares of the confidence that covering place 1 takes: with less it finds nothing, with more it settles."""
 COPIES_KEPT = 0.7
 """Share of the noisy copies that keep the image's answer, below which the map is of several answers."""
 UNSTABLE = 0.5
@@ -119,7 +121,7 @@ def late(seconds: float, budget_ms: float | None, samples: int) -> list[Caution]
             "This took {took} ms and not {asked} ms as asked: {least} samples are the least.",
             took=took,
             asked=asked,
-            least=MIN_SAMPLES,
+            least=samples,
         )
     return [Caution("late", text)]
 
@@ -170,8 +172,9 @@ def peaks_disagree(
 
     The other one is where the gradient alone is highest, ``apart`` from place 1 in shares of the side; or a
     place that is not on the map's own evidence, and that takes more of the confidence when it is covered.
+    Place 1 is that of the map: another comes first only where covering finds nothing, which has its caution.
     """
-    if _settled(covering):
+    if _settled(covering) or (places and places[0].evidence != "map"):
         return []
     if apart is not None and apart > APART:
         return [Caution("peaks-disagree", _elsewhere(phrase("the gradient alone")))]
@@ -203,8 +206,10 @@ def place_unstable(share: float | None, covering: Covering | None = None) -> lis
 
     ``share`` is how often they agree on place 1.
     """
-    if share is None or share >= PLACE_AGREES or _settled(covering):
+    if share is None or share >= PLACE_AGREES:
         return []
+    if covering is not None and not _LITTLE < covering.lost < _MOST:
+        return []  # then covering has told already whether the answer hangs on the place
     text = phrase(
         "Place 1 may be elsewhere in another run: parts of the samples agree on it in {share}.",
         share=share_text(share),

@@ -29,6 +29,11 @@ class Covering:
     """Whether the model's task has an answer that could change; else only the confidences tell something."""
 
     @property
+    def lost(self) -> float:
+        """Share of the confidence that covering place 1 takes; below 0 where it adds to it."""
+        return 1 - self.places[0] / max(self.before, 1e-9) if self.places else 0.0
+
+    @property
     def decides(self) -> int | None:
         """Number of the first place that changes the answer when it is covered; None where no place does."""
         return next((number for number, changed in enumerate(self.changed, start=1) if changed), None)

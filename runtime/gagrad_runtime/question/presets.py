@@ -13,8 +13,8 @@ from gagrad_runtime.question.methods import OPERATOR, PAPER
 if TYPE_CHECKING:
     from gagrad_edge.manifest import MethodSpec
 
-SAMPLES = 5
-"""Samples of the operator's map: more of them do not make the highest place better."""
+SAMPLES = 3
+"""Samples of the operator's map: more of them do not make the places better (docs/where.md)."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from gagrad_runtime.frame.placement import resample
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -130,10 +128,10 @@ def feathered(cover: Cover, size: tuple[int, ...]) -> Array:
 
     An ellipse, as the corners of a place's box seldom belong to it, and a box drawn on a part is a defect.
     """
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    y, x = np.ogrid[: size[0], : size[1]]
     across, down = ((cover.right - cover.left) / 2 * ROUND, (cover.bottom - cover.top) / 2 * ROUND)
-    beside = (x + 0.5 - (cover.left + cover.right) / 2) / across
-    above = (y + 0.5 - (cover.top + cover.bottom) / 2) / down
+    beside = ((x + 0.5 - (cover.left + cover.right) / 2) / across).astype(np.float32)
+    above = ((y + 0.5 - (cover.top + cover.bottom) / 2) / down).astype(np.float32)
     outside = (np.hypot(beside, above) - 1) * min(across, down)
     weight: Array = np.clip(1 - outside / max(FEATHER * min(size), 1.0), 0, 1).astype(np.float32)
     return weight
@@ -165,25 +163,37 @@ def _membrane(values: Array, inside: Mask, edge: Mask) -> Array:
     """
     if not edge.any():
         return np.zeros_like(values)
-    known = values * edge
-    start = np.where(edge, known, _pulled(known, edge.astype(np.float32))).transpose(1, 2, 0)
-    start, free = np.ascontiguousarray(start), np.repeat(inside[..., None], len(values), axis=2)
+    # The last channel says how much is known of each pixel.
+    known = np.ascontiguousarray(np.concatenate([values, np.ones_like(values[:1])]).transpose(1, 2, 0))
+    known *= edge[..., None]
+    start = np.where(edge[..., None], known, _pulled(known))[..., :-1]
+    start, free = np.ascontiguousarray(start), inside.astype(np.uint8)
     for _ in range(_RELAXED):
         # One sweep of Jacobi's method; outside the hole's edge the values count for nothing.
-        mean = cv2.blur(start, (3, 3), borderType=cv2.BORDER_REPLICATE).reshape(start.shape)
-        np.copyto(start, mean, where=free)
+        mean = cv2.blur(start, (3, 3), borderType=cv2.BORDER_REPLICATE)
+        cv2.copyTo(mean, free, start)
     return np.ascontiguousarray(start.transpose(2, 0, 1))
 
 
-def _pulled(values: Array, weight: Array) -> Array:
-    """Return ``values [C, h, w]`` with the gaps filled from the image at ever coarser sizes.
+def _pulled(known: Array) -> Array:
+    """Return ``known [h, w, C + 1]`` with the gaps filled from the image at ever coarser sizes.
 
-    ``weight [h, w]`` says how much is known of each pixel, 0..1; ``values`` are multiplied by it.
+    The last channel is how much is known of each pixel, 0..1; the others are multiplied by it.
     """
-    if min(weight.shape) <= 2 or (weight > 0).all():
-        mean = values.sum(axis=(1, 2), keepdims=True) / max(float(weight.sum()), 1e-6)
-        return np.where(weight > 0, values / np.maximum(weight, 1e-6), mean)
-    half = ((weight.shape[0] + 1) // 2, (weight.shape[1] + 1) // 2)
-    coarse = _pulled(np.stack([resample(plane, half) for plane in values]), resample(weight, half))
-    wide = np.stack([resample(plane, (weight.shape[0], weight.shape[1])) for plane in coarse])
-    return np.asarray(values + (1 - weight) * wide, np.float32)
+    height, width = known.shape[:2]
+    weight = known[..., -1:]
+    if min(height, width) <= 2 or weight.min() > 0:
+        mean = known.sum(axis=(0, 1), keepdims=True) / max(float(weight.sum()), 1e-6)
+        return np.where(weight > 0, known / np.maximum(weight, 1e-6), mean)
+    coarse = _pulled(_resized(known, ((height + 1) // 2, (width + 1) // 2), cv2.INTER_AREA))
+    wide = _resized(coarse, (height, width), cv2.INTER_LINEAR)
+    return np.asarray(known + (1 - weight) * wide, np.float32)
+
+
+def _resized(values: Array, size: tuple[int, int], how: int) -> Array:
+    """Return ``values [h, w, C]`` at ``size``; OpenCV takes few channels at once."""
+    parts = [
+        cv2.resize(values[..., first : first + 4], size[::-1], interpolation=how).reshape(*size, -1)
+        for first in range(0, values.shape[2], 4)
+    ]
+    return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2), np.float32)

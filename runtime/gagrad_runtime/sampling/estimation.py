@@ -166,7 +166,7 @@ class Estimation:
     def measure(self) -> float | None:
         """Return the stability of the map of all samples so far, 0..1; None for a map without a stability."""
         count = self.sampler.count
-        if count >= MIN_SAMPLES and self._measured != count:
+        if count >= self.maps.halved and self._measured != count:
             correlation = self.maps.agreement(self.sampler)
             first, second = self.sampler.counts
             self.stability = None if correlation is None else full_sample(correlation, (first, second))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -101,6 +102,7 @@ class Surface:
         return piece
 
 
+@lru_cache(maxsize=64)
 def _ways(tall: int, wide: int) -> Indices:
     """Return the ways (rows, columns) at which a piece is looked for, in a fixed order."""
     ways = []

@@ -46,6 +46,9 @@ class ProductMaps(StateMaps):
     where the frame is; ``good`` is there where good parts are known at each pixel.
     """
 
+    halved = 2
+    """There is no variance in this map, so a half may be one sample."""
+
     def __init__(
         self,
         backend: Backend,

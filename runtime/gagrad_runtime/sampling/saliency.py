@@ -45,6 +45,8 @@ class Saliency:
 class StateMaps:
     """Makes the map of one method from the running statistics, and compares the maps of their halves."""
 
+    halved = 4
+    """Fewest samples whose halves have maps: of one sample there is no variance."""
     witnesses: Witnesses | None = None
     """What points at places beside the map. None before a map was made, and for a method without."""
     notes: tuple[str, ...] = ()

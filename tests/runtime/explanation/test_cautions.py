@@ -95,10 +95,14 @@ def test_covering_finds_the_place_or_nothing() -> None:
 
 
 def test_what_covering_settles() -> None:
-    """Where covering place 1 changes the answer, unstable samples and lost answers are no caution."""
+    """Where covering place 1 changes the answer, lost answers are no caution; where it takes nearly all of the
+    confidence, or nothing, unstable samples are none: that has been told."""
     undecided = replace(COVERING, changed=(False, True))
-    assert codes(place_unstable(0.4, COVERING)) == codes(copies_lose_answer(0.4, COVERING)) == []
-    assert codes(place_unstable(0.4, undecided)) == codes(place_unstable(0.4)) == ["place-unstable"]
+    assert codes(copies_lose_answer(0.4, COVERING)) == []
+    for left, expected in ((0.1, []), (0.5, ["place-unstable"]), (0.97, [])):
+        part = replace(COVERING, places=(left * COVERING.before, 0.5))
+        assert codes(place_unstable(0.4, part)) == expected
+    assert codes(place_unstable(0.4)) == ["place-unstable"]
     assert codes(copies_lose_answer(0.4, undecided)) == ["copies-lose-answer"]
 
 
@@ -113,6 +117,7 @@ def test_two_kinds_of_evidence_that_disagree() -> None:
     assert codes(peaks_disagree((place, place), weaker)) == []
     assert codes(peaks_disagree((place, other), replace(weaker, places=(0.5, 0.93)))) == []
     assert codes(peaks_disagree((place, other), COVERING)) == []
+    assert codes(peaks_disagree((other, place), weaker)) == []
     assert codes(peaks_disagree((place,), None, APART + 0.01)) == ["peaks-disagree"]
     assert "gradient" in peaks_disagree((place,), weaker, 0.9)[0].text
     assert (

@@ -38,7 +38,7 @@ def test_the_result_is_complete(explanation: Explanation) -> None:
     assert explanation.saliency.shape == (24, 32)
     assert explanation.saliency.dtype == np.float32
     assert (explanation.saliency.min(), explanation.saliency.max()) == (0, 1)
-    assert (explanation.samples, explanation.seed) == (5, 0)
+    assert (explanation.samples, explanation.seed) == (3, 0)
     assert explanation.target == explanation.predicted
     assert 0 <= explanation.rcap.score <= 1
     assert explanation.rcap.levels == (0.9, 0.8, 0.7, 0.6, 0.5)

@@ -64,7 +64,7 @@ def test_the_map_is_the_references(explainer: Explainer, frame: np.ndarray) -> N
     assert (made.preset, made.method, made.samples, made.noise_std) == (
         "operator",
         "gradient-x-cam",
-        5,
+        SAMPLES,
         USUAL,
     )
     assert made.notes == ()
@@ -141,11 +141,12 @@ def test_the_noise_is_the_bundles_and_calibration_wins(tiny_bundle: Path, frame:
 
 
 def test_refining_ends_where_explain_does(explainer: Explainer, frame: np.ndarray) -> None:
-    """Four samples, then all five; each complete, with its places."""
-    steps = list(explainer.refine(frame))
-    assert [step.samples for step in steps] == [4, 5]
+    """All three samples at once by default; of six, four and then all; each complete, with its places."""
+    assert [step.samples for step in explainer.refine(frame)] == [3]
+    steps = list(explainer.refine(frame, samples=6))
+    assert [step.samples for step in steps] == [4, 6]
     assert all(step.places and step.place_stability is not None for step in steps)
-    plain = explainer.explain(frame)
+    plain = explainer.explain(frame, samples=6)
     np.testing.assert_allclose(steps[-1].saliency, plain.saliency, atol=1e-4)
 
 
@@ -167,10 +168,11 @@ def test_place_1_is_the_peak_and_its_halves_are_compared(explainer: Explainer, f
     assert found.stability is not None
 
 
-def test_a_few_samples_have_no_stability(explainer: Explainer, frame: np.ndarray) -> None:
-    """Below four samples nothing is compared."""
+def test_two_samples_have_halves(explainer: Explainer, frame: np.ndarray) -> None:
+    """As the operator's map needs no variance; a method that does has no stability below four samples."""
     found = explainer.explain(frame, samples=2)
-    assert (found.stability, found.place_stability) == (None, None)
+    assert None not in (found.stability, found.place_stability)
+    assert explainer.explain(frame, preset="paper", samples=3).stability is None
 
 
 def test_a_constant_image_has_a_map_all_the_same(explainer: Explainer) -> None:

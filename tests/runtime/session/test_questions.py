@@ -161,7 +161,7 @@ def test_perturbed_copies(segmenter: Explainer, frame: np.ndarray) -> None:
     np.testing.assert_allclose(nothing.saliency, plain.saliency, atol=1e-3)
     assert (shifted.saliency > 0.01).sum() > (plain.saliency > 0.01).sum(), "the receptive field wanders"
     place = segmenter.explain(frame, (1, 4, 5), perturb="shift=3,gain=0.1", chunk=10)
-    assert (place.provenance.preset, place.samples, place.stability is not None) == ("operator", 5, True)
+    assert (place.provenance.preset, place.samples, place.stability is not None) == ("operator", 3, True)
     with pytest.raises(SettingError, match="no perturbation"):
         segmenter.explain(frame, (1, 4, 5), perturb="wobble=3")
     with pytest.raises(SettingError, match="not an average"):

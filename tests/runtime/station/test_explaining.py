@@ -55,7 +55,7 @@ def test_what_a_station_does_by_itself(explainer: Explainer) -> None:
     """The operator's map with the covering test and without RCAP; samples of before [explain] still count."""
     found = explaining_of(StationConfig(), explainer)
     assert found.settings == {"rcap": False, "cover": True}
-    assert "gradient-x-cam, 5 samples, covering test" in found.words
+    assert "gradient-x-cam, 3 samples, covering test" in found.words
     assert explaining_of(StationConfig(samples=9), explainer).settings["samples"] == 9
     both = StationConfig(samples=9, explain=ExplainTable(samples=7))
     assert explaining_of(both, explainer).settings["samples"] == 7
