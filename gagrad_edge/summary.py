@@ -139,6 +139,8 @@ def _model(manifest: Manifest) -> Iterator[str]:
         yield line("model", note)
     for index, layer in enumerate(model.feature_layers):
         yield line("and" if index else "grad-cam", f"at {layer_text(layer)}")
+    if model.finer_feature_layer is not None:
+        yield line("and finer", f"at {layer_text(model.finer_feature_layer)}")
 
 
 def _verification(manifest: Manifest) -> Iterator[str]:

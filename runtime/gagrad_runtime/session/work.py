@@ -295,7 +295,7 @@ class Work:
 
     def _class_activation(self, query: Query) -> MapResult:
         names, asked = (query.settings.method.name,), self._asked(query)
-        (saliency,) = class_activations(self.backend, self.graphs, names, asked)
+        saliency, *_ = class_activations(self.backend, self.graphs, names, asked)
         query.clock.lap("map")
         return MapResult(saliency)
 

@@ -11,18 +11,21 @@ import pytest
 import torch
 from onnx import parser
 
+from gagrad_edge.abi import FINER_CAMS
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import FeatureLayer, InputSpec
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
+from gagrad_edge.summary import describe
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import cam_graph
 from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
-from gagrad_export.verify import class_activation
+from gagrad_export.verify import checks, class_activation
 from gagrad_export.verify.gradient import Point, model_input
 from gagrad_runtime.sampling.saliency import class_activation_map
+from tests.coarse_network import Coarse
 from tests.export.class_activation_peer import Lite0WithNamedFeatures, pytorch_grad_cam
 from tests.export.networks import network, tensorrt_refuses
 from tests.long import all_but
@@ -138,6 +141,70 @@ def test_a_bundle_without_the_maps_says_why(tmp_path: Path) -> None:
     assert report.manifest.model.feature_layer is None
     assert "cam" not in {graph.role for graph in report.manifest.graphs}
     assert "none were asked for" in report.manifest.model.notes[-1]
+
+
+@pytest.fixture(scope="module")
+def coarse() -> Coarse:
+    torch.manual_seed(0)
+    return Coarse().eval()
+
+
+def test_the_finer_maps_are_those_of_torch(coarse: Coarse) -> None:
+    """The finer layer is the last one with cells of half the sides, and its gradient the whole network's."""
+    model = canonicalise(load_torch_module(coarse, name="coarse", input_shape=(3, 64, 96)).model)
+    chosen = choose_feature_layers(model, "auto")
+    assert [(one.height, one.width) for one in chosen.layers] == [(4, 6)]
+    finer = chosen.finer
+    assert finer is not None
+    assert (finer.height, finer.width, finer.features) == (8, 12, 8)
+    spec = spec_for(64, 96)
+    image = np.random.default_rng(1).uniform(0, 1, (2, 3, 64, 96)).astype(np.float32)
+    cotangent = np.array([[0, 1, -1, 0]], np.float32)
+    graph = cam_graph(model, spec, chosen.layers, finer)
+    outputs = onnxruntime.InferenceSession(graph.complete()).run(
+        None, {"image": image, "cotangent": cotangent}
+    )
+    x = torch.from_numpy(model_input(image, spec))
+    fine = coarse.stem(x)
+    features = coarse.tail[0](fine + coarse.block(fine))
+    features.retain_grad()
+    scores = coarse.head(coarse.tail[1](features).mean((2, 3)))
+    (scores * torch.from_numpy(cotangent)).sum().backward()
+    expected = class_activation_maps(features.detach().numpy(), features.grad.numpy())
+    assert expected.max(axis=(1, 2, 3)).min() > 0
+    np.testing.assert_allclose(outputs[2], expected, rtol=2e-4, atol=1e-6)
+    alone = onnxruntime.InferenceSession(cam_graph(model, spec, chosen.layers).complete())
+    for found, same in zip(outputs, alone.run(None, {"image": image, "cotangent": cotangent}), strict=False):
+        np.testing.assert_allclose(found, same, rtol=1e-4, atol=1e-6)
+    assert tensorrt_refuses(graph) == ""
+
+
+def test_a_finer_layer_that_cannot_be_confirmed_is_left_out(
+    coarse: Coarse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a note; the other maps stay. A bundle where it is confirmed names the layer."""
+    settings: Any = {"size": (64, 96), "mean": list(MEAN), "std": list(STD)}
+    with_finer = export(coarse, tmp_path / "with.gagrad", **settings).manifest.model
+    assert with_finer.finer_feature_layer is not None
+    told = "\n".join(describe(read_bundle(tmp_path / "with.gagrad").manifest))
+    assert "and finer" in told
+    right = class_activation.verify_class_activation
+
+    def wrong(*given: Any) -> None:
+        right(*given)
+        if given[-1] == FINER_CAMS:
+            raise VerificationError("the maps differ")
+
+    monkeypatch.setattr(checks, "verify_class_activation", wrong)
+    without = export(coarse, tmp_path / "without.gagrad", **settings).manifest.model
+    assert without.finer_feature_layer is None
+    assert without.feature_layer == with_finer.feature_layer
+    assert any("no finer class activation maps" in note for note in without.notes)
+
+
+def test_layers_that_are_fine_enough_have_none(tiny_bundle: Path) -> None:
+    """A grid of 12 cells or more along its shorter side."""
+    assert read_bundle(tiny_bundle).manifest.model.finer_feature_layer is None
 
 
 @pytest.mark.parametrize("wrong", ["gradient", "maps"])

@@ -95,8 +95,10 @@ def test_covering_finds_the_place_or_nothing() -> None:
 
 
 def test_what_covering_settles() -> None:
-    """Where covering place 1 changes the answer, lost answers are no caution; where it takes nearly all of the
-    confidence, or nothing, unstable samples are none: that has been told."""
+    """Where covering place 1 changes the answer, lost answers are no caution.
+
+    Where it takes nearly all of the confidence, or nothing, unstable samples are none: that has been told.
+    """
     undecided = replace(COVERING, changed=(False, True))
     assert codes(copies_lose_answer(0.4, COVERING)) == []
     for left, expected in ((0.1, []), (0.5, ["place-unstable"]), (0.97, [])):

@@ -9,17 +9,25 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import gagrad_runtime
+from gagrad_edge import abi
 from gagrad_edge.bundle.bundle import read_bundle, write_bundle
 from gagrad_edge.errors import SettingError
 from gagrad_edge.manifest import MethodSpec, NoiseLevel
 from gagrad_edge.method.noise_level import USUAL
-from gagrad_edge.method.product import product
+from gagrad_edge.method.product import product, witnesses
+from gagrad_export import export
 from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.explanation.places import peak_places
+from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.presets import PRESETS, SAMPLES
 from gagrad_runtime.sampling import product as maps
+from gagrad_runtime.sampling.saliency import class_activation_map
+from gagrad_runtime.session import work
 from gagrad_runtime.session.explainer import Explainer
+from tests.coarse_network import Coarse
 from tests.detector import marked
 from tests.models import CLASSES, SIZE, tiny_model
 
@@ -138,6 +146,34 @@ def test_the_noise_is_the_bundles_and_calibration_wins(tiny_bundle: Path, frame:
         assert explainer.explain(frame).provenance.noise_std == 0.03
         assert explainer.explain(frame, preset="paper").provenance.noise_std == 0.15
         assert explainer.explain(frame, noise_std=0.1).provenance.noise_std == 0.1
+
+
+def test_the_finer_layer_is_a_witness(
+    tmp_path: Path, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maps, scaled and enlarged, times the gradient as the formula has it; with the places after that."""
+    torch.manual_seed(0)
+    export(Coarse().eval(), tmp_path / "coarse.gagrad", size=(64, 96), mean=[0.5], std=[0.25])
+    seen: list[Any] = []
+    monkeypatch.setattr(work, "peak_places", lambda *given: seen.append(given[1]) or peak_places(*given))
+    with gagrad_runtime.load(tmp_path / "coarse.gagrad", device="cpu") as explainer:
+        found = explainer.explain(frame, 1, against=0, noise_std=0.05, chunk=4)
+        squared = explainer.explain(
+            frame, 1, against=0, method="smoothgrad-squared", noise_std=0.05, samples=SAMPLES, chunk=4
+        )
+        activation = explainer.explain(frame, 1, against=0, method="grad-cam").saliency
+        image, _ = prepare(found.frame, explainer.manifest.input)
+        runner, upload = explainer.graphs.runner("cam"), explainer._work.backend.upload
+        cotangent = np.array([[-1, 1, 0, 0]], np.float32)
+        outputs = runner.run({abi.IMAGE: upload(image), abi.COTANGENT: upload(cotangent)})
+        cams = explainer._work.backend.download(outputs[abi.FINER_CAMS])
+    finer = [class_activation_map(cams[method, 0], (64, 96)) for method in (0, 2)]
+    whole = slice(0, 64), slice(0, 96)
+    expected = witnesses(raw(squared), activation, finer, whole)
+    assert expected.finer is not None
+    for ours, theirs in zip(seen[0], expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.max())
+    assert found.places
 
 
 def test_refining_ends_where_explain_does(explainer: Explainer, frame: np.ndarray) -> None:
