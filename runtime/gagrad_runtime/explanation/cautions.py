@@ -51,6 +51,8 @@ PLACE_AGREES = 0.7
 """Share of the samples' parts that agree on place 1, below which another run may point elsewhere."""
 _LITTLE, _MOST = 0.05, 0.8
 """Shares of the confidence that covering place 1 takes: with less it finds nothing, with more it settles."""
+_SURE = 0.8
+"""Confidence below which even a little that covering takes is nothing: the answer may hang by no place."""
 COPIES_KEPT = 0.7
 """Share of the noisy copies that keep the image's answer, below which the map is of several answers."""
 UNSTABLE = 0.5
@@ -156,7 +158,8 @@ def covering_finds_nothing(covering: Covering | None) -> list[Caution]:
     """
     if covering is None or not covering.decidable or covering.decides is not None:
         return []
-    if covering.before - covering.places[0] > COVERED * covering.before:
+    sure = covering.before >= _SURE
+    if covering.lost > (COVERED if sure else _LITTLE):
         return []
     text = phrase(
         "Covering place 1 leaves the answer as it was, so no single place decides. Something may be missing "
@@ -195,8 +198,7 @@ def peaks_disagree(
 def _elsewhere(evidence: Phrase) -> Phrase:
     """Return the sentence that ``evidence`` points elsewhere."""
     return phrase(
-        "The evidence does not agree on place 1: {evidence} is highest elsewhere. "
-        "Look at the other places, too.",
+        "The evidence does not agree on place 1: {evidence} is highest elsewhere. Look at the whole part.",
         evidence=evidence,
     )
 

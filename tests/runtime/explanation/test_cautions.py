@@ -92,6 +92,9 @@ def test_covering_finds_the_place_or_nothing() -> None:
     assert codes(covering_finds_nothing(replace(nothing, decidable=False))) == []
     assert codes(covering_finds_nothing(replace(nothing, places=(0.8, 0.94)))) == []
     assert codes(covering_finds_nothing(replace(nothing, changed=(False, True)))) == []
+    for before, expected in ((0.9, []), (0.7, ["covering-finds-nothing"])):
+        little = replace(nothing, before=before, places=(0.97 * before, 0.97 * before))
+        assert codes(covering_finds_nothing(little)) == expected
 
 
 def test_what_covering_settles() -> None:
