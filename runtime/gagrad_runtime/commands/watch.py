@@ -115,7 +115,8 @@ def watch(
     config = StationConfig() if file is None else read_config(file)
     options.update(settings)
     given = {name: value for name, value in options.items() if _is_given(context, name)}
-    origin = Origin(file, frozenset(given) - {"good"})  # which is the rule's here, and a file there
+    # On the command line `good` is the rule's; in the table [explain] it is a file.
+    origin = Origin(file, {"explain": frozenset(given) - {"good"}, "rule": frozenset(given)})
     config = _complete(_merged(config, bundle=bundle, source=source, output=output, **given))
     if config.language is not None and not _is_given(context, "lang"):
         choose(config.language)
@@ -210,7 +211,8 @@ def _check(config: StationConfig, origin: Origin) -> None:
             )
             stack.enter_context(explainer)
             explaining = explaining_of(config, explainer)
-        rule_of(config, explainer)
+        with origin.naming("rule"):
+            rule_of(config, explainer)
         backend = explainer.backend.description
     receivers = ", ".join(sink.name for sink in sinks) or "none"
     lines = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +25,8 @@ class Origin:
     """The file of a station, and which of its settings the command line gave instead."""
 
     file: Path | None = None
-    given: frozenset[str] = frozenset()
+    given: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By table, its keys that the command line gave."""
 
     @contextlib.contextmanager
     def naming(self, table: str, files: Mapping[str, str] | None = None) -> Iterator[None]:
@@ -52,7 +53,7 @@ class Origin:
 
     def _line(self, table: str, key: str) -> int | None:
         """Return the line of ``key`` in the file; None where it is not there, or not in force."""
-        if self.file is None or key in self.given:
+        if self.file is None or key in self.given.get(table, ()):
             return None
         try:
             text = self.file.read_text(encoding="utf-8")

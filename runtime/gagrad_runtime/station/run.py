@@ -88,7 +88,8 @@ def run_station(
             explainer = stack.enter_context(session).explainer
             explaining = explaining_of(config, explainer)
         _log.info("explanations: %s", explaining.words)
-        rule = rule_of(config, explainer)
+        with (origin or Origin()).naming("rule"):
+            rule = rule_of(config, explainer)
         source = source_of(
             str(config.source), store, polling=polling, spec=explainer.manifest.input, decoder=decoder
         )
@@ -169,14 +170,14 @@ def rule_of(config: StationConfig, explainer: Explainer) -> Rule:
     if table.good and output.task not in ("classification", *MAY_BE_NONE):
         raise SettingError(
             f"the model's task is {output.task}, and its answers are no classes",
-            where="rule: good",
+            where="good",
             hint="say with `ng` what makes a part NG",
         )
     if unknown:
-        raise SettingError(f"there is no class {unknown[0]!r}", where="rule: good", choices=known)
+        raise SettingError(f"there is no class {unknown[0]!r}", where="good", choices=known)
     return Rule(
         good=tuple(table.good),
-        ng=tuple(read_condition(text, output, where="rule: ng") for text in table.ng),
+        ng=tuple(read_condition(text, output, where="ng") for text in table.ng),
         below=table.below,
         every=table.every,
         per_second=table.per_second,

@@ -121,7 +121,7 @@ def test_what_no_frame_can_have_is_refused_at_the_start(
 def test_what_the_command_line_gave_is_no_line_of_the_file(tmp_path: Path) -> None:
     """An error about an option names the option, also where the file has the key, which is not in force."""
     path = written(tmp_path, 'target = "ok"')
-    for origin in (Origin(path, frozenset({"target"})), Origin()):
+    for origin in (Origin(path, {"explain": frozenset({"target"})}), Origin()):
         with pytest.raises(TargetError) as caught, origin.naming("explain"):
             raise TargetError("there is no class", where="target")
         assert caught.value.where == "target"
@@ -192,6 +192,12 @@ def test_the_command_says_it_with_the_line(
         code, text = said('target = "scrach"', *options)
         assert code == 3
         assert where + "explain.target: there is no class 'scrach'" in text
+    for key, wrong in (("good", "okay"), ("ng", "scrach >= 0.5")):
+        code, text = said(f'[rule]\n{key} = ["{wrong}"]', "--check")
+        assert code == 2
+        assert f"{tmp_path / 'station.toml'}:7: rule.{key}: " in text
+    code, text = said('[rule]\ngood = ["ok"]', "--check", "--good", "okay")
+    assert (code, "--good: there is no class 'okay'" in text) == (2, True)
     code, text = said('good = "line.good"', "--check")
     assert code == 4
     assert where + "explain.good: " in text
