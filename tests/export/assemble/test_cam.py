@@ -128,6 +128,7 @@ def test_a_bundle_has_the_maps_and_says_where(tiny_bundle: Path) -> None:
     assert bundle.graph("cam") == bundle.members["graphs/cam.onnx"]
 
 
+@pytest.mark.slow
 def test_a_bundle_without_the_maps_says_why(tmp_path: Path) -> None:
     """Because none were asked for, or because no layer lies on every path."""
     import onnx
