@@ -13,7 +13,8 @@ from onnx import parser
 
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import FeatureLayer, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import FeatureLayer
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import cam_graph

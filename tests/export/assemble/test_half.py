@@ -16,7 +16,8 @@ from onnx import numpy_helper, parser
 from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import ModelError, SettingError, VerificationError
-from gagrad_edge.manifest import GraphKey, InputSpec, MethodSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import GraphKey, MethodSpec
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import accumulate, accumulate_graph, predict_graph
