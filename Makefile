@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some images of containers set it: each of the workers and of the processes that tests start would compile all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Three workers for two cores: tests also wait, for peers, signals and deadlines. Each takes whole files, in the order
 # of their names, so that fixtures of a file are made once. The engines' own threads would only get in each other's way.

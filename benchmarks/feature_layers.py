@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge.abi import COTANGENT, IMAGE
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_edge.method.class_activation import added_levels, class_activation_maps
 from gagrad_export.assemble.cam import DELTA, FEATURES, cam_probe_graph
 from gagrad_export.assemble.feature_layer import choose_feature_layers

@@ -37,7 +37,7 @@ from gagrad_export.settings import input_spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_export.canonicalise import Canonical
 
 _GATE, _PHASE = (INTERNAL, "Gate"), (INTERNAL, "Phase")

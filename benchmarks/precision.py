@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 from benchmarks.networks import SIZE, subject
 from benchmarks.table import machine, markdown, publish
 from gagrad_edge import abi
-from gagrad_edge.manifest import GraphKey, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State, finalize
 from gagrad_export.assemble import accumulate_graph

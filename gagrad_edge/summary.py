@@ -9,7 +9,8 @@ from gagrad_edge.method.noise_level import USUAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gagrad_edge.manifest import Checked, FeatureLayer, InputSpec, Manifest, NoiseLevel
+    from gagrad_edge.input import InputSpec
+    from gagrad_edge.manifest import Checked, FeatureLayer, Manifest, NoiseLevel
 
 
 def describe(manifest: Manifest) -> list[str]:

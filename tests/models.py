@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gagrad_edge.input import InputSpec
 from gagrad_edge.manifest import (
     ABI,
     FORMAT,
     Exporter,
     FileEntry,
     GraphEntry,
-    InputSpec,
     Manifest,
     MethodSpec,
     ModelInfo,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import MAX_CHANNELS
+from gagrad_edge.input import MAX_CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,8 @@ from gagrad_edge.cli import Command, say, with_options
 from gagrad_edge.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Bayer, Colour, GraphTarget, Interpolation, PadPlace, Resize, Semantics
+    from gagrad_edge.input import Bayer, Colour, Interpolation, PadPlace, Resize, Semantics
+    from gagrad_edge.manifest import GraphTarget
     from gagrad_edge.output import Activation, Task
     from gagrad_export.pipeline import ExportReport
 

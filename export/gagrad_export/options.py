@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from gagrad_edge.checking import AT_LEAST, check_share
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import (
-    RESAMPLING,
-    Bayer,
-    Colour,
-    GraphTarget,
-    Interpolation,
-    MethodSpec,
-    PadPlace,
-    Resize,
-    Semantics,
-)
+from gagrad_edge.input import RESAMPLING, Bayer, Colour, Interpolation, PadPlace, Resize, Semantics
+from gagrad_edge.manifest import GraphTarget, MethodSpec
 from gagrad_edge.output import Activation, Task
 from gagrad_export.arrange.layout import declared
 from gagrad_export.channels import channel_count

@@ -19,7 +19,6 @@ from gagrad_edge.manifest import (
     FileEntry,
     GraphEntry,
     GraphKey,
-    InputSpec,
     Manifest,
     MethodSpec,
     ModelInfo,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.archive import Buffer
     from gagrad_edge.bundle.graph_file import GraphFile
+    from gagrad_edge.input import InputSpec
     from gagrad_edge.manifest import Checked, FeatureLayer
     from gagrad_edge.output import OutputSpec
     from gagrad_export.canonicalise import Canonical

@@ -9,13 +9,8 @@ import msgspec
 import numpy as np
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import (
-    RESAMPLING,
-    Colour,
-    InputSpec,
-    MethodSpec,
-    Numbers,
-)
+from gagrad_edge.input import RESAMPLING, Colour, InputSpec
+from gagrad_edge.manifest import MethodSpec, Numbers
 from gagrad_edge.output import OutputSpec, SegmentationSpec
 from gagrad_export.arrange.detection import with_background
 from gagrad_export.arrange.segmentation import background_of, require_mask

@@ -89,6 +89,7 @@ def test_the_names_are_the_abi() -> None:
     assert {"scores", "saliency", "range", "times", "maps", "recovered", "ratio", "cams"} <= NAMES
 
 
+@pytest.mark.slow
 def test_no_other_file_spells_a_port() -> None:
     """Other files import the names; a literal that is something else is in ALLOWED, with what it is."""
     files = [path for path in SOURCES if path != HOME]

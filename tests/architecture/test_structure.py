@@ -60,6 +60,7 @@ def circles(graph: dict[str, set[str]]) -> set[str]:
         rest = kept
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_through_others() -> None:
     """There is no circle of imports, with those inside functions and those for types counted, too."""
     modules: dict[str, Path] = {}
@@ -102,6 +103,7 @@ def test_the_arrows_check_can_fail(tmp_path: Path) -> None:
     assert result.returncode != 0
 
 
+@pytest.mark.slow
 def test_every_module_says_what_it_is_about() -> None:
     """Each module has a docstring and a name of the field; ``make listing`` shows which files are long."""
     silent = [path for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]

@@ -27,6 +27,7 @@ def test_every_test_states_its_promise() -> None:
     assert not silent
 
 
+@pytest.mark.slow
 def test_no_test_imports_the_conftest_of_another_room() -> None:
     """What two rooms share is a module with a name; a conftest belongs to its own folder."""
     strangers = [
@@ -63,6 +64,7 @@ def test_a_child_process_has_neither_the_machines_policy_nor_its_home() -> None:
     assert not [folder for folder in MACHINE if Path(default).is_relative_to(folder)]
 
 
+@pytest.mark.slow
 def test_what_builds_a_plan_is_marked_slow() -> None:
     """Whatever asks TensorRT for a plan stays out of ``make test-fast``."""
     builders = {"tensorrt_refuses", "exported", "build_plan"}

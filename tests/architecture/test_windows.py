@@ -54,6 +54,7 @@ def python(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_posix_modules() -> None:
     """No module of the device side needs fcntl, grp, pwd, resource or termios to be imported."""
     names = python(_BLOCK + _IMPORT).split()

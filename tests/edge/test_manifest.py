@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from gagrad_edge.errors import BundleError
+from gagrad_edge.input import InputSpec
 from gagrad_edge.manifest import (
     FeatureLayer,
     GraphEntry,
     GraphKey,
-    InputSpec,
     Manifest,
     decode_manifest,
     encode_manifest,

@@ -14,7 +14,7 @@ import pytest
 
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import SettingError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_export import InputOptions, export
 from gagrad_export.preprocessing import read_preprocessing, ultralytics_recipe
 from gagrad_export.preprocessing.recipe import completed

@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 from gagrad_edge.bundle.bundle import read_bundle
-from gagrad_edge.manifest import GraphKey, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import GraphKey
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.canonicalise import Canonical, canonicalise

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
 
 
 class SpecBuilder(Protocol):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import FeatureLayer, GraphTarget, InputSpec, MethodSpec
+    from gagrad_edge.input import InputSpec
+    from gagrad_edge.manifest import FeatureLayer, GraphTarget, MethodSpec
     from gagrad_export.canonicalise import Canonical
 
 

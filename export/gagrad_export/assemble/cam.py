@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import FeatureLayer, InputSpec
+    from gagrad_edge.input import InputSpec
+    from gagrad_edge.manifest import FeatureLayer
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 

@@ -6,10 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gagrad_export.load.answer import tensors
+from gagrad_export.load.evaluating import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     import numpy as np
     import torch
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gagrad_export.load.onnx_file import Autograd
 
     Array = NDArray[np.float32]
-    Evaluating = Callable[[torch.nn.Module], AbstractContextManager[None]]
 
 
 _DETACHED = "the module computes it under no_grad or inference_mode, or detaches it"
@@ -32,9 +31,7 @@ class NothingDetachedError(NoAutogradError):
     """The module detaches nothing, so autograd that goes through what is detached is autograd."""
 
 
-def autograd(
-    module: torch.nn.Module, place: int, evaluating: Evaluating, *, through: bool = False
-) -> Autograd:
+def autograd(module: torch.nn.Module, place: int, *, through: bool = False) -> Autograd:
     """Return autograd of the tensor at ``place`` of the module's answer.
 
     With ``through`` it goes through what the module detaches and computes under ``no_grad``, as the bundle's
@@ -110,7 +107,7 @@ def _going_through() -> _GoingThrough:
     return mode
 
 
-def answers(module: torch.nn.Module, place: int, evaluating: Evaluating) -> Callable[[Array], Array]:
+def answers(module: torch.nn.Module, place: int) -> Callable[[Array], Array]:
     """Return a function from the model input to the tensor at ``place`` of the module's answer."""
     import torch  # noqa: PLC0415 - torch is needed for torch models only
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
-import io
-import logging
-import os
 import sys
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gagrad_edge.errors import MissingPackageError, ModelError, SettingError
 from gagrad_export.load.answer import has_names, tensors
 from gagrad_export.load.autograd import answers, autograd
-from gagrad_export.load.complete import missing_values
+from gagrad_export.load.evaluating import evaluating
 from gagrad_export.load.exported_program import (
     archive_kind,
     as_module,
@@ -27,21 +22,16 @@ from gagrad_export.load.exported_program import (
 )
 from gagrad_export.load.onnx_file import Source
 from gagrad_export.load.reads import values_read
+from gagrad_export.load.torch_onnx import module_to_onnx, program_to_onnx
 from gagrad_export.load.users_code import said, users_line
 from gagrad_export.load.weights import load_weights
 from gagrad_export.size import SMALLER, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     import onnx
     import torch
-
-OPSET = 20
-"""Opset that torch exports to: from 20 on Gelu is one operator, and TensorRT 10.3 reads no later opset."""
-
-_OLDER_OPSET = 17
-"""The last opset for which torch's older (TorchScript) exporter has all operators."""
 
 
 def load_torch(
@@ -139,7 +129,7 @@ def load_torch_module(
     keys, named, notes = _answer_of(module, name, input_shape)
     module = _tensors_alone(module) if named else module
     with evaluating(module):
-        proto, traced = _export(
+        proto, traced = module_to_onnx(
             module, name, input_shape, keys if named else None, dynamic_batch=dynamic_batch
         )
         reads = values_read(module, input_shape) if traced else ()
@@ -159,11 +149,7 @@ def load_exported_program(
     _check_size([value for value in held if isinstance(value, torch.Tensor)], name)
     program_shape(program, name, size, channels)
     module = as_module(program)
-    try:
-        with _quiet():
-            proto = _complete(lambda optimize: _written(program, None, None, optimize=optimize))
-    except Exception as error:  # torch raises anything
-        raise _export_error(error, name) from error
+    proto = program_to_onnx(program, name)
     nodes = next(node for node in program.graph.nodes if node.op == "output")
     return _source(proto, name, module, len(tensors([each.meta["val"] for each in nodes.args[0]])), ())
 
@@ -180,7 +166,7 @@ def _source(
     names = [output.name for output in proto.graph.output]
     if len(names) != count:  # torch's exporter left one out: which is which is not known
         names = []
-    gradients = {output: autograd(module, place, evaluating) for place, output in enumerate(names)}
+    gradients = {output: autograd(module, place) for place, output in enumerate(names)}
     return Source(
         proto,
         name,
@@ -189,10 +175,8 @@ def _source(
         gradient=gradients[names[0]] if names else None,
         notes=notes,
         gradients=gradients,
-        through={
-            output: autograd(module, place, evaluating, through=True) for place, output in enumerate(names)
-        },
-        answers={output: answers(module, place, evaluating) for place, output in enumerate(names)},
+        through={output: autograd(module, place, through=True) for place, output in enumerate(names)},
+        answers={output: answers(module, place) for place, output in enumerate(names)},
     )
 
 
@@ -266,167 +250,6 @@ def _tensors_alone(module: torch.nn.Module) -> torch.nn.Module:
     return Tensors()
 
 
-@contextlib.contextmanager
-def evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Hold ``module`` in evaluation mode, its parameters without gradients; restore everything on leaving.
-
-    The module is the caller's, who may go on training. Restored are the training flag of every submodule,
-    ``requires_grad`` of every parameter, the contents of every buffer, and every attribute that ``forward``
-    or torch's exporter bound anew, tables such as hooks and buffers included. Restored and not copied: a
-    copy would need the weights' memory again, and not every module can be copied.
-    """
-    import torch  # noqa: PLC0415
-
-    parameters = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-    attributes = [(each, dict(vars(each))) for each in module.modules()]
-    tables = [
-        (table, dict(table)) for _, known in attributes for table in known.values() if isinstance(table, dict)
-    ]
-    try:
-        module.eval()
-        module.requires_grad_(requires_grad=False)
-        yield
-    finally:
-        for each, known in attributes:
-            vars(each).clear()
-            vars(each).update(known)
-        for table, content in tables:
-            table.clear()
-            table.update(content)
-        for parameter, requires_grad in parameters:
-            parameter.requires_grad_(requires_grad)
-        with torch.no_grad():
-            for buffer, before in buffers:
-                # Not without need: autograd refuses to go back through a tensor that was written to.
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
-
-
-def _export(
-    module: torch.nn.Module,
-    name: str,
-    input_shape: tuple[int, int, int],
-    names: list[str] | None,
-    *,
-    dynamic_batch: bool,
-) -> tuple[onnx.ModelProto, bool]:
-    """Return ``module`` as ONNX, and whether it was traced; with a free batch if torch can, else one row.
-
-    Some models compute with the batch size in a way that torch cannot keep free; the canonicaliser makes a
-    fixed batch free, and verification proves the result. Some operators only torch's older exporter can
-    write: scaled_dot_product_attention of five axes (Hiera, NesT). The older one follows one run of the
-    module, and so keeps only the side of a branch that this run takes: see ``reads``.
-    """
-    ways = [*([_with_free_batch] if dynamic_batch else []), _with_one_row, _with_the_older_exporter]
-    failures: list[Exception] = []
-    for way in ways:
-        try:
-            with _quiet():
-                proto = way(module, input_shape, names)
-            if proto.graph.input:
-                return proto, way is _with_the_older_exporter
-            failures.append(ValueError(_NO_IMAGE))
-        except Exception as error:  # noqa: BLE001, PERF203 - torch raises anything
-            failures.append(error)
-    lost = [error for error in failures if str(error) == _NO_IMAGE]
-    *_, plainest, _ = (
-        lost * 2 or failures
-    )  # of the export for one row, whose message is the easiest to understand
-    raise _export_error(plainest, name) from plainest
-
-
-_NO_IMAGE = (
-    "the exported graph does not depend on the image: torch takes what is read by x.data for a constant"
-)
-
-
-def _export_error(error: BaseException, name: str) -> ModelError:
-    """Return what to say of torch's exporter: the cause in the user's code where there is one."""
-    cause, place = error, users_line(error)
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-        place = users_line(cause) or place
-    where = f"; {place}" if place else ""
-    return ModelError(
-        f"torch could not export the model ({said(cause)}{where})",
-        where=name,
-        hint="export it with torch.onnx.export yourself and give the .onnx file",
-    )
-
-
-def _with_free_batch(
-    module: torch.nn.Module, input_shape: tuple[int, int, int], names: list[str] | None
-) -> onnx.ModelProto:
-    import torch  # noqa: PLC0415
-
-    return _program(module, (2, *input_shape), ({0: torch.export.Dim("N", min=1, max=4096)},), names)
-
-
-def _with_one_row(
-    module: torch.nn.Module, input_shape: tuple[int, int, int], names: list[str] | None
-) -> onnx.ModelProto:
-    return _program(module, (1, *input_shape), None, names)
-
-
-def _program(
-    module: torch.nn.Module, shape: tuple[int, ...], free: Any, names: list[str] | None
-) -> onnx.ModelProto:
-    import torch  # noqa: PLC0415
-
-    arguments = (torch.zeros(shape),)
-    return _complete(
-        lambda optimize: _written(module, arguments, names, optimize=optimize, dynamic_shapes=free)
-    )
-
-
-def _complete(written: Callable[[bool], onnx.ModelProto]) -> onnx.ModelProto:
-    """Return the model as torch's optimiser leaves it, or without it where it lost values."""
-    proto = written(True)
-    return written(False) if any(missing_values(proto)) else proto
-
-
-def _written(
-    model: torch.nn.Module | torch.export.ExportedProgram,
-    arguments: tuple[torch.Tensor] | None,
-    names: list[str] | None,
-    **settings: Any,
-) -> onnx.ModelProto:
-    """Return what torch's exporter writes."""
-    import torch  # noqa: PLC0415
-
-    program = torch.onnx.export(
-        model,
-        arguments or (),
-        dynamo=True,
-        opset_version=OPSET,
-        output_names=names,
-        verbose=False,
-        **settings,
-    )
-    assert program is not None  # noqa: S101 - with dynamo=True a program is returned
-    proto: onnx.ModelProto = program.model_proto
-    return proto
-
-
-def _with_the_older_exporter(
-    module: torch.nn.Module, input_shape: tuple[int, int, int], names: list[str] | None
-) -> onnx.ModelProto:
-    import onnx  # noqa: PLC0415
-    import torch  # noqa: PLC0415
-
-    stream: Any = io.BytesIO()  # torch declares a path only, and takes a stream
-    torch.onnx.export(
-        module,
-        (torch.zeros(1, *input_shape),),
-        stream,
-        dynamo=False,
-        opset_version=_OLDER_OPSET,
-        output_names=names,
-    )
-    return onnx.load_model_from_string(stream.getvalue())
-
-
 def _require_torch() -> None:
     try:
         import torch  # noqa: F401, PLC0415
@@ -435,19 +258,3 @@ def _require_torch() -> None:
             "PyTorch is not installed, and this model is a torch module",
             hint='pip install "gagrad-edge[torch]", or export the model to .onnx elsewhere',
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch.onnx's progress prints, warnings and logs off the user's terminal."""
-    levels = {name: logging.getLogger(name).level for name in ("torch", "torch.onnx", "onnxscript")}
-    with Path(os.devnull).open("w") as sink, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in levels:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-                yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

@@ -16,7 +16,7 @@ from gagrad_edge.errors import SettingError
 from gagrad_export.preprocessing.recipe import Preprocessing
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import Interpolation
+    from gagrad_edge.input import Interpolation
 
 PREFIX = "torchvision:"
 _PRESET = "ImageClassification"

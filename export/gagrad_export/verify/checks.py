@@ -14,15 +14,7 @@ import numpy as np
 
 from gagrad_edge.abi import CAMS, FINER_CAMS, IMAGE, PERTURBED
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import (
-    Agreement,
-    FeatureLayer,
-    GraphKey,
-    InputSpec,
-    MethodSpec,
-    PrecisionCheck,
-    Verification,
-)
+from gagrad_edge.manifest import Agreement, FeatureLayer, GraphKey, MethodSpec, PrecisionCheck, Verification
 from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
@@ -58,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
+    from gagrad_edge.input import InputSpec
     from gagrad_edge.output import OutputSpec
     from gagrad_edge.selftest import Answer
     from gagrad_export.arrange.layout import Layout

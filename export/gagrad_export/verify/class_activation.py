@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import FeatureLayer, InputSpec
+    from gagrad_edge.input import InputSpec
+    from gagrad_edge.manifest import FeatureLayer
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.verify.sessions import Session
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_edge.output import OutputSpec
     from gagrad_export.arrange.layout import Layout
     from gagrad_export.canonicalise import Canonical

@@ -18,7 +18,7 @@ from gagrad_export.lower.quantisation import lower_quantisation
 from gagrad_export.verify.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_export.canonicalise import Canonical
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import GraphKey, InputSpec
+    from gagrad_edge.input import InputSpec
+    from gagrad_edge.manifest import GraphKey
 
 
 def scores_on_frames(graphs: Mapping[GraphKey, GraphFile], spec: InputSpec) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_export.load.onnx_file import Autograd
     from gagrad_export.verify.sessions import Sessions
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import GraphKey, InputSpec
+    from gagrad_edge.input import InputSpec
+    from gagrad_edge.manifest import GraphKey
 
     Array = NDArray[np.float32]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_export.arrange.layout import Layout
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.load import Source

@@ -29,7 +29,7 @@ from gagrad_runtime.report.roi import roi_result
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_edge.output import OutputSpec
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.explanation import Explanation

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.audit.observing import Observer
     from gagrad_runtime.audit.plan import Asked
     from gagrad_runtime.audit.sources import Item

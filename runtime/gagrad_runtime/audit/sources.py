@@ -19,7 +19,7 @@ from gagrad_runtime.station.keeping import FRAME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
 
 LISTS, TABLES = (".txt", ".csv"), (".parquet",)
 """Endings of lists of paths: one a line, or with a header that names the columns; and of tables."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from gagrad_edge.errors import FrameError
-from gagrad_edge.manifest import MAX_CHANNELS
+from gagrad_edge.input import MAX_CHANNELS
 from gagrad_runtime.frame.decoding import check_size
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gagrad_edge.errors import FrameError
-from gagrad_edge.manifest import MAX_CHANNELS
+from gagrad_edge.input import MAX_CHANNELS
 from gagrad_edge.printable import printable
 from gagrad_runtime.frame import kinds
 from gagrad_runtime.frame.bounds import check_bounds, check_page, check_sides
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFile import ImageFile
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.frame.tiff import Page
 
 MAX_PIXELS = 100_000_000

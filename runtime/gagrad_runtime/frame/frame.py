@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.frame.arrays import ArrayPixels, Colour
     from gagrad_runtime.frame.decoding import Decoded
 

@@ -16,7 +16,7 @@ from gagrad_runtime.frame.resampling import resample_as
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import Bayer, InputSpec
+    from gagrad_edge.input import Bayer, InputSpec
     from gagrad_runtime.frame.frame import Frame
 
     Array = NDArray[np.float32]

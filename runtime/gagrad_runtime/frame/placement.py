@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec, Resize
+    from gagrad_edge.input import InputSpec, Resize
 
     Array = NDArray[np.float32]
 

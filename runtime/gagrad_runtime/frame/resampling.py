@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec, Interpolation
+    from gagrad_edge.input import InputSpec, Interpolation
 
     Array = NDArray[np.float32]
     Taps = tuple[NDArray[np.intp], NDArray[np.float32]]

@@ -13,7 +13,7 @@ from gagrad_runtime.report.naming import ENDINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
 
 _OURS = tuple(ending for ending in ENDINGS.values() if ending.endswith((".png", ".npy")))
 """Endings of our own pictures and maps, which are no images of parts."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.frame.placement import Placement

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gagrad_edge import schema
-from gagrad_edge.manifest import Resize, Sha256  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.input import Resize  # noqa: TC001 - msgspec resolves the fields' types
+from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_edge.output import Activation, Task  # noqa: TC001 - msgspec resolves the fields' types
 from gagrad_runtime.explanation.covering import Fill  # noqa: TC001 - as above
 from gagrad_runtime.explanation.places import Evidence  # noqa: TC001 - as above

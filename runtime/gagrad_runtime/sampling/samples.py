@@ -18,7 +18,7 @@ from gagrad_runtime.question.perturbation import parse_perturbations
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.question.settings import Settings
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.frame.arrays import Colour
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.service.codec import Tensor

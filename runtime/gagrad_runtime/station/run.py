@@ -37,7 +37,7 @@ from gagrad_runtime.trust import device_policy, for_product
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.backend.base import BuildProgress
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import StationConfig

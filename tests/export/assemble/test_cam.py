@@ -14,7 +14,8 @@ from onnx import parser
 from gagrad_edge.abi import FINER_CAMS
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import FeatureLayer, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import FeatureLayer
 from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_edge.summary import describe
 from gagrad_export import BundleOptions, export
@@ -131,6 +132,7 @@ def test_a_bundle_has_the_maps_and_says_where(tiny_bundle: Path) -> None:
     assert bundle.graph("cam") == bundle.members["graphs/cam.onnx"]
 
 
+@pytest.mark.slow
 def test_a_bundle_without_the_maps_says_why(tmp_path: Path) -> None:
     """Because none were asked for, or because no layer lies on every path."""
     import onnx

@@ -16,7 +16,8 @@ from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.cli import run
 from gagrad_edge.errors import VerificationError
-from gagrad_edge.manifest import GraphKey, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.perturbation import COLUMNS, IDENTITY, MAX_ANGLE
 from gagrad_edge.method.reference import State
 from gagrad_export.assemble import accumulate_graph, perturbation

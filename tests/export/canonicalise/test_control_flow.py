@@ -9,7 +9,7 @@ import pytest
 from onnx import parser
 
 from gagrad_edge.errors import UnsupportedOperatorError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_export.assemble import accumulate_graph
 from gagrad_export.assemble.graph import add_input, finish, insert_model, new_graph
 from gagrad_export.canonicalise import canonicalise

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, parser
 
 from gagrad_edge.errors import UnsupportedOperatorError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_export.assemble import predict_graph
 from gagrad_export.canonicalise import canonicalise
 

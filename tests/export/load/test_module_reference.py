@@ -15,7 +15,6 @@ from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.errors import ModelError, VerificationError
 from gagrad_export import InputOptions, OutputOptions, export
 from gagrad_export.load import autograd
-from gagrad_export.load.torch_module import evaluating
 
 pytestmark = pytest.mark.slow
 
@@ -211,12 +210,12 @@ def test_autograd_through_what_is_detached_leaves_torch_as_it_was() -> None:
     """For a module that detaches nothing there is nothing to go through, and detach detaches afterwards."""
     x, cotangent = np.ones((1, 3, *SIZE), np.float32), np.eye(3, dtype=np.float32)[:1]
     with pytest.raises(autograd.NothingDetachedError):
-        autograd.autograd(Net(), 0, evaluating, through=True)(x, cotangent, double=False)
-    whole = autograd.autograd(NoGrad(), 0, evaluating, through=True)(x, cotangent, double=True)
-    plain = autograd.autograd(Net(), 0, evaluating)(x, cotangent, double=True)
+        autograd.autograd(Net(), 0, through=True)(x, cotangent, double=False)
+    whole = autograd.autograd(NoGrad(), 0, through=True)(x, cotangent, double=True)
+    plain = autograd.autograd(Net(), 0)(x, cotangent, double=True)
     assert np.array_equal(whole, plain)
     with pytest.raises(autograd.NoAutogradError, match="no_grad or inference_mode, or detaches"):
-        autograd.autograd(NoGrad(), 0, evaluating)(x, cotangent, double=False)
+        autograd.autograd(NoGrad(), 0)(x, cotangent, double=False)
     leaf = torch.ones(2, requires_grad=True)
     with torch.no_grad():
         assert not (leaf * 2).requires_grad

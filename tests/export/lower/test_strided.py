@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from gagrad_edge.bundle.graph_file import GraphFile
-from gagrad_edge.manifest import GraphKey, GraphTarget, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import GraphKey, GraphTarget
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble import accumulate_graph
 from gagrad_export.canonicalise import canonicalise

@@ -18,7 +18,7 @@ from gagrad_runtime.frame.placement import place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
 
 NAMES = ["ok", "scratch", "dent"]
 CANDIDATES = DetectionSpec(layout="x", candidates=2, suppressed=True, background=0)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_runtime.frame import Frame, frame_for, load_frame
 from gagrad_runtime.frame.decoding import endings
 from gagrad_runtime.frame.image import prepare

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError, SettingError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_runtime import load_frame
 from gagrad_runtime.frame.image import prepare
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gagrad_edge.errors import FrameError
-from gagrad_edge.manifest import Bayer, InputSpec
+from gagrad_edge.input import Bayer, InputSpec
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.image import demosaiced, prepare
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gagrad_edge.errors import FrameError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.placement import Placement, place, resample

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError
-from gagrad_edge.manifest import RESAMPLING, InputSpec, Interpolation
+from gagrad_edge.input import RESAMPLING, InputSpec, Interpolation
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.frame import Frame
 from gagrad_runtime.frame.image import prepare

@@ -12,7 +12,8 @@ from PIL import Image
 
 from gagrad_edge.checking import Labelled
 from gagrad_edge.errors import SettingError, VerificationError
-from gagrad_edge.manifest import Checked, Confusion, InputSpec
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import Checked, Confusion
 from gagrad_edge.output import OutputSpec
 from gagrad_edge.summary import agreement
 from gagrad_runtime.answer.outputs import Outputs

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_runtime.answer.prediction import Prediction
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.frame import Frame

@@ -112,6 +112,7 @@ def test_file_names_are_made_safe(name: str, stem: str) -> None:
     assert safe_stem(name, ending=True) == stem
 
 
+@pytest.mark.slow
 @given(st.text(max_size=400))
 def test_any_text_gives_a_usable_stem(name: str) -> None:
     """A stem is never empty, hidden, in another folder or too long for a file system."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ALL = ("scores", "target", "saliency", "record", "picture")
 
 
+@pytest.mark.slow
 def test_an_explanation_is_that_of_the_python_call(
     client: httpx.Client, explainer: Explainer, pixels: NDArray[np.uint8]
 ) -> None:

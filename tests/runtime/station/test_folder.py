@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gagrad_edge.errors import FrameError, SettingError
-from gagrad_edge.manifest import InputSpec
+from gagrad_edge.input import InputSpec
 from gagrad_runtime.frame.decoding import ENDINGS, FORMATS
 from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.station.sources import closed_files

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from gagrad_edge.errors import ModelError, SettingError
-from gagrad_edge.manifest import MAX_CHANNELS
+from gagrad_edge.input import MAX_CHANNELS
 from gagrad_export.canonicalise.contract import Pass
 from gagrad_export.canonicalise.findings import findings_of
 

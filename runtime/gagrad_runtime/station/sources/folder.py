@@ -23,7 +23,7 @@ from gagrad_runtime.station.sources.closed_files import ClosedFiles, is_local
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gagrad_edge.manifest import InputSpec
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.station.events import SourceEvent
     from gagrad_runtime.station.sources.source import Arrival

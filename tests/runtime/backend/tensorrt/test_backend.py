@@ -72,6 +72,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
     return gpu
 
 
+@pytest.mark.slow
 def test_a_build_reports_its_steps(gpu: Gpu, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To the callback that the backend was given; the backend itself writes nothing to the terminal."""
     steps: list[tuple[int, int, str]] = []
