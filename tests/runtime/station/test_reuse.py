@@ -44,7 +44,8 @@ def taken(image: NDArray[np.float32], generator: np.random.Generator, noise: flo
     """Return ``image`` as a camera with ``noise`` grey levels gives it, in 256 levels."""
     noisy = image + noise * LEVEL * generator.standard_normal(image.shape)
     levels: NDArray[np.float32] = np.rint(noisy.clip(0, 1) * 255).astype(np.float32)
-    return levels / np.float32(255)
+    levels /= 255
+    return levels
 
 
 @pytest.mark.parametrize("noise", [0, 0.5, 1, 1.5])
