@@ -26,6 +26,8 @@ class Pending:
     """None when it is to be read again."""
     answer: Answer | None = None
     """What the model said of it; None where that is not known any more, or of no use."""
+    question: dict[str, str] | None = None
+    """What is to be explained by the rule, as keywords of ``explain``; None where that is not known."""
 
 
 class Waiting:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
+    from gagrad_runtime.station.condition import Judgement
     from gagrad_runtime.station.config import RetentionTable
     from gagrad_runtime.station.events import EndEvent, Event, ExplainedEvent
     from gagrad_runtime.station.rule import Rule
@@ -75,6 +76,11 @@ _log = logging.getLogger(__name__)
 def _is_greedy(error: Exception) -> bool:
     """Return whether ``error`` says that a frame took more memory than there is."""
     return isinstance(error, OutOfMemoryError) or is_memory(error)
+
+
+def _question_of(judgement: Judgement | None) -> dict[str, str]:
+    """Return what to explain of a part by what makes it NG, as keywords of ``explain``."""
+    return {} if judgement is None or judgement.condition is None else judgement.condition.question
 
 
 @dataclass
@@ -326,7 +332,8 @@ class Watch:
                 with contextlib.suppress(OutputError):
                     keep_frame(self.store.folder, stem_of(number, arrival.name), frame)
             answer = None if self.explaining.reuse is None else answer_of(seen, self.rule)
-            self._enqueue(Pending(number, arrival.name, sha256, frame, answer))
+            question = _question_of(judgement)
+            self._enqueue(Pending(number, arrival.name, sha256, frame, answer, question))
 
     def _enqueue(self, pending: Pending) -> None:
         if (oldest := self._waiting.put(pending)) is not None:
@@ -393,7 +400,7 @@ class Watch:
             image = self._image(pending, frame)
             if self._used_again(pending, frame, image):
                 return
-            for better in self._refined(frame):
+            for better in self._refined(pending, frame):
                 explanation = better
                 self.on_progress()
                 self._verdicts()
@@ -413,9 +420,9 @@ class Watch:
             if not self.stopping:
                 self._explained = Explained.of(frame, image, pending.answer, event)
 
-    def _refined(self, frame: Frame) -> Iterator[Explanation]:
+    def _refined(self, pending: Pending, frame: Frame) -> Iterator[Explanation]:
         """Yield better and better explanations of a frame; only the last one has a covering test."""
-        asked = {**self._question(frame), **self.explaining.settings, "measure_each": False}
+        asked = {**self._question(pending, frame), **self.explaining.settings, "measure_each": False}
         try:
             yield from self.explainer.refine(frame, **asked)
         except TargetError as error:
@@ -424,12 +431,13 @@ class Watch:
                 raise
             yield from self.explainer.refine(frame, **asked)
 
-    def _question(self, frame: Frame) -> dict[str, Any]:
+    def _question(self, pending: Pending, frame: Frame) -> dict[str, str]:
         """Return what to explain of a frame: what makes it NG, or, by default, what the model says."""
         if not self.rule.ng or "target" in self.explaining.settings:
             return {}
-        condition = self.rule.judge(self.explainer.predict(frame))
-        return {} if condition is None or condition.condition is None else condition.condition.question
+        if pending.question is not None:
+            return pending.question
+        return _question_of(self.rule.judge(self.explainer.predict(frame)))
 
     def _keep(
         self, number: int, name: str, explanation: Explanation, seconds: float
