@@ -130,19 +130,12 @@ def feathered(cover: Cover, size: tuple[int, ...]) -> Array:
 
     An ellipse, as the corners of a place's box seldom belong to it, and a box drawn on a part is a defect.
     """
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
     across, down = ((cover.right - cover.left) / 2 * ROUND, (cover.bottom - cover.top) / 2 * ROUND)
-    soft = max(FEATHER * min(size), 1.0)
-    middle = ((cover.top + cover.bottom) / 2, (cover.left + cover.right) / 2)
-    # Beyond this window all is 0.
-    reach = 1 + soft / min(across, down)
-    rows, columns = (
-        slice(max(math.floor(at - half * reach) - 1, 0), max(min(math.ceil(at + half * reach) + 1, most), 0))
-        for at, half, most in zip(middle, (down, across), size, strict=True)
-    )
-    y, x = np.mgrid[rows, columns].astype(np.float32)
-    outside = (np.hypot((x + 0.5 - middle[1]) / across, (y + 0.5 - middle[0]) / down) - 1) * min(across, down)
-    weight: Array = np.zeros(size, np.float32)
-    weight[rows, columns] = np.clip(1 - outside / soft, 0, 1)
+    beside = (x + 0.5 - (cover.left + cover.right) / 2) / across
+    above = (y + 0.5 - (cover.top + cover.bottom) / 2) / down
+    outside = (np.hypot(beside, above) - 1) * min(across, down)
+    weight: Array = np.clip(1 - outside / max(FEATHER * min(size), 1.0), 0, 1).astype(np.float32)
     return weight
 
 
@@ -174,12 +167,12 @@ def _membrane(values: Array, inside: Mask, edge: Mask) -> Array:
         return np.zeros_like(values)
     known = values * edge
     start = np.where(edge, known, _pulled(known, edge.astype(np.float32))).transpose(1, 2, 0)
-    # OpenCV writes into [h, w, C], and for one channel into [h, w].
-    start, free = np.array(start if len(values) > 1 else start[..., 0], order="C"), inside.astype(np.uint8)
+    start, free = np.ascontiguousarray(start), np.repeat(inside[..., None], len(values), axis=2)
     for _ in range(_RELAXED):
         # One sweep of Jacobi's method; outside the hole's edge the values count for nothing.
-        cv2.copyTo(cv2.blur(start, (3, 3), borderType=cv2.BORDER_REPLICATE), free, start)
-    return np.ascontiguousarray(start.reshape(*inside.shape, -1).transpose(2, 0, 1))
+        mean = cv2.blur(start, (3, 3), borderType=cv2.BORDER_REPLICATE).reshape(start.shape)
+        np.copyto(start, mean, where=free)
+    return np.ascontiguousarray(start.transpose(2, 0, 1))
 
 
 def _pulled(values: Array, weight: Array) -> Array:

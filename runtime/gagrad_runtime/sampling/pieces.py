@@ -29,10 +29,6 @@ _CALM = 3.0
 """Weight of the structure that a piece has in its middle and not along its edge."""
 _DIRECTIONS = 16
 """Directions in which a piece is looked for."""
-_SINES, _COSINES = (
-    np.array([of(2 * math.pi * turn / _DIRECTIONS) for turn in range(_DIRECTIONS)])
-    for of in (math.sin, math.cos)
-)
 _DISTANCES = (1.0, 1.35, 1.8, 2.5)
 """Distances at which it is looked for, in units of the way that takes it off the place."""
 _COMPARED, _CHECKED = 128, 4096
@@ -107,9 +103,13 @@ class Surface:
 
 def _ways(tall: int, wide: int) -> Indices:
     """Return the ways (rows, columns) at which a piece is looked for, in a fixed order."""
-    reach = np.array(_DISTANCES)[:, None] / np.maximum(np.abs(_COSINES) / wide, np.abs(_SINES) / tall)
-    ways: Indices = np.rint(np.stack([reach * _SINES, reach * _COSINES], axis=2)).astype(np.intp)
-    return ways.reshape(-1, 2)
+    ways = []
+    for distance in _DISTANCES:
+        for turn in range(_DIRECTIONS):
+            angle = 2 * math.pi * turn / _DIRECTIONS
+            reach = distance / max(abs(math.cos(angle)) / wide, abs(math.sin(angle)) / tall)
+            ways.append((round(reach * math.sin(angle)), round(reach * math.cos(angle))))
+    return np.array(ways, np.intp)
 
 
 def _flat(mask: Mask, width: int) -> Indices:
