@@ -45,13 +45,12 @@ round, with the smallest and the largest in brackets.
 - `chunk`: the chunk size that the runtime chose on this machine.
 - `paper`: all of `explain` with the preset `paper` and {samples} samples: target, noise, map, stability, RCAP. `its map`: the part without stability
   and RCAP. `same work`: authors over this part, with its bar.
-- `operator`: all of `explain` as it is without settings, what pictures and stations show: target, 5 samples, class activation, map, stability, places,
+- `operator`: all of `explain` as it is without settings, what pictures and stations show: target, few samples, class activation, map, stability, places,
   covering test. `its map`: the part without stability, places and covering test. `authors / operator`, `authors / its map`: with the bar for the operator's map.
 - `products`: the time that only the convolutions and matrix products of {samples} samples take in ONNX Runtime's profile, without masks,
   sums and noise. In brackets their rate and the rate of the fastest convolution among them, in 10⁹ multiply-adds per second. The latter is
   about what this processor can do.
-- `at most`: authors over products. `same work` would be this if masks, sums and noise cost nothing; a quarter of the products are those of the operator's
-  samples.
+- `at most`: authors over products. `same work` would be this if masks, sums and noise cost nothing.
 
 """
 _HEADER = (
