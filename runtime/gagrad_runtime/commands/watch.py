@@ -73,6 +73,12 @@ _STATES = {
     rcap="Measure RCAP, the paper's score of the map.  [default: off]",
     cover="Cover the places and ask the model again.  [default: on]",
 )
+@click.option(
+    "--reuse",
+    type=click.FloatRange(0, 600, min_open=True),
+    metavar="SECONDS",
+    help="Use an explanation again for so long while frames show the same.  [default: off]",
+)
 @click.option("--roi", type=click.Path(path_type=Path), help="Where maps should lie: see `explain`.")
 @click.option("--roi-limit", type=float, metavar="SHARE", help="Share that must lie there: PASS or FAIL.")
 @click.option("--interval", type=click.FloatRange(0.01, 60), help="Seconds between polls.  [default: 0.5]")

@@ -40,8 +40,8 @@ def constant_image(frame: Frame, image: Array, placement: Placement) -> list[Cau
 
     Of the frame's own pixels equal values count, as after resampling they differ in their last bits.
     """
-    pixels, (low, high) = frame.pixels, _range(image, placement)
-    if high - low > SAME and (pixels != pixels[:1, :1]).any():
+    pixels, seen = frame.pixels, _seen(image, placement)
+    if _wide(seen) and (pixels != pixels[:1, :1]).any():
         return []
     return [
         Caution(
@@ -81,7 +81,10 @@ def few_bits(frame: Frame, bit_depth: int) -> list[Caution]:
 
 def dark_image(image: Array, placement: Placement) -> list[Caution]:
     """Caution for an image that is nearly black; ``image [C, H, W]`` is the model's, in 0..1."""
-    brightest = _range(image, placement)[1]
+    seen = _seen(image, placement)
+    if _many(seen >= DARK):
+        return []
+    brightest = _range(seen)[1]
     if brightest >= DARK:
         return []
     return [
@@ -123,9 +126,30 @@ def frame_unusual(phrases: Sequence[str]) -> list[Caution]:
     return [Caution("frame-unusual", text)]
 
 
-def _range(image: Array, placement: Placement) -> tuple[float, float]:
-    """Return how dark and how bright the frame is in ``image [C, H, W]``, by its darkest and brightest."""
+def _seen(image: Array, placement: Placement) -> Array:
+    """Return the part of ``image [C, H, W]`` where the frame is."""
     (top, left), (height, width) = placement.offset, placement.resized
-    seen = image[:, max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    return image[:, max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+
+
+def _many(pixels: NDArray[np.bool_]) -> bool:
+    """Return whether so many are true that those at a quantile of ``_EXTREMES`` are, too.
+
+    Counting is faster than sorting.
+    """
+    return int(np.count_nonzero(pixels)) > 10 * _EXTREMES[0] * pixels.size + 1
+
+
+def _wide(seen: Array) -> bool:
+    """Return whether a frame's range from dark to bright is more than ``SAME``."""
+    middle = seen.mean()
+    if _many(seen > middle + SAME) and _many(seen < middle - SAME):
+        return True
+    low, high = _range(seen)
+    return high - low > SAME
+
+
+def _range(seen: Array) -> tuple[float, float]:
+    """Return how dark and how bright a frame is, by its darkest and brightest pixels."""
     low, high = np.quantile(seen, _EXTREMES)
     return float(low), float(high)

@@ -200,13 +200,27 @@ def _tops(values: Array) -> Array:
 
 def _peaks(values: Array, near: float, most: int) -> list[Point]:
     """Return the peaks of ``values [h, w]``, the highest first; of several within ``near`` the highest."""
-    tops = _tops(values)
-    y, x = np.ogrid[: values.shape[0], : values.shape[1]]
+    tops, least = _tops(values), FURTHER * values.max()
     found: list[Point] = []
-    while len(found) < most and tops.max() > 0 and tops.max() >= FURTHER * values.max():
-        found.append(_highest(tops))
-        tops[np.hypot(y - found[-1][0], x - found[-1][1]) <= near] = 0
+    while len(found) < most:
+        highest = _highest(tops)
+        if not (tops[highest] > 0 and tops[highest] >= least):
+            break
+        found.append(highest)
+        rows, columns, within = _disc(values.shape, highest, near)
+        tops[rows, columns][within] = 0
     return found
+
+
+def _disc(shape: tuple[int, ...], middle: Point, radius: float) -> tuple[slice, slice, Mask]:
+    """Return the pixels of ``shape`` (h, w) within ``radius`` of ``middle``: a window, and which of it."""
+    rows, columns = (
+        slice(max(at - math.ceil(radius), 0), min(at + math.ceil(radius) + 1, most))
+        for at, most in zip(middle, shape, strict=True)
+    )
+    y, x = np.ogrid[rows, columns]
+    within: Mask = np.hypot(y - middle[0], x - middle[1]) <= radius
+    return rows, columns, within
 
 
 def _around(values: Array, peak: Point, apart: Sequence[Point] = ()) -> Mask:
@@ -216,14 +230,16 @@ def _around(values: Array, peak: Point, apart: Sequence[Point] = ()) -> Mask:
     that does not help, half of ``NEAR`` around the peak. Never less than 3 × 3 pixels.
     """
     row, column = peak
-    y, x = np.ogrid[: values.shape[0], : values.shape[1]]
-    area: Mask = np.hypot(y - row, x - column) <= NEAR / 2 * side(values.shape)
     for share in _SHARES:
         _, labels = cv2.connectedComponents((values >= share * values[peak]).astype(np.uint8), connectivity=8)
         component = labels == labels[peak]
         if component.mean() <= LARGEST and not any(component[one] for one in apart):
-            area = component
+            area: Mask = component
             break
+    else:
+        rows, columns, within = _disc(values.shape, peak, NEAR / 2 * side(values.shape))
+        area = np.zeros(values.shape, bool)
+        area[rows, columns] = within
     area[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
     return area
 

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from gagrad_runtime.backend import Backend
     from gagrad_runtime.machine.memory import Memory
 
-LADDER = (1, 2, 5, 10, 20)
+LADDER = (1, 2, 3, 5, 10, 20)
 """Sizes that are measured beside the bundle's, upwards."""
 GAIN = 1.1
-"""Least speed-up for which a size is preferred to the bundle's: a smaller one may be chance."""
+"""Least speed-up for which a size above the bundle's is taken, as it needs more memory."""
+ALIKE = 1.05
+"""Ratio to the fastest time up to which a size is as good; of these the largest is taken, as it splits a few
+samples into fewer runs. What does not fit into a core's cache is slower by more than that."""
 SHARE = 0.5
 """Share of the available memory that a chunk may take; the rest is for other programs."""
 
@@ -74,9 +77,7 @@ class ChunkSize:
         rungs = {rung.chunk: rung for rung in self._within_memory(self._known(run_chunk, start), start)}
         if not rungs:
             return self._default
-        best = min(rungs.values(), key=lambda rung: rung.seconds)
-        usual = rungs.get(self._default, best)
-        return best.chunk if usual.seconds > GAIN * best.seconds else usual.chunk
+        return _preferred(rungs, self._default)
 
     def _known(self, run_chunk: Callable[[int], object], start: Memory) -> list[Rung]:
         """Return the stored measurements, or measure and store; empty where nothing can be stored."""
@@ -137,6 +138,15 @@ class ChunkSize:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return []
         return rungs if all(rung.chunk in self._sizes for rung in rungs) else []
+
+
+def _preferred(rungs: dict[int, Rung], default: int) -> int:
+    """Return the largest size up to ``default`` that is as fast as any; one beyond it if clearly faster."""
+    usual = [rung for rung in rungs.values() if rung.chunk <= default] or list(rungs.values())
+    fastest = min(rung.seconds for rung in usual)
+    chosen = max((rung for rung in usual if rung.seconds <= ALIKE * fastest), key=lambda rung: rung.chunk)
+    best = min(rungs.values(), key=lambda rung: rung.seconds)
+    return best.chunk if best.chunk > default and chosen.seconds > GAIN * best.seconds else chosen.chunk
 
 
 def _seconds(run_chunk: Callable[[int], object], chunk: int) -> float:

@@ -154,11 +154,14 @@ class Explainer:
     def predict(self, frame: FrameSource, *, colour: Colour = "rgb") -> Prediction:
         """Return what the model says of ``frame``, in any form that ``load_frame`` takes.
 
-        Raises FrameError, ModelError and DeviceError.
+        An explanation of the same frame that follows at once does not ask the model for it again. Raises
+        FrameError, ModelError and DeviceError.
         """
         found = frame_for(self.manifest.input, frame, colour=colour)
         image, placement = prepare(found, self.manifest.input)
-        return self.reader.prediction(self.outputs(image), placement)
+        with self._lock:
+            outputs = self._work.predicted(image)
+        return self.reader.prediction(outputs, placement)
 
     @overload
     def explain(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,15 @@ _FARTHEST = 1e6
 """Pixels from the image's corner at which a box ends."""
 
 
+class Predicted(NamedTuple):
+    """What ``predict`` gave of an image; one is kept from ``predict`` to ``explain`` of the same frame."""
+
+    image: Array
+    outputs: Outputs
+    seconds: float
+    """How long it took."""
+
+
 class Work:
     """Makes explanations, one at a time: state, noise and chunk size stay on the device between them."""
 
@@ -73,6 +83,7 @@ class Work:
         self._noise = NoiseBank(backend, shape, self.manifest.method.samples)
         self._sampler = self.new_sampler()
         self._pace = Pace()
+        self._predicted: Predicted | None = None
         self.reference: Reference | None = None
         """What is known of good parts."""
 
@@ -81,6 +92,13 @@ class Work:
         rows = self.graphs.runner("predict").rows or max(len(images), 1)
         parts = [images[start : start + rows] for start in range(0, len(images), rows)]
         return joined([self.run(self.backend.upload(part)) for part in parts])
+
+    def predicted(self, image: Array) -> Outputs:
+        """Return what ``predict`` gives of ``image [1, C, H, W]``, and keep it for the next question."""
+        began = time.perf_counter()
+        found = self.outputs(image)
+        self._predicted = Predicted(image, found, time.perf_counter() - began)
+        return found
 
     def run(self, images: Tensor, of: str = "") -> Outputs:
         """Return what ``predict`` gives of images in the device's memory. Raises ModelError for NaN.
@@ -136,8 +154,14 @@ class Work:
         image, placement = prepare(frame, self.manifest.input)
         clock.lap("decode")
         device_image = self.backend.upload(image)
-        outputs = self.run(device_image)
-        clock.lap("predict")
+        known, self._predicted = self._predicted, None
+        if known is not None and np.array_equal(known.image, image):
+            outputs, seconds = known.outputs, known.seconds
+            clock.lap("predict")
+        else:
+            outputs = self.run(device_image)
+            clock.lap("predict")
+            seconds = clock.seconds["predict"]
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
         return Scene(
             asked.settings,
@@ -147,7 +171,7 @@ class Work:
             samples,
             outputs,
             clock,
-            clock.seconds["predict"],
+            seconds,
             image[0],
             as_shown(image, self.manifest.input, frame),
             self._aligned(asked.settings, image, placement, clock),

@@ -67,6 +67,8 @@ class ExplainTable(Table, frozen=True):
     """Whether places are covered, to see what the model then says."""
     good: str | bool | None = None
     """File of good parts; None: the one beside the bundle, if there; true: that one; false: none."""
+    reuse: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = None
+    """Most seconds for which an explanation is used again while frames show the same; None: never."""
     roi: str | None = None
     """File of the region of interest."""
     roi_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None

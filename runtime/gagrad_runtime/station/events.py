@@ -134,6 +134,9 @@ class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):
     """The coloured map with a transparent ground, in the proportions of the frame, PNG, base64."""
     record_json: dict[str, Any] | UnsetType | None = UNSET
     """The record."""
+    reused_from: int | UnsetType = UNSET
+    """Number of the row whose explanation is used again, as this frame shows the same: ``record``,
+    ``picture`` and all that is said of the map are that row's. Left out for an explanation of its own."""
 
 
 class DroppedEvent(FrameEvent, frozen=True, kw_only=True, tag="dropped"):

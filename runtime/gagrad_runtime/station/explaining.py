@@ -35,6 +35,8 @@ class Explaining:
     """Where maps should lie."""
     roi_limit: float | None = None
     """Share of a map, 0..1, that must lie there; None: the share is told, and nothing fails."""
+    reuse: float | None = None
+    """Most seconds for which an explanation is used again while frames show the same; None: never."""
     words: str = ""
     """All this in a few words, for whoever checks a station."""
 
@@ -60,6 +62,7 @@ def explaining_of(config: StationConfig, explainer: Explainer) -> Explaining:
         settings={name: value for name, value in {**given, **asked}.items() if value is not None},
         roi=None if table.roi is None else read_roi(table.roi),
         roi_limit=table.roi_limit,
+        reuse=table.reuse,
         words=_words(table, settings, explainer),
     )
 
@@ -112,4 +115,6 @@ def _words(table: ExplainTable, settings: Settings, explainer: Explainer) -> str
     if table.roi is not None:
         least = "" if table.roi_limit is None else f", at least {share_text(table.roi_limit)} there"
         said.append(f"region {table.roi}{least}")
+    if table.reuse is not None:
+        said.append(f"used again for {table.reuse:g} s while frames show the same")
     return ", ".join(said)

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS finding (
   id INTEGER PRIMARY KEY,
   target TEXT NOT NULL, against TEXT,
   cautions TEXT NOT NULL, places TEXT NOT NULL, covering TEXT,
-  place_stability REAL, roi_share REAL, roi_passed INTEGER
+  place_stability REAL, roi_share REAL, roi_passed INTEGER, reused_from INTEGER
 );
 CREATE TRIGGER IF NOT EXISTS finding_of_row AFTER DELETE ON result BEGIN
   DELETE FROM finding WHERE id = OLD.id;
@@ -46,6 +46,7 @@ COLUMNS = (
     "place_stability",
     "roi_share",
     "roi_passed",
+    "reused_from",
 )
 _PLACES = msgspec.json.Decoder(list[PlaceRecord])
 _CAUTIONS = msgspec.json.Decoder(list[str])
@@ -66,6 +67,8 @@ class Finding:
     """None without a region of interest."""
     roi_passed: bool | None
     """None without a limit."""
+    reused_from: int | None = None
+    """Number of the row whose explanation this is; None for one of its own."""
 
 
 def explained_event(
@@ -137,7 +140,7 @@ def put(connection: sqlite3.Connection, number: int, event: ExplainedEvent) -> N
 
 def read(values: Sequence[Any]) -> Finding | None:
     """Return the finding whose ``COLUMNS`` have ``values``; None for a row without one."""
-    target, against, cautions, places, covering, stability, share, passed = values
+    target, against, cautions, places, covering, stability, share, passed, reused = values
     if target is None:
         return None
     return Finding(
@@ -149,4 +152,5 @@ def read(values: Sequence[Any]) -> Finding | None:
         stability,
         share,
         None if passed is None else bool(passed),
+        reused,
     )

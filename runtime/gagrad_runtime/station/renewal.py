@@ -78,7 +78,9 @@ def restore(path: Path, old: sqlite3.Connection, reason: str, limit: int) -> Ind
         connection.execute("BEGIN")
         gone = [
             (number,)
-            for number, stem in connection.execute("SELECT id, stem FROM result WHERE state = 'explained'")
+            for number, stem in connection.execute(
+                "SELECT id, stem FROM result WHERE state = 'explained' AND stem != ''"
+            )
             if not (path.parent / (stem + ENDINGS["picture"])).exists()
         ]
         statement = "UPDATE result SET state = 'dropped', reason = 'its files were deleted' WHERE id = ?"

@@ -43,6 +43,8 @@ def bring_up(connection: sqlite3.Connection) -> None:
     """
     if "epoch" not in [row[1] for row in connection.execute("PRAGMA table_info(outbox)")]:
         connection.execute("ALTER TABLE outbox ADD COLUMN epoch TEXT")
+    if "reused_from" not in [row[1] for row in connection.execute("PRAGMA table_info(finding)")]:
+        connection.execute("ALTER TABLE finding ADD COLUMN reused_from INTEGER")
     # Events of an earlier version: their identity is to be the same after the next start too.
     connection.execute("UPDATE outbox SET epoch = (SELECT id FROM epoch) WHERE epoch IS NULL")
     connection.execute("UPDATE epoch SET id = lower(hex(randomblob(16)))")

@@ -35,6 +35,8 @@ restart; ``dropped``: the explanation was not made in time or not stored; ``fail
 ``quarantined``: no usable image."""
 
 _LATE = "INSERT INTO result (id, name, sha256, created, state) VALUES (?, ?, ?, ?, 'waiting')"
+_WITH_FILES = "state = 'explained' AND stem != ''"
+"""Condition on a row whose explanation is its own, and not another row's that is used again."""
 T = TypeVar("T")
 _NUMBER = re.compile(r"\.?(\d{8,15})-")
 """The row's number at the beginning of the names of its files."""
@@ -124,7 +126,7 @@ class Store:
         return self._run(lambda: self.index.row(query, values))
 
     def _count(self) -> None:
-        query = "SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE state = 'explained'"
+        query = f"SELECT count(*), coalesce(sum(bytes), 0) FROM result WHERE {_WITH_FILES}"  # noqa: S608
         self.kept, self.size = self._rows(query)[0]
         self.epoch = str(self._rows("SELECT id FROM epoch")[0][0])
         """Identity of what numbers events and rows, see ``events.Event``."""
@@ -162,10 +164,13 @@ class Store:
         reason: str = "",
         event: FrameEvent | None = None,
     ) -> None:
-        """Store how the wait of row ``number`` ended. Its files are on the disk. Raises OutputError."""
+        """Store how the wait of row ``number`` ended. Its files are on the disk. Raises OutputError.
+
+        Without ``stem`` it has no files: an explanation that is used again has those of its own row.
+        """
         statement = "UPDATE result SET state = ?, stem = ?, bytes = ?, reason = ? WHERE id = ?"
         self._write(statement, (state, stem, size, reason, number), number, event)
-        if state == "explained":
+        if stem:
             self.kept, self.size = self.kept + 1, self.size + size
         elif (frame := self._frame_of_row(number)) is not None:
             _remove([frame])
@@ -225,7 +230,7 @@ class Store:
 
     def oldest_explained(self) -> tuple[int, str, int] | None:
         """Return number, stem and bytes of the oldest explanation, or None."""
-        query = "SELECT id, stem, bytes FROM result WHERE state = 'explained' ORDER BY id LIMIT 1"
+        query = f"SELECT id, stem, bytes FROM result WHERE {_WITH_FILES} ORDER BY id LIMIT 1"  # noqa: S608
         row = self._row(query)
         return None if row is None else (row[0], row[1], row[2])
 
@@ -250,7 +255,7 @@ class Store:
         oldest = self._rows(query, (newest - keep,))
         for number, state, stem, size in oldest:
             self._write("DELETE FROM result WHERE id = ?", (number,), number, None)
-            if state == "explained":
+            if state == "explained" and stem:
                 _remove(self._files(stem))
                 self.kept, self.size = self.kept - 1, self.size - size
         return len(oldest)
@@ -291,15 +296,15 @@ class Store:
         for path in self.folder.iterdir():
             if not (number := _NUMBER.match(path.name)):
                 continue
-            query = "SELECT name, state FROM result WHERE id = ?"
+            query = "SELECT name, state, stem FROM result WHERE id = ?"
             row = self._row(query, (int(number.group(1)),))
             # Only files that one of these rows could have written: the user may keep other files here.
             stem = path.name.removeprefix(".").split(".")[0]
             ours = row is not None and stem == stem_of(int(number.group(1)), row[0])
             half = path.name.startswith(".") and path.suffix == ".part"
             needed = row is not None and row[1] == "waiting" and path.name == stem + FRAME
-            state = row[1] if row is not None else ""
-            if ours and (half or (state != "explained" and not needed)):
+            kept = row is not None and row[1] == "explained" and row[2]
+            if ours and (half or not (kept or needed)):
                 orphans.append(path)
         _remove(orphans)
         return len(orphans)

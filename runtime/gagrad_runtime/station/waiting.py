@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.station.reuse import Answer
 
 BYTES = 256 << 20
 """Most bytes of pixels in memory. Frames beyond are read again when it is their turn."""
@@ -23,6 +24,10 @@ class Pending:
     sha256: str
     frame: Frame | None
     """None when it is to be read again."""
+    answer: Answer | None = None
+    """What the model said of it; None where that is not known any more, or of no use."""
+    question: dict[str, str] | None = None
+    """What is to be explained by the rule, as keywords of ``explain``; None where that is not known."""
 
 
 class Waiting:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ from gagrad_edge.errors import (
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.decoder import SlowError
 from gagrad_runtime.frame.decoding import is_memory, no_memory
+from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.station import attempts, retention
 from gagrad_runtime.station.events import (
@@ -40,6 +41,7 @@ from gagrad_runtime.station.explaining import Explaining
 from gagrad_runtime.station.findings import explained_event
 from gagrad_runtime.station.judging import outcome, verdict_event
 from gagrad_runtime.station.keeping import keep_frame, keep_layers, quarantine
+from gagrad_runtime.station.reuse import Explained, answer_of
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
 from gagrad_runtime.station.waiting import Pending, Waiting
@@ -48,13 +50,17 @@ from gagrad_runtime.station.writes import Writes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from gagrad_runtime.answer.prediction import Prediction
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
+    from gagrad_runtime.station.condition import Judgement
     from gagrad_runtime.station.config import RetentionTable
-    from gagrad_runtime.station.events import EndEvent, Event
+    from gagrad_runtime.station.events import EndEvent, Event, ExplainedEvent
     from gagrad_runtime.station.rule import Rule
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
@@ -70,6 +76,11 @@ _log = logging.getLogger(__name__)
 def _is_greedy(error: Exception) -> bool:
     """Return whether ``error`` says that a frame took more memory than there is."""
     return isinstance(error, OutOfMemoryError) or is_memory(error)
+
+
+def _question_of(judgement: Judgement | None) -> dict[str, str]:
+    """Return what to explain of a part by what makes it NG, as keywords of ``explain``."""
+    return {} if judgement is None or judgement.condition is None else judgement.condition.question
 
 
 @dataclass
@@ -99,6 +110,8 @@ class Watch:
     _waiting: Waiting = field(init=False)
     _last: deque[Arrival] = field(default_factory=deque, init=False)
     """Frames that come behind all others: the station ended during their first attempt, or they are slow."""
+    _explained: Explained | None = field(default=None, init=False)
+    """The last frame that was explained, at a station that uses explanations again."""
     _unread: Unread = field(default_factory=Unread, init=False)
     _writes: Writes = field(default_factory=Writes, init=False)
     _source_error: str = field(default="", init=False)
@@ -318,7 +331,9 @@ class Watch:
             if arrival.path is None:  # a stream's frame exists nowhere else, and has to survive a power cut
                 with contextlib.suppress(OutputError):
                     keep_frame(self.store.folder, stem_of(number, arrival.name), frame)
-            self._enqueue(Pending(number, arrival.name, sha256, frame))
+            answer = None if self.explaining.reuse is None else answer_of(seen, self.rule)
+            question = _question_of(judgement)
+            self._enqueue(Pending(number, arrival.name, sha256, frame, answer, question))
 
     def _enqueue(self, pending: Pending) -> None:
         if (oldest := self._waiting.put(pending)) is not None:
@@ -350,17 +365,42 @@ class Watch:
                 reason = "its image was deleted before it was explained"
                 self._finish(DroppedEvent(time=now(), id=number, file=name, reason=reason))
             else:
-                self._refine(number, name, frame)
+                self._refine(pending, frame)
         return True
 
-    def _refine(self, number: int, name: str, frame: Frame) -> None:
+    def _image(self, pending: Pending, frame: Frame) -> NDArray[np.float32] | None:
+        """Return the model's image of a frame; None where no explanation is used again."""
+        if self.explaining.reuse is None or pending.answer is None:
+            return None
+        return prepare(frame, self.explainer.manifest.input)[0]
+
+    def _used_again(self, pending: Pending, frame: Frame, image: NDArray[np.float32] | None) -> bool:
+        """Use the last explanation for a frame that shows the same; return whether it does."""
+        last, most, began = self._explained, self.explaining.reuse, time.monotonic()
+        if last is None or most is None or not last.shows(image, frame, pending.answer, most):
+            return False
+        if not all((self.store.folder / one).exists() for one in (last.event.record, last.event.picture)):
+            return False  # removed to make room
+        event = last.event_of(pending, time.monotonic() - began)
+        try:
+            self.store.finish(pending.number, "explained", event=event)
+        except OutputError:
+            return False
+        self.on_event(event)
+        return True
+
+    def _refine(self, pending: Pending, frame: Frame) -> None:
         """Explain a frame, and keep the explanation."""
+        number, name = pending.number, pending.name
         explanation: Explanation | None = None
         began = time.monotonic()
         try:
             if self.explaining.roi is not None:
                 self.explaining.roi.on((frame.height, frame.width))  # before the work, not after it
-            for better in self._refined(frame):
+            image = self._image(pending, frame)
+            if self._used_again(pending, frame, image):
+                return
+            for better in self._refined(pending, frame):
                 explanation = better
                 self.on_progress()
                 self._verdicts()
@@ -376,11 +416,13 @@ class Watch:
             self._finish(FailedEvent(time=now(), id=number, file=name, reason=reason))
             return
         if explanation is not None:
-            self._keep(number, name, explanation, time.monotonic() - began)
+            event = self._keep(number, name, explanation, time.monotonic() - began)
+            if not self.stopping:
+                self._explained = Explained.of(frame, image, pending.answer, event)
 
-    def _refined(self, frame: Frame) -> Iterator[Explanation]:
+    def _refined(self, pending: Pending, frame: Frame) -> Iterator[Explanation]:
         """Yield better and better explanations of a frame; only the last one has a covering test."""
-        asked = {**self._question(frame), **self.explaining.settings, "measure_each": False}
+        asked = {**self._question(pending, frame), **self.explaining.settings, "measure_each": False}
         try:
             yield from self.explainer.refine(frame, **asked)
         except TargetError as error:
@@ -389,14 +431,18 @@ class Watch:
                 raise
             yield from self.explainer.refine(frame, **asked)
 
-    def _question(self, frame: Frame) -> dict[str, Any]:
+    def _question(self, pending: Pending, frame: Frame) -> dict[str, str]:
         """Return what to explain of a frame: what makes it NG, or, by default, what the model says."""
         if not self.rule.ng or "target" in self.explaining.settings:
             return {}
-        condition = self.rule.judge(self.explainer.predict(frame))
-        return {} if condition is None or condition.condition is None else condition.condition.question
+        if pending.question is not None:
+            return pending.question
+        return _question_of(self.rule.judge(self.explainer.predict(frame)))
 
-    def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
+    def _keep(
+        self, number: int, name: str, explanation: Explanation, seconds: float
+    ) -> ExplainedEvent | None:
+        """Store and publish an explanation, and return its event; None where it could not be stored."""
         stem = stem_of(number, name)
         report = Report(explanation, self.explaining.roi, self.explaining.roi_limit)
         event = explained_event(
@@ -423,9 +469,10 @@ class Watch:
             self._writes.kept(error)
             reason = "it could not be stored"
             self._finish(DroppedEvent(time=now(), id=number, file=name, reason=reason))
-            return
+            return None
         self._writes.kept(None)
         self.on_event(event)
+        return event
 
     def _outcome(self, explanation: Explanation) -> Literal["OK", "NG"] | None:
         return None if explanation.prediction is None else outcome(self.rule, explanation.prediction)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,3 +151,28 @@ def test_selftest_passes_here_and_can_fail(tiny_bundle: Path) -> None:
             frame, target, **{**settings, "seed": settings["seed"] + 1}
         )
         assert not run_selftest(bundle, explainer).passed
+
+
+def test_what_was_predicted_is_not_asked_again(tiny_bundle: Path) -> None:
+    """``explain`` of the frame that ``predict`` saw last runs the model once less; the bits are the same."""
+    frames = [np.random.default_rng(seed).integers(0, 256, (24, 32, 3), np.uint8) for seed in range(2)]
+    with gagrad_runtime.load(tiny_bundle, device="cpu") as explainer:
+        expected = [explainer.explain(frame, cover=False) for frame in frames]
+        runner: Any = explainer.graphs.runner("predict")
+        run, runs = runner.run, []
+
+        def counted(*given: Any) -> Any:
+            runs.append(1)
+            return run(*given)
+
+        runner.run = counted
+        for asked, count in (((0, 0), 1), ((0, 1), 2), ((1, 1), 1)):
+            runs.clear()
+            explainer.predict(frames[asked[0]])
+            found = explainer.explain(frames[asked[1]], cover=False)
+            assert len(runs) == count
+            assert (found.saliency == expected[asked[1]].saliency).all()
+            assert (found.scores == expected[asked[1]].scores).all()
+        runs.clear()
+        explainer.explain(frames[1], cover=False)  # what was kept is used once
+        assert len(runs) == 1

@@ -135,7 +135,8 @@ def test_an_index_of_before_is_taken_over(tmp_path: Path) -> None:
         "sha256 TEXT NOT NULL, created TEXT NOT NULL, verdict TEXT, probability REAL, state TEXT NOT NULL, "
         "reason TEXT NOT NULL DEFAULT '', stem TEXT NOT NULL DEFAULT '', bytes INTEGER NOT NULL DEFAULT 0, "
         "UNIQUE (name, sha256)); CREATE INDEX state ON result (state, id);"
-        "INSERT INTO result (name, sha256, created, state, bytes) VALUES ('a', '1', '', 'explained', 7);"
+        "INSERT INTO result (name, sha256, created, state, stem, bytes) "
+        "VALUES ('a', '1', '', 'explained', '00000001-a', 7);"
     )
     index.close()
     with Store(tmp_path, sinks=["a"]) as store:
