@@ -48,6 +48,9 @@ class FrameEvent(Event, frozen=True, kw_only=True):
     """Number of the frame's row in the index; null when the row could not be stored."""
     file: str | UnsetType = UNSET
     """Name of the frame. Left out only in events that an earlier version of gagrad-edge stored."""
+    part: str | UnsetType | None = UNSET
+    """The plant's name of the part, found in the frame's name by the station's pattern; null where the name
+    does not have one, left out without a pattern."""
 
 
 class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):

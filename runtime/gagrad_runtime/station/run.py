@@ -22,6 +22,7 @@ from gagrad_runtime.station.explaining import explaining_of, files_of, good_of
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
 from gagrad_runtime.station.origin import Origin
+from gagrad_runtime.station.parts import Parts
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
@@ -99,6 +100,7 @@ def run_station(
             store,
             rule,
             explaining=explaining,
+            parts=Parts(config.part.pattern),
             queue=config.queue,
             retention=config.retention,
             interval=config.interval,

@@ -40,6 +40,7 @@ from gagrad_runtime.station.explaining import Explaining
 from gagrad_runtime.station.findings import explained_event
 from gagrad_runtime.station.judging import outcome, verdict_event
 from gagrad_runtime.station.keeping import keep_frame, keep_layers, quarantine
+from gagrad_runtime.station.parts import Parts
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
 from gagrad_runtime.station.waiting import Pending, Waiting
@@ -82,6 +83,8 @@ class Watch:
     rule: Rule
     explaining: Explaining = field(default_factory=Explaining)
     """What is explained of a frame, and how."""
+    parts: Parts = field(default_factory=Parts)
+    """What finds the parts' ids."""
     queue: int = 20
     """Most frames that wait for their explanation; beyond it the oldest is dropped."""
     retention: RetentionTable | None = None
@@ -289,6 +292,7 @@ class Watch:
             seen,
             frame,
             name=arrival.name,
+            part=self.parts.of(arrival.name),
             sha256=sha256,
             explain=wanted,
             seconds=time.monotonic() - began,
@@ -398,7 +402,7 @@ class Watch:
 
     def _keep(self, number: int, name: str, explanation: Explanation, seconds: float) -> None:
         stem = stem_of(number, name)
-        report = Report(explanation, self.explaining.roi, self.explaining.roi_limit)
+        report = Report(explanation, self.explaining.roi, self.explaining.roi_limit, part=self.parts.of(name))
         event = explained_event(
             report, number=number, file=name, stem=stem, seconds=seconds, rule_says=self._outcome(explanation)
         )
@@ -432,6 +436,7 @@ class Watch:
 
     def _finish(self, event: EndEvent) -> None:
         """Store and publish that a frame's wait ended without an explanation."""
+        event = replace(event, part=self.parts.of(str(event.file)))
         done, _ = self._writes.in_order(partial(self._end, event))
         self.on_event(event if done else replace(event, stored=False))
 
@@ -461,6 +466,7 @@ class Watch:
 
     def _refused(self, event: FailedEvent | QuarantinedEvent, sha256: str, state: State) -> None:
         """Store and publish that a frame got no verdict."""
+        event = replace(event, part=self.parts.of(str(event.file)))
         _, number = self._writes.in_order(
             lambda: self.store.add(
                 str(event.file), sha256, event.time, state=state, reason=event.reason, event=event

@@ -118,13 +118,13 @@ def test_a_later_stations_event_is_no_error(tmp_path: Path) -> None:
 
 
 def test_every_field_that_is_read_is_one_that_stations_send() -> None:
-    """The fields of ``Received`` are in docs/event.schema.json, but for the part id that is to come."""
+    """The fields of ``Received`` are in docs/event.schema.json."""
     known = {
         name for kind in station_events.json_schema()["$defs"].values() for name in kind.get("properties", ())
     }
     from gagrad_runtime.viewer.received import Received
 
-    assert set(Received.__struct_fields__) - known <= {"part"}
+    assert set(Received.__struct_fields__) <= known
     event = station_events.SourceEvent(
         station="s",
         epoch=EPOCH,
