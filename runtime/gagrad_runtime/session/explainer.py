@@ -15,10 +15,12 @@ from gagrad_edge.abi import PERTURBED
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
+from gagrad_runtime.explanation.input_cautions import frame_unusual
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.perturbation import parse_perturbations
 from gagrad_runtime.question.settings import Settings
+from gagrad_runtime.reference.statistics import FrameStatistics
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 from gagrad_runtime.session.query import Asked
 from gagrad_runtime.session.work import Work
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.reader import Box, Reader
     from gagrad_runtime.backend import Backend
     from gagrad_runtime.backend.graphs import Graphs
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.arrays import Colour
     from gagrad_runtime.frame.frame import FrameSource
@@ -159,6 +162,23 @@ class Explainer:
         found = frame_for(self.manifest.input, frame, colour=colour)
         image, placement = prepare(found, self.manifest.input)
         return self.reader.prediction(self.outputs(image), placement)
+
+    def judge(
+        self, frame: FrameSource, *, colour: Colour = "rgb"
+    ) -> tuple[Prediction, tuple[Caution, ...] | None]:
+        """Return what ``predict`` does, and the cautions about the frame; None without good parts to compare.
+
+        They are those that cost next to nothing: size, channels, bits, light, contrast, colours, sharpness.
+        Raises FrameError, ModelError and DeviceError.
+        """
+        spec = self.manifest.input
+        found = frame_for(spec, frame, colour=colour)
+        image, placement = prepare(found, spec)
+        said = self.reader.prediction(self.outputs(image), placement)
+        if self.reference is None:
+            return said, None
+        statistics = FrameStatistics.of(found, image, placement, spec)
+        return said, tuple(frame_unusual(self.reference.unusual(statistics)))
 
     @overload
     def explain(

@@ -82,6 +82,9 @@ class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):
     """SHA-256 of the frame's file, or of a stream's pixels: the same frame again has the same."""
     disk: float | UnsetType = UNSET
     """Share of the disk with the results that is used, 0 to 1."""
+    cautions: list[str] | UnsetType = UNSET
+    """Codes of cautions about the frame, the gravest first; empty when nothing is unusual. Left out where
+    nothing is known of good parts."""
 
 
 class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):

@@ -13,11 +13,13 @@ from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.station.events import VerdictEvent, now
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from msgspec import UnsetType
 
     from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.rule import Rule
@@ -30,6 +32,7 @@ def verdict_event(
     name: str,
     part: str | UnsetType | None,
     sha256: str,
+    cautions: Sequence[Caution] | None,
     explain: bool,
     seconds: float,
     rule: Rule,
@@ -55,6 +58,7 @@ def verdict_event(
         bundle_sha256=explainer.bundle_sha256,
         sha256=sha256,
         disk=UNSET if disk is None else disk,
+        cautions=UNSET if cautions is None else [one.code for one in cautions],
     )
 
 

@@ -47,9 +47,10 @@ from gagrad_runtime.station.waiting import Pending, Waiting
 from gagrad_runtime.station.writes import Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
@@ -272,7 +273,7 @@ class Watch:
         self._unread.forget(arrival)
         began = time.monotonic()
         try:
-            seen = self.explainer.predict(frame)
+            seen, cautions = self.explainer.judge(frame)
         except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
             self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
             return
@@ -281,9 +282,17 @@ class Watch:
                 raise
             self._quarantine(arrival, no_memory(arrival.name), sha256)
             return
-        self._verdict(arrival, sha256, frame, seen, began)
+        self._verdict(arrival, sha256, frame, seen, cautions, began)
 
-    def _verdict(self, arrival: Arrival, sha256: str, frame: Frame, seen: Prediction, began: float) -> None:
+    def _verdict(
+        self,
+        arrival: Arrival,
+        sha256: str,
+        frame: Frame,
+        seen: Prediction,
+        cautions: Sequence[Caution] | None,
+        began: float,
+    ) -> None:
         """Store and publish what the model says of a frame, and queue it if it is to be explained."""
         judgement = self.rule.judge(seen)
         ng = None if judgement is None else judgement.ng
@@ -294,6 +303,7 @@ class Watch:
             name=arrival.name,
             part=self.parts.of(arrival.name),
             sha256=sha256,
+            cautions=cautions,
             explain=wanted,
             seconds=time.monotonic() - began,
             rule=self.rule,

@@ -128,6 +128,8 @@ def _insert(
         "probability": event.probability,
         "outcome": outcome,
         "reason": event.reason or "",
+        "cautions": " ".join(event.cautions or ()),
+        "checked": event.cautions is not None,
         "bundle": _bundle(connection, station, event),
         "sha256": _hash(event.sha256),
         "seconds": event.seconds if event.event == "verdict" else None,
@@ -163,6 +165,7 @@ def count(connection: sqlite3.Connection, station: int, hour: int, frame: int, *
 
 def _verdict(connection: sqlite3.Connection, station: int, event: Received, arrived: Arrived) -> int:
     frame = _insert(connection, station, event, arrived, "waiting" if event.explain else "verdict")
+    _cautions(connection, frame, event)
     if event.said is not None:
         said = msgspec.json.encode(event.said).decode()
         connection.execute("INSERT INTO detail (frame, said) VALUES (?, ?)", (frame, said))
@@ -185,19 +188,18 @@ def _explained(
     if frame is None:  # its verdict never came
         frame = _insert(connection, station, event, arrived, "waiting")
     size = pictures.keep(folder, frame, arrived.pictures)
-    hour, before, had, had_bytes = connection.execute(
-        "SELECT hour, outcome, state, bytes FROM frame WHERE id = ?", (frame,)
+    hour, before, had, had_bytes, earlier = connection.execute(
+        "SELECT hour, outcome, state, bytes, cautions FROM frame WHERE id = ?", (frame,)
     ).fetchone()
     totals.add(connection, "picture bytes", size - had_bytes)
     outcome = outcome_of(event) if before is None else before
-    codes = event.cautions or []
     connection.execute(
-        "UPDATE frame SET state = ?, outcome = ?, cautions = ?, strength = ?, stability = ?, "
+        "UPDATE frame SET state = ?, outcome = ?, cautions = ?, checked = 1, strength = ?, stability = ?, "
         "pictures = ?, bytes = ?, bundle = coalesce(?, bundle), verdict = coalesce(verdict, ?) WHERE id = ?",
         (
             _NUMBER["explained"],
             outcome,
-            " ".join(codes),
+            " ".join(event.cautions or ()),
             STRENGTHS.index(event.strength) if event.strength in STRENGTHS else None,
             event.place_stability,
             pictures.mask(arrived.pictures),
@@ -212,8 +214,11 @@ def _explained(
         counted["ng" if outcome else "ok"] = 1
     count(connection, station, hour, frame, **counted)
     _details(connection, frame, event)
-    for code in set(codes):
-        connection.execute("INSERT OR IGNORE INTO caution VALUES (?, ?)", (word(connection, code), frame))
+    for code in earlier.split():  # of the verdict; the explanation has all
+        connection.execute(
+            "DELETE FROM caution WHERE code = ? AND frame = ?", (word(connection, code), frame)
+        )
+    _cautions(connection, frame, event)
     cells = cells_of(event.places or (), event.height, event.width)
     family = None
     if outcome != 0 and event.verdict is not None and cells:
@@ -223,6 +228,12 @@ def _explained(
         "INSERT OR REPLACE INTO likeness VALUES (?, ?, ?, ?)", (frame, to_column(cells), looks, family)
     )
     return frame
+
+
+def _cautions(connection: sqlite3.Connection, frame: int, event: Received) -> None:
+    """Let ``frame`` be found by the cautions of ``event``."""
+    for code in set(event.cautions or ()):
+        connection.execute("INSERT OR IGNORE INTO caution VALUES (?, ?)", (word(connection, code), frame))
 
 
 def _details(connection: sqlite3.Connection, frame: int, event: Received) -> None:

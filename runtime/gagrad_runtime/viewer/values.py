@@ -47,6 +47,8 @@ class Row(Value, frozen=True):
     """Why NG, dropped, failed or quarantined; empty without."""
     cautions: tuple[str, ...]
     """Codes, the gravest first."""
+    checked: bool
+    """Whether the station compared the frame with those of good parts, or explained it."""
     strength: Strength | None
     """How strong the covering test's evidence is; None where there is none."""
     stability: float | None

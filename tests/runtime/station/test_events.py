@@ -86,14 +86,14 @@ def emitted(station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
     change = SourceEvent(time="2026-01-01T00:00:00Z", state="lost", source="rtsp://camera/", reason="away")
     changes = [change]
     monkeypatch.setattr(one.source, "events", lambda: [changes.pop()] if changes else [])
-    real = one.explainer.predict
+    real = one.explainer.judge
 
-    def predict(frame: Any) -> Any:
+    def judge(frame: Any) -> Any:
         if frame.name == "nan.png":
             raise ModelError("the model's scores are not finite numbers")
         return real(frame)
 
-    monkeypatch.setattr(one.explainer, "predict", predict)
+    monkeypatch.setattr(one.explainer, "judge", judge)
     (tmp_path / "out" / "index.sqlite").unlink()
     one.run(once=True)
     events: list[Event] = station.events

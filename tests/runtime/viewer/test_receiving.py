@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -13,6 +14,8 @@ import msgspec
 import pytest
 
 from gagrad_runtime.station import events as station_events
+from gagrad_runtime.viewer.pages.judgement import look_at
+from gagrad_runtime.viewer.queries import Filter
 from gagrad_runtime.viewer.received import read
 from gagrad_runtime.viewer.values import Gap
 from tests.runtime.viewer.sending import EPOCH, explained, got, pictured, sent, value, verdict, viewing
@@ -47,6 +50,46 @@ def test_an_explanation_joins_its_verdict(tmp_path: Path) -> None:
             answer = got(viewer, f"/picture/1/{kind}")
             assert (answer.status_code, answer.headers["content-type"]) == (200, type_)
         assert got(viewer, "/record/1").json()["rcap"]["score"] == 0.4
+
+
+def test_a_fault_of_the_camera_is_told_with_the_verdict(tmp_path: Path) -> None:
+    """A caution about the frame comes with the verdict, and an explanation has the last word."""
+    with viewing(tmp_path) as viewer:
+        sent(
+            viewer,
+            verdict(1, outcome="OK", explain=False, cautions=["frame-unusual"]),
+            verdict(2, outcome="OK", explain=False, cautions=[]),
+            verdict(3, outcome="OK", explain=False),
+            verdict(4, cautions=["frame-unusual"]),
+            explained(5, 4, cautions=[]),
+        )
+        rows = asyncio.run(viewer.queries.history(Filter())).rows[::-1]
+        assert [(row.cautions, row.checked) for row in rows] == [
+            (("frame-unusual",), True),
+            ((), True),
+            ((), False),
+            ((), True),
+        ]
+        assert [look_at(row) for row in rows] == ["camera", "nothing", "nothing", "part"]
+        found = asyncio.run(viewer.queries.history(Filter(caution="frame-unusual"))).rows
+        assert [row.id for row in found] == [1]
+        pages = [got(viewer, f"/frame/{number}", accept="text/html").text for number in (1, 2, 3)]
+        assert "The camera: check it first" in pages[0]
+        assert ["Its picture was not checked" in page for page in pages] == [False, False, True]
+
+
+def test_data_of_an_earlier_version_are_brought_up(tmp_path: Path) -> None:
+    """A database without ``frame.checked`` gets it, with all its frames."""
+    with viewing(tmp_path) as viewer:
+        sent(viewer, verdict(1))
+    connection = sqlite3.connect(tmp_path / "viewer.sqlite")
+    connection.execute("ALTER TABLE frame DROP COLUMN checked")
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with viewing(tmp_path) as viewer:
+        assert sent(viewer, verdict(2, cautions=[])) == [204]
+        rows = asyncio.run(viewer.queries.history(Filter())).rows
+        assert [(row.name, row.checked) for row in rows] == [("part-2.png", True), ("part-1.png", False)]
 
 
 def test_ends_without_an_explanation_are_told(tmp_path: Path) -> None:
