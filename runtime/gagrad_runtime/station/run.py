@@ -19,6 +19,7 @@ from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.ending import ended_by_signals
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.explaining import explaining_of, files_of, good_of
+from gagrad_runtime.station.health import Health
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
 from gagrad_runtime.station.origin import Origin
@@ -124,7 +125,10 @@ def run_station(
             if delivery is not None:
                 delivery.wake()
 
+        health = Health(station, delivery)
+
         def step() -> None:
+            health.step()
             notifier.progress(f"{store.kept} explanations kept, {station.waiting} waiting")
             if metrics is not None:
                 metrics.progress()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from gagrad_runtime.station.events import Event, IndexEvent, SourceEvent
+    from gagrad_runtime.station.events import Event, HealthEvent, IndexEvent, SourceEvent
     from gagrad_runtime.station.findings import Finding
 
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
@@ -198,7 +198,7 @@ class Store:
 
         self._run(run)
 
-    def publish(self, event: SourceEvent) -> None:
+    def publish(self, event: SourceEvent | HealthEvent) -> None:
         """Put an event that belongs to no row into the outbox. Raises OutputError."""
 
         def put() -> None:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.config import RetentionTable
-    from gagrad_runtime.station.events import EndEvent, Event
+    from gagrad_runtime.station.events import EndEvent, Event, HealthEvent, SourceEvent
     from gagrad_runtime.station.rule import Rule
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
@@ -98,6 +98,8 @@ class Watch:
     on_progress: Callable[[], None] = lambda: None
     """Called after each step of the loop."""
     stopping: bool = False
+    camera: SourceEvent | None = field(default=None, init=False)
+    """The last change of the camera's state; None before one, and for other sources."""
     decoder: ChildDecoder | None = None
     """What decodes the files of the source."""
     _waiting: Waiting = field(init=False)
@@ -126,6 +128,11 @@ class Watch:
     def stop(self) -> None:
         """End ``run`` after the step under way."""
         self.stopping = True
+
+    def report(self, event: HealthEvent) -> None:
+        """Publish ``event``; one that cannot be stored is not kept for later, as the next one says more."""
+        self._writes.attempt(lambda: self.store.publish(event))
+        self.on_event(event)
 
     def run(self, *, once: bool = False) -> None:
         """Work until ``stopping`` or the source has ended, or, with ``once``, until nothing new comes.
@@ -189,6 +196,7 @@ class Watch:
             return False
         arrivals = self._poll()
         for event in self.source.events():
+            self.camera = event
             self._writes.in_order(partial(self.store.publish, event))
             self.on_event(event)
         arrivals = self._unread.due() + arrivals

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 VERSION = 2
-"""Version of the schema, in ``user_version``. Version 1 had no ``frame.checked``."""
+"""Version of the schema, in ``user_version``. Version 1 had neither ``frame.checked`` nor ``health``."""
 ALL = 0
 """In place of a station in ``hour``: all stations together."""
 TABLES = f"""
@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS station (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   heard REAL NOT NULL, skew REAL, disk REAL, bundle INTEGER, newest INTEGER
 );
+CREATE TABLE IF NOT EXISTS health (station INTEGER PRIMARY KEY, time INTEGER NOT NULL, told TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS epoch (
   id INTEGER PRIMARY KEY, station INTEGER NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,
   heard REAL NOT NULL, UNIQUE (station, name)

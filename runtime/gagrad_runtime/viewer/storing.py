@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.viewer.values import PictureKind, State
 
 OUTCOMES = ("OK", "NG")
+CAMERA_STATES = ("connected", "frozen", "lost")
 STRENGTHS = ("none", "weak", "strong")
 _NUMBER: dict[State, int] = {state: number for number, state in enumerate(STATES)}
 _LOST = ("dropped", "failed", "quarantined")
@@ -60,6 +61,8 @@ def store(connection: sqlite3.Connection, folder: Path, event: Received, arrived
     frame: int | None = None
     if event.event == "source":
         _camera(connection, station, event, arrived)
+    elif event.event == "health":
+        _health(connection, station, event, arrived)
     elif event.event == "verdict":
         frame = _verdict(connection, station, event, arrived)
     elif event.event == "explained":
@@ -262,10 +265,23 @@ def _lost(connection: sqlite3.Connection, station: int, event: Received, arrived
 
 
 def _camera(connection: sqlite3.Connection, station: int, event: Received, arrived: Arrived) -> None:
-    if event.state in ("connected", "frozen", "lost"):
+    if event.state in CAMERA_STATES:
         connection.execute(
             "INSERT OR REPLACE INTO camera VALUES (?, ?, ?, ?, ?)",
             (station, event.source or "", event.state, event.reason or "", arrived.time),
+        )
+
+
+def _health(connection: sqlite3.Connection, station: int, event: Received, arrived: Arrived) -> None:
+    """Keep how the station fares; a camera whose change of state never came is known by this."""
+    told = {"receivers": event.receivers or [], "degraded": event.degraded, "waiting": event.waiting or 0}
+    values = (station, arrived.time, msgspec.json.encode(told).decode())
+    connection.execute("INSERT OR REPLACE INTO health VALUES (?, ?, ?)", values)
+    if event.camera in CAMERA_STATES:
+        connection.execute(
+            "INSERT INTO camera VALUES (?, ?, ?, '', ?) ON CONFLICT DO UPDATE SET "
+            "time = CASE state WHEN excluded.state THEN time ELSE excluded.time END, state = excluded.state",
+            (station, event.source or "", event.camera, arrived.time),
         )
 
 

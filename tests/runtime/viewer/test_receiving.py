@@ -92,6 +92,41 @@ def test_data_of_an_earlier_version_are_brought_up(tmp_path: Path) -> None:
         assert [(row.name, row.checked) for row in rows] == [("part-2.png", True), ("part-1.png", False)]
 
 
+def test_a_stations_health_is_shown(tmp_path: Path) -> None:
+    """Live page and fleet say which receiver takes nothing, how full the disk is, and how the camera is."""
+    ill = {
+        "name": "mqtt",
+        "waiting": 1200,
+        "dropped": 0,
+        "refused": 0,
+        "error": "refused <b>",
+        "since": EPOCH,
+    }
+    fine = {"name": "webhook", "waiting": 0, "dropped": 0, "refused": 0}
+    told = {"event": "health", "degraded": False, "waiting": 0, "disk": 0.5, "receivers": [fine]}
+    with viewing(tmp_path) as viewer:
+        sent(viewer, verdict(1), verdict(2, **told))
+
+        def page(path: str, language: str = "en") -> str:
+            viewer.queries._fleet = None
+            return got(viewer, path, accept="text/html", **{"accept-language": language}).text
+
+        assert "Receivers all right" in page("/")
+        assert "Disk of station line-1: 50\u2009% used" in page("/").replace(" %", "\u2009%")
+        assert "webhook: 0 waiting" in page("/fleet")
+        told |= {"receivers": [fine, ill], "degraded": True, "camera": "frozen", "source": "rtsp://c"}
+        sent(viewer, verdict(3, **told))
+        assert "Receiver mqtt takes nothing. Waiting: 1,200" in page("/")
+        assert "Station line-1 cannot store results" in page("/")
+        assert "Camera frozen: rtsp://c" in page("/")
+        assert "refused &lt;b&gt;" in page("/fleet")
+        assert "受信先「mqtt」が受信していません（送信待ち：1,200件）" in page("/", "ja")
+        sent(viewer, verdict(4, event="source", state="connected", source="rtsp://c", reason=""))
+        sent(viewer, verdict(5, **{**told, "camera": "connected"}))
+        assert "Camera connected" in page("/")
+        assert asyncio.run(viewer.queries.live("line-1")).health[0].receivers[1].waiting == 1200
+
+
 def test_ends_without_an_explanation_are_told(tmp_path: Path) -> None:
     """Dropped, failed and quarantined frames say why; one that had no verdict gets a row of its own."""
     ends = [
