@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import multiprocessing
+import os
 import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,13 +22,16 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.soak.section import write_section
-from benchmarks.soak.station import Watching, demo_bundle, put_image
+from benchmarks.soak.station import demo_bundle, put_image
 from gagrad_runtime.station.store import Store
 
 COUNT = 100
 FRAMES = 3
 """Frames that come before each kill."""
-_VIEWER = "from gagrad_runtime.commands.viewer import viewer; viewer()"
+_FORK = multiprocessing.get_context("forkserver")
+_FORK.set_forkserver_preload(
+    ["gagrad_edge.cli", "gagrad_runtime.station.run", "gagrad_runtime.viewer.run", "onnxruntime", "granian"]
+)
 
 
 class Found(NamedTuple):
@@ -44,54 +47,68 @@ class Found(NamedTuple):
     states: dict[str, int]
 
 
-class Viewer:
-    """A viewer in a process of its own, always at the same port."""
+class Process:
+    """A command of gagrad-edge in a process of its own, forked from a server that has imported it: that is fast."""
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
-        self.start()
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self._log = log
+        log.unlink(missing_ok=True)
+        log.touch()
+        self._child = _FORK.Process(target=_run, args=(str(log), arguments))
+        self._child.start()
 
-    def start(self) -> None:
-        """Start it, and wait until it listens. Raises RuntimeError."""
-        command = [sys.executable, "-c", _VIEWER, "--data", str(self.data), "--port", str(self.port)]
-        self.child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        line = self.child.stderr.readline() if self.child.stderr else ""
-        if not re.search(r"http://127\.0\.0\.1", line):
-            raise RuntimeError(f"the viewer did not start: {line}")
+    def wait_for(self, count: int, text: str, seconds: float = 120.0) -> None:
+        """Wait until it wrote ``text`` so many times. Raises RuntimeError when it ends first or is too slow."""
+        until = time.monotonic() + seconds
+        while self._log.read_text(encoding="utf-8", errors="replace").count(text) < count:
+            if not self._child.is_alive() or time.monotonic() > until:
+                raise RuntimeError(f"{self._child.exitcode}: {self._log.read_text()[-2000:]}")
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """End it with SIGKILL."""
-        self.child.kill()
-        self.child.wait()
-        if self.child.stderr:
-            self.child.stderr.close()
+        self._child.kill()
+        self._child.join()
 
-    def page(self) -> list[dict[str, str]]:
-        """Return the rows of the history."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/export/history.csv", timeout=60) as answer:
-            return list(csv.DictReader(io.StringIO(answer.read().decode("utf-8-sig"))))
+    def end(self) -> None:
+        """End it with SIGTERM."""
+        self._child.terminate()
+        self._child.join()
 
 
-def settled(viewer: Viewer, frames: int, seconds: float = 300.0) -> None:
+def _run(log: str, arguments: tuple[str, ...]) -> None:
+    """Be the command ``arguments``, which writes to the file ``log``."""
+    number = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(number, stream)
+    from gagrad_edge.cli import run as command
+
+    sys.exit(command(list(arguments)))
+
+
+def page(port: int) -> list[dict[str, str]]:
+    """Return the rows of the viewer's history."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/export/history.csv", timeout=60) as answer:
+        return list(csv.DictReader(io.StringIO(answer.read().decode("utf-8-sig"))))
+
+
+def settled(port: int, frames: int, seconds: float = 300.0) -> None:
     """Wait until the page has so many frames and none waits any more, or the time is up."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        rows = viewer.page()
+        rows = page(port)
         if len(rows) >= frames and not any(row["state"] == "waiting" for row in rows):
             return
         time.sleep(1)
 
 
-def compared(viewer: Viewer, out: Path) -> Found:
-    """Return what the page has, beside the station's index."""
+def compared(told: list[dict[str, str]], data: Path, out: Path) -> Found:
+    """Return what the page has ``told``, beside the station's index."""
     with Store(out, sinks=["webhook"]) as store:
         rows = {row.name: row.state for row in store.rows()}
-    page = viewer.page()
-    names = Counter(row["name"] for row in page)
-    states = {row["name"]: row["state"] for row in page}
-    connection = sqlite3.connect(viewer.data / "viewer.sqlite")
+    names = Counter(row["name"] for row in told)
+    states = {row["name"]: row["state"] for row in told}
+    connection = sqlite3.connect(data / "viewer.sqlite")
     (missing,) = connection.execute("SELECT coalesce(sum(before - after - 1), 0) FROM gap").fetchone()
     connection.close()
     return Found(
@@ -107,38 +124,47 @@ def compared(viewer: Viewer, out: Path) -> Found:
 def run(root: Path, kills: int) -> Found:
     """Kill viewer and station ``kills`` times each; return what is then on the page."""
     rng = np.random.default_rng(0)
-    bundle, frames, out = demo_bundle(root), root / "in", root / "out"
+    bundle, frames, out, data = demo_bundle(root), root / "in", root / "out", root / "data"
     frames.mkdir()
-    viewer = Viewer(root / "data")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
     config = root / "station.toml"
     config.write_text(
-        f'name = "line-1"\n[webhook]\nurl = "http://127.0.0.1:{viewer.port}/events"\npicture = true\ntimeout = 5\n'
+        f'name = "line-1"\n[webhook]\nurl = "http://127.0.0.1:{port}/events"\npicture = true\ntimeout = 5\n'
     )
-    station = Watching(bundle, frames, out, "--config", str(config))
-    put = 0
+
+    def viewer() -> Process:
+        started = Process(root / "viewer.log", "viewer", "--data", str(data), "--port", str(port))
+        started.wait_for(1, "http://127.0.0.1")
+        return started
+
+    def station() -> Process:
+        given = ["watch", str(bundle), str(frames), "-o", str(out), "--config", str(config), "--json"]
+        given += ["--interval", "0.02", "--samples", "4", "--threads", "1", "--polling"]
+        return Process(root / "station.log", *given)
+
+    watching, looking, put = station(), viewer(), 0
     try:
         for turn in range(kills):
             for number in range(FRAMES):
                 put_image(frames, f"{turn:05d}-{number}", rng)
                 put += 1
-            station.wait_for(len(station.lines) + 1)
+            watching.wait_for(1, '"event":')
             time.sleep(float(rng.uniform(0, 1.0)))
-            killed = (station.kill, viewer.kill) if turn % 2 else (viewer.kill, station.kill)
-            for kill in killed:
-                kill()
+            for killed in (watching, looking) if turn % 2 else (looking, watching):
+                killed.kill()
                 time.sleep(float(rng.uniform(0, 0.5)))
-            station = Watching(bundle, frames, out, "--config", str(config))
+            watching = station()
             time.sleep(float(rng.uniform(0, 1.0)))
-            viewer.start()
+            looking = viewer()
             if turn % 10 == 9:
-                print(turn + 1, put, len(viewer.page()), flush=True)
-        settled(viewer, put)
-        station.child.terminate()
-        station.end()
-        return compared(viewer, out)
+                print(turn + 1, put, len(page(port)), flush=True)
+        settled(port, put)
+        watching.end()
+        return compared(page(port), data, out)
     finally:
-        station.child.kill()
-        viewer.kill()
+        watching.kill()
+        looking.kill()
 
 
 def main() -> int:
