@@ -1,6 +1,7 @@
 """A viewer and the station that feeds it, each killed at random moments: nothing is lost or doubled on the page.
 
-python -m benchmarks.soak.viewer_kills [COUNT]    (COUNT kills of each; writes its section of docs/soak.md)
+python -m benchmarks.soak.viewer_kills [COUNT [MINUTES]]    (COUNT kills of each, or as many as there is time for;
+                                                             writes its section of docs/soak.md)
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.soak.station import demo_bundle, put_image
 from gagrad_runtime.station.store import Store
 
 COUNT = 100
-FRAMES = 3
+FRAMES = 2
 """Frames that come before each kill."""
 _FORK = multiprocessing.get_context("forkserver")
 _FORK.set_forkserver_preload(
@@ -37,6 +38,8 @@ _FORK.set_forkserver_preload(
 class Found(NamedTuple):
     """What the page says beside what the station's index says."""
 
+    kills: int
+    """Of each of the two."""
     rows: int
     lost: int
     doubled: int
@@ -102,7 +105,7 @@ def settled(port: int, frames: int, seconds: float = 300.0) -> None:
         time.sleep(1)
 
 
-def compared(told: list[dict[str, str]], data: Path, out: Path) -> Found:
+def compared(kills: int, told: list[dict[str, str]], data: Path, out: Path) -> Found:
     """Return what the page has ``told``, beside the station's index."""
     with Store(out, sinks=["webhook"]) as store:
         rows = {row.name: row.state for row in store.rows()}
@@ -112,6 +115,7 @@ def compared(told: list[dict[str, str]], data: Path, out: Path) -> Found:
     (missing,) = connection.execute("SELECT coalesce(sum(before - after - 1), 0) FROM gap").fetchone()
     connection.close()
     return Found(
+        kills=kills,
         rows=len(rows),
         lost=sum(name not in names for name in rows),
         doubled=sum(count - 1 for count in names.values()),
@@ -121,8 +125,8 @@ def compared(told: list[dict[str, str]], data: Path, out: Path) -> Found:
     )
 
 
-def run(root: Path, kills: int) -> Found:
-    """Kill viewer and station ``kills`` times each; return what is then on the page."""
+def run(root: Path, kills: int, minutes: float) -> Found:
+    """Kill viewer and station ``kills`` times each, if there is time; return what is then on the page."""
     rng = np.random.default_rng(0)
     bundle, frames, out, data = demo_bundle(root), root / "in", root / "out", root / "data"
     frames.mkdir()
@@ -140,12 +144,15 @@ def run(root: Path, kills: int) -> Found:
 
     def station() -> Process:
         given = ["watch", str(bundle), str(frames), "-o", str(out), "--config", str(config), "--json"]
-        given += ["--interval", "0.02", "--samples", "4", "--threads", "1", "--polling"]
+        given += ["--interval", "0.02", "--samples", "4", "--threads", "1", "--polling", "--no-cover"]
         return Process(root / "station.log", *given)
 
-    watching, looking, put = station(), viewer(), 0
+    watching, looking, put, done = station(), viewer(), 0, 0
+    until = time.monotonic() + 60 * minutes
     try:
         for turn in range(kills):
+            if time.monotonic() > until:
+                break
             for number in range(FRAMES):
                 put_image(frames, f"{turn:05d}-{number}", rng)
                 put += 1
@@ -156,12 +163,12 @@ def run(root: Path, kills: int) -> Found:
                 time.sleep(float(rng.uniform(0, 0.5)))
             watching = station()
             time.sleep(float(rng.uniform(0, 1.0)))
-            looking = viewer()
-            if turn % 10 == 9:
-                print(turn + 1, put, len(page(port)), flush=True)
+            looking, done = viewer(), turn + 1
+            if done % 5 == 0:
+                print(done, put, len(page(port)), flush=True)
         settled(port, put)
         watching.end()
-        return compared(page(port), data, out)
+        return compared(done, page(port), data, out)
     finally:
         watching.kill()
         looking.kill()
@@ -170,14 +177,15 @@ def run(root: Path, kills: int) -> Found:
 def main() -> int:
     """Kill, compare, and return 1 if anything was lost, doubled or different."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 600.0
     with tempfile.TemporaryDirectory() as name:
-        found = run(Path(name), kills)
+        found = run(Path(name), kills, minutes)
     text = f"""`gagrad-edge watch` explains images that keep coming, and sends its events with pictures to `gagrad-edge viewer`. Up to a second after a new
 result both are killed with SIGKILL, up to half a second apart, in turn the one or the other first, and started again. At the end the viewer's history is compared with the station's index.
 
 | | |
 |---|---|
-| kills of the station / of the viewer | {kills} / {kills} |
+| kills of the station / of the viewer | {found.kills} / {found.kills} |
 | frames in the station's index | {found.rows} ({", ".join(f"{count} {state}" for state, count in sorted(found.states.items()))}) |
 | of these missing on the page | {found.lost} |
 | more than once on the page | {found.doubled} |

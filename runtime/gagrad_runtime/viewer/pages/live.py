@@ -173,5 +173,5 @@ def _stations_disks(health: Sequence[Health], *, named: bool) -> list[Condition]
 def _disk(disk: Disk) -> Condition:
     if disk.full:
         return Condition(good=False, mark="disk", text=words.say("Disk full: nothing new is stored"))
-    free = words.say("{size} GB free", size=f"{disk.free_bytes / 1e9:,.0f}")
+    free = words.say("Viewer: {size} GB free", size=f"{disk.free_bytes / 1e9:,.0f}")
     return Condition(disk.used < _NEARLY_FULL, "disk", free)
