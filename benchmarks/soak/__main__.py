@@ -21,6 +21,9 @@ PROGRAMS = (
     "faults",
     "peers",
     "hardened",
+    "viewer_kills",
+    "viewer_held",
+    "viewer_stations",
 )
 
 

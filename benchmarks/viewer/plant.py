@@ -107,14 +107,20 @@ def running(data: Path) -> Iterator[tuple[str, int, subprocess.Popen[bytes]]]:
 
 
 async def post(host: str, port: int, event: dict[str, Any]) -> int:
-    """Send ``event`` as a station does, with a connection of its own; return the status."""
+    """Send ``event`` as a station does, with a connection of its own; return the status, 0 without an answer."""
     body = json.dumps(event).encode()
     head = f"POST /events HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return 0
     try:
         writer.write(head.encode() + body)
         await writer.drain()
-        return int((await reader.readline()).split()[1])
+        answer = await reader.readline()
+        return int(answer.split()[1]) if answer else 0
+    except OSError:
+        return 0
     finally:
         writer.transport.abort()
 

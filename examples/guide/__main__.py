@@ -85,6 +85,7 @@ def told(explanation: Explanation, number: int, name: str) -> Frame:
         outcome=verdict(explanation),
         reason="",
         cautions=tuple(one.code for one in explanation.cautions if one.code != "uncalibrated"),
+        checked=True,
         strength=strength(explanation),
         stability=explanation.place_stability,
         looked=True,

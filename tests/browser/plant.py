@@ -33,6 +33,11 @@ def fill(site: Site) -> None:
             when=now - (31 - number) * 300,
         )
     site.tell("source", station="line-5", state="lost", source="rtsp://10.0.0.7/cam", reason="no answer")
+    fine = {"name": "webhook", "waiting": 0, "dropped": 0, "refused": 0}
+    ill = {"name": "mqtt", "waiting": 1234, "dropped": 0, "refused": 0, "error": "no route to the broker"}
+    ill["since"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 7200))
+    for station, disk, receivers in (("line-4", 0.41, [fine]), ("press-2", 0.97, [fine, ill])):
+        site.tell("health", station=station, disk=disk, receivers=receivers, degraded=False, waiting=0)
 
 
 def _ready(address: str) -> None:

@@ -39,7 +39,10 @@ def test_axe_finds_nothing(browser: Any, address: str, locale: str, scheme: str,
     found = []
     for width, height in SIZES:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, locale=locale, color_scheme=scheme
+            viewport={"width": width, "height": height},
+            locale=locale,
+            color_scheme=scheme,
+            reduced_motion="reduce",  # what fades in has little contrast for a moment
         )
         page = context.new_page()
         page.goto(address + path, wait_until="load")
@@ -78,7 +81,7 @@ def test_a_new_part_comes_by_itself(watched: Watched, address: str) -> None:
     assert page.locator(".empty h2").inner_text() == "No part has come yet."
     said = {"id": 1, "file": "late.png", "verdict": "dent", "probability": 0.9, "ng": True, "outcome": "NG"}
     post(address, 0, "verdict", explain=True, **said)
-    page.locator(".answer.is-ng").wait_for(timeout=20_000)
+    page.locator(".answer.is-ng").wait_for(timeout=120_000)
     assert page.locator(".look .headline").inner_text() == "Wait: the reason is being worked out"
     told = {
         "record": "r.json",
@@ -90,7 +93,7 @@ def test_a_new_part_comes_by_itself(watched: Watched, address: str) -> None:
     }
     place = {"box": [1, 1, 9, 9], "area": 64, "share": 0.5, "peak": [5.0, 5.0]}
     post(address, 1, "explained", **said, **told, places=[place], cautions=[], height=64, width=64)
-    page.get_by_text("The part", exact=True).wait_for(timeout=20_000)
+    page.get_by_text("The part", exact=True).wait_for(timeout=120_000)
     assert (
         page.locator(".reason").inner_text() == "The model says dent because of place 1, at the upper left."
     )
@@ -188,3 +191,26 @@ def test_english_pages_do_not_load_the_font(browser: Any, address: str) -> None:
     page.goto(f"{address}/guide", wait_until="networkidle")
     context.close()
     assert not [one for one in asked if one.endswith(".woff2")]
+
+
+def test_japanese_names_on_english_pages_are_written(watched: Watched) -> None:
+    """File names and classes in Japanese are no boxes, where the system has no such font."""
+    page = watched.open("/history")
+    page.evaluate("document.fonts.ready")
+    page.wait_for_function("[...document.fonts].some(one => one.status === 'loaded')", timeout=120_000)
+    widths = page.evaluate(
+        """() => {
+          const nodes = document.createTreeWalker(document.querySelector(".rows"), NodeFilter.SHOW_TEXT);
+          const found = [];
+          while (nodes.nextNode()) {
+            const node = nodes.currentNode, at = node.data.indexOf("キズ"), range = document.createRange();
+            if (at < 0 || !node.parentElement.checkVisibility()) continue;
+            range.setStart(node, at); range.setEnd(node, at + 2);
+            const size = parseFloat(getComputedStyle(node.parentElement).fontSize);
+            found.push(range.getBoundingClientRect().width / size);
+          }
+          return found;
+        }"""
+    )
+    assert len(widths) > 5
+    assert min(widths) > 1.6

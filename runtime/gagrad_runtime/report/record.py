@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from gagrad_runtime.explanation.comparing import raw_map
 from gagrad_runtime.report.prediction_record import detection_records, rounded
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from msgspec import UnsetType
+
     from gagrad_runtime.explanation.covering import Covering
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.explanation.scale import GoodScale
@@ -55,8 +58,12 @@ def record_of(
     roi: RoiResult | None = None,
     scale: GoodScale | None = None,
     files: Mapping[str, Path] | None = None,
+    part: str | UnsetType | None = UNSET,
 ) -> Record:
-    """Return the record of ``explanation``; ``files`` are the written files by kind, kept as names only."""
+    """Return the record of ``explanation``; ``files`` are the written files by kind, kept as names only.
+
+    ``part`` is the plant's name of the part, as in the record.
+    """
     made, rcap, scores = explanation.provenance, explanation.rcap, explanation.scores
     finite = scores[np.isfinite(scores)]
     target, against, said = explanation.target, None, explanation.prediction
@@ -120,6 +127,7 @@ def record_of(
         roi=None if roi is None else _roi(roi),
         scale=None if scale is None else _scale(explanation, scale),
         good=None if made.good_sha256 is None else GoodRecord(sha256=made.good_sha256, image=made.good_image),
+        part=_text(part) if isinstance(part, str) else part,
         files={kind: _text(path.name) for kind, path in (files or {}).items()},
         run=RunRecord(
             created=explanation.created.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -305,6 +305,9 @@ class Record(_Struct, frozen=True, kw_only=True):
     """The colour scale fixed by good parts; null when the map scales itself."""
     good: GoodRecord | None = None
     """Null where nothing is known of good parts."""
+    part: str | UnsetType | None = UNSET
+    """The plant's name of the part, as a station found it in the frame's name; null where the name has none,
+    left out where nobody asked."""
     files: dict[str, str]
     """Names of the files written beside this one, by kind."""
     run: RunRecord

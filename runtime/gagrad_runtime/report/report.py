@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from gagrad_edge.atomic import make_folder, write_atomic
 from gagrad_edge.errors import OutputError, SettingError
@@ -27,10 +28,12 @@ from gagrad_runtime.report.roi import check_limit, read_roi, roi_result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from msgspec import UnsetType
     from numpy.typing import NDArray
 
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.explanation.scale import GoodScale
+    from gagrad_runtime.report.record_schema import Record
     from gagrad_runtime.report.roi import Roi
 
 
@@ -39,7 +42,8 @@ class Report:
 
     ``roi`` is a region of interest or the path of its file: the report says how much of the map lies inside.
     ``roi_limit`` is the share, 0..1, that must lie inside: the report says PASS or FAIL. ``scale`` is what
-    good parts reach, which fixes the colours of the picture; by default the explanation's own.
+    good parts reach, which fixes the colours of the picture; by default the explanation's own. ``part`` is
+    the plant's name of the part, for the record.
 
     Raises RoiError for a region that does not fit the frame, SettingError for a limit out of range, a limit
     without a region, or a scale that was made for another bundle, method or target.
@@ -51,6 +55,8 @@ class Report:
         roi: Roi | str | Path | None = None,
         roi_limit: float | None = None,
         scale: GoodScale | None = None,
+        *,
+        part: str | UnsetType | None = UNSET,
     ) -> None:
         check_limit(roi_limit)
         if roi is None and roi_limit is not None:
@@ -64,6 +70,8 @@ class Report:
             kept = tuple(one for one in explanation.cautions if one.code != UNCALIBRATED)
             explanation = replace(explanation, cautions=kept)
         self.explanation = explanation
+        self.part = part
+        """The plant's name of the part; None where a station found none, UNSET where nobody asked."""
         self.roi = None if roi is None else roi_result(explanation, roi, roi_limit)
         """Shares of the map inside and outside the region of interest; None without a region."""
         self.scale = scale or explanation.scale
@@ -87,10 +95,11 @@ class Report:
 
     def record(self, files: Mapping[str, Path] | None = None) -> dict[str, Any]:
         """Return the record (docs/record.md); ``files`` are the paths that ``save`` returned."""
-        made: dict[str, Any] = msgspec.to_builtins(
-            record_of(self.explanation, roi=self.roi, scale=self.scale, files=files)
-        )
+        made: dict[str, Any] = msgspec.to_builtins(self._record(files))
         return made
+
+    def _record(self, files: Mapping[str, Path] | None = None) -> Record:
+        return record_of(self.explanation, roi=self.roi, scale=self.scale, files=files, part=self.part)
 
     def save(
         self,
@@ -124,7 +133,7 @@ class Report:
                 f"there is no kind of raw map {unknown[0]!r}", where="raw", choices=("png", "npy")
             )
         folder = Path(directory)
-        made = record_of(self.explanation, roi=self.roi, scale=self.scale)
+        made = self._record()
         wanted = stem_of(self.explanation) if stem is None else safe_stem(stem)
         name = free_stem(folder, wanted, made, fixed=stem is not None, replace=replace)
         return self._write(folder, name, raw, full=full)
@@ -145,7 +154,7 @@ class Report:
         SettingError and OutputError like ``save``.
         """
         folder = Path(directory)
-        made = record_of(self.explanation, roi=self.roi, scale=self.scale)
+        made = self._record()
         wanted = stem_of(self.explanation, frame_name, with_target=with_target)
         name = free_stem(folder, wanted, made, fixed=False, replace=False)
         return self._write(folder, name, raw, full=full)
@@ -183,7 +192,7 @@ class Report:
         if full:
             data["full"] = encode_png(full_overlay(self.explanation, self.scale), compression=1)
             data["full_map"] = encode_png(full_map(self.explanation), compression=1)
-        data["record"] = encode(record_of(self.explanation, roi=self.roi, scale=self.scale, files=paths))
+        data["record"] = encode(self._record(paths))
         make_folder(folder)
         for kind, path in paths.items():
             write_atomic(path, [data[kind]])

@@ -15,10 +15,12 @@ from gagrad_edge.abi import PERTURBED
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.answer.reader import Wanted
 from gagrad_runtime.answer.readers import reader_of
+from gagrad_runtime.explanation.input_cautions import frame_unusual
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.perturbation import parse_perturbations
 from gagrad_runtime.question.settings import Settings
+from gagrad_runtime.reference.statistics import FrameStatistics
 from gagrad_runtime.sampling.estimation import MIN_SAMPLES
 from gagrad_runtime.session.query import Asked
 from gagrad_runtime.session.work import Work
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     from gagrad_runtime.answer.reader import Box, Reader
     from gagrad_runtime.backend import Backend
     from gagrad_runtime.backend.graphs import Graphs
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.arrays import Colour
-    from gagrad_runtime.frame.frame import FrameSource
+    from gagrad_runtime.frame.frame import Frame, FrameSource
+    from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.question.output_region import RegionChoice
     from gagrad_runtime.question.target import Choice
     from gagrad_runtime.reference.reference import Reference
@@ -157,11 +161,30 @@ class Explainer:
         An explanation of the same frame that follows at once does not ask the model for it again. Raises
         FrameError, ModelError and DeviceError.
         """
-        found = frame_for(self.manifest.input, frame, colour=colour)
-        image, placement = prepare(found, self.manifest.input)
-        with self._lock:
-            outputs = self._work.predicted(image)
+        _, _, placement, outputs = self._seen(frame, colour)
         return self.reader.prediction(outputs, placement)
+
+    def judge(
+        self, frame: FrameSource, *, colour: Colour = "rgb"
+    ) -> tuple[Prediction, tuple[Caution, ...] | None]:
+        """Return what ``predict`` does, and the cautions about the frame; None without good parts to compare.
+
+        They are those that cost next to nothing: size, channels, bits, light, contrast, colours, sharpness.
+        Raises FrameError, ModelError and DeviceError.
+        """
+        found, image, placement, outputs = self._seen(frame, colour)
+        said = self.reader.prediction(outputs, placement)
+        if self.reference is None:
+            return said, None
+        statistics = FrameStatistics.of(found, image, placement, self.manifest.input)
+        return said, tuple(frame_unusual(self.reference.unusual(statistics)))
+
+    def _seen(self, source: FrameSource, colour: Colour) -> tuple[Frame, Array, Placement, Outputs]:
+        """Return a frame, as the model's image [1, C, H, W], where it lies there, and the model's outputs."""
+        frame = frame_for(self.manifest.input, source, colour=colour)
+        image, placement = prepare(frame, self.manifest.input)
+        with self._lock:
+            return frame, image, placement, self._work.predicted(image)
 
     @overload
     def explain(

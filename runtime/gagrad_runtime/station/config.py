@@ -16,6 +16,7 @@ import msgspec
 
 from gagrad_edge.errors import MissingPackageError, SettingError
 from gagrad_runtime.station.events import EventKind  # noqa: TC001 - msgspec reads it at run time
+from gagrad_runtime.station.parts import check_pattern
 from gagrad_runtime.station.toml_lines import line_of, path_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -73,6 +74,20 @@ class ExplainTable(Table, frozen=True):
     """File of the region of interest."""
     roi_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     """Share of the map that must lie inside."""
+
+
+class PartTable(Table, frozen=True):
+    """The plant's own name of a part, in the name of its frame."""
+
+    pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    """Regular expression of a frame's whole name; its group ``part`` is the id. None: there are no ids."""
+
+    def __post_init__(self) -> None:
+        if self.pattern is not None:
+            try:
+                check_pattern(self.pattern)
+            except ValueError as error:
+                raise ValueError(f"pattern: {error}") from error
 
 
 class RetentionTable(Table, frozen=True):
@@ -172,6 +187,7 @@ class StationConfig(Table, frozen=True):
     """Most events that wait for a receiver; beyond it the oldest are deleted and counted."""
     rule: RuleTable = RuleTable()
     explain: ExplainTable = ExplainTable()
+    part: PartTable = PartTable()
     retention: RetentionTable = RetentionTable()
     webhook: WebhookTable | None = None
     mqtt: MqttTable | None = None

@@ -17,7 +17,7 @@ from gagrad_edge import schema
 from gagrad_runtime.report.prediction_record import PredictionRecord  # noqa: TC001 - msgspec resolves it
 from gagrad_runtime.report.record_schema import CoveringRecord, PlaceRecord  # noqa: TC001 - as above
 
-EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source", "index"]
+EventKind = Literal["verdict", "explained", "dropped", "failed", "quarantined", "source", "index", "health"]
 """Values of ``event``."""
 
 
@@ -48,6 +48,9 @@ class FrameEvent(Event, frozen=True, kw_only=True):
     """Number of the frame's row in the index; null when the row could not be stored."""
     file: str | UnsetType = UNSET
     """Name of the frame. Left out only in events that an earlier version of gagrad-edge stored."""
+    part: str | UnsetType | None = UNSET
+    """The plant's name of the part, found in the frame's name by the station's pattern; null where the name
+    does not have one, left out without a pattern."""
 
 
 class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):
@@ -79,6 +82,9 @@ class VerdictEvent(FrameEvent, frozen=True, kw_only=True, tag="verdict"):
     """SHA-256 of the frame's file, or of a stream's pixels: the same frame again has the same."""
     disk: float | UnsetType = UNSET
     """Share of the disk with the results that is used, 0 to 1."""
+    cautions: list[str] | UnsetType = UNSET
+    """Codes of cautions about the frame, the gravest first; empty when nothing is unusual. Left out where
+    nothing is known of good parts."""
 
 
 class ExplainedEvent(FrameEvent, frozen=True, kw_only=True, tag="explained"):
@@ -181,8 +187,48 @@ class IndexEvent(Event, frozen=True, kw_only=True, tag="index"):
     """Name of the file that the damaged index was moved to, in the folder of results."""
 
 
+class ReceiverHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a receiver of the station fares."""
+
+    name: str
+    """``webhook`` or ``mqtt``."""
+    waiting: int
+    """Events that it has not acknowledged."""
+    dropped: int
+    """Events that were deleted because too many waited."""
+    refused: int
+    """Events that it will never take."""
+    error: str | UnsetType = UNSET
+    """Why the last attempt to send failed; left out where it did not."""
+    since: str | UnsetType = UNSET
+    """When the first of the attempts failed that have failed since, UTC; left out as ``error``."""
+
+
+class HealthEvent(Event, frozen=True, kw_only=True, tag="health"):
+    """How the station fares; at a station with receivers each minute, and when something changes."""
+
+    receivers: list[ReceiverHealth]
+    degraded: bool
+    """Whether results cannot be stored at the moment."""
+    waiting: int
+    """Frames that wait for their explanation."""
+    disk: float | UnsetType = UNSET
+    """Share of the disk with the results that is used, 0 to 1; left out where the system does not tell."""
+    camera: Literal["connected", "frozen", "lost"] | UnsetType = UNSET
+    """State of the camera, as in the last event ``source``; left out for other sources."""
+    source: str | UnsetType = UNSET
+    """The camera's address, without password; left out as ``camera``."""
+
+
 StationEvent = (
-    VerdictEvent | ExplainedEvent | DroppedEvent | FailedEvent | QuarantinedEvent | SourceEvent | IndexEvent
+    VerdictEvent
+    | ExplainedEvent
+    | DroppedEvent
+    | FailedEvent
+    | QuarantinedEvent
+    | SourceEvent
+    | IndexEvent
+    | HealthEvent
 )
 EndEvent = DroppedEvent | FailedEvent
 """Events that end the wait for an explanation without one."""

@@ -95,6 +95,7 @@ def explained_event(
         time=now(),
         id=number,
         file=file,
+        part=report.part,
         record=stem + ENDINGS["record"],
         picture=stem + ENDINGS["picture"],
         rcap=rcap if math.isfinite(rcap) else None,

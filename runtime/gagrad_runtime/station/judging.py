@@ -13,9 +13,13 @@ from gagrad_runtime.report.prediction_record import prediction_record
 from gagrad_runtime.station.events import VerdictEvent, now
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from msgspec import UnsetType
+
     from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.rule import Rule
@@ -26,7 +30,9 @@ def verdict_event(
     frame: Frame,
     *,
     name: str,
+    part: str | UnsetType | None,
     sha256: str,
+    cautions: Sequence[Caution] | None,
     explain: bool,
     seconds: float,
     rule: Rule,
@@ -34,11 +40,12 @@ def verdict_event(
     folder: Path,
 ) -> VerdictEvent:
     """Return the event about what the model says of the frame ``name``, without the number of its row."""
-    judgement, part = rule.judge(seen), outcome(rule, seen)
+    judgement, found = rule.judge(seen), outcome(rule, seen)
     disk = disk_share(folder)
     return VerdictEvent(
         time=now(),
         file=name,
+        part=part,
         verdict=seen.verdict,
         probability=seen.probability,
         explain=explain,
@@ -46,11 +53,12 @@ def verdict_event(
         ng=UNSET if judgement is None else judgement.ng,
         reason=judgement.condition.text if judgement is not None and judgement.condition else UNSET,
         said=UNSET if seen.task == "classification" else prediction_record(seen, frame),
-        outcome=UNSET if part is None else part,
+        outcome=UNSET if found is None else found,
         bundle=explainer.manifest.name,
         bundle_sha256=explainer.bundle_sha256,
         sha256=sha256,
         disk=UNSET if disk is None else disk,
+        cautions=UNSET if cautions is None else [one.code for one in cautions],
     )
 
 

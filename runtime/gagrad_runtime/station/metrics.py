@@ -45,6 +45,7 @@ class Metrics:
         prometheus.ProcessCollector(registry=self._registry)
         self._events = self._of("Counter", "events", "Events, by kind.", ("event",))
         self._verdicts = self._of("Counter", "verdicts", "Frames, by the model's verdict.", ("verdict",))
+        self._unnamed = self._of("Counter", "unnamed_parts", "Frames in whose name no part id was found.")
         self._verdict_seconds = self._of("Histogram", "verdict_seconds", "Time of the model for one verdict.")
         self._explanation_seconds = self._of("Histogram", "explanation_seconds", "Time of one explanation.")
         self._last_step = time.monotonic()
@@ -82,6 +83,7 @@ class Metrics:
         if isinstance(event, VerdictEvent):
             self._verdicts.labels(printable(event.verdict)).inc()
             self._verdict_seconds.observe(event.seconds)
+            self._unnamed.inc(event.part is None)
         if isinstance(event, ExplainedEvent):
             self._explanation_seconds.observe(event.seconds)
 

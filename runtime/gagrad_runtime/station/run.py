@@ -19,9 +19,11 @@ from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.ending import ended_by_signals
 from gagrad_runtime.station.endpoint import Endpoint
 from gagrad_runtime.station.explaining import explaining_of, files_of, good_of
+from gagrad_runtime.station.health import Health
 from gagrad_runtime.station.metrics import Metrics
 from gagrad_runtime.station.notify import Notifier
 from gagrad_runtime.station.origin import Origin
+from gagrad_runtime.station.parts import Parts
 from gagrad_runtime.station.rule import Rule
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.mqtt import Mqtt
@@ -100,6 +102,7 @@ def run_station(
             store,
             rule,
             explaining=explaining,
+            parts=Parts(config.part.pattern),
             queue=config.queue,
             retention=config.retention,
             interval=config.interval,
@@ -123,7 +126,10 @@ def run_station(
             if delivery is not None:
                 delivery.wake()
 
+        health = Health(station, delivery)
+
         def step() -> None:
+            health.step()
             notifier.progress(f"{store.kept} explanations kept, {station.waiting} waiting")
             if metrics is not None:
                 metrics.progress()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import OutputError
-from gagrad_runtime.station import attempts, findings, outbox
+from gagrad_runtime.station import attempts, findings, noted, outbox
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Version of the schema, in the index's ``user_version``. Version 0 had no outbox. The tables ``epoch``,
-``attempt`` and ``finding`` and the column ``epoch`` came later, and an earlier gagrad-edge does not mind
-them."""
+``attempt``, ``finding`` and ``noted`` and the column ``epoch`` came later, and an earlier gagrad-edge does
+not mind them."""
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS result (
@@ -30,6 +30,7 @@ CREATE INDEX IF NOT EXISTS state ON result (state, id);
 """
     + attempts.SCHEMA
     + findings.SCHEMA
+    + noted.SCHEMA
     + outbox.SCHEMA
     + f"PRAGMA user_version={VERSION};"
 )

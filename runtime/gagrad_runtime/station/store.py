@@ -10,23 +10,24 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from msgspec.structs import replace
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.report.naming import ENDINGS, safe_stem
-from gagrad_runtime.station import attempts, findings, outbox
+from gagrad_runtime.station import attempts, findings, noted, outbox
 from gagrad_runtime.station.events import ExplainedEvent, FrameEvent
 from gagrad_runtime.station.keeping import FRAME, FRAME_LAYER, MAP_LAYER
+from gagrad_runtime.station.noted import Noted
 from gagrad_runtime.station.upkeep import Upkeep, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from gagrad_runtime.station.events import Event, IndexEvent, SourceEvent
+    from gagrad_runtime.station.events import Event, HealthEvent, IndexEvent, SourceEvent
     from gagrad_runtime.station.findings import Finding
 
 State = Literal["verdict", "waiting", "explained", "dropped", "failed", "quarantined"]
@@ -61,6 +62,8 @@ class Row:
     bytes: int
     finding: Finding | None = None
     """What its explanation says; None without one, and for one of an earlier version or index."""
+    noted: Noted = field(default_factory=Noted)
+    """What was known of the frame at its verdict."""
 
 
 class Store:
@@ -200,7 +203,7 @@ class Store:
 
         self._run(run)
 
-    def publish(self, event: SourceEvent) -> None:
+    def publish(self, event: SourceEvent | HealthEvent) -> None:
         """Put an event that belongs to no row into the outbox. Raises OutputError."""
 
         def put() -> None:
@@ -218,11 +221,17 @@ class Store:
     def rows(self, state: State | None = None) -> list[Row]:
         """Return the rows, oldest first."""
         condition, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
-        columns = ", ".join(f"finding.{name}" for name in findings.COLUMNS)
-        query = f"SELECT {columns}, result.* FROM result LEFT JOIN finding USING (id){condition}"  # noqa: S608
-        count = len(findings.COLUMNS)
-        found = self._rows(f"{query} ORDER BY result.id", values)
-        return [Row(*(*row[count:], findings.read(row[:count]))) for row in found]
+        found = ", ".join(f"finding.{name}" for name in findings.COLUMNS)
+        notes = ", ".join(f"noted.{name}" for name in noted.COLUMNS)
+        query = (
+            f"SELECT {found}, {notes}, result.* FROM result LEFT JOIN finding USING (id) "  # noqa: S608
+            f"LEFT JOIN noted USING (id){condition} ORDER BY result.id"
+        )
+        first, second = len(findings.COLUMNS), len(findings.COLUMNS) + len(noted.COLUMNS)
+        return [
+            Row(*(*row[second:], findings.read(row[:first]), noted.read(row[first:second])))
+            for row in self._rows(query, values)
+        ]
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows by state."""
@@ -335,6 +344,8 @@ class Store:
                     attempts.end(connection, *attempt)
                 else:
                     attempts.end_of_row(connection, row)
+                if number is None and isinstance(event, FrameEvent):
+                    noted.put(connection, row, event)
                 if isinstance(event, ExplainedEvent):
                     findings.put(connection, row, event)
                 if event is not None and self._limit:

@@ -41,6 +41,7 @@ from gagrad_runtime.station.explaining import Explaining
 from gagrad_runtime.station.findings import explained_event
 from gagrad_runtime.station.judging import outcome, verdict_event
 from gagrad_runtime.station.keeping import keep_frame, keep_layers, quarantine
+from gagrad_runtime.station.parts import Parts
 from gagrad_runtime.station.reuse import Explained, answer_of
 from gagrad_runtime.station.store import stem_of
 from gagrad_runtime.station.unread import Unread
@@ -48,19 +49,20 @@ from gagrad_runtime.station.waiting import Pending, Waiting
 from gagrad_runtime.station.writes import Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from gagrad_runtime.answer.prediction import Prediction
+    from gagrad_runtime.explanation.cautions import Caution
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.decoder import ChildDecoder
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.condition import Judgement
     from gagrad_runtime.station.config import RetentionTable
-    from gagrad_runtime.station.events import EndEvent, Event, ExplainedEvent
+    from gagrad_runtime.station.events import EndEvent, Event, ExplainedEvent, HealthEvent, SourceEvent
     from gagrad_runtime.station.rule import Rule
     from gagrad_runtime.station.sources.source import Arrival, Source
     from gagrad_runtime.station.store import State, Store
@@ -93,6 +95,8 @@ class Watch:
     rule: Rule
     explaining: Explaining = field(default_factory=Explaining)
     """What is explained of a frame, and how."""
+    parts: Parts = field(default_factory=Parts)
+    """What finds the parts' ids."""
     queue: int = 20
     """Most frames that wait for their explanation; beyond it the oldest is dropped."""
     retention: RetentionTable | None = None
@@ -105,6 +109,8 @@ class Watch:
     on_progress: Callable[[], None] = lambda: None
     """Called after each step of the loop."""
     stopping: bool = False
+    camera: SourceEvent | None = field(default=None, init=False)
+    """The last change of the camera's state; None before one, and for other sources."""
     decoder: ChildDecoder | None = None
     """What decodes the files of the source."""
     _waiting: Waiting = field(init=False)
@@ -135,6 +141,11 @@ class Watch:
     def stop(self) -> None:
         """End ``run`` after the step under way."""
         self.stopping = True
+
+    def report(self, event: HealthEvent) -> None:
+        """Publish ``event``; one that cannot be stored is not kept for later, as the next one says more."""
+        self._writes.attempt(lambda: self.store.publish(event))
+        self.on_event(event)
 
     def run(self, *, once: bool = False) -> None:
         """Work until ``stopping`` or the source has ended, or, with ``once``, until nothing new comes.
@@ -198,6 +209,7 @@ class Watch:
             return False
         arrivals = self._poll()
         for event in self.source.events():
+            self.camera = event
             self._writes.in_order(partial(self.store.publish, event))
             self.on_event(event)
         arrivals = self._unread.due() + arrivals
@@ -282,7 +294,7 @@ class Watch:
         self._unread.forget(arrival)
         began = time.monotonic()
         try:
-            seen = self.explainer.predict(frame)
+            seen, cautions = self.explainer.judge(frame)
         except ModelError as error:  # e.g. scores that are NaN: this frame fails, the station goes on
             self._refused(FailedEvent(time=now(), file=arrival.name, reason=error.what), sha256, "failed")
             return
@@ -291,9 +303,17 @@ class Watch:
                 raise
             self._quarantine(arrival, no_memory(arrival.name), sha256)
             return
-        self._verdict(arrival, sha256, frame, seen, began)
+        self._verdict(arrival, sha256, frame, seen, cautions, began)
 
-    def _verdict(self, arrival: Arrival, sha256: str, frame: Frame, seen: Prediction, began: float) -> None:
+    def _verdict(
+        self,
+        arrival: Arrival,
+        sha256: str,
+        frame: Frame,
+        seen: Prediction,
+        cautions: Sequence[Caution] | None,
+        began: float,
+    ) -> None:
         """Store and publish what the model says of a frame, and queue it if it is to be explained."""
         judgement = self.rule.judge(seen)
         ng = None if judgement is None else judgement.ng
@@ -302,7 +322,9 @@ class Watch:
             seen,
             frame,
             name=arrival.name,
+            part=self.parts.of(arrival.name),
             sha256=sha256,
+            cautions=cautions,
             explain=wanted,
             seconds=time.monotonic() - began,
             rule=self.rule,
@@ -444,7 +466,7 @@ class Watch:
     ) -> ExplainedEvent | None:
         """Store and publish an explanation, and return its event; None where it could not be stored."""
         stem = stem_of(number, name)
-        report = Report(explanation, self.explaining.roi, self.explaining.roi_limit)
+        report = Report(explanation, self.explaining.roi, self.explaining.roi_limit, part=self.parts.of(name))
         event = explained_event(
             report, number=number, file=name, stem=stem, seconds=seconds, rule_says=self._outcome(explanation)
         )
@@ -479,6 +501,7 @@ class Watch:
 
     def _finish(self, event: EndEvent) -> None:
         """Store and publish that a frame's wait ended without an explanation."""
+        event = replace(event, part=self.parts.of(str(event.file)))
         done, _ = self._writes.in_order(partial(self._end, event))
         self.on_event(event if done else replace(event, stored=False))
 
@@ -508,6 +531,7 @@ class Watch:
 
     def _refused(self, event: FailedEvent | QuarantinedEvent, sha256: str, state: State) -> None:
         """Store and publish that a frame got no verdict."""
+        event = replace(event, part=self.parts.of(str(event.file)))
         _, number = self._writes.in_order(
             lambda: self.store.add(
                 str(event.file), sha256, event.time, state=state, reason=event.reason, event=event

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gagrad_edge.atomic import make_folder, output_error
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.machine import lock
-from gagrad_runtime.viewer.schema import TABLES, VERSION
+from gagrad_runtime.viewer.schema import VERSION, bring_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +122,7 @@ class Database:
                     hint="use the newer gagrad-edge, or give another folder",
                 )
             if version < VERSION:
-                connection.executescript(TABLES)
+                bring_up(connection, version)
         except sqlite3.Error as error:
             lock.release(self._lock)
             raise OutputError(

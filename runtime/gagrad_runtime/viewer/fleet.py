@@ -12,7 +12,7 @@ import msgspec
 
 from gagrad_runtime.viewer.frames import rows_of
 from gagrad_runtime.viewer.rows import station_number
-from gagrad_runtime.viewer.values import Camera, Covering, Disk, Fleet, Gap, Tile, Value
+from gagrad_runtime.viewer.values import Camera, Covering, Disk, Fleet, Gap, Health, Receiver, Tile, Value
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,7 +29,14 @@ class _Tested(Value, frozen=True):
     covering: Covering | None = None
 
 
+class _Told(Value, frozen=True):
+    receivers: tuple[Receiver, ...] = ()
+    degraded: bool = False
+    waiting: int = 0
+
+
 _tested = msgspec.json.Decoder(_Tested)
+_told = msgspec.json.Decoder(_Told)
 
 
 def fleet(connection: sqlite3.Connection, folder: Path, *, full: bool, now: float | None = None) -> Fleet:
@@ -53,6 +60,7 @@ def fleet(connection: sqlite3.Connection, folder: Path, *, full: bool, now: floa
     for camera in cameras(connection):
         watched.setdefault(camera.station, []).append(camera)
     newest = {row.id: row for row in _newest(connection, [one[7] for one in stations if one[7] is not None])}
+    fares = {one.station: one for one in health(connection)}
     tiles = []
     for number, name, heard, skew, disk, bundle, sha256, last in stations:
         left, stability = _medians(connection, number)
@@ -71,6 +79,7 @@ def fleet(connection: sqlite3.Connection, folder: Path, *, full: bool, now: floa
                 bundle_sha256=sha256 or "",
                 other_bundle=bundle is not None and usual.get(bundle, sha256) != sha256,
                 disk=disk,
+                health=fares.get(name),
                 missing=missing.get(number, 0),
                 newest=newest.get(last),
             )
@@ -142,6 +151,31 @@ def cameras(connection: sqlite3.Connection, station: str | None = None) -> tuple
         Camera(station=name, source=source, state=state, reason=reason, time=when)
         for name, source, state, reason, when in connection.execute(query, values)
     )
+
+
+def health(connection: sqlite3.Connection, station: str | None = None) -> tuple[Health, ...]:
+    """Return how a station fares, or all that have said so, by name."""
+    condition, values = "", list[int | None]()
+    if station is not None:
+        condition, values = "WHERE station.id = ?", [station_number(connection, station)]
+    query = (
+        "SELECT name, time, disk, told FROM health JOIN station ON station.id = health.station "  # noqa: S608
+        f"{condition} ORDER BY name"
+    )
+    found = []
+    for name, when, disk, text in connection.execute(query, values):
+        told = _told.decode(text)
+        found.append(
+            Health(
+                station=name,
+                time=when,
+                disk=disk,
+                receivers=told.receivers,
+                degraded=told.degraded,
+                waiting=told.waiting,
+            )
+        )
+    return tuple(found)
 
 
 def gaps(

@@ -9,7 +9,7 @@ import msgspec
 
 from gagrad_runtime.viewer.labels import labels_of
 from gagrad_runtime.viewer.likeness import from_column, overlap, sameness
-from gagrad_runtime.viewer.rows import COLUMNS, JOINED, row_of, rows
+from gagrad_runtime.viewer.rows import COLUMNS, JOINED, WIDTH, row_of, rows
 from gagrad_runtime.viewer.values import Covering, Frame, Place, RcapPoint, Said, Similar, Value, Version
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def frame(connection: sqlite3.Connection, number: int) -> Frame | None:
     values = connection.execute(query, (number,)).fetchone()
     if values is None:
         return None
-    at, seconds, sha256, bundle, bundle_sha256, said, finding, record, station = values[17:]
+    at, seconds, sha256, bundle, bundle_sha256, said, finding, record, station = values[WIDTH:]
     told = Finding() if finding is None else _findings.decode(finding)
     recorded: dict[str, Any] = {} if record is None else msgspec.json.decode(record)
     saying: dict[str, Any] = {} if said is None else msgspec.json.decode(said)
@@ -208,6 +208,6 @@ def versions(connection: sqlite3.Connection, number: int, limit: int = 20) -> tu
         "(SELECT sha256 FROM frame WHERE id = ?) ORDER BY frame.id DESC LIMIT ?"
     )
     return tuple(
-        Version(row=row_of(values), bundle=values[17] or "", bundle_sha256=values[18] or "")
+        Version(row=row_of(values), bundle=values[WIDTH] or "", bundle_sha256=values[WIDTH + 1] or "")
         for values in connection.execute(query, (number, limit))
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import html
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, post
 
 from gagrad_runtime.web.guard import session_number
 
@@ -17,26 +16,6 @@ if TYPE_CHECKING:
 PATH = "/login"
 LARGEST = 8 << 10
 """Bytes of the largest form."""
-TROUBLES = {"wrong": "The name or the password is wrong.", "often": "Too many attempts. Wait a minute."}
-"""What the page says of ``?trouble=``."""
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>gagrad-edge</title></head><body><main><h1>gagrad-edge</h1>{trouble}
-<form method="post" action="/login">
-<p><label>Name <input name="name" autocomplete="username" required autofocus></label></p>
-<p><label>Password
-<input name="password" type="password" autocomplete="current-password" required></label></p>
-<p><button>Sign in</button></p></form></main></body></html>
-"""
-
-
-@get(PATH, include_in_schema=False)
-async def plain_page(request: Request[Any, Any, Any]) -> Response[str]:
-    """Return the form, without style: ``pages`` has one with."""
-    said = TROUBLES.get(request.query_params.get("trouble", ""), "")
-    trouble = f'<p role="alert">{html.escape(said)}</p>' if said else ""
-    return Response(_PAGE.format(trouble=trouble), media_type="text/html")
 
 
 @post(PATH, request_max_body_size=LARGEST, include_in_schema=False)

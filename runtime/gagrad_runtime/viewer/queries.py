@@ -97,6 +97,7 @@ class Queries:
             strip=strip,
             stations=tuple(name for (name,) in connection.execute("SELECT name FROM station ORDER BY name")),
             cameras=fleets.cameras(connection, station),
+            health=fleets.health(connection, station),
             heard=connection.execute(heard, values).fetchone()[0],
             disk=self.disk,
             gaps=fleets.gaps(connection, time.time() - 86400, station=station, limit=10),

@@ -20,6 +20,15 @@ Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Share = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 
 
+class ReceiverSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a station's receivers, in the event ``health``."""
+
+    name: Annotated[str, msgspec.Meta(max_length=64)]
+    waiting: Number = 0
+    error: Text = ""
+    since: Annotated[str, msgspec.Meta(max_length=40)] = ""
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """One event. Fields that do not apply are None, as are those that an earlier station does not send."""
 
@@ -58,6 +67,10 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     disk: Share | None = None
     state: str | None = None
     source: Text | None = None
+    receivers: Annotated[list[ReceiverSaid], msgspec.Meta(max_length=16)] | None = None
+    degraded: bool = False
+    waiting: Number | None = None
+    camera: str | None = None
     record: Text | None = None
     picture_png: str | None = None
     frame_jpeg: str | None = None

@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 COLUMNS = (
     "frame.id, station.name, frame.number, frame.name, frame.part, frame.time, frame.state, word.text, "
     "frame.probability, frame.outcome, frame.reason, frame.cautions, frame.strength, frame.stability, "
-    "frame.looked, frame.label, frame.pictures"
+    "frame.looked, frame.label, frame.pictures, frame.checked"
 )
 JOINED = "frame JOIN station ON station.id = frame.station LEFT JOIN word ON word.id = frame.verdict"
 """Tables that the columns are of."""
+WIDTH = 18
+"""Number of the columns."""
 
 
 def row_of(values: Sequence[Any]) -> Row:
     """Return the row whose ``COLUMNS`` have ``values``."""
     (
         number, station, theirs, name, part, time, state, verdict, probability, outcome, reason, cautions,
-        strength, stability, looked, label, pictures,
-    ) = values[:17]  # fmt: skip
+        strength, stability, looked, label, pictures, checked,
+    ) = values[:WIDTH]  # fmt: skip
     return Row(
         id=number,
         station=station,
@@ -40,6 +42,7 @@ def row_of(values: Sequence[Any]) -> Row:
         outcome=None if outcome is None else OUTCOMES[outcome],  # type: ignore[arg-type]
         reason=reason,
         cautions=tuple(cautions.split()),
+        checked=bool(checked),
         strength=None if strength is None else STRENGTHS[strength],  # type: ignore[arg-type]
         stability=stability,
         looked=bool(looked),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-VERSION = 1
-"""Version of the schema, in ``user_version``."""
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+VERSION = 2
+"""Version of the schema, in ``user_version``. Version 1 had neither ``frame.checked`` nor ``health``."""
 ALL = 0
 """In place of a station in ``hour``: all stations together."""
 TABLES = f"""
@@ -12,6 +17,7 @@ CREATE TABLE IF NOT EXISTS station (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   heard REAL NOT NULL, skew REAL, disk REAL, bundle INTEGER, newest INTEGER
 );
+CREATE TABLE IF NOT EXISTS health (station INTEGER PRIMARY KEY, time INTEGER NOT NULL, told TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS epoch (
   id INTEGER PRIMARY KEY, station INTEGER NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,
   heard REAL NOT NULL, UNIQUE (station, name)
@@ -39,7 +45,7 @@ CREATE TABLE IF NOT EXISTS frame (
   strength INTEGER, stability REAL,
   looked INTEGER NOT NULL DEFAULT 0, label TEXT NOT NULL DEFAULT '',
   pictures INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
-  bundle INTEGER, sha256 BLOB, seconds REAL
+  bundle INTEGER, sha256 BLOB, seconds REAL, checked INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS frame_station ON frame (station, id);
 CREATE INDEX IF NOT EXISTS frame_number ON frame (station, number);
@@ -89,3 +95,9 @@ COMMIT;
 """
 """``frame.hour`` is the row of ``hour`` that the frame counts in; ``label.label`` is empty for one that
 takes the one before it back."""
+
+
+def bring_up(connection: sqlite3.Connection, version: int) -> None:
+    """Make the tables, or bring those of an earlier ``version`` to this one; all of it or nothing."""
+    earlier = "ALTER TABLE frame ADD COLUMN checked INTEGER NOT NULL DEFAULT 0;" if version == 1 else ""
+    connection.executescript(TABLES.replace("BEGIN;", f"BEGIN;{earlier}", 1))

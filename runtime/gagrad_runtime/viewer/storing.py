@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gagrad_runtime.viewer.values import PictureKind, State
 
 OUTCOMES = ("OK", "NG")
+CAMERA_STATES = ("connected", "frozen", "lost")
 STRENGTHS = ("none", "weak", "strong")
 _NUMBER: dict[State, int] = {state: number for number, state in enumerate(STATES)}
 _LOST = ("dropped", "failed", "quarantined")
@@ -60,6 +61,8 @@ def store(connection: sqlite3.Connection, folder: Path, event: Received, arrived
     frame: int | None = None
     if event.event == "source":
         _camera(connection, station, event, arrived)
+    elif event.event == "health":
+        _health(connection, station, event, arrived)
     elif event.event == "verdict":
         frame = _verdict(connection, station, event, arrived)
     elif event.event == "explained":
@@ -128,6 +131,8 @@ def _insert(
         "probability": event.probability,
         "outcome": outcome,
         "reason": event.reason or "",
+        "cautions": " ".join(event.cautions or ()),
+        "checked": event.cautions is not None,
         "bundle": _bundle(connection, station, event),
         "sha256": _hash(event.sha256),
         "seconds": event.seconds if event.event == "verdict" else None,
@@ -163,6 +168,7 @@ def count(connection: sqlite3.Connection, station: int, hour: int, frame: int, *
 
 def _verdict(connection: sqlite3.Connection, station: int, event: Received, arrived: Arrived) -> int:
     frame = _insert(connection, station, event, arrived, "waiting" if event.explain else "verdict")
+    _cautions(connection, frame, event)
     if event.said is not None:
         said = msgspec.json.encode(event.said).decode()
         connection.execute("INSERT INTO detail (frame, said) VALUES (?, ?)", (frame, said))
@@ -185,19 +191,18 @@ def _explained(
     if frame is None:  # its verdict never came
         frame = _insert(connection, station, event, arrived, "waiting")
     size = pictures.keep(folder, frame, arrived.pictures)
-    hour, before, had, had_bytes = connection.execute(
-        "SELECT hour, outcome, state, bytes FROM frame WHERE id = ?", (frame,)
+    hour, before, had, had_bytes, earlier = connection.execute(
+        "SELECT hour, outcome, state, bytes, cautions FROM frame WHERE id = ?", (frame,)
     ).fetchone()
     totals.add(connection, "picture bytes", size - had_bytes)
     outcome = outcome_of(event) if before is None else before
-    codes = event.cautions or []
     connection.execute(
-        "UPDATE frame SET state = ?, outcome = ?, cautions = ?, strength = ?, stability = ?, "
+        "UPDATE frame SET state = ?, outcome = ?, cautions = ?, checked = 1, strength = ?, stability = ?, "
         "pictures = ?, bytes = ?, bundle = coalesce(?, bundle), verdict = coalesce(verdict, ?) WHERE id = ?",
         (
             _NUMBER["explained"],
             outcome,
-            " ".join(codes),
+            " ".join(event.cautions or ()),
             STRENGTHS.index(event.strength) if event.strength in STRENGTHS else None,
             event.place_stability,
             pictures.mask(arrived.pictures),
@@ -212,8 +217,11 @@ def _explained(
         counted["ng" if outcome else "ok"] = 1
     count(connection, station, hour, frame, **counted)
     _details(connection, frame, event)
-    for code in set(codes):
-        connection.execute("INSERT OR IGNORE INTO caution VALUES (?, ?)", (word(connection, code), frame))
+    for code in earlier.split():  # of the verdict; the explanation has all
+        connection.execute(
+            "DELETE FROM caution WHERE code = ? AND frame = ?", (word(connection, code), frame)
+        )
+    _cautions(connection, frame, event)
     cells = cells_of(event.places or (), event.height, event.width)
     family = None
     if outcome != 0 and event.verdict is not None and cells:
@@ -223,6 +231,12 @@ def _explained(
         "INSERT OR REPLACE INTO likeness VALUES (?, ?, ?, ?)", (frame, to_column(cells), looks, family)
     )
     return frame
+
+
+def _cautions(connection: sqlite3.Connection, frame: int, event: Received) -> None:
+    """Let ``frame`` be found by the cautions of ``event``."""
+    for code in set(event.cautions or ()):
+        connection.execute("INSERT OR IGNORE INTO caution VALUES (?, ?)", (word(connection, code), frame))
 
 
 def _details(connection: sqlite3.Connection, frame: int, event: Received) -> None:
@@ -251,10 +265,23 @@ def _lost(connection: sqlite3.Connection, station: int, event: Received, arrived
 
 
 def _camera(connection: sqlite3.Connection, station: int, event: Received, arrived: Arrived) -> None:
-    if event.state in ("connected", "frozen", "lost"):
+    if event.state in CAMERA_STATES:
         connection.execute(
             "INSERT OR REPLACE INTO camera VALUES (?, ?, ?, ?, ?)",
             (station, event.source or "", event.state, event.reason or "", arrived.time),
+        )
+
+
+def _health(connection: sqlite3.Connection, station: int, event: Received, arrived: Arrived) -> None:
+    """Keep how the station fares; a camera whose change of state never came is known by this."""
+    told = {"receivers": event.receivers or [], "degraded": event.degraded, "waiting": event.waiting or 0}
+    values = (station, arrived.time, msgspec.json.encode(told).decode())
+    connection.execute("INSERT OR REPLACE INTO health VALUES (?, ?, ?)", values)
+    if event.camera in CAMERA_STATES:
+        connection.execute(
+            "INSERT INTO camera VALUES (?, ?, ?, '', ?) ON CONFLICT DO UPDATE SET "
+            "time = CASE state WHEN excluded.state THEN time ELSE excluded.time END, state = excluded.state",
+            (station, event.source or "", event.camera, arrived.time),
         )
 
 

@@ -47,6 +47,8 @@ class Row(Value, frozen=True):
     """Why NG, dropped, failed or quarantined; empty without."""
     cautions: tuple[str, ...]
     """Codes, the gravest first."""
+    checked: bool
+    """Whether the station compared the frame with those of good parts, or explained it."""
     strength: Strength | None
     """How strong the covering test's evidence is; None where there is none."""
     stability: float | None
@@ -236,6 +238,32 @@ class Camera(Value, frozen=True):
     time: int
 
 
+class Receiver(Value, frozen=True):
+    """A receiver of a station's events, as the station last said."""
+
+    name: str
+    waiting: int = 0
+    """Events that it has not acknowledged."""
+    error: str = ""
+    """Why the station cannot send to it; empty where it can."""
+    since: str = ""
+    """Since when not, UTC, as in the event."""
+
+
+class Health(Value, frozen=True):
+    """How a station fares, as it last said."""
+
+    station: str
+    time: int
+    receivers: tuple[Receiver, ...]
+    degraded: bool
+    """Whether it cannot store results."""
+    waiting: int
+    """Frames that wait for their explanation."""
+    disk: float | None
+    """Share of its disk that is used."""
+
+
 class Disk(Value, frozen=True):
     """The disk of the viewer's data."""
 
@@ -271,6 +299,8 @@ class Tile(Value, frozen=True):
     """Whether most stations with a bundle of this name have another hash."""
     disk: float | None
     """Share of the station's disk that is used."""
+    health: Health | None
+    """None where the station has not said."""
     missing: int
     """Events that never came, of the last seven days."""
     newest: Row | None
@@ -294,6 +324,7 @@ class Live(Value, frozen=True):
     """The last 20, the newest first."""
     stations: tuple[str, ...]
     cameras: tuple[Camera, ...]
+    health: tuple[Health, ...]
     heard: float | None
     """When the last message came."""
     disk: Disk

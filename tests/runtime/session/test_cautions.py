@@ -114,6 +114,21 @@ def test_the_good_parts_judge_frame_and_answer(explainer: Explainer, sound: Any)
     assert codes(explainer, dark, Known()) == []
 
 
+def test_the_frame_is_judged_with_the_verdict(
+    explainer: Explainer, sound: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``judge`` says what ``predict`` says, and with good parts what is unusual about the frame."""
+    said, found = explainer.judge(sound)
+    assert said.verdict == explainer.predict(sound).verdict
+    assert found is None
+    monkeypatch.setattr(explainer._work, "reference", Known("brightness 0.03"))
+    found = explainer.judge(sound)[1]
+    assert found is not None
+    assert [(one.code, "brightness 0.03" in one.text) for one in found] == [("frame-unusual", True)]
+    monkeypatch.setattr(explainer._work, "reference", Known())
+    assert explainer.judge(sound)[1] == ()
+
+
 def test_copies_with_another_answer(
     explainer: Explainer, sound: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

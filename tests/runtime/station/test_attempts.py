@@ -60,11 +60,11 @@ def test_a_frame_that_ends_the_station_is_tried_twice_the_second_time_last(
     """And then quarantined; all others have their verdicts at the second start."""
     for seed, name in enumerate(("a.png", "b.png", "c.png", "d.png")):
         put(tmp_path / "in", name, seed)
-    assert start(tiny_bundle, tmp_path, "predict")[0] == 9
-    code, events = start(tiny_bundle, tmp_path, "predict")
+    assert start(tiny_bundle, tmp_path, "judge")[0] == 9
+    code, events = start(tiny_bundle, tmp_path, "judge")
     assert code == 9
     assert [event["file"] for event in events if event["event"] == "verdict"] == ["c.png", "d.png"]
-    code, events = start(tiny_bundle, tmp_path, "predict")
+    code, events = start(tiny_bundle, tmp_path, "judge")
     assert code == 0
     (told,) = [event for event in events if event["event"] == "quarantined"]
     assert told["file"] == "b.png"
@@ -101,14 +101,14 @@ def test_a_frame_that_takes_all_memory_is_quarantined_and_the_station_goes_on(
     error: Exception, station: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether Python or an engine says so."""
-    real = Explainer.predict
+    real = Explainer.judge
 
-    def predict(self: Explainer, frame: Any) -> Any:
+    def judge(self: Explainer, frame: Any) -> Any:
         if frame.name == "a.png":
             raise error
         return real(self, frame)
 
-    monkeypatch.setattr(Explainer, "predict", predict)
+    monkeypatch.setattr(Explainer, "judge", judge)
     put(tmp_path / "in", "a.png")
     put(tmp_path / "in", "b.png", 1)
     one = station(NOTHING)

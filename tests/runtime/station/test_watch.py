@@ -97,14 +97,14 @@ def test_a_frame_that_the_model_gives_no_number_for_stops_nothing(station: Any, 
     put(tmp_path / "in", "a.png")
     put(tmp_path / "in", "b.png", 1)
     one = station()
-    real = one.explainer.predict
+    real = one.explainer.judge
 
-    def predict(frame: Any) -> Any:
+    def judge(frame: Any) -> Any:
         if frame.name == "a.png":
             raise ModelError("the model's scores are not finite numbers")
         return real(frame)
 
-    one.explainer.predict = predict
+    one.explainer.judge = judge
     one.run(once=True)
     assert {row.name: row.state for row in one.store.rows()} == {"a.png": "failed", "b.png": "explained"}
 

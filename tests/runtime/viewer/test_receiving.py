@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -13,6 +14,8 @@ import msgspec
 import pytest
 
 from gagrad_runtime.station import events as station_events
+from gagrad_runtime.viewer.pages.judgement import look_at
+from gagrad_runtime.viewer.queries import Filter
 from gagrad_runtime.viewer.received import read
 from gagrad_runtime.viewer.values import Gap
 from tests.runtime.viewer.sending import EPOCH, explained, got, pictured, sent, value, verdict, viewing
@@ -47,6 +50,81 @@ def test_an_explanation_joins_its_verdict(tmp_path: Path) -> None:
             answer = got(viewer, f"/picture/1/{kind}")
             assert (answer.status_code, answer.headers["content-type"]) == (200, type_)
         assert got(viewer, "/record/1").json()["rcap"]["score"] == 0.4
+
+
+def test_a_fault_of_the_camera_is_told_with_the_verdict(tmp_path: Path) -> None:
+    """A caution about the frame comes with the verdict, and an explanation has the last word."""
+    with viewing(tmp_path) as viewer:
+        sent(
+            viewer,
+            verdict(1, outcome="OK", explain=False, cautions=["frame-unusual"]),
+            verdict(2, outcome="OK", explain=False, cautions=[]),
+            verdict(3, outcome="OK", explain=False),
+            verdict(4, cautions=["frame-unusual"]),
+            explained(5, 4, cautions=[]),
+        )
+        rows = asyncio.run(viewer.queries.history(Filter())).rows[::-1]
+        assert [(row.cautions, row.checked) for row in rows] == [
+            (("frame-unusual",), True),
+            ((), True),
+            ((), False),
+            ((), True),
+        ]
+        assert [look_at(row) for row in rows] == ["camera", "nothing", "nothing", "part"]
+        found = asyncio.run(viewer.queries.history(Filter(caution="frame-unusual"))).rows
+        assert [row.id for row in found] == [1]
+        pages = [got(viewer, f"/frame/{number}", accept="text/html").text for number in (1, 2, 3)]
+        assert "The camera: check it first" in pages[0]
+        assert ["Its picture was not checked" in page for page in pages] == [False, False, True]
+
+
+def test_data_of_an_earlier_version_are_brought_up(tmp_path: Path) -> None:
+    """A database without ``frame.checked`` gets it, with all its frames."""
+    with viewing(tmp_path) as viewer:
+        sent(viewer, verdict(1))
+    connection = sqlite3.connect(tmp_path / "viewer.sqlite")
+    connection.execute("ALTER TABLE frame DROP COLUMN checked")
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with viewing(tmp_path) as viewer:
+        assert sent(viewer, verdict(2, cautions=[])) == [204]
+        rows = asyncio.run(viewer.queries.history(Filter())).rows
+        assert [(row.name, row.checked) for row in rows] == [("part-2.png", True), ("part-1.png", False)]
+
+
+def test_a_stations_health_is_shown(tmp_path: Path) -> None:
+    """Live page and fleet say which receiver takes nothing, how full the disk is, and how the camera is."""
+    ill = {
+        "name": "mqtt",
+        "waiting": 1200,
+        "dropped": 0,
+        "refused": 0,
+        "error": "refused <b>",
+        "since": EPOCH,
+    }
+    fine = {"name": "webhook", "waiting": 0, "dropped": 0, "refused": 0}
+    told = {"event": "health", "degraded": False, "waiting": 0, "disk": 0.5, "receivers": [fine]}
+    with viewing(tmp_path) as viewer:
+        sent(viewer, verdict(1), verdict(2, **told))
+
+        def page(path: str, language: str = "en") -> str:
+            viewer.queries._fleet = None
+            return got(viewer, path, accept="text/html", **{"accept-language": language}).text
+
+        assert "Receivers all right" in page("/")
+        assert "Disk of station line-1: 50\u2009% used" in page("/").replace(" %", "\u2009%")
+        assert "webhook: 0 waiting" in page("/fleet")
+        told |= {"receivers": [fine, ill], "degraded": True, "camera": "frozen", "source": "rtsp://c"}
+        sent(viewer, verdict(3, **told))
+        assert "Receiver mqtt takes nothing. Waiting: 1,200" in page("/")
+        assert "Station line-1 cannot store results" in page("/")
+        assert "Camera frozen: rtsp://c" in page("/")
+        assert "refused &lt;b&gt;" in page("/fleet")
+        assert "受信先「mqtt」が受信していません（送信待ち：1,200件）" in page("/", "ja")
+        sent(viewer, verdict(4, event="source", state="connected", source="rtsp://c", reason=""))
+        sent(viewer, verdict(5, **{**told, "camera": "connected"}))
+        assert "Camera connected" in page("/")
+        assert asyncio.run(viewer.queries.live("line-1")).health[0].receivers[1].waiting == 1200
 
 
 def test_ends_without_an_explanation_are_told(tmp_path: Path) -> None:
@@ -118,13 +196,13 @@ def test_a_later_stations_event_is_no_error(tmp_path: Path) -> None:
 
 
 def test_every_field_that_is_read_is_one_that_stations_send() -> None:
-    """The fields of ``Received`` are in docs/event.schema.json, but for the part id that is to come."""
+    """The fields of ``Received`` are in docs/event.schema.json."""
     known = {
         name for kind in station_events.json_schema()["$defs"].values() for name in kind.get("properties", ())
     }
     from gagrad_runtime.viewer.received import Received
 
-    assert set(Received.__struct_fields__) - known <= {"part"}
+    assert set(Received.__struct_fields__) <= known
     event = station_events.SourceEvent(
         station="s",
         epoch=EPOCH,

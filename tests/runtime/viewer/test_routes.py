@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 
-from gagrad_runtime.viewer import app as apps
 from gagrad_runtime.viewer.app import PUBLIC, application
 from gagrad_runtime.viewer.viewer import Viewer
 from gagrad_runtime.web.guard import POLICY, Rules
@@ -141,11 +139,3 @@ def test_parquet_needs_its_package_and_has_the_rows_of_the_csv(viewer: Viewer) -
     table = parquet.read_table(io.BytesIO(answer.content))
     assert table.num_rows == 2
     assert table.column("name").to_pylist()[1].startswith('"><script>')
-
-
-def test_without_pages_the_program_is_whole(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the pages are not installed events are taken, and the first page says so."""
-    monkeypatch.setattr(apps, "_pages", lambda: None)
-    vars(viewer).pop("app", None)
-    assert "receives events" in got(viewer, "/").text
-    assert asyncio.run(viewer.queries.live()).strip

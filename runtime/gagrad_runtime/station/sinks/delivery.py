@@ -12,8 +12,11 @@ import random
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gagrad_edge.printable import printable
+from gagrad_runtime.station.events import now
 from gagrad_runtime.station.outbox import DeliveryStatus, Outbox
 from gagrad_runtime.station.sinks.sink import RefusedError, UndeliveredError, message_of
 
@@ -28,7 +31,18 @@ BATCH = 50
 """Messages between two writes of a cursor; after a power cut at most this many are sent twice."""
 LONGEST_PAUSE = 60.0
 """Longest pause between two attempts, seconds."""
+_LONGEST_ERROR = 300
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A receiver that takes nothing."""
+
+    error: str
+    """Of the last attempt, printable."""
+    since: str
+    """When the first of the attempts failed that have failed since, UTC."""
 
 
 class Delivery:
@@ -45,6 +59,8 @@ class Delivery:
         self.status: dict[str, DeliveryStatus] = {}
         """Counts of each sink, as of its last step."""
         self.connected: dict[str, bool] = {sink.name: False for sink in sinks}
+        self.trouble: dict[str, Trouble] = {}
+        """Of each sink that the last attempt failed for."""
         self._failures = dict.fromkeys(self.connected, 0)
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         self._thread.start()
@@ -96,6 +112,9 @@ class Delivery:
                 level = logging.WARNING if failures == 1 else logging.DEBUG
                 expected = isinstance(error, (UndeliveredError, sqlite3.Error))
                 said = str(error) if expected else f"{type(error).__name__}: {error}"
+                earlier = self.trouble.get(sink.name)
+                since = now() if earlier is None else earlier.since
+                self.trouble[sink.name] = Trouble(printable(said)[:_LONGEST_ERROR], since)
                 _log.log(level, "%s: %s; it will be retried", sink.name, said, exc_info=not expected)
                 with contextlib.suppress(sqlite3.Error):
                     self.status[sink.name] = outbox.status(sink.name)
@@ -107,6 +126,7 @@ class Delivery:
         if self._failures[sink.name]:
             _log.info("%s: the receiver takes messages again", sink.name)
         self._failures[sink.name], self.connected[sink.name] = 0, True
+        self.trouble.pop(sink.name, None)
 
     async def _send_all(self, sink: Sink, connection: Connection, outbox: Outbox) -> None:
         """Send pending messages, and new ones, until closed. Raises UndeliveredError and sqlite3.Error."""

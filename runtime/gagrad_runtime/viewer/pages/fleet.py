@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litestar import Request, Response, get  # litestar reads the types
@@ -28,6 +29,7 @@ class Shown(NamedTuple):
     troubles: list[str]
     trend: str
     camera: str
+    receivers: str
     clock: str
 
 
@@ -54,7 +56,17 @@ def _shown(tile: Tile) -> Shown:
     }
     camera = ", ".join(names[one.state] for one in bad or tile.cameras[:1]) or words.MISSING
     clock = words.MISSING if tile.skew is None else f"{tile.skew:+.1f} s"
-    return Shown(tile, words.since(ago), _troubles(tile, ago), _trend(tile), camera, clock)
+    return Shown(tile, words.since(ago), _troubles(tile, ago), _trend(tile), camera, _receivers(tile), clock)
+
+
+def _receivers(tile: Tile) -> str:
+    """Return the receivers of the station by name, and how many events each has not acknowledged."""
+    if tile.health is None or not tile.health.receivers:
+        return words.MISSING
+    return ", ".join(
+        words.say("{receiver}: {count} waiting", receiver=one.name, count=words.whole(one.waiting))
+        for one in tile.health.receivers
+    )
 
 
 def _troubles(tile: Tile, ago: float) -> list[str]:
@@ -66,6 +78,7 @@ def _troubles(tile: Tile, ago: float) -> list[str]:
             told.append(words.say("Camera lost: {source}", source=one.source))
         elif one.state == "frozen":
             told.append(words.say("Camera frozen: {source}", source=one.source))
+    told += _of_health(tile)
     if tile.other_bundle:
         told.append(words.say("Another model than most stations with this name."))
     if tile.missing:
@@ -77,6 +90,33 @@ def _troubles(tile: Tile, ago: float) -> list[str]:
     if _trend(tile) == "▲":
         told.append(words.say("More NG than in its last week."))
     return told
+
+
+def _of_health(tile: Tile) -> list[str]:
+    """Return what the station itself says is wrong with its receivers and its disk."""
+    if tile.health is None:
+        return []
+    told = [
+        words.say(
+            "Receiver {receiver} takes nothing since {time}: {error}",
+            receiver=one.name,
+            time=words.date_time(_moment(one.since)),
+            error=one.error,
+        )
+        for one in tile.health.receivers
+        if one.error
+    ]
+    if tile.health.degraded:
+        told.append(words.say("Station {station} cannot store results", station=tile.station))
+    return told
+
+
+def _moment(text: str) -> float | None:
+    """Return the time that an event says, seconds since 1970; None for what is none."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return None
 
 
 def _trend(tile: Tile) -> str:

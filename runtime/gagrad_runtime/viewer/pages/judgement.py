@@ -140,7 +140,7 @@ def _model(frame: Frame) -> str:
     if row.state in without:
         return without[row.state]
     if row.outcome == "OK":
-        if row.state == "explained":
+        if row.checked:
             return words.say("The model says that the part is good.")
         return words.say("The model says that the part is good. Its picture was not checked.")
     name = frame.answer or row.verdict

@@ -14,8 +14,10 @@ from gagrad_runtime.viewer.pages.rendering import fragment, language_of, page
 from gagrad_runtime.viewer.queries import Filter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gagrad_runtime.viewer.queries import Queries
-    from gagrad_runtime.viewer.values import Disk, Frame, Live
+    from gagrad_runtime.viewer.values import Disk, Frame, Health, Live
     from gagrad_runtime.viewer.viewer import Viewer
 
 _SILENT = 300.0
@@ -101,7 +103,10 @@ def part(found: Live, frame: Frame | None, *, several: bool) -> dict[str, Any]:
 
 
 def conditions(found: Live, *, named: bool = False) -> list[Condition]:
-    """Return the state of cameras, messages and disk, what is wrong first; ``named`` with the station."""
+    """Return the state of cameras, messages, receivers and disks, what is wrong first.
+
+    ``named``: with the station's name.
+    """
     cameras = [
         Condition(
             one.state == "connected",
@@ -125,12 +130,48 @@ def conditions(found: Live, *, named: bool = False) -> list[Condition]:
         missing = sum(one.missing for one in found.gaps)
         gap = words.count("{count} message is missing", "{count} messages are missing", missing)
         told.append(Condition(good=False, mark="caution", text=gap))
+    told += _receivers(found.health, named=named) + _stations_disks(found.health, named=named)
     told.append(_disk(found.disk))
     return sorted(told, key=lambda one: one.good)
+
+
+def _receivers(health: Sequence[Health], *, named: bool) -> list[Condition]:
+    """Return which receivers take nothing; where all take what is sent, that."""
+    told = [
+        Condition(
+            good=False,
+            mark="link",
+            text=words.say(
+                "Receiver {receiver} takes nothing. Waiting: {count}",
+                receiver=f"{one.station} {receiver.name}" if named else receiver.name,
+                count=words.whole(receiver.waiting),
+            ),
+        )
+        for one in health
+        for receiver in one.receivers
+        if receiver.error
+    ]
+    if told or not any(one.receivers for one in health):
+        return told
+    return [Condition(good=True, mark="link", text=words.say("Receivers all right"))]
+
+
+def _stations_disks(health: Sequence[Health], *, named: bool) -> list[Condition]:
+    """Return which stations cannot store results, or soon cannot; of one station how full its disk is."""
+    told = []
+    for one in health:
+        said = {"station": one.station, "share": words.share(one.disk)}
+        if one.degraded:
+            text = words.say("Station {station} cannot store results", **said)
+            told.append(Condition(good=False, mark="disk", text=text))
+        elif one.disk is not None and (one.disk >= _NEARLY_FULL or not named):
+            text = words.say("Disk of station {station}: {share} used", **said)
+            told.append(Condition(one.disk < _NEARLY_FULL, "disk", text))
+    return told
 
 
 def _disk(disk: Disk) -> Condition:
     if disk.full:
         return Condition(good=False, mark="disk", text=words.say("Disk full: nothing new is stored"))
-    free = words.say("{size} GB free", size=f"{disk.free_bytes / 1e9:,.0f}")
+    free = words.say("Viewer: {size} GB free", size=f"{disk.free_bytes / 1e9:,.0f}")
     return Condition(disk.used < _NEARLY_FULL, "disk", free)
