@@ -28,6 +28,7 @@ A_ROLE = "the role of a graph, not its output of the same name"
 ALLOWED = {
     ("runtime/gagrad_runtime/commands/evaluate.py", "image"): "the noun of a count",
     ("runtime/gagrad_runtime/commands/audit.py", "image"): "the noun of a count",
+    ("runtime/gagrad_runtime/commands/clusters.py", "image"): "the noun of a count",
     ("runtime/gagrad_runtime/audit/forecast.py", "image"): "the noun of a count",
     ("runtime/gagrad_runtime/audit/page.py", "image"): "a picture of a page's template",
     ("runtime/gagrad_runtime/audit/page.py", "maps"): "a value of a page's template",

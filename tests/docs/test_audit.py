@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import datetime, timedelta, timezone
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gagrad_runtime.audit.decisions import json_schema
 from gagrad_runtime.audit.table import COLUMNS, markdown
+from tests.runtime.report.test_record import in_order
 
 START, END = "<!-- made from runtime/gagrad_runtime/audit/table.py -->\n", "<!-- end -->\n"
 
@@ -25,6 +28,15 @@ def test_the_columns_are_those_of_the_program(root: Path) -> None:
         path.write_text(expected, encoding="utf-8")
         text = expected
     assert text == expected
+
+
+def test_the_schema_of_findings_is_the_programs(root: Path) -> None:
+    """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest`` of this file writes the schema again."""
+    path = root / "docs" / "findings.schema.json"
+    text = json.dumps(in_order(json_schema()), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE_SCHEMAS"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
 
 
 def test_the_schema_has_every_column() -> None:
