@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gagrad_runtime.viewer import labels_export
+from gagrad_runtime.labels.reading import ImportedError, read
+from gagrad_runtime.labels.values import FORMATS, Format
 from gagrad_runtime.viewer.labels import LabelError
-from gagrad_runtime.viewer.labels_import import ImportedError, read
 from gagrad_runtime.viewer.viewer import Viewer
 from tests.runtime.viewer.sending import explained, got, sent, value, verdict, viewing
 
@@ -85,8 +85,8 @@ def _labelled(viewer: Viewer) -> None:
     _label(viewer, 2, "=stain")
 
 
-@pytest.mark.parametrize("form", labels_export.FORMATS)
-def test_what_was_exported_can_be_imported(tmp_path: Path, form: labels_export.Format) -> None:
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_was_exported_can_be_imported(tmp_path: Path, form: Format) -> None:
     """In each form all labels come back to a viewer with the frames, and a second time none is new."""
     with viewing(tmp_path / "a") as viewer:
         _labelled(viewer)
