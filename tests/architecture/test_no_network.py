@@ -103,6 +103,7 @@ _COMMANDS = [
     "sign BUNDLE --key KEY.key --product part --version 1 -o OUT/signed.gagrad",
     "audit BUNDLE IN -o OUT/audit --device cpu",
     "clusters IN --device cpu",
+    "queue IN",
     "serve BUNDLE --port 0 --device cpu",
     "viewer --data OUT/viewer --port 0",
     "pack SIGNED --platform linux-x86_64 --key KEY.pub --index-url http://127.0.0.1:9/ -o OUT/kit",
@@ -115,7 +116,7 @@ _HEAVY = [
     "explain BUNDLE FRAME -o OUT --samples 4 --device cuda",
     "watch BUNDLE IN -o OUT --once --device cpu --config STATION",
 ]
-_ENDS = {"pack": ModelError.exit_code, "clusters": FrameError.exit_code}
+_ENDS = {"pack": ModelError.exit_code, "clusters": FrameError.exit_code, "queue": FrameError.exit_code}
 """Exit codes of what cannot be done here: packing needs an index, and the folder is no audit."""
 _SERVERS = {"serve", "viewer"}
 """Commands that go on until they are told to end."""

@@ -9,7 +9,7 @@ import click
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
 from gagrad_edge.summary import counted
-from gagrad_runtime.commands.options import device_options, trust_option
+from gagrad_runtime.commands.options import device_options, trust_option, user_name
 
 
 @click.command(cls=Command, section="explain", short_help="Find what the model has learned to look at.")
@@ -104,7 +104,7 @@ def _decide(audit: Path, decide: tuple[str, ...], who: str | None, note: str, ex
 
     plan, findings = finished(audit), read_findings(audit / FINDINGS)
     if decide:
-        findings = decided(findings, decisions_of(decide), _user() if who is None else who, note)
+        findings = decided(findings, decisions_of(decide), user_name() if who is None else who, note)
         write_findings(audit / FINDINGS, findings)
         page = write_clusters(audit, plan, findings)
         words = ", ".join(f"{len(findings.called(one))} {one}" for one in ("bad", "keep", "ask"))
@@ -113,13 +113,3 @@ def _decide(audit: Path, decide: tuple[str, ...], who: str | None, note: str, ex
         count = write_exclusion(audit, findings, exclude)
         say(f"{counted(count, 'image')} of {counted(len(findings.called('bad')), 'bad cluster')} "
             f"→ {exclude / LIST}", err=True)  # fmt: skip
-
-
-def _user() -> str:
-    """Return the name of the user of this machine; empty where there is none."""
-    import getpass  # noqa: PLC0415
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""
