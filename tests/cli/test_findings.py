@@ -220,3 +220,29 @@ def test_an_interrupted_gate_and_list_leave_nothing(plant: Path, tmp_path: Path)
     left = [path for folder in (plant / "audit", tmp_path) for path in folder.rglob("*.part")]
     assert left == []
     assert (plant / "audit" / "findings.json").read_bytes() == before
+
+
+def test_the_queue_and_its_answers(plant: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Images to label, answers back, and the next queue has others; wrong use is said."""
+    audit, out = str(plant / "audit"), tmp_path / "queue"
+    assert run(["queue", audit, "-n", "10", "-o", str(out)]) == 0
+    assert f"10 images to label → {out}" in capsys.readouterr().err
+    assert run(["queue", audit, "-n", "10", "-o", str(out)]) == 5
+    images = json.loads((out / "queue.json").read_text())["images"]
+    assert len({one["sha256"] for one in images}) == 10
+    assert all(one["why"] and (out / one["map"]).is_file() for one in images if one["map"])
+    answers = tmp_path / "answers.csv"
+    names = [Path(one["file"]).name for one in images]
+    answers.write_text("name,label\n" + "".join(f"{name},OK\n" for name in [*names, "other.png"]))
+    assert run(["queue", audit, "-o", str(out), "--answers", str(answers), "--who", "hana"]) == 0
+    said = capsys.readouterr().err
+    assert "1 image not in the queue, such as other.png" in said
+    assert "10 labels from csv" in said
+    again = tmp_path / "again"
+    assert run(["queue", audit, "-n", "10", "-o", str(again), "--labelled", str(out / "labels.csv")]) == 0
+    others = json.loads((again / "queue.json").read_text())["images"]
+    assert not {one["sha256"] for one in images} & {one["sha256"] for one in others}
+    assert run(["queue", audit, "--who", "hana"]) == 2
+    assert run(["queue", str(tmp_path)]) == 3
+    assert run(["queue", audit, "-o", str(tmp_path / "x"), "--bundle", str(plant / "next.gagrad")]) == 4
+    assert not (tmp_path / "x").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_runtime.audit.decisions import json_schema
+from gagrad_runtime.audit import decisions, queue_file
 from gagrad_runtime.audit.table import COLUMNS, markdown
 from tests.runtime.report.test_record import in_order
 
@@ -30,10 +30,12 @@ def test_the_columns_are_those_of_the_program(root: Path) -> None:
     assert text == expected
 
 
-def test_the_schema_of_findings_is_the_programs(root: Path) -> None:
-    """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest`` of this file writes the schema again."""
-    path = root / "docs" / "findings.schema.json"
-    text = json.dumps(in_order(json_schema()), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+@pytest.mark.parametrize("name", ["findings", "queue"])
+def test_the_schemas_are_the_programs(root: Path, name: str) -> None:
+    """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest`` of this file writes the schemas again."""
+    made = {"findings": decisions.json_schema, "queue": queue_file.json_schema}[name]()
+    path = root / "docs" / f"{name}.schema.json"
+    text = json.dumps(in_order(made), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if os.environ.get("UPDATE_SCHEMAS"):
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text

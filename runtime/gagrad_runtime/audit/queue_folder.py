@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from gagrad_runtime.audit.queueing import Candidates
 
 IMAGES, RELATED, LIST = "images", "related_images", "queue.csv"
+COLUMNS = (
+    "number", "path", "sha256", "file", "station", "part_id", "time", "verdict", "probability", "score",
+)  # fmt: skip
+"""Of ``queue.csv``, before ``why``."""
 HEAT = "maps"
 """Folder of the maps in grey, for FiftyOne."""
 _NAMES = 50
@@ -124,7 +128,7 @@ def _written(
     if found.mapped[index]:
         cells = (found.roots[index] ** 2).reshape(GRID, GRID)
         picture = small(frame)
-        shown = _on_frame(cells, spec, (frame.height, frame.width), picture.shape[:2])
+        shown = on_frame(cells, spec, (frame.height, frame.width), picture.shape[:2])
         drawn = f"{IMAGES}/{RELATED}/{name.replace('.', '_')}/map.jpg"
         make_folder((part / drawn).parent)
         (part / drawn).write_bytes(jpeg(overlay(picture, shown)))
@@ -152,7 +156,7 @@ def _plain(path: str) -> str:
     return stem + ending
 
 
-def _on_frame(
+def on_frame(
     cells: NDArray[np.float32], spec: InputSpec, frame_size: tuple[int, int], size: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Return ``cells [16, 16]`` of what the model sees on a picture of ``size`` of the frame, 0..1."""
@@ -206,10 +210,8 @@ def _write_forms(part: Path, output: Path, queue: Queue) -> None:
 
 
 def _lines(queue: Queue) -> Iterator[bytes]:
-    names = ("number", "path", "sha256", "file", "station", "part_id", "time", "verdict")
-    names += ("probability", "score")
-    yield MARK + line((*names, "why"))
+    yield MARK + line((*COLUMNS, "why"))
     for one in queue.images:
-        values: dict[str, Any] = {name: getattr(one, name) for name in names}
+        values: dict[str, Any] = {name: getattr(one, name) for name in COLUMNS}
         values["time"] = "" if one.time is None else moment(one.time.timestamp())
         yield line((*values.values(), "; ".join(one.why)))
