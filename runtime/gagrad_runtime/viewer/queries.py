@@ -15,6 +15,7 @@ from gagrad_runtime.viewer import fleet as fleets
 from gagrad_runtime.viewer import frames, gallery, history, labels_import, suggestions
 from gagrad_runtime.viewer.history import Choices, Filter
 from gagrad_runtime.viewer.labels import give, take_back
+from gagrad_runtime.viewer.listed import listed
 from gagrad_runtime.viewer.rows import rows, station_number
 from gagrad_runtime.viewer.values import (
     Disk,
@@ -156,7 +157,8 @@ class Queries:
 
     async def queue(self, *, station: str | None = None, limit: int = 20) -> Queue:
         """Return what to label next."""
-        return await self.ask(lambda one: suggestions.queue(one, station=station, limit=limit))
+        named = await asyncio.to_thread(listed, self.database.folder)
+        return await self.ask(lambda one: suggestions.queue(one, station=station, limit=limit, named=named))
 
     async def fleet(self) -> Fleet:
         """Return all stations; an answer of at most five seconds ago."""
