@@ -140,15 +140,14 @@ def _reasons(table: Any, shares: NDArray[np.float32], place: Rows, scaled: Array
 
 def _unusual(table: Any, shares: NDArray[np.float32], place: Rows) -> Array:
     """Return how seldom the maps of an answer look where this one looks, 0..1; 0 without a map."""
-    kinds, names = codes(table, "verdict")
+    kinds, _ = codes(table, "verdict")
     novelty = np.zeros(len(place))
+    mapped = np.flatnonzero(place >= 0)
+    mapped = mapped[np.argsort(kinds[mapped], kind="stable")]
     looks = shares >= _LOOKS * np.maximum(shares.max(axis=(1, 2), keepdims=True, initial=0), 1e-9)
-    for kind in range(len(names)):
-        members = np.flatnonzero((kinds == kind) & (place >= 0))
-        if not len(members):
-            continue
+    for members in np.split(mapped, np.flatnonzero(np.diff(kinds[mapped])) + 1):
         seen = looks[place[members]]
-        usual = seen.mean(axis=0)
+        usual = seen.mean(axis=0) if len(members) else np.zeros((GRID, GRID))
         often = (seen * usual).sum(axis=(1, 2)) / np.maximum(seen.sum(axis=(1, 2)), 1)
         novelty[members] = 1 - often / max(float(usual.max()), 1e-9)
     return novelty

@@ -104,6 +104,14 @@ def test_the_next_one_is_unlike_those_before(tmp_path: Path) -> None:
     assert "120" in paths
 
 
+def test_an_audit_without_maps_has_a_queue(tmp_path: Path) -> None:
+    """Nothing is explained: the margin alone decides; and where nothing has an answer, nothing is chosen."""
+    folder = write_history(tmp_path / "a", [plain(0), plain(1, margin=0.2), plain(2)])
+    assert Path(queued(folder, 2)[0][0]).stem == "1"
+    rows = [{"path": "/p/0.png", "error": "no image"}]
+    assert queued(write_history(tmp_path / "b", rows), 2) == []
+
+
 def test_labelled_images_are_left_out(tmp_path: Path) -> None:
     """By the hash of their pixels, as lists of answers have it."""
     folder = audit_of(tmp_path, [{"margin": 0.0, "sha256": "a" * 64}, {"margin": 0.1, "sha256": "b" * 64}])
@@ -147,7 +155,7 @@ def test_the_folder_has_what_each_tool_reads(made: tuple[Path, Queue]) -> None:
         if one.map:
             name = Path(one.file).name.replace(".", "_")
             assert one.map == f"images/related_images/{name}/map.jpg"
-            assert Image.open(folder / one.map).size[0] == 224
+            assert load_frame(folder / one.map).width == 224
     names = {Path(one.file).name for one in queue.images}
     assert all(name.count(".") == 1 and name.isascii() for name in names)
     cvat = ElementTree.fromstring((folder / "labels.cvat.xml").read_bytes())  # noqa: S314 - our own
