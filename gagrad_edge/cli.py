@@ -107,8 +107,9 @@ class Commands(click.Group):
 def group() -> None:
     """Explain what an inspection model looked at: on the device, without PyTorch, without a network.
 
-    Exit codes: 0 done, 1 a region of interest failed (if asked for), 2 wrong usage, 3 bad input (image or
-    target), 4 bad bundle or model, 5 device, backend or output, 70 a defect of gagrad-edge, 130 interrupted.
+    Exit codes: 0 done, 1 what was checked failed (if asked for), 2 wrong usage, 3 bad input (image or
+    target), 4 bad bundle or model, 5 device, backend or output, 6 a check that cannot be told, 70 a defect of
+    gagrad-edge, 130 interrupted.
 
     Example: gagrad-edge demo -o demo-out/
     """

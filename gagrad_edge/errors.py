@@ -11,11 +11,13 @@ The class decides the exit code of the command line:
 code  meaning
 ====  =======================================================================
 0     done
-1     done, but a map failed its region of interest (``--roi-fail-exit`` only)
+1     done, but a map failed its region of interest (``--roi-fail-exit`` only), or a
+      model still does what was called bad (``audit --assert``)
 2     wrong usage: an option or argument (click uses the same code)
 3     bad input: a frame or a target
 4     bad bundle or model
 5     device or backend: a missing backend, or results that cannot be written
+6     done, but too few images to tell whether a model does it (``audit --assert``)
 70    a defect of gagrad-edge: any other exception; its traceback is on stderr
 130   interrupted (Ctrl-C); nothing half-written stays behind
 ====  =======================================================================
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 
 _SET_IN = "\n    "
 """Begins a line of our own inside a message, such as a command to run."""
+FAILED = 1
+"""Exit code where all went well, and what was checked failed."""
+
+UNCLEAR = 6
+"""Exit code where all went well, and too little is there to tell whether what was checked failed."""
+
 DEFECT = 70
 """Exit code for an exception that is none of these; ``EX_SOFTWARE`` of sysexits.h."""
 

@@ -100,6 +100,7 @@ _COMMANDS = {
         "evaluate BUNDLE FRAME -o OUT/evaluated --device cpu",
         "audit BUNDLE IN -o OUT/audit --device cpu",
         "clusters IN --device cpu",
+        "queue IN",
         "watch BUNDLE IN -o OUT/checked --check --config STATION",
         "watch BUNDLE IN -o OUT/station --once --device cpu",
     ],
@@ -131,7 +132,7 @@ _HEAVY = {
     "cuda": ["explain BUNDLE FRAME -o OUT --samples 4 --device cuda"],
     "station": ["watch BUNDLE IN -o OUT --once --device cpu --config STATION"],
 }
-_ENDS = {"pack": ModelError.exit_code, "clusters": FrameError.exit_code}
+_ENDS = {"pack": ModelError.exit_code, "clusters": FrameError.exit_code, "queue": FrameError.exit_code}
 """Exit codes of what cannot be done here: packing needs an index, and the folder is no audit."""
 _SERVERS = {"serve", "viewer"}
 """Commands that go on until they are told to end."""

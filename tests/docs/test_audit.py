@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import datetime, timedelta, timezone
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gagrad_runtime.audit import decisions, queue_file
 from gagrad_runtime.audit.table import COLUMNS, markdown
+from tests.runtime.report.test_record import in_order
 
 START, END = "<!-- made from runtime/gagrad_runtime/audit/table.py -->\n", "<!-- end -->\n"
 
@@ -25,6 +28,17 @@ def test_the_columns_are_those_of_the_program(root: Path) -> None:
         path.write_text(expected, encoding="utf-8")
         text = expected
     assert text == expected
+
+
+@pytest.mark.parametrize("name", ["findings", "queue"])
+def test_the_schemas_are_the_programs(root: Path, name: str) -> None:
+    """The docs cannot drift; ``UPDATE_SCHEMAS=1 pytest`` of this file writes the schemas again."""
+    made = {"findings": decisions.json_schema, "queue": queue_file.json_schema}[name]()
+    path = root / "docs" / f"{name}.schema.json"
+    text = json.dumps(in_order(made), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE_SCHEMAS"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
 
 
 def test_the_schema_has_every_column() -> None:

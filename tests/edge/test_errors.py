@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gagrad_edge import errors
-from gagrad_edge.errors import DEFECT, INTERRUPTED, GagradError, TargetError
+from gagrad_edge.errors import DEFECT, FAILED, INTERRUPTED, UNCLEAR, GagradError, TargetError
 
 CODES = {
     "SettingError": 2,
@@ -45,7 +45,7 @@ def test_both_tables_have_every_code(root: Path) -> None:
     rows = [row.split("|")[1].strip() for row in page.splitlines() if row.startswith("| ")]
     listed = {int(code) for code in rows if code != "code"}
     said = {int(line.split()[0]) for line in (errors.__doc__ or "").splitlines() if line[:1].isdigit()}
-    assert listed == said == {0, 1, *CODES.values(), DEFECT, INTERRUPTED}
+    assert listed == said == {0, FAILED, UNCLEAR, *CODES.values(), DEFECT, INTERRUPTED}
 
 
 def test_a_message_says_what_where_and_how_to_mend() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
+from msgspec import Meta
 
 from gagrad_edge.errors import InputError
 from gagrad_runtime.audit.packages import package
@@ -33,13 +34,16 @@ _HEIGHT, _AREA, _RECTANGLES = 0.5, 64, 6
 """A cluster's place: cells of half the highest, 64 of the 256 at most, as six rectangles at most."""
 
 
+_Edge = Annotated[int, Meta(ge=0, le=GRID)]
+
+
 class Rectangle(NamedTuple):
     """Cells of the grid: first row and column, and one past the last."""
 
-    top: int
-    left: int
-    bottom: int
-    right: int
+    top: _Edge
+    left: _Edge
+    bottom: _Edge
+    right: _Edge
 
 
 def clustered(shares: Array) -> Labels:

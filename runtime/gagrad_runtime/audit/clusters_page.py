@@ -16,8 +16,8 @@ from gagrad_runtime.report.html_page import escape, fill, image, legend
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gagrad_runtime.audit.decisions import Cluster, Findings
     from gagrad_runtime.audit.plan import Plan
-    from gagrad_runtime.audit.shortcuts import Cluster, Findings
 
 PAGE = "clusters.html"
 
@@ -37,6 +37,13 @@ def sentences(cluster: Cluster) -> list[str]:
     there = f"{cluster.share} explained {cluster.verdict!r} look there"
     found.append(f"{there}; the place is {cluster.area:.0%} of all that they look at.")
     return found
+
+
+def decision_text(cluster: Cluster) -> str:
+    """Return what a person said of a cluster: who, when and why."""
+    when = "" if cluster.when is None else f"{cluster.when:%Y-%m-%d}"
+    by = ", ".join(part for part in (cluster.who, when) if part)
+    return " · ".join(part for part in (f"decision: {cluster.decision}", by, cluster.note) if part)
 
 
 def write_clusters(folder: Path, plan: Plan, findings: Findings) -> Path:
@@ -69,8 +76,10 @@ def _section(cluster: Cluster, pictures: Thumbnails) -> str:
     lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(cluster))
     state = "finding" if cluster.finding else "the place decides" if cluster.proven else "not proven"
     mark = ' class="finding"' if cluster.finding else ""
+    title = f"{cluster.number} · {cluster.where}: {counted(cluster.images, 'image')}, {state}"
+    lines += f"<p><strong>{escape(decision_text(cluster))}</strong></p>"
     return (
-        f"<section{mark}><h2>{escape(cluster.where)}: {counted(cluster.images, 'image')}, {state}</h2>"
+        f"<section{mark}><h2>{escape(title)}</h2>"
         f'<div class="maps"><figure>{image(heat(mean / (mean.max() or 1.0)), words)}'
         f"<figcaption>{escape(words)}</figcaption></figure>"
         f"<div>{lines}<p class=quiet>{escape(facts)}</p>{pictures.html(cluster.rows)}</div></div></section>"

@@ -53,11 +53,11 @@ def _pairs(hashes: Hashes, low: int, high: int) -> Iterator[tuple[Rows, Rows]]:
         if len(members) > _CROWD:
             continue
         first, second = np.triu_indices(len(members), 1)
-        apart = _bits(hashes[members[first]] ^ hashes[members[second]]) <= BITS
+        apart = bits(hashes[members[first]] ^ hashes[members[second]]) <= BITS
         yield members[first[apart]], members[second[apart]]
 
 
-def _bits(values: Hashes) -> NDArray[np.int64]:
+def bits(values: Hashes) -> NDArray[np.int64]:
     """Return how many bits of each value are set."""
     counts: Rows = np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.int64)
     return counts

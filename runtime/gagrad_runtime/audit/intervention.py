@@ -19,6 +19,7 @@ from gagrad_runtime.audit.sources import content
 from gagrad_runtime.audit.table import GRID
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
+from gagrad_runtime.frame.placement import place
 from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.sampling.covering_images import WIDE, Cover, covered, feathered
 from gagrad_runtime.sampling.pieces import Surface
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gagrad_edge.input import InputSpec
     from gagrad_runtime.audit.clustering import Rectangle
     from gagrad_runtime.frame.placement import Placement
     from gagrad_runtime.session.explainer import Explainer
 
     Array = NDArray[np.float32]
+    Box = tuple[float, float, float, float]
+    Where = Callable[[Placement], Sequence[Cover]]
+    """A place, in pixels of the image of a part with this placement."""
 
 _NORMAL = 1.96
 """Quantile of the normal distribution for intervals of 95 %."""
@@ -77,6 +82,8 @@ class Part:
     """[C, H, W] in 0..1."""
     placement: Placement
     verdict: str
+    sha256: str = ""
+    """Of the frame's pixels."""
 
 
 class Asker(Protocol):
@@ -98,8 +105,9 @@ class BundleAsker:
     def part(self, path: str) -> Part:
         """Return the image at ``path``, and the answer."""
         spec = self._explainer.manifest.input
-        image, placement = prepare(frame_for(spec, content(path)), spec)
-        return Part(image[0], placement, self.verdict(image[0], placement))
+        frame = frame_for(spec, content(path))
+        image, placement = prepare(frame, spec)
+        return Part(image[0], placement, self.verdict(image[0], placement), frame.sha256)
 
     def verdict(self, image: Array, placement: Placement) -> str:
         """Return what the model says of ``image [C, H, W]``."""
@@ -107,72 +115,101 @@ class BundleAsker:
         return self._explainer.reader.prediction(outputs, placement).verdict
 
 
-def parts_of(asker: Asker, paths: Sequence[str], keep: Callable[[str], bool]) -> list[Part]:
-    """Return the images at ``paths`` whose answer is one to ``keep``; those that are gone are left out."""
-    found = []
-    for path in paths:
-        try:
-            part = asker.part(path)
-        except (InputError, ModelError):
-            continue
-        if keep(part.verdict):
-            found.append(part)
-    return found
+def part_of(asker: Asker, path: str) -> Part | None:
+    """Return the image at ``path``, and the answer; None where it is gone, or is no image any more."""
+    try:
+        return asker.part(path)
+    except (InputError, ModelError):
+        return None
 
 
 def pixels(places: Sequence[Rectangle], placement: Placement) -> list[Cover]:
     """Return ``places``, cells of what the model sees of the frame, in pixels of its image, widened."""
+    return [_widened(box, placement) for box in boxes(places, placement)]
+
+
+def boxes(places: Sequence[Rectangle], placement: Placement) -> list[Box]:
+    """Return ``places`` in pixels of the model's image: (left, top, right, bottom)."""
     rows, columns = placement.on_model
     tall, wide = (rows.stop - rows.start) / GRID, (columns.stop - columns.start) / GRID
-    grown = round(WIDE.grown * min(placement.model_size) / 2)
     return [
-        Cover(
-            max(round(columns.start + one.left * wide) - grown, columns.start),
-            max(round(rows.start + one.top * tall) - grown, rows.start),
-            min(round(columns.start + one.right * wide) + grown, columns.stop),
-            min(round(rows.start + one.bottom * tall) + grown, rows.stop),
+        (
+            columns.start + one.left * wide,
+            rows.start + one.top * tall,
+            columns.start + one.right * wide,
+            rows.start + one.bottom * tall,
         )
         for one in places
     ]
 
 
-def without(part: Part, places: Sequence[Rectangle]) -> Array:
-    """Return the image of ``part`` with ``places`` covered by its own surroundings, one after the other."""
+def _widened(box: Box, placement: Placement) -> Cover:
+    rows, columns = placement.on_model
+    grown = round(WIDE.grown * min(placement.model_size) / 2)
+    return Cover(
+        max(round(box[0]) - grown, columns.start),
+        max(round(box[1]) - grown, rows.start),
+        min(round(box[2]) + grown, columns.stop),
+        min(round(box[3]) + grown, rows.stop),
+    )
+
+
+def seen_by_another(places: Sequence[Rectangle], spec: InputSpec, placement: Placement) -> list[Cover]:
+    """Return ``places``, cells of what a model with the input ``spec`` sees, where another model sees them.
+
+    ``placement`` is the other model's. A place that it does not see is left out.
+    """
+    found = []
+    before = place(placement.frame_size, spec)
+    for box in boxes(places, before):
+        left, top, right, bottom = before.box_to_frame(box)
+        rows, columns = placement.on_model
+        now = (*placement.point_to_model(left, top), *placement.point_to_model(right, bottom))
+        if min(now[2], columns.stop) - max(now[0], columns.start) < 1:
+            continue
+        if min(now[3], rows.stop) - max(now[1], rows.start) < 1:
+            continue
+        found.append(_widened(now, placement))
+    return found
+
+
+def without(part: Part, covers: Sequence[Cover]) -> Array:
+    """Return the image of ``part`` with ``covers`` covered by its own surroundings, one after the other."""
     seen = np.zeros(part.placement.model_size, bool)
     seen[part.placement.on_model] = True
-    covers = pixels(places, part.placement)
     image: Array = part.image
     for one in covers:
         image = covered(Surface(image, seen), one, tuple(covers))
     return image
 
 
-def with_pasted(part: Part, donor: Part, places: Sequence[Rectangle]) -> Array:
-    """Return the image of ``part`` with the pixels of ``donor`` at ``places``, and soft edges."""
+def with_pasted(part: Part, donor: Part, covers: Sequence[Cover]) -> Array:
+    """Return the image of ``part`` with the pixels of ``donor`` at ``covers``, and soft edges."""
     image: Array = part.image.copy()
-    for one in pixels(places, part.placement):
+    for one in covers:
         weight = feathered(one, part.placement.model_size)
         image += weight * (donor.image - image)
     return image
 
 
-def covering(asker: Asker, members: Sequence[Part], places: Sequence[Rectangle]) -> tuple[Rate, str]:
-    """Return how many members have another answer with ``places`` covered, and the one that most have.
+def covering(asker: Asker, members: Sequence[Part], where: Where) -> tuple[Rate, str]:
+    """Return how many members have another answer with their place covered, and the one that most have.
 
-    Without places there is nothing to cover, and nobody is asked.
+    Of a member without a place nothing is covered, and nobody is asked.
     """
-    if not places:
-        return Rate(0, 0), ""
-    said = [(one.verdict, asker.verdict(without(one, places), one.placement)) for one in members]
+    given = [(one, covers) for one in members if (covers := where(one.placement))]
+    said = [(one.verdict, asker.verdict(without(one, covers), one.placement)) for one, covers in given]
     others = [after for before, after in said if after != before]
     return Rate(len(others), len(said)), max(sorted(set(others)), key=others.count, default="")
 
 
 def pasting(
-    asker: Asker, parts: Sequence[Part], donors: Sequence[Part], places: Sequence[Rectangle]
-) -> list[str]:
-    """Return what the model says of ``parts`` with the ``places`` of donors, in turn, pasted onto them."""
-    if not places or not donors:
-        return []
-    given = [(part, donors[index % len(donors)]) for index, part in enumerate(parts)]
-    return [asker.verdict(with_pasted(part, donor, places), part.placement) for part, donor in given]
+    asker: Asker, parts: Sequence[Part], donors: Sequence[Part], where: Where
+) -> list[tuple[str, str]]:
+    """Return what the model says of ``parts``, and with the places of donors, in turn, pasted onto them."""
+    found = []
+    for index, part in enumerate(parts if donors else ()):
+        if covers := where(part.placement):
+            pasted = with_pasted(part, donors[index % len(donors)], covers)
+            found.append((part.verdict, asker.verdict(pasted, part.placement)))
+    return found

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.audit import clustering, intervention
-from gagrad_runtime.audit.clustering import NONE, Rectangle
-from gagrad_runtime.audit.intervention import Rate
+from gagrad_runtime.audit.clustering import NONE
+from gagrad_runtime.audit.decisions import (
+    FINDINGS,
+    Cluster,
+    Findings,
+    Image,
+    carried_over,
+    read_findings,
+    write_findings,
+)
+from gagrad_runtime.audit.exclusion import write_members
+from gagrad_runtime.audit.intervention import Rate, pixels
 from gagrad_runtime.audit.plan import items_of_shard
 from gagrad_runtime.audit.quality import unpacked
 from gagrad_runtime.audit.reading import codes, maps, read
@@ -23,106 +33,68 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_runtime.audit.intervention import Asker, Part
+    from gagrad_edge.input import InputSpec
+    from gagrad_runtime.audit.intervention import Asker, Part, Where
     from gagrad_runtime.audit.plan import Plan
 
-FINDINGS = "findings.json"
 SHOWN = 12
 """Images of a cluster that are shown, and other parts that its place is pasted onto at least."""
 _CLUSTERS = 40
 """Clusters that are proven, the largest ones."""
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """Explanations that look at one place, and what the model says without it."""
-
-    number: int
-    images: int
-    where: str
-    """In words."""
-    verdict: str
-    """The commonest answer."""
-    verdicts: dict[str, int]
-    stations: dict[str, int]
-    first: str
-    """Day of the first image, and of the last; empty where no time is known."""
-    last: str
-    place: list[Rectangle]
-    """In cells of 16 by 16 over what the model sees of the frame."""
-    mean: list[list[float]]
-    """Mean of the maps, ``[16][16]``, shares of the whole."""
-    covered: Rate
-    """Members of the commonest answer that get another one with the place covered."""
-    covered_elsewhere: Rate
-    """The same with as much covered where the maps are lowest."""
-    becomes: str
-    """The answer that most of them get."""
-    pasted: Rate
-    """Parts of other answers that get the cluster's with its place pasted onto them."""
-    pasted_elsewhere: Rate
-    """The same with what members have elsewhere."""
-    proven: bool
-    """Whether the place decides: by covering and, where there are other parts, by pasting."""
-    share: Rate
-    """Images of the commonest answer in this cluster, of all explained images with that answer."""
-    area: float
-    """Share of the place in all that the explained images of that answer look at, 0..1: so many of them would
-    look there if defects lay anywhere that they are seen."""
-    finding: bool
-    """Whether more images look there than if defects lay anywhere, and the place decides: a defect that
-    lies anywhere decides wherever it lies, and is no finding."""
-    rows: list[int]
-    """Images nearest to the mean map."""
-    decision: str = "ask"
-    """What a person says of it: ``keep``, ``ask`` or ``bad``."""
-
-    @property
-    def strength(self) -> float:
-        """By how much more often the place changes the answer than as much elsewhere, at least."""
-        elsewhere = self.covered_elsewhere.share if self.covered_elsewhere.of else 0.0
-        return self.covered.interval[0] - elsewhere
-
-
-class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """``findings.json``."""
-
-    schema: int = 1
-    bundle: str
-    explained: int
-    unlike: int
-    """Explanations in no cluster."""
-    clusters: list[Cluster]
-    """Findings first, then proven ones, the strongest in front."""
-
-
 def find(
     folder: Path,
     plan: Plan,
     asker: Asker,
+    spec: InputSpec,
     *,
     asked: int = 60,
     progress: Callable[[int, int], None] = lambda _, __: None,
-) -> Findings:
+) -> tuple[Findings, Path | None]:
     """Return the clusters of the audit in ``folder`` with their proof, and write ``findings.json``.
 
-    The model is asked about ``asked`` members of each cluster, and as many other parts. Raises InputError
-    for too few explanations.
+    The model, whose input is ``spec``, is asked about ``asked`` members of each cluster, and as many other
+    parts. Decisions in an earlier ``findings.json`` are kept. Where there are some on places that are not
+    found again, that file is kept under another name, which is returned, too. Raises InputError for too few
+    explanations, and for an earlier file that is damaged.
     """
-    table = read(folder, ["row", "time", "station", "verdict", "map"], "explained")
+    earlier = read_findings(folder / FINDINGS) if (folder / FINDINGS).exists() else None
+    table = read(folder, ["row", "path", "sha256", "time", "station", "verdict", "map"], "explained")
     shares = unpacked(maps(table))
     labels = clustering.clustered(shares)
     count = min(int(labels.max()) + 1, _CLUSTERS)
     found = []
+    others: dict[str, list[Image]] = {}
     for number in range(count):
         progress(number, count)
-        found.append(_proven(folder, plan, asker, table, shares, labels == number, number, asked))
+        found.append(_proven(folder, plan, asker, table, shares, labels == number, number, asked, others))
     progress(count, count)
     ordered = sorted(found, key=lambda one: (not one.finding, not one.proven, -one.strength))
     findings = Findings(
-        bundle=plan.asked.sha256, explained=len(labels), unlike=int((labels == NONE).sum()), clusters=ordered
+        bundle=plan.asked.sha256,
+        input=spec,
+        explained=len(labels),
+        unlike=int((labels == NONE).sum()),
+        clusters=ordered,
+        others=others,
     )
-    write_atomic(folder / FINDINGS, [msgspec.json.format(msgspec.json.encode(findings)), b"\n"])
-    return findings
+    kept = None
+    if earlier is not None:
+        findings, lost = carried_over(findings, earlier)
+        kept = _kept(folder) if lost else None
+    write_members(folder, table["row"].to_numpy(), labels)
+    write_findings(folder / FINDINGS, findings)
+    return findings, kept
+
+
+def _kept(folder: Path) -> Path:
+    """Write the earlier ``findings.json`` under a name that is free, and return it."""
+    path = folder / FINDINGS
+    number = next(one for one in range(1, 10_000) if not path.with_suffix(f".{one}.json").exists())
+    kept = path.with_suffix(f".{number}.json")
+    write_atomic(kept, [path.read_bytes()])
+    return kept
 
 
 def _proven(
@@ -134,24 +106,26 @@ def _proven(
     members: NDArray[np.bool_],
     number: int,
     asked: int,
+    others: dict[str, list[Image]],
 ) -> Cluster:
+    """Return one cluster; parts of other answers that were asked about go to ``others`` by its answer."""
     inside = np.flatnonzero(members)
     mean = shares[inside].mean(axis=0)
     mask = clustering.place_of(mean)
     place = clustering.rectangles(mask)
-    other_place = clustering.elsewhere(mean, place)
+    where, beside = partial(pixels, place), partial(pixels, clustering.elsewhere(mean, place))
     near = inside[np.argsort(np.abs(shares[inside] - mean).sum(axis=(1, 2)), kind="stable")]
     kinds, names = codes(table, "verdict")
     counted = np.bincount(kinds[inside], minlength=len(names))
     verdict = names[int(counted.argmax())]
-    rows = table["row"].to_numpy()
     same = inside[kinds[inside] == counted.argmax()]
-    parts = _parts(folder, plan, asker, rows[_spread(same, asked)], lambda said: said == verdict)
-    others = _others(folder, plan, asker, verdict, asked)
-    covered, becomes = intervention.covering(asker, parts, place)
-    covered_elsewhere, _ = intervention.covering(asker, parts, other_place)
-    pasted = _pasted(asker, others, parts, place, verdict)
-    pasted_elsewhere = _pasted(asker, others, parts, other_place, verdict)
+    chosen = table.take(_spread(same, asked))
+    parts, images = _parts(folder, plan, asker, chosen, lambda said: said == verdict)
+    rest, others[verdict] = _others(folder, plan, asker, verdict, asked)
+    covered, becomes = intervention.covering(asker, parts, where)
+    covered_elsewhere, _ = intervention.covering(asker, parts, beside)
+    pasted = _pasted(asker, rest, parts, where, verdict)
+    pasted_elsewhere = _pasted(asker, rest, parts, beside, verdict)
     enough = not pasted.of or pasted.above(pasted_elsewhere)
     stations, days = table["station"].take(inside).to_pylist(), table["time"].take(inside).to_pylist()
     proven = bool(covered.of and covered.above(covered_elsewhere) and enough)
@@ -168,7 +142,7 @@ def _proven(
         first=known[0] if known else "",
         last=known[-1] if known else "",
         place=place,
-        mean=np.round(mean, 5).tolist(),
+        mean=np.round(mean.astype(np.float64), 5).tolist(),
         covered=covered,
         covered_elsewhere=covered_elsewhere,
         becomes=becomes,
@@ -178,34 +152,41 @@ def _proven(
         share=share,
         area=area,
         finding=proven and share.interval[0] > area,
-        rows=rows[near[:SHOWN]].tolist(),
+        rows=table["row"].take(near[:SHOWN]).to_pylist(),
+        members=images,
     )
 
 
-def _pasted(
-    asker: Asker, others: Sequence[Part], parts: Sequence[Part], places: Sequence[Rectangle], verdict: str
-) -> Rate:
-    """Return how many ``others`` get the answer ``verdict`` with ``places`` of ``parts`` on them."""
-    said = intervention.pasting(asker, others, parts, places)
+def _pasted(asker: Asker, others: Sequence[Part], parts: Sequence[Part], where: Where, verdict: str) -> Rate:
+    """Return how many ``others`` get the answer ``verdict`` with the place of ``parts`` on them."""
+    said = [after for _, after in intervention.pasting(asker, others, parts, where)]
     return Rate(said.count(verdict), len(said))
 
 
-def _others(folder: Path, plan: Plan, asker: Asker, verdict: str, asked: int) -> list[Part]:
+def _others(
+    folder: Path, plan: Plan, asker: Asker, verdict: str, asked: int
+) -> tuple[list[Part], list[Image]]:
     """Return parts of other answers, good ones where it is known which are good."""
-    table = read(folder, ["row", "verdict", "ng"], "answered")
+    table = read(folder, ["row", "path", "sha256", "verdict", "ng"], "answered")
     kinds, names = codes(table, "verdict")
     other = kinds != names.index(verdict)
     good = other & ~table["ng"].fill_null(True).to_numpy()
     chosen = np.flatnonzero(good if good.any() else other)
-    rows = table["row"].to_numpy()[_spread(chosen, asked)]
-    return _parts(folder, plan, asker, rows, lambda said: said != verdict)
+    return _parts(folder, plan, asker, table.take(_spread(chosen, asked)), lambda said: said != verdict)
 
 
 def _parts(
-    folder: Path, plan: Plan, asker: Asker, rows: NDArray[np.int64], keep: Callable[[str], bool]
-) -> list[Part]:
-    paths = [items_of_shard(folder, int(row) // plan.shard)[int(row) % plan.shard].path for row in rows]
-    return intervention.parts_of(asker, paths, keep)
+    folder: Path, plan: Plan, asker: Asker, chosen: Any, keep: Callable[[str], bool]
+) -> tuple[list[Part], list[Image]]:
+    """Return the images of the rows ``chosen`` that still are there and whose answer is one to ``keep``."""
+    parts, images = [], []
+    for row in chosen.select(["row", "path", "sha256"]).to_pylist():
+        item = items_of_shard(folder, row["row"] // plan.shard)[row["row"] % plan.shard]
+        part = intervention.part_of(asker, item.path)
+        if part is not None and keep(part.verdict):
+            parts.append(part)
+            images.append(Image(path=row["path"], sha256=row["sha256"]))
+    return parts, images
 
 
 def _spread(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:

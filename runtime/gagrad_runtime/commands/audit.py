@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from gagrad_edge.cli import Command, say
+from gagrad_edge.errors import FAILED, UNCLEAR, SettingError
 from gagrad_edge.summary import counted
 from gagrad_runtime.commands.options import device_options, good_options, method_options, trust_option
 
 
 @click.command(cls=Command, section="explain", short_help="Look at a plant's whole history of images.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option(
     "-o",
     "--output",
@@ -43,6 +44,20 @@ from gagrad_runtime.commands.options import device_options, good_options, method
     type=click.Path(path_type=Path),
     help="Folder of another bundle's audit of the same images, to compare with in the report.",
 )
+@click.option(
+    "--assert",
+    "findings",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="findings.json of an earlier audit: does BUNDLE still do what was called bad? Takes no SOURCE.",
+)
+@click.option(
+    "--at-most",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.15,
+    show_default=True,
+    help="With --assert: share of parts whose answer a bad place may change.",
+)
 @good_options
 @method_options("samples", "seed")
 @device_options
@@ -57,6 +72,8 @@ def audit(
     one_in: int,
     roi: Path | None,
     against: Path | None,
+    findings: Path | None,
+    at_most: float,
     good: Path | bool | None,
     settings: dict[str, Any],
     device: str,
@@ -72,8 +89,15 @@ def audit(
     said: how many images, how long, how large. The same command continues an audit that was stopped. Broken
     images are rows with an error. docs/audit.md describes the table.
 
+    With --assert the stored images of what a person called bad (`clusters --decide`) are asked instead. Exit
+    code 0: it is gone, or nothing was called bad; 1: BUNDLE still does it; 6: it cannot be told.
+
     Example: gagrad-edge audit part.gagrad archive/2026 --budget 8h -o audit/
     """
+    if findings is not None:
+        return _assert(bundle, sources, findings, at_most, device, threads, trust)
+    if not sources:
+        raise SettingError("there is nothing to look at", where="sources", hint="give a SOURCE: see --help")
     from gagrad_runtime.audit.auditing import audit_images  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
 
@@ -106,3 +130,42 @@ def audit(
     page = write_report(output, against)
     say(f"{counted(done.images, 'image')} in {output / 'shards'}/ → {page}", err=True)
     return 0
+
+
+def _assert(
+    bundle: Path,
+    sources: tuple[str, ...],
+    file: Path,
+    at_most: float,
+    device: str,
+    threads: int | None,
+    trust: Path | None,
+) -> int:
+    """Ask the bundle about what was called bad, and return the exit code."""
+    from gagrad_runtime.audit.gate import check_findings, table  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
+
+    if sources:
+        raise SettingError("the images are those of the findings", where="findings", hint="give no SOURCE")
+    with Progress("places") as progress:
+        findings, found = check_findings(
+            bundle, file, at_most=at_most, device=device, threads=threads, trust=trust, progress=progress
+        )
+    waiting = sum(one.finding for one in findings.called("ask"))
+    if waiting:
+        say(f"{counted(waiting, 'finding')} still to decide: see gagrad-edge clusters --decide", err=True)
+    if not found:
+        say(f"nothing in {file} is called bad: there is nothing to ask", err=True)
+        return 0
+    say(*table(found))
+    for one in found:
+        if one.missing:
+            gone = counted(len(one.missing), "image")
+            say(f"cluster {one.cluster.number}: {gone} gone or changed, such as {one.missing[0]}", err=True)
+    outcomes = [one.outcome for one in found]
+    say(
+        f"{outcomes.count('still')} still bad, {outcomes.count('unclear')} cannot be told, "
+        f"{outcomes.count('gone')} gone",
+        err=True,
+    )
+    return FAILED if "still" in outcomes else UNCLEAR if "unclear" in outcomes else 0

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from gagrad_edge.cli import Command, say
+from gagrad_edge.errors import SettingError
 from gagrad_edge.summary import counted
-from gagrad_runtime.commands.options import device_options, trust_option
+from gagrad_runtime.commands.options import device_options, trust_option, user_name
 
 
 @click.command(cls=Command, section="explain", short_help="Find what the model has learned to look at.")
@@ -23,10 +24,33 @@ from gagrad_runtime.commands.options import device_options, trust_option
     show_default=True,
     help="Members of a cluster, and other parts, that the model is asked about.",
 )
+@click.option(
+    "--decide",
+    multiple=True,
+    metavar="N=keep|ask|bad",
+    help="Write into findings.json what you say of cluster N, such as 3=bad; no model is asked.",
+)
+@click.option("--who", metavar="NAME", help="Who decides.  [default: the user of this machine]")
+@click.option("--note", metavar="TEXT", default="", help="Why.")
+@click.option(
+    "--exclude",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Write the images and places of bad clusters into this folder; no model is asked.",
+)
 @device_options
 @trust_option
 def clusters(
-    audit: Path, bundle: Path | None, asked: int, device: str, threads: int | None, trust: Path | None
+    audit: Path,
+    bundle: Path | None,
+    asked: int,
+    decide: tuple[str, ...],
+    who: str | None,
+    note: str,
+    exclude: Path | None,
+    device: str,
+    threads: int | None,
+    trust: Path | None,
 ) -> int:
     """Group the explanations of AUDIT by where the model looks, and prove what each place does.
 
@@ -34,21 +58,58 @@ def clusters(
     other parts, and the model is asked again: how many answers change, and how many where as much is covered
     elsewhere? The page clusters.html and findings.json are written into the folder.
 
+    Then a person decides which places are bad: with --decide, or in findings.json itself. --exclude writes
+    excluded.csv and masks, and `audit BUNDLE --assert findings.json` asks the next bundle.
+
     Example: gagrad-edge clusters audit/
     """
+    if decide or exclude is not None:
+        _decide(audit, decide, who, note, exclude)
+        return 0
+    if who is not None or note:
+        raise SettingError("nothing is decided", where="who" if who is not None else "note",
+                           hint="say what you decide with `decide`")  # fmt: skip
     from gagrad_runtime.audit.clusters_page import sentences, write_clusters  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.audit.proving import prove  # noqa: PLC0415
     from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
 
     with Progress("clusters") as progress:
-        plan, findings = prove(
+        plan, findings, kept = prove(
             audit, bundle, asked=asked, device=device, threads=threads, trust=trust, progress=progress
         )
     for one in findings.clusters:
         if one.finding:
-            say(f"{one.images} images: {' '.join(sentences(one))}")
+            say(f"cluster {one.number}: {one.images} images: {' '.join(sentences(one))}")
+    if kept is not None:
+        say(f"some decisions were on places that are not found again: they are kept in {kept}", err=True)
     number = sum(one.finding for one in findings.clusters)
     page = write_clusters(audit, plan, findings)
     groups = counted(len(findings.clusters), "cluster")
     say(f"{counted(number, 'finding')} among {groups} → {page}", err=True)
     return 0
+
+
+def _decide(audit: Path, decide: tuple[str, ...], who: str | None, note: str, exclude: Path | None) -> None:
+    """Write decisions, and what follows from them."""
+    from gagrad_runtime.audit.clusters_page import write_clusters  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.audit.decisions import (  # noqa: PLC0415
+        FINDINGS,
+        decided,
+        decisions_of,
+        read_findings,
+        write_findings,
+    )
+    from gagrad_runtime.audit.exclusion import LIST, write_exclusion  # noqa: PLC0415
+    from gagrad_runtime.audit.reading import finished  # noqa: PLC0415
+
+    plan, findings = finished(audit), read_findings(audit / FINDINGS)
+    if decide:
+        findings = decided(findings, decisions_of(decide), user_name() if who is None else who, note)
+        write_findings(audit / FINDINGS, findings)
+        page = write_clusters(audit, plan, findings)
+        words = ", ".join(f"{len(findings.called(one))} {one}" for one in ("bad", "keep", "ask"))
+        say(f"{words} → {audit / FINDINGS}, {page}", err=True)
+    if exclude is not None:
+        count = write_exclusion(audit, findings, exclude)
+        say(f"{counted(count, 'image')} of {counted(len(findings.called('bad')), 'bad cluster')} "
+            f"→ {exclude / LIST}", err=True)  # fmt: skip

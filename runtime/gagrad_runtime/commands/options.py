@@ -170,3 +170,13 @@ def good_options(command: Command) -> Command:
     )(decorated)
     result: Command = decorated
     return result
+
+
+def user_name() -> str:
+    """Return the name of the user of this machine; empty where there is none."""
+    import getpass  # noqa: PLC0415 - few commands ask
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

@@ -14,7 +14,7 @@ import msgspec
 from gagrad_edge import json_text
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.cli import message, say, say_json
-from gagrad_edge.errors import GagradError, InputError, ModelError, SettingError
+from gagrad_edge.errors import FAILED, GagradError, InputError, ModelError, SettingError
 from gagrad_edge.printable import printable
 from gagrad_runtime.answer.choices import check_class
 from gagrad_runtime.answer.reader import Wanted
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.report.index_page import Row
     from gagrad_runtime.report.roi import Roi
     from gagrad_runtime.session.explainer import Explainer
-
-FAILED = 1
-"""Exit code when a map failed its region of interest and the caller asked for ``roi_fail_exit``."""
 
 
 def explain_images(

@@ -13,6 +13,7 @@ from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import FromPath  # noqa: TC002 - litestar resolves it
 from litestar.response import File, Stream
 
+from gagrad_runtime.labels.values import FORMATS
 from gagrad_runtime.viewer import export, labels_export
 from gagrad_runtime.viewer.history import Filter
 from gagrad_runtime.viewer.pictures import TYPES, path
@@ -89,9 +90,9 @@ async def history_parquet(request: Request[Any, Any, Any]) -> File:
 @get("/export/labels/{form:str}", include_in_schema=False)
 async def labels(request: Request[Any, Any, Any], form: FromPath[str]) -> Stream:
     """Return all labels in a form that another tool reads."""
-    if form not in labels_export.FORMATS:
-        raise NotFoundException(f"there is no such form: {', '.join(labels_export.FORMATS)}")
-    name, kind = labels_export.FORMATS[form]
+    if form not in FORMATS:
+        raise NotFoundException(f"there is no such form: {', '.join(FORMATS)}")
+    name, kind = FORMATS[form]
     return _streamed(request, lambda one: labels_export.write(one, form), name, kind)
 
 

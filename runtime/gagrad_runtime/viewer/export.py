@@ -5,12 +5,10 @@ Rows are read page by page and written as they come, so that a million of them t
 
 from __future__ import annotations
 
-import csv
-import io
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError
+from gagrad_runtime.labels.lines import MARK, line, moment
 from gagrad_runtime.viewer.history import history
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ COLUMNS = (
 MOST = 1_000_000
 """Rows of the longest file; a filter makes several of it."""
 _PAGE = 1000
-_BEGINS_A_FORMULA = "=+-@\t\r"
 
 
 def rows(connection: sqlite3.Connection, wanted: Filter) -> Iterator[list[Row]]:
@@ -46,20 +43,9 @@ def rows(connection: sqlite3.Connection, wanted: Filter) -> Iterator[list[Row]]:
 
 def csv_lines(connection: sqlite3.Connection, wanted: Filter) -> Iterator[bytes]:
     """Yield the lines of a CSV file, UTF-8 with the mark by which spreadsheets know it."""
-    yield "\ufeff".encode() + line(COLUMNS)
+    yield MARK + line(COLUMNS)
     for found in rows(connection, wanted):
         yield b"".join(line(_values(row)) for row in found)
-
-
-def line(values: tuple[Any, ...]) -> bytes:
-    """Return one line of a CSV file; a text that looks like a formula gets an apostrophe."""
-    stream = io.StringIO()
-    csv.writer(stream).writerow([_plain(value) for value in values])
-    return stream.getvalue().encode("utf-8", "replace")
-
-
-def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple(_BEGINS_A_FORMULA) else value
 
 
 def _values(row: Row) -> tuple[Any, ...]:
@@ -68,11 +54,6 @@ def _values(row: Row) -> tuple[Any, ...]:
         row.probability, row.outcome or "", row.reason, " ".join(row.cautions), row.strength or "",
         row.stability, int(row.looked), row.label,
     )  # fmt: skip
-
-
-def moment(when: int) -> str:
-    """Return a time as the file has it."""
-    return datetime.fromtimestamp(when, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write_parquet(connection: sqlite3.Connection, wanted: Filter, path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gagrad_runtime.labels.values import Box
 from gagrad_runtime.viewer.values import Label
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-Box = tuple[float, float, float, float]
 LONGEST = 200
 """Characters of the longest label."""
 _boxes = msgspec.json.Decoder(Box)

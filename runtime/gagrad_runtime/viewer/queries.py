@@ -10,10 +10,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from gagrad_runtime.labels.reading import read
 from gagrad_runtime.viewer import fleet as fleets
 from gagrad_runtime.viewer import frames, gallery, history, labels_import, suggestions
 from gagrad_runtime.viewer.history import Choices, Filter
-from gagrad_runtime.viewer.labels import Box, give, take_back
+from gagrad_runtime.viewer.labels import give, take_back
+from gagrad_runtime.viewer.listed import listed
 from gagrad_runtime.viewer.rows import rows, station_number
 from gagrad_runtime.viewer.values import (
     Disk,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from gagrad_runtime.labels.values import Box
     from gagrad_runtime.viewer.database import Database
     from gagrad_runtime.viewer.labels_import import Imported
 
@@ -155,7 +158,8 @@ class Queries:
 
     async def queue(self, *, station: str | None = None, limit: int = 20) -> Queue:
         """Return what to label next."""
-        return await self.ask(lambda one: suggestions.queue(one, station=station, limit=limit))
+        named = await asyncio.to_thread(listed, self.database.folder)
+        return await self.ask(lambda one: suggestions.queue(one, station=station, limit=limit, named=named))
 
     async def fleet(self) -> Fleet:
         """Return all stations; an answer of at most five seconds ago."""
@@ -180,7 +184,7 @@ class Queries:
 
     async def import_labels(self, data: bytes, who: str) -> Imported:
         """Take the labels in a file of another tool. Raises ImportedError, and as ``label``."""
-        form, found = await asyncio.to_thread(labels_import.read, data)
+        form, found = await asyncio.to_thread(read, data)
         return await self.do(lambda one: labels_import.take(one, form, found, who))
 
     async def take_back(self, number: int, who: str) -> Label | None:

@@ -3,7 +3,8 @@
 Of the newest explained frames without a label each gets a score, 0 to 4, the sum of four reasons, each 0..1:
 the model's margin is small; parts of the samples disagree on place 1; covering the places changes little;
 its map points where the maps of its verdict seldom do. Then the list is thinned for diversity: of frames
-whose maps overlap and that have one verdict, the next one counts less each time.
+whose maps overlap and that have one verdict, the next one counts less each time. Frames that are named by a
+list in the viewer's folder (``listed``) come before them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from gagrad_runtime.viewer.values import Covering, Queue, Queued, Value
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from gagrad_runtime.viewer.listed import Listed
 
 LOOKED_AT = 500
 """Explained frames, the newest, that are looked through."""
@@ -48,10 +51,22 @@ class _Candidate(Value, frozen=True):
         return sum(self.parts.values())
 
 
-def queue(connection: sqlite3.Connection, *, station: str | None = None, limit: int = 20) -> Queue:
-    """Return the frames to label next, of one station or of all, the most worth it first."""
-    candidates = _candidates(connection, station)
-    picked = _diverse(candidates, limit)
+def queue(
+    connection: sqlite3.Connection,
+    *,
+    station: str | None = None,
+    limit: int = 20,
+    named: tuple[Listed, ...] = (),
+) -> Queue:
+    """Return the frames to label next, of one station or of all, the most worth it first.
+
+    ``named`` are images of a list; those that the viewer has, and that have no label, come before all others.
+    """
+    first = _named(connection, station, named)
+    ids = {one.frame for one in first}
+    candidates = [one for one in _candidates(connection, station) if one.frame not in ids]
+    picked = first[:limit]
+    picked += _diverse(candidates, limit - len(picked))
     shown = {row.id: row for row in rows_of(connection, [one.frame for one in picked])}
     items = [
         Queued(
@@ -65,7 +80,12 @@ def queue(connection: sqlite3.Connection, *, station: str | None = None, limit: 
         if one.frame in shown
     ]
     (labelled,) = connection.execute("SELECT coalesce(sum(frames), 0) FROM labelled").fetchone()
-    return Queue(items=tuple(items), classes=classes(connection), labelled=labelled, waiting=len(candidates))
+    return Queue(
+        items=tuple(items),
+        classes=classes(connection),
+        labelled=labelled,
+        waiting=len(first) + len(candidates),
+    )
 
 
 def classes(connection: sqlite3.Connection) -> tuple[str, ...]:
@@ -80,6 +100,28 @@ def classes(connection: sqlite3.Connection) -> tuple[str, ...]:
     )
     names = dict.fromkeys(text for found in (given, said) for (text,) in found)
     return tuple(names)[:KEYS]
+
+
+def _named(
+    connection: sqlite3.Connection, station: str | None, named: tuple[Listed, ...]
+) -> list[_Candidate]:
+    """Return the frames of the images ``named`` that have no label, in their order: the newest of each."""
+    condition, given = "", []
+    if station is not None:
+        condition, given = "AND station = ?", [station_number(connection, station) or 0]
+    query = (
+        "SELECT id, verdict FROM frame WHERE sha256 = ? AND label = '' "  # noqa: S608 - bound
+        f"{condition} ORDER BY id DESC LIMIT 1"
+    )
+    found: dict[int, _Candidate] = {}
+    for one in named:
+        try:
+            row = connection.execute(query, (bytes.fromhex(one.sha256), *given)).fetchone()
+        except ValueError:
+            continue
+        if row is not None and row[0] not in found:
+            found[row[0]] = _Candidate(frame=row[0], verdict=row[1] or 0, cells=0, parts=one.reasons)
+    return list(found.values())
 
 
 def _candidates(connection: sqlite3.Connection, station: str | None) -> list[_Candidate]:

@@ -351,7 +351,7 @@ class Queued(Value, frozen=True):
     row: Row
     score: float
     why: tuple[str, ...]
-    """Of ``margin``, ``disagreement``, ``covering``, ``novelty``; the strongest first."""
+    """Of ``margin``, ``disagreement``, ``covering``, ``roi``, ``novelty``; the strongest first."""
 
 
 class Queue(Value, frozen=True):

@@ -14,15 +14,17 @@ pytest.importorskip("sklearn", reason="clusters need the extra audit")
 from gagrad_edge.errors import InputError
 from gagrad_runtime.audit.clustering import Rectangle, clustered, elsewhere, in_words, place_of, rectangles
 from gagrad_runtime.audit.clusters_page import sentences, write_clusters
+from gagrad_runtime.audit.decisions import Findings
 from gagrad_runtime.audit.intervention import Part, Rate, pixels
 from gagrad_runtime.audit.reading import finished
-from gagrad_runtime.audit.shortcuts import Findings, find
+from gagrad_runtime.audit.shortcuts import find
 from gagrad_runtime.frame.placement import Placement, place
 from tests.models import build_spec
 from tests.runtime.audit.history import write_history
 
 SIDE = 64
-PLACEMENT = place((SIDE, SIDE), build_spec(SIDE, SIDE))
+SPEC = build_spec(SIDE, SIDE)
+PLACEMENT = place((SIDE, SIDE), SPEC)
 
 
 class Plant:
@@ -77,7 +79,7 @@ class Plant:
 
 def findings(folder: Path, plant: Plant) -> Findings:
     write_history(folder, plant.rows)
-    return find(folder, finished(folder), plant, asked=25)
+    return find(folder, finished(folder), plant, SPEC, asked=25)[0]
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gagrad_runtime.viewer import labels_export
+from gagrad_runtime.labels.reading import ImportedError, read
+from gagrad_runtime.labels.values import FORMATS, Format
 from gagrad_runtime.viewer.labels import LabelError
-from gagrad_runtime.viewer.labels_import import ImportedError, read
 from gagrad_runtime.viewer.viewer import Viewer
 from tests.runtime.viewer.sending import explained, got, sent, value, verdict, viewing
 
@@ -85,8 +85,8 @@ def _labelled(viewer: Viewer) -> None:
     _label(viewer, 2, "=stain")
 
 
-@pytest.mark.parametrize("form", labels_export.FORMATS)
-def test_what_was_exported_can_be_imported(tmp_path: Path, form: labels_export.Format) -> None:
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_was_exported_can_be_imported(tmp_path: Path, form: Format) -> None:
     """In each form all labels come back to a viewer with the frames, and a second time none is new."""
     with viewing(tmp_path / "a") as viewer:
         _labelled(viewer)
@@ -156,3 +156,29 @@ def test_a_file_that_is_none_is_refused(data: bytes) -> None:
             read(data)
     else:
         assert read(data) == ("csv", [])
+
+
+def test_a_list_of_an_audit_comes_first(tmp_path: Path) -> None:
+    """By the pixels' hash, in its order and with its reasons, until there is a label; a new list counts."""
+    with viewing(tmp_path) as viewer:
+        events = [verdict(number, sha256=f"{number:064x}") for number in (1, 3, 5)]
+        events += [explained(6, 5), verdict(7, sha256="7" * 64), explained(8, 7)]
+        assert set(sent(viewer, *events)) == {204}
+        path = viewer.database.folder / "queue.json"
+        listed = [
+            {"sha256": f"{number:064x}", "reasons": {"roi": 0.4, "margin": 0.9, "novelty": 0.1}, "number": 1}
+            for number in (5, 99, 1)
+        ]
+        path.write_text(json.dumps({"schema": 1, "images": [*listed, {"sha256": "none"}]}))
+        queue = asyncio.run(viewer.queries.queue())
+        assert [item.row.name for item in queue.items] == ["part-5.png", "part-1.png", "part-7.png"]
+        assert [item.why for item in queue.items[:2]] == [("margin", "roi")] * 2
+        assert queue.waiting == 3
+        page = got(viewer, "/queue", accept="text/html").text
+        assert "Its map lies outside the region of interest." in page
+        _label(viewer, queue.items[0].row.id, "dent")
+        after = asyncio.run(viewer.queries.queue(station="line-1"))
+        assert [item.row.name for item in after.items] == ["part-1.png", "part-7.png"]
+        assert asyncio.run(viewer.queries.queue(station="line-2")).items == ()
+        path.write_text("{")
+        assert [item.row.name for item in asyncio.run(viewer.queries.queue()).items] == ["part-7.png"]

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl, urlsplit
 from litestar import Request, Response, post
 from litestar.exceptions import ClientException, PermissionDeniedException
 
+from gagrad_runtime.labels.reading import LARGEST as LARGEST_FILE
+from gagrad_runtime.labels.reading import ImportedError
 from gagrad_runtime.language import speaking
-from gagrad_runtime.viewer.labels_import import LARGEST as LARGEST_FILE
-from gagrad_runtime.viewer.labels_import import ImportedError
 from gagrad_runtime.viewer.pages import asked, words
 from gagrad_runtime.viewer.pages.rendering import language_of, page
 

@@ -52,5 +52,6 @@ def _reasons() -> dict[str, str]:
         "margin": words.say("The model is not sure of its answer."),
         "disagreement": words.say("The samples do not agree on the place."),
         "covering": words.say("Covering its place hardly changes the answer."),
+        "roi": words.say("Its map lies outside the region of interest."),
         "novelty": words.say("Its map points where maps seldom point."),
     }

@@ -1,0 +1,80 @@
+"""``gagrad-edge queue``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gagrad_edge.cli import Command, say
+from gagrad_edge.errors import SettingError
+from gagrad_edge.summary import counted
+from gagrad_runtime.commands.options import trust_option, user_name
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(cls=Command, section="explain", short_help="Choose which images to label next.")
+@click.argument("audit", type=_FILE)
+@click.option("-n", "--number", type=click.IntRange(1), default=200, show_default=True, help="How many.")
+@click.option("-o", "--output", type=_FILE, help="Folder for the queue.  [default: AUDIT/queue]")
+@click.option(
+    "--labelled",
+    type=_FILE,
+    multiple=True,
+    metavar="CSV",
+    help="Leave out the images of this list, which have a label; it has a column sha256.",
+)
+@click.option("--bundle", type=_FILE, help="The bundle.  [default: where the audit found it]")
+@click.option(
+    "--answers",
+    type=_FILE,
+    metavar="FILE",
+    help="Instead take the labels in this file of another tool into the queue's labels.csv.",
+)
+@click.option("--who", metavar="NAME", help="With --answers: who gave them.  [default: the user]")
+@trust_option
+def queue(
+    audit: Path,
+    number: int,
+    output: Path | None,
+    labelled: tuple[Path, ...],
+    bundle: Path | None,
+    answers: Path | None,
+    who: str | None,
+    trust: Path | None,
+) -> int:
+    """Choose the images of AUDIT from which a model would learn most, and write them for people to label.
+
+    AUDIT is the folder of a finished audit. Images come first of which the model is not sure, whose samples
+    disagree, whose place decides nothing, whose map lies outside the region of interest, and that are unlike
+    the others; each next one is unlike those before it, and duplicates are out. The folder has the images
+    with their maps, and the files that CVAT, COCO tools, Label Studio and FiftyOne read.
+
+    Example: gagrad-edge queue audit/ -n 200
+    """
+    folder = output or audit / "queue"
+    if answers is not None:
+        from gagrad_runtime.audit.answers import LABELS, take_answers  # noqa: PLC0415 - --help stays fast
+
+        taken = take_answers(folder, answers, user_name() if who is None else who)
+        if taken.unknown:
+            named = counted(len(taken.unknown), "image")
+            say(f"{named} not in the queue, such as {taken.unknown[0]}", err=True)
+        already = f", {taken.there} there already" if taken.there else ""
+        say(f"{counted(taken.given, 'label')} from {taken.form}{already} → {folder / LABELS}", err=True)
+        return 0
+    if who is not None:
+        raise SettingError("no answers are taken", where="who", hint="give their file with `answers`")
+    from gagrad_runtime.audit.queue_of_audit import make_queue  # noqa: PLC0415 - --help stays fast
+    from gagrad_runtime.jobs.progress import Progress  # noqa: PLC0415
+
+    with Progress("images") as progress:
+        made = make_queue(
+            audit, folder, wanted=number, bundle=bundle, known=labelled, trust=trust, progress=progress
+        )
+    if made.missing:
+        gone = counted(len(made.missing), "image")
+        say(f"{gone} gone or changed and left out, such as {made.missing[0]}", err=True)
+    say(f"{counted(len(made.queue.images), 'image')} to label → {folder}", err=True)
+    return 0
