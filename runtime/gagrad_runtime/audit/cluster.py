@@ -73,7 +73,12 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
     ray = package("ray", install=RAY)
     here = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _STORE}
     try:
-        ray.init(address=address or "local", log_to_driver=False, **({} if address else here))
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="ERROR",
+            **({} if address else here),
+        )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         said = str(error).strip().splitlines()
         raise DeviceError(

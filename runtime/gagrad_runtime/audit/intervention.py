@@ -124,7 +124,7 @@ def pixels(places: Sequence[Rectangle], placement: Placement) -> list[Cover]:
     """Return ``places``, cells of what the model sees of the frame, in pixels of its image, widened."""
     rows, columns = placement.on_model
     tall, wide = (rows.stop - rows.start) / GRID, (columns.stop - columns.start) / GRID
-    grown = round(WIDE.grown * min(placement.model_size) / 2)
+    grown = round(WIDE.grown * min(placement.model_size))
     return [
         Cover(
             max(round(columns.start + one.left * wide) - grown, columns.start),

@@ -62,7 +62,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     pasted_elsewhere: Rate
     """The same with what members have elsewhere."""
     proven: bool
-    """Whether the place decides: by covering and, where there are other parts, by pasting."""
+    """Whether the place decides: answers change without it, or other parts get the answer with it. A border
+    that the model sees on four sides needs no single one of them, and any of them will do."""
     share: Rate
     """Images of the commonest answer in this cluster, of all explained images with that answer."""
     area: float
@@ -79,8 +80,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def strength(self) -> float:
         """By how much more often the place changes the answer than as much elsewhere, at least."""
-        elsewhere = self.covered_elsewhere.share if self.covered_elsewhere.of else 0.0
-        return self.covered.interval[0] - elsewhere
+        pairs = ((self.covered, self.covered_elsewhere), (self.pasted, self.pasted_elsewhere))
+        return max(one.interval[0] - (other.share if other.of else 0.0) for one, other in pairs)
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,9 +153,8 @@ def _proven(
     covered_elsewhere, _ = intervention.covering(asker, parts, other_place)
     pasted = _pasted(asker, others, parts, place, verdict)
     pasted_elsewhere = _pasted(asker, others, parts, other_place, verdict)
-    enough = not pasted.of or pasted.above(pasted_elsewhere)
     stations, days = table["station"].take(inside).to_pylist(), table["time"].take(inside).to_pylist()
-    proven = bool(covered.of and covered.above(covered_elsewhere) and enough)
+    proven = covered.above(covered_elsewhere) or pasted.above(pasted_elsewhere)
     share = Rate(len(same), int((kinds == counted.argmax()).sum()))
     area = clustering.area(mask, shares[kinds == counted.argmax()])
     known = sorted(f"{day:%Y-%m-%d}" for day in days if day is not None)
