@@ -28,7 +28,7 @@ def main() -> None:
         listed = write_list(folder, images)
         calm, rough = folder / "calm", folder / "rough"
         kill_at_random(Local(), calm, listed, 0, random.Random())  # noqa: S311 - no secrets
-        engine = {"local": Local, "ray": lambda: Cluster(folder)}[name]()
+        engine = Local() if name == "local" else Cluster()
         began = time.monotonic()
         try:
             killed = kill_at_random(engine, rough, listed, kills, random.Random(kills))  # noqa: S311

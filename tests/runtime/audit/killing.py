@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -48,25 +49,30 @@ class Cluster:
     victims = ("worker", "driver", "node", "cluster")
     patience = 10.0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        self._folder = folder
-        token = folder / "token"
+        self._made = tempfile.TemporaryDirectory(prefix="ray")  # short: the names of sockets may not be long
+        self._folder = Path(self._made.name)
+        token = self._folder / "token"
         token.write_text(secrets.token_hex(32))
         token.chmod(0o600)
         self._environment = _environment() | {
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": str(NEVER),
         }  # fmt: skip
-        self._head = self._start(
-            "--head", f"--port={self.address.split(':')[1]}", "--include-dashboard=false"
-        )
-        self._node = self._start(f"--address={self.address}")
+        self._head = self._start(*self._as_head())
+        try:
+            self._node = self._start(f"--address={self.address}")
+        except RuntimeError:
+            _end(self._head, group=True)
+            self._made.cleanup()
+            raise
 
     def _as_head(self) -> list[str]:
         port = f"--port={self.address.split(':')[1]}"
-        return ["--head", port, "--include-dashboard=false", f"--temp-dir={self._folder / 'ray'}"]
+        return ["--head", port, "--include-dashboard=false", f"--temp-dir={self._folder}"]
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         """Start one node of the cluster, and wait for it."""
@@ -109,6 +115,8 @@ class Cluster:
         """End the cluster."""
         for one in (self._node, self._head):
             _end(one, group=True)
+        with contextlib.suppress(OSError):  # Ray's last processes still write
+            self._made.cleanup()
 
 
 def kill_at_random(

@@ -58,7 +58,7 @@ def test_ray_makes_the_table_of_the_pool(tmp_path: Path) -> None:
 def test_kills_on_a_cluster_leave_the_same_table(tmp_path: Path) -> None:
     """kill −9 of worker, driver, node and cluster at random: the undisturbed table, no row twice."""
     listed = write_list(tmp_path, 1500)
-    cluster = Cluster(tmp_path)
+    cluster = Cluster()
     try:
         killed = kill_at_random(cluster, tmp_path / "rough", listed, 4, random.Random(2))  # noqa: S311
     finally:
