@@ -46,10 +46,13 @@ class Local:
 class Cluster:
     """The engine ``ray`` on a cluster of a head and a node with one core each, which this starts."""
 
-    victims = ("worker", "driver", "node", "cluster")
+    victims = (*3 * ("worker",), *2 * ("driver",), *2 * ("node",), "cluster")
     patience = 10.0
 
     def __init__(self) -> None:
+        self._open()
+
+    def _open(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -75,7 +78,13 @@ class Cluster:
         return ["--head", port, "--include-dashboard=false", f"--temp-dir={self._folder}"]
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
-        """Start one node of the cluster, and wait for it."""
+        """Start one node of the cluster, and wait for it; on a loaded machine Ray's own waits run out."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(RuntimeError):
+                return self._started(*options)
+        raise RuntimeError(f"Ray does not start: {' '.join(options)}")
+
+    def _started(self, *options: str) -> subprocess.Popen[bytes]:
         program = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
         log = self._folder / f"{secrets.token_hex(4)}.log"
         with log.open("wb") as stream:
@@ -83,9 +92,10 @@ class Cluster:
                 [*program, "--object-store-memory=80000000", "--disable-usage-stats", *options],
                 env=self._environment, stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
-        until = time.monotonic() + NEVER
+        until = time.monotonic() + _START
         while b"runtime started" not in log.read_bytes():
             if process.poll() is not None or time.monotonic() > until:
+                _end(process, group=True)
                 raise RuntimeError(log.read_text(errors="replace"))
             time.sleep(0.2)
         return process
@@ -106,9 +116,10 @@ class Cluster:
         _end(self._node, group=True)
         if whom == "cluster":
             _end(driver, group=True)
-            _end(self._head, group=True)
-            self._head = self._start(*self._as_head())
-        self._node = self._start(f"--address={self.address}")
+            self.close()
+            self._open()
+        else:
+            self._node = self._start(f"--address={self.address}")
         return True
 
     def close(self) -> None:
@@ -145,6 +156,8 @@ def kill_at_random(
     return +killed
 
 
+_START, _ATTEMPTS = 100, 3
+"""Seconds for one start of a node, and how often it is tried."""
 _PYTHON = (sys.executable, "-c")
 
 
