@@ -46,8 +46,8 @@ class Local:
 class Cluster:
     """The engine ``ray`` on a cluster of a head and a node with one core each, which this starts."""
 
-    victims = (*3 * ("worker",), *2 * ("driver",), *2 * ("node",), "cluster")
-    patience = 10.0
+    victims = (*5 * ("worker",), *4 * ("driver",), *2 * ("node",), "cluster")
+    patience = 5.0
 
     def __init__(self) -> None:
         self._open()
@@ -156,8 +156,8 @@ def kill_at_random(
     return +killed
 
 
-_START, _ATTEMPTS = 100, 3
-"""Seconds for one start of a node, and how often it is tried."""
+_START, _ATTEMPTS = 280, 2
+"""Seconds for one start of a node, and how often it is tried; an idle machine needs five."""
 _PYTHON = (sys.executable, "-c")
 
 
