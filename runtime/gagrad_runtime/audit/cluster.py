@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ _SETTINGS = {
 }
 _STORE = 80 * 2**20
 """Bytes of Ray's store of objects when it is started here: nothing but numbers goes through it."""
+_PATIENCE = 10
+"""Seconds until a host that says nothing is given up."""
 _LOST = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "LocalRayletDiedError", "ObjectLostError")
 """Ray's errors when a worker ended, its node, or the way to it."""
 
@@ -71,6 +74,7 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     ray = package("ray", install=RAY)
+    _check_heard(address)
     here = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _STORE}
     try:
         ray.init(
@@ -91,6 +95,21 @@ def _connected(address: str | None, workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_heard(address: str | None) -> None:
+    """Raise DeviceError where nothing listens at an address ``HOST:PORT``: Ray would try for minutes."""
+    host, colon, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # such as ``auto``
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise DeviceError(
+            f"Ray cannot be reached ({error})",
+            where="address",
+            hint="`ray status` on the head shows whether the cluster runs",
+        ) from error
 
 
 class _Run:

@@ -47,7 +47,7 @@ class Cluster:
     """The engine ``ray`` on a cluster of a head and a node with one core each, which this starts."""
 
     victims = (*5 * ("worker",), *4 * ("driver",), *2 * ("node",), "cluster")
-    patience = 5.0
+    patience = 4.0
 
     def __init__(self) -> None:
         self._open()

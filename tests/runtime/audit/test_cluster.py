@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -70,12 +70,13 @@ def test_kills_on_a_cluster_leave_the_same_table(tmp_path: Path) -> None:
     assert rows == list(range(1500))
 
 
-@needs_ray
-@pytest.mark.long
-def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the address and says what to look at."""
-    with pytest.raises(DeviceError, match="address: Ray cannot be reached"):
-        audit(tmp_path / "audit", write_list(tmp_path, 30), engine=partial(run_ray, address="127.0.0.1:9"))
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    work = Work(str(tmp_path), ASKED, Opening(), 20, open_synthetic)
+    for address in ("127.0.0.1:9", "ray://127.0.0.1:9"):
+        with pytest.raises(DeviceError, match="address: Ray cannot be reached"):
+            run_ray(work, [0], 1, address=address)
 
 
 def test_ray_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
