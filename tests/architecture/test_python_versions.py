@@ -215,7 +215,7 @@ def test_the_check_leaves_the_rest_alone(source: str) -> None:
 
 EXTRAS = (
     "cpu", "gpu", "tensorrt", "tensorrt-rtx", "openvino", "export", "station", "video", "viewer", "serve",
-    "audit", "pack", "torch",
+    "audit", "ray", "pack", "torch",
 )  # fmt: skip
 MACHINES = ("x86_64", "aarch64")
 # Ubuntu 22.04, JetPack 6's, has the C library 2.35.

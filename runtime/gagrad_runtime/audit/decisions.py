@@ -79,7 +79,8 @@ class Cluster(Strict, frozen=True, kw_only=True):
     pasted_elsewhere: Rate
     """The same with what members have elsewhere."""
     proven: bool
-    """Whether the place decides: by covering and, where there are other parts, by pasting."""
+    """Whether the place decides: answers change without it, or other parts get the answer with it. A border
+    that the model sees on four sides needs no single one of them, and any of them will do."""
     share: Rate
     """Images of the commonest answer in this cluster, of all explained images with that answer."""
     area: float
@@ -98,8 +99,8 @@ class Cluster(Strict, frozen=True, kw_only=True):
     @property
     def strength(self) -> float:
         """By how much more often the place changes the answer than as much elsewhere, at least."""
-        elsewhere = self.covered_elsewhere.share if self.covered_elsewhere.of else 0.0
-        return self.covered.interval[0] - elsewhere
+        pairs = ((self.covered, self.covered_elsewhere), (self.pasted, self.pasted_elsewhere))
+        return max(one.interval[0] - (other.share if other.of else 0.0) for one, other in pairs)
 
     def __post_init__(self) -> None:
         if len(self.mean) != GRID or any(len(row) != GRID for row in self.mean):

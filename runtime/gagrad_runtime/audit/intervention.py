@@ -145,7 +145,7 @@ def boxes(places: Sequence[Rectangle], placement: Placement) -> list[Box]:
 
 def _widened(box: Box, placement: Placement) -> Cover:
     rows, columns = placement.on_model
-    grown = round(WIDE.grown * min(placement.model_size) / 2)
+    grown = round(WIDE.grown * min(placement.model_size))
     return Cover(
         max(round(box[0]) - grown, columns.start),
         max(round(box[1]) - grown, rows.start),

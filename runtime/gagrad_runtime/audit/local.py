@@ -9,12 +9,13 @@ import contextlib
 import multiprocessing
 import signal
 import traceback
-from collections import Counter, deque
+from collections import deque
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import DeviceError, GagradError
-from gagrad_runtime.audit.worker import NOWHERE, make_shard
+from gagrad_runtime.audit.deaths import NOWHERE, Deaths
+from gagrad_runtime.audit.worker import make_shard
 from gagrad_runtime.machine.child import die_first, die_with_the_parent
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.audit.worker import Work
 
-DEATHS = 3
-"""Times that a process has to end at one image before the image is left out; at none, before the run ends."""
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -118,8 +117,8 @@ def run_local(
 ) -> None:
     """Make the shards ``numbers`` with so many processes; ``on_done`` is called with each one's number.
 
-    A shard whose worker dies is made again. An image at which a worker died ``DEATHS`` times becomes a row
-    with an error. Raises what a worker raises, and DeviceError where workers end before any image.
+    A shard whose worker dies is made again. An image at which a worker died three times becomes a row with an
+    error. Raises what a worker raises, and DeviceError where workers end before any image.
     """
     crew = [_Worker() for _ in range(min(workers, len(numbers)))]
     try:
@@ -136,8 +135,7 @@ class _Run:
         self, work: Work, queue: deque[int], crew: list[_Worker], on_done: Callable[[int], None]
     ) -> None:
         self.work, self.queue, self.crew, self.on_done = work, queue, crew, on_done
-        self.deaths: Counter[int] = Counter()
-        """By image; of ``NOWHERE`` since a shard was last done."""
+        self.deaths = Deaths(work.shard, len(crew))
 
     def run(self) -> None:
         """Give out shards until none is left."""
@@ -156,20 +154,14 @@ class _Run:
                     self._replace(worker)
 
     def _give(self, worker: _Worker, number: int) -> None:
-        first = number * self.work.shard
-        given_up = frozenset(
-            image
-            for image, count in self.deaths.items()
-            if count >= DEATHS and first <= image < first + self.work.shard
-        )
-        worker.give(number, _shard, self.work, number, given_up)
+        worker.give(number, _shard, self.work, number, self.deaths.given_up(number))
 
     def _take(self, worker: _Worker) -> None:
         if worker.answer() is None:
             self._replace(worker)
             return
         assert worker.busy is not None  # noqa: S101 - only busy ones are waited for
-        self.deaths.pop(NOWHERE, None)
+        self.deaths.shard_done()
         self.on_done(worker.busy)
         worker.busy = None
 
@@ -177,8 +169,7 @@ class _Run:
         """Put a new process in the place of a dead one, and queue its shard again."""
         worker.process.join()
         image, shard = int(worker.at.value), worker.busy
-        self.deaths[image] += 1
-        if image == NOWHERE and self.deaths[image] > DEATHS * len(self.crew):
+        if not self.deaths.add(image):
             raise _ends_early(worker)
         worker.end()
         self.crew[self.crew.index(worker)] = _Worker()

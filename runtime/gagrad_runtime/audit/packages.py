@@ -1,4 +1,4 @@
-"""The packages of the extra ``audit``, imported when they are needed: a device does without them."""
+"""The packages of the extras ``audit`` and ``ray``, imported when needed: a device does without them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from gagrad_edge.errors import MissingPackageError
 
 INSTALL = 'pip install "gagrad-edge[cpu,audit]"'
+RAY = 'pip install "gagrad-edge[cpu,audit,ray]"'
 
 
-def package(name: str) -> Any:
+def package(name: str, install: str = INSTALL) -> Any:
     """Return the module ``name``. Raises MissingPackageError with the line that installs it."""
     try:
         return importlib.import_module(name)
@@ -19,7 +20,7 @@ def package(name: str) -> Any:
         raise MissingPackageError(
             f"an audit needs the package {top}, which is not installed ({error})",
             where=top,
-            hint=INSTALL,
+            hint=install,
         ) from error
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gagrad_edge.atomic import check_writable, make_folder
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.audit import forecast
+from gagrad_runtime.audit.deaths import NOWHERE, Deaths
 from gagrad_runtime.audit.local import WorkerEndedError, call, run_local
 from gagrad_runtime.audit.packages import arrow
 from gagrad_runtime.audit.plan import (
@@ -27,7 +28,7 @@ from gagrad_runtime.audit.plan import (
 )
 from gagrad_runtime.audit.sources import items_of
 from gagrad_runtime.audit.trial import IMAGES, measure
-from gagrad_runtime.audit.worker import NOWHERE, Work, open_bundle
+from gagrad_runtime.audit.worker import Work, open_bundle
 from gagrad_runtime.machine.lock import acquire_folder, release
 
 if TYPE_CHECKING:
@@ -111,15 +112,16 @@ def run_audit(
 
 
 def _tried(work: Work, items: Sequence[Item]) -> Trial:
-    """Return the trial; an image that ends the process is left out of it."""
-    left = list(items)
+    """Return the trial; an image that ends its process is left out, and a process that is killed replaced."""
+    left, deaths = list(items), Deaths(len(items), workers=1)
     while True:
         try:
             trial: Trial = call(measure, work, left)
         except WorkerEndedError as error:  # noqa: PERF203 - once for each such image
-            if error.image == NOWHERE or len(left) == 1:
+            if not deaths.add(error.image) or len(left) == 1:
                 raise
-            del left[error.image]
+            if error.image != NOWHERE:
+                del left[error.image]
         else:
             return trial
 

@@ -12,6 +12,7 @@ import msgspec
 
 from gagrad_edge.atomic import write_atomic
 from gagrad_edge.errors import BundleError
+from gagrad_runtime.audit.deaths import NOWHERE
 from gagrad_runtime.audit.observing import BundleObserver
 from gagrad_runtime.audit.packages import parquet
 from gagrad_runtime.audit.plan import Asked, items_of_shard, shard_file
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gagrad_runtime.audit.observing import Observer
-
-
-NOWHERE = -1
-"""In place of an image's number: the worker is at no image."""
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):

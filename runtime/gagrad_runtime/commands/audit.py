@@ -30,6 +30,14 @@ from gagrad_runtime.commands.options import device_options, good_options, method
     "--workers", type=click.IntRange(1), help="Processes at a time.  [default: one per core; 1 on a GPU]"
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What makes the table: processes of this machine, or Ray.",
+)
+@click.option("--ray", "address", help="Address of a Ray cluster.  [default: this machine alone]")
+@click.option(
     "--one-in",
     type=click.IntRange(0),
     default=1000,
@@ -69,6 +77,8 @@ def audit(
     plan_only: bool,
     budget: str | None,
     workers: int | None,
+    engine: str,
+    address: str | None,
     one_in: int,
     roi: Path | None,
     against: Path | None,
@@ -112,6 +122,8 @@ def audit(
             plan_only=plan_only,
             budget=budget,
             workers=workers,
+            engine=engine,
+            address=address,
             one_in=one_in,
             roi=roi,
             good=good,

@@ -107,16 +107,24 @@ def write_list(folder: Path, images: int, word: str = "slow") -> Path:
     return path
 
 
-def main() -> None:
-    """Run an audit in a process of its own, which a test kills: FOLDER LIST WORKERS."""
-    import sys
+DRIVER = "from tests.runtime.audit.synthetic import main; main()"
+"""Code of the process that a test kills."""
 
+
+def main() -> None:
+    """Run an audit in a process of its own: FOLDER LIST WORKERS, and ADDRESS for the engine ``ray``."""
+    import sys
+    from functools import partial
+
+    from gagrad_runtime.audit.cluster import run_ray
+    from gagrad_runtime.audit.local import run_local
     from gagrad_runtime.audit.plan import Asked
     from gagrad_runtime.audit.run import run_audit
     from gagrad_runtime.audit.worker import Opening
 
-    folder, listed, workers = sys.argv[1:4]
+    folder, listed, workers, *address = sys.argv[1:]
     run_audit(
         Path(folder), [listed], Asked(bundle="none", sha256=Synthetic.sha256), Opening(),
         workers=int(workers), observer=open_synthetic, shard=20,
+        engine=partial(run_ray, address=address[0]) if address else run_local,
     )  # fmt: skip

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from gagrad_runtime.audit.rows import GIVEN_UP
 from gagrad_runtime.audit.run import run_audit
 from gagrad_runtime.audit.worker import Opening
 from tests.runtime.audit import synthetic
+from tests.runtime.audit.killing import Local, kill_at_random
 from tests.runtime.audit.synthetic import Synthetic, open_synthetic, write_list
 
 ASKED = Asked(bundle="none", sha256=Synthetic.sha256)
@@ -118,42 +115,13 @@ def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
     assert read_plan(tmp_path / "audit") is None
 
 
-_DRIVER = "from tests.runtime.audit.synthetic import main; main()"
-
-
-def kill_at_random(folder: Path, listed: Path, times: int, rng: random.Random) -> list[str]:
-    """Run the audit again and again, killing a worker, the driver or the group, and then to its end."""
-    killed = []
-    command = [sys.executable, "-c", _DRIVER, str(folder), str(listed), "2"]
-    while True:
-        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-        if len(killed) == times:
-            assert process.wait(120) == 0
-            return killed
-        whom = rng.choice(["worker", "driver", "group"])
-        time.sleep(rng.uniform(0.3, 1.6))
-        if process.poll() is not None:
-            assert process.returncode == 0
-            return killed  # done before it could be killed so often
-        if whom == "worker":
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            if children:
-                os.kill(int(rng.choice(children)), signal.SIGKILL)
-                time.sleep(rng.uniform(0.3, 1.0))
-        if whom == "group":
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
-        killed.append(whom)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
 def test_kills_leave_the_same_table(tmp_path: Path) -> None:
     """kill −9 of worker, driver and group at random: file for file the undisturbed table, no row twice."""
     listed = write_list(tmp_path, 900)
     audit(tmp_path / "calm", listed)
-    killed = kill_at_random(tmp_path / "rough", listed, 2, random.Random(1))  # noqa: S311
+    killed = kill_at_random(Local(), tmp_path / "rough", listed, 3, random.Random(1))  # noqa: S311
     assert killed
     assert shards(tmp_path / "rough") == shards(tmp_path / "calm")
     assert [row["row"] for row in rows(tmp_path / "rough")] == list(range(900))
