@@ -1,9 +1,14 @@
-"""Covering: what the model says when a place is covered, and when other places of the same size are."""
+"""Covering: what the model says when a place or others are covered, and which place then comes first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from gagrad_runtime.explanation.places import Place
+
+T = TypeVar("T")
 
 Fill = Literal["surroundings", "good reference"]
 """What a place is covered with: the part's own surroundings, or the same place of good parts."""
@@ -37,3 +42,21 @@ class Covering:
     def changed_elsewhere(self) -> bool:
         """Whether half of the control places change the answer, too: that weakens the evidence."""
         return bool(self.controls) and 2 * sum(self.controls_changed) >= len(self.controls)
+
+
+def ranked(places: tuple[Place, ...], covering: Covering | None) -> tuple[tuple[Place, ...], Covering | None]:
+    """Return ``places`` and their ``covering`` with that place first which the answer hangs on.
+
+    That is the first one where covering changes the answer, if covering as much elsewhere does not. What the
+    model says without a place is evidence of another kind than a map, and stronger.
+    """
+    if covering is None or covering.decides is None or covering.changed_elsewhere:
+        return places, covering
+    one = covering.decides - 1
+    ordered = replace(covering, places=_first(covering.places, one), changed=_first(covering.changed, one))
+    return _first(places, one), ordered
+
+
+def _first(values: tuple[T, ...], one: int) -> tuple[T, ...]:
+    """Return ``values`` with number ``one`` in front of the others."""
+    return (values[one], *values[:one], *values[one + 1 :])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gagrad_runtime.explanation.covering import Covering
+from gagrad_runtime.explanation.covering import Covering, ranked
 from gagrad_runtime.explanation.places import Place
-from gagrad_runtime.explanation.ranking import ranked
 
 PLACES = tuple(Place((left, 0, left + 5, 5), 25, 0.2, (left + 2.0, 2.0)) for left in (0, 20, 40))
 
