@@ -1,4 +1,4 @@
-"""From a frame to the model's image: channels, bit depth, resampling, placement."""
+"""From a frame to the model's image, and that image for people: channels, depth, resampling, placement."""
 
 from __future__ import annotations
 
@@ -65,6 +65,23 @@ def prepare(frame: Frame, spec: InputSpec) -> tuple[Array, Placement]:
     if spec.pad_value:
         _pad(image, placement, np.float32(spec.pad_value) / np.float32(255))
     return image, placement
+
+
+def as_shown(image: NDArray[np.float32], spec: InputSpec, frame: Frame) -> NDArray[np.uint8]:
+    """Return ``image [1, C, H, W]``, 0..1, that ``spec`` made of ``frame``: [H, W], or [H, W, 3] in RGB.
+
+    Of channels that are no colours those are taken that pictures of the frame show. Three equal channels, as
+    a grey frame gives, are one.
+    """
+    planes = image[0]
+    if spec.colour == "channels":
+        planes = planes[list(frame.shown) or [0]]
+    elif spec.colour == "bgr":
+        planes = planes[::-1]
+    if len(planes) == 3 and (planes[0] == planes[1]).all() and (planes[0] == planes[2]).all():
+        planes = planes[:1]
+    eight = np.rint(np.clip(planes, 0, 1) * 255).astype(np.uint8)
+    return eight[0] if len(eight) == 1 else np.ascontiguousarray(eight.transpose(1, 2, 0))
 
 
 def _check_channels(frame: Frame, spec: InputSpec) -> None:

@@ -20,8 +20,7 @@ from gagrad_runtime.explanation.explanation import Explanation
 from gagrad_runtime.explanation.places import peak_places, salient_places
 from gagrad_runtime.explanation.ranking import ranked
 from gagrad_runtime.frame import frame_for
-from gagrad_runtime.frame.image import prepare
-from gagrad_runtime.frame.shown import as_shown
+from gagrad_runtime.frame.image import as_shown, prepare
 from gagrad_runtime.question.target import cotangent, weighted
 from gagrad_runtime.sampling.chunk import ChunkSize
 from gagrad_runtime.sampling.estimation import Estimation, Limits, Pace

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from gagrad_runtime.frame import Frame, load_frame
-from gagrad_runtime.frame.image import prepare
-from gagrad_runtime.frame.shown import as_shown
+from gagrad_runtime.frame.image import as_shown, prepare
 from gagrad_runtime.report.picture import render
 from gagrad_runtime.report.received import differences, received_note
 

@@ -326,6 +326,7 @@ def test_a_release_that_does_not_open_leaves_the_way_back(device: Device) -> Non
     assert read_state(device.state).versions == {}
 
 
+@pytest.mark.slow
 def test_there_is_one_gate(root: Path) -> None:
     """No module of the runtime reads a bundle but the gate, and ``inspect``, which runs nothing."""
     readers = set()

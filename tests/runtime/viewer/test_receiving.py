@@ -266,6 +266,7 @@ def test_a_client_that_gives_up_stops_nothing(tmp_path: Path) -> None:
         assert value(viewer, "SELECT count(*) FROM frame") == 2
 
 
+@pytest.mark.slow
 def test_two_hundred_stations_at_once(tmp_path: Path) -> None:
     """Each event of each station is there once, in the order of its station."""
 

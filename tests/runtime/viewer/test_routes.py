@@ -53,6 +53,7 @@ QUERIES = "lowest since until text caution before station state lang at by outco
 """Names in addresses that pages and data know."""
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_request_breaks_a_route(viewer: Viewer, data: st.DataObject) -> None:
