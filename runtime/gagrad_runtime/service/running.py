@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError, SettingError
+from gagrad_runtime.machine.memory import keep_freed_memory
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.web.access import check_address, read_token
 from gagrad_runtime.web.guard import Rules
@@ -83,7 +84,9 @@ def run_service(
             served.append(Served(session, queue))
             stack.callback(served[-1].close)
             _check_new(served)
-            served[-1].warm_up()
+        keep_freed_memory()
+        for one in served:
+            one.warm_up()
         catalogue = Catalogue(served)
         for one in served:
             stopping.call(one.worker.close_soon)
