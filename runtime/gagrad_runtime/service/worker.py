@@ -94,25 +94,15 @@ class Worker:
         """Take ``job`` and return its ticket, at once. Raises RefusedError when it would not be kept."""
         ticket = Ticket(job, kind, deadline)
         with self._changed:
-            now = time.perf_counter()
-            wait = self._wait(now)
-            if self._closed:
-                raise RefusedError(BUSY, "the service is stopping", retry_after=5)
-            if len(self._queue) >= self._limit:
-                raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
-            # An idle worker tries: one slow request must not close the service to all others of its kind.
-            idle = self._running is None and not self._queue
-            least = self._least.usual(kind) if idle else self._least.slowest(kind)
-            if deadline is not None and now + MARGIN * (wait + least) + ANSWER > deadline:
-                raise RefusedError(
-                    BUSY,
-                    "the budget would not be kept: such a request takes "
-                    f"{1000 * least:.0f} ms at least, after a wait of {1000 * wait:.0f} ms",
-                    retry_after=wait,
-                )
+            self._check(kind, deadline)
             self._queue.append(ticket)
             self._changed.notify()
         return ticket
+
+    def check(self, *, kind: Hashable = None, deadline: float | None = None) -> None:
+        """Raise RefusedError when a request would not be taken now, before all of it has come."""
+        with self._changed:
+            self._check(kind, deadline)
 
     def leave(self, ticket: Ticket) -> None:
         """Give up ``ticket``: a waiting job is dropped, a running one ends after its chunk of samples."""
@@ -142,6 +132,24 @@ class Worker:
             self._changed.notify()
         for ticket in dropped:
             ticket.future.cancel()
+
+    def _check(self, kind: Hashable, deadline: float | None) -> None:
+        now = time.perf_counter()
+        wait = self._wait(now)
+        if self._closed:
+            raise RefusedError(BUSY, "the service is stopping", retry_after=5)
+        if len(self._queue) >= self._limit:
+            raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
+        # An idle worker tries: one slow request must not close the service to all others of its kind.
+        idle = self._running is None and not self._queue
+        least = self._least.usual(kind) if idle else self._least.slowest(kind)
+        if deadline is not None and now + MARGIN * (wait + least) + ANSWER > deadline:
+            raise RefusedError(
+                BUSY,
+                "the budget would not be kept: such a request takes "
+                f"{1000 * least:.0f} ms at least, after a wait of {1000 * wait:.0f} ms",
+                retry_after=wait,
+            )
 
     def _wait(self, now: float) -> float:
         """Return the seconds until a new request would begin."""
