@@ -59,7 +59,7 @@ class Served:
         self._frames = Frames(self.manifest.input)
         self._answering = Answering(session.explainer, self._frames)
         self._detects = self.manifest.output.detection is not None
-        self.worker = Worker(self.name, queue)
+        self.worker = Worker(self.name, queue, session.explainer.rest)
 
     def close(self) -> None:
         """End the worker and free the engine's memory, unless the engine is still in a long run."""

@@ -24,6 +24,8 @@ ANSWER = 0.005
 """Seconds of a budget that are kept for the way back."""
 MARGIN = 1.3
 """What a wait may be longer than expected, for a budget that is kept: a busy machine is not even."""
+RESTING = 10.0
+"""Seconds without a request after which memory is given back."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,10 +68,14 @@ class Ticket:
 
 
 class Worker:
-    """Runs jobs, one after the other, in a thread of its own. ``limit`` is the most that wait."""
+    """Runs jobs, one after the other, in a thread of its own.
 
-    def __init__(self, name: str, limit: int) -> None:
+    ``limit`` is the most that wait. ``rest`` is called there when there was no job for RESTING seconds.
+    """
+
+    def __init__(self, name: str, limit: int, rest: Callable[[], None] = lambda: None) -> None:
         self._limit = limit
+        self._rest = rest
         self._queue: deque[Ticket] = deque()
         self._running: Ticket | None = None
         self._whole, self._least = Recent(), Recent()
@@ -162,16 +168,22 @@ class Worker:
         return self._whole.slowest(ticket.kind)
 
     def _run(self) -> None:
+        rested = True
         while True:
             with self._changed:
                 self._running = None
-                while not self._queue and not self._closed:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._queue or self._closed, None if rested else RESTING)
                 if self._closed:
                     return
-                ticket = self._running = self._queue.popleft()
-                ticket.began = time.perf_counter()
-            self._do(ticket, ticket.began)
+                ticket = self._running = self._queue.popleft() if self._queue else None
+                began = time.perf_counter()
+                if ticket is not None:
+                    ticket.began = began
+            rested = ticket is None
+            if ticket is None:
+                self._rest()
+            else:
+                self._do(ticket, began)
 
     def _do(self, ticket: Ticket, began: float) -> None:
         if not ticket.future.set_running_or_notify_cancel():
