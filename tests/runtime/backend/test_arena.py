@@ -81,6 +81,15 @@ def test_an_onnxruntime_without_a_shared_arena(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_array_equal(found.download(y), 1)
 
 
+def test_memory_that_is_not_given_back_ends_nothing(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An engine that refuses is told of in the log, and the program goes on."""
+    monkeypatch.setattr(arena, "WHERE", "nowhere:0")
+    backend.rest()
+    assert "memory is not given back" in caplog.text
+
+
 def test_an_explainer_that_rested_explains_the_same(tiny_bundle: str) -> None:
     """Bit for bit."""
     frame = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
