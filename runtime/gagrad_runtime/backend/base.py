@@ -131,6 +131,9 @@ class Backend(ABC):
     def memory(self) -> Memory | None:
         """Return the size and use of the memory in which the engine computes; None where not known."""
 
+    def rest(self) -> None:  # noqa: B027 - most engines keep nothing
+        """Give back the memory that runs have used and that the next run takes again; graphs stay open."""
+
     @abstractmethod
     def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:
         """Compile the graph in ``file``; ``graph`` names it in errors. Raises ModelError and BundleError.

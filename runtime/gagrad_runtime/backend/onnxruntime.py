@@ -13,12 +13,12 @@ import numpy as np
 
 from gagrad_edge.abi import DTYPE
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
-from gagrad_runtime.backend import assignment
+from gagrad_runtime.backend import arena, assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.backend.interruption import interruptible
 from gagrad_runtime.backend.plugin import plugin_devices
 from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
-from gagrad_runtime.machine.memory import process_memory
+from gagrad_runtime.machine.memory import process_memory, return_freed_memory
 from gagrad_runtime.machine.nvidia import nvidia_device
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class OnnxRuntimeBackend(Backend):
         self._provider = provider
         self._threads = threads
         self._plugin: list[Any] = []
+        self._shared = provider.memory == "cpu" and arena.make_shared(onnxruntime)
+        self._resting: Any = None
         self.target = provider.target
         if provider.memory == "cpu" and platform.machine() in _ARM:
             self.target = "aarch64"
@@ -103,6 +105,20 @@ class OnnxRuntimeBackend(Backend):
     def memory(self) -> Memory | None:
         """Return the memory of this process for the CPU; None for another device, which reports none."""
         return process_memory() if self._provider.memory == "cpu" else None
+
+    def rest(self) -> None:
+        """Give back what is free in the arena; a graph of one node runs for that."""
+        if not self._shared:
+            return
+        try:
+            self._resting = self._resting or self._session(_PROBE, self._options())
+            options = self._ort.RunOptions()
+            options.add_run_config_entry(arena.GIVE_BACK, arena.WHERE)
+            self._resting.run(None, {"x": np.zeros(2, np.float32)}, options)
+        except Exception as error:  # noqa: BLE001 - its errors have no common base; memory that is kept harms nobody
+            _log.warning("memory is not given back: %s", _first_line(error))
+            return
+        return_freed_memory()
 
     def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
         """Open a session over ``file``, and warn of nodes that run on the CPU instead: see ``on_cpu``.
@@ -147,6 +163,8 @@ class OnnxRuntimeBackend(Backend):
         options.enable_mem_pattern = False
         # The sessions take turns: threads that keep spinning after a run would take cores from the next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if self._shared:
+            options.add_session_config_entry(arena.SHARED, "1")
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         if self._provider.memory != "cpu":

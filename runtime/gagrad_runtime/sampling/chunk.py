@@ -102,6 +102,8 @@ class ChunkSize:
     def _measure(self, run_chunk: Callable[[int], object], start: Memory) -> list[Rung]:
         """Measure the sizes upwards while memory suffices, and beyond the bundle's while they get faster."""
         rungs: list[Rung] = []
+        self._backend.rest()  # else memory that earlier runs have left would count for nothing
+        start = self._backend.memory() or start
         for chunk in self._sizes:
             if rungs:
                 last, best = rungs[-1], min(rung.seconds for rung in rungs)
@@ -115,6 +117,7 @@ class ChunkSize:
                 break
             growth = (self._backend.memory() or start).used - start.used
             rungs.append(Rung(chunk, seconds, max(0, growth)))
+        self._backend.rest()  # the largest size took more than those that follow need
         return rungs
 
     def _within_memory(self, rungs: list[Rung], start: Memory) -> list[Rung]:

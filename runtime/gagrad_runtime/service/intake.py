@@ -1,4 +1,8 @@
-"""Intake: reads the bodies of requests, bounded for each and for all together."""
+"""Intake: reads the bodies of requests, bounded for each and for all together.
+
+The JSON of a request in binary form comes first and says what is asked for. So a request for which there is
+no time is refused as soon as its JSON is there, before its tensors are read.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ from gagrad_runtime.service.protocol import HEADER_LENGTH
 from gagrad_runtime.service.refusals import BUSY, TOO_LARGE, UNSUPPORTED, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    Look = Callable[[bytes], None]
 
 JSON_BYTES = 8 << 20
 """Most bytes of JSON: reading it takes the server's time, and large tensors have a binary form."""
@@ -18,6 +24,7 @@ SECONDS = 30.0
 """Longest time of a body on its way."""
 SEVERAL = 4
 """All bodies together have at most this many times the bytes of one."""
+_DIGITS = 12
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """zlib's parameter for each content encoding that is taken."""
 
@@ -30,20 +37,26 @@ class Intake:
         self._held = 0
         """Bytes of the bodies that are being read or worked on."""
 
-    async def read(self, headers: Mapping[str, str], parts: AsyncIterator[bytes]) -> Held:
-        """Return the body that comes in ``parts``. Raises RefusedError."""
+    async def read(
+        self, headers: Mapping[str, str], parts: AsyncIterator[bytes], look: Look | None = None
+    ) -> Held:
+        """Return the body that comes in ``parts``. Raises RefusedError.
+
+        ``look`` gets the JSON in front of the tensors when it is there, and raises to refuse the request.
+        """
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", *_WINDOWS):
             raise RefusedError(
                 UNSUPPORTED,
                 f"there is no content encoding {encoding[:40]!r} here; there are {', '.join(_WINDOWS)}",
             )
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.limit:
+        length = number(headers.get("content-length", "0"))
+        if length is None or length > self.limit:
             raise self._too_large()
         held = Held(self)
         try:
-            data = await asyncio.wait_for(self._all(parts, held), SECONDS)
+            first = number(headers.get(HEADER_LENGTH.lower(), "")) if encoding == "identity" else None
+            data = await asyncio.wait_for(self._all(parts, held, first, look), SECONDS)
             if encoding != "identity":
                 data = await asyncio.to_thread(self._inflated, data, encoding)
                 held.grow(len(data))
@@ -57,13 +70,19 @@ class Intake:
         held.data = data
         return held
 
-    async def _all(self, parts: AsyncIterator[bytes], held: Held) -> bytes:
+    async def _all(
+        self, parts: AsyncIterator[bytes], held: Held, first: int | None, look: Look | None
+    ) -> bytes:
+        """Return all ``parts``; ``look`` at the ``first`` bytes when they are there."""
         data = bytearray()
         async for part in parts:
             held.grow(len(part))
             data += part
             if len(data) > self.limit:
                 raise self._too_large()
+            if look is not None and first is not None and first <= min(len(data), JSON_BYTES):
+                look(bytes(data[:first]))
+                look = None
         return bytes(data)
 
     def _inflated(self, data: bytes, encoding: str) -> bytes:
@@ -106,9 +125,14 @@ class Held:
         self._size = 0
 
 
+def number(text: str) -> int | None:
+    """Return the number of bytes that a header says; None where it says none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
+
+
 def _check_json(headers: Mapping[str, str], size: int) -> None:
-    length = headers.get(HEADER_LENGTH.lower())
-    if (size if length is None or not length.isdecimal() else int(length)) > JSON_BYTES:
+    length = number(headers.get(HEADER_LENGTH.lower(), ""))
+    if (size if length is None else length) > JSON_BYTES:
         raise RefusedError(
             TOO_LARGE,
             f"there are more than {JSON_BYTES >> 20} MiB of JSON: send large tensors as bytes behind it, "

@@ -17,16 +17,16 @@ from gagrad_edge.errors import GagradError
 from gagrad_runtime.report.report import Report
 from gagrad_runtime.service.answering import PICTURE, RECORD, TARGET, Answering, Call, Limits
 from gagrad_runtime.service.asking import NAMES, Question, question_of
-from gagrad_runtime.service.codec import BYTES, answer_of
+from gagrad_runtime.service.codec import BYTES, answer_of, decoded
 from gagrad_runtime.service.frames import FORMS, FRAME, MOST_IMAGES, PIXELS, Frames, form_of
-from gagrad_runtime.service.protocol import InferResponse, ModelMetadata, TensorMetadata
+from gagrad_runtime.service.protocol import InferRequest, InferResponse, ModelMetadata, TensorMetadata
 from gagrad_runtime.service.refusals import NOT_FOUND, RefusedError, bad, refusal_of
 from gagrad_runtime.service.v1 import explanations_of, inputs_of
 from gagrad_runtime.service.worker import Done, Ticket, Worker
 from gagrad_runtime.session.selftest import reference_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from gagrad_runtime.service.answering import Answered
     from gagrad_runtime.service.codec import Request
@@ -59,7 +59,7 @@ class Served:
         self._frames = Frames(self.manifest.input)
         self._answering = Answering(session.explainer, self._frames)
         self._detects = self.manifest.output.detection is not None
-        self.worker = Worker(self.name, queue)
+        self.worker = Worker(self.name, queue, session.explainer.rest)
 
     def close(self) -> None:
         """End the worker and free the engine's memory, unless the engine is still in a long run."""
@@ -73,7 +73,7 @@ class Served:
         def job(ticket: Ticket) -> Done:
             self._frames.prepare()
             frame = reference_frame(self._session.bundle)
-            Report(self._session.explainer.explain(frame, progress=ticket.check)).png()
+            Report(self._session.explainer.explain(frame, progress=ticket.check)).png(fast=True)
             return Done(None, 0.0)
 
         self.worker.submit(job).future.result()
@@ -111,6 +111,19 @@ class Served:
         if verb == "predict":
             return (SCORES, *((BOXES,) if self._detects else ()), RECORD)
         return _USUAL[verb] if verb == "saliency" else (*_USUAL[verb], *_ASKED_FOR)
+
+    def check(self, verb: Verb, head: bytes, size: int, arrived: float) -> None:
+        """Raise RefusedError when the request that begins with the JSON ``head`` would not be taken.
+
+        ``size`` and ``arrived`` are those of ``infer``. What is wrong in it is found there.
+        """
+        message = decoded(head, InferRequest)
+        given = {name: value for name, value in message.parameters.items() if name in NAMES}
+        question = question_of(given, _PARAMETERS[verb])
+        form = next((one.name for one in message.inputs if one.name in FORMS), "")
+        outputs = tuple(dict.fromkeys(one.name for one in message.outputs))
+        kind = _kind(verb, form, outputs, question, size)
+        self.worker.check(kind=kind, deadline=_deadline(question, arrived))
 
     def infer(self, verb: Verb, request: Request, size: int, arrived: float) -> Ticket:
         """Take a request of ``infer`` that came at ``arrived`` with ``size`` bytes, and return its ticket.
@@ -168,7 +181,7 @@ class Served:
         if COTANGENT in request.inputs:
             self._check_cotangent(request, question)
         wanted = tuple(request.outputs) or _USUAL[verb]
-        kind = (verb, form, wanted, question.samples, question.preset, size.bit_length())
+        kind = _kind(verb, form, tuple(request.outputs), question, size)
         return Call(request.inputs, form, question, wanted, kind)
 
     def _check_cotangent(self, request: Request, question: Question) -> None:
@@ -223,6 +236,12 @@ class Catalogue:
         """Close all."""
         for one in self.served:
             one.close()
+
+
+def _kind(verb: Verb, form: str, outputs: tuple[str, ...], question: Question, size: int) -> Hashable:
+    """Return what tells requests apart that take different times: ``outputs`` are those asked for."""
+    wanted = outputs or _USUAL[verb]
+    return verb, form, wanted, question.samples, question.preset, size.bit_length()
 
 
 def _answered(run: Callable[[Call, Limits], Answered], call: Call, limits: Limits) -> Answered:

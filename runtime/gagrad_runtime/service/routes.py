@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -14,7 +15,7 @@ from litestar.response import Response as Answer
 
 from gagrad_edge import __version__
 from gagrad_runtime.service import codec, v1
-from gagrad_runtime.service.intake import Intake
+from gagrad_runtime.service.intake import Intake, number
 from gagrad_runtime.service.openapi import document
 from gagrad_runtime.service.protocol import (
     HEADER_LENGTH,
@@ -110,7 +111,10 @@ def _infer(catalogue: Catalogue, intake: Intake) -> Any:
     async def infer(request: Asking) -> Response[bytes]:
         arrived = time.perf_counter()
         bundle, verb = catalogue.model(*_named(request))
-        held = await intake.read(request.headers, request.stream())
+        bundle.worker.check()
+        size = number(request.headers.get("content-length", ""))
+        look = partial(bundle.check, verb, size=size, arrived=arrived) if size else None
+        held = await intake.read(request.headers, request.stream(), look)
         try:
             message = codec.request_of(held.data, request.headers.get(HEADER_LENGTH))
             ticket = bundle.infer(verb, message, len(held.data), arrived)
@@ -143,6 +147,7 @@ def _v1(catalogue: Catalogue, intake: Intake) -> list[Any]:
         bundle = catalogue.bundle(name)
         if verb != v1.VERB:
             raise RefusedError(NOT_FOUND, f"there is no verb {verb[:80]!r} here; there is {v1.VERB}")
+        bundle.worker.check()
         held = await intake.read(request.headers, request.stream())
         try:
             message = codec.decoded(held.data, ExplainRequest)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError, SettingError
+from gagrad_runtime.machine.memory import keep_freed_memory
 from gagrad_runtime.session.opening import open_session
 from gagrad_runtime.web.access import check_address, read_token
 from gagrad_runtime.web.guard import Rules
-from gagrad_runtime.web.server import Stopping, Tls, serve
+from gagrad_runtime.web.server import LARGE_BODIES, Stopping, Tls, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +63,7 @@ def run_service(
     have explained a frame then. Raises what ``load`` and ``web.server.serve`` raise.
     """
     try:
+        from gagrad_runtime.service.draining import drained  # noqa: PLC0415
         from gagrad_runtime.service.guarded import guarded  # noqa: PLC0415 - the extra's packages
         from gagrad_runtime.service.models import Catalogue, Served  # noqa: PLC0415 - the extra's packages
         from gagrad_runtime.service.routes import application  # noqa: PLC0415
@@ -83,7 +85,9 @@ def run_service(
             served.append(Served(session, queue))
             stack.callback(served[-1].close)
             _check_new(served)
-            served[-1].warm_up()
+        keep_freed_memory()
+        for one in served:
+            one.warm_up()
         catalogue = Catalogue(served)
         for one in served:
             stopping.call(one.worker.close_soon)
@@ -92,11 +96,12 @@ def run_service(
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_SWITCH)
         serve(
-            guarded(app, rules),
+            drained(guarded(app, rules), largest_mb << 20),
             where.host,
             where.port,
             tls=where.tls,
             connections=CONNECTIONS,
+            buffer=LARGE_BODIES,
             stopping=stopping,
             ready=lambda address: ready(address, catalogue),
         )

@@ -24,6 +24,8 @@ ANSWER = 0.005
 """Seconds of a budget that are kept for the way back."""
 MARGIN = 1.3
 """What a wait may be longer than expected, for a budget that is kept: a busy machine is not even."""
+RESTING = 10.0
+"""Seconds without a request after which memory is given back."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,10 +68,14 @@ class Ticket:
 
 
 class Worker:
-    """Runs jobs, one after the other, in a thread of its own. ``limit`` is the most that wait."""
+    """Runs jobs, one after the other, in a thread of its own.
 
-    def __init__(self, name: str, limit: int) -> None:
+    ``limit`` is the most that wait. ``rest`` is called there when there was no job for RESTING seconds.
+    """
+
+    def __init__(self, name: str, limit: int, rest: Callable[[], None] = lambda: None) -> None:
         self._limit = limit
+        self._rest = rest
         self._queue: deque[Ticket] = deque()
         self._running: Ticket | None = None
         self._whole, self._least = Recent(), Recent()
@@ -94,25 +100,15 @@ class Worker:
         """Take ``job`` and return its ticket, at once. Raises RefusedError when it would not be kept."""
         ticket = Ticket(job, kind, deadline)
         with self._changed:
-            now = time.perf_counter()
-            wait = self._wait(now)
-            if self._closed:
-                raise RefusedError(BUSY, "the service is stopping", retry_after=5)
-            if len(self._queue) >= self._limit:
-                raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
-            # An idle worker tries: one slow request must not close the service to all others of its kind.
-            idle = self._running is None and not self._queue
-            least = self._least.usual(kind) if idle else self._least.slowest(kind)
-            if deadline is not None and now + MARGIN * (wait + least) + ANSWER > deadline:
-                raise RefusedError(
-                    BUSY,
-                    "the budget would not be kept: such a request takes "
-                    f"{1000 * least:.0f} ms at least, after a wait of {1000 * wait:.0f} ms",
-                    retry_after=wait,
-                )
+            self._check(kind, deadline)
             self._queue.append(ticket)
             self._changed.notify()
         return ticket
+
+    def check(self, *, kind: Hashable = None, deadline: float | None = None) -> None:
+        """Raise RefusedError when a request would not be taken now, before all of it has come."""
+        with self._changed:
+            self._check(kind, deadline)
 
     def leave(self, ticket: Ticket) -> None:
         """Give up ``ticket``: a waiting job is dropped, a running one ends after its chunk of samples."""
@@ -143,6 +139,24 @@ class Worker:
         for ticket in dropped:
             ticket.future.cancel()
 
+    def _check(self, kind: Hashable, deadline: float | None) -> None:
+        now = time.perf_counter()
+        wait = self._wait(now)
+        if self._closed:
+            raise RefusedError(BUSY, "the service is stopping", retry_after=5)
+        if len(self._queue) >= self._limit:
+            raise RefusedError(BUSY, f"{self._limit} requests wait already", retry_after=wait)
+        # An idle worker tries: one slow request must not close the service to all others of its kind.
+        idle = self._running is None and not self._queue
+        least = self._least.usual(kind) if idle else self._least.slowest(kind)
+        if deadline is not None and now + MARGIN * (wait + least) + ANSWER > deadline:
+            raise RefusedError(
+                BUSY,
+                "the budget would not be kept: such a request takes "
+                f"{1000 * least:.0f} ms at least, after a wait of {1000 * wait:.0f} ms",
+                retry_after=wait,
+            )
+
     def _wait(self, now: float) -> float:
         """Return the seconds until a new request would begin."""
         ahead = 0.0
@@ -154,16 +168,22 @@ class Worker:
         return self._whole.slowest(ticket.kind)
 
     def _run(self) -> None:
+        rested = True
         while True:
             with self._changed:
                 self._running = None
-                while not self._queue and not self._closed:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._queue or self._closed, None if rested else RESTING)
                 if self._closed:
                     return
-                ticket = self._running = self._queue.popleft()
-                ticket.began = time.perf_counter()
-            self._do(ticket, ticket.began)
+                ticket = self._running = self._queue.popleft() if self._queue else None
+                began = time.perf_counter()
+                if ticket is not None:
+                    ticket.began = began
+            rested = ticket is None
+            if ticket is None:
+                self._rest()
+            else:
+                self._do(ticket, began)
 
     def _do(self, ticket: Ticket, began: float) -> None:
         if not ticket.future.set_running_or_notify_cancel():

@@ -108,6 +108,14 @@ class Explainer:
         """Free the engine's memory. Explaining afterwards raises SettingError."""
         self.graphs.close()
 
+    def rest(self) -> None:
+        """Give back the memory that explanations have used; the next one takes it again, and longer.
+
+        For a program that waits. What is loaded stays loaded.
+        """
+        with self._lock:
+            self.backend.rest()
+
     def one_row_at_a_time(self) -> None:
         """Run the graphs with one sample at a time: for an engine whose batches of several are wrong."""
         self._work.largest_chunk = 1

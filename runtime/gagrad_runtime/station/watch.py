@@ -71,6 +71,8 @@ PATIENCE = 1.5
 """Longest time for the pixels of a frame while others are there, seconds; a slow one comes last."""
 SLICE = 1.0
 """Longest wait in which a signal is not seen, seconds."""
+RESTING = 10.0
+"""Seconds without a frame after which the memory of explanations is given back."""
 _ENDED = f"the station ended {attempts.MOST} times while it worked on this frame"
 _log = logging.getLogger(__name__)
 
@@ -171,6 +173,8 @@ class Watch:
             idle += 1
             if not self._last and (self.source.ended or (once and idle > 2 and not self._unread)):
                 return
+            if idle * self.interval >= RESTING > (idle - 1) * self.interval:
+                self.explainer.rest()
             self._idle()
 
     def _idle(self) -> None:

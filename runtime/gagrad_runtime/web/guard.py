@@ -2,7 +2,7 @@
 
 It stands in front of every route, so that no route can be forgotten. It refuses, in this order: a ``Host``
 that is not this server (a name of somebody else's that was made to point here), a change that a page of
-another origin asks for, and whoever has neither session nor token.
+another origin asks for, and whoever has neither session nor token. A head beyond ``HEAD_BYTES`` comes first.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gagrad_runtime.web.access import LOCAL, Person, has_token, is_loopback
+from gagrad_runtime.web.server import HEAD_BYTES
 from gagrad_runtime.web.sessions import LONGEST, Sessions
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Guard:
         self, scope: Scope, headers: Mapping[bytes, bytes]
     ) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
         """Return status, text and headers for a request that is not let through; None for one that is."""
+        if _head_bytes(scope) > HEAD_BYTES:
+            return 431, "The head of the request is too large.\n", []
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not self._is_ours(host):
             return 403, "This server does not answer to that name.\n", []
@@ -140,6 +143,11 @@ class Guard:
 def session_number(cookies: str, rules: Rules) -> str | None:
     """Return the number of the session in the header ``Cookie``."""
     return _cookie(cookies, rules.cookie)
+
+
+def _head_bytes(scope: Scope) -> int:
+    line = len(scope["path"]) + len(scope.get("query_string", b""))
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _name_of(host: str) -> str:

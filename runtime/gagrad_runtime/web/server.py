@@ -31,6 +31,9 @@ HEAD_BYTES = 16 << 10
 """Most bytes of a request's first line and headers; beyond it the answer is 431."""
 HEAD_SECONDS = 5.0
 """Longest time for them."""
+LARGE_BODIES = 256 << 10
+"""Buffer of a connection, bytes, for bodies of megabytes: each part of a body is as large, and takes the
+event loop once. The guard holds heads to HEAD_BYTES then."""
 CONNECTIONS = 512
 """Most connections at a time, by default; more wait in the system's queue until one ends."""
 ENDING = 3.5
@@ -76,20 +79,22 @@ def serve(
     *,
     tls: Tls | None = None,
     connections: int = CONNECTIONS,
+    buffer: int = HEAD_BYTES,
     stopping: Stopping | None = None,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve the ASGI application ``app`` until SIGTERM, SIGINT or ``stopping.ask()``.
 
-    ``port`` 0 takes a free one. ``ready`` is called with the address, ``http://127.0.0.1:8080``, when
-    connections are taken. Call it in the main thread. Raises OutputError when the address cannot be used,
-    SettingError for a certificate that cannot, and MissingPackageError.
+    ``buffer`` are the bytes of each connection's buffer, which a head fits into. ``port`` 0 takes a free one.
+    ``ready`` is called with the address, ``http://127.0.0.1:8080``, when connections are taken. Call it in
+    the main thread. Raises OutputError when the address cannot be used, SettingError for a certificate that
+    cannot, and MissingPackageError.
     """
     stopping = stopping or Stopping()
     check_tls(tls)
     listening = listen(host, port)
     where = address(*listening.getsockname()[:2], tls=tls is not None)
-    server = _granian(app, listening, tls=tls, connections=connections)
+    server = _granian(app, listening, tls=tls, connections=connections, buffer=buffer)
     asyncio.run(_run(server, where, stopping, ready))
 
 
@@ -142,7 +147,7 @@ def _no_passphrase() -> str:
     raise ValueError("it is encrypted, and a server that starts by itself has nobody to ask")
 
 
-def _granian(app: Any, listening: socket.socket, *, tls: Tls | None, connections: int) -> Any:
+def _granian(app: Any, listening: socket.socket, *, tls: Tls | None, connections: int, buffer: int) -> Any:
     """Return granian's server for ``listening``. Raises MissingPackageError."""
     try:
         from granian.constants import HTTPModes, Interfaces, SSLProtocols  # noqa: PLC0415 - an extra
@@ -153,7 +158,7 @@ def _granian(app: Any, listening: socket.socket, *, tls: Tls | None, connections
         raise MissingPackageError(
             f"a server needs the package granian ({error})", hint='pip install "gagrad-edge[viewer]"'
         ) from error
-    http1 = HTTP1Settings(header_read_timeout=int(HEAD_SECONDS * 1000), max_buffer_size=HEAD_BYTES)
+    http1 = HTTP1Settings(header_read_timeout=int(HEAD_SECONDS * 1000), max_buffer_size=buffer)
     server: Any = Server(
         app,
         interface=Interfaces.ASGI,

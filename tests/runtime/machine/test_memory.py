@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -100,3 +102,39 @@ def test_this_machine() -> None:
     memory = process_memory()
     assert memory is not None
     assert MB < memory.used < memory.available + 2**40
+
+
+REPEATED = """
+import platform, resource, sys, threading
+import numpy as np
+from gagrad_runtime.machine.memory import keep_freed_memory
+
+def work():
+    kept = [np.full(3 << 20, 1, np.uint8) for _ in range(4)]
+
+def run():
+    work()
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    for _ in range(4):
+        work()
+    print((resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before) // 4)
+
+if "keep" in sys.argv:
+    keep_freed_memory()
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+"""Prints the page faults of a thread each time that it takes and frees 12 MB."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc gives freed memory back")
+def test_freed_memory_is_kept_for_the_next_time() -> None:
+    """A thread that does the same again and again takes its memory from the system once."""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", REPEATED, *more], capture_output=True, text=True, check=True
+        ).stdout
+        for more in ([], ["keep"])
+    ]
+    assert int(found[1]) < 100 < int(found[0])

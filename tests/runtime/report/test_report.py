@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,14 @@ def test_the_picture_file_has_the_pictures_colours(tmp_path: Path, make_explanat
     frame = np.full((20, 30, 3), (200, 30, 10), np.uint8)
     picture = np.asarray(Image.open(make_explanation(frame=frame).save(tmp_path)["picture"]))
     assert np.all(picture == (200, 30, 10), axis=2).sum() > 10000
+
+
+def test_a_fast_picture_is_the_same_picture(make_explanation: Builder) -> None:
+    """Other bytes, as it is packed less; every pixel is equal."""
+    report = Report(make_explanation())
+    slow, fast = report.png(), report.png(fast=True)
+    assert len(fast) > len(slow)
+    np.testing.assert_array_equal(*(np.asarray(Image.open(io.BytesIO(one))) for one in (slow, fast)))
 
 
 def test_raw_maps_are_written_on_request_only(tmp_path: Path, make_explanation: Builder) -> None:

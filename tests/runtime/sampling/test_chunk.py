@@ -38,6 +38,9 @@ class Machine:
         held = 10 * max(self.runs, default=0)
         return Memory((5 + held) * MB, (self.available - held) * MB)
 
+    def rest(self) -> None:
+        """Keep all, as most engines do."""
+
     def trial(self, copies: int) -> None:
         """Take the time of ``copies``."""
         if copies > self.largest:

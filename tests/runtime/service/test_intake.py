@@ -83,6 +83,26 @@ def test_what_is_not_one_stream_is_refused(packed: bytes) -> None:
     assert refused(Intake(MIB), packed, content_encoding="gzip").status == 400
 
 
+def test_a_request_is_refused_by_its_json() -> None:
+    """Before its tensors are read: they are not asked for, and no memory is held."""
+    came: list[bytes] = []
+
+    async def come() -> AsyncIterator[bytes]:
+        for part in (b'{"a"', b": 1}tens", b"or"):
+            came.append(part)
+            yield part
+
+    def look(head: bytes) -> None:
+        assert head == b'{"a": 1}'
+        raise RefusedError(503, "no time")
+
+    intake = Intake(MIB)
+    with pytest.raises(RefusedError, match="no time"):
+        asyncio.run(intake.read({"inference-header-content-length": "8"}, come(), look))
+    assert came == [b'{"a"', b": 1}tens"]
+    assert intake._held == 0
+
+
 def test_much_json_is_refused() -> None:
     """Reading it would hold up everybody; the same bytes are taken as a tensor behind the JSON."""
     intake = Intake(4 * module.JSON_BYTES)

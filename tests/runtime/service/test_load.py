@@ -103,6 +103,21 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(
         connections[1].close()
 
 
+def test_a_refusal_waits_for_no_tensors(served: Serving, pixels: NDArray[np.uint8]) -> None:
+    """It comes after the JSON, and what is sent then spoils neither the answer nor the connection."""
+    large = np.tile(pixels, (40, 40, 1))
+    sent = binary({"pixels": large}, budget_ms=1)  # which nothing keeps
+    content, head = sent["content"], int(sent["headers"]["Inference-Header-Content-Length"])
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        for _ in range(2):
+            lines = [f"POST {INFER} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(content)}"]
+            lines.append(f"inference-header-content-length: {head}")
+            connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + content[: head + 100])
+            assert connection.recv(12) == b"HTTP/1.1 503"
+            assert b"budget" in connection.recv(4096)
+            connection.sendall(content[head + 100 :])
+
+
 @pytest.mark.slow
 def test_a_budget_is_from_the_request_to_the_answer(client: httpx.Client, pixels: NDArray[np.uint8]) -> None:
     """It shortens the sampling, and the time in the queue counts."""

@@ -67,6 +67,19 @@ def test_what_does_not_exist_is_404(client: httpx.Client, path: str) -> None:
     assert "tiny.explain" in message or "/models/" not in path
 
 
+def test_a_head_that_is_too_large_is_431(client: httpx.Client) -> None:
+    """Though the buffers that bodies need could take it."""
+    said(client.get("/v2", headers={"x-note": "a" * 20_000}), 431)
+    assert client.get("/v2", headers={"x-note": "a" * 400_000}).status_code == 431
+    assert client.get("/v2", headers={"x-note": "a" * 10_000}).status_code == 200
+
+
+def test_a_length_of_many_digits_is_400(client: httpx.Client, pixels: NDArray[np.uint8]) -> None:
+    """Python converts no number of 5000 digits."""
+    sent = binary({"pixels": pixels})
+    said(client.post(INFER, content=sent["content"], headers={LENGTH: "1" * 5000}), 400)
+
+
 def test_a_wrong_method_is_405(client: httpx.Client) -> None:
     """With the methods that the path has."""
     response = client.get(INFER)

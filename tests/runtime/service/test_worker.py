@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gagrad_runtime.service import pace
+from gagrad_runtime.service import worker as module
 from gagrad_runtime.service.refusals import RefusedError
 from gagrad_runtime.service.worker import Done, LeftError, Ticket, Worker
 
@@ -191,3 +192,33 @@ def test_closing_drops_what_waits_and_what_runs() -> None:
     assert not worker.ready
     with pytest.raises(RefusedError, match="stopping"):
         worker.submit(takes(0))
+
+
+def test_memory_is_given_back_once_when_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while without a request, in the worker's thread; a request that comes then is answered."""
+    monkeypatch.setattr(module, "RESTING", 0.02)
+    rested: list[str] = []
+    worker = Worker("test", 2, lambda: rested.append(threading.current_thread().name))
+    try:
+        time.sleep(0.06)
+        assert rested == []  # nothing was done yet
+        worker.submit(takes(0)).future.result(LONG)
+        end = time.monotonic() + LONG
+        while not rested and time.monotonic() < end:
+            time.sleep(0.005)
+        time.sleep(0.06)
+        assert rested == ["service test"]
+        assert worker.submit(takes(0)).future.result(LONG) == 0
+    finally:
+        worker.close()
+
+
+def test_a_request_is_judged_before_all_of_it_has_come(worker: Worker) -> None:
+    """As ``submit`` judges it, and without taking a place."""
+    worker.check(deadline=in_ms(1000))
+    with pytest.raises(RefusedError, match="budget"):
+        worker.check(deadline=in_ms(1))
+    assert worker.waiting == 0
+    worker.close()
+    with pytest.raises(RefusedError, match="stopping"):
+        worker.check()

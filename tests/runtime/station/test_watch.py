@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from gagrad_edge.cli import run
 from gagrad_edge.errors import ModelError
+from gagrad_runtime.station import watch as watch_module
 from gagrad_runtime.station.condition import read_condition
 from gagrad_runtime.station.config import RetentionTable
 from gagrad_runtime.station.explaining import Explaining
@@ -216,3 +217,22 @@ def test_a_link_is_not_copied(station: Any, tmp_path: Path) -> None:
     assert "link.png" not in names
     assert "large.png" not in names
     assert "is a link" in (tmp_path / "out" / "quarantine" / "link.png.txt").read_text()
+
+
+def test_memory_is_given_back_once_when_no_frame_comes(station: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while; a frame that comes makes the while begin again."""
+    monkeypatch.setattr(watch_module, "RESTING", 0.045)
+    watch = station()
+    rested: list[int] = []
+    steps: list[int] = []
+    monkeypatch.setattr(watch.explainer, "rest", lambda: rested.append(len(steps)))
+
+    def step() -> None:
+        steps.append(1)
+        if len(steps) > 40:
+            watch.stop()
+
+    watch.on_progress = step
+    watch.run()
+    assert len(rested) == 1
+    assert rested[0] >= 5
