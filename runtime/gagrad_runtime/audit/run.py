@@ -28,6 +28,7 @@ from gagrad_runtime.audit.plan import (
 from gagrad_runtime.audit.sources import items_of
 from gagrad_runtime.audit.trial import IMAGES, measure
 from gagrad_runtime.audit.worker import NOWHERE, Work, open_bundle
+from gagrad_runtime.language import text
 from gagrad_runtime.machine.lock import acquire_folder, release
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def run_audit(
         if not plan_only and todo:
             work = Work(str(folder.absolute()), plan.asked, opening, plan.shard, observer)
             done = plan.shards - len(todo)
-            say([f"{done} of {plan.shards} shards were done before"] if done else [])
+            before = text("{done} of {count} shards were done before", done=done, count=plan.shards)
+            say([before] if done else [])
             progress(done, plan.shards)
 
             def count(_: int) -> None:

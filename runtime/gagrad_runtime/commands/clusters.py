@@ -8,7 +8,7 @@ import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.summary import counted
-from gagrad_runtime.commands.options import device_options, trust_option
+from gagrad_runtime.commands.options import device_options, lang_option, trust_option
 
 
 @click.command(cls=Command, section="explain", short_help="Find what the model has learned to look at.")
@@ -25,6 +25,7 @@ from gagrad_runtime.commands.options import device_options, trust_option
 )
 @device_options
 @trust_option
+@lang_option
 def clusters(
     audit: Path, bundle: Path | None, asked: int, device: str, threads: int | None, trust: Path | None
 ) -> int:
