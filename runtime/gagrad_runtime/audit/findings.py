@@ -11,7 +11,7 @@ import numpy as np
 from gagrad_runtime.audit.drift import Comparison, alarms, compared, daily
 from gagrad_runtime.audit.duplicates import groups, near
 from gagrad_runtime.audit.quality import unpacked
-from gagrad_runtime.audit.reading import codes, days, maps, numbers, read
+from gagrad_runtime.audit.reading import codes, days, keys, maps, numbers, read
 from gagrad_runtime.audit.table import GRID
 from gagrad_runtime.language import marked
 
@@ -226,7 +226,7 @@ def copies(folder: Path) -> Copies:
     """Return the duplicates of the audit in ``folder``, and the near-duplicates that are no duplicates."""
     table = read(folder, ["row", "sha256", "phash"], "answered")
     row = table["row"].to_numpy()
-    pixels, _ = codes(table, "sha256")
+    pixels = keys(table, "sha256")
     equal = groups(pixels)
     first = np.unique(pixels, return_index=True)[1]
     alike = near(table["phash"].to_numpy()[first])
@@ -263,7 +263,7 @@ def versus(folder: Path, other: Path) -> Versus:
 
 def _answers(folder: Path) -> Any:
     table = read(folder, ["row", "sha256", "verdict"], "answered")
-    first = np.unique(codes(table, "sha256")[0], return_index=True)[1]
+    first = np.unique(keys(table, "sha256"), return_index=True)[1]
     return table.take(np.sort(first))
 
 
@@ -271,7 +271,7 @@ def _both(folder: Path, other: Path) -> MeanMaps | None:
     tables = []
     for one in (folder, other):
         table = read(one, ["row", "sha256", "map"], "explained")
-        tables.append(table.take(np.sort(np.unique(codes(table, "sha256")[0], return_index=True)[1])))
+        tables.append(table.take(np.sort(np.unique(keys(table, "sha256"), return_index=True)[1])))
     both = set(tables[0]["sha256"].to_pylist()) & set(tables[1]["sha256"].to_pylist())
     if not both:
         return None

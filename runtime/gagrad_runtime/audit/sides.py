@@ -10,7 +10,7 @@ import numpy as np
 from gagrad_runtime.audit.drift import daily, paired
 from gagrad_runtime.audit.findings import EVERYWHERE, QUANTITIES, SHOWN, coarse
 from gagrad_runtime.audit.packages import arrow
-from gagrad_runtime.audit.reading import codes, days, maps, numbers, read
+from gagrad_runtime.audit.reading import codes, days, keys, maps, numbers, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,5 +100,5 @@ def _values(folder: Path) -> Any:
     table = table.drop_columns(["decides"])
     table = table.append_column("decided", pa.array(np.where(np.isnan(decides), np.nan, decides > 0)))
     table = table.append_column("place", pa.array(place))
-    once = np.sort(np.unique(codes(table, "sha256")[0], return_index=True)[1])
+    once = np.sort(np.unique(keys(table, "sha256"), return_index=True)[1])
     return table.take(once)
