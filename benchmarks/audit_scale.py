@@ -87,7 +87,7 @@ def run(folder: Path, number: int) -> None:
 def report(folder: Path, number: int) -> None:
     """Write the page of ``number`` rows of a year and three stations, 4 % of them explained."""
     (folder / SHARDS).mkdir()
-    write_paths(folder, (Item(f"{row}.png") for row in range(number)))
+    write_paths(folder, (Item(f"{row}.png") for row in range(number)), 1000)
     shards = -(-number // 1000)
     asked = Asked(bundle="none", sha256="5" * 64)
     write_plan(folder, Plan(asked=asked, sources=["x"], images=number, shards=shards))

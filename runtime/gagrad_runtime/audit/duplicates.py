@@ -64,4 +64,5 @@ def _few_bits(values: Hashes) -> NDArray[np.bool_]:
     left = values
     for _ in range(BITS):
         left = left & (left - np.uint64(1))  # takes away the lowest bit that is set
-    return left == 0
+    few: NDArray[np.bool_] = left == 0
+    return few
