@@ -46,12 +46,11 @@ def _row(bundle: Path, paths: list[str]) -> str:
     rows = []
     for turn in range(ROUNDS):
         for number, path in enumerate(paths):
-            _timed(spent["predict"], lambda path=path: explainer.predict(path))
-            item = Item(path)
-            rows.append(_timed(spent["row"], lambda n=number, i=item: row_of(observer, asked, n, i)))
+            _timed(spent["predict"], explainer.predict, path)
+            rows.append(_timed(spent["row"], row_of, observer, asked, number, Item(path)))
             frame = observer.frame(path)
-            _timed(spent["hash"], lambda frame=frame: frame.sha256)
-            _timed(spent["quality"], lambda frame=frame: quality(frame))
+            _timed(spent["hash"], getattr, frame, "sha256")
+            _timed(spent["quality"], quality, frame)
         if not turn:  # the first round warms up
             spent = {name: [] for name in spent}
     began = time.process_time()
@@ -65,9 +64,9 @@ def _row(bundle: Path, paths: list[str]) -> str:
     return f"| {bundle.stem} | {' | '.join(f'{1e3 * one:.2f} ms' for one in figures)} | {100 * share:.1f} % |"
 
 
-def _timed(spent: list[float], call: Callable[[], Any]) -> Any:
+def _timed(spent: list[float], call: Callable[..., Any], *arguments: Any) -> Any:
     began = time.process_time()
-    value = call()
+    value = call(*arguments)
     spent.append(time.process_time() - began)
     return value
 

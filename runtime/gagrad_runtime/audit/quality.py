@@ -40,12 +40,14 @@ def quality(frame: Frame, bits: int = 16) -> Quality:
     ``bits`` are those of a camera whose frame has more than eight.
     """
     pixels: NDArray[Any] = frame.picture
-    while pixels.shape[0] * pixels.shape[1] > _LARGE:
-        pixels = np.ascontiguousarray(pixels[::2, ::2])
+    step = 1
+    while pixels.shape[0] * pixels.shape[1] > _LARGE * step**2:
+        step *= 2
     white = float(frame.white or (1 << (bits if pixels.dtype == np.uint16 else 8)) - 1)
-    grey = pixels
-    if pixels.ndim == 3:
+    grey = pixels = pixels[::step]
+    if pixels.ndim == 3:  # made grey before columns are left out: pixels of three bytes are slow to pick
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else pixels[..., 0]
+    grey = np.ascontiguousarray(grey[:, ::step])
     mean, deviation = cv2.meanStdDev(grey)
     sharpness = _edges(grey)
     return Quality(float(mean[0, 0]) / white, float(deviation[0, 0]) / white, sharpness / white, phash(grey))
