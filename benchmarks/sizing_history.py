@@ -31,8 +31,8 @@ class Rate:
 
 
 RATES = (
-    Rate("the demo's classifier", 0.0056, 0.055),
-    Rate("EfficientNet-Lite0", 0.0094, 0.14),
+    Rate("the demo's classifier", 0.0052, 0.055),
+    Rate("EfficientNet-Lite0", 0.0093, 0.14),
     Rate("ResNet-50", 0.0438, 0.71),
 )
 TEXT = """
@@ -43,8 +43,8 @@ terabyte of objects and a month. Put in yours.
 
 {table}
 
-- **Larger frames**: decoding and hashing grow with the pixels. An answer of the demo's classifier with its row takes 12 ms of processor for a JPEG of 1280 by 1024, 63 ms for one of 2448 by 2048: add
-  7 and 57 ms to each image above. With 10⁸ of the latter, decoding costs more than ResNet-50.
+- **Larger frames**: decoding and hashing grow with the pixels. An answer of the demo's classifier with its row takes 12 ms of processor for a colour JPEG of 1280 by 1024, 61 ms for one of 2448 by 2048: add
+  6 and 55 ms to each image above. With 10⁸ of the latter, decoding costs more than ResNet-50.
 - **The table**: {plain:.0f} GB for 10⁸ rows, maps included, and {paths:.1f} GB for the plan's list. The images themselves: 10 TB at 100 kB each, {images:,.0f} dollars a month; the audit only reads them.
 - **Reading**: a core with EfficientNet-Lite0 takes {each:.0f} images a second, so {cores:.0f} cores take {read:.0f} MB/s of images of 100 kB, and ten times as much of images of 1 MB. Past some tens of cores the network or the
   disks decide; then more cores bring nothing.
@@ -56,7 +56,7 @@ terabyte of objects and a month. Put in yours.
 | `paths.parquet` as each worker opens it | 10⁴ shards: 17 ms, 7 MB | 10⁵ shards: 0.2 s, 70 MB | 10⁹ images: 0.7 GB in each worker; make an audit for each month |
 | worker's memory | the same for 10⁴ and 10⁵ images | the same, and one model each | models: ResNet-50 takes 0.4 GB in each process |
 | files of the table | one for 1,000 images | 10⁵ files | where listing and opening files is slow, such as an object store: not measured |
-| the report | 10⁶ rows: 15 s of processor, 0.9 GB | 25 min, 90 GB: **too much** | from some 10⁷ rows on. An audit for each month (8·10⁶ rows) takes 2 min and 7 GB; over the year DuckDB asks the shards |
+| the report | 10⁶ rows: 12.7 s of processor, 0.8 GB | 20 min, 80 GB: **too much** | from some 10⁷ rows on. An audit for each month (8·10⁶ rows) takes 2 min and 6 GB; over the year DuckDB asks the shards |
 | `clusters` | 10⁴ maps: 3 s | 4·10⁶ maps: 4 GB of maps in memory | audits by month, too |
 
 ### Stations and viewer
