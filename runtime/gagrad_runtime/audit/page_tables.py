@@ -88,8 +88,8 @@ def _cell(cell: Cell | None, pictures: Thumbnails) -> str:
     if cell is None:
         return "<td></td>"
     comparison = cell.comparison
-    number = rate_text(float(comparison.after[0]))
-    if cell.quantity.classes > 1:
+    number = rate_text(float(comparison.after[0]) if cell.quantity.classes == 1 else comparison.difference)
+    if cell.quantity.classes > 1 and not np.isnan(comparison.difference):
         number = text("{share} elsewhere", share=rate_text(comparison.difference))
     mark = ' class="alarm"' if cell.alarm else ""
     between = interval(comparison.low, comparison.high, signed=cell.quantity.classes == 1)
