@@ -13,6 +13,7 @@ import onnx
 from onnx import helper, shape_inference
 
 from benchmarks.networks import MAKERS, SIZE
+from benchmarks.sizing_history import history
 from benchmarks.table import markdown, publish
 from gagrad_export.assemble import accumulate_graph, predict_graph
 from gagrad_export.canonicalise import canonicalise
@@ -86,7 +87,7 @@ DEVICES = (
     Device("AGX Orin 64 GB", 42.6, 205),
     Device("Thor T5000", 259, 273),
 )
-INTRODUCTION = """# Sizing: which model on which Jetson
+INTRODUCTION = """# Sizing: which model on which Jetson, and a year of a plant's images
 
 **An estimate on paper; none of these devices was at hand.** Operations and bytes are counted in the shipped graphs (float16,
 batch {batch}, {side}²). The time of an operator is the longer of two: its arithmetic at {compute:.0%} of the GPU's dense FP16 rate, or its memory traffic at {bandwidth:.0%}
@@ -140,7 +141,7 @@ def main() -> None:
         levels=LEVELS,
     )
     reproduce = "\nReproduce: `python -m benchmarks.sizing`; the figures do not depend on the machine.\n"
-    publish("sizing", text + markdown(header, rows) + reproduce + GROWTH)
+    publish("sizing", text + markdown(header, rows) + reproduce + GROWTH + history())
 
 
 def _graphs(module: object, name: str) -> tuple[GraphFile, GraphFile]:

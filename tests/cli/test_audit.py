@@ -62,5 +62,5 @@ def test_the_plan_comes_before_the_work(tiny_bundle: Path, tmp_path: Path, capsy
     assert run([*command, "--budget", "1s"]) == 2
     assert "--budget: the answers alone" in capsys.readouterr().err
     assert run(command) == 0
-    assert "50000 images in 50 shards" in capsys.readouterr().err
+    assert "50,000 images in 50 shards" in capsys.readouterr().err
     assert list((out / "shards").iterdir()) == []

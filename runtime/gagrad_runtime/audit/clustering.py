@@ -10,6 +10,7 @@ from msgspec import Meta
 from gagrad_edge.errors import InputError
 from gagrad_runtime.audit.packages import package
 from gagrad_runtime.audit.table import GRID
+from gagrad_runtime.language import marked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,13 +170,20 @@ def elsewhere(mean: Array, places: list[Rectangle]) -> list[Rectangle]:
     return found
 
 
+BORDER = marked("the border")
+WHERE = (
+    (marked("the upper left"), marked("the upper middle"), marked("the upper right")),
+    (marked("the left"), marked("the middle"), marked("the right")),
+    (marked("the lower left"), marked("the lower middle"), marked("the lower right")),
+)
+"""Names of the nine parts of a frame, in English; a page translates them."""
+
+
 def in_words(mask: Mask) -> str:
-    """Return where ``mask [16, 16]`` lies: ``the upper right``, ``the middle``, ``the border``."""
+    """Return where ``mask [16, 16]`` lies, in English: one of ``WHERE``, or ``BORDER``."""
     rows, columns = np.nonzero(mask)
     if len(rows) and np.ptp(rows) == np.ptp(columns) == GRID - 1 and not mask[4:12, 4:12].any():
-        return "the border"
+        return BORDER
     third = GRID / 3
-    down = ("upper", "", "lower")[min(int((rows.mean() + 0.5) / third), 2)]
-    across = ("left", "", "right")[min(int((columns.mean() + 0.5) / third), 2)]
-    words = " ".join(word for word in (down, across) if word)
-    return f"the {words}" if words else "the middle"
+    down, across = (min(int((one.mean() + 0.5) / third), 2) for one in (rows, columns))
+    return WHERE[down][across]

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gagrad_edge.atomic import write_atomic
-from gagrad_edge.summary import counted
 from gagrad_runtime.audit.page import heat
 from gagrad_runtime.audit.thumbnails import Thumbnails
-from gagrad_runtime.report.html_page import escape, fill, image, legend
+from gagrad_runtime.language import current, plural, text
+from gagrad_runtime.language.numbers import share_text
+from gagrad_runtime.report.html_page import escape, fill, font, image, style
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.audit.decisions import Cluster, Findings
+    from gagrad_runtime.audit.intervention import Rate
     from gagrad_runtime.audit.plan import Plan
 
 PAGE = "clusters.html"
@@ -24,18 +26,33 @@ PAGE = "clusters.html"
 
 def sentences(cluster: Cluster) -> list[str]:
     """Return what was found of a cluster, in sentences for people."""
-    covered = f"Covering {cluster.where} turns {cluster.covered} of these {cluster.verdict!r}"
-    found = [
-        f"{covered} into another answer" + (f", mostly {cluster.becomes!r}." if cluster.becomes else ".")
-    ]
+    names = {"where": text(cluster.where), "answer": cluster.verdict, "rate": _rate(cluster.covered)}
+    if cluster.becomes:
+        found = [
+            text(
+                "Covering {where} turns {rate} of these '{answer}' into another answer, mostly '{becomes}'.",
+                **names,
+                becomes=cluster.becomes,
+            )
+        ]
+    else:
+        found = [text("Covering {where} turns {rate} of these '{answer}' into another answer.", **names)]
     if cluster.covered_elsewhere.of:
-        found.append(f"Covering as much elsewhere turns {cluster.covered_elsewhere}.")
+        rate = _rate(cluster.covered_elsewhere)
+        found.append(text("Covering as much elsewhere turns {rate} into another answer.", rate=rate))
     if cluster.pasted.of:
-        found.append(f"Pasting the place onto other parts turns {cluster.pasted} into {cluster.verdict!r}.")
+        names["rate"] = _rate(cluster.pasted)
+        found.append(text("Pasting the place onto other parts turns {rate} into '{answer}'.", **names))
     if cluster.pasted_elsewhere.of:
-        found.append(f"Pasting as much from elsewhere turns {cluster.pasted_elsewhere}.")
-    there = f"{cluster.share} explained {cluster.verdict!r} look there"
-    found.append(f"{there}; the place is {cluster.area:.0%} of all that they look at.")
+        names["rate"] = _rate(cluster.pasted_elsewhere)
+        found.append(text("Pasting as much from elsewhere turns {rate} into '{answer}'.", **names))
+    found.append(
+        text(
+            "{rate} explained '{answer}' look there; the place is {area} of all that they look at.",
+            **names | {"rate": _rate(cluster.share)},
+            area=share_text(cluster.area),
+        )
+    )
     return found
 
 
@@ -46,19 +63,54 @@ def decision_text(cluster: Cluster) -> str:
     return " · ".join(part for part in (f"decision: {cluster.decision}", by, cluster.note) if part)
 
 
+def _rate(rate: Rate) -> str:
+    """Return a rate with its interval and of how many it is."""
+    low, high = rate.interval
+    return text(
+        "{share} ({low} to {high}) of {count}",
+        share=share_text(rate.share),
+        low=share_text(low),
+        high=share_text(high),
+        count=f"{rate.of:,}",
+    )
+
+
 def write_clusters(folder: Path, plan: Plan, findings: Findings) -> Path:
     """Write ``clusters.html`` into the audit's ``folder``, and return its path. Raises OutputError."""
     pictures = Thumbnails(folder, plan)
     number = sum(one.finding for one in findings.clusters)
     facts = (
-        f"{findings.explained:,} explained images · {counted(len(findings.clusters), 'cluster')}, "
-        f"{counted(number, 'finding')} · {findings.unlike:,} in no cluster"
+        text("{count} explained images", count=f"{findings.explained:,}"),
+        plural("{count} cluster", "{count} clusters", len(findings.clusters)),
+        plural("{count} finding", "{count} findings", number),
+        text("{count} in no cluster", count=f"{findings.unlike:,}"),
     )
+    plain = {
+        "title": plural(
+            "Where the model looks: {count} cluster",
+            "Where the model looks: {count} clusters",
+            len(findings.clusters),
+        ),
+        "facts": " · ".join(facts),
+        "w_says": text(
+            "Each section is a group of explanations that look at the same place. How a group looks "
+            "proves nothing: the place was covered in its members and pasted onto other parts, and the model "
+            "was asked again."
+        ),
+        "w_person": text(
+            "A defect decides wherever it lies, so a place is a finding only if more images look there than "
+            "its share of all that they look at. It may still be the defect itself, where that always lies "
+            "at the same place, such as a missing hole. Whether the place may decide, a person has to say."
+        ),
+        "w_least": text("not at all"),
+        "w_most": text("most"),
+    }
     values = {
-        "title": escape(f"Where the model looks: {counted(len(findings.clusters), 'cluster')}"),
-        "facts": escape(facts),
+        **{name: escape(word) for name, word in plain.items()},
+        "language": current(),
+        "style": style(),
+        "font": font(),
         "clusters": "".join(_section(one, pictures) for one in findings.clusters),
-        "legend": legend(),
     }
     template = resources.files(__package__).joinpath("clusters.html").read_text(encoding="utf-8")
     page = fill(template, {**values, "pictures": pictures.style()})
@@ -68,15 +120,18 @@ def write_clusters(folder: Path, plan: Plan, findings: Findings) -> Path:
 
 def _section(cluster: Cluster, pictures: Thumbnails) -> str:
     mean = np.array(cluster.mean)
-    words = f"mean map of {counted(cluster.images, 'image')}"
+    words = plural("mean map of {count} image", "mean map of {count} images", cluster.images)
     verdicts = ", ".join(f"{name} {count:,}" for name, count in cluster.verdicts.items())
     stations = ", ".join(f"{name} {count:,}" for name, count in cluster.stations.items())
-    dates = f"{cluster.first} to {cluster.last}" if cluster.first else ""
+    dates = text("{first} to {last}", first=cluster.first, last=cluster.last) if cluster.first else ""
     facts = " · ".join(part for part in (verdicts, stations, dates) if part)
     lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(cluster))
-    state = "finding" if cluster.finding else "the place decides" if cluster.proven else "not proven"
     mark = ' class="finding"' if cluster.finding else ""
-    title = f"{cluster.number} · {cluster.where}: {counted(cluster.images, 'image')}, {state}"
+    said = plural(
+        "{where}: {count} image, {state}", "{where}: {count} images, {state}",
+        cluster.images, where=text(cluster.where), state=_state(cluster),
+    )  # fmt: skip
+    title = f"{cluster.number} · {said}"
     lines += f"<p><strong>{escape(decision_text(cluster))}</strong></p>"
     return (
         f"<section{mark}><h2>{escape(title)}</h2>"
@@ -84,3 +139,9 @@ def _section(cluster: Cluster, pictures: Thumbnails) -> str:
         f"<figcaption>{escape(words)}</figcaption></figure>"
         f"<div>{lines}<p class=quiet>{escape(facts)}</p>{pictures.html(cluster.rows)}</div></div></section>"
     )
+
+
+def _state(cluster: Cluster) -> str:
+    if cluster.finding:
+        return text("finding")
+    return text("the place decides") if cluster.proven else text("not proven")

@@ -97,6 +97,41 @@ def compared(quantity: Daily, reference: Mask, tested: Mask, rng: np.random.Gene
     return Comparison(before, after, difference, float(low), float(high), (extreme + 1) / (number + 1))
 
 
+def interval(quantity: Daily, first: Mask, second: Mask, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return the bootstrap interval ``[K], [K]`` of what each value has more in ``second`` than in ``first``.
+
+    Both are days ``[D]``. It is NaN with too few days.
+    """
+    first, second = first & (quantity.counts > 0), second & (quantity.counts > 0)
+    numbers = int(first.sum()), int(second.sum())
+    if numbers[0] < LEAST_REFERENCE or numbers[1] < LEAST_TESTED:
+        unknown = np.full(quantity.sums.shape[1], np.nan)
+        return unknown, unknown
+    before, after = (
+        _means(quantity, days, rng.multinomial(number, [1 / number] * number, _RESAMPLED))
+        for days, number in zip((first, second), numbers, strict=True)
+    )
+    low, high = np.quantile(after - before, (0.025, 0.975), axis=0)
+    return low, high
+
+
+def paired(before: Daily, after: Daily, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return how much more ``after`` is than ``before``, both of the same parts, and its bootstrap interval.
+
+    Of distributions it is the share that lies elsewhere. The same days are drawn for both. The interval is
+    NaN with too few days.
+    """
+    days = after.counts > 0
+    number = int(days.sum())
+    difference = float(_difference(after.mean(days)[None], before.mean(days)[None])[0])
+    if number < LEAST_REFERENCE:
+        return difference, float("nan"), float("nan")
+    weights = rng.multinomial(number, [1 / number] * number, _RESAMPLED)
+    drawn = _difference(_means(after, days, weights), _means(before, days, weights))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return difference, float(low), float(high)
+
+
 def _as_large(quantity: Daily, days: NDArray[np.int64], tested: int, number: int, difference: float) -> int:
     """Return how many of ``number`` deals of ``days`` into two periods give at least ``difference``."""
     dealt = _deals(len(days), tested, number)

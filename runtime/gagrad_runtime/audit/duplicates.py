@@ -28,7 +28,9 @@ def groups(keys: NDArray[np.int64]) -> list[Rows]:
     """Return the indices of equal ``keys``, each group of two or more, the largest first."""
     order = np.argsort(keys, kind="stable")
     edges = np.flatnonzero(np.diff(keys[order])) + 1
-    found = [one for one in np.split(order, edges) if len(one) > 1]
+    starts, ends = np.append(0, edges), np.append(edges, len(keys))
+    several = ends - starts > 1
+    found = [order[start:end] for start, end in zip(starts[several], ends[several], strict=True)]
     return sorted(found, key=lambda one: (-len(one), int(one[0])))
 
 
@@ -53,11 +55,14 @@ def _pairs(hashes: Hashes, low: int, high: int) -> Iterator[tuple[Rows, Rows]]:
         if len(members) > _CROWD:
             continue
         first, second = np.triu_indices(len(members), 1)
-        apart = bits(hashes[members[first]] ^ hashes[members[second]]) <= BITS
-        yield members[first[apart]], members[second[apart]]
+        near = alike(hashes[members[first]] ^ hashes[members[second]])
+        yield members[first[near]], members[second[near]]
 
 
-def bits(values: Hashes) -> NDArray[np.int64]:
-    """Return how many bits of each value are set."""
-    counts: Rows = np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.int64)
-    return counts
+def alike(values: Hashes) -> NDArray[np.bool_]:
+    """Return which of ``values``, differences of two hashes, have ``BITS`` bits set or fewer."""
+    left = values
+    for _ in range(BITS):
+        left = left & (left - np.uint64(1))  # takes away the lowest bit that is set
+    few: NDArray[np.bool_] = left == 0
+    return few

@@ -11,8 +11,9 @@ import numpy as np
 from gagrad_runtime.audit.drift import Comparison, alarms, compared, daily
 from gagrad_runtime.audit.duplicates import groups, near
 from gagrad_runtime.audit.quality import unpacked
-from gagrad_runtime.audit.reading import codes, days, maps, numbers, read
+from gagrad_runtime.audit.reading import codes, days, keys, maps, numbers, read
 from gagrad_runtime.audit.table import GRID
+from gagrad_runtime.language import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Images behind each number."""
-EVERYWHERE = "all stations"
-_COARSE = 4
+EVERYWHERE, NOWHERE = marked("all stations"), marked("no station")
+COARSE = 4
 """Cells along each side in which the strongest place of a map is counted."""
 _STATIONS, _WEEKS = 10, 13
 """Stations with lines of their own, the others are in the lines of all; and weeks, the last ones. All are
@@ -42,19 +43,22 @@ class Quantity:
 
     name: str
     title: str
+    """In English; the page translates it."""
     classes: int = 1
     worst: int = 1
     """Which images stand behind the number: 1 for the highest values, -1 for the lowest."""
+    camera: bool = False
+    """Whether it says something of the picture, and not of what the model makes of it."""
 
 
 QUANTITIES = (
-    Quantity("ng", "NG rate"),
-    Quantity("probability", "mean probability", worst=-1),
-    Quantity("decided", "explained parts of which a place decides", worst=-1),
-    Quantity("place", "where place 1 lies", classes=_COARSE * _COARSE),
-    Quantity("brightness", "brightness", worst=-1),
-    Quantity("contrast", "contrast", worst=-1),
-    Quantity("sharpness", "sharpness", worst=-1),
+    Quantity("ng", marked("NG rate")),
+    Quantity("probability", marked("mean probability of the answer"), worst=-1),
+    Quantity("decided", marked("explained parts of which a place decides"), worst=-1),
+    Quantity("place", marked("where place 1 lies"), classes=COARSE * COARSE),
+    Quantity("brightness", marked("brightness, of white"), worst=-1, camera=True),
+    Quantity("contrast", marked("contrast, of white"), worst=-1, camera=True),
+    Quantity("sharpness", marked("sharpness, of white"), worst=-1, camera=True),
 )
 
 
@@ -92,13 +96,16 @@ class History:
 def history(folder: Path) -> History:
     """Return the columns of the audit in ``folder``, of images with an answer."""
     plain = ["ng", "probability", "brightness", "contrast", "sharpness"]
-    table = read(folder, ["row", "time", "station", *plain, "decides"], "answered")
+    table = read(
+        folder, ["row", "time", "station", *plain, "decides", "covered", "covered_before"], "answered"
+    )
     day = days(table)
     known = day[day >= 0]
     begin = int(known.min()) if len(known) else 0
     values = {name: numbers(table, name) for name in plain}
     decides = numbers(table, "decides")
     values["decided"] = np.where(np.isnan(decides), np.nan, decides > 0)
+    values["lost"] = numbers(table, "covered_before") - numbers(table, "covered")
     row = table["row"].to_numpy()
     explained = read(folder, ["row", "map"], "explained")
     values["place"] = np.full(len(row), np.nan)
@@ -113,8 +120,8 @@ def history(folder: Path) -> History:
 def coarse(packed: NDArray[np.uint8]) -> Array:
     """Return in which of 4 by 4 cells each map ``[N, 256]`` is highest."""
     row, column = np.divmod(packed.argmax(axis=1), GRID)
-    side = GRID // _COARSE
-    cells: Array = (row // side * _COARSE + column // side).astype(np.float64)
+    side = GRID // COARSE
+    cells: Array = (row // side * COARSE + column // side).astype(np.float64)
     return cells
 
 
@@ -128,19 +135,20 @@ def cells(history: History, reference: int) -> list[Cell]:
     """Return all numbers of the report: each quantity in each week after the reference days, by station."""
     rng = np.random.default_rng(0)
     found = [
-        one for scope, members in _scopes(history) for one in _cells(history, scope, members, reference, rng)
+        one for scope, members in scopes(history) for one in _cells(history, scope, members, reference, rng)
     ]
     marked = alarms([one.comparison.chance for one in found])
     return [replace(one, alarm=alarm) for one, alarm in zip(found, marked, strict=True)]
 
 
-def _scopes(history: History) -> Iterator[tuple[str, Mask]]:
+def scopes(history: History) -> Iterator[tuple[str, Mask]]:
+    """Yield all parts with a time, and those of each of the largest stations, by name."""
     dated = history.day >= 0
     yield EVERYWHERE, dated
     if len(history.stations) > 1:
         counts = np.bincount(history.station[dated], minlength=len(history.stations))
         for code in np.argsort(-counts, kind="stable")[:_STATIONS]:
-            yield history.stations[code] or "no station", dated & (history.station == code)
+            yield history.stations[code] or NOWHERE, dated & (history.station == code)
 
 
 def _cells(
@@ -218,7 +226,7 @@ def copies(folder: Path) -> Copies:
     """Return the duplicates of the audit in ``folder``, and the near-duplicates that are no duplicates."""
     table = read(folder, ["row", "sha256", "phash"], "answered")
     row = table["row"].to_numpy()
-    pixels, _ = codes(table, "sha256")
+    pixels = keys(table, "sha256")
     equal = groups(pixels)
     first = np.unique(pixels, return_index=True)[1]
     alike = near(table["phash"].to_numpy()[first])
@@ -255,7 +263,7 @@ def versus(folder: Path, other: Path) -> Versus:
 
 def _answers(folder: Path) -> Any:
     table = read(folder, ["row", "sha256", "verdict"], "answered")
-    first = np.unique(codes(table, "sha256")[0], return_index=True)[1]
+    first = np.unique(keys(table, "sha256"), return_index=True)[1]
     return table.take(np.sort(first))
 
 
@@ -263,7 +271,7 @@ def _both(folder: Path, other: Path) -> MeanMaps | None:
     tables = []
     for one in (folder, other):
         table = read(one, ["row", "sha256", "map"], "explained")
-        tables.append(table.take(np.sort(np.unique(codes(table, "sha256")[0], return_index=True)[1])))
+        tables.append(table.take(np.sort(np.unique(keys(table, "sha256"), return_index=True)[1])))
     both = set(tables[0]["sha256"].to_pylist()) & set(tables[1]["sha256"].to_pylist())
     if not both:
         return None

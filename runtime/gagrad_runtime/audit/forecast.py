@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gagrad_edge.errors import SettingError
-from gagrad_edge.summary import counted
-from gagrad_runtime.language.numbers import percent, share_text
+from gagrad_runtime.language import phrase, plural, shown, text
+from gagrad_runtime.language.numbers import rate_text, share_text
 
 if TYPE_CHECKING:
     from gagrad_runtime.audit.plan import Asked
@@ -66,29 +66,44 @@ def within(budget: float, trial: Trial, asked: Asked, images: int, workers: int)
 def in_words(seconds: float) -> str:
     """Return a time for people: ``40 s``, ``12 min``, ``3 h 40 min``, ``2 d 5 h``."""
     if seconds < 60:
-        return f"{max(seconds, 1):.0f} s"
+        return phrase("{seconds} s", seconds=f"{max(seconds, 1):.0f}")
     minutes = round(seconds / 60)
     if minutes < 60:
-        return f"{minutes} min"
+        return phrase("{minutes} min", minutes=minutes)
     hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+    if hours < 24:
+        return phrase("{hours} h {minutes} min", hours=hours, minutes=rest)
+    return phrase("{days} d {hours} h", days=hours // 24, hours=hours % 24)
 
 
 def lines(trial: Trial, asked: Asked, images: int, shards: int, workers: int) -> list[str]:
-    """Return the plan in lines for people."""
+    """Return the plan in lines for people, in the current language."""
     share, megabytes = explained_share(trial, asked), size(trial, asked, images) / 1e6
-    milliseconds = (1e3 * trial.look_seconds, 1e3 * trial.explain_seconds)
-    tried = f"of {trial.images} tried: {trial.broken} broken, {trial.marked} NG, unsure or with a caution"
-    chosen = (
-        "every marked one"
-        if asked.share == 1
-        else f"{share_text(asked.share)} of the marked, as the budget allows"
-    )
-    rest = f", and 1 in {asked.one_in} of the rest" if asked.one_in else ""
-    took = in_words(duration(trial, asked, images, workers))
+    crew = plural("{count} worker", "{count} workers", workers)
+    number = plural("{images} image", "{images} images", images, images=f"{images:,}")
+    parts = plural("{count} shard", "{count} shards", shards)
+    marked_ones = text("every marked one")
+    if asked.share < 1:
+        marked_ones = text("{share} of the marked, as the budget allows", share=share_text(asked.share))
+    chosen = {"share": rate_text(share), "marked": marked_ones, "one_in": f"{asked.one_in:,}"}
+    explained = text("{share} are explained: {marked}, and 1 in {one_in} of the rest", **chosen)
+    if not asked.one_in:
+        explained = text("{share} are explained: {marked}", share=chosen["share"], marked=marked_ones)
     return [
-        f"{counted(images, 'image')} in {counted(shards, 'shard')}, {counted(workers, 'worker')}",
-        f"{tried}; {milliseconds[0]:.0f} ms for an answer, {milliseconds[1]:.0f} ms for a map",
-        f"{percent(share)} are explained: {chosen}{rest}",
-        f"it takes about {took} and at most {megabytes:,.1f} MB",
+        text("{images} in {shards}, {workers}", images=number, shards=parts, workers=crew),
+        text(
+            "of {count} tried: {broken} broken, {marked} NG, unsure or with a caution; {look} ms for an "
+            "answer, {explain} ms for a map",
+            count=trial.images,
+            broken=trial.broken,
+            marked=trial.marked,
+            look=f"{1e3 * trial.look_seconds:.0f}",
+            explain=f"{1e3 * trial.explain_seconds:.0f}",
+        ),
+        explained,
+        text(
+            "it takes about {time} and at most {size} MB",
+            time=shown(in_words(duration(trial, asked, images, workers))),
+            size=f"{megabytes:,.1f}",
+        ),
     ]

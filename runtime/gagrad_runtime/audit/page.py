@@ -9,14 +9,17 @@ import cv2
 import numpy as np
 
 from gagrad_edge.atomic import write_atomic
-from gagrad_edge.summary import counted
 from gagrad_runtime.audit import findings
-from gagrad_runtime.audit.drift import RISK
+from gagrad_runtime.audit.distributions import distributions
+from gagrad_runtime.audit.page_tables import distributions_html, sides_html, weeks_html
+from gagrad_runtime.audit.page_words import scope_name, sentence, words
 from gagrad_runtime.audit.reading import codes, finished, read
+from gagrad_runtime.audit.sides import sides
 from gagrad_runtime.audit.thumbnails import Thumbnails
-from gagrad_runtime.language.numbers import percent
+from gagrad_runtime.language import plural, text
+from gagrad_runtime.language.numbers import rate_text, share_text
 from gagrad_runtime.report.colour import colour_bar
-from gagrad_runtime.report.html_page import escape, fill, image, legend
+from gagrad_runtime.report.html_page import escape, fill, image
 from gagrad_runtime.report.thumbnail import jpeg
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gagrad_runtime.audit.findings import Cell, Copies, History, MeanMaps, Versus
+    from gagrad_runtime.audit.findings import Cell, Copies, History, MeanMaps
     from gagrad_runtime.audit.plan import Plan
 
 PAGE = "report.html"
@@ -35,7 +38,7 @@ _GROUPS = 10
 
 
 def write_report(folder: Path, against: Path | None = None) -> Path:
-    """Write ``report.html`` of the audit in ``folder``, and return its path.
+    """Write ``report.html`` of the audit in ``folder``, in the current language, and return its path.
 
     ``against`` is the folder of an audit of another bundle, with which it is compared. Raises InputError
     where one of them is not finished, and OutputError.
@@ -47,22 +50,27 @@ def write_report(folder: Path, against: Path | None = None) -> Path:
     past = findings.history(folder)
     reference = findings.reference_days(past)
     cells = findings.cells(past, reference)
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    names = (text("reference period"), text("after it"))
+    # In the order of what matters: a page has room for so many pictures.
     values = {
-        "title": escape(f"Audit of {plan.images:,} images"),
-        "facts": escape(_facts(folder, plan, past, reference)),
         "alarms": _alarms(cells, pictures),
-        "risk": f"{RISK:.0%}",
-        "maps": _maps(
-            findings.mean_maps(folder, past, reference), ("reference period", "after it"), pictures
-        ),
-        "versus": "" if against is None else _versus(findings.versus(folder, against), pictures),
-        "tables": _tables(cells, pictures),
+        "maps": _maps(findings.mean_maps(folder, past, reference), names, pictures),
+        "versus": "" if against is None else _versus(folder, against, pictures),
         "copies": _copies(findings.copies(folder), pictures),
         "errors": _errors(folder, pictures),
-        "legend": legend(),
+        "distributions": distributions_html(distributions(past, reference), pictures),
+        "weeks": weeks_html(cells, pictures),
     }
-    page = fill(template, {**values, "pictures": pictures.style()})
+    title = plural(
+        "Audit of {images} image", "Audit of {images} images", plan.images, images=f"{plan.images:,}"
+    )
+    values |= {
+        "title": escape(title),
+        "facts": escape(_facts(folder, plan, past, reference)),
+        "w_versus_link": "" if against is None else f'<a href="#versus">{escape(_title_of_versus())}</a>',
+    }
+    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    page = fill(template, {**words(), **values, "pictures": pictures.style()})
     write_atomic(folder / PAGE, [page.encode()])
     return folder / PAGE
 
@@ -71,13 +79,20 @@ def _facts(folder: Path, plan: Plan, past: History, reference: int) -> str:
     explained = len(read(folder, ["row"], "explained"))
     ng = past.values["ng"]
     known = ng[~np.isnan(ng)]
+    days = plural("{count} day", "{count} days", past.span)
     parts = [
-        f"bundle {plan.asked.sha256[:12]}",
-        f"{len(past.row):,} answers",
-        f"{int(known.sum()):,} NG" if len(known) else "no class is known to be good",
-        f"{explained:,} explained",
-        f"{counted(past.span, 'day')} from {past.first:%Y-%m-%d}" if past.span else "no times",
-        f"reference period: the first {counted(reference, 'day')}",
+        text("bundle {name}", name=plan.asked.sha256[:12]),
+        text("{count} answers", count=f"{len(past.row):,}"),
+        text("{count} NG", count=f"{int(known.sum()):,}")
+        if len(known)
+        else text("no class is known to be good"),
+        text("{count} explained", count=f"{explained:,}"),
+        text("{days} from {first}", days=days, first=f"{past.first:%Y-%m-%d}")
+        if past.span
+        else text("no times"),
+        plural(
+            "reference period: the first {count} day", "reference period: the first {count} days", reference
+        ),
     ]
     return " · ".join(parts)
 
@@ -85,88 +100,39 @@ def _facts(folder: Path, plan: Plan, past: History, reference: int) -> str:
 def _alarms(cells: list[Cell], pictures: Thumbnails) -> str:
     found = [one for one in cells if one.alarm]
     if not any(one.comparison.chance is not None for one in cells):
-        return "<p>Nothing was tested: there are too few days.</p>"
+        return f"<p>{escape(text('Nothing was tested: there are too few days.'))}</p>"
     if not found:
-        return "<p>Nothing: no week differs from the reference period by more than its days do.</p>"
+        nothing = text("Nothing: no week differs from the reference period by more than its days do.")
+        return f"<p>{escape(nothing)}</p>"
     return "".join(
-        f"<details><summary><b>{escape(one.scope)}</b>, week of {one.week:%Y-%m-%d}: "
-        f"{escape(_sentence(one))}</summary>{pictures.html(one.rows)}</details>"
+        f"<details><summary><b>{escape(scope_name(one.scope))}</b>, "
+        f"{escape(text('week of {day}', day=f'{one.week:%Y-%m-%d}'))}: "
+        f"{escape(sentence(one))}</summary>{pictures.html(one.rows)}</details>"
         for one in found
     )
 
 
-def _sentence(cell: Cell) -> str:
-    quantity, comparison = cell.quantity, cell.comparison
-    if quantity.classes > 1:
-        return f"{comparison.difference:.0%} of {quantity.title} moved ({_interval(cell)})"
-    return (
-        f"{quantity.title} {_number(comparison.after[0])} instead of {_number(comparison.before[0])} "
-        f"(difference {_interval(cell)})"
-    )
-
-
-def _interval(cell: Cell) -> str:
-    low, high = cell.comparison.low, cell.comparison.high
-    return f"{_number(low)} to {_number(high)}"
-
-
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def _tables(cells: list[Cell], pictures: Thumbnails) -> str:
-    parts = []
-    for scope in dict.fromkeys(one.scope for one in cells):
-        members = {(one.week, one.quantity.name): one for one in cells if one.scope == scope}
-        weeks = sorted({week for week, _ in members})
-        rows = [
-            f"<tr><th>{week:%Y-%m-%d}</th>"
-            + "".join(_cell(members.get((week, one.name)), pictures) for one in findings.QUANTITIES)
-            + "</tr>"
-            for week in weeks
-        ]
-        head = "".join(f"<th>{escape(one.title)}</th>" for one in findings.QUANTITIES)
-        before = {one.quantity.name: one.comparison.before for one in members.values()}
-        means = "".join(
-            f"<td>{_number(before[one.name][0]) if one.name in before and one.classes == 1 else ''}</td>"
-            for one in findings.QUANTITIES
-        )
-        parts.append(
-            f"<h3>{escape(scope)}</h3><div class=scroll><table><thead><tr><th>week of</th>{head}</tr></thead>"
-            f"<tbody><tr class=quiet><th>reference</th>{means}</tr>{''.join(rows)}</tbody></table></div>"
-        )
-    return "".join(parts) or "<p>No image after the reference period has a time.</p>"
-
-
-def _cell(cell: Cell | None, pictures: Thumbnails) -> str:
-    if cell is None:
-        return "<td></td>"
-    comparison = cell.comparison
-    several = cell.quantity.classes > 1
-    shown = f"{comparison.difference:.0%} moved" if several else _number(comparison.after[0])
-    mark = ' class="alarm"' if cell.alarm else ""
-    spread = "" if comparison.chance is None else f" <small>{_interval(cell)}</small>"
-    return f"<td{mark}><details><summary>{shown}{spread}</summary>{pictures.html(cell.rows)}</details></td>"
-
-
 def _maps(maps: MeanMaps | None, names: tuple[str, str], pictures: Thumbnails) -> str:
     if maps is None:
-        return "<p>One of the two has no explained images.</p>"
+        return f"<p>{escape(text('One of the two has no explained images.'))}</p>"
     top = float(max(maps.before.max(), maps.after.max())) or 1.0
     moved = maps.after - maps.before
     more = np.clip(moved, 0, None)
+    share = share_text(float(np.abs(moved).sum() / 2))
+    counts = [plural("{count} map", "{count} maps", count) for count in maps.counts]
     shown = [
-        (f"{names[0]}, {counted(maps.counts[0], 'map')}", maps.before / top),
-        (f"{names[1]}, {counted(maps.counts[1], 'map')}", maps.after / top),
-        (f"more than before: {np.abs(moved).sum() / 2:.1%} of the map moved", more / (more.max() or 1.0)),
+        (text("{name}, {maps}", name=names[0], maps=counts[0]), maps.before / top),
+        (text("{name}, {maps}", name=names[1], maps=counts[1]), maps.after / top),
+        (text("more than before: {share} of the map moved", share=share), more / (more.max() or 1.0)),
     ]
     figures = "".join(
-        f"<figure>{image(heat(values), words)}<figcaption>{escape(words)}</figcaption></figure>"
-        for words, values in shown
+        f"<figure>{image(heat(values), says)}<figcaption>{escape(says)}</figcaption></figure>"
+        for says, values in shown
     )
+    like = text("The ten images that are most like the difference")
     return (
-        f'<div class="maps">{figures}</div><details><summary>the ten images that are most like the '
-        f"difference</summary>{pictures.html(maps.rows)}</details>"
+        f'<div class="maps">{figures}</div><details><summary>{escape(like)}</summary>'
+        f"{pictures.html(maps.rows)}</details>"
     )
 
 
@@ -177,32 +143,47 @@ def heat(values: NDArray[np.float64]) -> bytes:
     return jpeg(cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST))
 
 
-def _versus(versus: Versus, pictures: Thumbnails) -> str:
+def _title_of_versus() -> str:
+    return text("Against the other bundle")
+
+
+def _versus(folder: Path, other: Path, pictures: Thumbnails) -> str:
+    versus = findings.versus(folder, other)
     changed = sum(len(rows) for _, _, rows in versus.changed)
-    share = changed / max(versus.images, 1)
     lines = "".join(
         f"<details><summary>{escape(before)} → {escape(after)}: {len(rows):,}</summary>"
         f"{pictures.html(rows[: findings.SHOWN])}</details>"
         for before, after, rows in versus.changed[:_GROUPS]
     )
-    maps = _maps(versus.maps, ("the other bundle", "this bundle"), pictures)
+    maps = _maps(versus.maps, (text("the other bundle"), text("this bundle")), pictures)
+    says = text(
+        "{count} images are in both; {changed} ({share}) have another answer.",
+        count=f"{versus.images:,}",
+        changed=f"{changed:,}",
+        share=rate_text(changed / max(versus.images, 1)),
+    )
+    asks = text("What does this bundle look at that the other did not? Images that both explain:")
+    numbers = text("The same images with both. Marked: the interval leaves out 0.")
     return (
-        f"<h2>Against the other bundle</h2><p>{versus.images:,} images are in both; {changed:,} "
-        f"({percent(share)}) have another answer.</p>{lines}"
-        f"<p>What does this bundle look at that the other did not? Images that both explain:</p>{maps}"
+        f'<h2 id="versus">{escape(_title_of_versus())}</h2><p>{escape(says)}</p>{lines}'
+        f"<p>{escape(asks)}</p>{maps}<p>{escape(numbers)}</p>{sides_html(sides(folder, other), pictures)}"
     )
 
 
 def _copies(copies: Copies, pictures: Thumbnails) -> str:
     parts = []
-    for title, found in (("equal pixels", copies.equal), ("nearly equal", copies.alike)):
+    for title, found in ((text("Equal pixels"), copies.equal), (text("Nearly equal"), copies.alike)):
         members = sum(len(one) for one in found)
         lines = "".join(
-            f"<details><summary>{counted(len(one), 'image')}</summary>"
+            f"<details><summary>{escape(plural('{count} image', '{count} images', len(one)))}</summary>"
             f"{pictures.html(one[: findings.SHOWN])}</details>"
             for one in found[:_GROUPS]
         )
-        parts.append(f"<p><b>{title}</b>: {counted(len(found), 'group')} of {members:,} images</p>{lines}")
+        groups = plural(
+            "{count} group of {images} images", "{count} groups of {images} images",
+            len(found), images=f"{members:,}",
+        )  # fmt: skip
+        parts.append(f"<p><b>{escape(title)}</b>: {escape(groups)}</p>{lines}")
     return "".join(parts)
 
 
@@ -215,4 +196,4 @@ def _errors(folder: Path, pictures: Thumbnails) -> str:
         for code, text in enumerate(texts)
         if text
     )
-    return lines or "<p>None.</p>"
+    return lines or f"<p>{escape(text('None.'))}</p>"

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHARD = 1000
-"""Images of a shard: some seconds of work, so little is lost with a worker, and half a megabyte."""
+"""Images of a shard where there are many: some seconds of work, so little is lost with a worker, and half a
+megabyte."""
+LEAST, EACH = 25, 4
+"""Images of the smallest shard, and shards that each worker gets at least: with fewer, some would wait."""
 PLAN, PATHS, SHARDS = "audit.json", "paths.parquet", "shards"
 
 
@@ -55,13 +58,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     shards: int
     shard: int = SHARD
-    """Images of a shard; the last one may have fewer."""
+    """Images of a shard, chosen by the number of images and workers; the last one may have fewer."""
 
 
-def write_paths(folder: Path, items: Iterable[Item], shard: int = SHARD) -> int:
-    """Write the images ``items`` to ``paths.parquet``, and return their number.
+def shard_size(images: int, workers: int) -> int:
+    """Return how many images a shard has, so that each of ``workers`` gets some; ``SHARD`` of many images."""
+    return min(max(-(-images // (EACH * workers)), LEAST), SHARD)
 
-    It holds one shard of them at a time. Raises OutputError, and InputError where there are none.
+
+def write_paths(
+    folder: Path, items: Iterable[Item], shard: int | None = None, workers: int = 1
+) -> tuple[int, int]:
+    """Write the images ``items`` to ``paths.parquet``; return their number, and that of a shard.
+
+    ``shard`` is by default what suits the number of images and ``workers``. It holds only so many images as
+    decide that. Raises OutputError, and InputError where there are none.
     """
     pa, pq = arrow(), parquet()
     fields = [("path", pa.binary()), ("time", pa.timestamp("ms", tz="UTC")), ("station", pa.string())]
@@ -69,6 +80,10 @@ def write_paths(folder: Path, items: Iterable[Item], shard: int = SHARD) -> int:
     target = folder / PATHS
     part = target.with_name(f".{PATHS}.part")
     stream, count = iter(items), 0
+    if shard is None:
+        first = list(itertools.islice(stream, SHARD * EACH * workers))
+        shard, stream = shard_size(len(first), workers), itertools.chain(first, stream)
+        del first
     try:
         with pq.ParquetWriter(part, schema, compression="zstd", use_dictionary=["station"]) as writer:
             while rows := list(itertools.islice(stream, shard)):
@@ -87,7 +102,7 @@ def write_paths(folder: Path, items: Iterable[Item], shard: int = SHARD) -> int:
         raise output_error(target, error) from error
     finally:
         part.unlink(missing_ok=True)
-    return count
+    return count, shard
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -20,6 +21,9 @@ _SIDE, _LOW = 32, 8
 _LARGE = 1 << 20
 """Pixels above which every second row and column are left out: statistics need no more."""
 
+_WAVES = cv2.dct(np.eye(_SIDE, dtype=np.float32), flags=cv2.DCT_ROWS).T[:_LOW]
+"""``[8, 32]``: ``_WAVES @ image @ _WAVES.T`` are the lowest frequencies; a whole transform is slow."""
+
 
 class Quality(NamedTuple):
     """What is measured of the frame; a camera that ages shows here first."""
@@ -36,16 +40,27 @@ def quality(frame: Frame, bits: int = 16) -> Quality:
     ``bits`` are those of a camera whose frame has more than eight.
     """
     pixels: NDArray[Any] = frame.picture
-    while pixels.shape[0] * pixels.shape[1] > _LARGE:
-        pixels = np.ascontiguousarray(pixels[::2, ::2])
+    step = 1
+    while pixels.shape[0] * pixels.shape[1] > _LARGE * step**2:
+        step *= 2
     white = float(frame.white or (1 << (bits if pixels.dtype == np.uint16 else 8)) - 1)
-    grey = pixels
-    if pixels.ndim == 3:
+    grey = pixels = pixels[::step]
+    if pixels.ndim == 3:  # made grey before columns are left out: pixels of three bytes are slow to pick
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.shape[2] == 3 else pixels[..., 0]
+    grey = np.ascontiguousarray(grey[:, ::step])
     mean, deviation = cv2.meanStdDev(grey)
-    edges = cv2.Laplacian(grey, cv2.CV_32F)
-    sharpness = float(cv2.meanStdDev(edges)[1][0, 0])
+    sharpness = _edges(grey)
     return Quality(float(mean[0, 0]) / white, float(deviation[0, 0]) / white, sharpness / white, phash(grey))
+
+
+def _edges(grey: NDArray[Any]) -> float:
+    """Return the standard deviation of the Laplacian of ``grey [H, W]``.
+
+    From the sum of squares, which takes half the time of ``meanStdDev``: each image of an audit pays it.
+    """
+    edges = cv2.Laplacian(grey, cv2.CV_16S if grey.dtype == np.uint8 else cv2.CV_32F)
+    square = cv2.norm(edges, cv2.NORM_L2SQR) / edges.size
+    return math.sqrt(max(square - cv2.mean(edges)[0] ** 2, 0.0))
 
 
 def phash(grey: NDArray[Any]) -> int:
@@ -54,8 +69,8 @@ def phash(grey: NDArray[Any]) -> int:
     The usual pHash: a small copy, its cosine transform, the lowest 8 by 8. The mean does not count.
     """
     small = cv2.resize(grey.astype(np.float32, copy=False), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    low = cv2.dct(small)[:_LOW, :_LOW].ravel()
-    bits = low > np.median(low[1:])
+    low = (_WAVES @ small @ _WAVES.T).ravel()
+    bits = low > np.sort(low[1:])[len(low) // 2 - 1]
     bits[0] = False
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_runtime.audit.duplicates import BITS, bits
+from gagrad_runtime.audit import duplicates
 from gagrad_runtime.audit.quality import unpacked
 from gagrad_runtime.audit.queue_file import REASONS, Reason
 from gagrad_runtime.audit.reading import codes, maps, numbers, read
@@ -171,7 +171,7 @@ def chosen(found: Candidates, wanted: int) -> list[int]:
         best = int(np.where(left, score * distance, -1).argmax())
         order.append(best)
         apart = np.sqrt(np.maximum(1 - found.roots @ found.roots[best], 0))
-        alike = (bits(hashes ^ hashes[best]) <= BITS) & (kinds == kinds[best]) & (apart <= _ALIKE)
+        alike = duplicates.alike(hashes ^ hashes[best]) & (kinds == kinds[best]) & (apart <= _ALIKE)
         left &= ~(alike & (found.mapped == found.mapped[best])) & (pixels != pixels[best])
         left[best] = False
         beside = np.abs(scaled - scaled[best]).max(axis=1, initial=0)

@@ -74,6 +74,13 @@ def codes(table: Any, name: str) -> tuple[NDArray[np.int64], list[str]]:
     return places[encoded.indices.to_numpy()] if texts else np.zeros(0, np.int64), sorted(texts)
 
 
+def keys(table: Any, name: str) -> NDArray[np.int64]:
+    """Return a column of texts as numbers, equal ones for equal texts: quicker than ``codes``."""
+    column = package("pyarrow.compute").fill_null(table[name], "").combine_chunks()
+    found: NDArray[np.int64] = column.dictionary_encode().indices.to_numpy().astype(np.int64)
+    return found
+
+
 def maps(table: Any) -> NDArray[np.uint8]:
     """Return the column ``map``, which has no nulls here, as bytes ``[N, 256]``."""
     column = table["map"].combine_chunks()

@@ -16,7 +16,6 @@ from gagrad_runtime.audit.local import WorkerEndedError, call, run_local
 from gagrad_runtime.audit.packages import arrow
 from gagrad_runtime.audit.plan import (
     PATHS,
-    SHARD,
     SHARDS,
     Plan,
     check_same,
@@ -29,6 +28,7 @@ from gagrad_runtime.audit.plan import (
 from gagrad_runtime.audit.sources import items_of
 from gagrad_runtime.audit.trial import IMAGES, measure
 from gagrad_runtime.audit.worker import Work, open_bundle
+from gagrad_runtime.language import text
 from gagrad_runtime.machine.lock import acquire_folder, release
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run_audit(
     plan_only: bool = False,
     engine: Engine = run_local,
     observer: Callable[[Asked, Opening], Observer] = open_bundle,
-    shard: int = SHARD,
+    shard: int | None = None,
     say: Callable[[list[str]], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> Done:
@@ -75,8 +75,9 @@ def run_audit(
 
     ``say`` gets the plan in lines before the work begins, ``progress`` (shards done, shards). ``budget`` are
     seconds: as many of the marked images are explained as they leave time for. ``engine`` makes the shards,
-    ``observer`` opens the bundle in each worker. Raises OutputError also where another process works on
-    this folder, and what a worker raises.
+    ``observer`` opens the bundle in each worker; ``shard`` are the images of a shard, by default chosen by
+    the number of images and workers. Raises OutputError also where another process works on this folder, and
+    what a worker raises.
     """
     arrow()
     make_folder(folder)
@@ -87,10 +88,10 @@ def run_audit(
         plan = read_plan(folder)
         if plan is None:
             items = items_of(sources, spec)
-            images = write_paths(folder, items, shard)
-            first = Work(str(folder.absolute()), asked, opening, shard, observer)
-            trial = _tried(first, _spread(folder, images, shard))
-            plan = _planned(asked, trial, sources, images, shard, budget, workers)
+            images, size = write_paths(folder, items, shard, workers)
+            first = Work(str(folder.absolute()), asked, opening, size, observer)
+            trial = _tried(first, _spread(folder, images, size))
+            plan = _planned(asked, trial, sources, images, size, budget, workers)
             say(forecast.lines(trial, plan.asked, images, plan.shards, workers))
             write_plan(folder, plan)
         else:
@@ -99,7 +100,8 @@ def run_audit(
         if not plan_only and todo:
             work = Work(str(folder.absolute()), plan.asked, opening, plan.shard, observer)
             done = plan.shards - len(todo)
-            say([f"{done} of {plan.shards} shards were done before"] if done else [])
+            before = text("{done} of {count} shards were done before", done=done, count=plan.shards)
+            say([before] if done else [])
             progress(done, plan.shards)
 
             def count(_: int) -> None:

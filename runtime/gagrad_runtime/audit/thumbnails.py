@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.audit.plan import Plan
 
-MOST = 400
+MOST = 600
 """Pictures of a page; of further images it has the path."""
 _SIDE = 96
 

@@ -10,7 +10,14 @@ import click
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import FAILED, UNCLEAR, SettingError
 from gagrad_edge.summary import counted
-from gagrad_runtime.commands.options import device_options, good_options, method_options, trust_option
+from gagrad_runtime.commands.options import (
+    device_options,
+    good_options,
+    lang_option,
+    method_options,
+    trust_option,
+)
+from gagrad_runtime.language import plural, text
 
 
 @click.command(cls=Command, section="explain", short_help="Look at a plant's whole history of images.")
@@ -70,6 +77,7 @@ from gagrad_runtime.commands.options import device_options, good_options, method
 @method_options("samples", "seed")
 @device_options
 @trust_option
+@lang_option
 def audit(
     bundle: Path,
     sources: tuple[str, ...],
@@ -135,12 +143,14 @@ def audit(
             progress=progress,
         )
     if plan_only:
-        say(f"plan: {output / 'audit.json'}; the same command without --plan goes on", err=True)
+        here = {"path": output / "audit.json", "option": "--plan"}
+        say(text("plan: {path}; the same command without {option} goes on", **here), err=True)
         return 0
     from gagrad_runtime.audit.page import write_report  # noqa: PLC0415
 
     page = write_report(output, against)
-    say(f"{counted(done.images, 'image')} in {output / 'shards'}/ → {page}", err=True)
+    number = plural("{images} image", "{images} images", done.images, images=f"{done.images:,}")
+    say(f"{number} → {output / 'shards'}/, {page}", err=True)
     return 0
 
 

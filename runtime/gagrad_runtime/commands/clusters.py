@@ -9,7 +9,7 @@ import click
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
 from gagrad_edge.summary import counted
-from gagrad_runtime.commands.options import device_options, trust_option, user_name
+from gagrad_runtime.commands.options import device_options, lang_option, trust_option, user_name
 
 
 @click.command(cls=Command, section="explain", short_help="Find what the model has learned to look at.")
@@ -40,6 +40,7 @@ from gagrad_runtime.commands.options import device_options, trust_option, user_n
 )
 @device_options
 @trust_option
+@lang_option
 def clusters(
     audit: Path,
     bundle: Path | None,

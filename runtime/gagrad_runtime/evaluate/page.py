@@ -13,7 +13,7 @@ from gagrad_edge import json_text
 from gagrad_edge.atomic import write_atomic
 from gagrad_runtime.evaluate.table import METRICS, Row, Summary, shown, summarise, used_metrics
 from gagrad_runtime.language.numbers import percent
-from gagrad_runtime.report.html_page import escape, fill, image, legend
+from gagrad_runtime.report.html_page import escape, fill, image, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def render_page(
         template,
         {
             "title": escape(f"Explanations of {bundle}, compared"),
-            "legend": legend(),
+            "style": style(),
             "facts": escape(" · ".join(facts)),
             "head": "".join(_head(metric) for metric in metrics),
             "body": "\n".join(_summary_row(summary, metrics, summaries) for summary in summaries),

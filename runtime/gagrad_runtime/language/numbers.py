@@ -27,6 +27,22 @@ def share_text(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
+def rate_text(rate: float) -> str:
+    """Return how often something is so among many (0..1), or a mean of such values: ``4.3 %``; NaN is a dash.
+
+    Unlike ``percent`` it may be 0 % or 100 %: it was counted.
+    """
+    return "–" if math.isnan(rate) else f"{rate * 100:.1f} %"
+
+
+def points_text(difference: float) -> str:
+    """Return the difference of two rates (-1..1) in percentage points, no unit: ``+1.3``, ``−0.2``."""
+    if math.isnan(difference):
+        return "–"
+    points = round(difference * 100, 1)
+    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
+
+
 def agreement_text(share: float) -> str:
     """Return which share of pixels agree (0..1), rounded down to a tenth: ``99.5 %``; ``100 %`` only for all.
 

@@ -6,12 +6,15 @@ import base64
 import hashlib
 import html
 import re
+from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gagrad_edge.printable import printable
+from gagrad_runtime.language import current
+from gagrad_runtime.language.font import FONT
 from gagrad_runtime.report.colour import colour_bar
 
 if TYPE_CHECKING:
@@ -33,6 +36,24 @@ def legend() -> str:
     stops = (bar[round(place)] for place in np.linspace(0, 255, _STOPS))
     colours = ("#{:02x}{:02x}{:02x}".format(*stop) for stop in stops)
     return f"linear-gradient(90deg, {', '.join(colours)})"
+
+
+def style() -> str:
+    """Return the style that the pages of many images have in common."""
+    sheet = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return Template(sheet).substitute(legend=legend()).rstrip("\n")
+
+
+def font() -> str:
+    """Return the style that brings the Japanese font into the page; nothing in English."""
+    if current() == "en":
+        return ""
+    data = base64.b64encode(FONT.read_bytes()).decode()
+    return (
+        '\n  @font-face { font-family: "BIZ UDPGothic"; '
+        f'src: url(data:font/woff2;base64,{data}) format("woff2"); }}\n'
+        '  body { font-family: "BIZ UDPGothic", system-ui, sans-serif; }'
+    )
 
 
 def image(jpeg: bytes, words: str) -> str:

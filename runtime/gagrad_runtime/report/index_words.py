@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-
 from gagrad_runtime.language import current, marked, text
-from gagrad_runtime.language.font import FONT
-from gagrad_runtime.report.html_page import escape
+from gagrad_runtime.report.html_page import escape, font
 
 NOT_EXPLAINED, NO_CAUTION = marked("not explained"), marked("no caution")
 """What one can filter by in place of a caution's code."""
@@ -76,19 +73,7 @@ def page_words(number: int) -> dict[str, str]:
     }
     return {
         "language": current(),
-        "font": _font(),
+        "font": font(),
         "counted": counted,
         **{name: escape(word) for name, word in words.items()},
     }
-
-
-def _font() -> str:
-    """Return the style that brings the Japanese font into the page; nothing in English."""
-    if current() == "en":
-        return ""
-    data = base64.b64encode(FONT.read_bytes()).decode()
-    return (
-        '\n  @font-face { font-family: "BIZ UDPGothic"; '
-        f'src: url(data:font/woff2;base64,{data}) format("woff2"); }}\n'
-        '  body { font-family: "BIZ UDPGothic", system-ui, sans-serif; }'
-    )

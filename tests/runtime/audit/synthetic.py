@@ -103,7 +103,8 @@ def dying(asked: Asked, opening: Opening) -> Synthetic:
 def write_list(folder: Path, images: int, word: str = "slow") -> Path:
     """Write a list of ``images`` paths that exist in name only."""
     path = folder / "list.txt"
-    path.write_text("".join(f"{word}-{number:07d}.png\n" for number in range(images)))
+    with path.open("w") as stream:  # line by line: memory is measured with it
+        stream.writelines(f"{word}-{number:07d}.png\n" for number in range(images))
     return path
 
 

@@ -10,13 +10,16 @@ from PIL import Image
 
 from gagrad_edge.errors import SettingError
 from gagrad_runtime.audit.forecast import duration, in_words, seconds_of, within
-from gagrad_runtime.audit.observing import Answer
+from gagrad_runtime.audit.observing import Answer, _of_input
 from gagrad_runtime.audit.plan import Asked
 from gagrad_runtime.audit.quality import quality, shares, unpacked
 from gagrad_runtime.audit.rows import why
 from gagrad_runtime.audit.trial import Trial
 from gagrad_runtime.explanation.explanation import Explanation
+from gagrad_runtime.explanation.input_cautions import constant_image, dark_image
 from gagrad_runtime.frame import load_frame
+from gagrad_runtime.frame.image import prepare
+from tests.models import build_spec
 
 ASKED = Asked(bundle="b", sha256="0" * 64)
 TRIAL = Trial(
@@ -113,3 +116,26 @@ def test_times_are_read_and_written() -> None:
     for text in ("8", "h", "-1h", "0h"):
         with pytest.raises(SettingError, match="is no time"):
             seconds_of(text)
+
+
+@pytest.mark.parametrize("kind", ["plain", "dark", "spot", "flat", "noisy", "grey", "black"])
+def test_the_short_way_says_what_the_long_one_does(kind: str, rng: np.random.Generator) -> None:
+    """Whether an image is dark or empty is the same as by its quantiles, wherever few bright pixels lie."""
+    spec = build_spec(64, 64)
+    pixels = {
+        "plain": rng.integers(0, 256, (64, 64, 3)),
+        "dark": rng.integers(0, 20, (64, 64, 3)),
+        "spot": np.zeros((64, 64, 3), int),
+        "flat": rng.integers(100, 105, (64, 64, 3)),
+        "noisy": rng.integers(100, 112, (64, 64, 3)),
+        "grey": np.full((64, 64, 3), 128),
+        "black": np.zeros((64, 64, 3), int),
+    }[kind].astype(np.uint8)
+    if kind == "spot":
+        pixels[0, :8] = 255  # in a row that is looked at: 0.2 % of the image
+    frame = load_frame(pixels)
+    image, placement = prepare(frame, spec)
+    long = constant_image(frame, image, placement) + dark_image(image, placement)
+    assert _of_input(frame, image[0], placement, spec) == [one.code for one in long]
+    expected = {"dark": ["dark-image"], "grey": ["constant-image"], "black": ["constant-image", "dark-image"]}
+    assert [one.code for one in long] == expected.get(kind, [one.code for one in long])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gagrad_edge.errors import FrameError, InputError
-from gagrad_runtime.audit.plan import items_of_shard, write_paths
+from gagrad_runtime.audit.plan import items_of_shard, shard_size, write_paths
 from gagrad_runtime.audit.sources import Item, content, items_of
 from gagrad_runtime.frame import load_frame
 
@@ -98,6 +98,46 @@ def test_names_of_any_bytes_come_back(tmp_path: Path) -> None:
     """A file name that is no UTF-8 can be opened by the plan; shards hold so many images each."""
     odd = os.fsdecode(b"part-\xff.png")
     items = [Item(odd, TIME, "s", "p"), Item("b.png"), Item("c.png")]
-    assert write_paths(tmp_path, items, 2) == 3
+    assert write_paths(tmp_path, items, 2) == (3, 2)
     assert items_of_shard(tmp_path, 0) == items[:2]
     assert items_of_shard(tmp_path, 1) == items[2:]
+
+
+@pytest.mark.parametrize(
+    ("images", "workers", "size"),
+    [
+        (1, 1, 25),
+        (300, 1, 75),
+        (300, 2, 38),
+        (300, 8, 25),
+        (4000, 1, 1000),
+        (4000, 2, 500),
+        (10**7, 64, 1000),
+    ],
+)
+def test_small_audits_keep_all_workers_busy(images: int, workers: int, size: int) -> None:
+    """Each worker has four shards where there are images enough, and a shard has 25 to 1,000 images."""
+    assert shard_size(images, workers) == size
+
+
+def test_the_plan_has_the_size_of_its_shards(tmp_path: Path) -> None:
+    """Of a long source no more is held than decides it, and all images are written all the same."""
+    short = (Item(f"{number}.png") for number in range(300))
+    assert write_paths(tmp_path, short, workers=2) == (300, 38)
+    assert [len(items_of_shard(tmp_path, number)) for number in (0, 7)] == [38, 34]
+    long = (Item(f"{number}.png") for number in range(9000))
+    assert write_paths(tmp_path, long, workers=2) == (9000, 1000)
+    assert items_of_shard(tmp_path, 8)[-1].path == "8999.png"
+
+
+def test_lists_say_little_or_much(tmp_path: Path) -> None:
+    """A short line of a CSV, one with more than its header, and paths with dots are read as they stand."""
+    path = tmp_path / "list.csv"
+    path.write_text("station,path\na,./x/1.png\nb\n\nc,2.png,left over\n,/abs/3.png\n")
+    found = list(items_of([str(path)]))
+    assert [(one.path, one.station) for one in found] == [
+        (str(tmp_path / "x/1.png"), "a"),
+        (f"{tmp_path}/", "b"),
+        (str(tmp_path / "2.png"), "c"),
+        ("/abs/3.png", ""),
+    ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 
-from gagrad_runtime.language.numbers import agreement_text, percent, share_text
+from gagrad_runtime.language.numbers import agreement_text, percent, points_text, rate_text, share_text
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,13 @@ def test_pixels_that_agree_are_rounded_down() -> None:
     """What is required reads as it is, what falls short of it never does, and 100 % is all of them."""
     shares = (1.0, 0.9999, 0.995, 0.99499, 0.0)
     assert [agreement_text(share) for share in shares] == ["100 %", "99.9 %", "99.5 %", "99.4 %", "0.0 %"]
+
+
+def test_rates_and_their_differences() -> None:
+    """What was counted may be none or all; a difference has its sign, and nothing is no negative nothing."""
+    assert [rate_text(rate) for rate in (0.0, 0.0432, 1.0, math.nan)] == ["0.0 %", "4.3 %", "100.0 %", "–"]
+    found = [points_text(one) for one in (0.013, -0.2, -0.0004, 0.0006, math.nan)]
+    assert found == ["+1.3", "−20.0", "0.0", "+0.1", "–"]
 
 
 def test_there_is_one_place_that_writes_a_probability_or_a_share(root: Path) -> None:
