@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from importlib.metadata import entry_points
@@ -131,7 +132,10 @@ def say_json(data: bytes, *, nl: bool = True) -> None:
 def main() -> None:
     """Run the command line; turn errors into a message on stderr and the documented exit code."""
     _replace_closed_streams()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # All is done: a late Ctrl-C shall not change the exit code, as it would while Python takes itself down.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

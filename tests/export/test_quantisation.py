@@ -29,10 +29,12 @@ from tests.export.networks import tensorrt_refuses
 
 SIZE = (24, 32)
 SPEC = InputSpec(height=24, width=32, colour="rgb", mean=[0.5] * 3, std=[0.5] * 3)
+# Weights of 7 bits beside uint8: on x86-64 without VNNI, ONNX Runtime's kernel adds pairs of products in 16
+# bits, where 255 · 127 twice does not fit, and its scores are then not those of the model as it is written.
 KINDS = {
     "symmetric int8": {"activation_type": QuantType.QInt8, "extra_options": {"ActivationSymmetric": True}},
-    "asymmetric uint8": {"activation_type": QuantType.QUInt8},
-    "weights per channel": {"activation_type": QuantType.QUInt8, "per_channel": True},
+    "asymmetric uint8": {"activation_type": QuantType.QUInt8, "reduce_range": True},
+    "weights per channel": {"activation_type": QuantType.QUInt8, "per_channel": True, "reduce_range": True},
     "int16": {"activation_type": QuantType.QInt16, "per_channel": True},
 }
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gagrad_runtime.frame.frame import Frame
     from gagrad_runtime.station.events import ExplainedEvent
     from gagrad_runtime.station.rule import Rule
-    from gagrad_runtime.station.waiting import Pending
 
     Array = NDArray[np.float32]
 
@@ -81,14 +80,13 @@ class Explained(NamedTuple):
             return False
         return same(self.answer, answer) and not changed(self.image, image)
 
-    def event_of(self, pending: Pending, seconds: float) -> ExplainedEvent:
-        """Return the event about the frame ``pending``, for which this explanation is used again."""
-        answer = pending.answer or self.answer
+    def event_of(self, number: int, name: str, answer: Answer, seconds: float) -> ExplainedEvent:
+        """Return the event of frame ``name`` in row ``number``, for which this explanation is used again."""
         return replace(
             self.event,
             time=now(),
-            id=pending.number,
-            file=pending.name,
+            id=number,
+            file=name,
             verdict=answer.verdict,
             probability=answer.probability,
             seconds=round(seconds, 6),

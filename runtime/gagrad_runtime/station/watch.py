@@ -407,7 +407,9 @@ class Watch:
             return False
         if not all((self.store.folder / one).exists() for one in (last.event.record, last.event.picture)):
             return False  # removed to make room
-        event = replace(last.event_of(pending, time.monotonic() - began), part=self.parts.of(pending.name))
+        seconds = time.monotonic() - began
+        event = last.event_of(pending.number, pending.name, pending.answer or last.answer, seconds)
+        event = replace(event, part=self.parts.of(pending.name))
         try:
             self.store.finish(pending.number, "explained", event=event)
         except OutputError:

@@ -151,6 +151,7 @@ def coarse() -> Coarse:
     return Coarse().eval()
 
 
+@pytest.mark.slow
 def test_the_finer_maps_are_those_of_torch(coarse: Coarse) -> None:
     """The finer layer is the last one with cells of half the sides, and its gradient the whole network's."""
     model = canonicalise(load_torch_module(coarse, name="coarse", input_shape=(3, 64, 96)).model)

@@ -14,6 +14,7 @@ import pytest
 
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.station.config import WebhookTable
+from gagrad_runtime.station.events import VerdictEvent
 from gagrad_runtime.station.outbox import Outbox
 from gagrad_runtime.station.sinks.delivery import Delivery
 from gagrad_runtime.station.sinks.webhook import Webhook
@@ -265,7 +266,7 @@ def test_a_second_process_after_the_lock_file_was_deleted(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_each_page_may_be_the_damaged_one(tmp_path: Path) -> None:
-    """Whichever page of a small index is noise, the station starts, and a frame is stored."""
+    """Whichever page of a small index is noise, the station starts, and the event of a new frame waits."""
     with Store(tmp_path / "whole", sinks=["a"]) as store:
         for number in range(20):
             explained(store, f"{number}")
@@ -283,4 +284,5 @@ def test_each_page_may_be_the_damaged_one(tmp_path: Path) -> None:
             with Store(out, sinks=["a"]) as store:
                 assert store.add("new", "new", "", state="verdict", event=verdict("new")) > 20
                 assert len({one.id for one in store.rows()}) == len(store.rows())
-                assert identities(store)[-1][2] == "verdict"
+                waiting = [message.event for message in Outbox(store.index).pending("a", 100)]
+                assert [one.file for one in waiting if isinstance(one, VerdictEvent)][-1] == "new"
