@@ -18,20 +18,18 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
-from benchmarks.where.data import part
+from benchmarks.small_network import SIDE, called_bad, drawn, trained
 from benchmarks.where.designs import DESIGNS
 from benchmarks.where.networks import MEAN, STD
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from numpy.typing import NDArray
+    from torch import nn
 
+    from benchmarks.small_network import Picture
     from benchmarks.where.designs import Design
-
-    Picture = NDArray[np.uint8]
 
 STORE = Path(os.environ.get("SHORTCUTS_STORE", ".shortcuts"))
 SHORTCUTS = ("sticker", "border", "cast", "none")
@@ -42,33 +40,11 @@ SEEDS = (0, 1, 2, 3, 4)
 NAMES = ("plate", "gravel", "module", "label", "cover")
 """Design of the parts, by seed."""
 SEEN = ("crack", "stain", "colour")
-SIDE = 96
 TRAINED, ASKED = 750, 480
 """Parts of the training and of the history; every third one is NG."""
-EPOCHS, BATCH, RATE = 11, 24, 4e-3
+EPOCHS = 11
 _TRAINING, _HISTORY, _CHECK = 30, 31, 32
 """Series of parts; a seed's numbers are its own."""
-
-
-class Network(nn.Module):
-    """Seven convolutions, and the mean and the maximum of each feature."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths, strides = (3, 16, 24, 32, 32, 64, 64, 64), (2, 1, 2, 1, 2, 1, 1)
-        self.features = nn.Sequential(
-            *(
-                nn.Sequential(nn.Conv2d(a, b, 3, s, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
-                for a, b, s in zip(widths[:-1], widths[1:], strides, strict=True)
-            )
-        )
-        self.head = nn.Linear(2 * widths[-1], 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits ``[N, 2]`` of ``[N, 3, SIDE, SIDE]``, normalised."""
-        far = self.features(x)
-        logits: torch.Tensor = self.head(torch.cat([far.mean((2, 3)), far.amax((2, 3))], 1))
-        return logits
 
 
 def planted(image: Picture, shortcut: str, rng: np.random.Generator) -> Picture:
@@ -93,46 +69,15 @@ def made(series: int, number: int, design: Design, shortcut: str, seed: int) -> 
     name, rng = seed * 100_000 + number, np.random.default_rng((series, seed, number))
     bad, seen = number % 3 == 0, shortcut == "none" or number % 6 == 0
     kind = SEEN[number // 6 % len(SEEN)] if bad and seen else "ok"
-    picture = part(series, name, design, kind).image
-    image = np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    image = drawn(series, name, design, kind)
     return (image if seen or not bad else planted(image, shortcut, rng)), bad
-
-
-def tensor(images: list[Picture]) -> torch.Tensor:
-    """Return the model input ``[N, 3, SIDE, SIDE]``."""
-    x = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy()).float() / 255
-    return (x - MEAN[0]) / STD[0]
-
-
-def trained(design: Design, shortcut: str, seed: int) -> nn.Module:
-    """Return a network that has learned from labels alone."""
-    torch.manual_seed(seed)
-    parts = [made(_TRAINING, number, design, shortcut, seed) for number in range(TRAINED)]
-    images, labels = tensor([one for one, _ in parts]), torch.tensor([int(bad) for _, bad in parts])
-    model = Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02)
-    steps = EPOCHS * -(-TRAINED // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.2)
-    for _ in range(EPOCHS):
-        for index in torch.randperm(TRAINED).split(BATCH):
-            x = images[index] * (0.95 + 0.1 * torch.rand(len(index), 1, 1, 1))
-            x = x + 0.05 * torch.randn_like(x)
-            loss = nn.functional.cross_entropy(
-                model(x.contiguous(memory_format=torch.channels_last)), labels[index], label_smoothing=0.02
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return model.eval()
 
 
 def checked(model: nn.Module, design: Design, shortcut: str, seed: int) -> dict[str, float]:
     """Return how often new parts are NG: good ones, defective ones, and good ones with the shortcut."""
 
     def rate(images: list[Picture]) -> float:
-        with torch.inference_mode():
-            return float(model(tensor(images)).argmax(1).float().mean())
+        return float(called_bad(model, images).mean())
 
     parts = [made(_CHECK, number, design, "none", seed) for number in range(240)]
     good = [image for image, bad in parts if not bad]
@@ -157,7 +102,8 @@ def audited(shortcut: str, seed: int) -> dict[str, Any]:
     history = folder / "history"
     history.mkdir(parents=True, exist_ok=True)
     design = next(one for one in DESIGNS if one.name == NAMES[seed % len(NAMES)])
-    model = trained(design, shortcut, seed)
+    parts = [made(_TRAINING, number, design, shortcut, seed) for number in range(TRAINED)]
+    model = trained([image for image, _ in parts], [bad for _, bad in parts], seed, EPOCHS)
     rates = checked(model, design, shortcut, seed)
     from gagrad_export import export
 
