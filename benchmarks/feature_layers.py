@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from benchmarks.table import machine, markdown, publish
-from gagrad_edge.abi import COTANGENT, IMAGE
+from gagrad_edge.abi import COTANGENT, IMAGE, feature_name
 from gagrad_edge.input import InputSpec
 from gagrad_edge.method.class_activation import added_levels, class_activation_maps
-from gagrad_export.assemble.cam import DELTA, FEATURES, cam_probe_graph
+from gagrad_export.assemble.cam import DELTA, cam_probe_graph
 from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
@@ -151,7 +151,7 @@ def _following(model: Canonical, layers: Sequence[FeatureLayer]) -> list[int]:
     zeros = _zeros(layers)
 
     def features(x: np.ndarray, index: int) -> np.ndarray:
-        found: np.ndarray = session.run([f"{FEATURES}_{index}"], {IMAGE: x, COTANGENT: cotangent, **zeros})[0]
+        found: np.ndarray = session.run([feature_name(index)], {IMAGE: x, COTANGENT: cotangent, **zeros})[0]
         return found
 
     counts = []

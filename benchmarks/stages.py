@@ -62,7 +62,7 @@ def measured(explainer: Explainer, repeats: int, **settings: Any) -> dict[str, l
     graphs = explainer.graphs
     plain = graphs.runner
 
-    def timed(role: Any, variant: str = "") -> Any:
+    def timed(role: Any, variant: str | None = None) -> Any:
         return Timed(plain(role, variant), role, spent)
 
     explainer.explain(_frame(0), **settings)

@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-c", "from gagrad_edge.cli import main; main()"]
 INTRODUCTION = """# Start-up
 
 Wall time of whole processes, {repeats} runs each, interleaved. Files are in the page cache; torch and onnx
-are installed but not loaded. `explain` runs the demo model at 224² as it does by default (5 samples, class
+are installed but not loaded. `explain` runs the demo model at 224² as it does by default (3 samples, class
 activation, the covering test) and writes picture, map and record. The chunk size is known from an earlier run.
 
 Reproduce: `python -m benchmarks.startup`. {machine}

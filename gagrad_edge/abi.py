@@ -15,6 +15,9 @@ Shapes are written with symbols:
 ``predict`` of a detector also gives ``boxes [N, A, 4]``, and that of an anomaly scorer may give
 ``anomaly_map [N, h, w]`` with a size of its own: see ``beside``. ``cam`` of a network whose feature layer is
 coarse also gives ``finer_cams``, of the finer layer in front of it.
+
+The variant ``features`` of ``predict`` also gives activations, and that of ``cam`` takes them in place of the
+image: one forward pass then serves both.
 """
 
 from __future__ import annotations
@@ -27,9 +30,9 @@ from gagrad_edge.method.perturbation import COLUMNS
 from gagrad_edge.method.reference import STATE_MAPS, rcap_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from gagrad_edge.manifest import GraphRole, Manifest
+    from gagrad_edge.manifest import FeatureLayer, GraphRole, Manifest
     from gagrad_edge.output import OutputSpec
 
 Shape = tuple["int | str", ...]
@@ -84,6 +87,8 @@ SECOND = {name: f"second_{name}" for name in STATE}
 
 PERTURBED = "perturbed"
 """Variant of ``accumulate`` that also takes ``PERTURBATION``."""
+FEATURES = "features"
+"""Variant of ``predict`` that also gives activations, and of ``cam`` that takes them: ``feature_name``."""
 
 N, B = "N", "B"
 _C_H_W: Shape = ("C", "H", "W")
@@ -147,6 +152,33 @@ def beside(output: OutputSpec) -> dict[str, Shape]:
     return {}
 
 
+def feature_name(number: int) -> str:
+    """Return the name of activation ``number`` of those that pass from ``predict`` to ``cam``."""
+    return f"{FEATURES}_{number}"
+
+
+def is_feature(name: str) -> bool:
+    """Return whether ``name`` is one of ``feature_name``."""
+    return name.startswith(f"{FEATURES}_")
+
+
+def feature_shapes(layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None) -> tuple[Shape, ...]:
+    """Return the shapes, without the batch, of what passes from ``predict`` to ``cam``.
+
+    The activations of the finer layer, which is in front of the other one, or of all layers. Empty for
+    tokens, of which a manifest does not say how many there are.
+    """
+    cut = layers if finer is None else [finer]
+    if any(one.layout == "tokens" for one in cut):
+        return ()
+    return tuple(
+        (one.features, one.height, one.width)
+        if one.layout == "channels-first"
+        else (one.height, one.width, one.features)
+        for one in cut
+    )
+
+
 def graph_abi(role: GraphRole, variant: str = "") -> GraphAbi:
     """Return the inputs and outputs of the graph of ``role`` and ``variant``, with symbols in the shapes."""
     return _ACCUMULATE_PERTURBED if (role, variant) == ("accumulate", PERTURBED) else ABI[role]
@@ -168,6 +200,8 @@ class Sizes:
     """What ``predict`` gives beside the scores: ``beside(output)``."""
     finer: tuple[int, int] | None = None
     """(h, w) of the finer feature layer, where there is one."""
+    features: tuple[Shape, ...] = ()
+    """``feature_shapes``."""
 
     @staticmethod
     def of(manifest: Manifest) -> Sizes:
@@ -181,6 +215,7 @@ class Sizes:
             feature=None if layer is None else (layer.height, layer.width),
             beside=beside(manifest.output),
             finer=None if finer is None else (finer.height, finer.width),
+            features=feature_shapes(manifest.model.feature_layers, finer),
         )
 
     def graph(self, role: GraphRole, variant: str = "") -> GraphAbi:
@@ -192,7 +227,17 @@ class Sizes:
         if role == "cam" and self.finer is not None:
             finer: Shape = (len(_CAM_METHODS), N, *self.finer)
             abi = GraphAbi(abi.inputs, {**abi.outputs, FINER_CAMS: finer})
+        if variant == FEATURES:
+            abi = self._sharing(role, abi)
         return self.fill(abi)
+
+    def _sharing(self, role: GraphRole, abi: GraphAbi) -> GraphAbi:
+        """Return the variant ``FEATURES`` of ``abi``."""
+        features = {feature_name(i): (N, *shape) for i, shape in enumerate(self.features)}
+        if role == "predict":
+            return GraphAbi(abi.inputs, {**abi.outputs, **features})
+        maps = {name: shape for name, shape in abi.outputs.items() if name != SCORES}
+        return GraphAbi({**features, COTANGENT: abi.inputs[COTANGENT]}, maps)
 
     def fill(self, abi: GraphAbi) -> GraphAbi:
         """Return ``abi`` with these sizes for the symbols; ``N`` and ``B`` stay, they are free."""

@@ -131,7 +131,8 @@ class GraphKey:
     role: GraphRole
     variant: str = ""
     """Which of several graphs of a role: for ``finalize`` the guide (empty: the paper's), for ``accumulate``
-    ``perturbed`` (empty: noise only)."""
+    ``perturbed`` (empty: noise only), for ``predict`` and ``cam`` ``features`` (empty: each
+    from the image)."""
     target: str = "portable"
     """The engine in whose fast forms the graph is written: ``portable`` is ONNX Runtime's, and any engine
     takes it."""

@@ -65,14 +65,15 @@ def questions(
     image: Array,
     scores: Sequence[int],
     target: Sequence[int],
+    features: Sequence[abi.Shape] = (),
     *,
     noise_std: float = _NOISE_STD,
 ) -> Iterator[Question]:
     """Yield the questions to the graph of ``role`` and ``variant``, whose scores have the shape ``scores``.
 
     ``image`` is the self-test's frame, ``[1, C, H, W]`` in 0..1; ``target`` the index of the score that is
-    explained. With ``noise_std`` 0 the scores of ``accumulate`` are those of ``predict``. Raises BundleError
-    for a target that the scores do not have.
+    explained; ``features`` are ``abi.feature_shapes``. With ``noise_std`` 0 the scores of ``accumulate`` are
+    those of ``predict``. Raises BundleError for a target that the scores do not have.
     """
     if len(target) != len(scores) or not all(0 <= at < size for at, size in zip(target, scores, strict=True)):
         raise BundleError(f"the self-test's target {list(target)} is none of the scores {list(scores)}")
@@ -84,6 +85,9 @@ def questions(
     cotangent = np.zeros((1, *scores), np.float32)
     chosen = (0, *target)
     cotangent[chosen] = 1
+    if (role, variant) == ("cam", abi.FEATURES):
+        yield Question(0, {**_of_features(features), abi.COTANGENT: cotangent})
+        return
     (noise,) = noise_chunks(1, 1, 1, shape)
     for number, frame in enumerate(frames):
         if role == "predict":
@@ -102,6 +106,16 @@ def questions(
                 row = [_PERTURBATION.get(name, 0.0) for name in COLUMNS]
                 inputs[abi.PERTURBATION] = np.array([row], np.float32)
             yield Question(number, inputs)
+
+
+def _of_features(shapes: Sequence[abi.Shape]) -> dict[str, Array]:
+    """Return activations in place of those of an image: the magnitudes of noise."""
+    found = {}
+    for number, shape in enumerate(shapes):
+        size = tuple(map(int, shape))
+        (drawn,) = noise_chunks(2 + number, 1, 1, (size[0], size[1], size[2]))
+        found[abi.feature_name(number)] = np.abs(drawn)
+    return found
 
 
 def _of_statistics(role: GraphRole, image: Array, shape: tuple[int, int, int]) -> dict[str, Array]:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gagrad_edge.abi import FEATURES
 from gagrad_edge.atomic import make_folder
 from gagrad_edge.bundle.bundle import SUFFIX, read_bundle
 from gagrad_edge.checking import checker, read_checks, require_labels
 from gagrad_edge.errors import SettingError, VerificationError
-from gagrad_edge.manifest import GraphKey
 from gagrad_edge.source_date import creation_time
 from gagrad_edge.summary import agreement
 from gagrad_export.arrange import Arranged, Wishes, arrange, stated
 from gagrad_export.assemble import bundle_graphs
-from gagrad_export.assemble.cam import cam_graph
+from gagrad_export.assemble.bundle_graphs import activation_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layers
 from gagrad_export.canonicalise import canonicalise
 from gagrad_export.channels import channel_count
@@ -47,14 +47,14 @@ from gagrad_export.verify.noise import guessed_noise
 from gagrad_export.verify.probe import probe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import onnx
     import torch
 
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.checking import Labelled, Tried
-    from gagrad_edge.manifest import Checked, Manifest, MethodSpec
+    from gagrad_edge.manifest import Checked, GraphKey, Manifest, MethodSpec
     from gagrad_export.arrange import Stated
     from gagrad_export.arrange.stated import Classes
     from gagrad_export.assemble.feature_layer import FeatureChoice
@@ -182,8 +182,8 @@ def export(
         maps_asked_for=bundle.feature_layer != "auto",
         bfloat16="bfloat16" in bundle.precisions,
     )
-    make_cam = partial(cam_graph, canonical, spec)
-    verified, graphs, chosen = _verified(check, graphs, chosen, make_cam)
+    activations = partial(activation_graphs, canonical, spec)
+    verified, graphs, chosen = _verified(check, graphs, chosen, activations)
     write = partial(
         package,
         name=bundle.name or path.stem,
@@ -228,22 +228,30 @@ def _verified(
     check: Callable[..., Verified],
     graphs: dict[GraphKey, GraphFile],
     chosen: FeatureChoice,
-    make_cam: Callable[..., GraphFile],
+    activations: Callable[..., dict[GraphKey, GraphFile]],
 ) -> tuple[Verified, dict[GraphKey, GraphFile], FeatureChoice]:
     """Return the evidence of ``check``, and graphs and layers without the maps that it could not confirm.
 
-    Where those of the finer layer could not be, ``make_cam`` makes the graph without, which is rare.
+    Where those of the finer layer could not be, ``activations`` makes the graphs without, which is rare.
     """
     verified = check(graphs, finer_feature_layer=chosen.finer)
     if verified.without_finer:
         note, chosen = verified.without_finer, replace(chosen, finer=None)
-        graphs = {**graphs, GraphKey("cam"): make_cam(chosen.layers)}
+        graphs = {**_without_activations(graphs), **activations(chosen.layers)}
         verified = check(graphs)
         verified = replace(verified, notes=(*verified.notes, note))
+    if verified.without_sharing:
+        graphs = {key: one for key, one in graphs.items() if key.variant != FEATURES}
+        answers = tuple(one for one in verified.answers if one.variant != FEATURES)
+        verified = replace(verified, answers=answers, notes=(*verified.notes, verified.without_sharing))
     if verified.without_maps:
-        graphs = {key: graph for key, graph in graphs.items() if key.role != "cam"}
+        graphs = _without_activations(graphs)
         chosen = replace(chosen, layers=(), finer=None, why=verified.without_maps)
     return verified, graphs, chosen
+
+
+def _without_activations(graphs: Mapping[GraphKey, GraphFile]) -> dict[GraphKey, GraphFile]:
+    return {key: one for key, one in graphs.items() if key.role != "cam" and key.variant != FEATURES}
 
 
 def _canonical(

@@ -24,6 +24,8 @@ CACHES = (
     ".zoo",
     ".fidelity",
     ".where",
+    ".shortcuts",
+    ".labelling",
     ".models",
     ".drise",
     ".venv-drise",

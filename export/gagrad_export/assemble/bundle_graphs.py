@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gagrad_edge.abi import PERTURBED
+from gagrad_edge.abi import FEATURES, PERTURBED
 from gagrad_edge.manifest import GraphKey
 from gagrad_export.assemble.accumulate import accumulate_graph
-from gagrad_export.assemble.cam import cam_graph
+from gagrad_export.assemble.cam import cam_graph, cam_of_features_graph
 from gagrad_export.assemble.combine import combine_graph
 from gagrad_export.assemble.finalize import finalize_graph
 from gagrad_export.assemble.maps import maps_graph
@@ -40,7 +40,8 @@ def bundle_graphs(
 ) -> tuple[dict[GraphKey, GraphFile], dict[str, int]]:
     """Return each graph, and how many operators of ``accumulate`` were lowered, by name.
 
-    ``targets`` and ``precisions`` beside ``portable`` and ``float32``; ``cam`` only with ``feature_layers``.
+    ``targets`` and ``precisions`` beside ``portable`` and ``float32``; ``cam`` only with
+    ``feature_layers``, see ``activation_graphs``.
     Raises UnsupportedOperatorError and ModelError.
     """
     shape = model.input_shape
@@ -62,10 +63,26 @@ def bundle_graphs(
         half, _ = accumulate_graph(model, spec, precision="float16")
         graphs[GraphKey("accumulate", precision="float16")] = half
     if feature_layers:
-        graphs[GraphKey("cam")] = cam_graph(model, spec, feature_layers, finer_feature_layer)
+        graphs |= activation_graphs(model, spec, feature_layers, finer_feature_layer)
     if perturbations:
         graphs[GraphKey("accumulate", PERTURBED)], _ = accumulate_graph(model, spec, perturbations=True)
     return _sharing_tensors(graphs), lowered
+
+
+def activation_graphs(
+    model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None
+) -> dict[GraphKey, GraphFile]:
+    """Return ``cam``, and the pair of graphs that shares a forward pass where the layers divide the network.
+
+    Raises UnsupportedOperatorError and ModelError.
+    """
+    graphs = {GraphKey("cam"): cam_graph(model, spec, layers, finer)}
+    behind = cam_of_features_graph(model, spec, layers, finer)
+    if behind is not None:
+        cut = layers if finer is None else [finer]
+        graphs[GraphKey("predict", FEATURES)] = predict_graph(model, spec, features=cut)
+        graphs[GraphKey("cam", FEATURES)] = behind
+    return graphs
 
 
 def _sharing_tensors(graphs: Mapping[GraphKey, GraphFile]) -> dict[GraphKey, GraphFile]:

@@ -18,12 +18,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 
-from gagrad_edge.abi import CAMS, COTANGENT, FINER_CAMS, IMAGE, SCORES, N, Sizes, graph_abi
+from gagrad_edge.abi import (
+    CAMS,
+    COTANGENT,
+    FEATURES,
+    FINER_CAMS,
+    IMAGE,
+    SCORES,
+    N,
+    Sizes,
+    feature_name,
+    feature_shapes,
+    graph_abi,
+)
 from gagrad_edge.errors import ModelError
 from gagrad_edge.method.class_activation import EPSILON
 from gagrad_export.assemble.accumulate import per_sample
-from gagrad_export.assemble.graph import add_input, finish, finish_graph, insert_model, new_graph, start_graph
+from gagrad_export.assemble.graph import (
+    activations_of,
+    add_input,
+    finish,
+    finish_graph,
+    insert_model,
+    new_graph,
+    start_graph,
+)
 from gagrad_export.assemble.predict import normalised
 from gagrad_export.differentiate import gradients
 from gagrad_export.lower import lower
@@ -31,15 +52,13 @@ from gagrad_export.lower import lower
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import onnx_ir as ir
-
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.input import InputSpec
     from gagrad_edge.manifest import FeatureLayer
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
-DELTA, FEATURES, GRADIENTS = "delta", "features", "gradients"
+DELTA, GRADIENTS = "delta", "gradients"
 """Names of the probe's inputs and outputs that the ABI does not have, each with the number of its layer."""
 
 
@@ -59,15 +78,74 @@ def cam_graph(
     op, inputs = start_graph("cam", sizes, opset=model.opset)
     every = [*layers, finer] if finer else layers
     scores, features, gradients_at = _at_layers(op, model, spec, every, inputs, hold=finer is None)
+    outputs = {SCORES: scores, **_cams(op, layers, finer, features, gradients_at)}
+    lower(op)
+    return finish_graph(op, "cam", sizes, outputs)
+
+
+def cam_of_features_graph(
+    model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None
+) -> GraphFile | None:
+    """Return the variant ``FEATURES`` of the graph ``cam``: the part of the network behind its layers.
+
+    The activations that the same variant of ``predict`` gives, and ``cotangent [1, K…]`` → the maps of
+    ``cam``. None where the scores also depend on the image past these layers, and where the layers are
+    tokens.
+    """
+    sizes = _sizes(model, layers, finer)
+    if not sizes.features:
+        return None
+    op, inputs = start_graph("cam", sizes, variant=FEATURES, opset=model.opset)
+    given = [inputs[feature_name(i)] for i in range(len(sizes.features))]
+    image = ir.Value(
+        name=IMAGE, shape=ir.Shape([N, *model.input_shape]), type=ir.TensorType(ir.DataType.FLOAT)
+    )
+    scores = insert_model(op, model, normalised(op, image, spec))
+    cut = list(layers) if finer is None else [finer]
+    for value, activation in zip(activations_of(op, cut), given, strict=True):
+        ir.convenience.replace_all_uses_with(value, activation)
+    op.graph.sort()
+    if _reads(scores, image):
+        return None
+    features = given if finer is None else [*activations_of(op, layers), *given]
+    every = layers if finer is None else [*layers, finer]
+    found = gradients(op, {scores: per_sample(op, inputs[COTANGENT], given[0])}, features)
+    outputs = _cams(op, layers, finer, features, _all_found(every, found))
+    lower(op)
+    return finish_graph(op, "cam", sizes, outputs, variant=FEATURES)
+
+
+def _reads(value: ir.Value, image: ir.Value) -> bool:
+    """Return whether ``value`` is computed from ``image``."""
+    waiting, seen = [value], {value}
+    while waiting:
+        one = waiting.pop()
+        if one is image:
+            return True
+        node = one.producer()
+        new = {each for each in node.inputs if each is not None} - seen if node is not None else set()
+        seen |= new
+        waiting += new
+    return False
+
+
+def _cams(
+    op: Op,
+    layers: Sequence[FeatureLayer],
+    finer: FeatureLayer | None,
+    features: Sequence[ir.Value],
+    gradients_at: Sequence[ir.Value],
+) -> dict[str, ir.Value]:
+    """Return the outputs with maps; of a ``finer`` layer feature and gradient come last."""
+    every = layers if finer is None else [*layers, finer]
     levels = [
         _maps(op, _channels_first(op, feature, layer), _channels_first(op, gradient, layer))
         for layer, feature, gradient in zip(every, features, gradients_at, strict=True)
     ]
-    outputs = {SCORES: scores, CAMS: _added(op, levels[: len(layers)], layers)}
+    outputs = {CAMS: _added(op, levels[: len(layers)], layers)}
     if finer is not None:
         outputs[FINER_CAMS] = levels[-1]
-    lower(op)
-    return finish_graph(op, "cam", sizes, outputs)
+    return outputs
 
 
 def cam_probe_graph(model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer]) -> GraphFile:
@@ -99,6 +177,7 @@ def _sizes(model: Canonical, layers: Sequence[FeatureLayer], finer: FeatureLayer
         model.score_shape,
         feature=(layers[0].height, layers[0].width),
         finer=None if finer is None else (finer.height, finer.width),
+        features=feature_shapes(layers, finer),
     )
 
 
@@ -120,12 +199,12 @@ def _at_layers(
     x = normalised(op, image, spec)
     scores = insert_model(op, model, x)
     prefix = "model"
-    features = _named(op, layers, prefix)
+    features = activations_of(op, layers, prefix)
     if len(layers) > 1 and hold:
         prefix = "held"
         scores = insert_model(op, model, x, prefix=prefix)
     if prefix == "held" or deltas:
-        readers = [list(value.uses()) for value in _named(op, layers, prefix)]
+        readers = [list(value.uses()) for value in activations_of(op, layers, prefix)]
         for i, layer in enumerate(layers):
             feature = features[i]
             features[i] = (
@@ -137,6 +216,11 @@ def _at_layers(
                 use.node.replace_input_with(use.idx, features[i])
     op.graph.sort()
     found = gradients(op, {scores: per_sample(op, cotangent, image)}, features)
+    return scores, features, _all_found(layers, found)
+
+
+def _all_found(layers: Sequence[FeatureLayer], found: Sequence[ir.Value | None]) -> list[ir.Value]:
+    """Return the gradients at ``layers``. Raises ModelError where there is none."""
     result = []
     for layer, gradient in zip(layers, found, strict=True):
         if gradient is None:
@@ -146,13 +230,7 @@ def _at_layers(
                 hint="choose another layer, or none",
             )
         result.append(gradient)
-    return scores, features, result
-
-
-def _named(op: Op, layers: Sequence[FeatureLayer], prefix: str) -> list[ir.Value]:
-    """Return the activations of ``layers`` in the copy of the model that has ``prefix``."""
-    by_name = {value.name: value for node in op.graph for value in node.outputs}
-    return [by_name[f"{prefix}/{layer.name}"] for layer in layers]
+    return result
 
 
 def _maps(op: Op, feature: ir.Value, gradient: ir.Value) -> ir.Value:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.abi import Shape, Sizes
     from gagrad_edge.bundle.graph_file import GraphFile
-    from gagrad_edge.manifest import GraphRole
+    from gagrad_edge.manifest import FeatureLayer, GraphRole
     from gagrad_export.canonicalise import Canonical
 
 OPSET = 18
@@ -79,6 +79,12 @@ def insert_model(
     ir.convenience.replace_all_uses_with(placeholder, image)
     # An Identity, because lowering may replace the model's last node and the caller keeps this value.
     return op.Identity(scores)
+
+
+def activations_of(op: Op, layers: Sequence[FeatureLayer], prefix: str = "model") -> list[ir.Value]:
+    """Return the activations of ``layers`` in the copy of the model that has ``prefix``."""
+    by_name = {value.name: value for node in op.graph for value in node.outputs}
+    return [by_name[f"{prefix}/{layer.name}"] for layer in layers]
 
 
 def finish_graph(

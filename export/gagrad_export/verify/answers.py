@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gagrad_edge.abi import Shape
     from gagrad_edge.bundle.graph_file import GraphFile
 
 
@@ -22,22 +23,30 @@ def answers_of(
     image: NDArray[np.float32],
     scores: Sequence[int],
     target: Sequence[int],
+    features: Sequence[Shape] = (),
 ) -> tuple[Answer, ...]:
     """Return the answers of the portable float32 graphs; one session is open at a time.
 
-    ``image`` is the self-test's frame, ``[1, C, H, W]``, ``scores`` the shape of one row of scores. An output
-    that is no number, or nothing but zeros, is left out: there is nothing to compare with.
+    ``image`` is the self-test's frame, ``[1, C, H, W]``, ``scores`` the shape of one row of scores,
+    ``features`` are ``abi.feature_shapes``. An output that is no number, or nothing but zeros, is left out:
+    there is nothing to compare with.
     """
     plain = [key for key in graphs if key == GraphKey(key.role, key.variant)]
-    return tuple(answer for key in plain for answer in _answers(key, graphs[key], image, scores, target))
+    asked = image, scores, target, features
+    return tuple(answer for key in plain for answer in _answers(key, graphs[key], *asked))
 
 
 def _answers(
-    key: GraphKey, file: GraphFile, image: NDArray[np.float32], scores: Sequence[int], target: Sequence[int]
+    key: GraphKey,
+    file: GraphFile,
+    image: NDArray[np.float32],
+    scores: Sequence[int],
+    target: Sequence[int],
+    features: Sequence[Shape],
 ) -> Iterator[Answer]:
     session = open_session(file, f"graph {key.role!r}")
     names = session.outputs
-    for question in questions(key.role, key.variant, image, scores, target):
+    for question in questions(key.role, key.variant, image, scores, target, features):
         for name, values in zip(names, session.run(names, dict(question.inputs)), strict=True):
             numbers = fingerprint(values)
             if numbers is not None and any(numbers):

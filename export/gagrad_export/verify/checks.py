@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gagrad_edge.abi import CAMS, FINER_CAMS, IMAGE, PERTURBED
+from gagrad_edge.abi import CAMS, FINER_CAMS, IMAGE, PERTURBED, feature_shapes
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import Agreement, FeatureLayer, GraphKey, MethodSpec, PrecisionCheck, Verification
 from gagrad_edge.method import reference
@@ -23,7 +23,7 @@ from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.answers import answers_of
 from gagrad_export.verify.bfloat16 import verify_bfloat16
 from gagrad_export.verify.cause import known_cause
-from gagrad_export.verify.class_activation import verify_class_activation
+from gagrad_export.verify.class_activation import sharing_refuted, verify_class_activation
 from gagrad_export.verify.detector import verify_detector
 from gagrad_export.verify.float_twin import twin_sessions
 from gagrad_export.verify.frame import frame_image, reference_frame
@@ -84,6 +84,8 @@ class Verified:
     """Why the graph ``cam`` must be left out; empty where its maps are right, and where there is none."""
     without_finer: str = ""
     """Why the maps of the finer layer must be left out, likewise."""
+    without_sharing: str = ""
+    """Why ``cam`` needs a forward pass of its own, where graphs share one and it is not confirmed."""
 
 
 def verify(
@@ -192,10 +194,13 @@ def verify(
         score=float(scores[target]),
         saliency=saliency,
         magnitude=magnitude,
-        answers=answers_of(graphs, image, output.shape, target),
+        answers=answers_of(
+            graphs, image, output.shape, target, feature_shapes(feature_layers, finer_feature_layer)
+        ),
         notes=notes,
         without_maps=without_maps,
         without_finer=without_finer,
+        without_sharing="" if without_maps else sharing_refuted(graphs, spec, point),
     )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_edge.abi import CAMS as CAMS_OUTPUT
-from gagrad_edge.abi import COTANGENT, IMAGE
+from gagrad_edge.abi import COTANGENT, FEATURES, IMAGE, SCORES, is_feature
 from gagrad_edge.errors import VerificationError
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.class_activation import CAMS, added_levels, class_activation_maps
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_export.assemble.cam import DELTA, cam_probe_graph
@@ -22,7 +23,7 @@ from gagrad_export.verify.sessions import open_session
 from gagrad_export.verify.smoothness import is_smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,9 +68,7 @@ def verify_class_activation(
     numpy's maps of these, and these gradients with the change of the scores when the activations move along
     segments. Several layers are checked on a target of all scores, too: one score may depend on one layer.
     """
-    (noise,) = noise_chunks(3, _ROWS, _ROWS, point.image.shape[1:])
-    deviation = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
-    image = point.image + noise * (np.float32(NOISE_STD) * point.spread) * deviation
+    image = _noisy(spec, point)
     points = [point]
     if len(layers) > 1:
         every = np.random.default_rng(5).standard_normal(point.cotangent.shape).astype(np.float32)
@@ -109,6 +108,40 @@ def verify_class_activation(
     first = [values[:1] for values in features]
     error = _gradient_error(probe_graph, _probe(probed, points[-1]), image[:1], first, points[-1], count)
     _require(error <= SEGMENT_TOLERANCE, f"the gradient at {names} is off by {error:.1e}")
+
+
+def sharing_refuted(graphs: Mapping[GraphKey, GraphFile], spec: InputSpec, point: Point) -> str:
+    """Return why ``predict`` and ``cam`` cannot share a forward pass though there are graphs; else empty.
+
+    The scores and maps of the pair are compared with those of ``cam``, which was checked.
+    """
+    pair = [GraphKey(role, FEATURES) for role in ("predict", "cam")]
+    if not all(key in graphs for key in pair):
+        return ""
+    image, cotangent = _noisy(spec, point), {COTANGENT: point.cotangent}
+    whole = _run(graphs[GraphKey("cam")], {IMAGE: image, **cotangent})
+    first = _run(graphs[pair[0]], {IMAGE: image})
+    features = {name: values for name, values in first.items() if is_feature(name)}
+    second = _run(graphs[pair[1]], {**features, **cotangent})
+    scale = max(float(np.ptp(whole[SCORES])), VANISHED)
+    error = float(np.abs(first[SCORES] - whole[SCORES]).max()) / scale
+    error = max([error, *(_largest(maps, whole[name]) for name, maps in second.items())])
+    if error <= MAPS_TOLERANCE:
+        return ""
+    return f"class activation takes a forward pass of its own: with a shared one it is off by {error:.1e}"
+
+
+def _run(graph: GraphFile, inputs: dict[str, Array]) -> dict[str, Array]:
+    session = open_session(graph, "cam")
+    return dict(zip(session.outputs, session.run(None, inputs), strict=True))
+
+
+def _noisy(spec: InputSpec, point: Point) -> Array:
+    """Return ``_ROWS`` noisy copies of the image of ``point``."""
+    (noise,) = noise_chunks(3, _ROWS, _ROWS, point.image.shape[1:])
+    deviation = np.reshape(np.asarray(spec.std, np.float32), (1, -1, 1, 1))
+    noisy: Array = point.image + noise * (np.float32(NOISE_STD) * point.spread) * deviation
+    return noisy
 
 
 def _levels(features: Sequence[Array], gradients: Sequence[Array]) -> list[Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_edge.abi import DTYPE, Sizes
+from gagrad_edge.abi import DTYPE, FEATURES, Sizes
 from gagrad_edge.bundle.mapping import release
 from gagrad_edge.errors import BundleError, SettingError
 from gagrad_edge.manifest import REQUIRED_ROLES, GraphKey
@@ -47,10 +47,28 @@ class Graphs:
         if backend.computes_in == "bfloat16":
             check_measured(bundle)
         self._open: dict[GraphKey, Runner] | None = {}
+        self.shared_pass = FEATURES if self._can_share() else ""
+        """Variant of ``predict`` and ``cam`` in use: ``FEATURES`` where one forward pass serves both."""
+
         # The largest first: an engine needs several times a graph's size for a moment while it opens it, best
         # while nothing else is open.
-        for role in sorted(opened, key=lambda role: -bundle.graph_file(self._key(role, "")).size):
+        def size(role: GraphRole) -> int:
+            return bundle.graph_file(self._key(role, self.usual(role))).size
+
+        for role in sorted(opened, key=size, reverse=True):
             self.runner(role)
+
+    def usual(self, role: GraphRole) -> str:
+        """Return the variant of ``role`` that is used where none is asked for."""
+        return self.shared_pass if role in ("predict", "cam") else ""
+
+    def _can_share(self) -> bool:
+        """Return whether the bundle has the pair of graphs, in the numbers that this backend wants."""
+        manifest = self._bundle.manifest
+        if not all(FEATURES in manifest.variants(role) for role in ("predict", "cam")):
+            return False
+        plain, shared = (manifest.graph(self._key("predict", variant)) for variant in ("", FEATURES))
+        return plain.precision == shared.precision
 
     @property
     def size(self) -> tuple[int, int]:
@@ -80,15 +98,17 @@ class Graphs:
     def one_row_at_a_time(self) -> None:
         """Run ``predict`` for one image at a time from here on."""
         if self._open is not None:
-            self._open[self._key("predict", "")] = RowByRow(self._backend, self.runner("predict"))
+            key = self._key("predict", self.usual("predict"))
+            self._open[key] = RowByRow(self._backend, self.runner("predict"))
 
-    def runner(self, role: GraphRole, variant: str = "") -> Runner:
-        """Return the runner of a graph, opened if it is not yet.
+    def runner(self, role: GraphRole, variant: str | None = None) -> Runner:
+        """Return the runner of a graph, opened if it is not yet; ``variant`` None is ``usual``.
 
         Raises SettingError for a graph that the bundle does not have, and what opening raises.
         """
         if self._open is None:
             raise SettingError("this explainer has been closed", hint="load the bundle again")
+        variant = self.usual(role) if variant is None else variant
         key = self._key(role, variant)
         if key not in self._open:
             if variant not in self._bundle.manifest.variants(role):

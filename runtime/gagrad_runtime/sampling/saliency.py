@@ -115,8 +115,8 @@ def class_activations(
 ) -> list[Saliency]:
     """Return the class activation maps of the methods ``names``, from one run.
 
-    ``inputs`` are those of ``cam``: the image and the cotangent. Where the bundle has a finer layer, its maps
-    of the same methods follow.
+    ``inputs`` are those of ``cam``: the cotangent, and the image or its activations. Where the
+    bundle has a finer layer, its maps of the same methods follow.
     """
     outputs = graphs.runner("cam").run(inputs)
     found: list[Saliency] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gagrad_edge.abi import SCORES
+from gagrad_edge.abi import SCORES, Sizes
 from gagrad_edge.manifest import REQUIRED_ROLES
 from gagrad_edge.selftest import decode_answers, difference, fingerprint, questions
 from gagrad_runtime.backend.graphs import Graphs
@@ -58,7 +58,7 @@ def _answers(bundle: Bundle, explainer: Explainer, *, every: bool) -> dict[Place
     manifest = bundle.manifest
     found: dict[Place, list[float] | None] = {}
     for role, variant in dict.fromkeys((graph.role, graph.variant) for graph in manifest.graphs):
-        usual = role in REQUIRED_ROLES and not variant
+        usual = role in REQUIRED_ROLES and variant == explainer.graphs.usual(role)
         if not (usual or every):
             continue
         graphs = explainer.graphs if usual else Graphs(bundle, explainer.backend, opened=())
@@ -74,7 +74,8 @@ def _asked(
 ) -> dict[Place, list[float] | None]:
     manifest, backend = bundle.manifest, explainer.backend
     image, _ = prepare(reference_frame(bundle), manifest.input)
-    asked = role, variant, image, manifest.output.shape, manifest.selftest.target
+    features = Sizes.of(manifest).features
+    asked = role, variant, image, manifest.output.shape, manifest.selftest.target, features
     found: dict[Place, list[float] | None] = {}
 
     def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -119,11 +120,12 @@ def _expected(
 
 
 def _alike(bundle: Bundle, explainer: Explainer, found: Mapping[Place, list[float] | None]) -> list[Finding]:
-    """Compare the scores of the graphs with those of ``predict``."""
+    """Compare the scores of the graphs with those of ``predict`` as it is used."""
     findings = []
+    used = explainer.graphs.usual("predict")
     for role, variant, words in (("accumulate", _STILL, "accumulate"), ("cam", "", "cam")):
         errors = [
-            _error(values, found["predict", "", frame, SCORES], SCORES, explainer)
+            _error(values, found["predict", used, frame, SCORES], SCORES, explainer)
             for (of, kind, frame, output), values in found.items()
             if (of, kind, output) == (role, variant, SCORES)
         ]

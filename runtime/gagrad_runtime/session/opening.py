@@ -190,6 +190,8 @@ class _Opener:
         graphs = Graphs(self.bundle, backend, opened=())
         entries = self.bundle.manifest.graphs
         for role, variant in dict.fromkeys((entry.role, entry.variant) for entry in entries):
+            if role in ("predict", "cam") and variant != graphs.usual(role):
+                continue  # the other one of the two is used
             began = time.perf_counter()
             size = graphs.runner(role, variant).size
             on_compiled(Compiled(f"{role} {variant}".strip(), time.perf_counter() - began, size))

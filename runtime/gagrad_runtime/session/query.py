@@ -49,6 +49,8 @@ class Scene(NamedTuple):
     """Where the frame is in the model's image."""
     device_image: Tensor
     """The model's image, [1, C, H, W], in the device's memory."""
+    features: dict[str, Tensor]
+    """What ``cam`` takes in place of the image, in the device's memory; empty where it takes the image."""
     samples: Samples
     """The perturbed samples to take gradients at."""
     outputs: Outputs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gagrad_edge import errors
+from gagrad_edge.abi import Sizes
 from gagrad_edge.bundle.bundle import Bundle
 from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import GagradError
@@ -93,7 +94,16 @@ def _try_graphs(pipe: Any, backend: Backend, report: Callable[[str], None]) -> N
         check_ports(runner, GraphKey(role, variant), bundle)
         if image is None:
             image, _ = prepare(reference_frame(bundle), manifest.input)
-        question = next(questions(role, variant, image, manifest.output.shape, manifest.selftest.target))
+        question = next(
+            questions(
+                role,
+                variant,
+                image,
+                manifest.output.shape,
+                manifest.selftest.target,
+                Sizes.of(manifest).features,
+            )
+        )
         report(f"running {graph}")
         outputs = runner.run({name: backend.upload(array) for name, array in question.inputs.items()})
         for tensor in outputs.values():

@@ -62,6 +62,8 @@ class Predicted(NamedTuple):
 
     image: Array
     outputs: Outputs
+    features: dict[str, Tensor]
+    """What ``cam`` takes in place of the image; empty where it takes the image."""
     seconds: float
     """How long it took."""
 
@@ -95,8 +97,8 @@ class Work:
     def predicted(self, image: Array) -> Outputs:
         """Return what ``predict`` gives of ``image [1, C, H, W]``, and keep it for the next question."""
         began = time.perf_counter()
-        found = self.outputs(image)
-        self._predicted = Predicted(image, found, time.perf_counter() - began)
+        found, features = self._asked_once(self.backend.upload(image))
+        self._predicted = Predicted(image, found, features, time.perf_counter() - began)
         return found
 
     def run(self, images: Tensor, of: str = "") -> Outputs:
@@ -104,12 +106,18 @@ class Work:
 
         ``of`` says in the error which images these are.
         """
+        return self._asked_once(images, of)[0]
+
+    def _asked_once(self, images: Tensor, of: str = "") -> tuple[Outputs, dict[str, Tensor]]:
+        """Return what ``run`` does, and the activations that stay in the device's memory for ``cam``."""
         found = self.graphs.runner("predict").run({abi.IMAGE: images})
+        features = {name: found.pop(name) for name in list(found) if abi.is_feature(name)}
         known = {name: self.backend.download(value) for name, value in found.items()}
         scores = finite(known.pop(abi.SCORES), f"scores{of}")
         if abi.BOXES in known:  # a size that a detector gives as a power of e may be infinite
             known[abi.BOXES] = np.clip(known[abi.BOXES], -_FARTHEST, _FARTHEST)
-        return Outputs(scores, {name: finite(values, f"{name}{of}") for name, values in known.items()})
+        beside = {name: finite(values, f"{name}{of}") for name, values in known.items()}
+        return Outputs(scores, beside), features
 
     def explained(self, query: Query, progress: Callable[[int, int], None] | None = None) -> Explanation:
         """Return the explanation of ``query``, of all its samples; ``progress`` gets (done, samples)."""
@@ -155,10 +163,10 @@ class Work:
         device_image = self.backend.upload(image)
         known, self._predicted = self._predicted, None
         if known is not None and np.array_equal(known.image, image):
-            outputs, seconds = known.outputs, known.seconds
+            outputs, features, seconds = known.outputs, known.features, known.seconds
             clock.lap("predict")
         else:
-            outputs = self.run(device_image)
+            outputs, features = self._asked_once(device_image)
             clock.lap("predict")
             seconds = clock.seconds["predict"]
         samples = Samples(self.backend, self._noise, self.manifest.input, asked.settings, image)
@@ -167,6 +175,7 @@ class Work:
             frame,
             placement,
             device_image,
+            features,
             samples,
             outputs,
             clock,
@@ -249,6 +258,11 @@ class Work:
         weights = cotangent(target, query.scene.scores.shape)
         return {abi.IMAGE: query.scene.device_image, abi.COTANGENT: self.backend.upload(weights)}
 
+    def _asked_of_cam(self, query: Query, asked: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the inputs of ``cam``: the image or, where the forward pass is shared, its activations."""
+        features = query.scene.features
+        return {**features, abi.COTANGENT: asked[abi.COTANGENT]} if features else asked
+
     def _maps(self, query: Query, asked: dict[str, Tensor]) -> StateMaps:
         """Return what makes the map of the method of ``query``; the class activation is made now."""
         settings, multiplier = query.settings, query.scene.samples.multiplier
@@ -259,7 +273,7 @@ class Work:
             self.graphs,
             settings,
             multiplier,
-            asked,
+            self._asked_of_cam(query, asked),
             query.scene.placement.on_model,
             self._good(query),
         )
@@ -317,7 +331,7 @@ class Work:
         )
 
     def _class_activation(self, query: Query) -> MapResult:
-        names, asked = (query.settings.method.name,), self._asked(query)
+        names, asked = (query.settings.method.name,), self._asked_of_cam(query, self._asked(query))
         saliency, *_ = class_activations(self.backend, self.graphs, names, asked)
         query.clock.lap("map")
         return MapResult(saliency)

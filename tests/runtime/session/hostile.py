@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 from onnx import TensorProto, helper, numpy_helper
 
-from gagrad_edge.bundle.bundle import read_bundle, write_bundle
+from gagrad_edge.abi import FEATURES
+from gagrad_edge.bundle.bundle import Bundle, read_bundle, write_bundle
 from gagrad_edge.manifest import GraphKey
 from tests.models import CLASSES, SIZE
 
@@ -17,9 +20,20 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
+def without_sharing(bundle: Bundle) -> Bundle:
+    """Return ``bundle`` without the graphs that share a forward pass, so that the plain ones are used."""
+    kept = [one for one in bundle.manifest.graphs if one.variant != FEATURES]
+    gone = {one.file for one in bundle.manifest.graphs if one.variant == FEATURES}
+    files = {name: entry for name, entry in bundle.manifest.files.items() if name not in gone}
+    members = {name: data for name, data in bundle.members.items() if name not in gone}
+    return replace(
+        bundle, manifest=structs.replace(bundle.manifest, graphs=kept, files=files), members=members
+    )
+
+
 def with_predict(bundle: Path, path: Path, kind: str) -> Path:
     """Write ``bundle`` with another ``predict`` to ``path``: ``loop``, ``greedy`` or ``other``."""
-    source = read_bundle(bundle)
+    source = without_sharing(read_bundle(bundle))
     name = source.manifest.graph(GraphKey("predict")).file
     members = {member: bytes(data) for member, data in source.members.items()}
     write_bundle(path, source.manifest, members | {name: _predict(kind)})

@@ -163,7 +163,7 @@ def test_the_finer_layer_is_a_witness(
         )
         activation = explainer.explain(frame, 1, against=0, method="grad-cam").saliency
         image, _ = prepare(found.frame, explainer.manifest.input)
-        runner, upload = explainer.graphs.runner("cam"), explainer._work.backend.upload
+        runner, upload = explainer.graphs.runner("cam", ""), explainer._work.backend.upload
         cotangent = np.array([[-1, 1, 0, 0]], np.float32)
         outputs = runner.run({abi.IMAGE: upload(image), abi.COTANGENT: upload(cotangent)})
         cams = explainer._work.backend.download(outputs[abi.FINER_CAMS])
@@ -223,7 +223,9 @@ def test_without_a_graph_for_activation(tiny_bundle: Path, frame: np.ndarray, tm
     bundle = read_bundle(tiny_bundle)
     from msgspec.structs import replace
 
-    kept = [graph for graph in bundle.manifest.graphs if graph.role != "cam"]
+    kept = [
+        graph for graph in bundle.manifest.graphs if graph.role != "cam" and graph.variant != abi.FEATURES
+    ]
     gone = {graph.file for graph in bundle.manifest.graphs} - {graph.file for graph in kept}
     files = {name: entry for name, entry in bundle.manifest.files.items() if name not in gone}
     model = replace(bundle.manifest.model, feature_layer=None)

@@ -1,0 +1,143 @@
+"""``predict`` and ``cam`` in the forms that share one forward pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from gagrad_edge.abi import FEATURES, feature_name
+from gagrad_edge.bundle.graph_file import GraphFile
+from gagrad_edge.input import InputSpec
+from gagrad_edge.manifest import FeatureLayer, GraphKey
+from gagrad_export import export
+from gagrad_export.assemble.bundle_graphs import activation_graphs
+from gagrad_export.assemble.feature_layer import choose_feature_layers
+from gagrad_export.canonicalise import Canonical, canonicalise
+from gagrad_export.load.torch_module import load_torch_module
+from gagrad_export.verify import class_activation
+from tests.coarse_network import Coarse
+from tests.export.networks import tensorrt_refuses
+from tests.models import tiny_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEC = InputSpec(height=64, width=96, colour="rgb", mean=[0.5] * 3, std=[0.25] * 3)
+COTANGENT = np.array([[0, 1, -1, 0]], np.float32)
+
+
+class TwoScales(Coarse):
+    """Scores from two maps, as a detector's heads have them; neither lies in front of the other."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, 3, 64, 96] → [N, 4]."""
+        fine = self.stem(x)
+        late = self.tail(fine)
+        scores: torch.Tensor = self.head(late.mean((2, 3)))
+        return scores + self.block(fine).amax((2, 3))[:, :4]
+
+
+class Past(Coarse):
+    """Scores that also depend on the image itself, past every map."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, 3, 64, 96] → [N, 4]."""
+        scores: torch.Tensor = super().forward(x) + x.mean((1, 2, 3))[:, None]
+        return scores
+
+
+def canonical(kind: type[Coarse]) -> Canonical:
+    torch.manual_seed(0)
+    return canonicalise(load_torch_module(kind().eval(), name="shared", input_shape=(3, 64, 96)).model)
+
+
+def ran(graph: GraphFile, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(graph.complete())
+    names = [one.name for one in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs), strict=True))
+
+
+def layers(model: Canonical) -> tuple[tuple[FeatureLayer, ...], FeatureLayer | None]:
+    chosen = choose_feature_layers(model, "auto")
+    assert chosen.layers
+    return tuple(chosen.layers), chosen.finer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "finer"), [(Coarse, True), (Coarse, False), (TwoScales, False)])
+def test_the_maps_are_those_of_the_whole_graph(kind: type[Coarse], finer: bool) -> None:
+    """Scores and maps of each row, at one layer, with a finer one, and at two layers."""
+    model = canonical(kind)
+    at, finest = layers(model)
+    graphs = activation_graphs(model, SPEC, at, finest if finer else None)
+    image = np.random.default_rng(1).uniform(0, 1, (3, 3, 64, 96)).astype(np.float32)
+    whole = ran(graphs[GraphKey("cam")], {"image": image, "cotangent": COTANGENT})
+    first = ran(graphs[GraphKey("predict", FEATURES)], {"image": image})
+    np.testing.assert_allclose(first.pop("scores"), whole.pop("scores"), rtol=1e-5, atol=1e-6)
+    assert list(first) == [feature_name(i) for i in range(1 if finer else len(at))]
+    second = ran(graphs[GraphKey("cam", FEATURES)], {**first, "cotangent": COTANGENT})
+    assert second.keys() == whole.keys()
+    for name, maps in whole.items():
+        assert maps.max() > 0
+        np.testing.assert_allclose(second[name], maps, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_second_graph_is_what_lies_behind() -> None:
+    """None of the network in front of the layer is in it; TensorRT builds both."""
+    model = canonical(Coarse)
+    at, _ = layers(model)
+    graphs = activation_graphs(model, SPEC, at)
+    whole, behind = (
+        onnx.load_from_string(graphs[GraphKey("cam", variant)].data).graph for variant in ("", FEATURES)
+    )
+    assert sum(node.op_type == "Conv" for node in whole.node) == 5
+    assert sum(node.op_type == "Conv" for node in behind.node) < 3
+    for role in ("predict", "cam"):
+        assert tensorrt_refuses(graphs[GraphKey(role, FEATURES)]) == ""
+
+
+def test_a_way_past_the_layer_needs_the_image() -> None:
+    """Then there is no pair, and ``cam`` takes the image: of a layer that was asked for by name."""
+    model = canonical(Past)
+    chosen = choose_feature_layers(model, "tanh_4")
+    assert list(activation_graphs(model, SPEC, chosen.layers, chosen.finer)) == [GraphKey("cam")]
+
+
+def test_tokens_need_the_image(tmp_path: Path) -> None:
+    """A manifest does not say how many tokens there are beside the patches."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3).eval()
+    manifest = export(network, tmp_path / "vit.gagrad", size=(32, 32), mean=[0.5], std=[0.5]).manifest
+    assert manifest.model.feature_layer is not None
+    assert manifest.model.feature_layer.layout == "tokens"
+    assert manifest.variants("cam") == [""]
+
+
+def test_a_pair_that_computes_something_else_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a note that says by how much it was off; the bundle's maps stay."""
+    onnx.save(tiny_model(), tmp_path / "tiny.onnx")
+    assert export(tmp_path / "tiny.onnx", tmp_path / "right.gagrad").manifest.variants("cam") == [
+        "",
+        FEATURES,
+    ]
+    run: Any = class_activation._run
+
+    def shifted(graph: GraphFile, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs: dict[str, np.ndarray] = run(graph, inputs)
+        return outputs if "image" in inputs else {name: 1.1 * maps for name, maps in outputs.items()}
+
+    monkeypatch.setattr(class_activation, "_run", shifted)
+    manifest = export(tmp_path / "tiny.onnx", tmp_path / "wrong.gagrad").manifest
+    assert manifest.variants("cam") == manifest.variants("predict") == [""]
+    assert any(
+        "a forward pass of its own: with a shared one it is off by 1" in one for one in manifest.model.notes
+    )
