@@ -57,10 +57,16 @@ def tensor(images: list[Picture]) -> torch.Tensor:
     return (x - MEAN[0]) / STD[0]
 
 
-def trained(images: list[Picture], bad: list[bool], seed: int, epochs: int) -> nn.Module:
-    """Return a network that has learned from labels alone, in inference mode; 0 is good, 1 is bad."""
+def trained(
+    images: list[Picture], bad: list[bool], seed: int, epochs: int, *, balanced: bool = False
+) -> nn.Module:
+    """Return a network that has learned from labels alone, in inference mode; 0 is good, 1 is bad.
+
+    ``balanced`` lets both classes count the same, however many images each has.
+    """
     torch.manual_seed(seed)
     inputs, labels = tensor(images), torch.tensor(bad).long()
+    weight = len(bad) / (2 * torch.bincount(labels, minlength=2)) if balanced else None
     model = Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.02)
     steps = epochs * -(-len(images) // BATCH)
@@ -69,9 +75,8 @@ def trained(images: list[Picture], bad: list[bool], seed: int, epochs: int) -> n
         for index in torch.randperm(len(images)).split(BATCH):
             x = inputs[index] * (0.95 + 0.1 * torch.rand(len(index), 1, 1, 1))
             x = x + 0.05 * torch.randn_like(x)
-            loss = nn.functional.cross_entropy(
-                model(x.contiguous(memory_format=torch.channels_last)), labels[index], label_smoothing=0.02
-            )
+            logits = model(x.contiguous(memory_format=torch.channels_last))
+            loss = nn.functional.cross_entropy(logits, labels[index], weight, label_smoothing=0.02)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
