@@ -246,3 +246,51 @@ def test_the_queue_and_its_answers(plant: Path, tmp_path: Path, capsys: Capture)
     assert run(["queue", str(tmp_path)]) == 3
     assert run(["queue", audit, "-o", str(tmp_path / "x"), "--bundle", str(plant / "next.gagrad")]) == 4
     assert not (tmp_path / "x").exists()
+
+
+def test_a_gate_that_asks_nothing_is_refused(plant: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Without a place or members nothing would change and all would look well; images count once."""
+    assert decide(plant, "0=bad") == 0
+    told = json.loads((plant / "audit" / "findings.json").read_text())
+    bad = next(one for one in told["clusters"] if one["number"] == 0)
+    for name in ("place", "members"):
+        copy = {**told, "clusters": [{**bad, name: []}]}
+        (tmp_path / "f.json").write_text(json.dumps(copy))
+        assert run(["audit", str(plant / "learned.gagrad"), "--assert", str(tmp_path / "f.json")]) == 3
+        assert f"cluster 0, {name}: it is empty" in capsys.readouterr().err
+    copy = {**told, "clusters": [{**bad, "members": bad["members"] * 5}]}
+    (tmp_path / "f.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(copy).encode())
+    assert run(["audit", str(plant / "learned.gagrad"), "--assert", str(tmp_path / "f.json")]) == 1
+    assert f" of {len(bad['members'])} " in capsys.readouterr().out
+
+
+def test_a_key_that_comes_twice_is_refused(plant: Path, tmp_path: Path, capsys: Capture) -> None:
+    """By hand a second decision is easily written under the first; which one counts is nothing to guess."""
+    assert decide(plant, "0=bad") == 0
+    text = (plant / "audit" / "findings.json").read_text()
+    (tmp_path / "f.json").write_text(
+        text.replace('"decision": "bad"', '"decision": "bad", "decision": "keep"', 1)
+    )
+    assert run(["audit", str(plant / "learned.gagrad"), "--assert", str(tmp_path / "f.json")]) == 3
+    assert "'decision' is there twice" in capsys.readouterr().err
+
+
+def test_a_note_stays_with_its_decision(plant: Path) -> None:
+    """The same decision again keeps the note; another one does not."""
+    notes = []
+    for decision, more in (("0=bad", ["--note", "sticker"]), ("0=bad", []), ("0=keep", [])):
+        assert run(["clusters", str(plant / "audit"), "--decide", decision, *more]) == 0
+        told = json.loads((plant / "audit" / "findings.json").read_text())
+        notes.append(next(one["note"] for one in told["clusters"] if one["number"] == 0))
+    assert notes == ["sticker", "sticker", ""]
+
+
+def test_a_list_does_not_go_among_images(plant: Path, tmp_path: Path, capsys: Capture) -> None:
+    """A folder with other files is refused; one with an earlier list is written again."""
+    assert decide(plant, "0=bad") == 0
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"x")
+    assert run(["clusters", str(plant / "audit"), "--exclude", str(tmp_path / "images")]) == 5
+    assert "the folder holds other files" in capsys.readouterr().err
+    for _ in range(2):
+        assert run(["clusters", str(plant / "audit"), "--exclude", str(tmp_path / "out")]) == 0

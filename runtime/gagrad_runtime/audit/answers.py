@@ -32,6 +32,8 @@ class Taken(NamedTuple):
     given: int
     there: int
     """Labels that were in the list already."""
+    replaced: int
+    """Labels of earlier files that the file has other ones for."""
     unknown: tuple[str, ...]
     """Names of images that are not in the queue."""
 
@@ -39,7 +41,8 @@ class Taken(NamedTuple):
 def take_answers(folder: Path, file: Path, who: str, *, when: datetime | None = None) -> Taken:
     """Add the labels in ``file`` to ``labels.csv`` in the queue's ``folder``.
 
-    An image is known by the name of its copy. Raises InputError for a file that is none, and OutputError.
+    An image is known by the name of its copy. A label of a whole image takes the place of those that earlier
+    files gave it. Raises InputError for a file that is none, and OutputError.
     """
     images = {one.file.rpartition("/")[2]: one for one in read_queue(folder).images}
     try:
@@ -48,11 +51,16 @@ def take_answers(folder: Path, file: Path, who: str, *, when: datetime | None = 
     except OSError as error:
         raise InputError(f"the file cannot be read ({error.strerror or error})", where=str(file)) from error
     except ImportedError as error:
-        raise InputError(str(error), where=str(file)) from error
+        raise InputError(
+            str(error),
+            where=str(file),
+            hint="give what CVAT 1.1, COCO or Label Studio exports, or a CSV with the columns name and label",
+        ) from error
     lines = _there(folder / LABELS)
     known = {_same(one) for one in lines}
     stamp = moment((when or datetime.now(timezone.utc)).timestamp())
     given = there = 0
+    earlier, whole = len(lines), set[tuple[str, ...]]()
     unknown: list[str] = []
     for answer in found:
         image = images.get(answer.name.rpartition("/")[2])
@@ -60,16 +68,21 @@ def take_answers(folder: Path, file: Path, who: str, *, when: datetime | None = 
             unknown.append(answer.name)
             continue
         line = [image.path, image.sha256, answer.label, who, stamp, *_edges(answer, image)]
+        if not any(line[5:]):
+            whole.add(_same(line))
         if _same(line) in known:
             there += 1
             continue
         known.add(_same(line))
         lines.append(line)
         given += 1
+    images_of = {one[0] for one in whole}
+    stay = [any(one[5:]) or one[1] not in images_of or _same(one) in whole for one in lines[:earlier]]
+    lines = [one for one, keep in zip(lines, [*stay, *[True] * (len(lines) - earlier)], strict=True) if keep]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([list(COLUMNS), *lines])
     write_atomic(folder / LABELS, [text.getvalue().encode()])
-    return Taken(form, given, there, tuple(dict.fromkeys(unknown)))
+    return Taken(form, given, there, stay.count(False), tuple(dict.fromkeys(unknown)))
 
 
 def labelled(files: Sequence[Path]) -> set[str]:

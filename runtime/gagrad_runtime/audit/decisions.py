@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -154,13 +155,38 @@ def read_findings(path: Path) -> Findings:
         ) from error
     if len(data) > _MOST:
         raise InputError(f"the file has more than {_MOST >> 20} MiB", where=str(path))
+    data = data.removeprefix(BOM_UTF8)  # which some editors write
     try:
-        return msgspec.json.decode(data, type=Findings)
+        found = msgspec.json.decode(data, type=Findings)
+        json.loads(data, object_pairs_hook=_no_key_twice)
+        return found
+    except _TwiceError as error:
+        raise InputError(
+            f"{error.args[0]!r} is there twice in one object",
+            where=str(path),
+            hint="leave one of the two: which of them counts is nothing to guess",
+        ) from error
     except msgspec.ValidationError as error:
         what, choices = _in_words(str(error), data)
         raise InputError(what, where=str(path), choices=choices) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{_line(data, error)}: this is no JSON ({error})", where=str(path)) from error
+        raise InputError(
+            f"{_line(data, error)}: this is no JSON ({error})",
+            where=str(path),
+            hint="mend that line, or write the file again with gagrad-edge clusters AUDIT; it is UTF-8",
+        ) from error
+
+
+class _TwiceError(Exception):
+    """A key comes twice."""
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(next(key for key in keys if keys.count(key) > 1))
+    return found
 
 
 def _line(data: bytes, error: Exception) -> str:
@@ -230,7 +256,10 @@ def decided(
     *,
     when: datetime | None = None,
 ) -> Findings:
-    """Return ``findings`` with ``decisions`` by the number of the cluster. Raises SettingError."""
+    """Return ``findings`` with ``decisions`` by the number of the cluster. Raises SettingError.
+
+    Where no ``note`` is given, a decision that stays keeps its own.
+    """
     numbers = [one.number for one in findings.clusters]
     unknown = [one for one in decisions if one not in numbers]
     if unknown:
@@ -240,12 +269,14 @@ def decided(
     said = {
         "who": who,
         "when": (when or datetime.now(timezone.utc)).astimezone(timezone.utc).replace(microsecond=0),
-        "note": note,
     }
-    clusters = [
-        replace(one, decision=decisions[one.number], **said) if one.number in decisions else one
-        for one in findings.clusters
-    ]
+    clusters = []
+    for one in findings.clusters:
+        decision = decisions.get(one.number)
+        if decision is not None:
+            kept = one.note if decision == one.decision else ""
+            one = replace(one, decision=decision, note=note or kept, **said)  # noqa: PLW2901
+        clusters.append(one)
     return replace(findings, clusters=clusters)
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from gagrad_edge.atomic import make_folder, write_atomic
-from gagrad_edge.errors import InputError
+from gagrad_edge.errors import InputError, OutputError
 from gagrad_runtime.audit.decisions import FINDINGS
 from gagrad_runtime.audit.intervention import pixels
 from gagrad_runtime.audit.packages import arrow, package, parquet
@@ -51,6 +51,12 @@ def write_exclusion(folder: Path, findings: Findings, output: Path) -> int:
     Returns the number of images. Masks of clusters that are bad no more are removed. Raises InputError where
     the clusters are not those of ``findings``, and OutputError.
     """
+    if output.is_dir() and not (output / LIST).is_file() and any(output.iterdir()):
+        raise OutputError(
+            "the folder holds other files, among which a list and masks would be taken for images",
+            where=str(output),
+            hint="name a new folder, or one that an earlier list is in",
+        )
     bad = findings.called("bad")
     members, equal = _members(folder, findings), package("pyarrow.compute").equal
     make_folder(output / MASKS)

@@ -95,9 +95,17 @@ def checked(
 
 
 def _checked(findings: Findings, one: Cluster, asker: Asker, at_most: float, file: str) -> Checked:
-    members, gone = _there(asker, one.members)
-    _enough(members, one.members, gone, f"members of cluster {one.number}", file)
-    stored = findings.others.get(one.verdict, [])
+    for name in ("place", "members"):
+        if not getattr(one, name):  # nothing would be covered, nothing would change, and all would look well
+            raise InputError(
+                f"cluster {one.number}, {name}: it is empty, so nothing can be asked",
+                where=file,
+                hint="find the clusters again with gagrad-edge clusters AUDIT, or call this one `keep`",
+            )
+    asked_about = _once(one.members)
+    members, gone = _there(asker, asked_about)
+    _enough(members, asked_about, gone, f"members of cluster {one.number}", file)
+    stored = _once(findings.others.get(one.verdict, []))
     others, gone_too = _there(asker, stored)
     _enough(others, stored, gone_too, f"parts that the place of cluster {one.number} is pasted onto", file)
     others = [part for part in others if part.verdict != one.verdict]
@@ -138,6 +146,11 @@ def _covered(asker: Asker, members: Sequence[Part], where: Where) -> Rate:
 def _pasted(asker: Asker, others: Sequence[Part], members: Sequence[Part], where: Where) -> Rate:
     said = intervention.pasting(asker, others, members, where)
     return Rate(sum(before != after for before, after in said), len(others))
+
+
+def _once(images: Sequence[Image]) -> list[Image]:
+    """Return ``images`` with the same pixels once: a part that was photographed once is one part."""
+    return list({one.sha256: one for one in reversed(images)}.values())[::-1]
 
 
 def _there(asker: Asker, images: Sequence[Image]) -> tuple[list[Part], list[str]]:

@@ -62,6 +62,7 @@ def queue(
             named = counted(len(taken.unknown), "image")
             say(f"{named} not in the queue, such as {taken.unknown[0]}", err=True)
         already = f", {taken.there} there already" if taken.there else ""
+        already += f", {taken.replaced} of before replaced" if taken.replaced else ""
         say(f"{counted(taken.given, 'label')} from {taken.form}{already} → {folder / LABELS}", err=True)
         return 0
     if who is not None:
@@ -76,5 +77,7 @@ def queue(
     if made.missing:
         gone = counted(len(made.missing), "image")
         say(f"{gone} gone or changed and left out, such as {made.missing[0]}", err=True)
-    say(f"{counted(len(made.queue.images), 'image')} to label → {folder}", err=True)
+    number_made = len(made.queue.images)
+    fewer = "" if number_made == number else f" of {number}: the others are duplicates, labelled, or no more"
+    say(f"{counted(number_made, 'image')}{fewer} to label → {folder}", err=True)
     return 0

@@ -42,7 +42,9 @@ def read(data: bytes) -> tuple[Format, list[Given]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ImportedError("the file is no text in UTF-8") from error
+        raise ImportedError(
+            f"line {data[: error.start].count(10) + 1} is no text in UTF-8: save the file as UTF-8"
+        ) from error
     form: Format
     if text.lstrip().startswith("<"):
         form, found = "cvat", _cvat(text)
@@ -62,6 +64,8 @@ def _cvat(text: str) -> list[Given]:
         root = Xml.fromstring(text)  # noqa: S314 - without a document type there is nothing to expand
     except Xml.ParseError as error:
         raise ImportedError(f"this is no XML ({error})") from error
+    if root.tag != "annotations":
+        raise ImportedError(f"this is no file of CVAT 1.1: it begins with <{root.tag}>, not <annotations>")
     found: list[Given] = []
     for image in root.iter("image"):
         number, name = _number(image.get("id")), image.get("name") or ""
@@ -91,7 +95,9 @@ def _coco(told: dict[str, Any]) -> list[Given]:
     for one in _dicts(told["annotations"]):
         image, label = images.get(one.get("image_id")), names.get(one.get("category_id"))
         if image is None or not isinstance(label, str):
-            raise ImportedError("an annotation has an image or a category that the file does not have")
+            what = "image" if image is None else "category"
+            named = one.get(f"{what}_id")
+            raise ImportedError(f"an annotation has the {what} {named!r}, which the file does not have")
         found.append(
             Given(_number(image.get("id")), str(image.get("file_name") or ""), label, _of_coco(one, image))
         )
@@ -131,13 +137,19 @@ def _label_studio(task: Any) -> list[Given]:
 
 def _csv(text: str) -> list[Given]:
     try:
-        lines = list(csv.DictReader(io.StringIO(text), strict=True))
+        head = text.partition("\n")[0]
+        parted = ";" if ";" in head and "," not in head else ","  # as spreadsheets of many countries write it
+        reader = csv.DictReader(io.StringIO(text), strict=True, delimiter=parted)
+        missing = [name for name in ("name", "label") if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ImportedError(f"line 1: this CSV has no column {missing[0]!r}")
+        lines = [(reader.line_num, one) for one in reader]
     except csv.Error as error:
         raise ImportedError(f"this is no CSV ({error})") from error
     found = []
-    for one in lines:
-        if one.get("name") is None or not one.get("label"):
-            raise ImportedError("the file has no columns name and label, or a line is without a label")
+    for line, one in lines:
+        if not one["name"] or not one["label"]:
+            raise ImportedError(f"line {line} is without a {'label' if one['name'] else 'name'}")
         edges = [one.get(key) for key in ("left", "top", "right", "bottom")]
         box = _box([_real(edge) for edge in edges]) if all(edges) else None
         found.append(Given(_number(one.get("frame")), bare(one["name"]), bare(one["label"]), box))

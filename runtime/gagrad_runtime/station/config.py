@@ -202,7 +202,7 @@ def read_config(path: Path) -> StationConfig:
     MissingPackageError.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows write a mark
         config = msgspec.toml.decode(text, type=StationConfig)
         try:
             _check_values(config)

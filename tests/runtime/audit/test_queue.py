@@ -257,3 +257,37 @@ def test_damaged_files_are_said(made: tuple[Path, Queue], file: str, data: bytes
         take_answers(folder, answers, "hana")
     assert str(folder / file) in str(error.value)
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_corrected_label_replaces_the_earlier_one(made: tuple[Path, Queue], tmp_path: Path) -> None:
+    """Of a whole image, and only where a later file says otherwise; boxes stay."""
+    folder, queue = made
+    (folder / LABELS).unlink(missing_ok=True)
+    first, second = (Path(one.file).name for one in queue.images[:2])
+    file = tmp_path / "a.csv"
+    file.write_text(f"name;label\n{first};OK\n{second};OK\n")
+    assert take_answers(folder, file, "hana").given == 2
+    file.write_text(f"name,label,left,top,right,bottom\n{first},NG,,,,\n{first},dent,1,2,3,4\n")
+    taken = take_answers(folder, file, "taro")
+    assert (taken.given, taken.replaced) == (2, 1)
+    lines = list(csv.DictReader((folder / LABELS).read_text().splitlines()))
+    assert [one["label"] for one in lines] == ["OK", "NG", "dent"]
+    assert take_answers(folder, file, "taro").replaced == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"PNG", "line 1: this CSV has no column 'name'"),
+        (b"name,label\na.png,OK\nb.png,\n", "line 3 is without a label"),
+        ("name,label\na.png,Krätzer\n".encode("latin-1"), "line 2 is no text in UTF-8"),
+        (b"<html><body/></html>", "it begins with <html>"),
+    ],
+)
+def test_files_that_are_no_answers(made: tuple[Path, Queue], tmp_path: Path, data: bytes, said: str) -> None:
+    """Also without a line: what is wrong is said with its line, and what is read is in the hint."""
+    file = tmp_path / "answers"
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=said) as caught:
+        take_answers(made[0], file, "hana")
+    assert "CVAT 1.1" in str(caught.value.hint)

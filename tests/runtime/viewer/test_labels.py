@@ -150,12 +150,9 @@ def test_labels_of_unknown_images_are_counted(tmp_path: Path) -> None:
          b"</a>", b"</annotations>")],
 )  # fmt: skip
 def test_a_file_that_is_none_is_refused(data: bytes) -> None:
-    """Damaged files, numbers that are none and XML with entities are errors, and no crash."""
-    if data:
-        with pytest.raises(ImportedError):
-            read(data)
-    else:
-        assert read(data) == ("csv", [])
+    """Damaged files, one of nothing, numbers that are none and XML with entities are errors, and no crash."""
+    with pytest.raises(ImportedError):
+        read(data)
 
 
 def test_a_list_of_an_audit_comes_first(tmp_path: Path) -> None:
