@@ -58,7 +58,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]
 
 
 def test_a_file_that_grows_waits(tmp_path: Path) -> None:
-    """Polling gives a file once, when its size has stopped changing; hidden and empty files never."""
+    """Polling gives a file once, when its size has stopped changing; hidden ones never, empty ones later."""
     folder = Folder(tmp_path, polling=True)
     file = tmp_path / "a.png"
     file.write_bytes(b"1")
@@ -70,6 +70,19 @@ def test_a_file_that_grows_waits(tmp_path: Path) -> None:
     (tmp_path / ".b.png").write_bytes(b"1")
     (tmp_path / "empty.png").touch()
     assert [names(folder) for _ in range(3)] == [[], [], []]
+
+
+def test_a_file_that_stays_empty_comes_after_a_minute(tmp_path: Path) -> None:
+    """A camera that writes nothing must not go unnoticed; what is written later is another version."""
+    folder = Folder(tmp_path, polling=True)
+    file = tmp_path / "a.png"
+    file.touch()
+    assert [names(folder) for _ in range(3)] == [[], [], []]
+    before = file.stat().st_mtime - 61
+    os.utime(file, (before, before))
+    assert [names(folder) for _ in range(3)] == [[], ["a.png"], []]
+    file.write_bytes(b"1")
+    assert [names(folder) for _ in range(3)] == [[], ["a.png"], []]
 
 
 def test_a_closed_file_comes_at_once(watched: Folder) -> None:

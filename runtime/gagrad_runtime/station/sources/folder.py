@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SWEEP = 10.0
 """Seconds between scans of all names where the system reports closed files."""
+EMPTY = 60.0
+"""Seconds after which a file of 0 bytes is no longer taken for one that will be written to."""
 State = tuple[int, int, int]
 """Size of a file, and the times at which its content and its permissions changed."""
 _log = logging.getLogger(__name__)
@@ -196,14 +198,20 @@ class Folder:
         return FileArrival(path, name.encode("utf-8", "replace").decode(), self.spec, self._decoder)
 
     def _state(self, path: Path) -> State | None:
-        """Return the state of the image file ``path``; None for any other file and for an empty one."""
+        """Return the state of the image ``path``; None for any other file, and at first for an empty one.
+
+        A writer may create a file long before it writes to it. One that stays empty is given out after EMPTY
+        seconds, so that somebody hears of it.
+        """
         if path.suffix.lower() not in self._endings or path.name.startswith("."):
             return None
         try:
             state = path.stat()
         except OSError:
             return None  # deleted meanwhile
-        return (state.st_size, state.st_mtime_ns, state.st_ctime_ns) if state.st_size else None
+        if not state.st_size and time.time() - state.st_mtime < EMPTY:
+            return None
+        return (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 def _entries(folder: Path, *, quiet: bool) -> list[os.DirEntry[str]]:
