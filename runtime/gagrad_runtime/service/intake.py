@@ -10,6 +10,8 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
+from litestar.exceptions import InternalServerException
+
 from gagrad_runtime.service.protocol import HEADER_LENGTH
 from gagrad_runtime.service.refusals import BUSY, TOO_LARGE, UNSUPPORTED, RefusedError
 
@@ -64,6 +66,9 @@ class Intake:
         except asyncio.TimeoutError:
             held.release()
             raise RefusedError(408, f"the body did not come within {SECONDS:.0f} s") from None
+        except InternalServerException:  # which stands for a body that the server could not read to its end
+            held.release()
+            raise RefusedError(400, "the body ended before it was whole, or its chunks are no HTTP") from None
         except BaseException:
             held.release()
             raise

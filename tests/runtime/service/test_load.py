@@ -149,3 +149,13 @@ def test_the_service_ends_while_it_works(tiny_bundle: Path, pixels: NDArray[np.u
     reader.join(10)
     assert answered
     connection.close()
+
+
+def test_chunks_that_are_no_http(served: Serving) -> None:
+    """A length that is no number is the client's mistake, and said so."""
+    head = f"POST {INFER} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\nZZ\r\nhello\r\n".encode())
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"its chunks are no HTTP" in answer
