@@ -119,7 +119,7 @@ after it is ready; {GOOD} more images come; it is started again. Seconds are cou
 Good images without a verdict: {len(without)} of {2 * GOOD * len(kinds)}. Longest wait: {max(waits):.1f} s; over {BAR:.0f} s: {late}. While it ran, {os.getloadavg()[2] / (os.cpu_count() or 1):.1f} processes wanted each processor.
 
 {markdown(["file", "its end", "seconds"], ends)}
-A file that ends with a verdict can be decoded and is only dear; links that lead nowhere, pipes and devices are not looked at, as an empty file is not."""
+A file that ends with a verdict can be decoded and is only dear; links that lead nowhere, pipes and devices are not looked at, and an empty file not for a minute."""
     if not sys.argv[1:]:
         write_section(
             "Poison images", "python -m benchmarks.soak.poison", text, "pillow", "opencv-python-headless"

@@ -85,6 +85,15 @@ def test_a_file_that_stays_empty_comes_after_a_minute(tmp_path: Path) -> None:
     assert [names(folder) for _ in range(3)] == [[], ["a.png"], []]
 
 
+def test_an_old_pipe_never_comes(tmp_path: Path) -> None:
+    """It is as empty as a file of nothing, and who opens it waits for a writer."""
+    pipe = tmp_path / "a.png"
+    os.mkfifo(pipe)
+    os.utime(pipe, (1, 1))
+    folder = Folder(tmp_path, polling=True)
+    assert [names(folder) for _ in range(3)] == [[], [], []]
+
+
 def test_a_closed_file_comes_at_once(watched: Folder) -> None:
     """A file comes out when its writer closes it, and only once."""
     (watched.path / "a.png").write_bytes(b"1")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,8 +210,11 @@ class Folder:
             state = path.stat()
         except OSError:
             return None  # deleted meanwhile
-        if not state.st_size and time.time() - state.st_mtime < EMPTY:
-            return None
+        if not state.st_size:
+            # Pipes and devices have no size either, and opening one may wait for ever.
+            young = time.time() - state.st_mtime < EMPTY
+            if young or not stat.S_ISREG(state.st_mode):
+                return None
         return (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
