@@ -56,11 +56,11 @@ def take_answers(folder: Path, file: Path, who: str, *, when: datetime | None = 
             where=str(file),
             hint="give what CVAT 1.1, COCO or Label Studio exports, or a CSV with the columns name and label",
         ) from error
-    lines = _there(folder / LABELS)
-    known = {_same(one) for one in lines}
+    before, new = _there(folder / LABELS), list[list[str]]()
+    known = {_same(one) for one in before}
     stamp = moment((when or datetime.now(timezone.utc)).timestamp())
-    given = there = 0
-    earlier, whole = len(lines), set[tuple[str, ...]]()
+    there = 0
+    whole: set[tuple[str, ...]] = set()  # the file's labels of whole images
     unknown: list[str] = []
     for answer in found:
         image = images.get(answer.name.rpartition("/")[2])
@@ -74,15 +74,13 @@ def take_answers(folder: Path, file: Path, who: str, *, when: datetime | None = 
             there += 1
             continue
         known.add(_same(line))
-        lines.append(line)
-        given += 1
-    images_of = {one[0] for one in whole}
-    stay = [any(one[5:]) or one[1] not in images_of or _same(one) in whole for one in lines[:earlier]]
-    lines = [one for one, keep in zip(lines, [*stay, *[True] * (len(lines) - earlier)], strict=True) if keep]
+        new.append(line)
+    told = {sha256 for sha256, *_ in whole}
+    kept = [one for one in before if any(one[5:]) or one[1] not in told or _same(one) in whole]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([list(COLUMNS), *lines])
+    csv.writer(text, lineterminator="\n").writerows([list(COLUMNS), *kept, *new])
     write_atomic(folder / LABELS, [text.getvalue().encode()])
-    return Taken(form, given, there, stay.count(False), tuple(dict.fromkeys(unknown)))
+    return Taken(form, len(new), there, len(before) - len(kept), tuple(dict.fromkeys(unknown)))
 
 
 def labelled(files: Sequence[Path]) -> set[str]:
