@@ -187,8 +187,9 @@ def with_pasted(part: Part, donor: Part, covers: Sequence[Cover]) -> Array:
     """Return the image of ``part`` with the pixels of ``donor`` at ``covers``, and soft edges."""
     image: Array = part.image.copy()
     for one in covers:
-        weight = feathered(one, part.placement.model_size)
-        image += weight * (donor.image - image)
+        rows, columns, weight = feathered(one, part.placement.model_size)
+        here = image[:, rows, columns]
+        here += weight * (donor.image[:, rows, columns] - here)
     return image
 
 

@@ -37,6 +37,8 @@ CLEAR = 3.0
 """Difference to good parts, in their deviations, that noise and texture do not reach."""
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of a peak's height above which its area is sought, until no other peak is in it."""
+_FILLED = 2
+"""Mark of the pixels that hang together with a peak."""
 
 
 Evidence = Literal["map", "finer activation", "activation", "reference"]
@@ -219,7 +221,7 @@ def _disc(shape: tuple[int, ...], middle: Point, radius: float) -> tuple[slice, 
         for at, most in zip(middle, shape, strict=True)
     )
     y, x = np.ogrid[rows, columns]
-    within: Mask = np.hypot(y - middle[0], x - middle[1]) <= radius
+    within: Mask = (y - middle[0]) ** 2 + (x - middle[1]) ** 2 <= radius**2
     return rows, columns, within
 
 
@@ -231,10 +233,10 @@ def _around(values: Array, peak: Point, apart: Sequence[Point] = ()) -> Mask:
     """
     row, column = peak
     for share in _SHARES:
-        _, labels = cv2.connectedComponents((values >= share * values[peak]).astype(np.uint8), connectivity=8)
-        component = labels == labels[peak]
-        if component.mean() <= LARGEST and not any(component[one] for one in apart):
-            area: Mask = component
+        high = (values >= share * values[peak]).astype(np.uint8)
+        pixels, *_ = cv2.floodFill(high, None, (column, row), _FILLED, flags=8)
+        if pixels <= LARGEST * high.size and not any(high[one] == _FILLED for one in apart):
+            area: Mask = high == _FILLED
             break
     else:
         rows, columns, within = _disc(values.shape, peak, NEAR / 2 * side(values.shape))

@@ -43,8 +43,12 @@ MOST = 0.4
 around its peak. Beyond, there are no surroundings to cover it with, and every answer would change."""
 ROUND = 1.1
 """Axes of the ellipse that is covered, in units of the sides of the place's box."""
-_RELAXED = 20
-"""Sweeps that smooth the membrane."""
+_EDGE = 2
+"""Width of the edge from which a membrane is carried on, in pixels."""
+_SWEEPS, _COARSE_SWEEPS = 10, 2
+"""Sweeps that smooth the membrane, and at each smaller size: these are cheap, and carry on what is far."""
+_HALF_KNOWN = 0.5
+"""From here on a pixel counts as edge at a smaller size."""
 
 
 class Cover(NamedTuple):
@@ -104,60 +108,70 @@ def covered(surface: Surface, cover: Cover, avoid: tuple[Cover, ...], good: Arra
     parts, if that is known.
     """
     image, frame = surface.image, surface.frame
-    weight = feathered(cover, frame.shape) * frame
-    hole = weight > 0
-    rows, columns = _window(hole)
-    part, inside = image[:, rows, columns], hole[rows, columns]
-    edge = _edge(inside) & frame[rows, columns]
+    soft = feathered(cover, frame.shape, beside=_EDGE)
+    rows, columns = soft.rows, soft.columns
+    part, here = image[:, rows, columns], frame[rows, columns]
+    weight = soft.weight * here
+    inside = weight > 0
+    edge = _edge(inside) & here
     if good is None:
-        taken = hole | ~frame
+        taken = ~frame
+        taken[rows, columns] |= inside
         for other in avoid:
             taken[other.top : other.bottom, other.left : other.right] = True
         piece = surface.piece(inside, edge, taken, (rows.start, columns.start))
     else:
         piece = good[:, rows, columns]
     base = np.zeros_like(part) if piece is None else piece
-    fill = base + _membrane(part - base, inside, edge)
+    fill = base + _membrane(part - base, edge)
     out: Array = image.copy()
-    out[:, rows, columns] = np.clip(part + weight[rows, columns] * (fill - part), 0, 1)
+    out[:, rows, columns] = np.clip(part + weight * (fill - part), 0, 1)
     return out
 
 
-def feathered(cover: Cover, size: tuple[int, ...]) -> Array:
-    """Return how much of each pixel ``[H, W]`` is covered: 1 in an ellipse, falling to 0 over its soft edge.
+class Soft(NamedTuple):
+    """How much is covered in a window of the image; nothing is outside it."""
 
-    An ellipse, as the corners of a place's box seldom belong to it, and a box drawn on a part is a defect.
+    rows: slice
+    columns: slice
+    weight: Array
+    """[h, w]: 1 where all of a pixel is covered."""
+
+
+def feathered(cover: Cover, size: tuple[int, ...], *, beside: int = 0) -> Soft:
+    """Return how much of each pixel is covered: 1 in an ellipse, falling to 0 over its soft edge.
+
+    ``size`` (H, W) is the image's; the window has at least ``beside`` more pixels on each side, or the edge
+    of the image. An ellipse, as the corners of a place's box seldom belong to it, and a box drawn on a part
+    is a defect.
     """
-    y, x = np.ogrid[: size[0], : size[1]]
     across, down = ((cover.right - cover.left) / 2 * ROUND, (cover.bottom - cover.top) / 2 * ROUND)
-    beside = ((x + 0.5 - (cover.left + cover.right) / 2) / across).astype(np.float32)
-    above = ((y + 0.5 - (cover.top + cover.bottom) / 2) / down).astype(np.float32)
-    outside = (np.hypot(beside, above) - 1) * min(across, down)
-    weight: Array = np.clip(1 - outside / max(FEATHER * min(size), 1.0), 0, 1).astype(np.float32)
-    return weight
+    soft = max(FEATHER * min(size), 1.0)
+    reach = 1 + soft / min(across, down)
+    rows = _stretch((cover.top + cover.bottom) / 2, down * reach + beside, size[0])
+    columns = _stretch((cover.left + cover.right) / 2, across * reach + beside, size[1])
+    y, x = np.ogrid[rows, columns]
+    right = ((x + 0.5 - (cover.left + cover.right) / 2) / across).astype(np.float32)
+    below = ((y + 0.5 - (cover.top + cover.bottom) / 2) / down).astype(np.float32)
+    outside = (np.hypot(right, below) - 1) * min(across, down)
+    weight: Array = np.clip(1 - outside / soft, 0, 1).astype(np.float32)
+    return Soft(rows, columns, weight)
 
 
-def _window(hole: Mask) -> tuple[slice, slice]:
-    """Return the rows and columns around ``hole`` that are needed: the hole and as much again around it."""
-    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    around = max(2, (bottom - top + right - left) // 4)
-    height, width = hole.shape
-    return (
-        slice(max(top - around, 0), min(bottom + around, height)),
-        slice(max(left - around, 0), min(right + around, width)),
-    )
+def _stretch(middle: float, reach: float, length: int) -> slice:
+    """Return the pixels of a side of ``length`` that are within ``reach`` of ``middle``, and one more."""
+    first, last = math.floor(middle - reach) - 1, math.ceil(middle + reach) + 1
+    return slice(max(first, 0), min(last, length))
 
 
 def _edge(inside: Mask) -> Mask:
-    """Return the pixels around a hole, two wide."""
-    return np.asarray(
-        (cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & ~inside, np.bool_
-    )
+    """Return the pixels around a hole, ``_EDGE`` wide."""
+    kernel = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)
+    return np.asarray((cv2.dilate(inside.astype(np.uint8), kernel) > 0) & ~inside, np.bool_)
 
 
-def _membrane(values: Array, inside: Mask, edge: Mask) -> Array:
-    """Return ``values [C, h, w]`` at ``edge``, carried on smoothly over the hole ``inside``; else as given.
+def _membrane(values: Array, edge: Mask) -> Array:
+    """Return ``values [C, h, w]`` at ``edge``, carried on smoothly from there over the window.
 
     Where there is no edge, as the hole is the whole frame, it is 0.
     """
@@ -166,17 +180,11 @@ def _membrane(values: Array, inside: Mask, edge: Mask) -> Array:
     # The last channel says how much is known of each pixel.
     known = np.ascontiguousarray(np.concatenate([values, np.ones_like(values[:1])]).transpose(1, 2, 0))
     known *= edge[..., None]
-    start = np.where(edge[..., None], known, _pulled(known))[..., :-1]
-    start, free = np.ascontiguousarray(start), inside.astype(np.uint8)
-    for _ in range(_RELAXED):
-        # One sweep of Jacobi's method; outside the hole's edge the values count for nothing.
-        mean = cv2.blur(start, (3, 3), borderType=cv2.BORDER_REPLICATE)
-        cv2.copyTo(mean, free, start)
-    return np.ascontiguousarray(start.transpose(2, 0, 1))
+    return np.ascontiguousarray(_carried_on(known, _SWEEPS)[..., :-1].transpose(2, 0, 1))
 
 
-def _pulled(known: Array) -> Array:
-    """Return ``known [h, w, C + 1]`` with the gaps filled from the image at ever coarser sizes.
+def _carried_on(known: Array, sweeps: int) -> Array:
+    """Return ``known [h, w, C + 1]`` with the gaps filled: from the image at half the size, and then smoothed.
 
     The last channel is how much is known of each pixel, 0..1; the others are multiplied by it.
     """
@@ -185,9 +193,14 @@ def _pulled(known: Array) -> Array:
     if min(height, width) <= 2 or weight.min() > 0:
         mean = known.sum(axis=(0, 1), keepdims=True) / max(float(weight.sum()), 1e-6)
         return np.where(weight > 0, known / np.maximum(weight, 1e-6), mean)
-    coarse = _pulled(_resized(known, ((height + 1) // 2, (width + 1) // 2), cv2.INTER_AREA))
-    wide = _resized(coarse, (height, width), cv2.INTER_LINEAR)
-    return np.asarray(known + (1 - weight) * wide, np.float32)
+    half = _resized(known, ((height + 1) // 2, (width + 1) // 2), cv2.INTER_AREA)
+    wide = _resized(_carried_on(half, _COARSE_SWEEPS), (height, width), cv2.INTER_LINEAR)
+    filled = np.asarray(known + (1 - weight) * wide, np.float32)
+    free = (weight[..., 0] < _HALF_KNOWN).astype(np.uint8)
+    for _ in range(sweeps):
+        # One sweep of Jacobi's method.
+        cv2.copyTo(cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE), free, filled)
+    return filled
 
 
 def _resized(values: Array, size: tuple[int, int], how: int) -> Array:

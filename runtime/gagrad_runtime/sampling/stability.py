@@ -9,6 +9,7 @@ many other samples; docs/fidelity.md compares it with measurements.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,16 +25,21 @@ PIXELS = 4096
 """Pixels that are compared: all pixels would give a correlation r that differs by about (1 − r²)/√4096."""
 
 
+@lru_cache(maxsize=8)
 def pixel_subset(height: int, width: int) -> NDArray[np.intp]:
     """Return up to ``PIXELS`` flat pixel indices, spread evenly and without alignment to rows or columns.
 
     Multiples of the golden ratio (a Weyl sequence): the same indices every time.
     """
     pixels = height * width
-    if pixels <= PIXELS:
-        return np.arange(pixels)
     golden = (math.sqrt(5) - 1) / 2
-    return np.unique((np.arange(PIXELS) * golden % 1 * pixels).astype(np.intp))
+    chosen = (
+        np.arange(pixels)
+        if pixels <= PIXELS
+        else np.unique((np.arange(PIXELS) * golden % 1 * pixels).astype(np.intp))
+    )
+    chosen.setflags(write=False)
+    return chosen
 
 
 def at_pixels(state: State, pixels: NDArray[np.intp]) -> State:

@@ -119,4 +119,5 @@ def _cover(place: Place, placement: Placement, seen: Cover, size: Size) -> Cover
 def _is_known(good: tuple[Array, NDArray[np.bool_]], cover: Cover, frame: NDArray[np.bool_]) -> bool:
     """Return whether the image of good parts is known wherever ``cover`` lies on the frame."""
     known = good[1]
-    return bool(known[(feathered(cover, known.shape) > 0) & frame].all())
+    rows, columns, weight = feathered(cover, known.shape)
+    return bool(known[rows, columns][(weight > 0) & frame[rows, columns]].all())
