@@ -105,10 +105,14 @@ class Prediction:
 
         Empty when the output has no probabilities or has places (``scores`` of more than one axis).
         """
+        return self.likeliest(self.scores.size)
+
+    def likeliest(self, count: int) -> tuple[tuple[str, float], ...]:
+        """The first ``count`` of ``classes``, without making all of them."""
         if self.probabilities is None or self.probabilities.ndim != 1:
             return ()
         # By score, as several probabilities may round to the same number. Ties go to the lower index.
-        order = np.argsort(-self.scores, kind="stable")
+        order = np.argsort(-self.scores, kind="stable")[:count]
         return tuple(
             (self.class_names[i] if self.class_names else str(i), float(self.probabilities[i])) for i in order
         )

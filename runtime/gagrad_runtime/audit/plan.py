@@ -1,6 +1,6 @@
 """The plan of an audit: which images, in which shards, asked what. It is made once; a run goes by it.
 
-``paths.parquet`` has the images, one row group for each shard; ``audit.json`` what they are asked. A shard's
+``paths.parquet`` has the images, a row group for some shards; ``audit.json`` what they are asked. A shard's
 number names its file, so whoever makes a shard, and how often, there is one file of it.
 """
 
@@ -27,6 +27,8 @@ SHARD = 1000
 megabyte."""
 LEAST, EACH = 25, 4
 """Images of the smallest shard, and shards that each worker gets at least: with fewer, some would wait."""
+GROUPED = 16
+"""Shards of a row group: each process that reads the images holds an entry of every group."""
 PLAN, PATHS, SHARDS = "audit.json", "paths.parquet", "shards"
 
 
@@ -86,11 +88,12 @@ def write_paths(
         del first
     try:
         with pq.ParquetWriter(part, schema, compression="zstd", use_dictionary=["station"]) as writer:
-            while rows := list(itertools.islice(stream, shard)):
+            group = shard * GROUPED
+            while rows := list(itertools.islice(stream, group)):
                 paths, times, stations, parts = zip(*rows, strict=True)
                 columns = [list(map(os.fsencode, paths)), times, stations, parts]
                 arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=shard)
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=group)
                 count += len(rows)
         if not count:
             raise InputError("there are no images to look at", where="sources")
@@ -148,10 +151,16 @@ def missing(folder: Path, plan: Plan) -> list[int]:
     return [number for number in range(plan.shards) if not shard_file(folder, number).is_file()]
 
 
-def items_of_shard(folder: Path, number: int) -> list[Item]:
-    """Return the images of shard ``number``."""
+def items_of_shard(folder: Path, number: int, shard: int) -> list[Item]:
+    """Return the images of shard ``number``, of ``shard`` images each.
+
+    A plan of an earlier version has a row group for each shard.
+    """
     path = folder / PATHS
-    rows = _paths(path, path.stat().st_mtime_ns).read_row_group(number).to_pylist()
+    paths = _paths(path, path.stat().st_mtime_ns)
+    grouped = -(-paths.metadata.row_group(0).num_rows // shard)
+    group, within = divmod(number, grouped)
+    rows = paths.read_row_group(group).slice(within * shard, shard).to_pylist()
     return [
         Item(os.fsdecode(row["path"]), row["time"], row["station"] or "", row["part_id"] or "")
         for row in rows

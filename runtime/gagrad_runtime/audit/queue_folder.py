@@ -112,7 +112,7 @@ def _written(
 ) -> Queued | str:
     """Write image and map of one candidate, and return its entry; its path where the image is gone."""
     row = found.table.slice(index, 1).to_pylist()[0]
-    path = items_of_shard(folder, row["row"] // plan.shard)[row["row"] % plan.shard].path
+    path = items_of_shard(folder, row["row"] // plan.shard, plan.shard)[row["row"] % plan.shard].path
     try:
         source = content(path)
         data = source if isinstance(source, bytes) else Path(source).read_bytes()

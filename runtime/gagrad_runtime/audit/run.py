@@ -152,7 +152,7 @@ def _spread(folder: Path, images: int, shard: int) -> list[Item]:
     numbers = [index * images // count for index in range(count)]
     found = []
     for number in dict.fromkeys(one // shard for one in numbers):
-        items = items_of_shard(folder, number)
+        items = items_of_shard(folder, number, shard)
         found += [items[one % shard] for one in numbers if one // shard == number]
     return found
 

@@ -180,7 +180,7 @@ def _parts(
     """Return the images of the rows ``chosen`` that still are there and whose answer is one to ``keep``."""
     parts, images = [], []
     for row in chosen.select(["row", "path", "sha256"]).to_pylist():
-        item = items_of_shard(folder, row["row"] // plan.shard)[row["row"] % plan.shard]
+        item = items_of_shard(folder, row["row"] // plan.shard, plan.shard)[row["row"] % plan.shard]
         part = intervention.part_of(asker, item.path)
         if part is not None and keep(part.verdict):
             parts.append(part)

@@ -40,7 +40,7 @@ class Thumbnails:
         if number not in self._shards:
             if len(self._shards) > 50:
                 self._shards.clear()
-            self._shards[number] = items_of_shard(self._folder, number)
+            self._shards[number] = items_of_shard(self._folder, number, self._plan.shard)
         return self._shards[number][index].path
 
     def html(self, rows: Iterable[int]) -> str:

@@ -94,7 +94,7 @@ def make_shard(
     file = shard_file(folder, number)
     if file.is_file():
         return 0
-    items = items_of_shard(folder, number)
+    items = items_of_shard(folder, number, work.shard)
     first = number * work.shard
     table = run_shard(opened(work), work.asked, first, items, given_up=given_up, begin=begin)
     begin(NOWHERE)

@@ -264,8 +264,8 @@ class OnnxRuntimeRunner(Runner):
         self._memory = memory
 
     def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        # One for each run: a run that was ended leaves its options ended. The entry is the default: ONNX Runtime
-        # asks for it, and where it is missing, an exception inside costs 70 µs a run.
+        # One for each run: a run that was ended leaves its options ended. The entry is the default. ONNX
+        # Runtime asks for it, and where it is missing, an exception inside costs 70 µs a run.
         options = self._ort.RunOptions()
         options.add_run_config_entry(_CAPTURED, "0")
         try:

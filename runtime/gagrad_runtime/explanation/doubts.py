@@ -74,7 +74,7 @@ def _of_class(said: Prediction) -> str | None:
         unsure = bool(float(first) - float(second) < UNSURE_MARGIN)
     if not unsure:
         return None
-    (first, own), (second, next_to) = said.classes[:2]
+    (first, own), (second, next_to) = said.likeliest(2)
     return phrase(
         "{first} {own}, then {second} {next}",
         first=said.called(first),

@@ -109,7 +109,7 @@ def lines_of(path: str, said: Prediction) -> list[str]:
     if said.task == "classification" and len(said.classes) > 1:
         others = [
             phrase("{name} {measure}", name=said.called(name), measure=percent(chance))
-            for name, chance in said.classes[1:3]
+            for name, chance in said.likeliest(3)[1:]
         ]
         lines[0] += text("  (then {others})", others=listed(others))
     for number, one in enumerate(said.detections, start=1):

@@ -184,7 +184,7 @@ def _membrane(values: Array, edge: Mask) -> Array:
 
 
 def _carried_on(known: Array, sweeps: int) -> Array:
-    """Return ``known [h, w, C + 1]`` with the gaps filled: from the image at half the size, and then smoothed.
+    """Return ``known [h, w, C + 1]`` with the gaps filled: from half the size, and then smoothed.
 
     The last channel is how much is known of each pixel, 0..1; the others are multiplied by it.
     """

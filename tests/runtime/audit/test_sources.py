@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gagrad_edge.errors import FrameError, InputError
-from gagrad_runtime.audit.plan import items_of_shard, shard_size, write_paths
+from gagrad_runtime.audit import plan
+from gagrad_runtime.audit.plan import GROUPED, PATHS, items_of_shard, shard_size, write_paths
 from gagrad_runtime.audit.sources import Item, content, items_of
 from gagrad_runtime.frame import load_frame
 
@@ -99,8 +100,8 @@ def test_names_of_any_bytes_come_back(tmp_path: Path) -> None:
     odd = os.fsdecode(b"part-\xff.png")
     items = [Item(odd, TIME, "s", "p"), Item("b.png"), Item("c.png")]
     assert write_paths(tmp_path, items, 2) == (3, 2)
-    assert items_of_shard(tmp_path, 0) == items[:2]
-    assert items_of_shard(tmp_path, 1) == items[2:]
+    assert items_of_shard(tmp_path, 0, 2) == items[:2]
+    assert items_of_shard(tmp_path, 1, 2) == items[2:]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,23 @@ def test_the_plan_has_the_size_of_its_shards(tmp_path: Path) -> None:
     """Of a long source no more is held than decides it, and all images are written all the same."""
     short = (Item(f"{number}.png") for number in range(300))
     assert write_paths(tmp_path, short, workers=2) == (300, 38)
-    assert [len(items_of_shard(tmp_path, number)) for number in (0, 7)] == [38, 34]
+    assert [len(items_of_shard(tmp_path, number, 38)) for number in (0, 7)] == [38, 34]
     long = (Item(f"{number}.png") for number in range(9000))
     assert write_paths(tmp_path, long, workers=2) == (9000, 1000)
-    assert items_of_shard(tmp_path, 8)[-1].path == "8999.png"
+    assert items_of_shard(tmp_path, 8, 1000)[-1].path == "8999.png"
+
+
+def test_a_group_of_rows_holds_some_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard is found in its group, and in the plan of an earlier version, which has one for each."""
+    items = [Item(f"{number}.png") for number in range(2 * 3 * GROUPED + 5)]
+    write_paths(tmp_path, items, 3)
+    assert pq.ParquetFile(tmp_path / PATHS).num_row_groups == 3
+    shards = range(-(-len(items) // 3))
+    assert [one for number in shards for one in items_of_shard(tmp_path, number, 3)] == items
+    monkeypatch.setattr(plan, "GROUPED", 1)
+    write_paths(tmp_path, items, 3)
+    assert pq.ParquetFile(tmp_path / PATHS).num_row_groups == len(shards)
+    assert [one for number in shards for one in items_of_shard(tmp_path, number, 3)] == items
 
 
 def test_lists_say_little_or_much(tmp_path: Path) -> None:
