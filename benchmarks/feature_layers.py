@@ -75,7 +75,7 @@ take the place of one. So all are in the unit of the target, and an anchor's map
 The LayerCAM map of a sum of scores is then the sum of their maps. pytorch-grad-cam scales each layer's map to 0..1 and
 takes the mean. The last table shows what that does to a target of two anchors of which one has a hundredth of the other's weight.
 
-**A finer layer.** Where the one layer has fewer than 12 cells along its shorter side, the last map in front of it that lies on every path and has cells
+**A finer layer.** Where the one layer has fewer than 20 cells along its shorter side, the last map in front of it that lies on every path and has cells
 of half the sides is taken beside it. Its maps are an output of their own and are not added; `inspect` prints the layer as `and finer`.
 
 In the column *follows the image*, a patch of the image as large as a cell is changed, in {places} places: in how many the layer

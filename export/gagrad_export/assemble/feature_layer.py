@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Layers = Mapping[ir.Value, FeatureLayer]
 
-COARSE = 12
+COARSE = 20
 """Number of cells along a side from which a map is fine enough by itself."""
 MOST_LAYERS = 16
 """More maps than a detector has scales and branches are no choice any more."""

@@ -108,7 +108,7 @@ class Prediction:
         return self.likeliest(self.scores.size)
 
     def likeliest(self, count: int) -> tuple[tuple[str, float], ...]:
-        """The first ``count`` of ``classes``, without making all of them."""
+        """Return the first ``count`` of ``classes``, without making all of them."""
         if self.probabilities is None or self.probabilities.ndim != 1:
             return ()
         # By score, as several probabilities may round to the same number. Ties go to the lower index.

@@ -20,7 +20,7 @@ from gagrad_edge.method.class_activation import CAMS, class_activation_maps
 from gagrad_edge.summary import describe
 from gagrad_export import BundleOptions, export
 from gagrad_export.assemble import cam_graph
-from gagrad_export.assemble.feature_layer import choose_feature_layers
+from gagrad_export.assemble.feature_layer import COARSE, choose_feature_layers
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.verify import checks, class_activation
@@ -205,9 +205,14 @@ def test_a_finer_layer_that_cannot_be_confirmed_is_left_out(
     assert any("no finer class activation maps" in note for note in without.notes)
 
 
-def test_layers_that_are_fine_enough_have_none(tiny_bundle: Path) -> None:
-    """A grid of 12 cells or more along its shorter side."""
-    assert read_bundle(tiny_bundle).manifest.model.finer_feature_layer is None
+@pytest.mark.parametrize(("side", "finer"), [(COARSE - 1, True), (COARSE, False)])
+def test_layers_that_are_fine_enough_have_none(
+    coarse: Coarse, tmp_path: Path, side: int, finer: bool
+) -> None:
+    """A grid of so many cells along its shorter side, and of one less."""
+    path = tmp_path / "x.gagrad"
+    export(coarse, path, size=(16 * side, 16 * side + 64), mean=list(MEAN), std=list(STD))
+    assert (read_bundle(path).manifest.model.finer_feature_layer is not None) == finer
 
 
 @pytest.mark.parametrize("wrong", ["gradient", "maps"])
