@@ -142,7 +142,7 @@ def attempt(bundle: Path, root: Path, client: str, sink: str, images: int) -> di
         if client in CLIENTS:
             stack.enter_context(clients(client, port, CLIENTS_EACH))
         put, answers = dict[str, float](), list[float]()
-        printed = _times(watching)
+        printed = printed_times(watching)
         for number in range(images):
             name = f"{number:04d}"
             put[f"{name}.png"] = time.monotonic()
@@ -203,7 +203,7 @@ def _health(port: int) -> float:
     return 99.0
 
 
-def _times(watching: Watching) -> dict[str, float]:
+def printed_times(watching: Watching) -> dict[str, float]:
     """Return a dictionary that gets the time at which each verdict was printed."""
     printed = dict[str, float]()
 
