@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ pytest.importorskip("pyarrow", reason="an audit needs the extra audit")
 pytest.importorskip("sklearn", reason="clusters need the extra audit")
 
 from gagrad_edge.cli import run
+from gagrad_runtime.language import choice
 from tests.planted import CORNER, write_bundle, write_parts
 
 Capture = pytest.CaptureFixture[str]
@@ -294,3 +296,61 @@ def test_a_list_does_not_go_among_images(plant: Path, tmp_path: Path, capsys: Ca
     assert "the folder holds other files" in capsys.readouterr().err
     for _ in range(2):
         assert run(["clusters", str(plant / "audit"), "--exclude", str(tmp_path / "out")]) == 0
+
+
+def test_gate_clusters_and_queue_in_japanese(
+    plant: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each says to a person is Japanese by option or variable; exit codes and JSON are the same."""
+    monkeypatch.setattr(choice, "_process", list(choice._process))
+    audit, findings = str(plant / "audit"), plant / "audit" / "findings.json"
+    words = ["--decide", "0=bad", "--decide", "1=ask", "--who", "A. Engineer", "--lang", "ja"]
+    assert run(["clusters", audit, *words]) == 0
+    assert re.match(
+        rf"不可（bad）1 件、許容（keep）0 件、未判断（ask）\d+ 件 → {findings}、", capsys.readouterr().err
+    )
+    assert '"decision": "bad"' in findings.read_text()
+    page = (plant / "audit" / "clusters.html").read_text()
+    assert "判断：不可（bad） · A. Engineer, 20" in page
+    assert "未判断（ask）" in page
+    out = tmp_path / "out"
+    assert run(["clusters", audit, "--exclude", str(out), "--lang", "ja"]) == 0
+    assert re.match(r"不可のグループ 1 件の画像 \d+ 枚 → ", capsys.readouterr().err)
+    gates = ["audit", str(plant / "learned.gagrad"), "--device", "cpu", "--lang", "ja", "--assert"]
+    assert run([*gates, str(findings)]) == 1
+    table, summary = capsys.readouterr()
+    assert table.splitlines()[0].startswith("グループ")
+    assert "右上" in table.splitlines()[1]
+    assert table.splitlines()[1].endswith("未解消")
+    assert summary.endswith("未解消 1 件、判断不能 0 件、解消 0 件\n")
+    told = json.loads(findings.read_text())
+    told["clusters"][0]["members"][0]["path"] = "/nowhere/a.png"
+    (tmp_path / "f.json").write_text(json.dumps(told))
+    assert run([*gates, str(tmp_path / "f.json")]) == 1
+    assert (
+        "グループ 0：画像 1 枚が見つからないか、変更されています（例：/nowhere/a.png）"
+        in capsys.readouterr().err
+    )
+    monkeypatch.setenv("GAGRAD_EDGE_LANG", "ja")
+    queue = tmp_path / "queue"
+    assert run(["queue", audit, "-n", "10", "-o", str(queue)]) == 0
+    assert capsys.readouterr().err == f"ラベル付けする画像 10 枚 → {queue}\n"
+    assert (queue / "queue.csv").read_text("utf-8-sig").partition("\n")[0].startswith("number,path")
+    images = json.loads((queue / "queue.json").read_text())["images"]
+    assert all(word.isascii() for one in images for word in one["why"])
+    answers = tmp_path / "answers.csv"
+    names = [*(Path(one["file"]).name for one in images), "other.png"]
+    answers.write_text("name,label\n" + "".join(f"{name},OK\n" for name in names))
+    for said in ("10 件を追加", "0 件を追加、登録済み 10 件"):
+        assert run(["queue", audit, "-o", str(queue), "--answers", str(answers), "--who", "hana"]) == 0
+        assert capsys.readouterr().err == (
+            "ラベル付けの一覧にない画像が 1 枚あります（例：other.png）\n"
+            f"csv のラベル {said} → {queue / 'labels.csv'}\n"
+        )
+    assert run(["clusters", audit, "--device", "cpu"]) == 0
+    said, summary = capsys.readouterr()
+    assert re.match(r"グループ 0：画像 \d+ 枚：「", said)
+    assert "。同じ大きさの別の場所を" in said
+    assert re.fullmatch(rf"グループ \d+ 件のうち要確認 \d+ 件 → {plant}/audit/clusters.html\n", summary)
+    assert run(["clusters", audit, "--decide", "9=bad"]) == 2
+    assert "there is no cluster 9" in capsys.readouterr().err

@@ -31,7 +31,9 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "part.png"
 
 
-@pytest.mark.parametrize("command", ["explain", "predict", "watch", "calibrate", "check"])
+@pytest.mark.parametrize(
+    "command", ["explain", "predict", "watch", "calibrate", "check", "audit", "clusters", "queue"]
+)
 def test_an_unknown_language_is_wrong_usage(command: str, capsys: Capture) -> None:
     """The error names the option and the languages that there are."""
     assert run([command, "part.gagrad", "part.png", "--lang", "fr"]) == 2

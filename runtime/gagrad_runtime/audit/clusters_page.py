@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gagrad_runtime.audit.decisions import Cluster, Findings
-    from gagrad_runtime.audit.intervention import Rate
     from gagrad_runtime.audit.plan import Plan
 
 PAGE = "clusters.html"
@@ -26,7 +25,7 @@ PAGE = "clusters.html"
 
 def sentences(cluster: Cluster) -> list[str]:
     """Return what was found of a cluster, in sentences for people."""
-    names = {"where": text(cluster.where), "answer": cluster.verdict, "rate": _rate(cluster.covered)}
+    names = {"where": text(cluster.where), "answer": cluster.verdict, "rate": cluster.covered.words}
     if cluster.becomes:
         found = [
             text(
@@ -38,18 +37,18 @@ def sentences(cluster: Cluster) -> list[str]:
     else:
         found = [text("Covering {where} turns {rate} of these '{answer}' into another answer.", **names)]
     if cluster.covered_elsewhere.of:
-        rate = _rate(cluster.covered_elsewhere)
+        rate = cluster.covered_elsewhere.words
         found.append(text("Covering as much elsewhere turns {rate} into another answer.", rate=rate))
     if cluster.pasted.of:
-        names["rate"] = _rate(cluster.pasted)
+        names["rate"] = cluster.pasted.words
         found.append(text("Pasting the place onto other parts turns {rate} into '{answer}'.", **names))
     if cluster.pasted_elsewhere.of:
-        names["rate"] = _rate(cluster.pasted_elsewhere)
+        names["rate"] = cluster.pasted_elsewhere.words
         found.append(text("Pasting as much from elsewhere turns {rate} into '{answer}'.", **names))
     found.append(
         text(
             "{rate} explained '{answer}' look there; the place is {area} of all that they look at.",
-            **names | {"rate": _rate(cluster.share)},
+            **names | {"rate": cluster.share.words},
             area=share_text(cluster.area),
         )
     )
@@ -57,22 +56,11 @@ def sentences(cluster: Cluster) -> list[str]:
 
 
 def decision_text(cluster: Cluster) -> str:
-    """Return what a person said of a cluster: who, when and why."""
+    """Return what a person said of a cluster: what, who, when and why."""
+    said = {"keep": text("decision: keep"), "ask": text("decision: ask"), "bad": text("decision: bad")}
     when = "" if cluster.when is None else f"{cluster.when:%Y-%m-%d}"
     by = ", ".join(part for part in (cluster.who, when) if part)
-    return " · ".join(part for part in (f"decision: {cluster.decision}", by, cluster.note) if part)
-
-
-def _rate(rate: Rate) -> str:
-    """Return a rate with its interval and of how many it is."""
-    low, high = rate.interval
-    return text(
-        "{share} ({low} to {high}) of {count}",
-        share=share_text(rate.share),
-        low=share_text(low),
-        high=share_text(high),
-        count=f"{rate.of:,}",
-    )
+    return " · ".join(part for part in (said[cluster.decision], by, cluster.note) if part)
 
 
 def write_clusters(folder: Path, plan: Plan, findings: Findings) -> Path:

@@ -7,6 +7,7 @@ so the next model may call its answers otherwise.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,7 @@ from gagrad_edge.errors import InputError, SettingError
 from gagrad_runtime.audit import clustering, intervention
 from gagrad_runtime.audit.decisions import read_findings
 from gagrad_runtime.audit.intervention import BundleAsker, Rate, seen_by_another
+from gagrad_runtime.language import text
 from gagrad_runtime.session.opening import open_session
 
 if TYPE_CHECKING:
@@ -177,16 +179,27 @@ def _enough(
 
 
 def table(found: Sequence[Checked]) -> list[str]:
-    """Return a table for people, one line each, the columns aligned."""
-    words = {"still": "STILL BAD", "gone": "gone", "unclear": "cannot tell"}
-    rows = [["cluster", "place", "answer", "covered", "elsewhere", "pasted", "elsewhere", "result"]]
+    """Return a table for people in the current language, one line each, the columns aligned."""
+    words = {"still": text("STILL BAD"), "gone": text("gone"), "unclear": text("cannot tell")}
+    covered, pasted, elsewhere = text("covered"), text("pasted"), text("elsewhere")
+    head = [text("cluster"), text("place"), text("answer"), covered, elsewhere, pasted, elsewhere]
+    rows = [[*head, text("result")]]
     for one in found:
         rates = map(_rate, (one.covered, one.covered_elsewhere, one.pasted, one.pasted_elsewhere))
         cluster = one.cluster
-        rows.append([str(cluster.number), cluster.where, cluster.verdict, *rates, words[one.outcome]])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        rows.append([str(cluster.number), text(cluster.where), cluster.verdict, *rates, words[one.outcome]])
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_padded, row, widths)).rstrip() for row in rows]
 
 
 def _rate(rate: Rate) -> str:
-    return str(rate) if rate.of else "not asked"
+    return rate.words if rate.of else text("not asked")
+
+
+def _padded(word: str, width: int) -> str:
+    return word + " " * (width - _width(word))
+
+
+def _width(word: str) -> int:
+    """Return how many columns of a terminal ``word`` takes: letters of Japanese take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "FW" else 1 for letter in word)

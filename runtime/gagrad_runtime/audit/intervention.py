@@ -20,6 +20,7 @@ from gagrad_runtime.audit.table import GRID
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.placement import place
+from gagrad_runtime.language import text
 from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.sampling.covering_images import WIDE, Cover, covered, feathered
 from gagrad_runtime.sampling.pieces import Surface
@@ -65,9 +66,17 @@ class Rate(msgspec.Struct, frozen=True):
         half = _NORMAL * spread / (1 + square / self.of)
         return max(centre - half, 0.0), min(centre + half, 1.0)
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
+        """The share with its interval and of how many it is, in the current language."""
         low, high = self.interval
-        return f"{share_text(self.share)} ({share_text(low)} to {share_text(high)}) of {self.of}"
+        return text(
+            "{share} ({low} to {high}) of {count}",
+            share=share_text(self.share),
+            low=share_text(low),
+            high=share_text(high),
+            count=f"{self.of:,}",
+        )
 
     def above(self, other: Rate) -> bool:
         """Whether the share is above the other's beyond doubt: their intervals do not meet."""

@@ -9,7 +9,6 @@ import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import FAILED, UNCLEAR, SettingError
-from gagrad_edge.summary import counted
 from gagrad_runtime.commands.options import (
     device_options,
     good_options,
@@ -175,19 +174,28 @@ def _assert(
         )
     waiting = sum(one.finding for one in findings.called("ask"))
     if waiting:
-        say(f"{counted(waiting, 'finding')} still to decide: see gagrad-edge clusters --decide", err=True)
+        said = plural(
+            "{count} finding still to decide: see {command}",
+            "{count} findings still to decide: see {command}",
+            waiting,
+            command="gagrad-edge clusters --decide",
+        )
+        say(said, err=True)
     if not found:
-        say(f"nothing in {file} is called bad: there is nothing to ask", err=True)
+        say(text("nothing in {file} is called bad: there is nothing to ask", file=file), err=True)
         return 0
     say(*table(found))
     for one in found:
         if one.missing:
-            gone = counted(len(one.missing), "image")
-            say(f"cluster {one.cluster.number}: {gone} gone or changed, such as {one.missing[0]}", err=True)
+            gone = plural(
+                "cluster {number}: {count} image gone or changed, such as {path}",
+                "cluster {number}: {count} images gone or changed, such as {path}",
+                len(one.missing),
+                number=one.cluster.number,
+                path=one.missing[0],
+            )
+            say(gone, err=True)
     outcomes = [one.outcome for one in found]
-    say(
-        f"{outcomes.count('still')} still bad, {outcomes.count('unclear')} cannot be told, "
-        f"{outcomes.count('gone')} gone",
-        err=True,
-    )
+    counts = {name: outcomes.count(name) for name in ("still", "unclear", "gone")}
+    say(text("{still} still bad, {unclear} cannot be told, {gone} gone", **counts), err=True)
     return FAILED if "still" in outcomes else UNCLEAR if "unclear" in outcomes else 0

@@ -8,8 +8,8 @@ import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
-from gagrad_edge.summary import counted
 from gagrad_runtime.commands.options import device_options, lang_option, trust_option, user_name
+from gagrad_runtime.language import joined, plural, text
 
 
 @click.command(cls=Command, section="explain", short_help="Find what the model has learned to look at.")
@@ -80,13 +80,26 @@ def clusters(
         )
     for one in findings.clusters:
         if one.finding:
-            say(f"cluster {one.number}: {one.images} images: {' '.join(sentences(one))}")
+            said = plural(
+                "cluster {number}: {count} image: {sentences}",
+                "cluster {number}: {count} images: {sentences}",
+                one.images,
+                number=one.number,
+                sentences=joined(sentences(one)),
+            )
+            say(said)
     if kept is not None:
-        say(f"some decisions were on places that are not found again: they are kept in {kept}", err=True)
+        said = text(
+            "some decisions were on places that are not found again: they are kept in {path}", path=kept
+        )
+        say(said, err=True)
     number = sum(one.finding for one in findings.clusters)
     page = write_clusters(audit, plan, findings)
-    groups = counted(len(findings.clusters), "cluster")
-    say(f"{counted(number, 'finding')} among {groups} → {page}", err=True)
+    counts = {
+        "findings": plural("{count} finding", "{count} findings", number),
+        "clusters": plural("{count} cluster", "{count} clusters", len(findings.clusters)),
+    }
+    say(text("{findings} among {clusters} → {page}", **counts, page=page), err=True)
     return 0
 
 
@@ -94,6 +107,7 @@ def _decide(audit: Path, decide: tuple[str, ...], who: str | None, note: str, ex
     """Write decisions, and what follows from them."""
     from gagrad_runtime.audit.clusters_page import write_clusters  # noqa: PLC0415 - --help stays fast
     from gagrad_runtime.audit.decisions import (  # noqa: PLC0415
+        DECISIONS,
         FINDINGS,
         decided,
         decisions_of,
@@ -108,9 +122,13 @@ def _decide(audit: Path, decide: tuple[str, ...], who: str | None, note: str, ex
         findings = decided(findings, decisions_of(decide), user_name() if who is None else who, note)
         write_findings(audit / FINDINGS, findings)
         page = write_clusters(audit, plan, findings)
-        words = ", ".join(f"{len(findings.called(one))} {one}" for one in ("bad", "keep", "ask"))
-        say(f"{words} → {audit / FINDINGS}, {page}", err=True)
+        counts = {name: len(findings.called(name)) for name in DECISIONS}
+        said = text(
+            "{bad} bad, {keep} keep, {ask} ask → {file}, {page}", **counts, file=audit / FINDINGS, page=page
+        )
+        say(said, err=True)
     if exclude is not None:
         count = write_exclusion(audit, findings, exclude)
-        say(f"{counted(count, 'image')} of {counted(len(findings.called('bad')), 'bad cluster')} "
-            f"→ {exclude / LIST}", err=True)  # fmt: skip
+        bad = plural("{count} bad cluster", "{count} bad clusters", len(findings.called("bad")))
+        said = plural("{count} image of {clusters}", "{count} images of {clusters}", count, clusters=bad)
+        say(f"{said} → {exclude / LIST}", err=True)

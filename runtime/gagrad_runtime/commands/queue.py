@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
-from gagrad_edge.summary import counted
-from gagrad_runtime.commands.options import trust_option, user_name
+from gagrad_runtime.commands.options import lang_option, trust_option, user_name
+from gagrad_runtime.language import listed, phrase, phrases, plural, shown
+
+if TYPE_CHECKING:
+    from gagrad_runtime.audit.answers import Taken
 
 _FILE = click.Path(path_type=Path)
 
@@ -34,6 +38,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--who", metavar="NAME", help="With --answers: who gave them.  [default: the user]")
 @trust_option
+@lang_option
 def queue(
     audit: Path,
     number: int,
@@ -57,13 +62,7 @@ def queue(
     if answers is not None:
         from gagrad_runtime.audit.answers import LABELS, take_answers  # noqa: PLC0415 - --help stays fast
 
-        taken = take_answers(folder, answers, user_name() if who is None else who)
-        if taken.unknown:
-            named = counted(len(taken.unknown), "image")
-            say(f"{named} not in the queue, such as {taken.unknown[0]}", err=True)
-        already = f", {taken.there} there already" if taken.there else ""
-        already += f", {taken.replaced} of before replaced" if taken.replaced else ""
-        say(f"{counted(taken.given, 'label')} from {taken.form}{already} → {folder / LABELS}", err=True)
+        _say_taken(take_answers(folder, answers, user_name() if who is None else who), folder / LABELS)
         return 0
     if who is not None:
         raise SettingError("no answers are taken", where="who", hint="give their file with `answers`")
@@ -75,9 +74,39 @@ def queue(
             audit, folder, wanted=number, bundle=bundle, known=labelled, trust=trust, progress=progress
         )
     if made.missing:
-        gone = counted(len(made.missing), "image")
-        say(f"{gone} gone or changed and left out, such as {made.missing[0]}", err=True)
-    number_made = len(made.queue.images)
-    fewer = "" if number_made == number else f" of {number}: the others are duplicates, labelled, or no more"
-    say(f"{counted(number_made, 'image')}{fewer} to label → {folder}", err=True)
+        gone = plural(
+            "{count} image gone or changed and left out, such as {path}",
+            "{count} images gone or changed and left out, such as {path}",
+            len(made.missing),
+            path=made.missing[0],
+        )
+        say(gone, err=True)
+    count = len(made.queue.images)
+    said = plural("{count} image to label", "{count} images to label", count)
+    if count < number:
+        said = plural(
+            "{count} image to label of {number}: the others are duplicates, have a label, or do not exist",
+            "{count} images to label of {number}: the others are duplicates, have a label, or do not exist",
+            count,
+            number=number,
+        )
+    say(f"{said} → {folder}", err=True)
     return 0
+
+
+def _say_taken(taken: Taken, labels: Path) -> None:
+    """Say what came of a file with answers, which are in ``labels`` now."""
+    if taken.unknown:
+        unknown = plural(
+            "{count} image not in the queue, such as {name}",
+            "{count} images not in the queue, such as {name}",
+            len(taken.unknown),
+            name=taken.unknown[0],
+        )
+        say(unknown, err=True)
+    said = [phrases("{count} label from {form}", "{count} labels from {form}", taken.given, form=taken.form)]
+    if taken.there:
+        said.append(phrase("{count} there already", count=taken.there))
+    if taken.replaced:
+        said.append(phrase("{count} of before replaced", count=taken.replaced))
+    say(f"{shown(listed(said))} → {labels}", err=True)

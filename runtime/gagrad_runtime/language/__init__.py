@@ -15,7 +15,17 @@ from gagrad_runtime.language.choice import (
     current,
     speaking,
 )
-from gagrad_runtime.language.phrase import Phrase, listed, marked, phrase, phrases, plural, shown, text
+from gagrad_runtime.language.phrase import (
+    Phrase,
+    joined,
+    listed,
+    marked,
+    phrase,
+    phrases,
+    plural,
+    shown,
+    text,
+)
 from gagrad_runtime.language.translation import translated, translated_plural
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "accepted",
     "choose",
     "current",
+    "joined",
     "listed",
     "marked",
     "phrase",

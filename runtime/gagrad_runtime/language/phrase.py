@@ -8,7 +8,7 @@ from gagrad_runtime.language.choice import Language, current
 from gagrad_runtime.language.translation import Domain, translated, translated_plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Phrase(str):
@@ -82,6 +82,11 @@ def listed(items: Sequence[str], separator: str = ", ") -> str:
     for item in items[1:]:
         whole = Phrase(f"{{before}}{separator}{{item}}", None, 0, {"before": whole, "item": item})
     return whole
+
+
+def joined(sentences: Iterable[str]) -> str:
+    """Return ``sentences``, which are in the current language, behind each other: Japanese has no space."""
+    return ("" if current() == "ja" else " ").join(sentences)
 
 
 def shown(value: str) -> str:

@@ -20,7 +20,8 @@ Domain = Literal["floor", "viewer"]
 
 def translated(message: str, language: Language, domain: Domain = "floor") -> str:
     """Return ``message`` in ``language``, its places for values not yet filled."""
-    return message if language == "en" else _catalogue(language, domain).gettext(message)
+    # The empty text is the key of the catalogue's own head.
+    return message if language == "en" or not message else _catalogue(language, domain).gettext(message)
 
 
 def translated_plural(one: str, many: str, count: int, language: Language, domain: Domain = "floor") -> str:

@@ -10,7 +10,18 @@ from threading import Thread
 import pytest
 
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.language import accepted, choose, current, phrase, phrases, plural, shown, speaking, text
+from gagrad_runtime.language import (
+    accepted,
+    choose,
+    current,
+    joined,
+    phrase,
+    phrases,
+    plural,
+    shown,
+    speaking,
+    text,
+)
 
 
 def test_english_without_a_choice() -> None:
@@ -89,6 +100,19 @@ def test_unknown_language_is_refused() -> None:
 def test_accept_language(header: str, language: str | None) -> None:
     """Of the languages that a browser names, the one of ours with the highest weight is taken."""
     assert accepted(header) == language
+
+
+def test_the_empty_text_stays_empty() -> None:
+    """gettext keeps a catalogue's head under the empty text; nobody is shown that head."""
+    with speaking("ja"):
+        assert text("") == ""
+
+
+def test_sentences_stand_behind_each_other() -> None:
+    """English has a space between two sentences, Japanese has none."""
+    assert joined(["One.", "Two."]) == "One. Two."
+    with speaking("ja"):
+        assert joined(["一。", "二。"]) == "一。二。"
 
 
 def test_english_loads_no_catalogue() -> None:
