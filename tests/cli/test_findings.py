@@ -181,6 +181,8 @@ def test_a_file_edited_by_hand_is_checked(
         (["--decide", "0=good"], "'0=good' is no decision"),
         (["--decide", "0=bad", "--decide", "0=keep"], "cluster 0 has two decisions"),
         (["--who", "me"], "--who: nothing is decided"),
+        (["--decide", "0=bad", "--who", ""], "--who: nobody is named"),
+        (["--decide", "0=bad", "--who", " \t"], "--who: nobody is named"),
     ],
 )
 def test_wrong_decisions_change_nothing(plant: Path, capsys: Capture, given: list[str], said: str) -> None:
@@ -245,6 +247,11 @@ def test_the_queue_and_its_answers(plant: Path, tmp_path: Path, capsys: Capture)
     others = json.loads((again / "queue.json").read_text())["images"]
     assert not {one["sha256"] for one in images} & {one["sha256"] for one in others}
     assert run(["queue", audit, "--who", "hana"]) == 2
+    before = (out / "labels.csv").read_bytes()
+    capsys.readouterr()
+    assert run(["queue", audit, "-o", str(out), "--answers", str(answers), "--who", " "]) == 2
+    assert "--who: nobody is named" in capsys.readouterr().err
+    assert (out / "labels.csv").read_bytes() == before
     assert run(["queue", str(tmp_path)]) == 3
     assert run(["queue", audit, "-o", str(tmp_path / "x"), "--bundle", str(plant / "next.gagrad")]) == 4
     assert not (tmp_path / "x").exists()

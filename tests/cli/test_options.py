@@ -8,6 +8,8 @@ import click
 import pytest
 
 from gagrad_edge.cli import group
+from gagrad_edge.errors import SettingError
+from gagrad_runtime.commands import options
 from gagrad_runtime.commands.options import METHOD_HELP, method_options
 from gagrad_runtime.question.settings import Settings
 
@@ -65,3 +67,15 @@ def test_a_command_gets_its_settings_as_one_dict() -> None:
 
     made = command.main(["--noise-std", "0.5", "--other", "x"], standalone_mode=False)
     assert made == ("x", {"samples": None, "noise_std": 0.5})
+
+
+def test_somebody_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who decides has a name: the one given, else the user's; nobody, or blanks alone, is an error."""
+    monkeypatch.setattr(options, "user_name", lambda: "hana")
+    assert [options.decider(who) for who in (None, " A. Engineer ")] == ["hana", "A. Engineer"]
+    for who in ("", " \t"):
+        with pytest.raises(SettingError, match=r"^who: nobody is named\n.*`who`"):
+            options.decider(who)
+    monkeypatch.setattr(options, "user_name", str)
+    with pytest.raises(SettingError, match="the user of this machine has no name"):
+        options.decider(None)

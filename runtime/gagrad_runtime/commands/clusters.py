@@ -8,7 +8,7 @@ import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.commands.options import device_options, lang_option, trust_option, user_name
+from gagrad_runtime.commands.options import decider, device_options, lang_option, trust_option
 from gagrad_runtime.language import joined, plural, text
 
 
@@ -117,9 +117,10 @@ def _decide(audit: Path, decide: tuple[str, ...], who: str | None, note: str, ex
     from gagrad_runtime.audit.exclusion import LIST, write_exclusion  # noqa: PLC0415
     from gagrad_runtime.audit.reading import finished  # noqa: PLC0415
 
+    by = decider(who) if decide else ""
     plan, findings = finished(audit), read_findings(audit / FINDINGS)
     if decide:
-        findings = decided(findings, decisions_of(decide), user_name() if who is None else who, note)
+        findings = decided(findings, decisions_of(decide), by, note)
         write_findings(audit / FINDINGS, findings)
         page = write_clusters(audit, plan, findings)
         counts = {name: len(findings.called(name)) for name in DECISIONS}

@@ -172,6 +172,21 @@ def good_options(command: Command) -> Command:
     return result
 
 
+def decider(who: str | None) -> str:
+    """Return the name of who decides or labels: ``who``, else the user of this machine.
+
+    Raises SettingError where that is no name: nobody could be asked about such a decision later.
+    """
+    name = (user_name() if who is None else who).strip()
+    if not name:
+        raise SettingError(
+            "nobody is named" if who is not None else "the user of this machine has no name",
+            where="who",
+            hint="name the person with `who`",
+        )
+    return name
+
+
 def user_name() -> str:
     """Return the name of the user of this machine; empty where there is none."""
     import getpass  # noqa: PLC0415 - few commands ask

@@ -9,7 +9,7 @@ import click
 
 from gagrad_edge.cli import Command, say
 from gagrad_edge.errors import SettingError
-from gagrad_runtime.commands.options import lang_option, trust_option, user_name
+from gagrad_runtime.commands.options import decider, lang_option, trust_option
 from gagrad_runtime.language import listed, phrase, phrases, plural, shown
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def queue(
     if answers is not None:
         from gagrad_runtime.audit.answers import LABELS, take_answers  # noqa: PLC0415 - --help stays fast
 
-        _say_taken(take_answers(folder, answers, user_name() if who is None else who), folder / LABELS)
+        _say_taken(take_answers(folder, answers, decider(who)), folder / LABELS)
         return 0
     if who is not None:
         raise SettingError("no answers are taken", where="who", hint="give their file with `answers`")
