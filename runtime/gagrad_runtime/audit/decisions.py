@@ -154,27 +154,39 @@ def read_findings(path: Path) -> Findings:
             hint="gagrad-edge clusters AUDIT finds them, and writes the file into the audit's folder",
         ) from error
     if len(data) > _MOST:
-        raise InputError(f"the file has more than {_MOST >> 20} MiB", where=str(path))
+        raise InputError(
+            f"the file has more than {_MOST >> 20} MiB",
+            where=str(path),
+            hint="give the findings.json that gagrad-edge clusters AUDIT wrote",
+        )
     data = data.removeprefix(BOM_UTF8)  # which some editors write
     try:
-        found = msgspec.json.decode(data, type=Findings)
-        json.loads(data, object_pairs_hook=_no_key_twice)
-        return found
+        return _decoded(data, str(path))
     except _TwiceError as error:
         raise InputError(
             f"{error.args[0]!r} is there twice in one object",
             where=str(path),
             hint="leave one of the two: which of them counts is nothing to guess",
         ) from error
-    except msgspec.ValidationError as error:
-        what, choices = _in_words(str(error), data)
-        raise InputError(what, where=str(path), choices=choices) from error
+    except RecursionError as error:
+        raise InputError(
+            "the brackets of the file are too deep", where=str(path), hint="close the brackets that are open"
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{_line(data, error)}: this is no JSON ({error})",
             where=str(path),
-            hint="mend that line, or write the file again with gagrad-edge clusters AUDIT; it is UTF-8",
+            hint="mend that line, and save the file as UTF-8",
         ) from error
+
+
+def _decoded(data: bytes, file: str) -> Findings:
+    try:
+        found = msgspec.json.decode(data, type=Findings)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error), data, file) from error
+    json.loads(data, object_pairs_hook=_no_key_twice)
+    return found
 
 
 class _TwiceError(Exception):
@@ -196,18 +208,26 @@ def _line(data: bytes, error: Exception) -> str:
     return f"line {before.count(10) + 1}, column {len(before) - before.rfind(10)}"
 
 
-def _in_words(text: str, data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Return what is wrong with a field, named by its cluster, and what it may be."""
-    said, _, field = text.partition(" - at `$")
-    field = field.rstrip("`").lstrip(".")
-    inside = re.match(r"clusters\[(\d+)\]\.?", field)
-    if inside is not None:
-        told = msgspec.json.decode(data)["clusters"][int(inside[1])]
-        number = told.get("number") if isinstance(told, dict) else None
-        named = f"the entry {int(inside[1]) + 1} of clusters" if number is None else f"cluster {number}"
-        field = ", ".join(part for part in (named, field[inside.end() :]) if part)
-    choices: tuple[str, ...] = DECISIONS if field.endswith(", decision") else ()
-    return (f"{field}: {said}" if field else said), choices
+def _wrong(message: str, data: bytes, file: str) -> InputError:
+    """Return the error for a value that ``message`` of msgspec is about."""
+    from gagrad_runtime.audit.wrong_field import wrong_field  # noqa: PLC0415 - for a wrong file alone
+
+    told = msgspec.json.decode(data)
+    found = wrong_field(message, told, Findings)
+    named = _named(found.path, told)
+    what = f"{named}: {found.what}" if named else found.what
+    return InputError(what, where=file, hint=found.hint, choices=found.choices)
+
+
+def _named(path: Sequence[str | int], told: Any) -> str:
+    """Return the place of a field in words: ``cluster 3, members, entry 2, sha256``."""
+    words = [f"entry {part + 1}" if isinstance(part, int) else part for part in path]
+    if len(path) > 1 and path[0] == "clusters":
+        cluster = told["clusters"][path[1]]
+        number = cluster.get("number") if isinstance(cluster, dict) else None
+        numbered = isinstance(number, int) and path[2:] != ("number",)
+        words[:2] = [f"cluster {number}" if numbered else f"clusters, {words[1]}"]
+    return ", ".join(words)
 
 
 def write_findings(path: Path, findings: Findings) -> None:
