@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gagrad_edge import __version__
-from gagrad_edge.errors import DEFECT, INTERRUPTED, GagradError, OutOfMemoryError, OutputError
+from gagrad_edge.errors import (
+    DEFECT,
+    INTERRUPTED,
+    INTERRUPTED_LINE,
+    GagradError,
+    OutOfMemoryError,
+    OutputError,
+)
 from gagrad_edge.logs import PrintableFormatter
 from gagrad_edge.printable import printable, printable_json, printable_lines
 
@@ -86,7 +93,11 @@ class Commands(click.Group):
         try:
             with _reader_may_leave():
                 return super().invoke(ctx)
-        except GagradError as error:
+        except Exception as error:
+            if _cut_an_import_short(error):
+                raise KeyboardInterrupt from error
+            if not isinstance(error, GagradError):
+                raise
             name = ctx.invoked_subcommand
             command = None if name is None else self.get_command(ctx, name)
             click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
@@ -149,8 +160,10 @@ def run(arguments: list[str]) -> int:
         error.show(text)
         click.echo(printable_lines(text.getvalue()), nl=False, err=True)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("\nInterrupted: nothing half-written was left behind.", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # The terminal has written ^C, and click has ended that line.
+        click.echo("" if isinstance(error, click.Abort) else "\n", nl=False, err=True)
+        click.echo(INTERRUPTED_LINE, err=True)
         return INTERRUPTED
     except MemoryError:
         click.echo("Error: this machine has not enough free memory for that.", err=True)
@@ -235,6 +248,16 @@ def _option(option: str, value: str | None) -> str:
 def _written(value: object) -> str:
     """Return a value as a terminal takes it; ``...`` stands for a value that the user has to choose."""
     return "none" if value is None else "VALUE" if value is ... else str(value)
+
+
+def _cut_an_import_short(error: BaseException | None) -> bool:
+    """Return whether ``error`` came of Ctrl-C in an import: compiled modules make an ImportError of it."""
+    while error is not None:
+        before = error.__cause__ or error.__context__
+        if isinstance(error, ImportError) and isinstance(before, KeyboardInterrupt):
+            return True
+        error = before
+    return False
 
 
 def _report(error: Exception) -> None:

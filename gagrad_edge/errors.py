@@ -47,6 +47,9 @@ DEFECT = 70
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
+INTERRUPTED_LINE = "Interrupted: nothing half-written was left behind."
+"""What is said then, on a line of its own behind the ^C that the terminal writes."""
+
 
 class GagradError(Exception):
     """Base of all errors: ``what`` happened, ``where``, a ``hint`` that mends it, valid ``choices``."""

@@ -116,7 +116,7 @@ def _port() -> int:
 @contextlib.contextmanager
 def _started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run gagrad-edge with ``arguments`` in a process of its own, and end it with the block."""
-    program = [sys.executable, "-c", "from gagrad_edge.cli import main; main()", *arguments]
+    program = [sys.executable, "-c", "from gagrad_edge.entry import main; main()", *arguments]
     error = subprocess.PIPE if arguments[0] == "viewer" else None
     # A session of its own: Ctrl-C in the terminal is for this process alone, which then ends both in order.
     process = subprocess.Popen(program, stderr=error, start_new_session=True)  # noqa: S603 - ourselves
