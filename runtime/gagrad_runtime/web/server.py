@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAD_BYTES = 16 << 10
-"""Most bytes of a request's first line and headers; beyond it the answer is 431."""
+"""Most bytes of a request's first line and headers; beyond it the answer is 431. The guard counts them."""
 HEAD_SECONDS = 5.0
 """Longest time for them."""
+BUFFER = 64 << 10
+"""Buffer of a connection, bytes. A head that fits into it is refused by the guard, with a body that says so;
+beyond it granian answers, without one."""
 LARGE_BODIES = 256 << 10
 """Buffer of a connection, bytes, for bodies of megabytes: each part of a body is as large, and takes the
-event loop once. The guard holds heads to HEAD_BYTES then."""
+event loop once."""
 CONNECTIONS = 512
 """Most connections at a time, by default; more wait in the system's queue until one ends."""
 ENDING = 3.5
@@ -79,13 +82,13 @@ def serve(
     *,
     tls: Tls | None = None,
     connections: int = CONNECTIONS,
-    buffer: int = HEAD_BYTES,
+    buffer: int = BUFFER,
     stopping: Stopping | None = None,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve the ASGI application ``app`` until SIGTERM, SIGINT or ``stopping.ask()``.
 
-    ``buffer`` are the bytes of each connection's buffer, which a head fits into. ``port`` 0 takes a free one.
+    ``buffer`` are the bytes of each connection's buffer. ``port`` 0 takes a free one.
     ``ready`` is called with the address, ``http://127.0.0.1:8080``, when connections are taken. Call it in
     the main thread. Raises OutputError when the address cannot be used, SettingError for a certificate that
     cannot, and MissingPackageError.

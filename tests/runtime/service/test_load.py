@@ -159,3 +159,26 @@ def test_chunks_that_are_no_http(served: Serving) -> None:
         answer = connection.recv(4096)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"its chunks are no HTTP" in answer
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ("HELLO\r\n\r\n", 400),
+        ("GET /v2 HTTP/1.1\r\nhost: 127.0.0.1\r\nno colon\r\n\r\n", 400),
+        ("POST /v2 HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: x\r\n\r\n", 400),
+        ("POST /v2 HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: none\r\n\r\n", 400),
+        (f"GET /{'a' * 65_534} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", 414),
+        ("GET /v2 HTTP/1.1\r\n" + "x: 1\r\n" * 101 + "\r\n", 431),
+        (f"GET /v2 HTTP/1.1\r\nhost: 127.0.0.1\r\nx: {'a' * 1_000_000}\r\n\r\n", 431),
+    ],
+    ids=["line", "header", "length", "transfer", "address", "101 headers", "head"],
+)
+def test_what_the_http_server_answers_by_itself(served: Serving, request_: str, status: int) -> None:
+    """As docs/service.md says: an error without a body, and the end of the connection."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(request_.encode())
+        answer = connection.makefile("rb").read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert body == b""

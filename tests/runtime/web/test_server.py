@@ -50,6 +50,16 @@ def test_large_heads_and_bodies_are_refused_unread(server: tuple[int, object]) -
     assert b" 200 " in ask(port, GET + b"\r\n")[0]
 
 
+def test_a_head_that_fits_the_buffer_is_refused_in_words(server: tuple[int, object]) -> None:
+    """Beyond 16 kB the guard answers, so that a browser with large cookies shows no empty page."""
+    port, _ = server
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(GET + b"Connection: close\r\nCookie: a=" + b"a" * 20_000 + b"\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert b" 431 " in answer.splitlines()[0]
+    assert answer.endswith(b"\r\n\r\nThe head of the request is too large.\n")
+
+
 def test_half_open_connections_do_not_hold_up_others(server: tuple[int, object]) -> None:
     """While connections send half a head, or nothing, others are answered; half heads end in time."""
     port, _ = server
