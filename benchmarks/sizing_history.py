@@ -53,7 +53,7 @@ terabyte of objects and a month. Put in yours.
 | what | measured | at 10⁸ | where it breaks |
 |---|---|---|---|
 | planning, a list of paths | 13.9 s of processor for 10⁷ | 2 min 20 s, memory flat | a folder read over a network: its listing decides |
-| `paths.parquet` as each worker opens it | 10⁴ shards: 17 ms, 7 MB | 10⁵ shards: 0.2 s, 70 MB | 10⁹ images: 0.7 GB in each worker; make an audit for each month |
+| `paths.parquet` as each worker opens it | 10 shards: 16 MB; 10⁴: 20 MB; a shard 4 ms | 10⁵ shards: some 25 MB | 10⁹ images: some 60 MB in each worker |
 | worker's memory, without the model | 118 MB at 10⁴ images, 124 MB at 10⁶ | some 200 MB | models: ResNet-50 takes 0.4 GB in each process |
 | files of the table | one for 1,000 images | 10⁵ files | where listing and opening files is slow, such as an object store: not measured |
 | the report | 10⁶ rows: 12.7 s of processor, 0.8 GB | 20 min, 80 GB: **too much** | from some 10⁷ rows on. An audit for each month (8·10⁶ rows) takes 2 min and 6 GB; over the year DuckDB asks the shards |
