@@ -143,7 +143,7 @@ def _record(one: Part, explanation: Explanation) -> dict[str, Any]:
     reach = near(one.mask)
     places = []
     for place in explanation.places:
-        x, y = (min(max(int(value), 0), len(reach) - 1) for value in place.peak)
+        x, y = (min(max(int(value), 0), len(reach) - 1) for value in place.middle)
         places.append(
             {"x": x, "y": y, "share": place.share, "evidence": place.evidence, "hit": bool(reach[y, x])}
         )

@@ -69,7 +69,7 @@ def told(explanation: Explanation, number: int, name: str) -> Frame:
     """Return what a station would tell of ``explanation``."""
     said, covering = explanation.prediction, explanation.covering
     places = tuple(
-        Place(box=one.box, share=one.share, peak=one.peak, evidence=one.evidence)
+        Place(box=one.box, share=one.share, peak=one.peak, middle=one.middle, evidence=one.evidence)
         for one in explanation.places
     )
     row = Row(

@@ -58,6 +58,9 @@ class Place:
     """Share of the map's sum on the frame, 0..1."""
     peak: tuple[float, float]
     """(x, y) of the highest point."""
+    middle: tuple[float, float]
+    """(x, y) of the place's pixel nearest to its centre of gravity: where to look. A map is often highest at
+    the edge of what it is about."""
     evidence: Evidence = "map"
 
 
@@ -172,13 +175,22 @@ def _place(
     x, y, columns, rows = cv2.boundingRect(inside.astype(np.uint8))
     west, north, east, south = placement.box_to_frame((x, y, x + columns, y + rows))
     pixel = 1 / (placement.scale[0] * placement.scale[1])
+    row, column = _middle(inside)
     return Place(
         box=(math.floor(west), math.floor(north), math.ceil(east), math.ceil(south)),
         area=max(round(int(inside.sum()) * pixel), 1),
         share=share,
         peak=placement.point_to_frame(highest[1] + 0.5, highest[0] + 0.5),
+        middle=placement.point_to_frame(column + 0.5, row + 0.5),
         evidence=evidence,
     )
+
+
+def _middle(inside: Mask) -> Point:
+    """Return the pixel of ``inside [H, W]`` that is nearest to its centre of gravity."""
+    rows, columns = np.nonzero(inside)
+    nearest = int(((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2).argmin())
+    return int(rows[nearest]), int(columns[nearest])
 
 
 def _highest(values: Array) -> Point:

@@ -93,8 +93,8 @@ def _place(explanation: Explanation, one: Place) -> str:
 
 
 def where(place: Place, height: int, width: int) -> str:
-    """Return in words where the peak of ``place`` is on a frame of ``height`` and ``width``."""
-    x, y = place.peak
+    """Return in words where the middle of ``place`` is on a frame of ``height`` and ``width``."""
+    x, y = place.middle
     row, column = (min(max(int(3 * at / size), 0), 2) for at, size in ((y, height), (x, width)))
     return text(_WHERE[row][column])
 

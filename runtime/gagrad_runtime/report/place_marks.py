@@ -1,6 +1,6 @@
 """Marks of places: a ring on each numbered spot, and its number beside it, whatever the panel's shape.
 
-A ring is around the peak of the map; a place that only something else points at has brackets. The number
+A ring is around the middle of a place; one that only something else points at has brackets. The number
 stands on a dark tag, so that it can be read on bright and on dark ground, and never on another number.
 """
 
@@ -72,7 +72,7 @@ def mark_places(
     spots = []
     across, down = width / frame_size[1], height / frame_size[0]
     for _, one in places:
-        x, y = one.peak[0] * across, one.peak[1] * down
+        x, y = one.middle[0] * across, one.middle[1] * down
         spots.append((_within(x, radius, width), _within(y, radius, height)))
     for (_, one), spot in zip(places, spots, strict=True):
         _ring(panel, spot, radius, round(max(scale, 1)), broken=one.evidence != "map")

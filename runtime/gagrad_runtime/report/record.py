@@ -239,6 +239,7 @@ def _places(explanation: Explanation) -> list[PlaceRecord]:
             area=one.area,
             share=round(one.share, 6),
             peak=(round(one.peak[0], 2), round(one.peak[1], 2)),
+            middle=(round(one.middle[0], 2), round(one.middle[1], 2)),
             evidence=one.evidence,
             covering=round(covered[number], 6) if number < len(covered) else None,
         )

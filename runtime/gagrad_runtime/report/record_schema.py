@@ -44,6 +44,9 @@ class PlaceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of the map's mass on the frame, 0..1."""
     peak: tuple[float, float]
     """(x, y) of the highest point."""
+    middle: tuple[float, float] | None = None
+    """(x, y) of the place's pixel nearest to its centre of gravity: where to look. Null where an earlier
+    version wrote it."""
     evidence: Evidence = "map"
     """What points at the place: the map; or, where it is highest elsewhere, the class activation or the
     difference to the good reference alone."""

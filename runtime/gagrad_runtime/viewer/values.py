@@ -69,9 +69,16 @@ class Place(Value, frozen=True):
     share: float
     """Of the map, 0..1."""
     peak: tuple[float, float]
+    middle: tuple[float, float] | None = None
+    """Where to look, (x, y); a station of an earlier version tells the peak only."""
     evidence: str = "map"
     covering: float | None = None
     """Confidence with the place covered, 0..1."""
+
+    @property
+    def spot(self) -> tuple[float, float]:
+        """Where to look, (x, y)."""
+        return self.middle or self.peak
 
 
 class Covering(Value, frozen=True):

@@ -113,7 +113,7 @@ def test_what_covering_settles() -> None:
 
 def test_two_kinds_of_evidence_that_disagree() -> None:
     """A caution where covering the other evidence's place takes more, or the gradient points elsewhere."""
-    place = Place((0, 0, 4, 4), 16, 0.5, (2.0, 2.0))
+    place = Place((0, 0, 4, 4), 16, 0.5, (2.0, 2.0), (2.0, 2.0))
     other = replace(place, evidence="activation")
     weaker = replace(COVERING, places=(0.93, 0.5), changed=(False, False))
     assert codes(peaks_disagree((place, other))) == codes(peaks_disagree((), None)) == []

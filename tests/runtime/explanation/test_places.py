@@ -39,11 +39,27 @@ def test_two_places_in_frame_pixels() -> None:
     assert first.box == (30, 8, 45, 16)
     assert first.area == 20 * 6
     assert first.peak == (37.5, 11.0)
+    assert first.middle == (37.5, 11.0)
     assert second.box == (90, 60, 102, 66)
     assert second.area == 12 * 6
     total = 19 * 0.5 + 1 + 12 * 0.25 + (1600 - 32) * 0.001
     assert first.share == pytest.approx(10.5 / total)
     assert second.share == pytest.approx(3 / total)
+
+
+def test_the_middle_is_on_the_place() -> None:
+    """Of a bar that is highest at one end, and of a horseshoe around what is no part of it."""
+    saliency = np.zeros((40, 40), np.float32)
+    saliency[10:13, 10:21] = np.linspace(0.6, 1.0, 11)
+    (bar,) = peak_places(saliency, None, placement((40, 40), (40, 40)))
+    assert bar.peak[0] == 20.5
+    assert bar.middle == (16.5, 11.5)  # the lowest columns are below half of the peak
+    saliency[:] = 0
+    saliency[8:24, 8:24] = 1
+    saliency[8:21, 11:21] = 0
+    (horseshoe,) = salient_places(saliency, placement((40, 40), (40, 40)), quantile=0.9)
+    column, row = (int(value) for value in horseshoe.middle)
+    assert saliency[row, column] == 1
 
 
 def test_specks_are_left_out_and_ten_are_the_most() -> None:

@@ -10,7 +10,9 @@ from gagrad_runtime.explanation.covering import Covering
 from gagrad_runtime.explanation.places import Place
 from gagrad_runtime.explanation.ranking import ranked
 
-PLACES = tuple(Place((left, 0, left + 5, 5), 25, 0.2, (left + 2.0, 2.0)) for left in (0, 20, 40))
+PLACES = tuple(
+    Place((left, 0, left + 5, 5), 25, 0.2, (left + 2.0, 2.0), (left + 2.0, 2.0)) for left in (0, 20, 40)
+)
 
 
 def covering(changed: tuple[bool, ...], controls: tuple[bool, ...] = (False, False)) -> Covering:

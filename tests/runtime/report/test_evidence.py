@@ -106,7 +106,7 @@ def test_without_a_test_nothing_is_claimed(make_explanation: Builder) -> None:
 def test_two_places_that_disagree(make_explanation: Builder) -> None:
     """The sentence names both numbers, and both are drawn and described."""
     first, *rest = make_explanation().places
-    other = Place((100, 80, 120, 100), 400, 0.01, (110.0, 90.0), "activation")
+    other = Place((100, 80, 120, 100), 400, 0.01, (112.0, 92.0), (110.0, 90.0), "activation")
     one = replace(make_explanation(), places=(first, other, *rest))
     assert said(one) == ("Two places disagree: the map points at 1, the class activation at 2. Look at both.")
     assert [number for number, _ in numbered(one)][:2] == [1, 2]
@@ -126,7 +126,8 @@ def test_how_often_place_1_is_found_again(make_explanation: Builder, share: floa
 def test_numbers_are_those_of_the_places(make_explanation: Builder) -> None:
     """A place that gets no number leaves the numbers of the others as they are, as covering counts them."""
     places = tuple(
-        Place((0, 0, 9, 9), 81, share, (5.0 + 9 * i, 5.0)) for i, share in enumerate((0.03, 0.02, 0.2))
+        Place((0, 0, 9, 9), 81, share, (5.0 + 9 * i, 5.0), (5.0 + 9 * i, 5.0))
+        for i, share in enumerate((0.03, 0.02, 0.2))
     )
     one = replace(make_explanation(), places=places)
     assert [number for number, _ in numbered(one)] == [1, 3]
@@ -135,13 +136,13 @@ def test_numbers_are_those_of_the_places(make_explanation: Builder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("peak", "words"),
+    ("middle", "words"),
     [((5, 5), "at the upper left"), ((150, 60), "at the right"), ((80, 119), "at the bottom"),
      ((80, 60), "in the middle"), ((160, 120), "at the lower right"), ((0, 60), "at the left")],
 )  # fmt: skip
-def test_where_a_place_is(peak: tuple[float, float], words: str) -> None:
+def test_where_a_place_is(middle: tuple[float, float], words: str) -> None:
     """Nine words for where on the frame."""
-    assert where(Place((0, 0, 1, 1), 1, 0.5, peak), 120, 160) == words
+    assert where(Place((0, 0, 1, 1), 1, 0.5, (1.0, 1.0), middle), 120, 160) == words
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_which_names_are_a_verdict(name: str, classes: tuple[str, ...], found: A
 def test_what_a_caution_says_is_not_said_twice(make_explanation: Builder) -> None:
     """Places that disagree, and one that is not steady, are told once: in the caution."""
     first, *rest = make_explanation().places
-    other = Place((100, 80, 120, 100), 400, 0.01, (110.0, 90.0), "activation")
+    other = Place((100, 80, 120, 100), 400, 0.01, (112.0, 92.0), (110.0, 90.0), "activation")
     one = replace(make_explanation(), places=(first, other, *rest), place_stability=0.3)
     assert len(write_caption(one, lettering()).evidence) == 2
     cautions = (Caution("peaks-disagree", "They disagree."), Caution("place-unstable", "It moves."))
@@ -208,7 +209,8 @@ def test_a_value_has_no_other_answer(make_explanation: Builder, left: float, exp
 def test_the_place_that_the_sentence_is_about_has_its_number(make_explanation: Builder) -> None:
     """A small place that takes most of the confidence is cited, and so it is drawn; else place 1 is."""
     places = tuple(
-        Place((0, 0, 9, 9), 81, share, (5.0 + 9 * i, 5.0)) for i, share in enumerate((0.3, 0.02, 0.2))
+        Place((0, 0, 9, 9), 81, share, (5.0 + 9 * i, 5.0), (5.0 + 9 * i, 5.0))
+        for i, share in enumerate((0.3, 0.02, 0.2))
     )
     one = replace(make_explanation(), places=places, covering=covered((0.9, 0.4), (False, False)))
     assert "Covering place 2 weakens" in said(one)

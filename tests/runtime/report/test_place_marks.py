@@ -28,7 +28,7 @@ def spots(
 ) -> list[tuple[int, Place]]:
     height, width = frame
     return [
-        (number, Place((0, 0, 1, 1), 1, 0.2, (x * width, y * height), evidence))  # type: ignore[arg-type]
+        (number, Place((0, 0, 1, 1), 1, 0.2, (0.0, 0.0), (x * width, y * height), evidence))  # type: ignore[arg-type]
         for number, (x, y) in enumerate(peaks, start=1)
     ]
 

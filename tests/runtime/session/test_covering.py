@@ -42,7 +42,7 @@ def part(height: int = 64, width: int = 96, spot: Box | None = SPOT, channels: i
 
 def place(box: Box, peak: tuple[float, float] | None = None) -> Place:
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    return Place(box=box, area=10, share=0.5, peak=peak or middle)
+    return Place(box=box, area=10, share=0.5, peak=peak or middle, middle=middle)
 
 
 def spots(rows: Array, placement: Placement, box: Box) -> Array:

@@ -162,7 +162,7 @@ def _pointed(frame: Frame) -> str:
         if because:
             return words.say("The model says {name} because of place {number}.", **said)
         return words.say("The model says {name} and points at place {number}.", **said)
-    spot = words.where(frame.places[number - 1].peak, frame.width, frame.height)
+    spot = words.where(frame.places[number - 1].spot, frame.width, frame.height)
     if because:
         return words.say("The model says {name} because of place {number}, {spot}.", spot=spot, **said)
     return words.say("The model says {name} and points at place {number}, {spot}.", spot=spot, **said)

@@ -99,9 +99,9 @@ def iso(time: float | None) -> str:
     return "" if when is None else when.isoformat()
 
 
-def where(peak: tuple[float, float], width: int, height: int) -> str:
-    """Return in words where ``peak`` (x, y) is on a frame of ``width`` and ``height``."""
-    x, y = peak
+def where(spot: tuple[float, float], width: int, height: int) -> str:
+    """Return in words where ``spot`` (x, y) is on a frame of ``width`` and ``height``."""
+    x, y = spot
     row, column = (min(max(int(3 * at / max(size, 1)), 0), 2) for at, size in ((y, height), (x, width)))
     return say(_WHERE[row][column])
 
