@@ -100,7 +100,9 @@ def against_autograd(sessions: Sessions, point: Point, autograd: Autograd) -> Gr
     """Compare ``accumulate`` with autograd in float64, one sample at a time.
 
     A network whose kinks lie so densely that autograd in float32 misses its own float64 answer by 1e-3
-    cannot be met to 1e-4 by anyone: then the tolerance follows that own error, up to _OWN_ERROR_LIMIT.
+    cannot be met to 1e-4 by anyone: then the tolerance follows that own error, up to _OWN_ERROR_LIMIT. So
+    does the largest error a sample may have, up to twice autograd's own at the same sample: there a kink lies
+    within rounding, and each float32 implementation takes a side.
     """
     errors, references = [], []
     double = True
@@ -120,8 +122,14 @@ def against_autograd(sessions: Sessions, point: Point, autograd: Autograd) -> Gr
     found = GradientErrors(float(np.median(errors)), max(errors), AUTOGRAD_TOLERANCE, KINK_TOLERANCE)
     if found.passed or not double:
         return found
-    own = max(_relative(autograd(x, point.cotangent, double=False)[0], dx) for x, dx in references)
-    return replace(found, tolerance=max(AUTOGRAD_TOLERANCE, min(own, _OWN_ERROR_LIMIT)))
+    own = [_relative(autograd(x, point.cotangent, double=False)[0], dx) for x, dx in references]
+    excused = [max(KINK_TOLERANCE, 2 * theirs) for theirs in own]
+    met = all(ours <= most for ours, most in zip(errors, excused, strict=True))
+    return replace(
+        found,
+        tolerance=max(AUTOGRAD_TOLERANCE, min(max(own), _OWN_ERROR_LIMIT)),
+        worst_tolerance=max(excused) if met else KINK_TOLERANCE,
+    )
 
 
 def _error_to_a_pair(found: Array, x: Array, cotangent: Array, autograd: Autograd, *, double: bool) -> float:

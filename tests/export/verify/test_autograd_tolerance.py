@@ -55,3 +55,41 @@ def test_the_tolerance_follows_autograds_own_error(
     assert errors.passed == passes
     assert errors.tolerance == pytest.approx(tolerance)
     assert (stub.singles == 0) == (ours < AUTOGRAD_TOLERANCE)
+
+
+class OffAtOne(OffBy):
+    """The same, where one copy of five is off by so much, and the others are not."""
+
+    def accumulate(self, *given: Any) -> tuple[State, Any]:
+        """Return the state behind one copy; the third is off."""
+        self.copies = getattr(self, "copies", 0) + 1
+        state, rest = super().accumulate(*given)
+        zero = np.zeros(SHAPE, np.float32)
+        return (state if self.copies == 3 else State(1, zero, GRADIENT.astype(np.float32), zero)), rest
+
+    def autograd(self, x: Any, cotangent: Any, *, double: bool) -> Any:
+        """Return the gradient of each row of x; of the single ones in float32 the third is off."""
+        found = super().autograd(x, cotangent, double=double)
+        return found if double or self.singles == 3 else np.stack([GRADIENT] * len(x))
+
+
+@pytest.mark.parametrize(
+    ("ours", "own", "passes"),
+    [(0.2, 0.15, True), (0.2, 0.05, False), (0.04, 0.0, True), (0.2, 0.0, False)],
+    ids=[
+        "a kink within rounding",
+        "more than twice autograd's own",
+        "one flipped activation",
+        "a wrong gradient",
+    ],
+)
+def test_one_copy_at_a_kink_is_judged_by_autograds_own_error_there(
+    ours: float, own: float, *, passes: bool
+) -> None:
+    """The median is not touched by it; the largest error may be twice that of autograd in float32."""
+    stub = OffAtOne(ours, own)
+    errors = against_autograd(
+        cast("Sessions", stub), Point(IMAGE, IMAGE, np.zeros((1, 2), np.float32)), stub.autograd
+    )
+    assert errors.worst == pytest.approx(ours, rel=1e-2)
+    assert errors.passed == passes
