@@ -1,6 +1,6 @@
 """How long a station takes to a verdict, with no viewer, with one, and with one that twenty browsers look at.
 
-python -m benchmarks.viewer.beside [ROUNDS]     (a minute and a half each; prints the table of docs/viewer-speed.md)
+python -m benchmarks.viewer.beside [ROUNDS]     (a minute and a half each; prints the table, and ``benchmarks.viewer`` publishes it)
 
 All run on one machine, so what viewer and browsers take is taken from the station's cores. A browser is a connection
 to the live page's stream that gets each picture the stream names, as the page does. Times are worth something on a
@@ -38,9 +38,11 @@ WAYS = ("no viewer", "a viewer", f"a viewer and {BROWSERS} browsers")
 _WAIT = 60.0
 
 
-def main() -> None:
-    """Run the three in turn, and print their times and ratios."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+ROUNDS = 4
+
+
+def table(rounds: int = ROUNDS) -> str:
+    """Run the three in turn, and return the table of their times and ratios."""
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as name:
         bundle = demo_bundle(Path(name))
@@ -57,7 +59,7 @@ def main() -> None:
             for part in (0, 1)
         ]
         rows.append([way, cells[0], beside[0], cells[1], beside[1]])
-    print(markdown(["beside the station", "median", "times no viewer", "p99", "times no viewer"], rows))
+    return markdown(["beside the station", "median", "times no viewer", "p99", "times no viewer"], rows)
 
 
 def attempt(bundle: Path, root: Path, way: str) -> tuple[float, float]:
@@ -127,4 +129,4 @@ async def _look(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))
