@@ -228,7 +228,7 @@ def test_without_a_graph_for_activation(tiny_bundle: Path, frame: np.ndarray, tm
     ]
     gone = {graph.file for graph in bundle.manifest.graphs} - {graph.file for graph in kept}
     files = {name: entry for name, entry in bundle.manifest.files.items() if name not in gone}
-    model = replace(bundle.manifest.model, feature_layer=None)
+    model = replace(bundle.manifest.model, feature_layer=None, finer_feature_layer=None)
     manifest = replace(bundle.manifest, graphs=kept, files=files, model=model)
     members = {name: bytes(data) for name, data in bundle.members.items() if name not in gone}
     write_bundle(tmp_path / "without.gagrad", manifest, members)
@@ -317,8 +317,9 @@ def test_padding_is_never_a_place(letterbox: Explainer, size: tuple[int, int]) -
             left, top, right, bottom = one.box
             assert 0 <= left < right <= size[1]
             assert 0 <= top < bottom <= size[0]
-            assert left <= one.peak[0] <= right
-            assert top <= one.peak[1] <= bottom
+            for x, y in (one.peak, one.middle):
+                assert left <= x <= right
+                assert top <= y <= bottom
 
 
 @pytest.mark.slow
