@@ -106,10 +106,10 @@ def write_new(folder: Path, stem: str, data: bytes) -> Path:
 def lines_of(path: str, said: Prediction) -> list[str]:
     """Return the lines for people about one image: the answer, and each detection with its box."""
     lines = [f"{path}: {shown(said.answer)}"]
-    if said.task == "classification" and len(said.classes) > 1:
+    if said.task == "classification" and (behind := said.likeliest(3)[1:]):
         others = [
             phrase("{name} {measure}", name=said.called(name), measure=percent(chance))
-            for name, chance in said.likeliest(3)[1:]
+            for name, chance in behind
         ]
         lines[0] += text("  (then {others})", others=listed(others))
     for number, one in enumerate(said.detections, start=1):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 
 from gagrad_edge.method.reference import State
-from gagrad_export.verify.gradient import AUTOGRAD_TOLERANCE, Point, against_autograd
-from gagrad_export.verify.sessions import Sessions
+from gagrad_export.verify.gradient import AUTOGRAD_TOLERANCE, GradientErrors, Point, against_autograd
+
+if TYPE_CHECKING:
+    from gagrad_export.load.onnx_file import Autograd
+    from gagrad_export.verify.sessions import Sessions
 
 SHAPE = (3, 8, 8)
 GRADIENT = np.random.default_rng(0).standard_normal(SHAPE)
@@ -20,7 +23,7 @@ class OffBy:
     """``accumulate`` and autograd in float32, each off by so much from the gradient in float64."""
 
     def __init__(self, ours: float, own: float) -> None:
-        self.ours, self.own, self.singles = ours, own, 0
+        self.ours, self.own, self.singles, self.copies = ours, own, 0, 0
 
     def accumulate(self, *_: Any) -> tuple[State, Any]:
         """Return the state behind one copy."""
@@ -31,6 +34,11 @@ class OffBy:
         """Return the gradient of each row of x."""
         self.singles += not double
         return np.stack([GRADIENT * (1 + (0 if double else self.own))] * len(x))
+
+
+def judged(stub: OffBy) -> GradientErrors:
+    point = Point(IMAGE, IMAGE, np.zeros((1, 2), np.float32))
+    return against_autograd(cast("Sessions", stub), point, cast("Autograd", stub.autograd))
 
 
 @pytest.mark.parametrize(
@@ -48,9 +56,7 @@ def test_the_tolerance_follows_autograds_own_error(
 ) -> None:
     """Up to 1e-2; asked only where the error is above 1e-4, as it costs a gradient more for each copy."""
     stub = OffBy(ours, own)
-    errors = against_autograd(
-        cast("Sessions", stub), Point(IMAGE, IMAGE, np.zeros((1, 2), np.float32)), stub.autograd
-    )
+    errors = judged(stub)
     assert errors.median == pytest.approx(ours, rel=1e-2)
     assert errors.passed == passes
     assert errors.tolerance == pytest.approx(tolerance)
@@ -62,7 +68,7 @@ class OffAtOne(OffBy):
 
     def accumulate(self, *given: Any) -> tuple[State, Any]:
         """Return the state behind one copy; the third is off."""
-        self.copies = getattr(self, "copies", 0) + 1
+        self.copies += 1
         state, rest = super().accumulate(*given)
         zero = np.zeros(SHAPE, np.float32)
         return (state if self.copies == 3 else State(1, zero, GRADIENT.astype(np.float32), zero)), rest
@@ -88,8 +94,6 @@ def test_one_copy_at_a_kink_is_judged_by_autograds_own_error_there(
 ) -> None:
     """The median is not touched by it; the largest error may be twice that of autograd in float32."""
     stub = OffAtOne(ours, own)
-    errors = against_autograd(
-        cast("Sessions", stub), Point(IMAGE, IMAGE, np.zeros((1, 2), np.float32)), stub.autograd
-    )
+    errors = judged(stub)
     assert errors.worst == pytest.approx(ours, rel=1e-2)
     assert errors.passed == passes
