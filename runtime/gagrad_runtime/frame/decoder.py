@@ -1,9 +1,9 @@
 """Decoding foreign files in a child process, so that no file can stop or end this one. See docs/adr/0029.
 
-The child gets a file's name and puts the pixels into memory that both processes have mapped. Time and memory
-are limited there, by the system. When a file ends the child, that file is refused, and another child is
-started at once. While a file takes long another child is started beside, so that the next file does not wait
-for one.
+The child gets a file's name or its bytes, and puts the pixels into memory that both processes have mapped.
+Bytes go through memory, too: a process that is killed leaves no file behind. Time and memory of the child are
+limited by the system. When a file ends the child, that file is refused, and another child is started at once.
+While a file takes long another child is started beside, so that the next file does not wait for one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from gagrad_edge.errors import FrameError
 from gagrad_runtime.frame.decoder_child import Reply, Request
 from gagrad_runtime.frame.decoder_process import DecoderProcess
-from gagrad_runtime.frame.frame import Frame, load_frame
+from gagrad_runtime.frame.frame import ARRAY, Frame, load_frame
 
 if TYPE_CHECKING:
     from gagrad_runtime.frame.arrays import Colour
@@ -46,16 +46,20 @@ class SlowError(FrameError):
     """A file was not decoded within ``ChildDecoder.patience``; it may be with more time."""
 
 
+def _nameless() -> int:
+    """Return the descriptor of memory, or of a file without a name, that is gone with its last user."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("gagrad-edge", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
 class _Memory:
     """Memory that is shared with the child."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        if hasattr(os, "memfd_create"):
-            self.descriptor = os.memfd_create("gagrad-edge pixels", os.MFD_CLOEXEC)
-        else:  # a file without a name
-            with tempfile.TemporaryFile() as file:
-                self.descriptor = os.dup(file.fileno())
+        self.descriptor = _nameless()
         self._map: mmap.mmap | None = None
 
     def close(self) -> None:
@@ -116,19 +120,33 @@ class ChildDecoder:
         self._free.clear()
         self._returned.clear()
 
-    def load(self, path: str, colour: Colour = "rgb") -> Frame:
-        """Return the frame in the file ``path``, as ``load_frame`` does.
+    def load(self, source: str | bytes, colour: Colour = "rgb", name: str = ARRAY) -> Frame:
+        """Return the frame in the file ``source``, a path or the file's bytes, as ``load_frame`` does.
 
-        Raises SlowError, and FrameError, also for a file that takes too long or too much memory, or that
-        crashes the decoder.
+        ``name`` stands for the path where there is none. Raises SlowError, and FrameError, also for a file
+        that takes too long or too much memory, or that crashes the decoder.
         """
+        if isinstance(source, str):
+            return self._loaded(source, source, colour, [])
+        if not source:
+            raise FrameError("there are no bytes to read a frame from", where=name)
+        file = _nameless()
+        try:
+            with os.fdopen(os.dup(file), "wb") as stream:
+                stream.write(source)
+            return self._loaded(source, name, colour, [file])
+        finally:
+            os.close(file)
+
+    def _loaded(self, source: str | bytes, path: str, colour: Colour, files: list[int]) -> Frame:
+        """Return the frame; ``files`` has the descriptor of a file without a name."""
         reply = Reply()
         for _ in range(2):  # where there was not enough memory another process may have taken it
             if (process := self._ready()) is None:
-                return load_frame(path, colour=colour)
+                return load_frame(source, colour=colour, name=path)
             memory = self._memory(process)
-            request = Request(os.fsencode(path), colour, memory.number, process.dropped)
-            reply = self._ask(process, request, memory)
+            request = Request(os.fsencode(path), colour, memory.number, process.dropped, nameless=bool(files))
+            reply = self._ask(process, request, memory, files)
             if reply.shape:
                 return self._frame(reply, memory, path)
             self._returned.append(memory)
@@ -162,13 +180,13 @@ class ChildDecoder:
         self._number += 1
         return _Memory(self._number)
 
-    def _ask(self, process: DecoderProcess, request: Request, memory: _Memory) -> Reply:
+    def _ask(self, process: DecoderProcess, request: Request, memory: _Memory, files: list[int]) -> Reply:
         """Return the child's reply, or one that says how the child ended; then there is a new child.
 
         Raises SlowError when ``patience`` is over.
         """
         try:
-            process.send(msgspec.json.encode(request) + b"\n", memory.number, memory.descriptor)
+            process.send(msgspec.json.encode(request) + b"\n", memory.number, memory.descriptor, files)
             return self._reply(process)
         except TimeoutError:
             self._renew()

@@ -1,4 +1,4 @@
-"""The child process that decodes: it gets names of files, and puts their pixels into memory that is shared.
+"""The child process that decodes: it gets names or bytes of files, and puts their pixels into shared memory.
 
 Limits of time and memory hold for each file, by the size that its header states. A file that exceeds them
 ends this process or is refused; ``frame.decoder`` starts another.
@@ -36,15 +36,20 @@ _LONGEST = 1 << 20
 
 
 class Request(msgspec.Struct):
-    """A file to decode. A memory that the child does not have yet comes along as a descriptor."""
+    """A file to decode.
+
+    Descriptors that come along are the memory, if the child does not have it yet, and the nameless file.
+    """
 
     path: bytes
-    """As the system has it: a name may be no UTF-8."""
+    """As the system has it: a name may be no UTF-8. Of a nameless file, what an error calls it."""
     colour: Colour
     memory: int
     """Number of the shared memory for the pixels."""
     dropped: list[int] = []
     """Numbers of those that are not needed any more."""
+    nameless: bool = False
+    """Whether the file has no name, and comes along as a descriptor."""
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
@@ -103,28 +108,32 @@ def child() -> None:
         request = msgspec.json.decode(line, type=Request)
         for one in request.dropped:
             memories.pop(one).close()
+        file = descriptors.pop() if request.nameless else None
         if descriptors:
             memories[request.memory] = _Memory(descriptors[0])
-        connection.sendall(msgspec.json.encode(_answer(request, memories[request.memory])) + b"\n")
+        reply = _answer(request, memories[request.memory], file)
+        if file is not None:
+            os.close(file)
+        connection.sendall(msgspec.json.encode(reply) + b"\n")
 
 
 def _received(connection: socket.socket) -> tuple[bytes, list[int]] | None:
     """Return the next line and the descriptors that came with it; None at the end."""
     line, descriptors = b"", list[int]()
     while not line.endswith(b"\n"):
-        data, found, _, _ = socket.recv_fds(connection, _LONGEST, 1)
+        data, found, _, _ = socket.recv_fds(connection, _LONGEST, 2)
         if not data:
             return None
         line, descriptors = line + data, [*descriptors, *found]
     return line, descriptors
 
 
-def _answer(request: Request, memory: _Memory) -> Reply:
-    """Decode the file into ``memory``."""
+def _answer(request: Request, memory: _Memory, file: int | None) -> Reply:
+    """Decode the file, which ``file`` is the descriptor of if it has no name, into ``memory``."""
     path = os.fsdecode(request.path)
     try:
         try:
-            return _decoded(path, request.colour, memory)
+            return _decoded(path, request.colour, memory, file)
         except MemoryError as error:
             raise no_memory(path) from error
     except FrameError as error:
@@ -144,10 +153,10 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _decoded(path: str, colour: Colour, memory: _Memory) -> Reply:
+def _decoded(path: str, colour: Colour, memory: _Memory, file: int | None) -> Reply:
     held = private_memory()
     limit(SECONDS, held + MEMORY + MAX_FILE_BYTES)
-    data = read_bytes(path)
+    data = read_bytes(path) if file is None else os.pread(file, os.fstat(file).st_size, 0)
     pixels = stated_pixels(data, channels=colour == "channels")
     limit(
         SECONDS + SECONDS_A_PIXEL * pixels,

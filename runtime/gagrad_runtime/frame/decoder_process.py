@@ -68,9 +68,12 @@ class DecoderProcess:
             self._ready = said == READY
         return self._ready
 
-    def send(self, line: bytes, memory: int, descriptor: int) -> None:
-        """Send ``line``, and the descriptor of ``memory`` if the child does not have it. Raises OSError."""
-        socket.send_fds(self._socket, [line], [] if memory in self.memories else [descriptor])
+    def send(self, line: bytes, memory: int, descriptor: int, files: list[int]) -> None:
+        """Send ``line`` with the descriptor of ``memory``, if the child does not have it, and ``files``.
+
+        Raises OSError.
+        """
+        socket.send_fds(self._socket, [line], [*([] if memory in self.memories else [descriptor]), *files])
         self.memories.add(memory)
         self.dropped = []
 

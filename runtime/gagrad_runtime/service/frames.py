@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gagrad_edge.abi import IMAGE
-from gagrad_edge.errors import FrameError
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.decoder import ChildDecoder, SlowError
 from gagrad_runtime.service.codec import BYTES
@@ -65,14 +62,11 @@ class Frames:
     def __init__(self, spec: InputSpec) -> None:
         self._spec = spec
         self._decoder: ChildDecoder | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
         """End the child that decodes."""
         if self._decoder is not None:
             self._decoder.close()
-        if self._folder is not None:
-            self._folder.cleanup()
 
     def of(self, inputs: Mapping[str, Tensor], form: str, seconds: float | None) -> Frame:
         """Return the frame in the input ``form``, within ``seconds``. Raises FrameError and RefusedError."""
@@ -98,27 +92,19 @@ class Frames:
     def prepare(self) -> None:
         """Start the child that decodes, so that the first frame does not wait for it."""
         if self._decoder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="gagrad-edge-serve-")
             self._decoder = ChildDecoder()
 
     def _decoded(self, data: bytes, seconds: float | None) -> Frame:
         self.prepare()
         assert self._decoder is not None  # noqa: S101 - just made
-        assert self._folder is not None  # noqa: S101
-        path = Path(self._folder.name) / FRAME
-        path.write_bytes(data)
         self._decoder.patience = None if seconds is None else max(seconds, 0.001)
         try:
-            frame = self._decoder.load(
-                str(path), colour="channels" if self._spec.colour == "channels" else "rgb"
-            )
+            frame = self._decoder.load(data, "channels" if self._spec.colour == "channels" else "rgb", FRAME)
         except SlowError:
             raise RefusedError(
                 BUSY, "the budget was over before the file was decoded", retry_after=1
             ) from None
-        except FrameError as error:
-            raise FrameError(error.what, where=FRAME, hint=error.hint, choices=error.choices) from None
-        return frame_for(self._spec, replace(frame, source=FRAME))
+        return frame_for(self._spec, frame)
 
 
 def _listed(shape: tuple[int, ...]) -> str:

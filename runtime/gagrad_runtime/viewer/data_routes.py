@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import FromPath  # noqa: TC002 - litestar resolves it
-from litestar.response import File, Stream
+from litestar.response import Stream
 
 from gagrad_runtime.labels.values import FORMATS
 from gagrad_runtime.viewer import export, labels_export
@@ -29,6 +28,8 @@ _FOR_EVER = "private, max-age=31536000, immutable"
 """Pictures never change; they are private, because a password may stand before them."""
 _PIECES = 16
 """Pieces of an export that are made at a time."""
+_PIECE = 1 << 18
+"""Bytes of a file that are read at a time."""
 
 
 @get("/picture/{number:int}/{kind:str}", include_in_schema=False)
@@ -65,26 +66,28 @@ async def history_csv(request: Request[Any, Any, Any]) -> Stream:
 
 
 @get("/export/history.parquet", include_in_schema=False)
-async def history_parquet(request: Request[Any, Any, Any]) -> File:
+async def history_parquet(request: Request[Any, Any, Any]) -> Stream:
     """Return what is filtered as Parquet, where pyarrow is installed."""
     if not export.has_parquet():
         raise NotFoundException("Parquet needs the package pyarrow; /export/history.csv is there")
     wanted, queries = filter_of(request), _viewer(request).queries
-    folder = tempfile.TemporaryDirectory(prefix="gagrad-edge-")
-    where = Path(folder.name) / "history.parquet"
-    await queries.ask(lambda one: export.write_parquet(one, wanted, where))
+    # A file without a name: a viewer that is killed leaves nothing behind.
+    file = await asyncio.to_thread(tempfile.TemporaryFile)
+    try:
+        await queries.ask(lambda one: export.write_parquet(one, wanted, file))
+        size = await asyncio.to_thread(file.tell)
+        await asyncio.to_thread(file.seek, 0)
+    except BaseException:
+        file.close()
+        raise
 
-    async def tidy() -> None:
-        await asyncio.to_thread(folder.cleanup)
+    async def pieces() -> AsyncIterator[bytes]:
+        with file:
+            while some := await asyncio.to_thread(file.read, _PIECE):
+                yield some
 
-    from litestar.background_tasks import BackgroundTask  # noqa: PLC0415 - only here
-
-    return File(
-        path=where,
-        filename="history.parquet",
-        media_type="application/vnd.apache.parquet",
-        background=BackgroundTask(tidy),
-    )
+    headers = {**_attached("history.parquet"), "content-length": str(size)}
+    return Stream(pieces(), media_type="application/vnd.apache.parquet", headers=headers)
 
 
 @get("/export/labels/{form:str}", include_in_schema=False)
@@ -147,8 +150,11 @@ def _streamed(
         finally:
             await asyncio.to_thread(connection.close)
 
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Stream(pieces(), media_type=kind, headers=headers)
+    return Stream(pieces(), media_type=kind, headers=_attached(name))
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"'}
 
 
 def _some(made: Iterator[bytes]) -> bytes:

@@ -5,7 +5,7 @@ Rows are read page by page and written as they come, so that a million of them t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from gagrad_edge.errors import MissingPackageError
 from gagrad_runtime.labels.lines import MARK, line, moment
@@ -14,7 +14,6 @@ from gagrad_runtime.viewer.history import history
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
     from gagrad_runtime.viewer.history import Filter
     from gagrad_runtime.viewer.values import Row
@@ -56,8 +55,8 @@ def _values(row: Row) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def write_parquet(connection: sqlite3.Connection, wanted: Filter, path: Path) -> None:
-    """Write the Parquet file ``path``. Raises MissingPackageError."""
+def write_parquet(connection: sqlite3.Connection, wanted: Filter, file: IO[bytes]) -> None:
+    """Write Parquet into ``file``. Raises MissingPackageError."""
     try:
         import pyarrow as arrow  # noqa: PLC0415 - optional
         from pyarrow import parquet  # noqa: PLC0415
@@ -71,7 +70,7 @@ def write_parquet(connection: sqlite3.Connection, wanted: Filter, path: Path) ->
         "stability": real, "looked": arrow.bool_(), "cautions": arrow.list_(text),
     }  # fmt: skip
     schema = arrow.schema([(name, kinds.get(name, text)) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(file, schema) as writer:
         for found in rows(connection, wanted):
             if found:
                 columns = {name: [getattr(row, name) for row in found] for name in COLUMNS}

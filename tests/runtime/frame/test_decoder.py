@@ -45,6 +45,10 @@ def _gone(pid: int) -> bool:
     return not _alive(pid)
 
 
+def _descriptors(decoder: ChildDecoder) -> int:
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (os.getpid(), decoder.pid))
+
+
 def test_it_gives_the_frame_that_this_process_would_give(decoder: ChildDecoder, tmp_path: Path) -> None:
     """Pixels, notes, EXIF, name and errors, of files of every format."""
     path = tmp_path / "part.png"
@@ -64,6 +68,32 @@ def test_it_gives_the_frame_that_this_process_would_give(decoder: ChildDecoder, 
         assert found.pixels.dtype == wanted.pixels.dtype
         assert (found.source, found.notes, found.exif) == (wanted.source, wanted.notes, wanted.exif)
         assert not found.pixels.flags.writeable
+
+
+def test_the_bytes_of_a_file_pass_without_a_file(
+    decoder: ChildDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frame and the errors are those of ``load_frame``; no file is made, no descriptor stays open."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    files = [data for form in originals().values() for data in form]
+    decoder.load(files[0])
+    before = _descriptors(decoder)
+    for data in [*files, b"no image", files[0][:100], b""]:
+        try:
+            wanted = load_frame(data, name="frame")
+        except FrameError as error:
+            with pytest.raises(FrameError) as caught:
+                decoder.load(data, name="frame")
+            assert caught.value.what == error.what  # noqa: PT017 - compared with another way's error
+            assert caught.value.where == "frame"
+            continue
+        found = decoder.load(data, name="frame")
+        np.testing.assert_array_equal(found.pixels, wanted.pixels)
+        assert (found.source, found.notes, found.exif) == ("frame", wanted.notes, wanted.exif)
+        del found
+    assert _descriptors(decoder) <= before  # memories may be given back meanwhile
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_channels_and_arrays_pass_too(decoder: ChildDecoder, tmp_path: Path) -> None:
@@ -209,6 +239,7 @@ def test_a_child_that_does_not_start_is_no_fault_of_the_images(
     cv2.imwrite(str(tmp_path / "good.png"), np.zeros((9, 9), np.uint8))
     with ChildDecoder() as one:
         assert one.load(str(tmp_path / "good.png")).pixels.shape == (9, 9)
+        assert one.load((tmp_path / "good.png").read_bytes()).pixels.shape == (9, 9)
     assert "own process" in caplog.text
 
 
