@@ -14,7 +14,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,8 @@ class Bundle:
     """The signatures, if the bundle is signed; reading a bundle verifies no signature."""
     manifest_bytes: bytes = b""
     """The bytes of the manifest, of which ``sha256`` is the hash."""
+    _graphs: dict[str, GraphFile] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Those that were asked for: what a graph refers to is read from it once."""
 
     @property
     def weights(self) -> Weights:
@@ -89,7 +91,10 @@ class Bundle:
         A role alone stands for its plain graph: portable, float32.
         """
         key = key if isinstance(key, GraphKey) else GraphKey(key)
-        return GraphFile(self.members[self.manifest.graph(key).file], self.weights, str(self.path))
+        name = self.manifest.graph(key).file
+        if name not in self._graphs:
+            self._graphs[name] = GraphFile(self.members[name], self.weights, str(self.path))
+        return self._graphs[name]
 
     def graph(self, key: GraphKey | GraphRole) -> bytes:
         """Return a graph as one ONNX file with all its tensors, as ``graph_file`` chooses it."""

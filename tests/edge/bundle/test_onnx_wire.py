@@ -198,6 +198,16 @@ def test_any_bytes_are_read_or_refused() -> None:
                 references(candidate, where="x")
 
 
+@pytest.mark.parametrize("types", [b"", b"\x01\x01"])
+def test_a_tensor_with_several_types_or_none_is_refused(types: bytes) -> None:
+    """A list stands where one number belongs."""
+    tensor = elsewhere()
+    tensor.ClearField("data_type")
+    data = _field(7, _field(5, tensor.SerializeToString() + _field(2, types)))
+    with pytest.raises(BundleError, match="is not an ONNX file"):
+        references(data, where="x")
+
+
 def test_messages_within_one_another_have_an_end() -> None:
     """A graph of a million levels is an error about the bundle, and no RecursionError."""
     inner = b""
