@@ -142,7 +142,12 @@ def _process(command: list[str], folder: Path, tree: Path) -> Took:
 
 def _environment(folder: Path, tree: Path) -> dict[str, str]:
     path = os.pathsep.join(str(part) for part in (tree, tree / "export", tree / "runtime"))
-    return {**os.environ, "XDG_CACHE_HOME": str(folder / tree.name), "PYTHONPATH": path}
+    # As pip leaves a package: compiled. The round that is not counted does it.
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    compiled = str(folder / "compiled")
+    return {
+        **ours, "XDG_CACHE_HOME": str(folder / tree.name), "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": compiled
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

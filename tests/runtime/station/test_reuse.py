@@ -158,18 +158,18 @@ def test_when_it_is_explained_anew(station: Any, tmp_path: Path, how: str) -> No
     put(tmp_path / "in", "a.png")
     one = station(explaining=Explaining({"cover": False}, reuse=60))
     one.run(once=True)
-    last = one._explained
+    last = one._backlog._explained
     if how == "late":
-        one._explained = last._replace(at=last.at - 61)
+        one._backlog._explained = last._replace(at=last.at - 61)
     elif how == "files removed":
         (tmp_path / "out" / last.event.picture).unlink()
     elif how == "other answer":
-        one._explained = last._replace(answer=last.answer._replace(found=("nothing of this model",)))
+        one._backlog._explained = last._replace(answer=last.answer._replace(found=("nothing of this model",)))
     put(tmp_path / "in", "b.png", 1 if how == "other image" else 0)
     one.run(once=True)
     assert station.events[-1].kind == "explained"
     assert station.events[-1].reused_from is UNSET
-    assert one._explained.event.file == "b.png"
+    assert one._backlog._explained.event.file == "b.png"
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_what_could_not_be_stored_is_said_so_and_stored_later(
     put(tmp_path / "in", "a.png")
     while not (one._verdicts() or one.waiting):
         pass
-    one._explain()
+    one._backlog.explain_next()
     assert station.events[-1].kind == "dropped"
     assert station.events[-1].stored is False
     assert one.store.counts() == {"waiting": 1}
@@ -84,7 +84,7 @@ def test_what_could_not_be_stored_is_said_so_and_stored_later(
     put(tmp_path / "in", "b.png", 1)
     while not (one._verdicts() or one.waiting):
         pass
-    one._explain()
+    one._backlog.explain_next()
     assert one.store.counts() == {"dropped": 1, "explained": 1}
 
 
