@@ -37,12 +37,12 @@ class Chosen(NamedTuple):
 
 
 EXAMPLES = (
-    Chosen("right", "cnn", 0),
-    Chosen("elsewhere", "mobilenet", 18),
+    Chosen("right", "cnn", 54),
+    Chosen("elsewhere", "mobilenet", 152),
     Chosen("missing", "cnn", 41),
     Chosen("shortcut", "cnn", 64),
-    Chosen("good", "cnn", 13),
-    Chosen("unsettled", "mobilenet", 3),
+    Chosen("good", "mobilenet", 34),
+    Chosen("unsettled", "cnn", 110),
 )
 
 

@@ -48,10 +48,8 @@ LESSONS = (
     ),
     Lesson(
         "elsewhere",
-        marked("Wrong place: the defect is at another number"),
-        marked(
-            "The page says that the evidence points at two places. Place 1 is plain; the scratch is at 2."
-        ),
+        marked("Wrong place: the reason is at another number"),
+        marked("Covering changes nothing here. Place 1 is plain; at place 2 a component is missing."),
         marked("Look at every number before you decide."),
     ),
     Lesson(

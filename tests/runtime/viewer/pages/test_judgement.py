@@ -57,10 +57,10 @@ def test_where_to_look(changed: dict[str, Any], look: str, headline: str) -> Non
 def test_the_sentence_says_place_and_proof() -> None:
     """Why NG: the class, the number, where it is, and what covering it does; in both languages."""
     found = judge(frame())
-    assert found.why == "The model says scratch because of place 1, in the middle."
-    assert found.proof.startswith("Covering place 1 changes the answer: 99.7 % → ")
+    assert found.why == "The model says scratch because of place 1, at the left."
+    assert found.proof.startswith("Covering place 1 changes the answer: 94.7 % → ")
     with speaking("ja"):
-        assert judge(frame()).why == "箇所1（中央）が根拠で、モデルは「scratch」と判定しました。"
+        assert judge(frame()).why == "箇所1（左側）が根拠で、モデルは「scratch」と判定しました。"
 
 
 def test_the_camera_is_named_before_the_model() -> None:
@@ -86,9 +86,13 @@ def test_every_caution_of_the_docs_has_words() -> None:
 def test_the_guide_shows_what_it_says() -> None:
     """The six examples are what their lessons say: proven, elsewhere, missing, shortcut, good, unsure."""
     looks = [look_at(examples()[one.name].row) for one in LESSONS]
-    assert looks == ["part", "person", "person", "part", "nothing", "person"]
+    assert looks == ["part", "part", "person", "part", "nothing", "person"]
     assert "covering-finds-nothing" in examples()["missing"].row.cautions
-    assert "peaks-disagree" in examples()["elsewhere"].row.cautions
+    elsewhere = examples()["elsewhere"]
+    assert elsewhere.row.strength == "none"
+    assert len(elsewhere.places) > 1
+    assert elsewhere.covering is not None
+    assert not any(elsewhere.covering.changed)
     assert all(0 <= one.right < len(one.answers) for one in QUESTIONS)
     assert len(LESSONS) == 6
     assert len(QUESTIONS) == 5
