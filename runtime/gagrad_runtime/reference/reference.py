@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gagrad_runtime.answer.good import good_name
 from gagrad_runtime.language import Phrase, listed, phrase, phrases
-from gagrad_runtime.reference.answers import OTHER_SPREAD, SPREAD, answer_statistics
+from gagrad_runtime.reference.answers import SPREAD, answer_statistics, other_limits
 from gagrad_runtime.reference.statistic_names import statistic_name
 
 if TYPE_CHECKING:
@@ -104,17 +105,12 @@ class Reference:
         return found + _outside(statistics.values, habits.limits)
 
     def unusual_answer(self, prediction: Prediction) -> list[str]:
-        """Return in what an answer is unlike all those at calibration, in words; empty for nothing.
-
-        How sure it is can be compared only for an answer that good parts had.
-        """
+        """Return in what an answer is unlike all those at calibration, in words; empty for nothing."""
         habits = self.content.answers
+        other = bool(habits.verdicts) and prediction.verdict not in habits.verdicts
+        limits = other_limits(habits.limits, prediction) if other else habits.limits
         values = answer_statistics(prediction)
-        if habits.verdicts and prediction.verdict not in habits.verdicts:
-            values.pop("margin", None)
-            if SPREAD in values:
-                values[SPREAD] -= OTHER_SPREAD
-        return _outside(values, habits.limits)
+        return _outside(values, limits)
 
 
 def _outside(values: Mapping[str, float], limits: Mapping[str, Limits]) -> list[str]:
@@ -122,18 +118,23 @@ def _outside(values: Mapping[str, float], limits: Mapping[str, Limits]) -> list[
     for name, value in values.items():
         low, high = limits.get(name, (None, None))
         if (low is not None and value < low) or (high is not None and value > high):
-            measured = phrase("{name} {measure}", name=statistic_name(name), measure=f"{value:.3g}")
-            found.append(_compared(measured, _between(low, high)))
+            measured = phrase("{name} {measure}", name=statistic_name(name), measure=_measure(name, value))
+            found.append(_compared(measured, _between(name, low, high)))
     return found
 
 
-def _between(low: float | None, high: float | None) -> str:
+def _measure(name: str, value: float) -> str:
+    """Return a statistic as a number for people: not its logarithm."""
+    return f"{math.exp(value) if name == SPREAD else value:.3g}"
+
+
+def _between(name: str, low: float | None, high: float | None) -> str:
     """Return the limits in words."""
     if low is None:
-        return phrase("at most {high}", high=f"{high:.3g}")
+        return phrase("at most {high}", high=_measure(name, high)) if high is not None else ""
     if high is None:
-        return phrase("at least {low}", low=f"{low:.3g}")
-    return phrase("{low} to {high}", low=f"{low:.3g}", high=f"{high:.3g}")
+        return phrase("at least {low}", low=_measure(name, low))
+    return phrase("{low} to {high}", low=_measure(name, low), high=_measure(name, high))
 
 
 def _compared(found: str, usual: str) -> Phrase:

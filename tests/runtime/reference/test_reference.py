@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.frame import Frame
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.question.target import Target
+from gagrad_runtime.reference.answers import OTHER_SPREAD, SPREAD, answer_statistics, other_limits
+from gagrad_runtime.reference.content import Limits
 from gagrad_runtime.reference.making import GoodParts
 from gagrad_runtime.reference.reference import Reference
 from gagrad_runtime.reference.statistics import FrameStatistics
@@ -112,7 +115,21 @@ def test_answers_unlike_those_of_good_parts(reference: Reference) -> None:
     assert reference.unusual_answer(said(3, -2)) == []
     assert any("margin" in text for text in reference.unusual_answer(said(0.1, 0)))
     assert reference.unusual_answer(said(-2, 3)) == []
-    assert any("scores" in text for text in reference.unusual_answer(said(-40, 60)))
+    (text,) = reference.unusual_answer(said(-40, 60))
+    assert text.startswith("spread of the scores 50 (good parts: at most ")
+
+
+def test_a_model_that_is_never_sure_of_good_parts_may_be_sure_of_a_defect() -> None:
+    """Up to 99.99 % another answer is usual, in any number of classes; more is compared with good parts."""
+    weak: dict[str, Limits] = {SPREAD: (None, -1.4), "margin": (0.1, None)}
+    for scores in ([-4.6, 4.6], [9.2, 0, 0, 0, 0, 0], [-9.2]):
+        prediction = replace(said(0, 0), scores=np.array(scores, np.float32))
+        limits = other_limits(weak, prediction)
+        spread = answer_statistics(prediction)[SPREAD]
+        assert set(limits) == {SPREAD}
+        assert limits[SPREAD] == (None, pytest.approx(spread, abs=0.01))
+    assert other_limits({SPREAD: (None, 3.0)}, prediction)[SPREAD] == (None, 3.0 + OTHER_SPREAD)
+    assert other_limits({"value": (1.0, 2.0)}, prediction) == {"value": (1.0, 2.0)}
 
 
 @pytest.mark.slow
