@@ -31,6 +31,18 @@ except ImportError as error:
 """
 
 
+def test_the_package_is_the_program() -> None:
+    """``python -m gagrad_edge`` runs it, with its name and its exit codes."""
+    found = [
+        subprocess.run([*way, *words], capture_output=True, text=True, check=False)
+        for words in (["--version"], ["inspect", "nothing.gagrad"])
+        for way in (ENTRY, [sys.executable, "-m", "gagrad_edge"])
+    ]
+    said = [(one.returncode, one.stdout, one.stderr) for one in found]
+    assert said[::2] == said[1::2]
+    assert [code for code, _, _ in said[::2]] == [0, 4]
+
+
 @pytest.mark.parametrize("ends", ["raise KeyboardInterrupt", CTRL_C])
 def test_while_the_command_line_is_imported(tmp_path: Path, ends: str) -> None:
     """The exit code is 130, stderr has one line, and there is no traceback."""

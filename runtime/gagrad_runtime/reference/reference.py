@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _EXPECTED = 0.2
-"""Share of the good parts from which on a class belongs to good parts."""
+"""Share of the good parts above which a class or an answer is one of good parts."""
 MISFIT = phrase("it does not look or lie as the good parts do")
 """Phrase for a part that does not fit the good image: ``aligned`` returned None, and there is one."""
 
@@ -105,9 +105,13 @@ class Reference:
         return found + _outside(statistics.values, habits.limits)
 
     def unusual_answer(self, prediction: Prediction) -> list[str]:
-        """Return in what an answer is unlike all those at calibration, in words; empty for nothing."""
+        """Return in what an answer is unlike all those at calibration, in words; empty for nothing.
+
+        One that only a few good parts had, by mistake, is not their answer.
+        """
         habits = self.content.answers
-        other = bool(habits.verdicts) and prediction.verdict not in habits.verdicts
+        usual = habits.verdicts.get(prediction.verdict, 0) > _EXPECTED * self.parts
+        other = bool(habits.verdicts) and not usual
         limits = other_limits(habits.limits, prediction) if other else habits.limits
         values = answer_statistics(prediction)
         return _outside(values, limits)

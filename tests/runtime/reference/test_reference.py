@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -133,6 +134,18 @@ def test_a_model_that_is_never_sure_of_good_parts_may_be_sure_of_a_defect() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_one_false_alarm_among_good_parts_is_not_their_answer(reference: Reference) -> None:
+    """A confident NG is usual then, too: one good part in twelve was called NG, and not as surely."""
+    content = reference.content
+    habits = msgspec.structs.replace(
+        content.answers, verdicts={"ok": content.parts - 1, "ng": 1}, limits={SPREAD: (None, -1.4)}
+    )
+    found = replace(reference, content=msgspec.structs.replace(content, answers=habits))
+    assert found.unusual_answer(said(-4, 4)) == []
+    assert found.unusual_answer(said(4, -4)) != []
+
+
 def test_parts_that_differ_in_their_features_have_no_common_image() -> None:
     """Four holes where all have them and three anywhere: the good image is refused, and why is said."""
     rng = np.random.default_rng(50)
