@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec.structs import replace
 
@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 
     from gagrad_runtime.explanation.explanation import Explanation
     from gagrad_runtime.frame.frame import Frame
+    from gagrad_runtime.session.explainer import Explainer
     from gagrad_runtime.station.condition import Judgement
     from gagrad_runtime.station.events import ExplainedEvent
+    from gagrad_runtime.station.explaining import Explaining
     from gagrad_runtime.station.ledger import Ledger
-    from gagrad_runtime.station.watch import Watch
+    from gagrad_runtime.station.parts import Parts
+    from gagrad_runtime.station.rule import Rule
+    from gagrad_runtime.station.sources.source import Source
+    from gagrad_runtime.station.store import Store
 
 ENDED = f"the station ended {attempts.MOST} times while it worked on this frame"
 """Why a frame is given up."""
@@ -49,13 +54,26 @@ def question_of(judgement: Judgement | None) -> dict[str, str]:
     return {} if judgement is None or judgement.condition is None else judgement.condition.question
 
 
+class Station(Protocol):
+    """What a backlog reads of its station, see ``Watch``."""
+
+    explainer: Explainer
+    source: Source
+    store: Store
+    rule: Rule
+    explaining: Explaining
+    parts: Parts
+    queue: int
+    pictured: bool
+
+
 class Backlog:
     """The frames of ``station`` that wait, and their explanations.
 
     ``between`` is called after each step of an explanation: it gives verdicts, and returns whether to go on.
     """
 
-    def __init__(self, station: Watch, ledger: Ledger, between: Callable[[], bool]) -> None:
+    def __init__(self, station: Station, ledger: Ledger, between: Callable[[], bool]) -> None:
         self._station, self._ledger, self._between = station, ledger, between
         self._waiting = Waiting(station.queue)
         self._explained: Explained | None = None
