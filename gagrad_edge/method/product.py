@@ -30,6 +30,16 @@ often it lies on the same hill of C, whose cells are larger than a feature. V as
 as large as a feature, and tells where in the coarse cell: where covering finds no place that the answer hangs
 on, as of a feature that is absent, its highest point comes first (docs/where.md).
 
+E is the effect that covering is expected to have, to first order: with ḡ the mean of g, x the image and B(x)
+its mean over a square of ``AROUND`` of the side,
+
+    E = S · max(0, (Σ_c ḡ·(x − B(x))) ⋆ N₄)     N₄ is a Gaussian of 4 % of the side
+
+A network may react strongly to an edge that all parts have, in both directions. S is high there, and E is
+not: what would rise and what would fall cancel out. So where covering the places of S changes nothing, the
+place where E is highest is covered, too. Gradient times the difference from a baseline is of Shrikumar et al.
+(arXiv 1704.02685); here the baseline is what surrounds each pixel.
+
 Where good parts are known at each pixel (``calibrate``), d is the part's difference to them in deviations of
 the good parts, and P' is pooled from the gradient at good parts as P is from that at this image:
 
@@ -60,6 +70,10 @@ WIDE = 0.06
 """The same for the second witness."""
 FLOOR = 0.1
 """Added to the class activations that weigh a difference: where they are 0, a large one still counts."""
+AROUND = 0.28
+"""Side of the square that is a pixel's surroundings, as a share of the frame's side."""
+ESTIMATED = 0.04
+"""Standard deviation of the Gaussian that pools the estimated effect, as a share of the side."""
 NEAR = 0.08
 """Distance, as a share of the side, within which two peaks are one place."""
 AWAY = 0.12
@@ -86,6 +100,24 @@ def product(squared: Array, activations: Sequence[Array], seen: tuple[slice, sli
     return result
 
 
+def detail(image: Array, seen: tuple[slice, slice]) -> Array:
+    """Return x − B(x), ``[C, H, W]``, of the model's image x ``[C, H, W]``; 0 on the padding."""
+    result = np.zeros_like(image)
+    for channel, values in zip(result, image, strict=True):
+        frame = np.ascontiguousarray(values[seen])
+        width = 2 * round(AROUND * side(frame.shape) / 2) + 1
+        channel[seen] = frame - cv2.blur(frame, (width, width), borderType=cv2.BORDER_REFLECT)
+    return result
+
+
+def effect(found: Array, mean: Array, fine: Array, seen: tuple[slice, slice]) -> Array:
+    """Return E, ``[H, W]``, not scaled, from S ``[H, W]``, ḡ ``[C, H, W]`` and ``detail`` of the image."""
+    falls = (mean[:, seen[0], seen[1]] * fine[:, seen[0], seen[1]]).sum(axis=0)
+    result = np.zeros(found.shape, np.float32)
+    result[seen] = found[seen] * np.maximum(pooled(falls, ESTIMATED * side(falls.shape)), 0)
+    return result
+
+
 class Witnesses(NamedTuple):
     """Maps ``[H, W]`` beside S, not scaled, that point at places of their own."""
 
@@ -93,6 +125,8 @@ class Witnesses(NamedTuple):
     """W."""
     finer: Array | None
     """V; None without a finer layer that speaks for the target."""
+    effect: Array | None = None
+    """E; None where it was not estimated."""
 
 
 def witnesses(

@@ -41,9 +41,10 @@ _FILLED = 2
 """Mark of the pixels that hang together with a peak."""
 
 
-Evidence = Literal["map", "finer activation", "activation", "reference"]
+Evidence = Literal["map", "finer activation", "activation", "reference", "covering"]
 """What points at a place: the map; the class activation at the finer layer, or at all layers, where it is
-highest elsewhere; or the difference to the good reference alone."""
+highest elsewhere; the difference to the good reference alone; or covering alone, which was tried there as the
+gradient expected an effect."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,34 @@ def peak_places(
         highest = (row + rows.start, column + columns.start)
         places.append(_place(inside, highest, share, placement, evidence))
     return tuple(places)
+
+
+def supposed_place(
+    witnesses: Witnesses | None, places: tuple[Place, ...], placement: Placement
+) -> Place | None:
+    """Return where, beside ``places``, covering is expected to change the answer most; None for nowhere.
+
+    It is no place until covering has changed the answer there; see ``gagrad_edge.method.product``.
+    """
+    if witnesses is None or witnesses.effect is None:
+        return None
+    rows, columns = placement.on_model
+    values = witnesses.effect[rows, columns].copy()
+    near = NEAR * side(values.shape)
+    for one in places:
+        x, y = placement.point_to_model(*one.middle)
+        window_rows, window_columns, within = _disc(
+            values.shape, (round(y) - rows.start, round(x) - columns.start), near
+        )
+        values[window_rows, window_columns][within] = 0
+    if not values.max() > 0:
+        return None
+    highest = _highest(values)
+    point = highest[0] + rows.start, highest[1] + columns.start
+    inside = np.zeros(witnesses.effect.shape, bool)
+    inside[rows, columns] = area = _around(values, highest)
+    share = float(values[area].sum(dtype=np.float64)) / float(values.sum(dtype=np.float64))
+    return _place(inside, point, share, placement, "covering")
 
 
 def _beside(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gagrad_edge.method.product import NEAR, compared, product, side, witnesses
+from gagrad_edge.abi import MEAN
+from gagrad_edge.method.product import NEAR, compared, detail, effect, product, side, witnesses
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
 from gagrad_runtime.sampling.stability import pixel_subset
@@ -42,8 +43,8 @@ class GoodEvidence(NamedTuple):
 class ProductMaps(StateMaps):
     """Makes the operator's map, ``gagrad_edge.method.product``, of one question.
 
-    ``inputs`` are those of ``cam``, which runs once; ``seen`` are the rows and columns of the model's image
-    where the frame is; ``good`` is there where good parts are known at each pixel.
+    ``image [C, H, W]`` is the model's, and ``seen`` are its rows and columns where the frame is; ``inputs``
+    are those of ``cam``, which runs once; ``good`` is there where good parts are known at each pixel.
     """
 
     halved = 2
@@ -54,12 +55,13 @@ class ProductMaps(StateMaps):
         backend: Backend,
         graphs: Graphs,
         settings: Settings,
-        multiplier: Array,
+        image: Array,
         inputs: Mapping[str, Tensor],
         seen: tuple[slice, slice],
         good: GoodEvidence | None = None,
     ) -> None:
-        super().__init__(backend, graphs, settings, multiplier)
+        super().__init__(backend, graphs, settings, np.ones_like(image))
+        self._detail = detail(image, seen)
         self._good = good
         self._seen = seen
         self._halves: list[Array] = []
@@ -78,10 +80,14 @@ class ProductMaps(StateMaps):
     def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
         """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
         squared = self.state_map(state, "squared")
+        total = self._product(squared)
         if self._activations:
             finer = self._finer if self._good is None else []  # good parts know of what is absent
-            self.witnesses = witnesses(squared, self._activations[0], finer, self._seen)
-        total = self._product(squared)
+            found = witnesses(squared, self._activations[0], finer, self._seen)
+            if self._good is None:
+                mean = self._backend.download(state[MEAN])
+                found = found._replace(effect=effect(total, mean, self._detail, self._seen))
+            self.witnesses = found
         highest = float(total.max())
         values = total / np.float32(highest) if highest > 0 else total
         if self._activations and self._good is None and highest > 0:

@@ -6,17 +6,19 @@ much of the part elsewhere? Then the place decides. All images go through ``pred
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gagrad_runtime.explanation.covering import Covering
+from gagrad_runtime.explanation.ranking import LOST
 from gagrad_runtime.sampling.control_places import CONTROLS, control_covers
 from gagrad_runtime.sampling.covering_images import CLOSE, WIDE, Cover, cover_of, covered, feathered
 from gagrad_runtime.sampling.pieces import Surface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 PLACES = 3
 """Places of the map that are covered, the first ones."""
+MOST_LEFT = 0.5
+"""Share of the confidence that may be left where a place that was only supposed is covered: an answer that
+was weak changes by little."""
 IMAGES = 1 + PLACES + CONTROLS
 """Images that a test takes, at most."""
 
@@ -38,6 +43,7 @@ IMAGES = 1 + PLACES + CONTROLS
 def covering_of(
     places: tuple[Place, ...],
     *,
+    supposed: Place | None = None,
     image: Array,
     placement: Placement,
     target: Target,
@@ -45,11 +51,13 @@ def covering_of(
     reader: Reader,
     predict: Callable[[Array], Outputs],
     good: tuple[Array, NDArray[np.bool_]] | None = None,
-) -> Covering | None:
-    """Return what the model says with the first of ``places`` covered; None for a map without places.
+) -> tuple[tuple[Place, ...], Covering | None]:
+    """Return ``places``, and what the model says with the first of them covered; None without places.
 
     Place 1 is covered closely and widely, and the lower of the two confidences counts; the others are covered
-    widely, and control places as widely as place 1.
+    widely, and control places as widely as place 1. Where nothing of this says what the answer hangs on, the
+    ``supposed`` place is covered as place 1 is. If that changes the answer, and takes half of the confidence,
+    it comes first.
 
     ``image [C, H, W]`` is the model's, in 0..1, and ``original`` what the model says of it. ``predict`` gives
     the outputs of images ``[N, C, H, W]``. ``good`` is the image of good parts at this part's place, and
@@ -57,7 +65,7 @@ def covering_of(
     other place where it is; else with what surrounds them.
     """
     if not places:
-        return None
+        return places, None
     seen = _seen(placement)
     marked = tuple(_cover(place, placement, seen, CLOSE) for place in places)
     wide = tuple(_cover(place, placement, seen, WIDE) for place in places[:PLACES])
@@ -68,26 +76,46 @@ def covering_of(
     frame[seen.top : seen.bottom, seen.left : seen.right] = True
     surface = Surface(image, frame)
     known = good is not None and all(_is_known(good, one, frame) for one in tested[:2])
-    rows = np.stack(
-        [
+
+    def asked(covers: Sequence[Cover], marked: tuple[Cover, ...]) -> tuple[Any, NDArray[np.bool_] | None]:
+        """Return the confidence with each of ``covers``, and whether the answer changes; None without one."""
+        rows = [
             covered(surface, one, marked, good[0] if known and good and _is_known(good, one, frame) else None)
-            for one in (*tested, *controls)
+            for one in covers
         ]
-    )
-    outputs = predict(rows)
-    confidence = reader.confidence(outputs, original, target)
-    kept = reader.keeps(target, outputs, original, placement)
-    changed = np.zeros(len(rows), bool) if kept is None else np.logical_not(kept)
+        outputs = predict(np.stack(rows))
+        kept = reader.keeps(target, outputs, original, placement)
+        return reader.confidence(outputs, original, target), None if kept is None else np.logical_not(kept)
+
+    confidence, changed = asked((*tested, *controls), marked)
+    decidable = changed is not None
+    changed = np.zeros(len(confidence), bool) if changed is None else changed
     first = len(tested)
-    return Covering(
+    covering = Covering(
         fill="good reference" if known else "surroundings",
         before=float(reader.confidence(original, original, target)[0]),
         places=(float(confidence[:2].min()), *map(float, confidence[2:first])),
         changed=(bool(changed[:2].any()), *changed[2:first].tolist()),
         controls=tuple(map(float, confidence[first:])),
         controls_changed=tuple(changed[first:].tolist()),
-        decidable=kept is not None,
+        decidable=decidable,
     )
+    if supposed is None or not _undecided(covering):
+        return places, covering
+    there = tuple(_cover(supposed, placement, seen, size) for size in (CLOSE, WIDE))
+    left, changed = asked(there, (there[0], *marked))
+    lowest = float(left.min())
+    if changed is None or not changed.any() or lowest > MOST_LEFT * covering.before:
+        return places, covering
+    found = replace(covering, places=(lowest, *covering.places), changed=(True, *covering.changed))
+    return (supposed, *places), found
+
+
+def _undecided(covering: Covering) -> bool:
+    """Return whether no place, and no control place, says anything of what the answer hangs on."""
+    least = (1 - LOST) * covering.before
+    quiet = covering.decides is None and not any(covering.controls_changed)
+    return covering.decidable and quiet and min(covering.places) >= least
 
 
 def _controls(

@@ -17,7 +17,7 @@ from gagrad_runtime.answer.rival import against_good
 from gagrad_runtime.backend.graphs import Graphs
 from gagrad_runtime.explanation.comparing import fits
 from gagrad_runtime.explanation.explanation import Explanation
-from gagrad_runtime.explanation.places import peak_places, salient_places
+from gagrad_runtime.explanation.places import peak_places, salient_places, supposed_place
 from gagrad_runtime.explanation.ranking import ranked
 from gagrad_runtime.frame import frame_for
 from gagrad_runtime.frame.image import as_shown, prepare
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Manifest
+    from gagrad_edge.method.product import Witnesses
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.explanation.covering import Covering
@@ -265,14 +266,14 @@ class Work:
 
     def _maps(self, query: Query, asked: dict[str, Tensor]) -> StateMaps:
         """Return what makes the map of the method of ``query``; the class activation is made now."""
-        settings, multiplier = query.settings, query.scene.samples.multiplier
+        settings, samples = query.settings, query.scene.samples
         if settings.method.map != "product":
-            return StateMaps(self.backend, self.graphs, settings, multiplier)
+            return StateMaps(self.backend, self.graphs, settings, samples.multiplier)
         return ProductMaps(
             self.backend,
             self.graphs,
             settings,
-            multiplier,
+            query.scene.image,
             self._asked_of_cam(query, asked),
             query.scene.placement.on_model,
             self._good(query),
@@ -341,8 +342,9 @@ class Work:
         scene, clock, spec = query.scene, query.clock, self.manifest.output
         score = self._rcap(query, result.saliency.values) if query.settings.rcap else None
         clock.lap("rcap")
-        places = self._places(query, result)
-        covering = self._covering(query, places) if query.settings.cover else None
+        places, covering = self._places(query, result), None
+        if query.settings.cover:
+            places, covering = self._covering(query, places, result.witnesses)
         if query.settings.method.map == "product":
             places, covering = ranked(places, covering)
         clock.lap("covering")
@@ -374,10 +376,13 @@ class Work:
         found = cautions(explanation, query, result, self.manifest, self.reference)
         return replace(explanation, cautions=tuple(found))
 
-    def _covering(self, query: Query, places: tuple[Place, ...]) -> Covering | None:
+    def _covering(
+        self, query: Query, places: tuple[Place, ...], witnesses: Witnesses | None
+    ) -> tuple[tuple[Place, ...], Covering | None]:
         scene, aligned = query.scene, self._compared_with(query)
         return covering_of(
             places,
+            supposed=supposed_place(witnesses, places, scene.placement),
             image=scene.image,
             placement=scene.placement,
             target=query.target,
