@@ -150,30 +150,30 @@ def peak_places(
 
 
 def supposed_place(
-    witnesses: Witnesses | None, places: tuple[Place, ...], placement: Placement
+    saliency: Array, witnesses: Witnesses | None, places: tuple[Place, ...], placement: Placement
 ) -> Place | None:
     """Return where, beside ``places``, covering is expected to change the answer most; None for nowhere.
 
-    It is no place until covering has changed the answer there; see ``gagrad_edge.method.product``.
+    It is no place until covering has changed the answer there; see ``gagrad_edge.method.product``. Its share
+    is that of the map, ``saliency [H, W]``.
     """
     if witnesses is None or witnesses.effect is None:
         return None
     rows, columns = placement.on_model
-    values = witnesses.effect[rows, columns].copy()
-    near = NEAR * side(values.shape)
+    values = witnesses.effect[rows, columns]
+    tops, near = _tops(values), NEAR * side(values.shape)
     for one in places:
         x, y = placement.point_to_model(*one.middle)
-        window_rows, window_columns, within = _disc(
-            values.shape, (round(y) - rows.start, round(x) - columns.start), near
-        )
-        values[window_rows, window_columns][within] = 0
-    if not values.max() > 0:
+        around = _disc(values.shape, (round(y) - rows.start, round(x) - columns.start), near)
+        tops[around[:2]][around[2]] = 0
+    if not tops.max() > 0:
         return None
-    highest = _highest(values)
+    highest = _highest(tops)
     point = highest[0] + rows.start, highest[1] + columns.start
     inside = np.zeros(witnesses.effect.shape, bool)
     inside[rows, columns] = area = _around(values, highest)
-    share = float(values[area].sum(dtype=np.float64)) / float(values.sum(dtype=np.float64))
+    shown = np.nan_to_num(saliency, nan=0.0, posinf=0.0, neginf=0.0)[rows, columns].astype(np.float64)
+    share = float(shown[area].sum() / max(shown.sum(), 1e-30))
     return _place(inside, point, share, placement, "covering")
 
 

@@ -33,6 +33,7 @@ _POINTS = {
     "activation": marked("only the class activation points here"),
     "finer activation": marked("only the class activation points here"),
     "reference": marked("only the comparison with good parts points here"),
+    "covering": marked("found by covering, not by the map"),
 }
 _OTHERS = {
     "activation": phrase("the class activation"),

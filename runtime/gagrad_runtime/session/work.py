@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.bundle import Bundle
     from gagrad_edge.manifest import Manifest
-    from gagrad_edge.method.product import Witnesses
     from gagrad_runtime.answer.reader import Wanted
     from gagrad_runtime.backend import Backend, Tensor
     from gagrad_runtime.explanation.covering import Covering
@@ -344,7 +343,7 @@ class Work:
         clock.lap("rcap")
         places, covering = self._places(query, result), None
         if query.settings.cover:
-            places, covering = self._covering(query, places, result.witnesses)
+            places, covering = self._covering(query, places, result)
         if query.settings.method.map == "product":
             places, covering = ranked(places, covering)
         clock.lap("covering")
@@ -377,12 +376,12 @@ class Work:
         return replace(explanation, cautions=tuple(found))
 
     def _covering(
-        self, query: Query, places: tuple[Place, ...], witnesses: Witnesses | None
+        self, query: Query, places: tuple[Place, ...], result: MapResult
     ) -> tuple[tuple[Place, ...], Covering | None]:
         scene, aligned = query.scene, self._compared_with(query)
         return covering_of(
             places,
-            supposed=supposed_place(witnesses, places, scene.placement),
+            supposed=supposed_place(result.saliency.values, result.witnesses, places, scene.placement),
             image=scene.image,
             placement=scene.placement,
             target=query.target,

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gagrad_edge.method.product import FLOOR, POOLED, WIDE, compared, pooled, product, side, witnesses
+from gagrad_edge.method.product import (
+    AROUND,
+    ESTIMATED,
+    FLOOR,
+    POOLED,
+    WIDE,
+    compared,
+    detail,
+    effect,
+    pooled,
+    product,
+    side,
+    witnesses,
+)
 
 WHOLE = slice(0, 48), slice(0, 64)
 
@@ -89,7 +102,7 @@ def test_the_second_witness_is_its_formula(rng: np.random.Generator) -> None:
     """W = P₆ · C on the frame, and 0 beside it."""
     seen = slice(4, 48), slice(0, 64)
     squared, c = (rng.random((48, 64)).astype(np.float32) for _ in range(2))
-    found, finer = witnesses(squared, c, [], seen)
+    found, finer, _ = witnesses(squared, c, [], seen)
     assert finer is None
     weight = gaussian((44, 64), (20, 30), WIDE * np.sqrt(44 * 64))
     expected = (np.sqrt(squared[seen]) * weight).sum() / weight.sum() * c[seen][20, 30]
@@ -101,7 +114,7 @@ def test_with_a_finer_layer_both_witnesses_are_their_formulas(rng: np.random.Gen
     """V = P₆ · max(F/max F, K/max K) and W = P₆ · (C/max C + F/max F); silent layers are left out."""
     squared, c, fine, layer = rng.random((4, 48, 64)).astype(np.float32)
     wide = pooled(np.sqrt(squared), WIDE * side((48, 64)))
-    second, finer = witnesses(squared, c, [fine, layer], WHOLE)
+    second, finer, _ = witnesses(squared, c, [fine, layer], WHOLE)
     np.testing.assert_allclose(second, wide * (c / c.max() + fine / fine.max()), rtol=1e-5)
     np.testing.assert_allclose(finer, wide * np.maximum(fine / fine.max(), layer / layer.max()), rtol=1e-5)
     zeros = np.zeros_like(c)
@@ -109,6 +122,35 @@ def test_with_a_finer_layer_both_witnesses_are_their_formulas(rng: np.random.Gen
     np.testing.assert_allclose(
         witnesses(squared, c, [zeros, layer], WHOLE).finer, wide * layer / layer.max(), rtol=1e-5
     )
+
+
+def test_the_expected_effect_is_its_formula(rng: np.random.Generator) -> None:
+    """E = S · max(0, (Σ ḡ·(x − B(x))) ⋆ N₄), with B the mean over a square; 0 on the padding."""
+    seen = slice(4, 48), slice(0, 64)
+    image, mean = rng.random((2, 3, 48, 64)).astype(np.float32) - np.array([0, 0.5])[:, None, None, None]
+    image, mean, found = image.astype(np.float32), mean.astype(np.float32), rng.random((48, 64))
+    fine = detail(image, seen)
+    half = round(AROUND * side((44, 64)) / 2)
+    window = image[:, 24 - half : 25 + half, 30 - half : 31 + half]
+    np.testing.assert_allclose(fine[:, 24, 30], image[:, 24, 30] - window.mean(axis=(1, 2)), atol=1e-5)
+    assert not fine[:, :4].any()
+    expected = effect(found.astype(np.float32), mean, fine, seen)
+    falls = pooled((mean * fine).sum(axis=0)[seen], ESTIMATED * side((44, 64)))
+    np.testing.assert_allclose(expected[seen], found[seen] * np.maximum(falls, 0), rtol=1e-4, atol=1e-7)
+    assert not expected[:4].any()
+
+
+def test_what_rises_and_falls_alike_has_no_effect() -> None:
+    """An edge that a network reacts to in both directions: the magnitude is high there, and E is not."""
+    image = np.full((1, 48, 64), 0.5, np.float32)
+    image[0, 20:28, 10:18] = image[0, 20:28, 44:52] = 0.9
+    mean = np.zeros_like(image)
+    mean[0, 20:28, 10:18] = 1.0  # all of this spot speaks for the score
+    mean[0, 20:28:2, 44:52], mean[0, 21:28:2, 44:52] = 3.0, -3.0
+    found = effect(np.ones((48, 64), np.float32), mean, detail(image, WHOLE), WHOLE)
+    row, column = np.unravel_index(found.argmax(), found.shape)
+    assert 20 <= row < 28
+    assert 10 <= column < 18
 
 
 def test_with_good_parts_each_pixel_is_its_formula(rng: np.random.Generator) -> None:

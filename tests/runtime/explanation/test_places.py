@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gagrad_edge.method.product import Witnesses
-from gagrad_runtime.explanation.places import peak_places, salient_places
+from gagrad_runtime.explanation.places import peak_places, salient_places, supposed_place
 from gagrad_runtime.frame.placement import place
 from gagrad_runtime.report.evidence import place_lines
 from gagrad_runtime.report.record import record_of
@@ -182,6 +182,21 @@ def test_the_finer_layer_points_at_a_place_of_its_own() -> None:
     assert [one.evidence for one in found] == ["map", "activation"]
     found = peak_places(values, alone(second, finer), placement(*SAME), hill(20, 20, height=5.0))
     assert [one.evidence for one in found] == ["map", "activation"]
+
+
+def test_the_supposed_place_is_beside_all_places() -> None:
+    """Where the expected effect is highest, but near no place; its share is that of the map."""
+    values = hill(20, 20) + hill(50, 50, 0.7)
+    places = peak_places(values, None, placement(*SAME))
+    expected = alone(values)._replace(effect=hill(22, 22, 3.0) + hill(20, 50))
+    found = supposed_place(values, expected, places, placement(*SAME))
+    assert found is not None
+    assert (found.peak, found.evidence) == ((50.5, 20.5), "covering")
+    assert 0 <= found.share < places[0].share
+    assert supposed_place(values, alone(values), places, placement(*SAME)) is None
+    assert supposed_place(values, None, places, placement(*SAME)) is None
+    silent = alone(values)._replace(effect=np.zeros_like(values))
+    assert supposed_place(values, silent, places, placement(*SAME)) is None
 
 
 def test_where_the_part_differs_most_from_good_parts_is_a_place() -> None:

@@ -61,6 +61,7 @@ def run(
     *,
     size: tuple[int, int] = (64, 96),
     good: tuple[Array, NDArray[np.bool_]] | None = None,
+    supposed: Place | None = None,
     **spec: Any,
 ) -> tuple[Covering | None, list[Array]]:
     """Return the covering test of ``model``, and the batches that it was asked."""
@@ -76,8 +77,9 @@ def run(
         return Outputs(model(rows, placement))
 
     original = Outputs(model(image, placement))
-    found = covering_of(
+    tested, found = covering_of(
         places,
+        supposed=supposed,
         image=image[0],
         placement=placement,
         target=reader.target(Wanted(), original, placement),
@@ -86,6 +88,8 @@ def run(
         predict=predict,
         good=good,
     )
+    proven = found is not None and len(tested) > len(places)
+    assert tested == ((supposed, *places) if proven else places)
     return found, batches
 
 
@@ -122,6 +126,48 @@ def test_where_nothing_decides_nothing_is_found() -> None:
     assert found is not None
     assert found.decides is None
     assert not any((*found.changed, *found.controls_changed))
+
+
+ELSEWHERE: Box = (70, 40, 80, 50)
+
+
+def test_a_supposed_place_comes_first_where_covering_it_decides() -> None:
+    """It is asked in a second batch, closely and widely, and only where no place of the map decides."""
+    found, batches = run(part(), (place(ELSEWHERE),), lambda x, at: spots(x, at, SPOT), supposed=place(SPOT))
+    assert found is not None
+    assert [len(batch) for batch in batches] == [5, 2]
+    assert (len(found.places), found.changed, found.decides) == (2, (True, False), 1)
+    assert found.places[0] < 0.05
+    found, batches = run(part(), (place(SPOT),), lambda x, at: spots(x, at, SPOT), supposed=place(ELSEWHERE))
+    assert found is not None
+    assert (len(batches), len(found.places)) == (1, 1)
+
+
+def test_a_supposed_place_is_no_place_where_covering_it_changes_nothing() -> None:
+    """Nor where the answer was weak, so that it changes by little."""
+    for model in (
+        lambda x, at: spots(x + 0.4, at, (0, 0, 96, 64)),
+        lambda x, at: 0.02 * spots(x, at, SPOT),
+    ):
+        found, batches = run(part(), (place(ELSEWHERE),), model, supposed=place(SPOT))
+        assert found is not None
+        assert [len(batch) for batch in batches] == [5, 2]
+        assert (len(found.places), found.decides) == (1, None)
+
+
+def test_a_supposed_place_is_not_asked_where_something_is_known() -> None:
+    """A place that takes a fifth of the confidence says enough."""
+    both: Box = (70, 40, 78, 47)
+    pixels = part()
+    pixels[both[1] : both[3], both[0] : both[2]] = 230
+
+    def half(rows: Array, at: Placement) -> Array:
+        return 0.5 * (spots(rows, at, SPOT) + spots(rows, at, both)) - np.array([[0, 1.5]], np.float32)
+
+    found, batches = run(pixels, (place(both),), half, supposed=place(SPOT))
+    assert found is not None
+    assert found.lost > 0.2
+    assert len(batches) == 1
 
 
 def test_a_model_that_changes_its_answer_anywhere_is_told() -> None:
