@@ -33,6 +33,7 @@ CACHES = (
     ".systemd",
     ".gpu-pieces",
     ".venv-triton",
+    "node_modules",
     "gpu-out",
 )
 BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
