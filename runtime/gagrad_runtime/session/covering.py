@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gagrad_runtime.explanation.covering import Covering
+from gagrad_runtime.explanation.places import MOST
 from gagrad_runtime.explanation.ranking import LOST
 from gagrad_runtime.sampling.control_places import CONTROLS, control_covers
 from gagrad_runtime.sampling.covering_images import CLOSE, WIDE, Cover, cover_of, covered, feathered
@@ -108,7 +109,7 @@ def covering_of(
     if changed is None or not changed.any() or lowest > MOST_LEFT * covering.before:
         return places, covering
     found = replace(covering, places=(lowest, *covering.places), changed=(True, *covering.changed))
-    return (supposed, *places), found
+    return (supposed, *places)[:MOST], found
 
 
 def _undecided(covering: Covering) -> bool:
