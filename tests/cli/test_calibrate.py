@@ -14,6 +14,7 @@ from PIL import Image
 
 import gagrad_runtime
 from gagrad_edge.cli import run
+from gagrad_runtime.jobs import explaining
 from gagrad_runtime.jobs.calibrating import threshold_of
 from gagrad_runtime.reference.file import read_reference, write_reference
 from gagrad_runtime.reference.reference import Reference
@@ -101,6 +102,18 @@ def test_another_question_keeps_its_own_colours(
     said = capsys.readouterr()
     assert json.loads(said.out)["scale"] is None
     assert "the colours are not compared with good parts" in said.err
+
+
+@pytest.mark.slow
+def test_a_part_that_does_not_fit_is_told_so(
+    bundle: Path, images: list[str], good: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words, and not by the name of a field: its colours belong to parts that the good image was laid on."""
+    monkeypatch.setattr(explaining, "disagreement", lambda *_: ("good_image", True, False))
+    assert explain(bundle, images[0], "--target", "ok", *PAPER) == 0
+    said = capsys.readouterr().err
+    assert "not compared with good parts: this part does not look or lie as they do" in said
+    assert "good image" not in said
 
 
 @pytest.mark.slow

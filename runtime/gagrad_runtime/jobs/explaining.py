@@ -26,7 +26,6 @@ from gagrad_runtime.jobs.progress import Progress
 from gagrad_runtime.language import current, listed, marked, plural, shown, text
 from gagrad_runtime.language.numbers import share_text
 from gagrad_runtime.question.methods import METHODS
-from gagrad_runtime.reference.reference import MISFIT
 from gagrad_runtime.report.covering_words import Strength, strength
 from gagrad_runtime.report.index_page import empty_row, error_row, explained_row
 from gagrad_runtime.report.naming import distinct_stems
@@ -276,7 +275,7 @@ class _Run:
         said = text("the colours are not compared with good parts")
         reason = None if report.explanation.target.region else disagreement(known, report.explanation)
         if reason is not None and reason[0] == "good_image":
-            said = f"{said}: {shown(MISFIT)}"
+            said = text("{said}: this part does not look or lie as they do", said=said)
         elif reason is not None:
             field, theirs, ours = reason
             said = text(

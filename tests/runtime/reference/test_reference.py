@@ -134,7 +134,6 @@ def test_a_model_that_is_never_sure_of_good_parts_may_be_sure_of_a_defect() -> N
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_one_false_alarm_among_good_parts_is_not_their_answer(reference: Reference) -> None:
     """A confident NG is usual then, too: one good part in twelve was called NG, and not as surely."""
     content = reference.content
@@ -146,6 +145,7 @@ def test_one_false_alarm_among_good_parts_is_not_their_answer(reference: Referen
     assert found.unusual_answer(said(4, -4)) != []
 
 
+@pytest.mark.slow
 def test_parts_that_differ_in_their_features_have_no_common_image() -> None:
     """Four holes where all have them and three anywhere: the good image is refused, and why is said."""
     rng = np.random.default_rng(50)

@@ -21,7 +21,7 @@ from gagrad_runtime.explanation.places import Place
 from gagrad_runtime.frame import load_frame
 from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.frame.placement import Placement
-from gagrad_runtime.session.covering import covering_of
+from gagrad_runtime.session.covering import _undecided, covering_of
 from tests.models import build_spec
 
 Array = NDArray[np.float32]
@@ -168,6 +168,16 @@ def test_a_supposed_place_is_not_asked_where_something_is_known() -> None:
     assert found is not None
     assert found.lost > 0.2
     assert len(batches) == 1
+
+
+def test_what_makes_a_second_try_worth_its_predictions() -> None:
+    """Nothing that was covered says anything: no place, no control place, no fifth of the confidence."""
+    quiet = Covering("surroundings", 0.9, (0.9, 0.75), (False, False), (0.9, 0.9), (False, False))
+    assert _undecided(quiet)
+    assert not _undecided(replace(quiet, controls_changed=(False, True)))
+    assert not _undecided(replace(quiet, changed=(False, True)))
+    assert not _undecided(replace(quiet, places=(0.9, 0.7)))
+    assert not _undecided(replace(quiet, decidable=False))
 
 
 def test_a_model_that_changes_its_answer_anywhere_is_told() -> None:
