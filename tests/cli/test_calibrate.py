@@ -108,7 +108,7 @@ def test_another_question_keeps_its_own_colours(
 def test_a_part_that_does_not_fit_is_told_so(
     bundle: Path, images: list[str], good: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In words, and not by the name of a field: its colours belong to parts that the good image was laid on."""
+    """In words, and not by the name of a field."""
     monkeypatch.setattr(explaining, "disagreement", lambda *_: ("good_image", True, False))
     assert explain(bundle, images[0], "--target", "ok", *PAPER) == 0
     said = capsys.readouterr().err
