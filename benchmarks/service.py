@@ -187,7 +187,7 @@ def _body(
 
 def _reported(explainer: Any, frame: Any) -> object:
     explanation = explainer.explain(frame)
-    return json.dumps(explanation.record()), gagrad_runtime.Report(explanation).png(fast=True)
+    return json.dumps(explanation.record()), gagrad_runtime.Report(explanation).png()
 
 
 def _quantiles(values: list[float]) -> tuple[str, ...]:

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_atomic(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int = 0o666) -> None:
+def write_atomic(
+    path: Path, chunks: Iterable[bytes | memoryview], *, mode: int = 0o666, durable: bool = True
+) -> None:
     """Write ``chunks`` to ``path``: temporary file beside it, fsync, rename, fsync of the folder.
 
     The file gets the permissions ``mode`` less the user's umask. The temporary file is removed on any
-    failure, ``KeyboardInterrupt`` included. Raises OutputError.
+    failure, ``KeyboardInterrupt`` included. Without ``durable`` nothing waits for the disk: for a file whose
+    reader finds out what a power cut has left of it, and makes it again. Raises OutputError.
     """
     temporary: Path | None = None
     try:
@@ -28,11 +31,13 @@ def write_atomic(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int 
         with os.fdopen(descriptor, "wb") as stream:
             for chunk in chunks:
                 stream.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
         temporary = None
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise output_error(path, error) from error
     finally:

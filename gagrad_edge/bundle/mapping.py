@@ -22,13 +22,13 @@ SMALL = 64 << 10
 _ROOT = 0
 
 
-def contents(stream: IO[bytes], size: int, *, mapped: bool = True) -> Buffer:
+def contents(stream: IO[bytes], size: int, *, mapped: bool = True, small: int = SMALL) -> memoryview:
     """Return the first ``size`` bytes of the unbuffered or fresh ``stream``, fewer where the file is shorter.
 
-    They are mapped where ``mapped`` is true, no other user can write the file, and the system maps it; else
-    they are a copy.
+    They are mapped where ``mapped`` is true, there are at least ``small`` of them, no other user can write
+    the file, and the system maps it; else they are a copy.
     """
-    if mapped and size >= SMALL and _is_private(os.fstat(stream.fileno())):
+    if mapped and size >= small and _is_private(os.fstat(stream.fileno())):
         try:
             return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
         except (OSError, ValueError):  # a file system that maps nothing, or a file that was cut

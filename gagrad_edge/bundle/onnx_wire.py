@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
 """NumPy's types for the numbers that ONNX gives them; tensors of other types stay in the graph."""
 _GRAPH, _INITIALIZER = 7, 5
-_DIMS, _TYPE, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 13, 14
+_DIMS, _TYPE, _NAME, _RAW, _COMMENT, _EXTERNAL, _LOCATION = 1, 2, 8, 9, 12, 13, 14
 _INSIDE = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -42,6 +42,18 @@ _PLACE = re.compile(re.escape(WEIGHTS) + "([0-9a-f]{64})")
 _VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
 _HERE, _ELSEWHERE = b"\x70\x00", b"\x70\x01"
 """``data_location = DEFAULT`` and ``EXTERNAL``."""
+
+
+@dataclass(frozen=True)
+class External:
+    """An initializer that stands in another file, as ONNX writes it."""
+
+    name: str
+    code: int
+    """ONNX's number of the type; see DTYPES."""
+    shape: tuple[int, ...]
+    entries: dict[str, str]
+    """Where its bytes are: ``location``, and as a rule ``offset`` and ``length``."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,14 @@ def rewritten(data: Buffer, place: Callable[[Reference], list[Buffer]], *, where
 
     See ``inline`` and ``at``; all pieces are joined once. Raises BundleError as ``references`` does.
     """
+    return relocated(data, lambda one: place(_reference(one)), where=where)
+
+
+def relocated(data: Buffer, place: Callable[[External], list[Buffer]], *, where: str) -> bytes:
+    """Return ``data`` with other references, as ``rewritten`` does, also those to files of any other name.
+
+    For files that an engine of this device has written: what they refer to is the caller's to judge.
+    """
     try:
         return b"".join(_model(memoryview(data), place))
     except _UnreadableError as error:
@@ -102,7 +122,7 @@ def at(location: str, **entries: int) -> list[Buffer]:
     return [*(piece for one in entry for piece in _framed(_EXTERNAL, one)), _ELSEWHERE]
 
 
-def _model(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iterator[Buffer]:
+def _model(data: memoryview, place: Callable[[External], list[Buffer]]) -> Iterator[Buffer]:
     for number, begin, body, end in _fields(data):
         if number == _GRAPH and body:
             yield from _framed(_GRAPH, [*_graph(data[body:end], place)])
@@ -111,11 +131,11 @@ def _model(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iter
             yield data[begin:end]
 
 
-def _graph(data: memoryview, place: Callable[[Reference], list[Buffer]]) -> Iterator[Buffer]:
+def _graph(data: memoryview, place: Callable[[External], list[Buffer]]) -> Iterator[Buffer]:
     for number, begin, body, end in _fields(data):
         if number == _INITIALIZER and body and _is_external(tensor := data[body:end]):
-            reference, kept = _reference(tensor)
-            yield from _framed(_INITIALIZER, [kept, *place(reference)])
+            external, kept = _external(tensor)
+            yield from _framed(_INITIALIZER, [kept, *place(external)])
         else:
             _check("graph", number, data[body:end] if body else None)
             yield data[begin:end]
@@ -151,23 +171,38 @@ def _is_external(tensor: memoryview) -> bool:
     )
 
 
-def _reference(tensor: memoryview) -> tuple[Reference, bytes]:
+def _reference(external: External) -> Reference:
+    """Return the tensor of a bundle that ``external`` names. Raises _UnreadableError for any other."""
+    location = external.entries.get("location", "")
+    place = _PLACE.fullmatch(location) if len(external.entries) == 1 else None
+    if place is None:
+        raise _UnreadableError("refers to a file of its own")
+    if external.code not in DTYPES or not external.name:
+        raise _UnreadableError("refers to a tensor of an unknown type, or without a name")
+    return Reference(external.name, place[1], np.dtype(DTYPES[external.code]), external.shape)
+
+
+def _external(tensor: memoryview) -> tuple[External, bytes]:
     """Return what ``tensor`` refers to, and its fields without the reference. Raises _UnreadableError."""
     kept: list[bytes] = []
     dims: list[int] = []
-    name, code, places = "", 0, []
+    entries: dict[str, str] = {}
+    name, code = "", 0
     for number, begin, body, end in _fields(tensor):
         raw, content = tensor[begin:end], tensor[body:end] if body else None
         if number == _EXTERNAL and content is not None:
-            places.append(
-                {
-                    key: bytes(content[start:stop]) if start else b""
-                    for key, _, start, stop in _fields(content)
-                }
-            )
+            entry = {
+                key: bytes(content[start:stop]).decode("ascii", "replace") if start else ""
+                for key, _, start, stop in _fields(content)
+            }
+            if entry.get(1, "") in entries:
+                raise _UnreadableError("refers to a file of its own")
+            entries[entry.get(1, "")] = entry.get(2, "")
         elif number == _LOCATION:
             if bytes(raw) != _ELSEWHERE:
                 raise _UnreadableError("refers to a file of its own")
+        elif number == _COMMENT:
+            continue
         elif number not in (_DIMS, _TYPE, _NAME):
             raise _UnreadableError("has a tensor both in it and elsewhere")
         else:
@@ -178,12 +213,7 @@ def _reference(tensor: memoryview) -> tuple[Reference, bytes]:
                 code = _number(raw, content)
             else:
                 name = bytes(content or b"").decode("utf-8", "replace")
-    place = _PLACE.fullmatch(places[0].get(2, b"").decode("ascii", "replace")) if len(places) == 1 else None
-    if place is None or places[0].get(1) != b"location":
-        raise _UnreadableError("refers to a file of its own")
-    if code not in DTYPES or not name:
-        raise _UnreadableError("refers to a tensor of an unknown type, or without a name")
-    return Reference(name, place[1], np.dtype(DTYPES[code]), tuple(dims)), b"".join(kept)
+    return External(name, code, tuple(dims), entries), b"".join(kept)
 
 
 def _number(raw: memoryview, body: memoryview | None) -> int:

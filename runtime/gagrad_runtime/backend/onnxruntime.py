@@ -7,27 +7,34 @@ import io
 import logging
 import os
 import platform
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gagrad_edge.abi import DTYPE
+from gagrad_edge.bundle.mapping import release
 from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import arena, assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.backend.interruption import interruptible
+from gagrad_runtime.backend.optimised import GRAPH, SMALLEST, TENSORS, OptimisedGraphs
 from gagrad_runtime.backend.plugin import plugin_devices
 from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
+from gagrad_runtime.machine.cache import cache_folder
 from gagrad_runtime.machine.memory import process_memory, return_freed_memory
 from gagrad_runtime.machine.nvidia import nvidia_device
+from gagrad_runtime.machine.processor import processor_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import GraphPrecision
+    from gagrad_runtime.backend.optimised import OptimisedGraph
     from gagrad_runtime.machine.memory import Memory
 
     Array = NDArray[np.float32]
@@ -42,13 +49,25 @@ _PROBE = (
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x02B\x04\n\x00\x10\x12"
 )
 """An ONNX graph of opset 18, ``y [2] = Exp(x [2])``, as there is no onnx on a device to write one."""
+_SPIN = "1000"
+"""Microseconds for which an idle thread looks for work before it sleeps; see docs/performance.md."""
+_PROOF = 60.0
+"""Seconds that a graph may take for two samples; one that takes longer loses nothing while it opens."""
+_FROM_MEMORY = "add_external_initializers_from_files_in_memory"
+"""Function of a session's options that takes a graph's files from memory; since ONNX Runtime 1.24."""
+_IN_PLACE = "session.use_external_initializer_file_buffers_directly"
+"""Option of a session that uses those files where they are, and copies nothing."""
+_WRITTEN_TENSORS = "session.optimized_model_external_initializers_file_name"
+_WRITTEN_SIZE = "session.optimized_model_external_initializers_min_size_in_bytes"
+"""Options of a session that writes the optimised graph: the file of its tensors, and the smallest in it."""
 _log = logging.getLogger(__name__)
 
 
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime with one execution provider; ``threads`` None leaves the number to ONNX Runtime.
 
-    ``precision`` is that of the graphs to take from a bundle.
+    ``precision`` is that of the graphs to take from a bundle. With ``keep`` the CPU's provider opens graphs
+    as an earlier process has optimised them, and keeps what it optimises: see ``optimised.py``.
 
     A provider other than the CPU's first runs a graph of one node, because ONNX Runtime also lists providers
     whose libraries or device are missing. Raises MissingPackageError and DeviceError.
@@ -60,6 +79,7 @@ class OnnxRuntimeBackend(Backend):
         *,
         threads: int | None = None,
         precision: GraphPrecision = "float32",
+        keep: bool = False,
     ) -> None:
         try:
             import onnxruntime  # noqa: PLC0415 - an optional package, named below when it is missing
@@ -85,8 +105,12 @@ class OnnxRuntimeBackend(Backend):
         numbers = "" if precision == "float32" else f", {precision}"
         self.description = f"onnxruntime {onnxruntime.__version__} ({provider.name}{numbers})"
         place = f"{threads or os.cpu_count()} threads, {platform.machine()}"
+        self._optimised: OptimisedGraphs | None = None
         if provider.memory == "cpu":
             self.setup = f"{self.description}, {place}"
+            if keep and hasattr(onnxruntime.SessionOptions, _FROM_MEMORY):
+                build = f"{onnxruntime.get_build_info()}; {processor_kind()}"
+                self._optimised = OptimisedGraphs(cache_folder("onnxruntime"), f"{self.description}; {build}")
             return
         self.setup = f"{self.description}, {nvidia_device()}, {place}"
         if provider.plugin:
@@ -120,14 +144,20 @@ class OnnxRuntimeBackend(Backend):
         except Exception as error:  # noqa: BLE001 - its errors have no common base; memory that is kept harms nobody
             _log.warning("memory is not given back: %s", _first_line(error))
             return
+        if self._optimised is not None:
+            self._optimised.release()
         return_freed_memory()
 
     def open(self, graph: str, file: GraphFile, rows: int = 1) -> Runner:  # noqa: ARG002 - any number
         """Open a session over ``file``, and warn of nodes that run on the CPU instead: see ``on_cpu``.
 
         The tensors are given by name, as they lie in the mapped bundle, so that ONNX Runtime opens no file.
-        It copies them once, into the layout of its kernels.
+        It copies them once, into the layout of its kernels; where that is kept, they are used where they are.
         """
+        if self._optimised is not None:
+            runner = self._open_optimised(graph, file, self._optimised)
+            if runner is not None:
+                return runner
         data, tensors = bytes(file.data), file.tensors()
         if self._provider.cache_options:  # an engine is built, whose parser wants the whole graph
             data, tensors = file.complete(), {}
@@ -153,6 +183,69 @@ class OnnxRuntimeBackend(Backend):
             raise _engine_error(graph, error) from error
         return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory)
 
+    def _open_optimised(self, graph: str, file: GraphFile, optimised: OptimisedGraphs) -> Runner | None:
+        """Open a graph as it was optimised, here or by an earlier process; None where that cannot be kept.
+
+        What is wrong with the graph itself is left to the usual way of opening it.
+        """
+        plain: list[OnnxRuntimeRunner] = []
+        proven: list[OnnxRuntimeRunner] = []
+
+        def write(folder: Path) -> None:
+            tensors = file.tensors()  # which must live until the session has them
+            options = self._options(tensors)
+            options.optimized_model_filepath = str(folder / GRAPH)
+            options.add_session_config_entry(_WRITTEN_TENSORS, TENSORS)
+            options.add_session_config_entry(_WRITTEN_SIZE, str(SMALLEST))
+            session = self._session(bytes(file.data), options)
+            plain.append(OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory))
+
+        def same(kept: OptimisedGraph) -> bool:
+            runner = self._opened(graph, kept)
+            if not self._agree(plain.pop(), runner):
+                return False
+            proven.append(runner)
+            return True
+
+        try:
+            kept = optimised.get(file, write, same)
+            if kept is None:
+                return None
+            return proven.pop() if proven else self._opened(graph, kept)
+        except Exception as error:  # noqa: BLE001 - the usual way of opening it finds the same fault, and says so
+            _log.debug("graph %r is opened in the usual way: %s", graph, _first_line(error))
+            return None
+
+    def _opened(self, graph: str, kept: OptimisedGraph) -> OnnxRuntimeRunner:
+        """Open a graph that needs no more optimisation, with its tensors where they are."""
+        options = self._options()
+        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if kept.tensors:
+            options.add_session_config_entry(_IN_PLACE, "1")
+            contents = list(kept.tensors.values())
+            getattr(options, _FROM_MEMORY)(list(kept.tensors), contents, [len(one) for one in contents])
+        session = self._session(kept.data, options)
+        # Those of matrix products were copied for their kernels and are read no more; others come back.
+        release(list(kept.tensors.values()))
+        return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory, kept)
+
+    def _agree(self, one: OnnxRuntimeRunner, other: OnnxRuntimeRunner) -> bool:
+        """Tell whether two runners compute the same bits from numbers between 0 and 1, in a minute each."""
+        inputs = {name: self.upload(_made_up(port)) for name, port in one.inputs.items()}
+        one.seconds = other.seconds = _PROOF
+        try:
+            found, expected = other.run(inputs), one.run(inputs)
+        except OutOfMemoryError:
+            raise
+        except ModelError:  # a graph that takes no such numbers, or counts for ever with them
+            return False
+        finally:
+            one.seconds = other.seconds = None
+        return all(
+            self.download(found[name]).tobytes() == self.download(tensor).tobytes()
+            for name, tensor in expected.items()
+        )
+
     def _options(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Any:
         """Return the options of a session whose graph refers to ``tensors`` by the names of initializers."""
         options = self._ort.SessionOptions()
@@ -163,8 +256,10 @@ class OnnxRuntimeBackend(Backend):
         # A memory pattern is a second copy of all activations, planned in the first run and allocated in the
         # next while the arena keeps the first copy: twice the peak, and no faster (docs/performance.md).
         options.enable_mem_pattern = False
-        # The sessions take turns: threads that keep spinning after a run would take cores from the next.
+        # The sessions take turns: threads that keep spinning after a run, or after their session was opened,
+        # would take cores from the next. The second option is newer; an older onnxruntime ignores it.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
         if self._shared:
             options.add_session_config_entry(arena.SHARED, "1")
         if self._threads is not None:
@@ -257,8 +352,13 @@ class OnnxRuntimeBackend(Backend):
 class OnnxRuntimeRunner(Runner):
     """One session."""
 
-    def __init__(self, graph: str, ort: Any, session: Any, memory: str) -> None:
+    def __init__(
+        self, graph: str, ort: Any, session: Any, memory: str, held: OptimisedGraph | None = None
+    ) -> None:
         super().__init__(graph, _ports(session.get_inputs()), _ports(session.get_outputs()))
+        self._held = held  # whose tensors the session uses
+        self.seconds: float | None = None
+        """After which a run is ended, as an error; None for no limit."""
         self._ort = ort
         self._session = session
         self._memory = memory
@@ -277,7 +377,11 @@ class OnnxRuntimeRunner(Runner):
                     binding.bind_ortvalue_output(name, into[name].handle)
                 else:
                     binding.bind_output(name, self._memory, 0)
-            with interruptible(lambda: setattr(options, "terminate", True)):
+
+            def end() -> None:
+                options.terminate = True
+
+            with interruptible(end), _limited(self.seconds, end):
                 self._session.run_with_iobinding(binding, options)
             found = binding.get_outputs()
         except Exception as error:
@@ -287,6 +391,26 @@ class OnnxRuntimeRunner(Runner):
             name: into[name] if name in into else Tensor(value, tuple(value.shape()))
             for name, value in values.items()
         }
+
+
+@contextlib.contextmanager
+def _limited(seconds: float | None, end: Callable[[], None]) -> Iterator[None]:
+    """Call ``end`` unless what is inside is done after ``seconds``."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _made_up(port: Port) -> Array:
+    """Return numbers from 0 to 1 for an input, two for each free axis; the same ones on each call."""
+    shape = tuple(axis or 2 for axis in port.shape)
+    return np.random.default_rng(0).random(shape, np.float32)
 
 
 def _ports(values: Any) -> list[Port]:

@@ -28,12 +28,15 @@ AUTO = ("cuda", "cpu")
 _log = logging.getLogger(__name__)
 
 
-def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend:
-    """Return the backend for ``device``. Raises DeviceError and MissingPackageError."""
+def open_backend(device: str = "auto", *, threads: int | None = None, keep: bool = False) -> Backend:
+    """Return the backend for ``device``. Raises DeviceError and MissingPackageError.
+
+    With ``keep`` ONNX Runtime's CPU provider keeps what it has made of a graph, as engines that compile do.
+    """
     if device == "auto":
-        return _first(threads)
+        return _first(threads, keep=keep)
     if device in PROVIDERS:
-        return OnnxRuntimeBackend(PROVIDERS[device], threads=threads)
+        return OnnxRuntimeBackend(PROVIDERS[device], threads=threads, keep=keep)
     engine, _, part = device.partition(":")
     if part == "fp16" and engine in PROVIDERS and PROVIDERS[engine].half:
         return OnnxRuntimeBackend(PROVIDERS[engine], threads=threads, precision="float16")
@@ -51,10 +54,10 @@ def open_backend(device: str = "auto", *, threads: int | None = None) -> Backend
     )
 
 
-def _first(threads: int | None) -> Backend:
+def _first(threads: int | None, *, keep: bool) -> Backend:
     first, last = AUTO
     try:
-        return open_backend(first, threads=threads)
+        return open_backend(first, threads=threads, keep=keep)
     except DeviceError as error:
         _log.debug("%s is not used: %s", first, error.what)
-    return open_backend(last, threads=threads)
+    return open_backend(last, threads=threads, keep=keep)

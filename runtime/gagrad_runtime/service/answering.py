@@ -162,7 +162,7 @@ def _record(explanation: Explanation) -> Output:
 
 
 def _picture(explanation: Explanation) -> Output:
-    return Output(PICTURE, Report(explanation).png(fast=True))
+    return Output(PICTURE, Report(explanation).png())
 
 
 _MAKERS: dict[str, Callable[[Explanation], Output]] = {

@@ -73,7 +73,7 @@ class Served:
         def job(ticket: Ticket) -> Done:
             self._frames.prepare()
             frame = reference_frame(self._session.bundle)
-            Report(self._session.explainer.explain(frame, progress=ticket.check)).png(fast=True)
+            Report(self._session.explainer.explain(frame, progress=ticket.check)).png()
             return Done(None, 0.0)
 
         self.worker.submit(job).future.result()

@@ -172,7 +172,7 @@ class _Opener:
         return explainer or self._replacement(backend, problem)
 
     def _backend(self, device: str) -> Backend:
-        backend = open_backend(device, threads=self.threads)
+        backend = open_backend(device, threads=self.threads, keep=True)
         backend.progress = self.progress
         return backend
 

@@ -76,17 +76,22 @@ def try_opening(
     Raises BundleError when the child crashes or exceeds a limit, and ModelError or DeviceError when the
     engine refuses a graph.
     """
-    passed = _passed_file(bundle, backend)
-    graphs = _graphs(bundle, backend)
-    size = sum(graph.file.size for graph in graphs)
-    height, width = bundle.manifest.input.shape[1:]
     fast = backend.verified
-    limits = Limits(
-        seconds or (SECONDS if fast else SLOW_SECONDS),
-        memory or ((MEMORY if fast else SLOW_MEMORY) + GROWTH * size + PIXEL * height * width),
-    )
-    if passed is not None and _holds(passed, limits):
+    height, width = bundle.manifest.input.shape[1:]
+
+    def limits_of(size: int) -> Limits:
+        return Limits(
+            seconds or (SECONDS if fast else SLOW_SECONDS),
+            memory or ((MEMORY if fast else SLOW_MEMORY) + GROWTH * size + PIXEL * height * width),
+            size,
+        )
+
+    passed = _passed_file(bundle, backend)
+    took = None if passed is None else _earlier(passed)
+    if took is not None and took.within(limits_of(took.size)):
         return
+    graphs = _graphs(bundle, backend)
+    limits = limits_of(sum(graph.file.size for graph in graphs))
     if getattr(sys, "frozen", False) or not sys.executable:
         _log.warning("the graphs are not tried in a child process: this program has no Python of its own")
         return
@@ -104,6 +109,12 @@ class Limits(msgspec.Struct, frozen=True):
     """Of the longest step: to open a graph, or to run it."""
     memory: int
     """Peak of the resident memory, bytes; 0 where the system does not report it."""
+    size: int
+    """Of the graphs with their tensors, bytes."""
+
+    def within(self, limits: Limits) -> bool:
+        """Tell whether what was taken is within ``limits``."""
+        return self.seconds <= limits.seconds and self.memory <= limits.memory
 
 
 @dataclass(frozen=True)
@@ -116,13 +127,12 @@ class _Graph:
     """The largest batch, so that the engine that the child compiles and keeps is the one used afterwards."""
 
 
-def _holds(passed: Path, limits: Limits) -> bool:
-    """Tell whether an earlier trial passed and stayed within ``limits``."""
+def _earlier(passed: Path) -> Limits | None:
+    """Return what an earlier trial of the same graphs took; None where none passed."""
     try:
-        took = msgspec.json.decode(passed.read_bytes(), type=Limits)
+        return msgspec.json.decode(passed.read_bytes(), type=Limits)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return took.seconds <= limits.seconds and took.memory <= limits.memory
+        return None
 
 
 def _passed_file(bundle: Bundle, backend: Backend) -> Path | None:
@@ -188,7 +198,7 @@ def _run(
         # The child's own figure: a peak may lie between two looks at it.
         peak = max(took.memory, int(lines.pop().removeprefix(DONE)))
         if peak <= limits.memory:
-            return Limits(took.seconds, peak)
+            return Limits(took.seconds, peak, limits.size)
         problem = _greedy(limits)
     error = None if problem or not lines else error_of(lines[-1])
     if error is not None:
@@ -217,7 +227,7 @@ def _watched(process: subprocess.Popen[bytes], lines: list[str], limits: Limits)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_POLL)
-            return Limits(longest, peak), problem
+            return Limits(longest, peak, limits.size), problem
         now, peak = time.monotonic(), max(peak, peak_memory(process.pid))
         if len(lines) > reported:
             reported, step = len(lines), now

@@ -159,4 +159,4 @@ def test_an_engine_that_cannot_run_it_is_replaced_only_if_no_one_asked_for_it(
 
 def opener(fault: Fault) -> Callable[..., Backend]:
     """Return what stands in for ``open_backend``: every device but the CPU has the fault."""
-    return lambda device, threads=None: REAL("cpu") if device == "cpu" else Faulty(fault)
+    return lambda device, **_: REAL("cpu") if device == "cpu" else Faulty(fault)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import DeviceError, ModelError
 from gagrad_runtime.backend.base import Backend, Tensor
+from gagrad_runtime.backend.plans import Plans, plan_key
 from gagrad_runtime.backend.tensorrt.builder import BuildOptions, build_plan
 from gagrad_runtime.backend.tensorrt.cuda import Cuda
 from gagrad_runtime.backend.tensorrt.library import open_library
-from gagrad_runtime.backend.tensorrt.plans import Plans, plan_key
 from gagrad_runtime.backend.tensorrt.runner import TensorRtRunner
 from gagrad_runtime.machine.cache import cache_folder
 

@@ -1,4 +1,4 @@
-"""Cache of the engines' plans that this device has built.
+"""Cache of what engines have built on this device: TensorRT's plans, and ONNX Runtime's optimised graphs.
 
 A plan is native code: whoever can place a plan runs code on the device. So plans lie in a folder that only
 this user can enter, and each carries a message authentication code under a secret that never leaves the
@@ -28,24 +28,36 @@ if TYPE_CHECKING:
 
 _MAC = hashlib.sha256().digest_size
 _MAGIC = b"gagrad-edge plan 1\n"
+SUFFIX = ".plan"
+"""Of a plan's file."""
 _log = logging.getLogger(__name__)
 
 
 class Plans:
     """A folder of plans. A folder that cannot be used is logged once, and then no plan is stored.
 
-    ``folder`` is None for a user without a home.
+    ``folder`` is None for a user without a home. ``level`` of the log is lower for plans that are made in a
+    moment.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, *, level: int = logging.WARNING) -> None:
+        self._folder, self._level = folder, level
         self._secret = b""
         try:
             if folder is not None:
                 self._secret = _open(folder)
         except OSError as error:
-            _log.warning("engines are not stored, each start builds them again: %s (%s)", folder, error)
+            _log.log(level, "engines are not stored, each start builds them again: %s (%s)", folder, error)
             self._folder = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder; None where nothing can be stored."""
+        return self._folder
+
+    def path(self, key: str) -> Path | None:
+        """Return the file of the plan of ``key``, which may not exist; None where nothing can be stored."""
+        return None if self._folder is None else self._folder / f"{key}{SUFFIX}"
 
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
         """Return the plan of ``key``, built if it is not there. Of two processes at once, only one builds.
@@ -64,9 +76,9 @@ class Plans:
 
     def read(self, key: str) -> bytes | None:
         """Return the plan stored under ``key``; None where there is none that this device wrote."""
-        if self._folder is None:
+        path = self.path(key)
+        if path is None:
             return None
-        path = self._folder / f"{key}.plan"
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -82,12 +94,13 @@ class Plans:
 
     def write(self, key: str, plan: bytes) -> None:
         """Store ``plan`` under ``key``. A failure is logged, and the plan is used all the same."""
-        if self._folder is None:
+        path = self.path(key)
+        if path is None:
             return
         try:
-            write_atomic(self._folder / f"{key}.plan", [_MAGIC, self._code(key, plan), plan])
+            write_atomic(path, [_MAGIC, self._code(key, plan), plan])
         except OutputError as error:
-            _log.warning("an engine is not stored, the next start builds it again: %s", error)
+            _log.log(self._level, "an engine is not stored, the next start builds it again: %s", error)
 
     def _code(self, key: str, plan: bytes) -> bytes:
         return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")

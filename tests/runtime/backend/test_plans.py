@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gagrad_runtime.backend.tensorrt import plans as plans_module
+from gagrad_runtime.backend import plans as plans_module
+from gagrad_runtime.backend.plans import Plans, plan_key
 from gagrad_runtime.backend.tensorrt.builder import BuildOptions
-from gagrad_runtime.backend.tensorrt.plans import Plans, plan_key
 
 KEY = plan_key(b"graph", "tensorrt", "device", BuildOptions(rows=4))
 
