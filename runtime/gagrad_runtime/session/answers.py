@@ -53,6 +53,20 @@ def examine_answers(bundle: Bundle, explainer: Explainer, *, every: bool) -> lis
     return [*_expected(bundle, explainer, found), *_alike(bundle, explainer, found)]
 
 
+def examine_first(bundle: Bundle, explainer: Explainer) -> list[Finding]:
+    """Return the findings for the first question to ``predict`` and to ``accumulate``, two runs in all.
+
+    None for a bundle without stored answers. Raises BundleError, ModelError and DeviceError.
+    """
+    found: dict[Place, list[float] | None] = {}
+    roles: tuple[GraphRole, ...] = ("predict", "accumulate")
+    for role in roles:
+        variant = explainer.graphs.usual(role)
+        runner = explainer.graphs.runner(role, variant)
+        found |= _asked(bundle, explainer, runner, role, variant, first=True)
+    return _expected(bundle, explainer, found)
+
+
 def _answers(bundle: Bundle, explainer: Explainer, *, every: bool) -> dict[Place, list[float] | None]:
     """Ask each graph; return the fingerprints. ``accumulate`` is asked without noise too, see ``_still``."""
     manifest = bundle.manifest
@@ -70,8 +84,15 @@ def _answers(bundle: Bundle, explainer: Explainer, *, every: bool) -> dict[Place
 
 
 def _asked(
-    bundle: Bundle, explainer: Explainer, runner: Runner, role: GraphRole, variant: str
+    bundle: Bundle,
+    explainer: Explainer,
+    runner: Runner,
+    role: GraphRole,
+    variant: str,
+    *,
+    first: bool = False,
 ) -> dict[Place, list[float] | None]:
+    """Return the fingerprints of a graph's outputs for all questions to it, or for the ``first`` one."""
     manifest, backend = bundle.manifest, explainer.backend
     image, _ = prepare(reference_frame(bundle), manifest.input)
     features = Sizes.of(manifest).features
@@ -85,6 +106,8 @@ def _asked(
     for question in questions(*asked):
         for output, values in run(question.inputs).items():
             found[role, variant, question.frame, output] = fingerprint(values)
+        if first:
+            return found
     if (role, variant) == ("accumulate", ""):
         for question in questions(*asked, noise_std=0):
             found[role, _STILL, question.frame, SCORES] = fingerprint(run(question.inputs)[SCORES])
@@ -103,9 +126,9 @@ def _expected(
     if not member:
         return []
     worst: dict[Place, float] = {}
-    asked = {place[:2] for place in found}
+    asked = {place[:3] for place in found}
     for answer in decode_answers(bytes(bundle.members[member]), where=f"{bundle.path}:{member}"):
-        if (answer.role, answer.variant) in asked:
+        if (answer.role, answer.variant, answer.frame) in asked:
             error = _error(found.get(_place(answer)), answer.values, answer.output, explainer)
             key = answer.role, answer.variant, 0, answer.output
             worst[key] = max(worst.get(key, 0.0), error)

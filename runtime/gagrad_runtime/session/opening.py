@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Literal
 from gagrad_edge.errors import BundleError, DeviceError, ModelError, VerificationError
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.backend.graphs import Graphs
+from gagrad_runtime.session.answers import examine_first
 from gagrad_runtime.session.canary import examine
 from gagrad_runtime.session.explainer import Explainer
 from gagrad_runtime.session.good import good_parts
+from gagrad_runtime.session.proof import Proof
 from gagrad_runtime.session.trial import try_opening
 from gagrad_runtime.trust import admit
 
@@ -85,10 +87,10 @@ def open_session(
 
     - ``trust``: a policy or its file; by default the device's policy.
     - ``prove``: when the canary compares the device with the bundle's own map: ``auto`` on every engine but
-      the one that the exporter verified with, ``always``, or ``never`` (for measuring just this device). A
-      device that computes wrong numbers is tried again with batches of one, and then replaced by the CPU,
-      with a warning and a note in each record. A device that is missing, or that does not compile a graph, is
-      replaced only where ``device`` is ``auto``.
+      the one that the exporter verified with, in full once a week (``proof.py``); ``always`` in full; or
+      ``never`` (for measuring just this device). A device that computes wrong numbers is tried again with
+      batches of one, and then replaced by the CPU, with a warning and a note in each record. A device that is
+      missing, or that does not compile a graph, is replaced only where ``device`` is ``auto``.
     - ``trial``: whether a child process opens the graphs first, within limits; by default for bundles that no
       policy trusts, once for each bundle and engine.
     - ``remember``: whether the device refuses older versions of the product from now on.
@@ -164,7 +166,7 @@ class _Opener:
         explainer: Explainer | None = None
         try:
             self._prepare(backend, self.device, on_compiled)
-            explainer, problem = _examined(self.bundle, backend)
+            explainer, problem = _examined(self.bundle, backend, again=prove == "always")
         except (ModelError, DeviceError, BundleError) as error:
             if self.device != "auto":
                 raise
@@ -211,17 +213,24 @@ class _Opener:
         return Explainer(self.bundle, last)
 
 
-def _examined(bundle: Bundle, backend: Backend) -> tuple[Explainer | None, str]:
+def _examined(bundle: Bundle, backend: Backend, *, again: bool) -> tuple[Explainer | None, str]:
     """Return an explainer on ``backend`` that passed the canary, if need be with batches of one.
 
-    Or None, and what was wrong. Raises ModelError and DeviceError.
+    Or None, and what was wrong. One that has passed in the last week is asked two questions, unless
+    ``again``. Raises ModelError and DeviceError.
     """
-    explainer = Explainer(bundle, backend)
+    explainer, proof = Explainer(bundle, backend), Proof(bundle, backend)
+    if not again and proof.holds():
+        first = examine_first(bundle, explainer)
+        if first and all(finding.passed for finding in first):
+            return explainer, ""
     failed = [str(finding) for finding in examine(bundle, explainer) if not finding.passed]
-    if failed:
-        _note(backend, f"batches of one only, as {'; '.join(failed)}")
-        explainer.one_row_at_a_time()
-        failed = [str(finding) for finding in examine(bundle, explainer) if not finding.passed]
+    if not failed:
+        proof.keep()
+        return explainer, ""
+    _note(backend, f"batches of one only, as {'; '.join(failed)}")
+    explainer.one_row_at_a_time()
+    failed = [str(finding) for finding in examine(bundle, explainer) if not finding.passed]
     if failed:
         explainer.close()
         return None, "; ".join(failed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from gagrad_runtime.report.record import record_of
 from gagrad_runtime.session import opening as loading
 from gagrad_runtime.session.canary import examine
 from gagrad_runtime.session.explainer import Explainer
+from gagrad_runtime.session.finding import Finding
 
 FRAME = np.full((24, 32, 3), 90, np.uint8)
 Fault = Callable[[str, np.ndarray], np.ndarray]
@@ -155,6 +158,81 @@ def test_an_engine_that_cannot_run_it_is_replaced_only_if_no_one_asked_for_it(
         loading.load(tiny_bundle, device="faulty", trial=False)
     with loading.load(tiny_bundle, device="auto", trial=False) as explainer:
         assert "no kernel" in explainer.backend.notes[0]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Note what each start asks its engine, on a device without a cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found: list[str] = []
+
+    def noted(name: str, function: Callable[..., list[Finding]]) -> Callable[..., list[Finding]]:
+        def call(*arguments: Any, **named: Any) -> list[Finding]:
+            found.append(name)
+            return function(*arguments, **named)
+
+        return call
+
+    for name in ("examine", "examine_first"):
+        monkeypatch.setattr(loading, name, noted(name, getattr(loading, name)))
+    return found
+
+
+def start(path: Path, prove: loading.Prove = "auto") -> list[str]:
+    """Open the bundle on the engine that is no CPU, and return its notes."""
+    with loading.open_session(path, "faulty", trial=False, prove=prove) as session:
+        return list(session.explainer.backend.notes)
+
+
+def test_an_engine_that_has_passed_is_asked_two_questions(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    """All of them again where asked for, for another setup, and after a week."""
+    monkeypatch.setattr(loading, "open_backend", opener(right))
+    start(tiny_bundle)
+    start(tiny_bundle)
+    assert asked == ["examine", "examine_first"]
+    asked.clear()
+    start(tiny_bundle, "always")
+    assert asked == ["examine"]
+    asked.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("gagrad_runtime.session.proof.processor_kind", lambda: "another")
+        start(tiny_bundle)
+    assert asked == ["examine"]
+    asked.clear()
+    now = time.time()
+    for days, expected in ((6, "examine_first"), (8, "examine"), (-1, "examine")):
+        monkeypatch.setattr("gagrad_runtime.session.proof.time.time", lambda days=days: now + days * 86400)
+        start(tiny_bundle)
+        assert asked.pop() == expected
+        asked.clear()
+        monkeypatch.setattr("gagrad_runtime.session.proof.time.time", lambda: now)
+        start(tiny_bundle, "always")
+        asked.clear()
+
+
+def test_an_engine_that_passed_and_is_wrong_now_is_found_out(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    """The two questions fail, so all are asked, and the CPU takes its place."""
+    monkeypatch.setattr(loading, "open_backend", opener(right))
+    assert start(tiny_bundle) == []
+    monkeypatch.setattr(loading, "open_backend", opener(wrong_image))
+    (note,) = start(tiny_bundle)
+    assert "was not used" in note
+    assert asked == ["examine", "examine_first", "examine", "examine"]
+
+
+def test_an_engine_that_needed_batches_of_one_is_examined_at_each_start(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    """So that each record says so."""
+    monkeypatch.setattr(loading, "open_backend", opener(last_row_is_lost))
+    for _ in range(2):
+        (note,) = start(tiny_bundle)
+        assert note.startswith("batches of one only")
+    assert asked == ["examine"] * 4
 
 
 def opener(fault: Fault) -> Callable[..., Backend]:
