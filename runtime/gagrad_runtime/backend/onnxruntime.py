@@ -188,7 +188,7 @@ class OnnxRuntimeBackend(Backend):
 
         What is wrong with the graph itself is left to the usual way of opening it.
         """
-        plain: list[OnnxRuntimeRunner] = []
+        expected: list[dict[str, bytes]] = []
         proven: list[OnnxRuntimeRunner] = []
 
         def write(folder: Path) -> None:
@@ -198,11 +198,14 @@ class OnnxRuntimeBackend(Backend):
             options.add_session_config_entry(_WRITTEN_TENSORS, TENSORS)
             options.add_session_config_entry(_WRITTEN_SIZE, str(SMALLEST))
             session = self._session(bytes(file.data), options)
-            plain.append(OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory))
+            # Closed again before the other is opened, so that this start takes no more memory than others.
+            expected.append(
+                self._answers(OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory))
+            )
 
         def same(kept: OptimisedGraph) -> bool:
             runner = self._opened(graph, kept)
-            if not self._agree(plain.pop(), runner):
+            if not expected[0] or self._answers(runner) != expected[0]:
                 return False
             proven.append(runner)
             return True
@@ -229,22 +232,21 @@ class OnnxRuntimeBackend(Backend):
         release(list(kept.tensors.values()))
         return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory, kept)
 
-    def _agree(self, one: OnnxRuntimeRunner, other: OnnxRuntimeRunner) -> bool:
-        """Tell whether two runners compute the same bits from numbers between 0 and 1, in a minute each."""
-        inputs = {name: self.upload(_made_up(port)) for name, port in one.inputs.items()}
-        one.seconds = other.seconds = _PROOF
+    def _answers(self, runner: OnnxRuntimeRunner) -> dict[str, bytes]:
+        """Return what a graph makes of numbers between 0 and 1, by output.
+
+        Nothing for a graph that takes no such numbers, or more than a minute for them.
+        """
+        runner.seconds = _PROOF
         try:
-            found, expected = other.run(inputs), one.run(inputs)
+            found = runner.run({name: self.upload(_made_up(port)) for name, port in runner.inputs.items()})
         except OutOfMemoryError:
             raise
-        except ModelError:  # a graph that takes no such numbers, or counts for ever with them
-            return False
+        except ModelError:
+            return {}
         finally:
-            one.seconds = other.seconds = None
-        return all(
-            self.download(found[name]).tobytes() == self.download(tensor).tobytes()
-            for name, tensor in expected.items()
-        )
+            runner.seconds = None
+        return {name: self.download(tensor).tobytes() for name, tensor in found.items()}
 
     def _options(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Any:
         """Return the options of a session whose graph refers to ``tensors`` by the names of initializers."""

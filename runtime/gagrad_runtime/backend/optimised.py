@@ -91,13 +91,19 @@ class OptimisedGraphs:
         if self._plans.folder is None:
             return None
         key = plan_key(bytes(file.data), self._setting, _FORM)
+        opened: list[OptimisedGraph | None] = []
+
+        def good(plan: bytes) -> bool:
+            try:
+                opened[:] = [self._opened(plan, key)]
+            except _DamagedError as error:
+                _log.warning("an optimised graph is damaged, and is made again: %s", error)
+                return False
+            return True
+
         try:
-            plan = self._plans.get(key, lambda: self._make(file, write, same))
-            with contextlib.suppress(_DamagedError):
-                return self._opened(plan, key)
-            _log.warning("a tensor of an optimised graph is damaged, and is made again")
-            self._plans.write(key, plan := self._make(file, write, same))
-            return self._opened(plan, key)
+            plan = self._plans.get(key, lambda: self._make(key, file, write, same), good)
+            return opened[0] if opened else self._opened(plan, key)
         except (_NotNowError, _DamagedError, OutputError) as error:
             _log.debug("an optimised graph is not kept: %s", error)
             return None
@@ -139,25 +145,38 @@ class OptimisedGraphs:
         return found
 
     def _make(
-        self, file: GraphFile, write: Callable[[Path], None], same: Callable[[OptimisedGraph], bool]
+        self,
+        key: str,
+        file: GraphFile,
+        write: Callable[[Path], None],
+        same: Callable[[OptimisedGraph], bool],
     ) -> bytes:
         """Return the plan of a graph; empty for one that cannot be kept. Raises _NotNowError, OutputError."""
         folder = self._folder()
         make_folder(folder)
+        workplace = folder / f"{_NEW}{key}"
+        if workplace.exists():
+            # A process died here, perhaps for want of memory: the next one must not die of the same.
+            shutil.rmtree(workplace, ignore_errors=True)
+            _log.warning("a process ended while it kept an optimised graph; that graph is not kept")
+            return b""
+        # The engine's files, the tensors of their own, and a reserve for everybody else.
+        if shutil.disk_usage(folder).free < 4 * file.size + RESERVE:
+            raise _NotNowError("the disk is nearly full")
         try:
-            # The engine's files, the tensors of their own, and a reserve for everybody else.
-            if shutil.disk_usage(folder).free < 4 * file.size + RESERVE:
-                raise _NotNowError("the disk is nearly full")
-            with tempfile.TemporaryDirectory(prefix=_NEW, dir=folder) as name:
-                write(Path(name))
-                plan = self._adopted(Path(name))
+            workplace.mkdir()
+            write(workplace)
+            plan = self._adopted(workplace)
+            kept = self._opened(plan)
+            agrees = kept is not None and same(kept)
         except OSError as error:
             raise _NotNowError(str(error)) from error
         except BundleError as error:  # tensors in places where the engine only may look for them
             _log.debug("an optimised graph cannot be kept: %s", error)
             return b""
-        kept = self._opened(plan)
-        if kept is None or not same(kept):
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
+        if not agrees:
             _log.info("an optimised graph is not kept: opened again, it does not compute the same bits")
             return b""
         with contextlib.suppress(OSError):

@@ -59,17 +59,20 @@ class Plans:
         """Return the file of the plan of ``key``, which may not exist; None where nothing can be stored."""
         return None if self._folder is None else self._folder / f"{key}{SUFFIX}"
 
-    def get(self, key: str, build: Callable[[], bytes]) -> bytes:
+    def get(
+        self, key: str, build: Callable[[], bytes], good: Callable[[bytes], bool] = lambda _: True
+    ) -> bytes:
         """Return the plan of ``key``, built if it is not there. Of two processes at once, only one builds.
 
-        An error from ``build`` leaves the folder as it was. Plans in a read-only folder are used, too.
+        One that is not ``good`` is built again. An error from ``build`` leaves the folder as it was. Plans in
+        a read-only folder are used, too.
         """
         plan = self.read(key)
-        if plan is not None:
+        if plan is not None and good(plan):
             return plan
         with self._lock(key):
             plan = self.read(key)
-            if plan is None:
+            if plan is None or not good(plan):
                 plan = build()
                 self.write(key, plan)
         return plan

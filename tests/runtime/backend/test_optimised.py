@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -23,6 +26,7 @@ from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
 from tests.runtime.backend.test_weights import graph
 from tests.runtime.session.hostile import with_predict
 
+ROOT = Path(__file__).parents[3]
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 16, 20, 20)).astype(np.float32)
 pytestmark = pytest.mark.skipif(
@@ -150,7 +154,8 @@ def test_a_graph_that_computes_otherwise_when_opened_again_is_not_kept(
     folder: Path, opened: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is noted, and not tried at each start."""
-    monkeypatch.setattr(OnnxRuntimeBackend, "_agree", lambda *_: False)
+    answers = iter([{"y": b"one"}, {"y": b"another"}])
+    monkeypatch.setattr(OnnxRuntimeBackend, "_answers", lambda *_: next(answers))
     file, _ = graph()
     expected = results(file, keep=False)
     opened.clear()
@@ -162,12 +167,37 @@ def test_a_graph_that_computes_otherwise_when_opened_again_is_not_kept(
 
 
 def test_the_proof_tells_bits_apart(folder: Path) -> None:
-    """A graph with one other weight does not agree."""
+    """A graph with one other weight gives other answers; the same graph gives the same."""
     backend, (file, arrays) = OnnxRuntimeBackend(), graph()
-    first = backend.open("g", file)
-    assert backend._agree(first, backend.open("g", file))
+    first = backend._answers(backend.open("g", file))
+    assert backend._answers(backend.open("g", file)) == first
     arrays["matrix"][3, 3] += 1e-3
-    assert not backend._agree(first, backend.open("g", file))
+    assert backend._answers(backend.open("g", file)) != first
+
+
+def test_a_process_that_died_while_it_kept_a_graph_is_the_last_one_to_try(
+    folder: Path, opened: list[bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where memory was too little, each start would end there. What was left of it is removed."""
+    file, _ = graph()
+    program = """
+import os, signal, sys, shutil
+from gagrad_runtime.backend import optimised
+from tests.runtime.backend.test_optimised import graph, results
+optimised.OptimisedGraphs._adopted = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+results(graph()[0])
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    assert found.returncode == -signal.SIGKILL
+    (left,) = tensors(folder)
+    assert {path.name for path in left.iterdir()} == {optimised.GRAPH, optimised.TENSORS}
+    expected = results(file, keep=False)
+    opened.clear()
+    assert results(file) == expected
+    assert results(file) == expected
+    assert opened == [False, False]
+    assert not tensors(folder)
+    assert len(caplog.records) == 1
 
 
 def test_a_graph_that_takes_no_made_up_numbers_is_opened_as_it_came(opened: list[bool], folder: Path) -> None:
