@@ -65,6 +65,20 @@ def test_doctor_names_engines_and_install_lines(capsys: Capture, monkeypatch: py
     assert run(["doctor"]) == 0
 
 
+def test_doctor_says_what_is_kept(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where, and how much; it may be deleted."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "gagrad-edge" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "gagrad-edge" / "onnxruntime" / "one").write_bytes(bytes(3_000_000))
+    assert run(["doctor"]) == 0
+    assert f"3 MB kept for the next start in {tmp_path / 'gagrad-edge'}" in capsys.readouterr().out
+    assert run(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cache_bytes"] == 3_000_000
+    monkeypatch.setattr(diagnosis, "cache_root", lambda: None)
+    assert run(["doctor"]) == 0
+    assert "nothing is kept" in capsys.readouterr().out
+
+
 def test_doctor_survives_a_broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that is installed but does not load is a finding, not a crash."""
     real = builtins.__import__

@@ -30,6 +30,11 @@ def doctor(as_json: bool) -> None:
     say(f"gagrad-edge {diagnosis.version}, Python {diagnosis.python}, {diagnosis.platform}")
     memory = "unknown" if diagnosis.memory_gib is None else f"{diagnosis.memory_gib:.1f} GiB"
     say(f"{diagnosis.cores} cores, {memory} of memory")
+    if diagnosis.cache:
+        size = f"{diagnosis.cache_bytes / 1e6:.0f} MB"
+        say(f"{size} kept for the next start in {diagnosis.cache}, which may be deleted")
+    else:
+        say("nothing is kept for the next start: this user has no home, and XDG_CACHE_HOME is not set")
     for part in diagnosis.parts:
         mark, state = ("✓", part.version) if part.usable else ("–", "not usable")
         say(f"  {mark} {part.name:<16} {state}: {part.purpose}")

@@ -12,6 +12,7 @@ import msgspec
 from gagrad_edge import __version__
 from gagrad_edge.errors import DeviceError, MissingPackageError
 from gagrad_runtime.backend import open_backend
+from gagrad_runtime.machine.cache import cache_root, size_of
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,18 +35,24 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     cores: int
     memory_gib: float | None
+    cache: str
+    """Folder of what is kept for the next start; empty for a user without a home."""
+    cache_bytes: int
     parts: list[Part]
     warnings: list[str]
 
 
 def diagnose() -> Diagnosis:
     """Return the diagnosis of this machine. A missing part is reported, not raised."""
+    cache = cache_root()
     return Diagnosis(
         version=__version__,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gib=_memory(),
+        cache="" if cache is None else str(cache),
+        cache_bytes=0 if cache is None else size_of(cache),
         parts=[*(_engine(*entry) for entry in _ENGINES), _exporter(), _torch(), _station()],
         warnings=_warnings(),
     )
