@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the steps that were taken, in order; the steps themselves do nothing."""
+def steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Return the steps that were taken, in order, on a device without a cache; the steps do nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     taken: list[str] = []
 
     def try_opening(*_: Any, **__: Any) -> None:
