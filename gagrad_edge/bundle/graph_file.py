@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -51,6 +52,20 @@ class GraphFile:
             if one.sha256 not in made:
                 made[one.sha256] = self._bytes(one)
         return {one.name: made[one.sha256].view(one.dtype).reshape(one.shape) for one in self.references}
+
+    def check(self) -> None:
+        """Compare the hash of each tensor with its name. Raises BundleError.
+
+        Reading a bundle leaves out those that are derived from others, as they cannot harm but itself; who
+        keeps something under the graph's own bytes, which hold the names, must check them.
+        """
+        for one in {one.sha256: one for one in self.references}.values():
+            if hashlib.sha256(self._bytes(one).data).hexdigest() != one.sha256:
+                raise BundleError(
+                    f"the tensor {one.name!r} does not have the hash that is its name",
+                    where=self.where,
+                    hint="do not use this bundle unless you know who made it; if you do, export it again",
+                )
 
     def complete(self) -> bytes:
         """Return one ONNX file with all tensors in it. Raises BundleError."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from gagrad_edge.abi import DTYPE
 from gagrad_edge.bundle.mapping import release
-from gagrad_edge.errors import DeviceError, MissingPackageError, ModelError, OutOfMemoryError
+from gagrad_edge.errors import BundleError, DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import arena, assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
 from gagrad_runtime.backend.interruption import interruptible
@@ -215,6 +215,8 @@ class OnnxRuntimeBackend(Backend):
             if kept is None:
                 return None
             return proven.pop() if proven else self._opened(graph, kept)
+        except BundleError:  # what its tensors are called and what they are differ
+            raise
         except Exception as error:  # noqa: BLE001 - the usual way of opening it finds the same fault, and says so
             _log.debug("graph %r is opened in the usual way: %s", graph, _first_line(error))
             return None
@@ -223,13 +225,14 @@ class OnnxRuntimeBackend(Backend):
         """Open a graph that needs no more optimisation, with its tensors where they are."""
         options = self._options()
         options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if kept.tensors:
+        files = kept.files
+        if files:
             options.add_session_config_entry(_IN_PLACE, "1")
-            contents = list(kept.tensors.values())
-            getattr(options, _FROM_MEMORY)(list(kept.tensors), contents, [len(one) for one in contents])
+            sizes = [len(content) for content in files.values()]
+            getattr(options, _FROM_MEMORY)(list(files), list(files.values()), sizes)
         session = self._session(kept.data, options)
         # Those of matrix products were copied for their kernels and are read no more; others come back.
-        release(list(kept.tensors.values()))
+        release(files.values())
         return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory, kept)
 
     def _answers(self, runner: OnnxRuntimeRunner) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from gagrad_edge.atomic import write_atomic
 from gagrad_edge.errors import OutputError
 from gagrad_runtime.machine.lock import locked
+from gagrad_runtime.machine.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAC = hashlib.sha256().digest_size
+_SECRET = 32
+"""Bytes of the secret."""
 _MAGIC = b"gagrad-edge plan 1\n"
 SUFFIX = ".plan"
 """Of a plan's file."""
@@ -60,17 +63,23 @@ class Plans:
         return None if self._folder is None else self._folder / f"{key}{SUFFIX}"
 
     def get(
-        self, key: str, build: Callable[[], bytes], good: Callable[[bytes], bool] = lambda _: True
+        self,
+        key: str,
+        build: Callable[[], bytes],
+        good: Callable[[bytes], bool] = lambda _: True,
+        *,
+        wait: bool = True,
     ) -> bytes:
         """Return the plan of ``key``, built if it is not there. Of two processes at once, only one builds.
 
         One that is not ``good`` is built again. An error from ``build`` leaves the folder as it was. Plans in
-        a read-only folder are used, too.
+        a read-only folder are used, too. Without ``wait`` BlockingIOError is raised while another process
+        builds.
         """
         plan = self.read(key)
         if plan is not None and good(plan):
             return plan
-        with self._lock(key):
+        with self._lock(key, wait=wait):
             plan = self.read(key)
             if plan is None or not good(plan):
                 plan = build()
@@ -83,16 +92,18 @@ class Plans:
         if path is None:
             return None
         try:
-            data = path.read_bytes()
+            data = _whole(path)
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("a stored engine cannot be read and is built again: %s (%s)", path, error)
+            _log.log(self._level, "a stored engine cannot be read and is built again: %s (%s)", path, error)
             return None
         code, body = data[len(_MAGIC) : len(_MAGIC) + _MAC], data[len(_MAGIC) + _MAC :]
         if data.startswith(_MAGIC) and hmac.compare_digest(code, self._code(key, body)):
             return body
-        _log.warning("a stored engine is damaged or from another device and is built again: %s", path)
+        _log.log(
+            self._level, "a stored engine is damaged or from another device and is built again: %s", path
+        )
         return None
 
     def write(self, key: str, plan: bytes) -> None:
@@ -101,17 +112,17 @@ class Plans:
         if path is None:
             return
         try:
-            write_atomic(path, [_MAGIC, self._code(key, plan), plan])
+            write_atomic(path, [_MAGIC, self._code(key, plan), plan], mode=0o600)
         except OutputError as error:
             _log.log(self._level, "an engine is not stored, the next start builds it again: %s", error)
 
     def _code(self, key: str, plan: bytes) -> bytes:
         return hmac.digest(self._secret, key.encode() + b"\0" + plan, "sha256")
 
-    def _lock(self, key: str) -> AbstractContextManager[object]:
+    def _lock(self, key: str, *, wait: bool) -> AbstractContextManager[object]:
         if self._folder is None or not os.access(self._folder, os.W_OK):
             return contextlib.nullcontext()
-        return locked(self._folder / f"{key}.lock", mode=0o600)
+        return locked(self._folder / f"{key}.lock", wait=wait, mode=0o600)
 
 
 def plan_key(data: bytes, *parts: object) -> str:
@@ -129,13 +140,16 @@ def _open(folder: Path) -> bytes:
     if state.st_uid != owner or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError("others can write there")
     path = folder / "secret"
-    if path.exists():
-        return path.read_bytes()
+    with contextlib.suppress(FileNotFoundError):
+        secret = _whole(path)
+        if len(secret) == _SECRET:
+            return secret
+        path.unlink()  # a power cut may have left it empty: the plans are built again
     # Written apart and linked, so that two processes that start at once read the same whole secret.
     own = folder / f".secret.{os.getpid()}.{secrets.token_hex(4)}"
     try:
         with open(own, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
-            stream.write(secrets.token_bytes(32))
+            stream.write(secrets.token_bytes(_SECRET))
             stream.flush()
             os.fsync(stream.fileno())
         with contextlib.suppress(FileExistsError):
@@ -143,4 +157,9 @@ def _open(folder: Path) -> bytes:
     finally:
         with contextlib.suppress(FileNotFoundError):
             own.unlink()
-    return path.read_bytes()
+    return _whole(path)
+
+
+def _whole(path: Path) -> bytes:
+    with open_regular(path) as stream:
+        return stream.read()

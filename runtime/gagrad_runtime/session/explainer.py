@@ -106,7 +106,7 @@ class Explainer:
 
     def close(self) -> None:
         """Free the engine's memory. Explaining afterwards raises SettingError."""
-        self.graphs.close()
+        self._work.close()
 
     def rest(self) -> None:
         """Give back the memory that explanations have used; the next one takes it again, and longer.

@@ -88,6 +88,12 @@ class Work:
         self.reference: Reference | None = None
         """What is known of good parts."""
 
+    def close(self) -> None:
+        """Free the graphs, and what stays on the device between explanations."""
+        self.graphs.close()
+        self.__dict__.pop("_sampler", None)  # which holds graphs; nobody gets past those that are closed
+        self._predicted = None
+
     def outputs(self, images: Array) -> Outputs:
         """Return what ``predict`` gives of ``images [N, C, H, W]``, in as many runs as the engine needs."""
         rows = self.graphs.runner("predict").rows or max(len(images), 1)

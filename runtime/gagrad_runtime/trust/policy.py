@@ -18,7 +18,7 @@ import msgspec
 from gagrad_edge.errors import MissingPackageError, SettingError
 from gagrad_edge.trust.keys import PublicKey, public_key_of
 from gagrad_edge.trust.release import Product, Version  # noqa: TC001 - msgspec reads them at run time
-from gagrad_runtime.trust.regular import open_regular
+from gagrad_runtime.machine.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

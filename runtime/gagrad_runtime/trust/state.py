@@ -14,7 +14,7 @@ from gagrad_edge.errors import TrustError
 from gagrad_edge.manifest import Sha256  # noqa: TC001 - msgspec reads it at run time
 from gagrad_edge.trust.release import Product, Time, Version  # noqa: TC001 - msgspec reads them at run time
 from gagrad_runtime.machine.lock import locked
-from gagrad_runtime.trust.regular import read_regular
+from gagrad_runtime.machine.regular import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.bundle.graph_file import GraphFile
-from gagrad_edge.errors import ModelError
+from gagrad_edge.errors import BundleError, ModelError, SettingError
 from gagrad_edge.manifest import GraphKey
-from gagrad_runtime.backend import open_backend, optimised
+from gagrad_runtime import load
+from gagrad_runtime.backend import Runner, open_backend, optimised
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
-from tests.runtime.backend.test_weights import graph
+from gagrad_runtime.machine.lock import locked
+from tests.runtime.backend.test_weights import KERNEL, graph
 from tests.runtime.session.hostile import with_predict
 
 ROOT = Path(__file__).parents[3]
@@ -65,7 +69,7 @@ def results(file: GraphFile, *, keep: bool = True, x: np.ndarray = X) -> bytes:
 
 def tensors(folder: Path) -> list[Path]:
     """Return the files of the tensors."""
-    return sorted((folder / "weights").iterdir())
+    return sorted((folder / "packs").iterdir())
 
 
 def test_the_second_start_optimises_nothing_and_computes_the_same_bits(
@@ -103,27 +107,127 @@ def test_two_graphs_share_a_tensor(folder: Path) -> None:
     held, also = first._held, second._held
     assert held is not None
     assert also is not None
-    assert held.tensors.keys() == also.tensors.keys()
-    assert all(held.tensors[name] is also.tensors[name] for name in held.tensors)
+    (pack,) = held.packs.values()
+    assert list(also.packs.values()) == [pack]
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "removed"])
-def test_a_damaged_tensor_is_made_again(folder: Path, opened: list[bool], damage: str) -> None:
-    """A flash memory that loses a bit costs a start, and no wrong answer."""
+@pytest.mark.parametrize("damage", ["every page", "one byte", "cut", "removed", "pipe", "folder"])
+def test_a_damaged_pack_is_made_again(
+    folder: Path, opened: list[bool], damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A flash memory that loses bits costs one start, and no wrong answer; nobody waits for a pipe."""
     file, _ = graph()
     expected = results(file)
-    path = max(tensors(folder), key=lambda one: one.stat().st_size)
-    data = path.read_bytes()
+    (path,) = tensors(folder)
+    data = bytearray(path.read_bytes())
     path.unlink()
-    if damage != "removed":
-        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if damage == "changed" else data[: len(data) // 2])
+    if damage == "pipe":
+        os.mkfifo(path)
+    elif damage == "folder":
+        path.mkdir()
+    elif damage != "removed":
+        for at in range(0, len(data) if damage == "every page" else 1, 4096):
+            data[at] ^= 1
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
     opened.clear()
     assert results(file) == expected
+    lost = damage in ("pipe", "folder")
+    assert opened == ([False] if lost else [False, True])
+    assert len(caplog.records) == (0 if lost else 1)
+    opened.clear()
+    assert results(file) == expected
+    assert opened == ([False] if lost else [True])
+
+
+@pytest.mark.parametrize("name", ["secret", "plan"])
+def test_nobody_waits_for_a_pipe_in_place_of_a_file(folder: Path, opened: list[bool], name: str) -> None:
+    """It is replaced, or nothing is kept."""
+    file, _ = graph()
+    expected = results(file)
+    path = folder / "secret" if name == "secret" else next(folder.glob("*.plan"))
+    path.unlink()
+    os.mkfifo(path)
+    assert results(file) == expected
+
+
+def test_an_empty_secret_is_made_again(folder: Path, opened: list[bool]) -> None:
+    """A code under no secret would be anybody's."""
+    file, _ = graph()
+    results(file)
+    (folder / "secret").write_bytes(b"")
+    opened.clear()
+    results(file)
     assert opened == [False, True]
-    assert path.read_bytes() == data
+    assert len((folder / "secret").read_bytes()) == 32
+
+
+def test_a_bundle_that_calls_other_numbers_by_these_names_is_refused(
+    folder: Path, opened: list[bool]
+) -> None:
+    """Else the graph that is kept of it would be that of the right bundle, whose bytes are the same."""
+    file, arrays = graph()
+    wrong = {**file.weights}
+    sha256 = next(one.sha256 for one in file.references if one.name == "kernel")
+    wrong[sha256] = (-arrays["kernel"]).reshape(-1).view(np.uint8)
+    with pytest.raises(BundleError, match="does not have the hash"):
+        results(GraphFile(file.data, wrong, "evil.gagrad"))
+    assert not list(folder.glob("*.plan"))
+    assert results(file) == results(file, keep=False)
+
+
+def test_a_graph_that_another_process_keeps_is_not_waited_for(folder: Path, opened: list[bool]) -> None:
+    """It may have been stopped by Ctrl-Z. The graph is opened as it came."""
+    file, _ = graph()
+    results(file)
+    (plan,) = folder.glob("*.plan")
+    plan.unlink()
     opened.clear()
-    assert results(file) == expected
-    assert opened == [True]
+    with locked(plan.with_suffix(".lock")):
+        results(file)
+    assert opened == [False]
+
+
+def test_a_graph_holds_one_descriptor_and_gives_it_back(folder: Path) -> None:
+    """A station with many models must not run out of them: there are hundreds of tensors in each."""
+
+    def held() -> tuple[int, int]:
+        maps = Path("/proc/self/maps").read_text().count("onnxruntime/packs")
+        return len(list(Path("/proc/self/fd").iterdir())), maps
+
+    file, _ = graph()
+    results(file)
+    gc.collect()
+    before = held()
+    backend = OnnxRuntimeBackend(keep=True)
+    runner = backend.open("g", file)
+    assert held() == (before[0] + 1, before[1] + 1)
+    del runner
+    gc.collect()
+    assert held() == before
+
+
+def test_a_closed_explainer_holds_no_graph(
+    tiny_bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what it has mapped, though somebody still holds the explainer."""
+    runners: list[weakref.ref[Runner]] = []
+    opening = OnnxRuntimeBackend.open
+
+    def noted(self: OnnxRuntimeBackend, graph: str, file: GraphFile, rows: int = 1) -> Runner:
+        runner = opening(self, graph, file, rows)
+        runners.append(weakref.ref(runner))
+        return runner
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "open", noted)
+    explainer = load(tiny_bundle, device="cpu", trial=False)
+    explainer.explain(np.full((24, 32, 3), 90, np.uint8))
+    assert len(runners) > 4
+    explainer.close()
+    explainer.close()
+    gc.collect()
+    assert not any(runner() for runner in runners)
+    with pytest.raises(SettingError, match="closed"):
+        explainer.explain(np.full((24, 32, 3), 90, np.uint8))
 
 
 def test_a_damaged_plan_is_made_again(folder: Path, opened: list[bool]) -> None:
@@ -175,29 +279,55 @@ def test_the_proof_tells_bits_apart(folder: Path) -> None:
     assert backend._answers(backend.open("g", file)) != first
 
 
-def test_a_process_that_died_while_it_kept_a_graph_is_the_last_one_to_try(
-    folder: Path, opened: list[bool], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where memory was too little, each start would end there. What was left of it is removed."""
+def test_a_graph_over_which_processes_die_is_left_alone_for_a_week(folder: Path, opened: list[bool]) -> None:
+    """Where memory was too little, each start would end there. A single stop is no reason."""
     file, _ = graph()
     program = """
-import os, signal, sys, shutil
+import os, signal
 from gagrad_runtime.backend import optimised
 from tests.runtime.backend.test_optimised import graph, results
 optimised.OptimisedGraphs._adopted = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 results(graph()[0])
 """
-    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
-    assert found.returncode == -signal.SIGKILL
-    (left,) = tensors(folder)
-    assert {path.name for path in left.iterdir()} == {optimised.GRAPH, optimised.TENSORS}
-    expected = results(file, keep=False)
+
+    def dies() -> bool:
+        found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+        return found.returncode == -signal.SIGKILL
+
+    assert dies()
+    assert len(tensors(folder)) == 2  # the folder at which it worked, and the count
     opened.clear()
-    assert results(file) == expected
-    assert results(file) == expected
-    assert opened == [False, False]
-    assert not tensors(folder)
-    assert len(caplog.records) == 1
+    results(file)
+    assert opened == [False, True]
+    assert len(tensors(folder)) == 1
+    next(folder.glob("*.plan")).unlink()
+    assert dies()
+    assert dies()
+    opened.clear()
+    results(file)
+    assert not dies()
+    assert opened == [False]
+    (counter,) = (folder / "packs").glob("*.tries")
+    eight_days_ago = time.time() - 8 * 86400
+    os.utime(counter, (eight_days_ago, eight_days_ago))
+    opened.clear()
+    results(file)
+    assert opened == [False, True]
+
+
+def test_a_graph_that_was_not_proven_is_tried_again_after_a_week(folder: Path, opened: list[bool]) -> None:
+    """The machine may have been too busy for the proof."""
+    file, _ = graph()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OnnxRuntimeBackend, "_answers", lambda *_: {})
+        results(file)
+    opened.clear()
+    results(file)
+    assert opened == [False]
+    (plan,) = folder.glob("*.plan")
+    os.utime(plan, (time.time() - 8 * 86400,) * 2)
+    results(file)
+    assert opened == [False, False, True]
 
 
 def test_a_graph_that_takes_no_made_up_numbers_is_opened_as_it_came(opened: list[bool], folder: Path) -> None:
@@ -284,52 +414,67 @@ def test_a_write_that_fails_changes_nothing(
     assert not tensors(folder)
 
 
-def test_the_graphs_used_longest_ago_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit; the tensors of those that stay, stay."""
-    kept = []
-    for name in (b"one", b"two", b"six"):
-        file, arrays = graph()
-        arrays["kernel"][0, 0, 0, 0] = len(kept)
-        array = arrays["kernel"]
-        node = helper.make_node("Conv", ["x", "k"], ["y"], pads=[1, 1, 1, 1], name=name.decode())
-        value = helper.make_tensor_value_info
-        shape = ["N", 16, 20, 20]
+def several(number: int) -> list[GraphFile]:
+    """Return graphs whose kernels differ."""
+    found = []
+    for index in range(number):
+        kernel = KERNEL.copy()
+        kernel[0, 0, 0, 0] = index
+        node = helper.make_node("Conv", ["x", "k"], ["y"], pads=[1, 1, 1, 1])
+        value, shape = helper.make_tensor_value_info, ["N", 16, 20, 20]
         made = helper.make_graph(
-            [node], "g", [value("x", 1, shape)], [value("y", 1, shape)], [numpy_helper.from_array(array, "k")]
+            [node],
+            "g",
+            [value("x", 1, shape)],
+            [value("y", 1, shape)],
+            [numpy_helper.from_array(kernel, "k")],
         )
         model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-        kept.append(GraphFile(model.SerializeToString()))
-    size = kept[0].size - 1000
-    monkeypatch.setattr(optimised, "LIMIT", 2.5 * size)
-    for age, file in zip((3000, 2000), kept, strict=False):
+        found.append(GraphFile(model.SerializeToString()))
+    return found
+
+
+def test_the_graphs_used_longest_ago_go_first(
+    folder: Path, opened: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit, with what processes left that were killed."""
+    first, second, third = several(3)
+    monkeypatch.setattr(optimised, "LIMIT", 2.5 * KERNEL.nbytes)
+    for age, file in ((3, first), (2, second)):
         before = set(folder.glob("*.plan"))
         results(file)
         (plan,) = set(folder.glob("*.plan")) - before
-        os.utime(plan, (time.time() - age, time.time() - age))
-    results(kept[0])  # used again
-    old = time.time() - 2 * 24 * 3600
-    for path in tensors(folder):
-        os.utime(path, (old, old))
-    (folder / "weights" / ".new-left").mkdir()
-    os.utime(folder / "weights" / ".new-left", (old, old))
-    results(kept[2])
+        os.utime(plan, (time.time() - age * 86400,) * 2)
+    results(first)  # used again
+    left = folder / "packs" / ".new-left", folder / ".secret.1.part"
+    left[0].mkdir()
+    left[1].touch()
+    for path in (*tensors(folder), *left):
+        os.utime(path, (time.time() - 2 * 86400,) * 2)
+    results(third)
     assert len(list(folder.glob("*.plan"))) == 2
     assert len(tensors(folder)) == 2
-    for file, expected in zip(kept, (1, 2, 1), strict=True):
-        sessions: list[bool] = []
-        monkeypatch.undo()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent.parent))
-        session = OnnxRuntimeBackend._session
-
-        def noted(
-            self: OnnxRuntimeBackend, data: bytes, options: Any, session: Any = session, found: Any = sessions
-        ) -> Any:
-            found.append(True)
-            return session(self, data, options)
-
-        monkeypatch.setattr(OnnxRuntimeBackend, "_session", noted)
+    assert not any(path.exists() for path in left)
+    opened.clear()
+    for file in (first, third, second):
         results(file)
-        assert len(sessions) == expected
+    assert opened == [True, True, False]
+
+
+def test_graphs_in_use_do_not_make_each_other_go(
+    folder: Path, opened: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the limit is too small for all, the first ones stay, and no start makes them again."""
+    files = several(4)
+    monkeypatch.setattr(optimised, "LIMIT", 2.5 * 12288)  # three pages for each kernel
+    for file in files:
+        results(file)
+    for _ in range(2):
+        opened.clear()
+        for file in files:
+            results(file)
+        assert opened == [True, True, False, False]
+    assert sum(path.stat().st_size for path in tensors(folder)) <= optimised.LIMIT
 
 
 def test_rest_gives_the_tensors_pages_back(folder: Path) -> None:

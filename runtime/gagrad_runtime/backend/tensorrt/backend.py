@@ -94,6 +94,7 @@ class TensorRtBackend(Backend):
         _log.info("building the engine of %r for %s", graph, self.description)
         name = plan_key(b"", self._library.kind, self.setup)
         timing = self._plans.read(f"{name}.timing") or b""
+        file.check()  # the plan will be found by their names
         plan, after = build_interruptibly(
             self._library, graph, file.complete(), options, timing, self._step(graph)
         )

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import gagrad_runtime
-from gagrad_edge.errors import DeviceError, OutOfMemoryError, SettingError
+from gagrad_edge.bundle.graph_file import GraphFile
+from gagrad_edge.errors import BundleError, DeviceError, OutOfMemoryError, SettingError
 from gagrad_runtime.backend import open_backend
 from gagrad_runtime.backend.tensorrt import backend as backend_module
 from gagrad_runtime.backend.tensorrt import cuda as cuda_module
@@ -21,6 +22,7 @@ from gagrad_runtime.backend.tensorrt.backend import TensorRtBackend
 from gagrad_runtime.backend.tensorrt.library import Library
 from gagrad_runtime.session.opening import open_session
 from tests.runtime.backend.tensorrt.host_gpu import HostCuda, HostEngine
+from tests.runtime.backend.test_weights import graph
 
 # The stand-ins for TensorRT and CUDA are in this process only, and not in the child that would open first.
 load = partial(gagrad_runtime.load, trial=False)
@@ -134,6 +136,19 @@ def test_engines_are_built_once(gpu: Gpu, tiny_bundle: Path) -> None:
     assert gpu.built == []
     load(tiny_bundle, device="tensorrt:tf32").close()
     assert len(gpu.built) == 6
+
+
+@pytest.mark.slow
+def test_no_engine_is_built_of_tensors_under_wrong_names(gpu: Gpu) -> None:
+    """The plan would be found by the right bundle, whose graph has the same bytes."""
+    file, arrays = graph()
+    wrong = dict(file.weights)
+    wrong[next(one.sha256 for one in file.references if one.name == "kernel")] = (
+        (-arrays["kernel"]).reshape(-1).view(np.uint8)
+    )
+    with pytest.raises(BundleError, match="does not have the hash"):
+        TensorRtBackend().open("g", GraphFile(file.data, wrong, "evil.gagrad"))
+    assert gpu.built == []
 
 
 def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""Regular files that decide about trust: a pipe in the place of one is refused, and not waited for."""
+"""Regular files: a pipe in the place of one is refused, and not waited for."""
 
 from __future__ import annotations
 
