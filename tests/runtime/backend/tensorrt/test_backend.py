@@ -151,14 +151,15 @@ def test_no_engine_is_built_of_tensors_under_wrong_names(gpu: Gpu) -> None:
     assert gpu.built == []
 
 
+@pytest.mark.slow
 def test_what_the_first_opening_builds_is_what_is_used(gpu: Gpu, tiny_bundle: Path) -> None:
     """The child opens each graph as the parent will: nothing is built twice, with another largest batch."""
     from gagrad_edge.bundle.bundle import read_bundle
     from gagrad_runtime.session.trial import _graphs
 
     bundle, backend = read_bundle(tiny_bundle), open_backend("tensorrt")
-    for graph in _graphs(bundle, backend):
-        backend.open(graph.key.role, graph.file, graph.rows)
+    for one in _graphs(bundle, backend):
+        backend.open(one.key.role, one.file, one.rows)
     gpu.built.clear()
     load(tiny_bundle, device="tensorrt").close()
     assert gpu.built == []
