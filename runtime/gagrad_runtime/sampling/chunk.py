@@ -1,7 +1,9 @@
 """The chunk size: measured once for a bundle on a device, remembered, and bounded by memory.
 
 Another chunk size rounds differently, so a size that changed from run to run would change the map's last
-bits. The size is therefore measured only where the result can be stored; elsewhere it is the bundle's. See
+bits. The size is therefore measured only where the result can be stored; elsewhere it is the bundle's. Few
+samples run in two halves of their own, so for them only the sizes up to such a half are measured, and chosen
+among: an explanation of five samples does not wait for chunks of twenty. See
 docs/adr/0008-chunk-size-is-measured-once.md.
 """
 
@@ -48,6 +50,14 @@ class Rung(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes by which the process grew."""
 
 
+class Ladder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The measurements so far, upwards."""
+
+    rungs: list[Rung]
+    ended: bool
+    """Whether a larger size would not fit into memory, or not be faster."""
+
+
 class ChunkSize:
     """The chunk size of one session. ``default`` is the bundle's; create it before any graph has run."""
 
@@ -57,68 +67,88 @@ class ChunkSize:
         self._sizes = sorted({*LADDER, default})
         self._key = hashlib.sha256(f"{bundle_sha256} {backend.setup}".encode()).hexdigest()
         self._start = backend.memory()
-        self._chosen: int | None = None
+        self._chosen: dict[int, int] = {}
 
     @property
     def chosen(self) -> int | None:
-        """The chosen size; None before ``choose``."""
-        return self._chosen
+        """The size that was chosen for the most samples so far; None before ``choose``."""
+        return self._chosen[max(self._chosen)] if self._chosen else None
 
-    def choose(self, run_chunk: Callable[[int], object]) -> int:
+    def choose(self, run_chunk: Callable[[int], object], samples: int | None = None) -> int:
         """Return the bundle's size, or one that is clearly faster, or the fastest that memory allows.
 
         ``run_chunk(n)`` runs one chunk of n samples; called at the bundle's first use on this device only.
+        ``samples`` is the number of an explanation's: sizes beyond half of it are the same to it.
         """
-        if self._chosen is None:
-            self._chosen = self._default if self._start is None else self._choose(run_chunk, self._start)
-        return self._chosen
+        if self._start is None:
+            return self._default
+        half = self._sizes[-1] if samples is None else -(-samples // 2)
+        most = next((size for size in self._sizes if size >= half), self._sizes[-1])
+        if most not in self._chosen:
+            self._chosen[most] = self._choose(run_chunk, self._start, most)
+        return self._chosen[most]
 
-    def _choose(self, run_chunk: Callable[[int], object], start: Memory) -> int:
-        rungs = {rung.chunk: rung for rung in self._within_memory(self._known(run_chunk, start), start)}
+    def _choose(self, run_chunk: Callable[[int], object], start: Memory, most: int) -> int:
+        known = [rung for rung in self._known(run_chunk, start, most) if rung.chunk <= most]
+        rungs = {rung.chunk: rung for rung in self._within_memory(known, start)}
         if not rungs:
             return self._default
         return _preferred(rungs, self._default)
 
-    def _known(self, run_chunk: Callable[[int], object], start: Memory) -> list[Rung]:
-        """Return the stored measurements, or measure and store; empty where nothing can be stored."""
+    def _known(self, run_chunk: Callable[[int], object], start: Memory, most: int) -> list[Rung]:
+        """Return the measurements of sizes up to ``most``; those that are missing are made and stored.
+
+        Empty where nothing can be stored.
+        """
         folder = cache_folder("chunks")
         if folder is None:
             return []
         path = folder / f"{self._key}.json"
-        rungs = self._read(path)
-        if rungs:
-            return rungs
+        ladder = self._read(path)
+        if self._covers(ladder, most):
+            return ladder.rungs
         try:
             make_folder(folder)
             check_writable(folder)
-            measured = self._measure(run_chunk, start)
+            measured = self._measure(run_chunk, start, ladder.rungs, most)
             # Of two processes that measured at once, the first to write decides for both.
-            if not self._read(path):
+            if not self._covers(self._read(path), most):
                 write_atomic(path, [msgspec.json.encode(measured)])
         except OutputError:
             return []
-        return self._read(path)
+        return self._read(path).rungs
 
-    def _measure(self, run_chunk: Callable[[int], object], start: Memory) -> list[Rung]:
+    def _covers(self, ladder: Ladder, most: int) -> bool:
+        """Tell whether no size up to ``most`` is left to be measured."""
+        known = {rung.chunk for rung in ladder.rungs}
+        return ladder.ended or all(size in known for size in self._sizes if size <= most)
+
+    def _measure(
+        self, run_chunk: Callable[[int], object], start: Memory, known: list[Rung], most: int
+    ) -> Ladder:
         """Measure the sizes upwards while memory suffices, and beyond the bundle's while they get faster."""
-        rungs: list[Rung] = []
+        rungs, ended = list(known), False
         self._backend.rest()  # else memory that earlier runs have left would count for nothing
         start = self._backend.memory() or start
-        for chunk in self._sizes:
+        for chunk in self._sizes[len(rungs) :]:
+            if chunk > most:
+                break
             if rungs:
                 last, best = rungs[-1], min(rung.seconds for rung in rungs)
                 limit = SHARE * (self._backend.memory() or start).available
                 too_large = last.memory * (chunk / last.chunk - 1) > limit
                 if too_large or (chunk > self._default and last.seconds > best):
+                    ended = True
                     break
             try:
                 seconds = min(_seconds(run_chunk, chunk) for _ in range(2)) / chunk
             except OutOfMemoryError:
+                ended = True
                 break
             growth = (self._backend.memory() or start).used - start.used
             rungs.append(Rung(chunk, seconds, max(0, growth)))
         self._backend.rest()  # the largest size took more than those that follow need
-        return rungs
+        return Ladder(rungs, ended)
 
     def _within_memory(self, rungs: list[Rung], start: Memory) -> list[Rung]:
         """Return the measurements of the sizes for which this machine has enough memory now."""
@@ -134,13 +164,15 @@ class ChunkSize:
             )
         return fitting
 
-    def _read(self, path: Path) -> list[Rung]:
-        """Return the measurements in a file; empty when it is missing or not a file of this module."""
+    def _read(self, path: Path) -> Ladder:
+        """Return the measurements in a file; none where it is missing or not a file of this module."""
+        nothing = Ladder([], ended=False)
         try:
-            rungs = msgspec.json.decode(path.read_bytes(), type=list[Rung])
+            ladder = msgspec.json.decode(path.read_bytes(), type=Ladder)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return []
-        return rungs if all(rung.chunk in self._sizes for rung in rungs) else []
+            return nothing
+        sizes = [rung.chunk for rung in ladder.rungs]
+        return ladder if sizes and sizes == self._sizes[: len(sizes)] else nothing
 
 
 def _preferred(rungs: dict[int, Rung], default: int) -> int:

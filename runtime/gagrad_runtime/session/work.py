@@ -311,7 +311,7 @@ class Work:
             sampler.restart()
             sampler.run(rows, samples.inputs(0, rows))
 
-        return self._chunk.choose(trial)
+        return self._chunk.choose(trial, settings.samples)
 
     def map(self, query: Query, estimation: Estimation) -> MapResult:
         """Return the map of the samples so far."""

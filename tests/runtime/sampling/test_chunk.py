@@ -59,9 +59,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def choose(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """``choose(machine, bundle=…, default=…)`` in a new session."""
 
-    def run(machine: Machine, bundle: str = "b", default: int = 10) -> int:
+    def run(machine: Machine, bundle: str = "b", default: int = 10, samples: int | None = None) -> int:
         monkeypatch.setattr(module.time, "perf_counter", lambda: machine.now)
-        return ChunkSize(machine, bundle, default).choose(machine.trial)  # type: ignore[arg-type]
+        return ChunkSize(machine, bundle, default).choose(machine.trial, samples)  # type: ignore[arg-type]
 
     return run
 
@@ -113,7 +113,47 @@ def test_measured_once_for_a_bundle_and_a_setup(choose: Callable[..., int]) -> N
     assert choose(other_bundle, bundle="c") == choose(other_engine) == 1
 
 
-@pytest.mark.parametrize("left", [b"", b"[", b"[]", b'[{"chunk": 99, "seconds": 1, "memory": 0}]'])
+@pytest.mark.parametrize(("samples", "largest"), [(1, 1), (3, 2), (5, 3), (6, 3), (7, 5), (20, 10), (60, 20)])
+def test_few_samples_wait_for_no_large_chunks(choose: Callable[..., int], samples: int, largest: int) -> None:
+    """They run in two halves, so a larger chunk is the same to them."""
+    machine = Machine({1: 6.0, **{size: 6.0 - size / 4 for size in (2, 3, 5, 10, 20)}})
+    assert choose(machine, samples=samples) == largest
+    assert max(machine.runs) == largest
+
+
+def test_what_few_samples_left_out_is_measured_for_more(choose: Callable[..., int]) -> None:
+    """And what was measured stays, for both."""
+    machine = Machine(LARGE_IS_FAST)
+    assert choose(machine, samples=5) == 3
+    assert machine.runs == [1, 1, 2, 2, 3, 3]
+    assert choose(machine, samples=20) == 10
+    assert machine.runs == [1, 1, 2, 2, 3, 3, 5, 5, 10, 10]
+    again = Machine(SMALL_IS_FAST)
+    assert choose(again, samples=5) == 3
+    assert choose(again, samples=20) == choose(again, samples=12) == 10
+    assert not again.runs
+
+
+def test_a_ladder_that_ended_is_not_climbed_again(choose: Callable[..., int]) -> None:
+    """Where memory is short, or larger chunks are no faster, more samples change nothing."""
+    machine = Machine(LARGE_IS_FAST, largest=4)
+    assert choose(machine, samples=20) == 3
+    del machine.runs[:]
+    assert choose(machine, samples=60) == 3
+    assert not machine.runs
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        b"",
+        b"[",
+        b"[]",
+        b'[{"chunk": 99, "seconds": 1, "memory": 0}]',
+        b'{"rungs": [], "ended": true}',
+        b'{"rungs": [{"chunk": 2, "seconds": 1, "memory": 0}], "ended": true}',
+    ],
+)
 def test_a_damaged_file_is_measured_again(choose: Callable[..., int], cache: Path, left: bytes) -> None:
     """A cache file that cannot be read is measured again."""
     choose(Machine(LARGE_IS_FAST))
