@@ -304,7 +304,8 @@ class OptimisedGraphs:
             plans.pop(0)[0].unlink(missing_ok=True)
         for path in (*folder.iterdir(), *folder.parent.glob(".*")):
             # Younger ones may belong to a process that is at work.
-            if path.name not in named and time.time() - _last_used(path) > DAY:
+            most = WEEK if path.suffix == _TRIES else DAY
+            if path.name not in named and time.time() - _last_used(path) > most:
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:

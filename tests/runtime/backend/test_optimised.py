@@ -449,11 +449,14 @@ def test_the_graphs_used_longest_ago_go_first(
     left = folder / "packs" / ".new-left", folder / ".secret.1.part"
     left[0].mkdir()
     left[1].touch()
+    count = folder / "packs" / "another.tries"
+    count.touch()
     for path in (*tensors(folder), *left):
         os.utime(path, (time.time() - 2 * 86400,) * 2)
     results(third)
     assert len(list(folder.glob("*.plan"))) == 2
-    assert len(tensors(folder)) == 2
+    assert len(tensors(folder)) == 3
+    assert count.exists()  # for a week
     assert not any(path.exists() for path in left)
     opened.clear()
     for file in (first, third, second):
