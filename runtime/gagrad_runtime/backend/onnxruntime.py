@@ -225,6 +225,9 @@ class OnnxRuntimeBackend(Backend):
         """Open a graph that needs no more optimisation, with its tensors where they are."""
         options = self._options()
         options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # The order in which the nodes were written, which is that of the first session. By default another
+        # one is made of it, and activations leave the cache: gradients take 1 to 4 % longer.
+        options.execution_order = self._ort.ExecutionOrder.PRIORITY_BASED
         files = kept.files
         if files:
             options.add_session_config_entry(_IN_PLACE, "1")

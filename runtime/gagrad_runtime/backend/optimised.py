@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 GRAPH, TENSORS = "graph.onnx", "tensors.bin"
 """Names of the files that the engine writes."""
 SMALLEST = 4096
-"""Bytes from which a tensor is in a pack, where it begins at a page."""
+"""Bytes from which a tensor is in a pack."""
 LIMIT = 4 << 30
 """Bytes of all packs; a graph beyond them is kept only if others have not been used for a day."""
 RESERVE = 1 << 30
@@ -54,6 +54,8 @@ RESERVE = 1 << 30
 TRIES = 2
 """Processes that may die while they keep a graph, before it is left alone for a week."""
 DAY, WEEK = 24 * 3600.0, 7 * 24 * 3600.0
+_ALIGNMENT = 64
+"""Where tensors in a pack begin, bytes: at lines of the cache."""
 _FORM = 1
 """Part of each key: another number where what is kept is made in another way."""
 _PACKS, _NEW, _TRIES = "packs", ".new-", ".tries"
@@ -255,7 +257,7 @@ class OptimisedGraphs:
             found = placed.get(sha256) or known.get(sha256)
             if found is None or (found.pack != name and not self._has(found)):
                 found = _Place(sha256, name, end, size)
-                padding = -size % SMALLEST
+                padding = -size % _ALIGNMENT
                 pieces.extend((data, bytes(padding)))
                 end += size + padding
             placed[sha256] = found

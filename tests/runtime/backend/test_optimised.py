@@ -469,7 +469,7 @@ def test_graphs_in_use_do_not_make_each_other_go(
 ) -> None:
     """Where the limit is too small for all, the first ones stay, and no start makes them again."""
     files = several(4)
-    monkeypatch.setattr(optimised, "LIMIT", 2.5 * 12288)  # three pages for each kernel
+    monkeypatch.setattr(optimised, "LIMIT", 2.5 * KERNEL.nbytes)
     for file in files:
         results(file)
     for _ in range(2):
