@@ -69,10 +69,9 @@ class ChunkSize:
         self._start = backend.memory()
         self._chosen: dict[int, int] = {}
 
-    @property
-    def chosen(self) -> int | None:
-        """The size that was chosen for the most samples so far; None before ``choose``."""
-        return self._chosen[max(self._chosen)] if self._chosen else None
+    def chosen(self, samples: int) -> int | None:
+        """Return the size that was chosen for so many samples; None before ``choose`` was asked for them."""
+        return self._chosen.get(self._most(samples))
 
     def choose(self, run_chunk: Callable[[int], object], samples: int | None = None) -> int:
         """Return the bundle's size, or one that is clearly faster, or the fastest that memory allows.
@@ -82,11 +81,15 @@ class ChunkSize:
         """
         if self._start is None:
             return self._default
-        half = self._sizes[-1] if samples is None else -(-samples // 2)
-        most = next((size for size in self._sizes if size >= half), self._sizes[-1])
+        most = self._most(samples)
         if most not in self._chosen:
             self._chosen[most] = self._choose(run_chunk, self._start, most)
         return self._chosen[most]
+
+    def _most(self, samples: int | None) -> int:
+        """Return the largest size that differs from others for so many samples, which run in two halves."""
+        half = self._sizes[-1] if samples is None else -(-samples // 2)
+        return next((size for size in self._sizes if size >= half), self._sizes[-1])
 
     def _choose(self, run_chunk: Callable[[int], object], start: Memory, most: int) -> int:
         known = [rung for rung in self._known(run_chunk, start, most) if rung.chunk <= most]

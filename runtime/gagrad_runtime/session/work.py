@@ -305,7 +305,8 @@ class Work:
         if self.largest_chunk == 1:
             return 1
         if settings.budget_ms is not None or settings.method.samples_at == "single":
-            return self._chunk.chosen or self.manifest.method.chunk  # no time for trials, or nothing to chunk
+            # No time for trials, or nothing to chunk.
+            return self._chunk.chosen(settings.samples) or self.manifest.method.chunk
 
         def trial(rows: int) -> None:
             sampler.restart()

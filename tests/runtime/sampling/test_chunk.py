@@ -134,6 +134,17 @@ def test_what_few_samples_left_out_is_measured_for_more(choose: Callable[..., in
     assert not again.runs
 
 
+def test_a_run_without_time_for_trials_takes_what_was_chosen_for_as_many(cache: Path) -> None:
+    """And not the size of an explanation of few samples that happened to come before it."""
+    machine = Machine(LARGE_IS_FAST)
+    size = ChunkSize(machine, "b", 10)  # type: ignore[arg-type]
+    assert size.chosen(3) is None
+    few = size.choose(machine.trial, 3)
+    assert size.chosen(3) == few
+    assert size.chosen(4) == few
+    assert size.chosen(20) is None
+
+
 def test_a_ladder_that_ended_is_not_climbed_again(choose: Callable[..., int]) -> None:
     """Where memory is short, or larger chunks are no faster, more samples change nothing."""
     machine = Machine(LARGE_IS_FAST, largest=4)
