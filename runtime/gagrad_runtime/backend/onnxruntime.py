@@ -7,17 +7,21 @@ import io
 import logging
 import os
 import platform
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagrad_edge.abi import DTYPE
 from gagrad_edge.bundle.mapping import release
 from gagrad_edge.errors import BundleError, DeviceError, MissingPackageError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import arena, assignment
 from gagrad_runtime.backend.base import Backend, Port, Runner, Tensor
-from gagrad_runtime.backend.interruption import interruptible
+from gagrad_runtime.backend.onnxruntime_runner import (
+    OnnxRuntimeRunner,
+    engine_error,
+    first_line,
+    is_memory,
+    out_of_memory,
+)
 from gagrad_runtime.backend.optimised import GRAPH, SMALLEST, TENSORS, OptimisedGraphs
 from gagrad_runtime.backend.plugin import plugin_devices
 from gagrad_runtime.backend.providers import PROVIDERS, Provider, provider_options
@@ -27,7 +31,7 @@ from gagrad_runtime.machine.nvidia import nvidia_device
 from gagrad_runtime.machine.processor import processor_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,8 +44,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _ERRORS_ONLY = 3
-_CAPTURED = "gpu_graph_id"
-"""Key of a run's options: which captured graph it is, where a provider captures graphs."""
 _ARM = ("aarch64", "arm64")
 """Machines on which ONNX Runtime keeps the plain layout, so that forms for the blocked one only cost."""
 _PROBE = (
@@ -142,7 +144,7 @@ class OnnxRuntimeBackend(Backend):
             options.add_run_config_entry(arena.GIVE_BACK, arena.WHERE)
             self._resting.run(None, {"x": np.zeros(2, np.float32)}, options)
         except Exception as error:  # noqa: BLE001 - its errors have no common base; memory that is kept harms nobody
-            _log.warning("memory is not given back: %s", _first_line(error))
+            _log.warning("memory is not given back: %s", first_line(error))
             return
         if self._optimised is not None:
             self._optimised.release()
@@ -180,7 +182,7 @@ class OnnxRuntimeBackend(Backend):
         except DeviceError:
             raise
         except Exception as error:
-            raise _engine_error(graph, error) from error
+            raise engine_error(graph, error) from error
         return OnnxRuntimeRunner(graph, self._ort, session, self._provider.memory)
 
     def _open_optimised(self, graph: str, file: GraphFile, optimised: OptimisedGraphs) -> Runner | None:
@@ -218,7 +220,7 @@ class OnnxRuntimeBackend(Backend):
         except BundleError:  # what its tensors are called and what they are differ
             raise
         except Exception as error:  # noqa: BLE001 - the usual way of opening it finds the same fault, and says so
-            _log.debug("graph %r is opened in the usual way: %s", graph, _first_line(error))
+            _log.debug("graph %r is opened in the usual way: %s", graph, first_line(error))
             return None
 
     def _opened(self, graph: str, kept: OptimisedGraph) -> OnnxRuntimeRunner:
@@ -327,7 +329,7 @@ class OnnxRuntimeBackend(Backend):
             raise
         except Exception as error:
             raise DeviceError(
-                f"{self._provider.name} does not run here ({_first_line(error)})", where=where, hint=hint
+                f"{self._provider.name} does not run here ({first_line(error)})", where=where, hint=hint
             ) from error
         if (y != 1).any():
             raise DeviceError(f"{self._provider.name} computes wrong numbers here", where=where, hint=hint)
@@ -357,118 +359,19 @@ class OnnxRuntimeBackend(Backend):
             raise _copy_error(self._provider, "from", error) from error
 
 
-class OnnxRuntimeRunner(Runner):
-    """One session."""
-
-    def __init__(
-        self, graph: str, ort: Any, session: Any, memory: str, held: OptimisedGraph | None = None
-    ) -> None:
-        super().__init__(graph, _ports(session.get_inputs()), _ports(session.get_outputs()))
-        self._held = held  # whose tensors the session uses
-        self.seconds: float | None = None
-        """After which a run is ended, as an error; None for no limit."""
-        self._ort = ort
-        self._session = session
-        self._memory = memory
-
-    def _run(self, inputs: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        # One for each run: a run that was ended leaves its options ended. The entry is the default. ONNX
-        # Runtime asks for it, and where it is missing, an exception inside costs 70 µs a run.
-        options = self._ort.RunOptions()
-        options.add_run_config_entry(_CAPTURED, "0")
-        try:
-            binding = self._session.io_binding()
-            for name, tensor in inputs.items():
-                binding.bind_ortvalue_input(name, tensor.handle)
-            for name in self.outputs:
-                if name in into:
-                    binding.bind_ortvalue_output(name, into[name].handle)
-                else:
-                    binding.bind_output(name, self._memory, 0)
-
-            def end() -> None:
-                options.terminate = True
-
-            with interruptible(end), _limited(self.seconds, end):
-                self._session.run_with_iobinding(binding, options)
-            found = binding.get_outputs()
-        except Exception as error:
-            raise _engine_error(self.graph, error) from error
-        values = dict(zip(self.outputs, found, strict=True))
-        return {
-            name: into[name] if name in into else Tensor(value, tuple(value.shape()))
-            for name, value in values.items()
-        }
-
-
-@contextlib.contextmanager
-def _limited(seconds: float | None, end: Callable[[], None]) -> Iterator[None]:
-    """Call ``end`` unless what is inside is done after ``seconds``."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, end)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 def _made_up(port: Port) -> Array:
     """Return numbers from 0 to 1 for an input, two for each free axis; the same ones on each call."""
     shape = tuple(axis or 2 for axis in port.shape)
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-def _ports(values: Any) -> list[Port]:
-    return [
-        Port(
-            value.name,
-            tuple(dim if isinstance(dim, int) else None for dim in value.shape),
-            DTYPE if value.type == "tensor(float)" else value.type,
-        )
-        for value in values
-    ]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _copy_error(provider: Provider, direction: str, error: Exception) -> DeviceError:
     """Return what failed in a copy to or from the provider's memory, in our tree."""
     where = f"device={provider.device}"
-    if _is_memory(error):
-        return _out_of_memory(where, error)
+    if is_memory(error):
+        return out_of_memory(where, error)
     return DeviceError(
-        f"copying an array {direction} the device failed ({_first_line(error)})",
+        f"copying an array {direction} the device failed ({first_line(error)})",
         where=where,
         hint="use `device=cpu`; `gagrad-edge doctor` shows what is wrong with this one",
-    )
-
-
-def _is_memory(error: Exception) -> bool:
-    # "Failed to allocate memory for requested buffer", "std::bad_alloc", "bad allocation", "out of memory".
-    said = _first_line(error).lower()
-    return "alloc" in said or "out of memory" in said or isinstance(error, MemoryError)
-
-
-def _out_of_memory(where: str, error: Exception) -> OutOfMemoryError:
-    return OutOfMemoryError(
-        f"out of memory ({_first_line(error)})",
-        where=where,
-        hint="take fewer samples at a time with `chunk=1`, or close other programs",
-    )
-
-
-def _engine_error(graph: str, error: Exception) -> ModelError | DeviceError:
-    """Return ONNX Runtime's exception in our tree: its classes share no base below Exception."""
-    first_line = _first_line(error)
-    if _is_memory(error):
-        return _out_of_memory(f"graph {graph!r}", error)
-    return ModelError(
-        f"ONNX Runtime cannot run it ({first_line})",
-        where=f"graph {graph!r}",
-        hint="export the bundle again; `gagrad-edge doctor` shows the versions on this machine",
     )

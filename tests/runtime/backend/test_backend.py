@@ -15,7 +15,7 @@ from gagrad_edge.bundle.bundle import Bundle, read_bundle
 from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_edge.errors import BundleError, DeviceError, GagradError, ModelError, OutOfMemoryError
 from gagrad_runtime.backend import Backend, open_backend
-from gagrad_runtime.backend.onnxruntime import OnnxRuntimeRunner
+from gagrad_runtime.backend.onnxruntime_runner import OnnxRuntimeRunner
 
 
 @pytest.fixture(scope="module")
