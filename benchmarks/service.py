@@ -49,7 +49,7 @@ Reproduce: `python -m benchmarks.service`. [service.md](service.md) describes th
 
 ## Over the Python call
 The same frame, `pixels` UINT8 `[224, 224, 3]`, explained by `Explainer.explain` in one process and by the service in another, in turn, {rounds} times. `over` is
-the median of the differences; the bar is 5 ms. Both make the same record and the same picture, a PNG that is packed fast. Of the frame's noise little can be packed.
+the median of the differences; the bar is 5 ms. Both make the same record and the same picture, a PNG. Of the frame's noise little can be packed.
 
 """
 LOAD = """

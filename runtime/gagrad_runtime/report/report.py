@@ -213,8 +213,8 @@ def encode_png(pixels: NDArray[Any], compression: int = 2) -> bytes:
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
     options = [cv2.IMWRITE_PNG_COMPRESSION, compression]
     if hasattr(cv2, "IMWRITE_PNG_FILTER_UP"):
-        # Each row less the one above. To try all filters for each row takes twice the time, for 1 % of the
-        # bytes; an OpenCV before 4.12 does that.
+        # Each row less the one above. To try all filters for each row took twice the time for a picture of
+        # ours, and as many bytes; an older OpenCV does that.
         options += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     done, data = cv2.imencode(".png", bgr, options)
     if not done:
