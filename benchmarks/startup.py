@@ -141,7 +141,7 @@ def _process(command: list[str], folder: Path, tree: Path) -> Took:
     wall = time.perf_counter() - began
     if status:
         raise RuntimeError(f"exit status {status}: {' '.join(command)}")
-    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
+    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
 
 
 def _environment(folder: Path, tree: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gagrad_edge.bundle.archive import MANIFEST, SIGNATURE, pack, unpack
-from gagrad_edge.bundle.bundle import file_entry, write_bundle
+from gagrad_edge.bundle.bundle import file_entries, write_bundle
 from gagrad_edge.bundle.signing import sign_bundle
 from gagrad_edge.manifest import encode_manifest
 from gagrad_edge.trust.envelope import decode_envelope, encode_envelope, seal
@@ -173,7 +173,7 @@ def _forged(shop: Workshop, rng: np.random.Generator) -> dict[str, bytes]:
     """Return members with one changed member and a manifest with its new hash."""
     name = _one(rng, _files(shop))
     members = shop.members | {name: rng.bytes(int(rng.integers(1, 60)))}
-    files = {file: file_entry(members[file]) for file in _files(shop)}
+    files = file_entries({file: members[file] for file in _files(shop)})
     return members | {MANIFEST: encode_manifest(plain_manifest(files=files))}
 
 
@@ -181,7 +181,7 @@ def _restated(shop: Workshop, members: dict[str, bytes], **fields: object) -> by
     """Return the old envelope with a statement about ``members``, under the old signature."""
     envelope = decode_envelope(shop.members[SIGNATURE], where="workshop")
     release = decode_release(envelope.payload, where="workshop")
-    changed = {"manifest": file_entry(members[MANIFEST]).sha256, **fields}
+    changed = {"manifest": file_entries(members)[MANIFEST].sha256, **fields}
     payload = encode_release(msgspec.structs.replace(release, **changed))
     return encode_envelope(msgspec.structs.replace(envelope, payload=payload))
 

@@ -11,8 +11,6 @@ docs/adr/0032-weights-once.md.
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from gagrad_edge.atomic import write_atomic
 from gagrad_edge.bundle.archive import MANIFEST, SIGNATURE, pack
 from gagrad_edge.bundle.container import COPY_AGAIN, open_container, wrong_member
 from gagrad_edge.bundle.graph_file import GraphFile
+from gagrad_edge.bundle.hashing import sha256_of_each
 from gagrad_edge.bundle.weights import Weights
 from gagrad_edge.errors import BundleError
 from gagrad_edge.manifest import (
@@ -101,9 +100,13 @@ class Bundle:
         return self.graph_file(key).complete()
 
 
-def file_entry(data: Buffer) -> FileEntry:
-    """Return the manifest's entry for a member: its size in bytes and its SHA-256."""
-    return FileEntry(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+def file_entries(members: Mapping[str, Buffer]) -> dict[str, FileEntry]:
+    """Return the manifest's entry for each member: its size in bytes and its SHA-256."""
+    hashes = sha256_of_each(list(members.values()))
+    return {
+        name: FileEntry(size=len(data), sha256=sha256)
+        for (name, data), sha256 in zip(members.items(), hashes, strict=True)
+    }
 
 
 def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Buffer]) -> Manifest:
@@ -112,8 +115,7 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Buffer]) 
     The sizes and hashes of the members are added to the manifest. Raises OutputError; after a failure an
     earlier file at ``path`` is unchanged, and no partial file is left.
     """
-    files = {name: file_entry(data) for name, data in members.items()}
-    manifest = msgspec.structs.replace(manifest, files=files)
+    manifest = msgspec.structs.replace(manifest, files=file_entries(members))
     write_atomic(path, pack({**members, MANIFEST: encode_manifest(manifest)}))
     return manifest
 
@@ -171,9 +173,7 @@ def _check_members(manifest: Manifest, members: Mapping[str, Buffer], *, where: 
     for name in sorted(set(members) ^ set(manifest.files)):
         kind = "is not named in the manifest" if name in members else "is missing"
         raise BundleError(f"member {name!r} {kind}", where=where, hint=COPY_AGAIN)
-    # Hashing gives up the interpreter's lock, so threads use all cores.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda name: file_entry(members[name]), manifest.files)
-        for (name, entry), have in zip(manifest.files.items(), found, strict=True):
-            if have != entry:
-                raise wrong_member(name, where=where)
+    found = file_entries(members)
+    for name, entry in manifest.files.items():
+        if found[name] != entry:
+            raise wrong_member(name, where=where)

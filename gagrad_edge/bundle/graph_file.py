@@ -42,6 +42,12 @@ class GraphFile:
         """Bytes of the graph with its tensors, each counted once."""
         return len(self.data) + sum({one.sha256: one.size for one in self.references}.values())
 
+    @property
+    def matrix_share(self) -> float:
+        """Share of the tensors' bytes, 0..1, that are in matrices; the others are kernels of convolutions."""
+        sizes = {one.sha256: (one.size, len(one.shape)) for one in self.references}.values()
+        return sum(size for size, axes in sizes if axes == 2) / max(sum(size for size, _ in sizes), 1)
+
     def tensors(self) -> dict[str, NDArray[np.generic]]:
         """Return the tensors that the graph refers to, by the initializers' names. Raises BundleError.
 

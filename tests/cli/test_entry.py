@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
-from gagrad_edge.cli import ENTRY_POINTS, run
+from gagrad_edge.cli import COMMANDS, run
 from gagrad_edge.errors import INTERRUPTED, INTERRUPTED_LINE
 
 Capture = pytest.CaptureFixture[str]
@@ -68,8 +67,7 @@ def test_while_a_command_is_imported(
     """The same, also where a compiled module or we ourselves make another error of it."""
     (tmp_path / "cut_short.py").write_text(ends)
     monkeypatch.syspath_prepend(tmp_path)
-    point = EntryPoint("cut", "cut_short:command", ENTRY_POINTS)
-    monkeypatch.setattr("gagrad_edge.cli.entry_points", lambda **_: [point])
+    monkeypatch.setitem(COMMANDS, "cut", "cut_short")
     assert run(["cut"]) == INTERRUPTED
     assert capsys.readouterr() == ("", f"\n{INTERRUPTED_LINE}\n")
 
@@ -80,8 +78,7 @@ def test_a_package_that_is_missing_is_no_interruption(
     """An import that fails by itself is reported as before."""
     (tmp_path / "lacks_one.py").write_text("import no_such_package_at_all")
     monkeypatch.syspath_prepend(tmp_path)
-    point = EntryPoint("lacks", "lacks_one:command", ENTRY_POINTS)
-    monkeypatch.setattr("gagrad_edge.cli.entry_points", lambda **_: [point])
+    monkeypatch.setitem(COMMANDS, "lacks", "lacks_one")
     assert run(["lacks"]) == 70
     assert "no_such_package_at_all" in capsys.readouterr().err
 

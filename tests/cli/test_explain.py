@@ -21,6 +21,8 @@ from PIL import Image, ImageFile
 from gagrad_edge.cli import run
 from gagrad_runtime.explanation import explanation as explanation_module
 from gagrad_runtime.language.numbers import percent
+from gagrad_runtime.report.report import Report
+from gagrad_runtime.session.explainer import Explainer
 
 Capture = pytest.CaptureFixture[str]
 
@@ -53,6 +55,32 @@ def test_one_image(tiny_bundle: Path, image: Path, tmp_path: Path, capsys: Captu
     assert "part.explained.png" in captured.err
     assert explain(tiny_bundle, image, out=out, options=("--preset", "paper")) == 0
     assert "RCAP" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("images", "targets", "expected"),
+    [(1, [], "close save"), (2, [], "save close save"), (1, ["0", "1", "1"], "save save close save")],
+)
+def test_the_model_is_closed_before_the_last_picture(
+    tiny_bundle: Path,
+    image: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    images: int,
+    targets: list[str],
+    expected: str,
+) -> None:
+    """The picture of a large frame may take as much memory as the model, and the last one needs no model."""
+    done: list[str] = []
+    save, close = Report.save_as, Explainer.close
+    monkeypatch.setattr(Report, "save_as", lambda *a, **k: (done.append("save"), save(*a, **k))[1])
+    monkeypatch.setattr(Explainer, "close", lambda self: (done.append("close"), close(self))[1])
+    paths = [tmp_path / f"{number}.png" for number in range(images)]
+    for path in paths:
+        path.write_bytes(image.read_bytes())
+    options = tuple(word for target in targets for word in ("--target", target))
+    assert explain(tiny_bundle, *paths, out=tmp_path / "out", options=options) == 0
+    assert " ".join(done) == f"{expected} close"
 
 
 def test_json_is_one_object_per_image(

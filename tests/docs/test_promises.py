@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -12,11 +11,10 @@ import pytest
 
 import gagrad_runtime
 from gagrad_edge import __version__, errors
-from gagrad_edge.cli import ENTRY_POINTS, group
+from gagrad_edge.cli import COMMANDS, group
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {point.name for point in entry_points(group=ENTRY_POINTS)}
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 CALL = re.compile(r"(?:^|`|\$ |&& )gagrad-edge ([a-z]+)((?: [^`\n]*)?)", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""A bundle's graphs on a device: what every bundle has is opened at once, the others when asked for."""
+"""A bundle's graphs on a device: what the usual preset needs is opened at once, others when asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gagrad_edge.abi import DTYPE, FEATURES, Sizes
 from gagrad_edge.bundle.mapping import release
 from gagrad_edge.errors import BundleError, SettingError
-from gagrad_edge.manifest import REQUIRED_ROLES, GraphKey
+from gagrad_edge.manifest import GraphKey
 from gagrad_edge.method.reference import rcap_levels
 from gagrad_runtime.backend.rows import RowByRow
 from gagrad_runtime.machine.memory import return_freed_memory
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PRECISIONS: dict[GraphPrecision, str] = {"float32": "fp32", "float16": "fp16"}
 """Names of the precisions on the command line."""
 
+_AT_ONCE: tuple[GraphRole, ...] = ("predict", "accumulate", "combine", "maps")
+"""What every explanation by the usual preset runs. With them a device that lacks memory says so at once."""
+
 
 class Graphs:
     """The runners of one bundle on one device. ``close`` frees their memory there.
@@ -33,9 +36,7 @@ class Graphs:
     SettingError where the bundle has no graphs of the precision that the backend wants.
     """
 
-    def __init__(
-        self, bundle: Bundle, backend: Backend, opened: Sequence[GraphRole] = REQUIRED_ROLES
-    ) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, opened: Sequence[GraphRole] = _AT_ONCE) -> None:
         self._bundle, self._backend = bundle, backend
         accumulate = GraphKey("accumulate", precision=backend.precision)
         if bundle.manifest.graph(accumulate).precision != backend.precision:

@@ -51,6 +51,8 @@ _PROBE = (
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x02B\x04\n\x00\x10\x12"
 )
 """An ONNX graph of opset 18, ``y [2] = Exp(x [2])``, as there is no onnx on a device to write one."""
+_PACKED = 0.5
+"""Share of matrices among a graph's weights from which they are packed: that of transformers is above 0.9."""
 _SPIN = "1000"
 """Microseconds for which an idle thread looks for work before it sleeps; see docs/performance.md."""
 _PROOF = 60.0
@@ -165,7 +167,7 @@ class OnnxRuntimeBackend(Backend):
             data, tensors = file.complete(), {}
         try:
             if self._provider.memory == "cpu":
-                session = self._session(data, self._options(tensors))
+                session = self._session(data, self._options(tensors, packed=_worth_packing(file)))
             elif assignment.can_report(self._ort.InferenceSession):
                 options = self._options(tensors)
                 options.add_session_config_entry(assignment.RECORD, "1")
@@ -190,12 +192,13 @@ class OnnxRuntimeBackend(Backend):
 
         What is wrong with the graph itself is left to the usual way of opening it.
         """
+        packed = _worth_packing(file)
         expected: list[dict[str, bytes]] = []
         proven: list[OnnxRuntimeRunner] = []
 
         def write(folder: Path) -> None:
             tensors = file.tensors()  # which must live until the session has them
-            options = self._options(tensors)
+            options = self._options(tensors, packed=packed)
             options.optimized_model_filepath = str(folder / GRAPH)
             options.add_session_config_entry(_WRITTEN_TENSORS, TENSORS)
             options.add_session_config_entry(_WRITTEN_SIZE, str(SMALLEST))
@@ -206,7 +209,7 @@ class OnnxRuntimeBackend(Backend):
             )
 
         def same(kept: OptimisedGraph) -> bool:
-            runner = self._opened(graph, kept)
+            runner = self._opened(graph, kept, packed=packed)
             if not expected[0] or self._answers(runner) != expected[0]:
                 return False
             proven.append(runner)
@@ -216,16 +219,16 @@ class OnnxRuntimeBackend(Backend):
             kept = optimised.get(file, write, same)
             if kept is None:
                 return None
-            return proven.pop() if proven else self._opened(graph, kept)
+            return proven.pop() if proven else self._opened(graph, kept, packed=packed)
         except BundleError:  # what its tensors are called and what they are differ
             raise
         except Exception as error:  # noqa: BLE001 - the usual way of opening it finds the same fault, and says so
             _log.debug("graph %r is opened in the usual way: %s", graph, first_line(error))
             return None
 
-    def _opened(self, graph: str, kept: OptimisedGraph) -> OnnxRuntimeRunner:
+    def _opened(self, graph: str, kept: OptimisedGraph, *, packed: bool) -> OnnxRuntimeRunner:
         """Open a graph that needs no more optimisation, with its tensors where they are."""
-        options = self._options()
+        options = self._options(packed=packed)
         options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # The order in which the nodes were written, which is that of the first session. By default another
         # one is made of it, and activations leave the cache: gradients take 1 to 4 % longer.
@@ -256,8 +259,13 @@ class OnnxRuntimeBackend(Backend):
             runner.seconds = None
         return {name: self.download(tensor).tobytes() for name, tensor in found.items()}
 
-    def _options(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Any:
-        """Return the options of a session whose graph refers to ``tensors`` by the names of initializers."""
+    def _options(
+        self, tensors: Mapping[str, NDArray[np.generic]] | None = None, *, packed: bool = True
+    ) -> Any:
+        """Return the options of a session whose graph refers to ``tensors`` by the names of initializers.
+
+        Without ``packed`` its matrices are used as they are, and not copied into another form first.
+        """
         options = self._ort.SessionOptions()
         if tensors:
             values = [self._ort.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
@@ -270,6 +278,8 @@ class OnnxRuntimeBackend(Backend):
         # would take cores from the next. The second option is newer; an older onnxruntime ignores it.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
+        if not packed:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         if self._shared:
             options.add_session_config_entry(arena.SHARED, "1")
         if self._threads is not None:
@@ -375,3 +385,12 @@ def _copy_error(provider: Provider, direction: str, error: Exception) -> DeviceE
         where=where,
         hint="use `device=cpu`; `gagrad-edge doctor` shows what is wrong with this one",
     )
+
+
+def _worth_packing(file: GraphFile) -> bool:
+    """Tell whether a graph's matrices shall be copied into the form that products of them like best.
+
+    Transformers need 4 to 10 % more time without. In convolutional networks it makes no difference, as only
+    the classifier at the end has a matrix, and each session has a copy: 20 to 32 MB (docs/performance.md).
+    """
+    return file.matrix_share >= _PACKED

@@ -21,7 +21,6 @@ import os
 import secrets
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -29,6 +28,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from gagrad_edge.atomic import write_atomic
+from gagrad_edge.bundle.hashing import sha256_of_each
 from gagrad_edge.bundle.mapping import contents, release
 from gagrad_edge.bundle.onnx_wire import DTYPES, at, inline, relocated
 from gagrad_edge.errors import BundleError, OutputError
@@ -36,7 +36,7 @@ from gagrad_runtime.backend.plans import SUFFIX, Plans, plan_key
 from gagrad_runtime.machine.regular import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gagrad_edge.bundle.archive import Buffer
@@ -80,14 +80,9 @@ class _Pack:
     content: memoryview
     checked: set[str] = field(default_factory=set)
 
-    def has(self, place: _Place) -> bool:
-        """Tell whether the tensor is there; its hash is computed once in a process."""
-        if place.sha256 not in self.checked:
-            data = self.content[place.offset : place.offset + place.size]
-            if len(data) != place.size or hashlib.sha256(data).hexdigest() != place.sha256:
-                return False
-            self.checked.add(place.sha256)
-        return True
+    def at(self, place: _Place) -> memoryview:
+        """Return the bytes of a tensor; fewer where the file ends before."""
+        return self.content[place.offset : place.offset + place.size]
 
 
 @dataclass(frozen=True)
@@ -161,16 +156,21 @@ class OptimisedGraphs:
             return None
         places, data = _parts(plan)
         packs = {name: self._pack(name) for name in dict.fromkeys(place.pack for place in places)}
-        # Hashing gives up the interpreter's lock, so threads use all cores.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = list(pool.map(lambda place: packs[place.pack].has(place), places))
-        if not all(found):
-            raise _DamagedError(str(self._folder() / places[found.index(False)].pack))
+        self._check(places, packs)
         path = self._plans.path(key) if key else None
         if path is not None:
             with contextlib.suppress(OSError):
                 os.utime(path)  # so that it counts as used
         return OptimisedGraph(data, packs)
+
+    def _check(self, places: Sequence[_Place], packs: Mapping[str, _Pack]) -> None:
+        """Hash the tensors that were not hashed in this process yet. Raises _DamagedError."""
+        new = [place for place in places if place.sha256 not in packs[place.pack].checked]
+        found = sha256_of_each([packs[place.pack].at(place) for place in new])
+        for place, sha256 in zip(new, found, strict=True):
+            if sha256 != place.sha256:
+                raise _DamagedError(str(self._folder() / place.pack))
+            packs[place.pack].checked.add(sha256)
 
     def _pack(self, name: str) -> _Pack:
         """Return a pack, mapped once in a process. Raises _DamagedError."""
@@ -271,9 +271,10 @@ class OptimisedGraphs:
     def _has(self, place: _Place) -> bool:
         """Tell whether a pack has the tensor."""
         try:
-            return self._pack(place.pack).has(place)
+            self._check([place], {place.pack: self._pack(place.pack)})
         except _DamagedError:
             return False
+        return True
 
     def _folder(self) -> Path:
         """Return the folder of the packs. Raises _NotNowError where nothing can be stored."""

@@ -9,7 +9,6 @@ from gagrad_edge.errors import DeviceError
 from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
 from gagrad_runtime.backend.openvino import OpenVinoBackend
 from gagrad_runtime.backend.providers import PROVIDERS
-from gagrad_runtime.backend.tensorrt import KINDS, TensorRtBackend
 
 if TYPE_CHECKING:
     from gagrad_runtime.backend.base import Backend
@@ -44,7 +43,10 @@ def open_backend(device: str = "auto", *, threads: int | None = None, keep: bool
         return OpenVinoBackend(threads=threads, numbers="bfloat16")
     if engine == "openvino":
         return OpenVinoBackend(part or "CPU", threads=threads)
-    if engine in KINDS:
+    if engine in ("tensorrt", "tensorrt-rtx"):
+        # Not at every start: five modules.
+        from gagrad_runtime.backend.tensorrt import KINDS, TensorRtBackend  # noqa: PLC0415
+
         return TensorRtBackend(KINDS[engine], part)
     raise DeviceError(
         f"no device {device!r} in this version",

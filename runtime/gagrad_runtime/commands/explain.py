@@ -18,6 +18,7 @@ from gagrad_runtime.commands.options import (
     method_options,
     trust_option,
 )
+from gagrad_runtime.machine.blas import one_blas_thread
 
 
 @click.command(cls=Command, section="explain", short_help="Show what the model looked at in images.")
@@ -132,6 +133,7 @@ def explain(
 
     Example: gagrad-edge explain part.gagrad frames/*.png -o explanations/ --target scratch
     """
+    one_blas_thread()
     from gagrad_runtime.jobs.explaining import explain_images  # noqa: PLC0415 - --help stays fast
 
     return explain_images(

@@ -14,6 +14,7 @@ from gagrad_runtime.commands.options import (
     lang_option,
     trust_option,
 )
+from gagrad_runtime.machine.blas import one_blas_thread
 
 
 @click.command(cls=Command, section="explain", short_help="Say what the model says of images.")
@@ -51,6 +52,7 @@ def predict(
 
     Example: gagrad-edge predict part.gagrad frames/*.png --json
     """
+    one_blas_thread()
     from gagrad_runtime.jobs.predicting import predict_images  # noqa: PLC0415 - --help stays fast
 
     return predict_images(

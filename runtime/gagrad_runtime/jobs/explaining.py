@@ -245,9 +245,12 @@ class _Run:
                     progress.clear()
                     yield explanation
             return
-        for target in self.targets or (None,):
+        targets = self.targets or (None,)
+        for number, target in enumerate(targets, 1):
             with Progress(self._label(path)) as progress:
                 explanation = self.explainer.explain(frame, target, progress=progress, **self.settings)
+            if (self._seen, number) == (len(self.stems), len(targets)):
+                self.explainer.close()  # the picture of a large frame may take as much memory as the model
             yield explanation
 
     def _say_nothing(self, path: str, frame: Frame) -> None:

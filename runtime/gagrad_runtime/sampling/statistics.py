@@ -37,9 +37,10 @@ class Sampler:
 
     def __init__(self, backend: Backend, combine: Runner, shape: tuple[int, int, int]) -> None:
         self._backend, self._combine, self._shape = backend, combine, shape
-        self._zero = self._new()
-        # Two sets of tensors for each half: a run reads one set and writes the other.
-        self._states = [[self._new(), self._new()] for _ in range(2)]
+        zeros = backend.zeros(shape)
+        self._zero = {name: backend.zeros(()) if name == COUNT else zeros for name in STATE}
+        # Up to two sets of tensors for each half: a run reads one set and writes the other.
+        self._states: list[list[dict[str, Tensor]]] = [[], []]
 
     def begin(self, accumulate: Runner, fixed: Mapping[str, Tensor]) -> None:
         """Start an explanation; ``fixed`` are the inputs of ``accumulate`` that all chunks share."""
@@ -64,7 +65,7 @@ class Sampler:
     def run(self, samples: int, inputs: Mapping[str, Tensor]) -> Array:
         """Run one chunk of ``samples`` for the half whose turn it is; return the scores ``[samples, K…]``."""
         half = self.chunks % 2
-        into = next(state for state in self._states[half] if state is not self._current[half])
+        into = self._other(half)
         outputs = self._accumulate.run(
             {**self._fixed, **inputs, **self._current[half]}, {STATE_OUT[name]: into[name] for name in STATE}
         )
@@ -91,5 +92,11 @@ class Sampler:
         )
         return first, second
 
-    def _new(self) -> dict[str, Tensor]:
-        return {name: self._backend.zeros(() if name == COUNT else self._shape) for name in STATE}
+    def _other(self, half: int) -> dict[str, Tensor]:
+        """Return a set of tensors that the half does not hold its state in."""
+        for state in self._states[half]:
+            if state is not self._current[half]:
+                return state
+        new = {name: self._backend.zeros(() if name == COUNT else self._shape) for name in STATE}
+        self._states[half].append(new)
+        return new

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from gagrad_edge.bundle.graph_file import GraphFile
 from gagrad_runtime.backend import Backend, open_backend
+from gagrad_runtime.backend.onnxruntime import OnnxRuntimeBackend
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.standard_normal((16, 16, 3, 3)).astype(np.float32)
@@ -84,3 +86,38 @@ def test_onnx_runtime_keeps_no_tensor_of_ours() -> None:
     for array in arrays.values():
         array[...] = np.nan
     assert backend.download(runner.run({"x": x})["y"]).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(("kernels", "packed"), [(True, False), (False, True)])
+@pytest.mark.parametrize("keep", [False, True])
+def test_matrices_are_packed_where_most_weights_are_matrices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: bool, packed: bool, keep: bool
+) -> None:
+    """As in transformers; the copy that each session of a convolutional network would make wins no time."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options: list[Any] = []
+    session = OnnxRuntimeBackend._session
+
+    def noted(self: OnnxRuntimeBackend, data: bytes, given: Any) -> Any:
+        options.append(given)
+        return session(self, data, given)
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "_session", noted)
+    file, _ = graph()
+    if not kernels:
+        model = ModelProto.FromString(bytes(file.data))
+        for node in list(model.graph.node[:2]):
+            model.graph.node.remove(node)
+        model.graph.node[0].input[0] = "x"
+        for tensor in list(model.graph.initializer[:2]):
+            model.graph.initializer.remove(tensor)
+        file = GraphFile(model.SerializeToString(), file.weights)
+    assert file.matrix_share == (1 if not kernels else pytest.approx(1600 / 36416, abs=0.01))
+    open_backend("cpu", keep=keep).open("g", file)
+    assert options
+    for one in options:
+        if packed:
+            with pytest.raises(RuntimeError, match="disable_prepacking"):
+                one.get_session_config_entry("session.disable_prepacking")
+        else:
+            assert one.get_session_config_entry("session.disable_prepacking") == "1"
