@@ -52,6 +52,7 @@ ALLOWED = {
     ("export/gagrad_export/assemble/maps.py", "maps"): A_ROLE,
     ("export/gagrad_export/assemble/bundle_graphs.py", "maps"): A_ROLE,
     ("runtime/gagrad_runtime/sampling/saliency.py", "maps"): A_ROLE,
+    ("runtime/gagrad_runtime/backend/graphs.py", "maps"): A_ROLE,
     ("gagrad_edge/input.py", "mean"): "the field of InputSpec that an error names",
     ("runtime/gagrad_runtime/jobs/feeding.py", "mean"): "the field of InputSpec",
     ("runtime/gagrad_runtime/question/settings.py", "percentile"): A_SETTING,
