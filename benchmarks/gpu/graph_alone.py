@@ -96,8 +96,8 @@ def _copies(machine: Machine, folder: Path, bundle: Bundle, key: GraphKey, batch
     options, opened = backend._options, backend._session
     sessions: list[Any] = []
 
-    def profiled(tensors: Any = None) -> Any:
-        given = options(tensors)
+    def profiled(*arguments: Any, **settings: Any) -> Any:
+        given = options(*arguments, **settings)
         given.enable_profiling = True
         given.profile_file_prefix = str(folder / "profile")
         return given

@@ -34,6 +34,9 @@ GAIN = 1.1
 ALIKE = 1.05
 """Ratio to the fastest time up to which a size is as good; of these the largest is taken, as it splits a few
 samples into fewer runs. What does not fit into a core's cache is slower by more than that."""
+RUNS, ENOUGH = (2, 6), 0.3
+"""Least and most runs of a size, and seconds after which they are enough: what disturbs a short run, such as
+memory that it takes for the first time, may be longer than the run."""
 SHARE = 0.5
 """Share of the available memory that a chunk may take; the rest is for other programs."""
 
@@ -144,7 +147,7 @@ class ChunkSize:
                     ended = True
                     break
             try:
-                seconds = min(_seconds(run_chunk, chunk) for _ in range(2)) / chunk
+                seconds = _fastest(run_chunk, chunk) / chunk
             except OutOfMemoryError:
                 ended = True
                 break
@@ -187,7 +190,11 @@ def _preferred(rungs: dict[int, Rung], default: int) -> int:
     return best.chunk if best.chunk > default and chosen.seconds > GAIN * best.seconds else chosen.chunk
 
 
-def _seconds(run_chunk: Callable[[int], object], chunk: int) -> float:
-    began = time.perf_counter()
-    run_chunk(chunk)
-    return time.perf_counter() - began
+def _fastest(run_chunk: Callable[[int], object], chunk: int) -> float:
+    """Return the seconds of the fastest of some runs of a chunk."""
+    taken: list[float] = []
+    while len(taken) < RUNS[0] or (len(taken) < RUNS[1] and sum(taken) < ENOUGH):
+        began = time.perf_counter()
+        run_chunk(chunk)
+        taken.append(time.perf_counter() - began)
+    return min(taken)

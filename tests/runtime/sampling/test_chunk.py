@@ -97,6 +97,20 @@ def test_the_largest_of_the_fast_sizes(
     assert machine.runs == [size for size in tried for _ in range(2)]
 
 
+def test_a_disturbed_run_does_not_decide(choose: Callable[..., int]) -> None:
+    """Short runs are repeated up to six times: what disturbs the first two is not the size's own time."""
+
+    @dataclass
+    class Disturbed(Machine):
+        def trial(self, copies: int) -> None:
+            super().trial(copies)
+            self.now += 0.05 * (copies == 2 and self.runs.count(2) <= 2)
+
+    machine = Disturbed({1: 0.02, 2: 0.018, 3: 0.017, 5: 0.016})
+    assert choose(machine, samples=3) == 2
+    assert [machine.runs.count(size) for size in (1, 2, 3)] == [6, 6, 0]
+
+
 def test_a_bundles_size_beside_the_ladder(choose: Callable[..., int]) -> None:
     """The bundle's own chunk size is measured along with the usual sizes."""
     machine = Machine(LARGE_IS_FAST)
