@@ -52,6 +52,7 @@ d keeps its unit, so that the map of a good part stays low; the other factors on
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -85,13 +86,21 @@ def side(size: tuple[int, int]) -> float:
     return math.sqrt(size[0] * size[1])
 
 
-def product(squared: Array, activations: Sequence[Array], seen: tuple[slice, slice]) -> Array:
+def magnitude(squared: Array, seen: tuple[slice, slice]) -> Array:
+    """Return P on the frame, ``[h, w]``, from Σ_c E[g²] ``[H, W]``; ``seen`` are its rows and columns."""
+    gradient = np.sqrt(np.maximum(squared[seen], 0))
+    return pooled(gradient, POOLED * side(gradient.shape))
+
+
+def product(
+    squared: Array, activations: Sequence[Array], seen: tuple[slice, slice], reacting: Array | None = None
+) -> Array:
     """Return S, ``[H, W]``, not scaled, from Σ_c E[g²] ``[H, W]`` and C and L ``[H, W]``, at least 0.
 
-    ``seen`` are the rows and columns where the frame is; the rest is padding.
+    ``seen`` are the rows and columns where the frame is; the rest is padding. ``reacting`` is their
+    ``magnitude``, where it is known.
     """
-    gradient = np.sqrt(np.maximum(squared[seen], 0))
-    found = pooled(gradient, POOLED * side(gradient.shape))
+    found = magnitude(squared, seen) if reacting is None else reacting
     speaking = [one[seen] / one[seen].max() for one in activations if one[seen].max() > 0]
     if speaking:
         found = found * np.maximum.reduce(speaking)
@@ -176,12 +185,24 @@ def pooled(values: Array, sigma: float) -> Array:
     if sigma < 0.3:  # the Gaussian's weight beside its centre is below 1 %
         return values
     height, width = values.shape
-    kernel = cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F)
-    one = np.ones(1, np.float32)
+    kernel = _gaussian(sigma)
     total = cv2.sepFilter2D(values, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
-    # The weight of what is inside is a product of a column and a row, as the Gaussian is.
+    result: Array = np.asarray(total / _inside(height, width, sigma), np.float32)
+    return result
+
+
+def _gaussian(sigma: float) -> Array:
+    return np.asarray(cv2.getGaussianKernel(2 * math.ceil(4 * sigma) + 1, sigma, cv2.CV_32F), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _inside(height: int, width: int, sigma: float) -> Array:
+    """Return the Gaussian's weight inside an image, for each of its pixels ``[height, width]``."""
+    kernel, one = _gaussian(sigma), np.ones(1, np.float32)
+    # A product of a column and a row, as the Gaussian is.
     ones = np.ones((height, 1), np.float32), np.ones((1, width), np.float32)
     column = cv2.sepFilter2D(ones[0], -1, one, kernel, borderType=cv2.BORDER_CONSTANT)
     row = cv2.sepFilter2D(ones[1], -1, kernel, one, borderType=cv2.BORDER_CONSTANT)
-    result: Array = np.asarray(total / (column * row), np.float32)
+    result: Array = column * row
+    result.setflags(write=False)
     return result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gagrad_edge.abi import MEAN
-from gagrad_edge.method.product import NEAR, compared, detail, effect, product, side, witnesses
+from gagrad_edge.method.product import NEAR, compared, detail, effect, magnitude, product, side, witnesses
 from gagrad_edge.statistics import rank_correlation
 from gagrad_runtime.sampling.saliency import Saliency, StateMaps, class_activations
 from gagrad_runtime.sampling.stability import pixel_subset
@@ -80,7 +80,8 @@ class ProductMaps(StateMaps):
     def saliency(self, state: Mapping[str, Tensor]) -> Saliency:
         """Return the map of ``state``; its 0 is a product of 0, and its 1 the highest on the frame."""
         squared = self.state_map(state, "squared")
-        total = self._product(squared)
+        reacting = magnitude(squared, self._seen) if self._good is None else None
+        total = self._product(squared, reacting)
         if self._activations:
             finer = self._finer if self._good is None else []  # good parts know of what is absent
             found = witnesses(squared, self._activations[0], finer, self._seen)
@@ -90,9 +91,8 @@ class ProductMaps(StateMaps):
             self.witnesses = found
         highest = float(total.max())
         values = total / np.float32(highest) if highest > 0 else total
-        if self._activations and self._good is None and highest > 0:
-            alone = product(squared, [], self._seen)[self._seen]
-            self.apart = math.dist(peak(alone), peak(total[self._seen])) / side(alone.shape)
+        if self._activations and reacting is not None and highest > 0:
+            self.apart = math.dist(peak(reacting), peak(total[self._seen])) / side(reacting.shape)
         return Saliency(values, (0.0, highest), not squared.any())
 
     def agreement(self, sampler: Sampler) -> float | None:
@@ -103,10 +103,10 @@ class ProductMaps(StateMaps):
         first, second = (half.ravel()[pixels] for half in self._halves)
         return rank_correlation(first, second)
 
-    def _product(self, squared: Array) -> Array:
-        """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``."""
+    def _product(self, squared: Array, reacting: Array | None = None) -> Array:
+        """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``; ``reacting`` as ``product`` takes it."""
         if self._good is None:
-            return product(squared, self._activations, self._seen)
+            return product(squared, self._activations, self._seen, reacting)
         return compared(squared, self._activations, self._seen, *self._good)
 
     def place_stability(self, saliency: Saliency) -> float | None:
