@@ -104,7 +104,7 @@ class ProductMaps(StateMaps):
         return rank_correlation(first, second)
 
     def _product(self, squared: Array, reacting: Array | None = None) -> Array:
-        """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``; ``reacting`` as ``product`` takes it."""
+        """Return the map, [H, W], not scaled, of Σ_c E[g²] ``[H, W]``; ``reacting`` is as in ``product``."""
         if self._good is None:
             return product(squared, self._activations, self._seen, reacting)
         return compared(squared, self._activations, self._seen, *self._good)
