@@ -25,6 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gagrad_edge.method.class_activation import CAMS as _CAM_METHODS
 from gagrad_edge.method.perturbation import COLUMNS
 from gagrad_edge.method.reference import STATE_MAPS, rcap_levels
@@ -165,8 +167,8 @@ def is_feature(name: str) -> bool:
 def feature_shapes(layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None) -> tuple[Shape, ...]:
     """Return the shapes, without the batch, of what passes from ``predict`` to ``cam``.
 
-    The activations of the finer layer, which is in front of the other one, or of all layers. Empty for
-    tokens, of which a manifest does not say how many there are.
+    The activations of the finer layer, which is in front of the other one, or of all layers, unless the
+    manifest says otherwise. Empty for tokens: a layer does not say how many there are beside the patches.
     """
     cut = layers if finer is None else [finer]
     if any(one.layout == "tokens" for one in cut):
@@ -201,13 +203,13 @@ class Sizes:
     finer: tuple[int, int] | None = None
     """(h, w) of the finer feature layer, where there is one."""
     features: tuple[Shape, ...] = ()
-    """``feature_shapes``."""
+    """Shapes, without the batch, of what passes from ``predict`` to ``cam``."""
 
     @staticmethod
     def of(manifest: Manifest) -> Sizes:
         """Return the sizes of the symbols (C, H, W, …) that ``manifest`` states."""
         method, layer = manifest.method, manifest.model.feature_layer
-        finer = manifest.model.finer_feature_layer
+        finer, passed = manifest.model.finer_feature_layer, manifest.model.passed
         return Sizes(
             image=manifest.input.shape,
             scores=tuple(manifest.output.shape),
@@ -215,7 +217,9 @@ class Sizes:
             feature=None if layer is None else (layer.height, layer.width),
             beside=beside(manifest.output),
             finer=None if finer is None else (finer.height, finer.width),
-            features=feature_shapes(manifest.model.feature_layers, finer),
+            features=feature_shapes(manifest.model.feature_layers, finer)
+            if isinstance(passed, msgspec.UnsetType)
+            else tuple(map(tuple, passed)),
         )
 
     def graph(self, role: GraphRole, variant: str = "") -> GraphAbi:

@@ -6,6 +6,7 @@ The structures below are the schema: msgspec validates types, and ``__post_init_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -105,6 +106,14 @@ class ModelInfo(Strict, frozen=True):
     """A layer in front of ``feature_layer`` whose cells have half its sides or less, where those of
     ``feature_layer`` are large; maps are taken there, too. Null where one layer is fine enough."""
 
+    passed: (
+        Annotated[list[Annotated[list[Positive], msgspec.Meta(max_length=4)]], msgspec.Meta(max_length=64)]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
+    """Shapes, without the batch, of what passes from ``predict`` to ``cam`` in the variant ``features``,
+    where the layers do not say it: of tokens, and of values that reach the scores past the layers. Absent
+    elsewhere."""
+
     @property
     def feature_layers(self) -> list[FeatureLayer]:
         """All layers at which class activation maps are taken, the one with the largest grid first."""
@@ -117,6 +126,9 @@ class ModelInfo(Strict, frozen=True):
         for layer in self.further_feature_layers:
             if first is not None and layer.height * layer.width > first.height * first.width:
                 raise ValueError(f"feature layer {layer.name!r} has a larger grid than the first")
+        shapes = [] if isinstance(self.passed, msgspec.UnsetType) else self.passed
+        if any(math.prod(shape) > _MOST_PASSED for shape in shapes):
+            raise ValueError(f"more than {_MOST_PASSED} numbers in what passes from predict to cam")
         finer = self.finer_feature_layer
         if finer is not None and (
             first is None or finer.height < 2 * first.height or finer.width < 2 * first.width
@@ -432,4 +444,5 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
     return manifest
 
 
+_MOST_PASSED = 1 << 26
 _COPY_AGAIN = "copy the bundle again from where it was exported, or export it again"

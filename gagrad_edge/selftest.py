@@ -7,6 +7,7 @@ follow from the self-test's frame: no graph needs what another one gave.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def questions(
     """Yield the questions to the graph of ``role`` and ``variant``, whose scores have the shape ``scores``.
 
     ``image`` is the self-test's frame, ``[1, C, H, W]`` in 0..1; ``target`` the index of the score that is
-    explained; ``features`` are ``abi.feature_shapes``. With ``noise_std`` 0 the scores of ``accumulate`` are
+    explained; ``features`` are ``abi.Sizes.features``. With ``noise_std`` 0 the scores of ``accumulate`` are
     those of ``predict``. Raises BundleError for a target that the scores do not have.
     """
     if len(target) != len(scores) or not all(0 <= at < size for at, size in zip(target, scores, strict=True)):
@@ -113,8 +114,8 @@ def _of_features(shapes: Sequence[abi.Shape]) -> dict[str, Array]:
     found = {}
     for number, shape in enumerate(shapes):
         size = tuple(map(int, shape))
-        (drawn,) = noise_chunks(2 + number, 1, 1, (size[0], size[1], size[2]))
-        found[abi.feature_name(number)] = np.abs(drawn)
+        (drawn,) = noise_chunks(2 + number, 1, 1, (1, 1, math.prod(size)))
+        found[abi.feature_name(number)] = np.abs(drawn).reshape(1, *size)
     return found
 
 

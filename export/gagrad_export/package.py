@@ -6,10 +6,12 @@ import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from PIL import Image
 
 from gagrad_edge import __version__
+from gagrad_edge.abi import FEATURES, feature_shapes
 from gagrad_edge.bundle.bundle import write_bundle
 from gagrad_edge.manifest import (
     ABI,
@@ -26,6 +28,7 @@ from gagrad_edge.manifest import (
 )
 from gagrad_edge.selftest import encode_answers
 from gagrad_edge.source_date import creation_text
+from gagrad_export.assemble.passing import passing
 from gagrad_export.derivation import stored_and_derived
 
 if TYPE_CHECKING:
@@ -100,6 +103,7 @@ def package(
             feature_layer=feature_layers[0] if feature_layers else None,
             further_feature_layers=list(feature_layers[1:]),
             finer_feature_layer=finer_feature_layer,
+            passed=_passed(model, graphs, feature_layers, finer_feature_layer),
         ),
         input=spec,
         output=output,
@@ -146,3 +150,18 @@ def _npy(array: NDArray[np.float32] | NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def _passed(
+    model: Canonical,
+    graphs: Mapping[GraphKey, GraphFile],
+    layers: Sequence[FeatureLayer],
+    finer: FeatureLayer | None,
+) -> list[list[int]] | msgspec.UnsetType:
+    """Return the manifest's shapes of what passes, where the layers do not say them."""
+    if GraphKey("cam", FEATURES) not in graphs:
+        return msgspec.UNSET
+    shapes = tuple(one.shape for one in passing(model, layers, finer))
+    if shapes == feature_shapes(layers, finer):
+        return msgspec.UNSET
+    return [[int(size) for size in shape] for shape in shapes]

@@ -90,15 +90,16 @@ def accumulate_graph(
     return finish_graph(op, "accumulate", sizes, outputs, variant=variant), lowered
 
 
-def per_sample(op: Op, cotangent: ir.Value, noise: ir.Value) -> ir.Value:
+def per_sample(op: Op, cotangent: ir.Value, samples: ir.Value) -> ir.Value:
     """Return ``cotangent [1, K…]`` once for each sample: ``[B, K…]``.
 
-    By adding one zero per sample, taken from the noise, and not by Expand to a computed shape: so an engine
-    can tell at load time that the batch of the backward pass is that of the forward pass. ONNX Runtime keeps
-    its blocked layout between the two only then.
+    By adding one zero per sample, taken from ``samples [B, …]``, and not by Expand to a computed shape: so
+    an engine can tell at load time that the batch of the backward pass is that of the forward pass. ONNX
+    Runtime keeps its blocked layout between the two only then.
     """
-    rank = len(static_shape(cotangent))
-    zero = op.Mul(op.Slice(noise, [0, 0, 0], [1, 1, 1], [1, 2, 3]), 0.0)
+    rank, further = len(static_shape(cotangent)), len(samples.shape or ()) - 1
+    first = op.Slice(samples, [0] * further, [1] * further, list(range(1, further + 1)))
+    zero = op.Mul(first, 0.0)
     return op.Add(cotangent, op.Reshape(zero, [0] + [1] * (rank - 1)))
 
 

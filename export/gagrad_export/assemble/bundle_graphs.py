@@ -12,6 +12,7 @@ from gagrad_export.assemble.cam import cam_graph, cam_of_features_graph
 from gagrad_export.assemble.combine import combine_graph
 from gagrad_export.assemble.finalize import finalize_graph
 from gagrad_export.assemble.maps import maps_graph
+from gagrad_export.assemble.passing import passing
 from gagrad_export.assemble.predict import predict_graph
 from gagrad_export.assemble.recover import recover_graph
 
@@ -77,11 +78,10 @@ def activation_graphs(
     Raises UnsupportedOperatorError and ModelError.
     """
     graphs = {GraphKey("cam"): cam_graph(model, spec, layers, finer)}
-    behind = cam_of_features_graph(model, spec, layers, finer)
-    if behind is not None:
-        cut = layers if finer is None else [finer]
-        graphs[GraphKey("predict", FEATURES)] = predict_graph(model, spec, features=cut)
-        graphs[GraphKey("cam", FEATURES)] = behind
+    passed = passing(model, layers, finer)
+    if passed:
+        graphs[GraphKey("predict", FEATURES)] = predict_graph(model, spec, passed=passed)
+        graphs[GraphKey("cam", FEATURES)] = cam_of_features_graph(model, spec, passed, layers, finer)
     return graphs
 
 

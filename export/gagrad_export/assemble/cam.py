@@ -15,6 +15,7 @@ that of the whole network behind it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,6 @@ from gagrad_edge.abi import (
     N,
     Sizes,
     feature_name,
-    feature_shapes,
     graph_abi,
 )
 from gagrad_edge.errors import ModelError
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.input import InputSpec
     from gagrad_edge.manifest import FeatureLayer
+    from gagrad_export.assemble.passing import Passed
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
@@ -84,49 +85,32 @@ def cam_graph(
 
 
 def cam_of_features_graph(
-    model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None
-) -> GraphFile | None:
+    model: Canonical,
+    spec: InputSpec,
+    passed: Sequence[Passed],
+    layers: Sequence[FeatureLayer],
+    finer: FeatureLayer | None = None,
+) -> GraphFile:
     """Return the variant ``FEATURES`` of the graph ``cam``: the part of the network behind its layers.
 
-    The activations that the same variant of ``predict`` gives, and ``cotangent [1, K…]`` → the maps of
-    ``cam``. None where the scores also depend on the image past these layers, and where the layers are
-    tokens.
+    What the same variant of ``predict`` gives, ``passed``, and ``cotangent [1, K…]`` → the maps of ``cam``.
     """
-    sizes = _sizes(model, layers, finer)
-    if not sizes.features:
-        return None
+    sizes = replace(_sizes(model, layers, finer), features=tuple(one.shape for one in passed))
     op, inputs = start_graph("cam", sizes, variant=FEATURES, opset=model.opset)
-    given = [inputs[feature_name(i)] for i in range(len(sizes.features))]
+    given = [inputs[feature_name(i)] for i in range(len(passed))]
     image = ir.Value(
         name=IMAGE, shape=ir.Shape([N, *model.input_shape]), type=ir.TensorType(ir.DataType.FLOAT)
     )
     scores = insert_model(op, model, normalised(op, image, spec))
-    cut = list(layers) if finer is None else [finer]
-    for value, activation in zip(activations_of(op, cut), given, strict=True):
+    for value, activation in zip(activations_of(op, passed), given, strict=True):
         ir.convenience.replace_all_uses_with(value, activation)
     op.graph.sort()
-    if _reads(scores, image):
-        return None
-    features = given if finer is None else [*activations_of(op, layers), *given]
+    features = given[: len(layers)] if finer is None else [*activations_of(op, layers), given[0]]
     every = layers if finer is None else [*layers, finer]
     found = gradients(op, {scores: per_sample(op, inputs[COTANGENT], given[0])}, features)
     outputs = _cams(op, layers, finer, features, _all_found(every, found))
     lower(op)
     return finish_graph(op, "cam", sizes, outputs, variant=FEATURES)
-
-
-def _reads(value: ir.Value, image: ir.Value) -> bool:
-    """Return whether ``value`` is computed from ``image``."""
-    waiting, seen = [value], {value}
-    while waiting:
-        one = waiting.pop()
-        if one is image:
-            return True
-        node = one.producer()
-        new = {each for each in node.inputs if each is not None} - seen if node is not None else set()
-        seen |= new
-        waiting += new
-    return False
 
 
 def _cams(
@@ -177,7 +161,6 @@ def _sizes(model: Canonical, layers: Sequence[FeatureLayer], finer: FeatureLayer
         model.score_shape,
         feature=(layers[0].height, layers[0].width),
         finer=None if finer is None else (finer.height, finer.width),
-        features=feature_shapes(layers, finer),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gagrad_edge.abi import Shape, Sizes
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.manifest import FeatureLayer, GraphRole
+    from gagrad_export.assemble.passing import Passed
     from gagrad_export.canonicalise import Canonical
 
 OPSET = 18
@@ -81,8 +82,8 @@ def insert_model(
     return op.Identity(scores)
 
 
-def activations_of(op: Op, layers: Sequence[FeatureLayer], prefix: str = "model") -> list[ir.Value]:
-    """Return the activations of ``layers`` in the copy of the model that has ``prefix``."""
+def activations_of(op: Op, layers: Sequence[FeatureLayer | Passed], prefix: str = "model") -> list[ir.Value]:
+    """Return the activations of ``layers``, by their names, in the copy of the model that has ``prefix``."""
     by_name = {value.name: value for node in op.graph for value in node.outputs}
     return [by_name[f"{prefix}/{layer.name}"] for layer in layers]
 

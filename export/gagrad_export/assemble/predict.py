@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gagrad_edge.abi import FEATURES, IMAGE, SCORES, Sizes, feature_name, feature_shapes
+from gagrad_edge.abi import FEATURES, IMAGE, SCORES, Sizes, feature_name
 from gagrad_export.assemble.graph import activations_of, finish_graph, insert_model, start_graph
 from gagrad_export.assemble.half import PrecisionRegion
 from gagrad_export.lower import lower
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from gagrad_edge.bundle.graph_file import GraphFile
     from gagrad_edge.input import InputSpec
-    from gagrad_edge.manifest import FeatureLayer, GraphPrecision
+    from gagrad_edge.manifest import GraphPrecision
+    from gagrad_export.assemble.passing import Passed
     from gagrad_export.canonicalise import Canonical
     from gagrad_export.emit import Op
 
@@ -28,22 +29,23 @@ def predict_graph(
     spec: InputSpec,
     precision: GraphPrecision = "float32",
     *,
-    features: Sequence[FeatureLayer] = (),
+    passed: Sequence[Passed] = (),
 ) -> GraphFile:
-    """Return the graph ``predict``; with ``features`` its variant that also gives these activations.
+    """Return the graph ``predict``; with ``passed`` its variant that also gives these activations.
 
     What the model gives beside the scores comes from copies of the model, and ``finish_graph`` merges what
     they share.
     """
     beside = {name: other.score_shape for name, other in model.beside.items()}
-    sizes = Sizes(model.input_shape, model.score_shape, beside=beside, features=feature_shapes(features))
-    variant = FEATURES if features else ""
+    features = tuple(one.shape for one in passed)
+    sizes = Sizes(model.input_shape, model.score_shape, beside=beside, features=features)
+    variant = FEATURES if passed else ""
     op, inputs = start_graph("predict", sizes, opset=model.opset)
     region = PrecisionRegion(op, precision)
     image = region.enter(normalised(op, inputs[IMAGE], spec))
     outputs = {SCORES: region.leave(insert_model(op, model, image))}
     # Lowering may replace the node behind an activation, and then changes the input of the Identity.
-    activations = [op.Identity(value) for value in activations_of(op, features)]
+    activations = [op.Identity(value) for value in activations_of(op, passed)]
     for name, other in model.beside.items():
         outputs[name] = region.leave(insert_model(op, other, image, prefix=name, weights=name))
     outputs |= {feature_name(i): value for i, value in enumerate(activations)}

@@ -28,7 +28,7 @@ def answers_of(
     """Return the answers of the portable float32 graphs; one session is open at a time.
 
     ``image`` is the self-test's frame, ``[1, C, H, W]``, ``scores`` the shape of one row of scores,
-    ``features`` are ``abi.feature_shapes``. An output that is no number, or nothing but zeros, is left out:
+    ``features`` are ``abi.Sizes.features``. An output that is no number, or nothing but zeros, is left out:
     there is nothing to compare with.
     """
     plain = [key for key in graphs if key == GraphKey(key.role, key.variant)]

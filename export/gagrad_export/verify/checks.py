@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gagrad_edge.abi import CAMS, FINER_CAMS, IMAGE, PERTURBED, feature_shapes
+from gagrad_edge.abi import CAMS, FINER_CAMS, IMAGE, PERTURBED
 from gagrad_edge.errors import VerificationError
 from gagrad_edge.manifest import Agreement, FeatureLayer, GraphKey, MethodSpec, PrecisionCheck, Verification
 from gagrad_edge.method import reference
 from gagrad_edge.method.noise import noise_chunks
 from gagrad_edge.method.reference import State
+from gagrad_export.assemble.passing import passing
 from gagrad_export.canonicalise.batch.values import ONE_ROW
 from gagrad_export.verify.agreement import agreement, run_samples
 from gagrad_export.verify.answers import answers_of
@@ -195,7 +196,11 @@ def verify(
         saliency=saliency,
         magnitude=magnitude,
         answers=answers_of(
-            graphs, image, output.shape, target, feature_shapes(feature_layers, finer_feature_layer)
+            graphs,
+            image,
+            output.shape,
+            target,
+            [one.shape for one in passing(model, feature_layers, finer_feature_layer)],
         ),
         notes=notes,
         without_maps=without_maps,

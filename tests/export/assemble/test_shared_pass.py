@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 
+import gagrad_runtime
 from gagrad_edge.abi import FEATURES, feature_name
+from gagrad_edge.bundle.bundle import read_bundle
 from gagrad_edge.bundle.graph_file import GraphFile
+from gagrad_edge.errors import BundleError
 from gagrad_edge.input import InputSpec
-from gagrad_edge.manifest import FeatureLayer, GraphKey
+from gagrad_edge.manifest import FeatureLayer, GraphKey, decode_manifest, encode_manifest
 from gagrad_export import export
 from gagrad_export.assemble.bundle_graphs import activation_graphs
 from gagrad_export.assemble.feature_layer import choose_feature_layers
+from gagrad_export.assemble.passing import passing
 from gagrad_export.canonicalise import Canonical, canonicalise
 from gagrad_export.load.torch_module import load_torch_module
 from gagrad_export.verify import class_activation
@@ -43,12 +48,12 @@ class TwoScales(Coarse):
 
 
 class Past(Coarse):
-    """Scores that also depend on the image itself, past every map."""
+    """Scores that depend on the image itself, too, and not on a few numbers of it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, 3, 64, 96] → [N, 4]."""
-        scores: torch.Tensor = super().forward(x) + x.mean((1, 2, 3))[:, None]
-        return scores
+        scores: torch.Tensor = super().forward(x)
+        return scores + (x * scores[:, :1, None, None]).mean((1, 2, 3))[:, None]
 
 
 def canonical(kind: type[Coarse]) -> Canonical:
@@ -109,15 +114,97 @@ def test_a_way_past_the_layer_needs_the_image() -> None:
     assert list(activation_graphs(model, SPEC, chosen.layers, chosen.finer)) == [GraphKey("cam")]
 
 
-def test_tokens_need_the_image(tmp_path: Path) -> None:
-    """A manifest does not say how many tokens there are beside the patches."""
+class Around(Coarse):
+    """Scores that also depend on a few numbers that pass beside the layer."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, 3, 64, 96] → [N, 4]."""
+        few = torch.tanh(self.stem(x)).mean((2, 3))[:, :4]
+        scores: torch.Tensor = super().forward(x)
+        return scores + torch.tanh(few + scores)
+
+
+class AroundLarge(Coarse):
+    """Scores that also depend on a whole map."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, 3, 64, 96] → [N, 4]."""
+        many = torch.tanh(self.stem(x))
+        scores: torch.Tensor = super().forward(x)
+        return scores + torch.tanh(many * scores[:, :1, None, None]).mean((2, 3))[:, :4]
+
+
+def test_what_reaches_the_scores_past_the_layer_passes_too() -> None:
+    """A few numbers beside the activations; the maps are those of the whole graph."""
+    model = canonical(Around)
+    chosen = choose_feature_layers(model, "tanh_7")
+    passed = passing(model, chosen.layers)
+    assert len(passed) == 2
+    assert passed[0].name == "tanh_7"
+    assert len(passed[1].shape) == 1
+    image = np.random.default_rng(1).uniform(0, 1, (3, 3, 64, 96)).astype(np.float32)
+    graphs = activation_graphs(model, SPEC, chosen.layers)
+    whole = ran(graphs[GraphKey("cam")], {"image": image, "cotangent": COTANGENT})
+    first = ran(graphs[GraphKey("predict", FEATURES)], {"image": image})
+    np.testing.assert_allclose(first.pop("scores"), whole.pop("scores"), rtol=1e-5, atol=1e-6)
+    assert list(first) == [feature_name(0), feature_name(1)]
+    second = ran(graphs[GraphKey("cam", FEATURES)], {**first, "cotangent": COTANGENT})
+    assert whole["cams"].max() > 0
+    np.testing.assert_allclose(second["cams"], whole["cams"], rtol=1e-4, atol=1e-6)
+
+
+def test_much_more_than_the_activations_is_not_held() -> None:
+    """A map of many times their size would stay on the device between two questions."""
+    model = canonical(AroundLarge)
+    chosen = choose_feature_layers(model, "tanh_7")
+    assert passing(model, chosen.layers) == ()
+    assert list(activation_graphs(model, SPEC, chosen.layers)) == [GraphKey("cam")]
+
+
+def test_tokens_pass_with_the_residual_stream(tmp_path: Path) -> None:
+    """A vision transformer's feature layer is behind a normalisation; the manifest says what passes."""
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     network = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3).eval()
     manifest = export(network, tmp_path / "vit.gagrad", size=(32, 32), mean=[0.5], std=[0.5]).manifest
     assert manifest.model.feature_layer is not None
     assert manifest.model.feature_layer.layout == "tokens"
-    assert manifest.variants("cam") == [""]
+    assert manifest.model.passed == [[5, 192], [5, 192]]
+    assert manifest.variants("cam") == ["", FEATURES]
+    frame = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    with gagrad_runtime.load(tmp_path / "vit.gagrad", device="cpu", trial=False) as explainer:
+        assert explainer._work.graphs.shared_pass == FEATURES
+        found = explainer.explain(frame, method="grad-cam", guide=None).saliency
+        explainer._work.graphs.shared_pass = ""
+        expected = explainer.explain(frame, method="grad-cam", guide=None).saliency
+        assert expected.max() == 1
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    bundle = read_bundle(tmp_path / "vit.gagrad")
+    for role in ("predict", "cam"):
+        assert tensorrt_refuses(bundle.graph_file(GraphKey(role, FEATURES))) == ""
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        ([[1 << 14, 1 << 13]], "numbers in what passes"),
+        ([[0, 4]], "passed"),
+        ([[1, 1, 1, 1, 1]], "passed"),
+        ([[4]] * 65, "passed"),
+    ],
+)
+def test_a_manifest_that_passes_too_much_is_refused(
+    tmp_path: Path, passed: list[list[int]], said: str
+) -> None:
+    """Sizes are bounded before anything is allocated for them."""
+    onnx.save(tiny_model(), tmp_path / "tiny.onnx")
+    manifest = export(tmp_path / "tiny.onnx", tmp_path / "tiny.gagrad").manifest
+    assert manifest.model.passed is msgspec.UNSET
+    changed = msgspec.json.decode(encode_manifest(manifest))
+    assert "passed" not in changed["model"]
+    changed["model"]["passed"] = passed
+    with pytest.raises(BundleError, match=said):
+        decode_manifest(msgspec.json.encode(changed), where="m")
 
 
 def test_a_pair_that_computes_something_else_is_left_out(
