@@ -161,6 +161,7 @@ def test_much_more_than_the_activations_is_not_held() -> None:
     assert list(activation_graphs(model, SPEC, chosen.layers)) == [GraphKey("cam")]
 
 
+@pytest.mark.slow
 def test_tokens_pass_with_the_residual_stream(tmp_path: Path) -> None:
     """A vision transformer's feature layer is behind a normalisation; the manifest says what passes."""
     timm = pytest.importorskip("timm")
