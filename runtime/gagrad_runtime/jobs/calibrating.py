@@ -19,7 +19,8 @@ from gagrad_runtime.frame.image import prepare
 from gagrad_runtime.jobs.explaining import expand, say_error
 from gagrad_runtime.jobs.folders import with_images
 from gagrad_runtime.jobs.progress import Progress
-from gagrad_runtime.reference.file import SUFFIX, write_reference
+from gagrad_runtime.reference import SUFFIX
+from gagrad_runtime.reference.file import write_reference
 from gagrad_runtime.reference.making import GoodParts, gradients_of, layout_content, wanted_classes
 from gagrad_runtime.reference.reference import Reference
 from gagrad_runtime.reference.words import found_lines

@@ -22,6 +22,7 @@ from gagrad_edge.atomic import write_atomic
 from gagrad_edge.bundle.archive import SIGNATURE, SIGNATURE_LIMIT, pack, unpack
 from gagrad_edge.errors import BundleError, SettingError
 from gagrad_edge.trust.envelope import decode_envelope, encode_envelope, seal, signers
+from gagrad_runtime.reference import SUFFIX
 from gagrad_runtime.reference.content import SCHEMA, ArrayEntry, Content, LayoutContent
 from gagrad_runtime.reference.image import GoodImage
 from gagrad_runtime.reference.layout import Layout
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-SUFFIX = ".good"
 CONTENT = "reference.json"
 PAYLOAD_TYPE = "application/vnd.gagrad-edge.good+json"
 MOST_CLASSES = 16

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gagrad_edge.errors import GagradError, TrustError
-from gagrad_runtime.reference.file import SUFFIX, check_bundle, read_reference
+from gagrad_runtime.reference import SUFFIX
 from gagrad_runtime.trust.policy import device_policy
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def good_parts(
     path = Path(good) if isinstance(good, (str, Path)) else beside(bundle.path)
     if not given and not path.exists():
         return None
+    # Five modules, only where there is such a file.
+    from gagrad_runtime.reference.file import check_bundle, read_reference  # noqa: PLC0415
+
     try:
         found = read_reference(path, bundle.manifest)
         check_bundle(found.reference, bundle.sha256, str(path))
