@@ -8,7 +8,7 @@ ids are searched in spans, the newest first, and when TIME is over the page says
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -33,13 +33,17 @@ _TERMS = 8
 """Most terms that are looked for."""
 
 
+Moment = Annotated[int, msgspec.Meta(ge=-(1 << 40), le=1 << 40)]
+"""Seconds since 1970, as the database can hold them: 34,000 years before and after."""
+
+
 class Filter(Value, frozen=True):
     """What the history shows; None and empty stand for everything."""
 
     station: str | None = None
-    since: int | None = None
+    since: Moment | None = None
     """Time of the station, seconds since 1970, from which."""
-    until: int | None = None
+    until: Moment | None = None
     """And before which."""
     outcome: Outcome | None = None
     state: State | None = None
