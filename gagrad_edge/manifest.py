@@ -127,7 +127,7 @@ class ModelInfo(Strict, frozen=True):
             if first is not None and layer.height * layer.width > first.height * first.width:
                 raise ValueError(f"feature layer {layer.name!r} has a larger grid than the first")
         shapes = [] if isinstance(self.passed, msgspec.UnsetType) else self.passed
-        if any(math.prod(shape) > _MOST_PASSED for shape in shapes):
+        if sum(map(math.prod, shapes)) > _MOST_PASSED:
             raise ValueError(f"more than {_MOST_PASSED} numbers in what passes from predict to cam")
         finer = self.finer_feature_layer
         if finer is not None and (
@@ -445,4 +445,5 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
 
 
 _MOST_PASSED = 1 << 26
+"""Numbers that pass from ``predict`` to ``cam``: the self-test draws as many."""
 _COPY_AGAIN = "copy the bundle again from where it was exported, or export it again"

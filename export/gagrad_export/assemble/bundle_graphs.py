@@ -73,7 +73,7 @@ def bundle_graphs(
 def activation_graphs(
     model: Canonical, spec: InputSpec, layers: Sequence[FeatureLayer], finer: FeatureLayer | None = None
 ) -> dict[GraphKey, GraphFile]:
-    """Return ``cam``, and the pair of graphs that shares a forward pass where the layers divide the network.
+    """Return ``cam``, and the pair of graphs that shares a forward pass where there is a cut for it.
 
     Raises UnsupportedOperatorError and ModelError.
     """

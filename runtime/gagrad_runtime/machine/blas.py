@@ -1,4 +1,4 @@
-"""The threads of numpy's matrix library, which is OpenBLAS in every wheel."""
+"""The threads of numpy's matrix library, which is OpenBLAS in its wheels for Linux."""
 
 from __future__ import annotations
 

@@ -189,6 +189,7 @@ def test_tokens_pass_with_the_residual_stream(tmp_path: Path) -> None:
     ("passed", "said"),
     [
         ([[1 << 14, 1 << 13]], "numbers in what passes"),
+        ([[1 << 13, 1 << 12]] * 3, "numbers in what passes"),
         ([[0, 4]], "passed"),
         ([[1, 1, 1, 1, 1]], "passed"),
         ([[4]] * 65, "passed"),
